@@ -27,7 +27,7 @@ class Mag(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Mag:
         """Read `2` or `4-4-1`; raises ValueError for anything but powers of two."""
-        parts = [int(part) for part in text.strip().split("-")]
+        parts = [int(part) if part.isascii() and part.isdigit() else 0 for part in text.strip().split("-")]
         if len(parts) == 1:
             parts *= 3
         if len(parts) != 3 or any(part < 1 or part & (part - 1) for part in parts):
@@ -87,7 +87,8 @@ class Box:
     def coarsened(self, factor: Vec3) -> Box:
         """Every voxel of a `factor` times coarser grid that touches the box."""
         start = _vec(a // f for a, f in zip(self.start, factor, strict=True))
-        return Box.between(start, _vec(ceil_div(b, f) for b, f in zip(self.stop, factor, strict=True)))
+        ends = (ceil_div(a + n, f) if n else a // f for a, n, f in zip(self.start, self.shape, factor, strict=True))
+        return Box.between(start, _vec(ends))
 
     def aligned(self, grid: Vec3) -> Box:
         """The smallest box of whole grid cells that holds this one."""

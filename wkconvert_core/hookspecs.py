@@ -32,5 +32,5 @@ def wkconvert_create(format: str, path: Path, spec: DatasetSpec) -> DatasetSink 
 
 
 @hookspec
-def wkconvert_downsamplers() -> Mapping[str, Downsampler]:
+def wkconvert_downsamplers() -> Mapping[str, Downsampler]:  # type: ignore[empty-body]
     """The kernels this plugin has, by the name that `--interpolation-mode` takes."""

@@ -182,7 +182,9 @@ class Sink(Protocol):
         ...
 
     def write(self, box: Box, data: Array) -> str:
-        """Write one shard from `data[c, x, y, z]` (a shard's box, clipped to the extent) and return its checksum.
+        """Write one shard from `data[c, x, y, z]` (a shard's box, clipped to the extent).
+
+        Return its checksum and size, such as `crc32:1c291ca3:16424`.
 
         Atomic: after a crash the shard is there whole or not at all. Writing the same voxels gives the same bytes.
         """

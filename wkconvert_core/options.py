@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
 
 from wkconvert_core.errors import OptionError, PluginError
 
 
 class UnknownOption(OptionError):
-    """An option that the reader does not have; core tells whether another layer's reader has it."""
+    """Options that the reader does not have; core tells whether another layer's reader has them."""
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", names: Sequence[str] = ()) -> None:
+        """`names` are the options that are not known."""
+        super().__init__(what, why=why, fix=fix)
+        self.names = tuple(names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the names, too."""
+        return _unknown, (self.what, self.why, self.fix, self.names)
+
+
+def _unknown(what: str, why: str, fix: str, names: tuple[str, ...]) -> UnknownOption:
+    return UnknownOption(what, why=why, fix=fix, names=names)
 
 
 def known_options(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The keyword-only parameters of a reader's function, by name: these are its options."""
     parameters = inspect.signature(function).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        raise PluginError(f"{function.__qualname__} takes **{'kwargs'}", why="a reader names each of its options")
+    for parameter in parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            name = getattr(function, "__qualname__", repr(function))
+            raise PluginError(f"{name} takes **{parameter.name}", why="a reader names each of its options")
     return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
@@ -31,9 +47,21 @@ def parse_options(function: Callable[..., Any], options: Mapping[str, str]) -> d
     known = known_options(function)
     if unknown := sorted(set(options) - set(known)):
         listed = ", ".join(sorted(known)) or "none"
-        raise UnknownOption(f"unknown reader option {', '.join(unknown)}", fix=f"this reader's options: {listed}")
-    hints = get_type_hints(function)
-    return {name: _converted(name, text, hints.get(name, str)) for name, text in options.items()}
+        raise UnknownOption(
+            f"unknown reader option {', '.join(unknown)}", fix=f"this reader's options: {listed}", names=unknown
+        )
+    return {name: _converted(name, text, _hint(function, known[name])) for name, text in options.items()}
+
+
+def _hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """What an option's annotation means; other annotations may name what only type checkers import."""
+    hint = parameter.annotation
+    if not isinstance(hint, str):
+        return str if hint is parameter.empty else hint
+    while isinstance(function, functools.partial):
+        function = function.func
+    owner = inspect.unwrap(function.__init__ if isinstance(function, type) else function)  # type: ignore[misc]
+    return eval(hint, dict(owner.__globals__))
 
 
 def _converted(name: str, text: str, hint: Any) -> Any:
@@ -42,8 +70,14 @@ def _converted(name: str, text: str, hint: Any) -> Any:
         value = _as_choice(text, choice)
         if value is not None:
             return value
-    legal = ", ".join(choice.__name__ if isinstance(choice, type) else str(choice) for choice in choices)
+    legal = ", ".join(_named(choice) for choice in choices)
     raise OptionError(f"-o {name}={text} does not fit", fix=f"it takes: {legal}")
+
+
+def _named(choice: Any) -> str:
+    if choice is bool:
+        return "true, false"
+    return choice.__name__ if isinstance(choice, type) else str(choice)
 
 
 def _choices(hint: Any) -> list[Any]:

@@ -32,8 +32,12 @@ WEBKNOSSOS_UNITS = {
 """The name of each unit in `datasource-properties.json`."""
 
 _SPELLINGS = {
-    **{full: symbol for symbol, full in WEBKNOSSOS_UNITS.items()},
-    **{full.replace("meter", "metre"): symbol for symbol, full in WEBKNOSSOS_UNITS.items()},
+    **{
+        spelled + plural: symbol
+        for symbol, full in WEBKNOSSOS_UNITS.items()
+        for spelled in (full, full.replace("meter", "metre"))
+        for plural in ("", "s")
+    },
     "um": "µm",
     "\u03bcm": "µm",
     "\\u00b5m": "µm",
@@ -108,7 +112,8 @@ class VoxelSize:
         theirs = other.to(self.unit)
         x, y, z = (a if a is not None else b for a, b in zip(self.size, theirs.size, strict=True))
         used = any(a is None and b is not None for a, b in zip(self.size, theirs.size, strict=True))
-        return VoxelSize((x, y, z), self.unit, f"{self.origin}, {other.origin}" if used else self.origin)
+        origins = [self.origin if any(self.size) else "", other.origin if used else ""]
+        return VoxelSize((x, y, z), self.unit, ", ".join(filter(None, origins)))
 
     def __str__(self) -> str:
         """`4 x 4 x 35 nm`."""

@@ -1,0 +1,57 @@
+"""Writing files: whole or not at all, and what a refusal of the file system means to the user."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from wkconvert_core.errors import NoSpace, TargetError, TargetNotWritable
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
+
+
+def target_error(path: Path, error: OSError) -> TargetError:
+    """Say in our terms why a path could not be written."""
+    why = error.strerror or str(error)
+    if error.errno in FULL:
+        return NoSpace(f"no space left for {path}", why=why, fix="free some and run the same command again")
+    if error.errno in FORBIDDEN:
+        return TargetNotWritable(f"{path} cannot be written", why=why, fix="check the folder's permissions")
+    return TargetError(f"{path} cannot be written", why=why)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the file system's errors into ours. Raises NoSpace, TargetNotWritable, TargetError."""
+    try:
+        yield
+    except OSError as error:
+        raise target_error(path, error) from error
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside `path` that no other writer takes; `TEMPORARY` finds what a kill left of them."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+TEMPORARY = ".*.tmp"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put a file in place whole and synced, or not at all. Raises NoSpace, TargetNotWritable, TargetError."""
+    temporary = temporary_name(path)
+    with writing(path):
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
