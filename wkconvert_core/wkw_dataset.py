@@ -1,0 +1,197 @@
+"""WKW datasets: core's own writer, which `--to wkw` names, and the reader of datasets that are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wkconvert_core import datasource
+from wkconvert_core.errors import BrokenSource, DamagedData, OptionError, SourceError, TargetError, WkconvertError
+from wkconvert_core.geometry import Mag
+from wkconvert_core.hookspecs import hookimpl
+from wkconvert_core.model import Confidence, DatasetSpec, Layer, LayerSpec, MagSpec, Match, Source, VolumeInfo
+from wkconvert_core.names import PROPERTIES_FILE, layer_name
+from wkconvert_core.options import parse_options
+from wkconvert_core.stored import Properties, StoredLayer, mag_folder, stored_layers, voxel_size
+from wkconvert_core.voxel_size import VoxelSize
+from wkconvert_core.wkw_layer import COMPRESSIONS, WkwSink, WkwSource, open_mag, sync
+
+if TYPE_CHECKING:
+    from wkconvert_core.geometry import Box
+    from wkconvert_core.model import Array, DType
+
+FORMATS = {"wkw": "WKW datasets of WEBKNOSSOS"}
+
+FILE_LENS = (1, 2, 4, 8, 16, 32, 64)
+"""Blocks along a shard's side, as `--file-len` takes them."""
+
+_REMEDIES = {
+    "b": "say --dtype uint8",
+    "f": "say --dtype float32 or --dtype float64",
+    "c": "convert real and imaginary parts, or magnitudes, as layers of their own",
+}
+"""What to do about an element type that WKW lacks, by numpy's letter for its kind."""
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WkwDataset:
+    """A WKW dataset being written, as a DatasetSink."""
+
+    path: Path
+    spec: DatasetSpec
+
+    def layer(self, spec: MagSpec) -> WkwSink:
+        """The sink of one mag of one layer. Raises OptionError and TargetError for what WKW cannot hold."""
+        check_mag(spec)
+        return WkwSink(self.path / layer_name(spec.layer) / str(spec.mag), spec)
+
+    def finish(self, layers: Sequence[LayerSpec]) -> None:
+        """Sync every shard to the disk; then write the metadata, or add the layers to those that are there.
+
+        Without a voxel size no metadata are made, only added to. Edits that people made are kept. Raises DamagedData
+        for a mag that is not there, TargetError.
+        """
+        for folder in (self.path / layer_name(layer.name) / str(spec.mag) for layer in layers for spec in layer.mags):
+            sync(folder.rglob("*.wkw"))
+        file = self.path / PROPERTIES_FILE
+        existing = datasource.read(file, DamagedData) if file.exists() else None
+        if existing is None and self.spec.voxel_size is None:
+            return
+        entries = [datasource.layer_entry(layer, self._cube_lengths(layer)) for layer in layers]
+        datasource.write(file, datasource.merge(existing, self.spec, entries, same="extend"))
+        datasource.sweep(self.path)
+
+    def _cube_lengths(self, layer: LayerSpec) -> dict[Mag, int]:
+        """Voxels along a shard's side, of each mag, as its `header.wkw` says."""
+        folder = self.path / layer_name(layer.name)
+        try:
+            return {spec.mag: open_mag(folder / str(spec.mag)).side for spec in layer.mags}
+        except SourceError as error:
+            raise DamagedData(error.what, why=error.why, fix=error.fix) from error
+
+
+def check_mag(spec: MagSpec) -> None:
+    """Raise OptionError or TargetError, which list what is legal, for a mag that WKW cannot hold."""
+    if spec.file_len is not None and spec.file_len not in FILE_LENS:
+        raise OptionError(
+            f"--file-len {spec.file_len} is not possible", fix=f"take auto or one of {', '.join(map(str, FILE_LENS))}"
+        )
+    if spec.compression not in COMPRESSIONS:
+        raise OptionError(
+            f"--compression {spec.compression} is not known to WKW", fix=f"take one of {', '.join(COMPRESSIONS)}"
+        )
+    check_element_type(spec.dtype, spec.channels)
+
+
+def check_element_type(dtype: DType, channels: int) -> None:
+    """Raise TargetError for voxels that WKW cannot hold."""
+    if dtype.kind not in "iuf" or dtype.itemsize not in (1, 2, 4, 8) or dtype.name == "float16":
+        raise TargetError(
+            f"WKW has no element type {dtype}",
+            why="it holds whole numbers of 8 to 64 bits, float32 and float64",
+            fix=_REMEDIES.get(dtype.kind, "convert it to one of these first"),
+        )
+    if not 1 <= channels * dtype.itemsize <= 255:
+        raise TargetError(
+            f"WKW cannot hold {channels} channels of {dtype} in one layer",
+            why=f"a voxel has 1 to 255 bytes, all channels together; these are {channels * dtype.itemsize}",
+            fix="choose one with --channel, or convert the channels as layers of their own",
+        )
+
+
+@hookimpl
+def wkconvert_create(format: str, path: Path, spec: DatasetSpec) -> WkwDataset | None:
+    """Begin or continue a WKW dataset. Raises InconsistentStack where one is there with another voxel size."""
+    if format != "wkw":
+        return None
+    if (file := path / PROPERTIES_FILE).exists():
+        datasource.check_same_voxel_size(datasource.read(file, DamagedData), spec)
+    return WkwDataset(path, spec)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+@hookimpl
+def wkconvert_detect(path: Path, head: bytes) -> Match | None:
+    """Claim a folder whose metadata list a WKW layer; metadata that cannot be read are claimed to be explained."""
+    file = path / PROPERTIES_FILE
+    if head or not file.is_file():
+        return None
+    try:
+        formats = [layer["dataFormat"] for layer in datasource.read(file)["dataLayers"]]
+    except WkconvertError:
+        return Match("wkw", Confidence.CONTENT, f"{PROPERTIES_FILE}, damaged")
+    count = formats.count("wkw")
+    plural = "s" * (count != 1)
+    return Match("wkw", Confidence.EXACT, f"{PROPERTIES_FILE} with {count} WKW layer{plural}") if count else None
+
+
+@hookimpl
+def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> list[Layer] | None:
+    """Open every WKW layer of a dataset with all its mags."""
+    return open_dataset(path, **parse_options(open_dataset, options)) if format == "wkw" else None
+
+
+def open_dataset(path: Path) -> list[Layer]:
+    """The WKW layers of a dataset, each mag a WkwSource. Raises BrokenSource, DamagedData."""
+    properties = datasource.read(path / PROPERTIES_FILE)
+    layers = stored_layers(properties, path)
+    foreign = [f"layer {layer.name} is {layer.data_format} and is left out" for layer in layers if not _is_wkw(layer)]
+    opened = [_open_layer(path, properties, layer, foreign) for layer in layers if _is_wkw(layer)]
+    if not opened:
+        raise BrokenSource(f"{path} holds no WKW layer", why="; ".join(foreign) or "it has no layer at all")
+    return opened
+
+
+def _is_wkw(layer: StoredLayer) -> bool:
+    return layer.data_format == "wkw"
+
+
+def _open_layer(path: Path, properties: Properties, layer: StoredLayer, notes: Sequence[str]) -> Layer:
+    folders = {mag: mag_folder(path, layer, mag) for mag in sorted(layer.mags)}
+    missing = [mag for mag, folder in folders.items() if not folder.is_dir()]
+    if not folders or min(folders) in missing:
+        raise BrokenSource(
+            f"the layer {layer.name} of {path} has no voxels",
+            why=f"{folders[missing[0]]} is missing" if missing else f"{PROPERTIES_FILE} lists no mag of it",
+        )
+    size = voxel_size(properties)
+    sources = {mag: _open_mag(folders[mag], layer, mag, size) for mag in folders if mag not in missing}
+    if missing:
+        notes = [*notes, f"mags listed for layer {layer.name}, but missing: {', '.join(map(str, missing))}"]
+    noted = {mag: Noted(source, tuple(notes)) if notes else source for mag, source in sources.items()}
+    return Layer(noted, layer.name, layer.category, layer.color)
+
+
+def _open_mag(folder: Path, layer: StoredLayer, mag: Mag, size: VoxelSize) -> Source:
+    header = open_mag(folder)
+    if (header.dtype, header.channels) != (layer.dtype, layer.channels):
+        raise BrokenSource(
+            f"{folder} holds {header.channels} x {header.dtype}",
+            why=f"{PROPERTIES_FILE} says {layer.channels} x {layer.dtype}",
+        )
+    x, y, z = (None if side is None else side * factor for side, factor in zip(size.size, mag, strict=True))
+    return WkwSource(folder, header, layer.box.coarsened(mag), replace(size, size=(x, y, z)))
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A source with something to tell the user."""
+
+    inner: Source
+    notes: tuple[str, ...]
+
+    @property
+    def info(self) -> VolumeInfo:
+        """The inner one's, with the notes."""
+        return replace(self.inner.info, notes=self.notes)
+
+    def read(self, box: Box) -> Array:
+        """Voxels `[c, x, y, z]` of the inner one."""
+        return self.inner.read(box)
