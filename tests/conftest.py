@@ -1,0 +1,15 @@
+"""A reader for tests of the whole conversion, so that they need no plugin to be installed."""
+
+import pytest
+import volumes
+
+from wkconvert_core.plugins import plugins
+
+
+@pytest.fixture
+def reader():
+    """Folders that hold `volume.npy` can be read; makes one from voxels [c, x, y, z]."""
+    loaded = plugins()
+    loaded._manager.register(volumes, "volumes")
+    yield volumes.make_folder
+    loaded._manager.unregister(name="volumes")

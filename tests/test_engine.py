@@ -1,0 +1,178 @@
+"""The loop: every way gives the same voxels, decodes what the plan says, stops cleanly, survives killed workers."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from volumes import DiesOnce, FileSink, FileSource, Stream
+
+from wkconvert_core import BrokenSource
+from wkconvert_core.backends import Workers
+from wkconvert_core.engine import run
+from wkconvert_core.errors import NoSpace, ResourceError
+from wkconvert_core.plan import Budget, Costs, Step
+
+STRATEGIES = ["sequential", "threads", "multiprocessing"]
+
+
+def voxels(shape, dtype="uint16", channels=1):
+    return np.random.default_rng(0).integers(0, 1000, (channels, *shape)).astype(dtype)
+
+
+def steps(tmp_path, data, chunk, shard, start=(0, 0, 0), **source_options):
+    source = FileSource.make(tmp_path / "source.npy", data, chunk_shape=chunk)
+    source = FileSource(source.path, source.info, **source_options)
+    return Step("step", source, FileSink.make(tmp_path / "sink", source, shard, start))
+
+
+def ways(step, workers):
+    costs = Costs(step, Budget(10**12, workers.jobs, workers.shared, 10**12, 0), workers.jobs)
+    known = {"direct": costs.direct(), "buffer": costs.buffer(), "spool": costs.spool(), "re-read": costs.reread()}
+    return {name: chosen for name, chosen in known.items() if chosen}
+
+
+def copy(step, workers, tmp_path, name="direct", done=()):
+    return list(run(step, ways(step, workers)[name], workers, tmp_path / "scratch", done))
+
+
+def told_until_error(step, workers, tmp_path):
+    told = []
+    try:
+        for shard in run(step, ways(step, workers)["direct"], workers, tmp_path / "scratch", ()):
+            told.append(shard.start)
+    except Exception as error:
+        return told, error
+    return told, None
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"),
+    [
+        (s, w)
+        for s in STRATEGIES
+        for w in ("direct", "buffer", "spool", "re-read")
+        if (s, w) != ("multiprocessing", "buffer")
+    ],
+)
+@pytest.mark.parametrize("chunk", [(70, 50, 1), (33, 17, 9)])
+def test_every_way_and_every_backend_copies_every_voxel(tmp_path, strategy, name, chunk):
+    data = voxels((70, 50, 40), channels=2)
+    step = steps(tmp_path, data, chunk, (32, 32, 32), start=(10, 0, 5))
+    workers = Workers(strategy, 2)
+    done = copy(step, workers, tmp_path, name)
+    assert sorted(shard.start for shard in done) == sorted(box.start for box in step.box.tiles((32, 32, 32)))
+    np.testing.assert_array_equal(step.sink.read(step.source.info.box), data)
+    assert sum(shard.voxels for shard in done) == data[0].size
+    assert not (tmp_path / "scratch").exists()
+
+
+@pytest.mark.parametrize("name", ["direct", "buffer", "spool", "re-read"])
+def test_the_source_is_decoded_as_often_as_the_plan_says(tmp_path, name):
+    data = voxels((70, 50, 40))
+    step = steps(tmp_path, data, (70, 50, 1), (32, 32, 32))
+    workers = Workers("sequential", 1)
+    copy(step, workers, tmp_path, name)
+    assert step.source.decoded / data.size == pytest.approx(ways(step, workers)[name].amplification)
+
+
+@pytest.mark.parametrize("name", ["direct", "buffer", "spool"])
+def test_finished_shards_are_left_alone(tmp_path, name):
+    step = steps(tmp_path, voxels((70, 50, 40)), (70, 50, 1), (32, 32, 32))
+    starts = [box.start for box in step.box.tiles((32, 32, 32))]
+    workers = Workers("threads", 2)
+    assert [s.start for s in copy(step, workers, tmp_path, name, done=frozenset(starts[1:]))] == starts[:1]
+    assert copy(step, workers, tmp_path, name, done=frozenset(starts)) == []
+    assert len(list((tmp_path / "sink").iterdir())) == 1
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_an_error_stops_the_run_and_what_is_done_is_told(tmp_path, strategy):
+    data = voxels((64, 64, 640))
+    step = steps(tmp_path, data, None, (64, 64, 64), fail_at=(0, 0, 200))
+    told, error = told_until_error(step, Workers(strategy, 1), tmp_path)
+    assert isinstance(error, BrokenSource)
+    assert told[:3] == [(0, 0, 0), (0, 0, 64), (0, 0, 128)]
+    assert len(told) < 9
+    assert len(told) == len(list((tmp_path / "sink").iterdir()))
+
+
+def test_a_bug_in_a_reader_keeps_its_traceback(tmp_path):
+    step = steps(tmp_path, voxels((64, 64, 64)), None, (64, 64, 64))
+    (tmp_path / "source.npy").unlink()
+    for strategy in ("threads", "multiprocessing"):
+        with pytest.raises(FileNotFoundError) as caught:
+            copy(step, Workers(strategy, 2), tmp_path)
+        assert "in read" in "".join(caught.value.__notes__)
+
+
+def test_a_killed_worker_loses_nothing_but_its_own_task(tmp_path):
+    data = voxels((64, 64, 640))
+    step = steps(tmp_path, data, None, (64, 64, 64), kill_at=(0, 0, 200))
+    told, error = told_until_error(step, Workers("multiprocessing", 2), tmp_path)
+    assert isinstance(error, ResourceError)
+    assert "1 task" in error.what
+    assert sorted(told) == [(0, 0, z) for z in range(0, 640, 64) if z != 192]
+
+
+def test_a_worker_that_is_killed_once_is_survived(tmp_path):
+    step = steps(tmp_path, voxels((64, 64, 640)), None, (64, 64, 64))
+    fuse = tmp_path / "fuse"
+    fuse.touch()
+    workers = Workers("multiprocessing", 2)
+    doomed = Step("step", DiesOnce(step.source, fuse), step.sink)
+    assert len(copy(doomed, workers, tmp_path)) == 10
+    assert not fuse.exists()
+
+
+@pytest.mark.parametrize("name", ["buffer", "spool"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_stream_is_read_once_in_order(tmp_path, name, strategy):
+    data = voxels((70, 50, 40))
+    step = steps(tmp_path, data, None, (32, 32, 32), start=(3, 4, 5))
+    step = Step("step", Stream(step.source.path, step.source.info), step.sink)
+    workers = Workers(strategy, 2)
+    if name not in ways(step, workers):
+        assert (name, strategy) == ("buffer", "multiprocessing")
+        return
+    assert set(ways(step, workers)) <= {"buffer", "spool", "re-read"}
+    copy(step, workers, tmp_path, name)
+    np.testing.assert_array_equal(step.sink.read(step.source.info.box), data)
+    assert step.source.decoded == data.size
+
+
+def test_value_ranges_are_those_of_the_finite_voxels(tmp_path):
+    data = np.array([np.nan, np.inf, -2.5, 7, -np.inf, np.nan], "float32").reshape(1, 6, 1, 1)
+    (shard,) = copy(steps(tmp_path, data, None, (32, 32, 32)), Workers("sequential", 1), tmp_path)
+    assert (shard.low, shard.high, shard.nans) == (-2.5, 7.0, 2)
+    ids = np.array([0, 2**64 - 1], "uint64").reshape(1, 2, 1, 1)
+    (shard,) = copy(steps(tmp_path, ids, None, (32, 32, 32)), Workers("sequential", 1), tmp_path)
+    assert (shard.low, shard.high) == (0, 2**64 - 1)
+
+
+def test_no_disk_space_for_a_slab_is_refused_before_it_is_used(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    step = steps(tmp_path, voxels((70, 50, 40)), (70, 50, 1), (32, 32, 32))
+    with pytest.raises(NoSpace, match=r"no space left for .*slab"):
+        copy(step, Workers("sequential", 1), tmp_path, "spool")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(1, 40)] * 3),
+    chunk=st.tuples(*[st.integers(1, 40)] * 3),
+    start=st.tuples(*[st.integers(0, 40)] * 3),
+    name=st.sampled_from(["direct", "buffer", "spool", "re-read"]),
+)
+def test_any_shape_chunk_and_place_is_copied(tmp_path_factory, shape, chunk, start, name):
+    folder = tmp_path_factory.mktemp("any")
+    data = voxels(shape)
+    step = steps(folder, data, chunk, (16, 16, 16), start)
+    assume(name in ways(step, Workers("sequential", 1)))
+    copy(step, Workers("sequential", 1), folder, name)
+    np.testing.assert_array_equal(step.sink.read(step.source.info.box), data)

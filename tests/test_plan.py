@@ -1,0 +1,109 @@
+"""The planner: which way it takes for which source and budget, and that its figures are true."""
+
+import numpy as np
+import pytest
+from volumes import FileSink, FileSource
+
+from wkconvert_core import Box, VolumeInfo
+from wkconvert_core.errors import ResourceError
+from wkconvert_core.plan import Budget, Step, parse_size, route, size_text
+
+GIB = 1 << 30
+
+
+def step(shape, chunk, shard=(64, 64, 64), tmp=None, start=(0, 0, 0)):
+    source = FileSource(tmp / "source.npy", VolumeInfo(shape, np.dtype("uint8"), chunk_shape=chunk))
+    return Step("layer mag 1", source, FileSink.make(tmp / "sink", source, shard, start))
+
+
+def budget(memory=GIB, workers=4, shared=True, scratch=100 * GIB):
+    return Budget(memory, workers, shared, scratch, base=100_000_000)
+
+
+def test_a_source_without_chunks_is_read_shard_by_shard(tmp_path):
+    chosen = route(step((1000, 1000, 1000), None, tmp=tmp_path), budget())
+    assert (chosen.way, chosen.task, chosen.amplification) == ("direct", (64, 64, 64), 1.0)
+
+
+def test_chunks_that_fill_shards_are_read_shard_by_shard(tmp_path):
+    chosen = route(step((1000, 1000, 1000), (32, 32, 32), tmp=tmp_path), budget())
+    assert (chosen.way, chosen.task) == ("direct", (64, 64, 64))
+
+
+def test_rows_make_tasks_of_whole_rows(tmp_path):
+    chosen = route(step((1024, 1024, 256), (1024, 1, 1), tmp=tmp_path), budget())
+    assert (chosen.way, chosen.task, chosen.amplification) == ("direct", (1024, 64, 64), 1.0)
+
+
+def test_slices_share_a_buffer_where_workers_share_memory(tmp_path):
+    chosen = route(step((1024, 1024, 256), (1024, 1024, 1), tmp=tmp_path), budget(GIB // 3))
+    assert (chosen.way, chosen.slab, chosen.amplification) == ("buffer", (1024, 1024, 64), 1.0)
+
+
+def test_slices_too_wide_for_memory_are_spooled_and_decoded_once(tmp_path):
+    chosen = route(step((16_384, 16_384, 256), (16_384, 16_384, 1), tmp=tmp_path), budget(4 * GIB))
+    assert (chosen.way, chosen.amplification) == ("spool", 1.0)
+    assert chosen.scratch == 16_384 * 16_384 * 64
+    assert chosen.memory <= 4 * GIB
+
+
+def test_without_scratch_space_slices_are_read_again(tmp_path):
+    chosen = route(step((16_384, 16_384, 256), (16_384, 16_384, 1), tmp=tmp_path), budget(4 * GIB, scratch=GIB))
+    assert chosen.way == "re-read"
+    assert chosen.amplification == pytest.approx(256 * 256)
+    assert chosen.memory <= 4 * GIB
+
+
+def test_fewer_workers_are_taken_where_memory_is_scarce(tmp_path):
+    wide = step((8192, 8192, 64), (8192, 8192, 1), tmp=tmp_path)
+    assert route(wide, budget(600_000_000, workers=8)).workers < 8
+
+
+def test_a_budget_that_cannot_do_is_refused_with_one_that_can(tmp_path):
+    wide = step((16_384, 16_384, 256), (16_384, 16_384, 1), tmp=tmp_path)
+    with pytest.raises(ResourceError, match=r"does not fit in --memory 128MiB") as caught:
+        route(wide, budget(128 << 20))
+    enough = parse_size(caught.value.fix.split()[2])
+    assert route(wide, budget(enough)).memory <= enough
+
+
+@pytest.mark.parametrize("chunk", [(7, 11, 13), (100, 3, 1), (64, 64, 64), (500, 500, 500)])
+@pytest.mark.parametrize("start", [(0, 0, 0), (5, 70, 33)])
+def test_the_amplification_is_what_reading_costs(tmp_path, chunk, start):
+    planned = step((130, 90, 70), chunk, (32, 32, 32), tmp_path, start)
+    chosen = route(planned, budget(scratch=0, shared=False))
+    info = planned.source.info
+    tasks = (planned.in_source(box) for box in planned.tasks(chosen.task))
+    decoded = sum(task.aligned(chunk).intersection(info.box).volume for task in tasks)
+    assert chosen.amplification == pytest.approx(decoded / info.box.volume)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("2GiB", 2 << 30),
+        ("1.5 GB", 1_500_000_000),
+        ("512MiB", 512 << 20),
+        ("4096", 4096),
+        ("1k", 1000),
+        ("3T", 3 * 10**12),
+    ],
+)
+def test_sizes_are_read_with_their_units(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "2 XB", "-1GB", "1e9"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(ValueError, match="is no size"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0B"), (999, "999B"), (1024, "1KiB"), (1.5 * GIB, "1.5GiB")])
+def test_sizes_are_shown_in_units_that_can_be_typed(size, text):
+    assert size_text(size) == text
+    assert parse_size(text) == size
+
+
+def test_a_box_of_the_dataset_is_found_in_the_source(tmp_path):
+    assert step((9, 9, 9), None, tmp=tmp_path, start=(4, 5, 6)).in_source(Box((4, 6, 8), (1, 1, 1))).start == (0, 1, 2)

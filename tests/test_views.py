@@ -1,0 +1,158 @@
+"""Sources that wrap a source, against what numpy says of the same arrays."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from wkconvert_core import Box, ConversionError, OptionError, VolumeInfo
+from wkconvert_core.views import Cast, Flipped, transformed
+
+INTEGERS = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]
+
+
+class InMemory:
+    def __init__(self, data):
+        self.data = data
+        self.info = VolumeInfo(data.shape[1:], data.dtype, data.shape[0], offset=(1, 2, 3))
+
+    def read(self, box):
+        return self.data[:, *box.slices_in(self.info.box)]
+
+
+def whole(source):
+    return source.read(source.info.box)
+
+
+def volume(*values, dtype):
+    return InMemory(np.array(values, dtype).reshape(1, len(values), 1, 1))
+
+
+DATA = np.random.default_rng(0).integers(0, 255, (3, 7, 6, 5)).astype("uint8")
+PLAIN = {"channel": None, "box": None, "skip_z": 0, "flip": "", "dtype": None, "fit": "exact"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "offset"),
+    [
+        ({"channel": 1}, DATA[1:2], (1, 2, 3)),
+        ({"skip_z": 2}, DATA[..., 2:], (1, 2, 3)),
+        ({"flip": "xz"}, DATA[:, ::-1, :, ::-1], (1, 2, 3)),
+        ({"flip": "y"}, DATA[:, :, ::-1], (1, 2, 3)),
+        ({"box": Box((1, 0, 2), (3, 4, 2))}, DATA[:, 1:4, 0:4, 2:4], (2, 2, 5)),
+        ({"dtype": "uint16"}, DATA.astype("uint16"), (1, 2, 3)),
+        ({"channel": 2, "skip_z": 1, "flip": "y", "dtype": "int64"}, DATA[2:, :, ::-1, 1:].astype("int64"), (1, 2, 3)),
+    ],
+)
+def test_a_view_is_what_numpy_says(options, expected, offset):
+    source = transformed(InMemory(DATA), **{**PLAIN, **options})
+    np.testing.assert_array_equal(whole(source), expected)
+    info = source.info
+    assert (info.channels, *info.shape) == expected.shape
+    assert info.dtype == expected.dtype
+    assert info.offset == offset
+    for box in info.box.tiles((3, 2, 2)):
+        np.testing.assert_array_equal(source.read(box), expected[:, *box.slices_in(info.box)])
+
+
+def test_without_options_a_source_stays_as_it_is():
+    source = InMemory(DATA)
+    assert transformed(source, **PLAIN) is source
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channel": 3}, "no channel 3"),
+        ({"skip_z": 5}, "--skip-first-z-slices asks for"),
+        ({"box": Box((0, 0, 0), (8, 1, 1))}, "--bbox asks for x 0:8"),
+    ],
+)
+def test_a_part_that_is_not_there_is_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        transformed(InMemory(DATA), **{**PLAIN, **options})
+
+
+def exactly(value, dtype):
+    """Whether a value is one of the dtype's, by Python's own exact numbers."""
+    if np.dtype(dtype).kind == "f":
+        return value == int(np.dtype(dtype).type(value)) if isinstance(value, int) else True
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    return value == value and abs(value) != float("inf") and value == int(value) and low <= int(value) <= high
+
+
+@given(
+    st.data(), st.sampled_from([*INTEGERS, "float32", "float64"]), st.sampled_from([*INTEGERS, "float32", "float64"])
+)
+def test_an_exact_cast_keeps_every_value_or_refuses(data, own, target):
+    values = data.draw(hnp.arrays(own, (1, 4, 1, 1), elements=hnp.from_dtype(np.dtype(own))))
+    source = InMemory(values)
+    if own == "float64" and target == "float32":
+        with np.errstate(over="ignore"):
+            fits = bool((np.isfinite(values.astype("float32")) | ~np.isfinite(values)).all())
+    else:
+        fits = all(exactly(value, target) for value in values.ravel().tolist())
+    if fits:
+        result = whole(Cast(source, target))
+        assert result.dtype == target
+        if np.dtype(target).kind != "f":
+            assert [int(v) for v in values.ravel().tolist()] == result.ravel().tolist()
+        else:
+            np.testing.assert_array_equal(result, values.astype(target))
+    else:
+        with pytest.raises(ConversionError, match=f"does not fit {target}"):
+            whole(Cast(source, target))
+
+
+@given(st.data(), st.sampled_from([*INTEGERS, "float32", "float64"]), st.sampled_from(INTEGERS))
+def test_clip_takes_the_nearest_value_that_there_is(data, own, target):
+    values = data.draw(hnp.arrays(own, (1, 4, 1, 1), elements=hnp.from_dtype(np.dtype(own), allow_nan=False)))
+    low, high = np.iinfo(target).min, np.iinfo(target).max
+    expected = [high if v > high else low if v < low else round(v) for v in (x for x in values.ravel().tolist())]
+    assert whole(Cast(InMemory(values), target, "clip")).ravel().tolist() == expected
+
+
+def test_clip_makes_nan_zero():
+    assert whole(Cast(volume(np.nan, 3.4, dtype="float32"), "uint8", "clip")).ravel().tolist() == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("own", "values", "target", "expected"),
+    [
+        ("uint16", [0, 65535, 257], "uint8", [0, 255, 1]),
+        ("uint8", [0, 255, 1], "uint16", [0, 65535, 257]),
+        ("int8", [-128, 127], "uint8", [0, 255]),
+        ("float32", [0, 1, 0.5], "uint8", [0, 255, 128]),
+        ("bool", [False, True], "uint8", [0, 255]),
+        ("uint8", [0, 255], "float32", [0, 1]),
+    ],
+)
+def test_scale_maps_range_to_range(own, values, target, expected):
+    assert whole(Cast(volume(*values, dtype=own), target, "scale")).ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, np.nan])
+def test_floats_outside_of_0_to_1_are_not_scaled(value):
+    with pytest.raises(ConversionError, match="cannot be scaled"):
+        whole(Cast(volume(0.5, value, dtype="float32"), "uint8", "scale"))
+
+
+def test_large_boxes_are_cast_in_pieces(monkeypatch):
+    monkeypatch.setattr("wkconvert_core.views.PIECE", 10)
+    np.testing.assert_array_equal(whole(Cast(InMemory(DATA), "int32")), DATA.astype("int32"))
+
+
+def test_an_exact_cast_names_the_value_and_the_place():
+    with pytest.raises(ConversionError, match="the value 256 of dtype uint16 does not fit uint8") as caught:
+        whole(Cast(volume(1, 256, dtype="uint16"), "uint8"))
+    assert "0 to 255" in caught.value.fix
+
+
+def test_bool_becomes_0_and_1():
+    assert whole(Cast(volume(True, False, dtype="bool"), "uint8")).ravel().tolist() == [1, 0]
+
+
+def test_flipping_twice_is_nothing():
+    source = InMemory(DATA)
+    np.testing.assert_array_equal(whole(Flipped(Flipped(source, "xyz"), "xyz")), DATA)

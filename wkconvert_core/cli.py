@@ -1,0 +1,251 @@
+"""The command line. Whatever a command needs is imported in the command: `--help` must not wait for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
+
+import typer
+
+from wkconvert_core import __version__
+from wkconvert_core import cli_options as opt
+from wkconvert_core.errors import OptionError, WkconvertError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from wkconvert_core.settings import Settings
+
+app = typer.Typer(
+    name="wkconvert",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # what is not our own error is a bug, and keeps its plain traceback
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Interrupted(BaseException):
+    """A signal asked the program to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def main() -> None:
+    """Run the command line; the exit code says how it went."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # paths need not be UTF-8
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        _run_app()
+    except WkconvertError as error:
+        _report(error)
+        sys.exit(error.exit_code)
+    except Interrupted as stop:
+        print("\nstopped; the same command again goes on from here", file=sys.stderr)  # noqa: T201
+        sys.stderr.flush()
+        os._exit(128 + stop.number)  # a worker thread may be in the middle of a long shard; nobody waits for it
+
+
+def _run_app() -> None:
+    """Run the command; with `--json`, a usage error is raised as ours instead of being printed by typer."""
+    if "--json" not in sys.argv:
+        app()
+    try:
+        sys.exit(app(standalone_mode=False))
+    except Exception as error:
+        if message := getattr(error, "format_message", None):
+            raise OptionError(message(), fix=f"{Path(sys.argv[0]).name} --help lists the options") from None
+        raise
+
+
+def _interrupt(number: int, frame: object) -> None:
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)  # a second Ctrl-C must not break the clean stop
+    raise Interrupted(number)
+
+
+class _Forgiving:
+    """A stream whose reader may go away, or its disk be full: that must not end a conversion."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
+def _console(stderr: bool = True) -> Console:
+    from rich.console import Console
+
+    return Console(file=cast("TextIO", _Forgiving(sys.stderr if stderr else sys.stdout)))
+
+
+def _report(error: WkconvertError) -> None:
+    from wkconvert_core.report import error_document, print_document, show_error
+
+    if "--json" in sys.argv:
+        print_document(error_document(error))
+    else:
+        show_error(error, _console())
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wkconvert {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def wkconvert(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Convert volume images to WKW datasets for WEBKNOSSOS."""
+
+
+@app.command()
+@opt.takes()
+def auto(src: opt.Src, dst: opt.Dst, **given: Any) -> None:
+    """Detect, convert, compress, downsample, write the metadata.
+
+    The same command again continues a run that was interrupted.
+    """
+    _convert(src, dst, opt.settings(given), "auto", given)
+
+
+@app.command()
+@opt.takes(without=("voxel_size", "unit", "max_mag", "sampling_mode", "no_downsample", "add"), compression="none")
+def cube(src: opt.Src, dst: opt.Dst, **given: Any) -> None:
+    """Write the finest mag of new layers, raw unless asked otherwise, into a new folder or an existing dataset.
+
+    Needs no voxel size. The layers join the dataset's metadata if there is any; else none is written.
+    """
+    add = not given["overwrite"]
+    _convert(src, dst, opt.settings(given, downsample=False, metadata=False, add=add), "cube", given)
+
+
+def _convert(src: Path, dst: Path, settings: Settings, command: str, given: dict[str, Any]) -> None:
+    from wkconvert_core import report
+    from wkconvert_core.convert import execute, prepare
+    from wkconvert_core.memory import tune_process
+    from wkconvert_core.progress import shown
+
+    tune_process()
+
+    quiet = given["quiet"] or given["json"]
+    with _logging(given["verbose"]):
+        conversion = prepare(src, dst, settings, command=command)
+        if given["json"] and given["dry_run"]:
+            report.print_document(report.plan_document(conversion))
+        elif given["dry_run"]:
+            report.show_plan(conversion, _console(stderr=False))
+        else:
+            console = _console()
+            if not quiet:
+                report.show_layers(conversion, console)
+            with shown(console, quiet) as listen:
+                done = execute(conversion, listen)
+            if given["json"]:
+                report.print_document(report.done_document(done))
+            elif not quiet:
+                report.show_done(done, console)
+
+
+@contextmanager
+def _logging(verbose: bool) -> Iterator[None]:
+    if verbose:
+        import logging
+
+        logging.basicConfig(format="%(relativeCreated)6.0f ms %(name)s: %(message)s")
+        logging.getLogger("wkconvert_core").setLevel(logging.DEBUG)
+    yield
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(help="A file or folder of any kind.")],
+    reader: opt.Reader = None,
+    option: opt.ReaderOption = None,
+    json: opt.Json = False,
+) -> None:
+    """Tell what a path is: each plugin's answer with its reason, and the layers that would be converted."""
+    from wkconvert_core import report
+    from wkconvert_core.describe import describe
+
+    described = describe(path, reader, opt.pairs(option or []))
+    if json:
+        report.print_document(report.info_document(described))
+    else:
+        report.show_info(described, _console(stderr=False))
+
+
+@app.command()
+def plugins(json: opt.Json = False) -> None:
+    """List what is loaded, its version and its formats, and what failed to load and why."""
+    from wkconvert_core import report
+    from wkconvert_core.plugins import plugins
+
+    if json:
+        report.print_document(report.plugins_document(plugins()))
+    else:
+        report.show_plugins(plugins(), _console(stderr=False))
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="A file or folder that a reader should read.")],
+    reader: opt.Reader = None,
+    option: opt.ReaderOption = None,
+    json: opt.Json = False,
+) -> None:
+    """Try a reader on a file of yours: everything that core relies on; exit 1 if something does not hold."""
+    from wkconvert_core import report
+    from wkconvert_core.testing import run_checks
+
+    results = list(run_checks(path, reader, opt.pairs(option or [])))
+    if json:
+        report.print_document(report.checks_document(results))
+    else:
+        report.show_checks(results, _console(stderr=False))
+    if any(result.status == "failed" for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    dst: Annotated[
+        Path, typer.Argument(help="The dataset's folder, to be made; the stack lies beside it, at DST-stack.")
+    ],
+    jobs: opt.Jobs = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Make a small synthetic EM stack with labels, and convert it."""
+    from wkconvert_core.demo import write_demo_stack
+    from wkconvert_core.settings import Settings
+
+    dst = dst.absolute()
+    stack = dst.with_name(f"{dst.name}-stack")
+    write_demo_stack(stack)
+    if not quiet:
+        _console().print(f"Made {stack}; now: wkconvert auto {stack} {dst}", highlight=False, soft_wrap=True)
+    given = {"quiet": quiet, "json": False, "dry_run": False, "verbose": False}
+    _convert(stack, dst, Settings(jobs=jobs), "auto", given)

@@ -1,0 +1,203 @@
+"""A conversion, decided and priced in every step, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wkconvert_core import __version__, memory, target
+from wkconvert_core.backends import default_jobs
+from wkconvert_core.downsample import Downsampled
+from wkconvert_core.errors import OptionError
+from wkconvert_core.geometry import Box, Mag
+from wkconvert_core.journal import fingerprint
+from wkconvert_core.layers import Opened, open_source, voxel_size
+from wkconvert_core.mags import schedule
+from wkconvert_core.model import DatasetSink, DatasetSpec, MagSpec, Source
+from wkconvert_core.names import dataset_name
+from wkconvert_core.plan import Budget, Route, Step, route
+from wkconvert_core.plugins import Plugins, plugins
+from wkconvert_core.settings import FINEST, Settings
+from wkconvert_core.voxel_size import VoxelSize
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One step of a conversion and the way it will go."""
+
+    layer: Opened
+    step: Step
+    route: Route
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Everything decided, nothing written."""
+
+    src: Path
+    dst: Path
+    building: Path
+    """Where the dataset is built: beside the target where that is to be replaced."""
+    command: str
+    settings: Settings
+    layers: Sequence[Opened]
+    voxel_size: VoxelSize | None
+    sink: DatasetSink
+    steps: Sequence[Planned]
+    jobs: int
+    plan: Mapping[str, Any]
+    """What makes this run this run: another one must not continue its work."""
+    free: int
+    """Bytes free where the target lies."""
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of all voxels of all mags, uncompressed."""
+        return sum(planned.step.raw_bytes for planned in self.steps)
+
+    @property
+    def needed(self) -> int:
+        """Disk space that the run takes at most, scratch included."""
+        written = sum(planned.step.most_bytes for planned in self.steps)
+        return written + max(planned.route.scratch for planned in self.steps)
+
+    @property
+    def places(self) -> list[Path]:
+        """The folders that must be ours alone while the run lasts."""
+        replaced = self.building != self.dst and target.is_dataset(self.dst)
+        return [self.building, self.dst] if replaced else [self.building]
+
+    @property
+    def memory(self) -> int:
+        """Peak bytes of all processes together."""
+        return max(planned.route.memory for planned in self.steps)
+
+
+def prepare(src: Path, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:
+    """Decide and check everything, and write nothing."""
+    loaded = plugins()
+    settings.check(loaded)
+    src, dst = target.checked_places(Path(src), Path(dst))
+    name = dataset_name(settings.name or dst.name)
+    budget = _budget(settings, target.free_bytes(dst))
+    layers = open_source(src, settings, loaded, budget)
+    names, plan = [layer.name for layer in layers], _plan(src, settings, command, layers, loaded)
+    target.check(dst, settings, command, names, plan)
+    wanted = settings.voxel_size or (target.stored_voxel_size(dst) if settings.add else None)
+    size = voxel_size(layers, wanted) if settings.metadata else None
+    building = target.beside(dst) if settings.overwrite else dst
+    sink = loaded.hook.wkconvert_create(format=settings.to, path=building, spec=DatasetSpec(name, size))
+    if sink is None:
+        raise OptionError(f"nothing writes {settings.to!r}", fix="`wkconvert plugins` lists what is installed")
+    existing = set(target.stored_mags(dst)) if settings.add else set()
+    steps: list[Planned] = []
+    for layer in layers:
+        mine = [Planned(layer, s, route(s, budget)) for s in _steps(layer, sink, size, settings, existing)]
+        existing |= {planned.step.sink.spec.mag for planned in mine}
+        steps += mine
+    return Conversion(
+        src, dst, building, command, settings, layers, size, sink, steps, budget.workers, plan, budget.scratch
+    )
+
+
+def check_target(conversion: Conversion) -> None:
+    """Raise TargetExists unless the target is free, or this command's own work, or may be replaced or added to."""
+    names = [layer.name for layer in conversion.layers]
+    target.check(conversion.dst, conversion.settings, conversion.command, names, conversion.plan)
+
+
+def _plan(src: Path, settings: Settings, command: str, layers: Sequence[Opened], loaded: Plugins) -> dict[str, Any]:
+    readers = {layer.found.match.format for layer in layers}
+    return {
+        "command": command,
+        "source": str(src),
+        "fingerprint": fingerprint(src),
+        "settings": settings.plan(),
+        "version": __version__,
+        "readers": {reader: loaded.version_of(reader) for reader in sorted(readers)},
+    }
+
+
+def _budget(settings: Settings, free: int) -> Budget:
+    sequential, shared = settings.strategy == "sequential", settings.strategy != "multiprocessing"
+    jobs = 1 if sequential else settings.jobs or default_jobs()
+    return Budget(settings.memory or memory.available() // 2, jobs, shared, free, memory.held())
+
+
+def _steps(
+    layer: Opened, sink: DatasetSink, size: VoxelSize | None, settings: Settings, existing: Collection[Mag]
+) -> Iterator[Step]:
+    """Copy the finest mag; make each coarser one from the one before, or copy it where the source has it."""
+    kernel = _kernel(layer, settings)
+    finest, box = _first(layer, settings, kernel)
+    spec = _spec(layer, settings, finest, settings.target_mag, box)
+    previous = sink.layer(spec)
+    yield Step(f"{layer.name} mag {spec.mag}", finest, previous)
+    for mag in _coarser(layer, size, settings, existing) if settings.downsample else []:
+        factor = (mag.x // spec.mag.x, mag.y // spec.mag.y, mag.z // spec.mag.z)
+        finer = Downsampled(previous.source(), spec.box, factor, kernel)
+        spec = _spec(layer, settings, finer, mag, spec.box.coarsened(factor))
+        previous = sink.layer(spec)
+        yield Step(f"{layer.name} mag {mag}", _stored(layer, mag, spec.box, settings) or finer, previous)
+
+
+def _stored(layer: Opened, mag: Mag, box: Box, settings: Settings) -> Source | None:
+    """The source's own mag, if it is the one that would be made: same place, same kernel, nothing done to mag 1."""
+    source = layer.mags.get(mag)
+    if source is None or settings.alters_voxels or settings.interpolation_mode != "default":
+        return None
+    return source if (source.info.offset, source.info.shape) == (box.start, box.shape) else None
+
+
+def extent(layer: Opened, settings: Settings) -> Box:
+    """The layer's true extent, in mag-1 voxels."""
+    x, y, z = layer.info.offset
+    return Box((x, y, z + settings.start_z), layer.info.shape)
+
+
+def _first(layer: Opened, settings: Settings, kernel: str) -> tuple[Source, Box]:
+    """The finest mag that is written, and its extent in that mag's voxels."""
+    source, box = layer.mags[min(layer.mags)], extent(layer, settings)
+    if settings.target_mag == FINEST:
+        return source, box
+    return Downsampled(source, box, settings.target_mag, kernel), box.coarsened(settings.target_mag)
+
+
+def _spec(layer: Opened, settings: Settings, source: Source, mag: Mag, box: Box) -> MagSpec:
+    return MagSpec(
+        layer.name,
+        layer.category,
+        mag,
+        box,
+        source.info.dtype,
+        source.info.channels,
+        _compression(layer, settings),
+        settings.compression_level,
+        settings.file_len,
+    )
+
+
+def _compression(layer: Opened, settings: Settings) -> str:
+    if settings.compression != "auto":
+        return settings.compression
+    return "lz4hc" if layer.category == "segmentation" or settings.compression_level else "lz4"
+
+
+def _kernel(layer: Opened, settings: Settings) -> str:
+    if settings.interpolation_mode != "default":
+        return settings.interpolation_mode
+    return "median" if layer.category == "color" else "mode"
+
+
+def _coarser(layer: Opened, size: VoxelSize | None, settings: Settings, existing: Collection[Mag]) -> list[Mag]:
+    x, y, z = size.size if size else (1.0, 1.0, 1.0)
+    return schedule(
+        (x or 1.0, y or 1.0, z or 1.0),
+        layer.info.shape,
+        max_mag=settings.max_mag,
+        sampling_mode=settings.sampling_mode,
+        start=settings.target_mag,
+        existing=[mag for mag in existing if max(mag) > max(settings.target_mag)],
+    )

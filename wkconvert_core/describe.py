@@ -1,0 +1,39 @@
+"""What a path is: every plugin's answer, and the layers that would be converted. Behind `wkconvert info`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wkconvert_core import detect
+from wkconvert_core.detect import Answer
+from wkconvert_core.errors import UnsupportedSource
+from wkconvert_core.journal import FOLDER
+from wkconvert_core.layers import Opened, open_source
+from wkconvert_core.names import PROPERTIES_FILE
+from wkconvert_core.plugins import plugins
+from wkconvert_core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Described:
+    """A path, as the plugins see it."""
+
+    path: Path
+    answers: Sequence[Answer]
+    layers: Sequence[Opened]
+
+
+def describe(path: Path, reader: str | None = None, options: Mapping[str, str] | None = None) -> Described:
+    """Ask every plugin of a path, and open it as `convert` would. Raises what `convert` would raise."""
+    if (path / FOLDER).is_dir() and not (path / PROPERTIES_FILE).exists():
+        raise UnsupportedSource(
+            f"{path} is a dataset without metadata",
+            why="the run that makes it is not finished, or it was `cube`, which writes none",
+            fix="run the same command again",
+        )
+    loaded = plugins()
+    settings = replace(Settings(), reader=reader, reader_options=options or {})
+    answers = detect.ask(path, detect.read_head(path), loaded)
+    return Described(path, answers, open_source(path, settings, loaded))

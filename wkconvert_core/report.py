@@ -1,0 +1,291 @@
+"""What the commands print: tables and sentences for people, one JSON document for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from wkconvert_core.errors import WkconvertError
+from wkconvert_core.plan import size_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from wkconvert_core.conversion import Conversion
+    from wkconvert_core.convert import Done
+    from wkconvert_core.describe import Described
+    from wkconvert_core.layers import Opened
+    from wkconvert_core.plugins import Plugins
+    from wkconvert_core.testing import CheckResult
+    from wkconvert_core.voxel_size import VoxelSize
+
+Document = dict[str, Any]
+
+
+def print_document(document: Document) -> None:
+    """Print one JSON document to standard output."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def _print(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)  # a path must stay in one piece, so that it can be copied
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+def error_document(error: WkconvertError) -> Document:
+    """`{"error": {code, what, why, fix}}`."""
+    return {"error": {"code": error.code, "what": error.what, "why": error.why, "fix": error.fix}}
+
+
+def show_error(error: WkconvertError, console: Console) -> None:
+    """One panel on a terminal, plain lines elsewhere: what, why, what to do."""
+    parts = [error.what] + [f"{label}: {text}" for label, text in (("why", error.why), ("fix", error.fix)) if text]
+    if console.is_terminal:
+        console.print(Panel(Text("\n".join(parts)), title="error", title_align="left", border_style="red"))
+    else:
+        _print(console, f"error: {parts[0]}", *(f"  {part}" for part in parts[1:]))
+
+
+# --- a conversion ----------------------------------------------------------------------------------------------------
+
+
+def _size_document(size: VoxelSize | None) -> Document | None:
+    return {"size": list(size.size), "unit": size.unit, "origin": size.origin} if size else None
+
+
+def _layer_document(layer: Opened) -> Document:
+    info = layer.info
+    return {
+        "name": layer.name,
+        "category": layer.category,
+        "category_reason": layer.decision.reason,
+        "path": str(layer.found.path),
+        "reader": layer.found.match.format,
+        "reader_reason": layer.found.match.reason,
+        "shape": list(info.shape),
+        "offset": list(info.offset),
+        "dtype": info.dtype.name,
+        "channels": info.channels,
+        "chunk_shape": list(info.chunk_shape) if info.chunk_shape else None,
+        "voxel_size": _size_document(info.voxel_size),
+        "mags": [str(mag) for mag in sorted(layer.mags)],
+        "notes": list(layer.notes),
+    }
+
+
+def plan_document(conversion: Conversion) -> Document:
+    """What `--dry-run --json` prints."""
+    return {
+        "source": str(conversion.src),
+        "target": str(conversion.dst),
+        "layers": [_layer_document(layer) for layer in conversion.layers],
+        "memory_bytes": conversion.memory,
+        "disk_bytes": conversion.needed,
+        "free_bytes": conversion.free,
+        "steps": [
+            {
+                "title": planned.step.title,
+                "way": planned.route.way,
+                "workers": planned.route.workers,
+                "tasks": planned.route.tasks,
+                "shape": list(planned.step.box.shape),
+                "shard_shape": list(planned.step.sink.shard_shape),
+                "memory_bytes": planned.route.memory,
+                "amplification": round(planned.route.amplification, 3),
+                "scratch_bytes": planned.route.scratch,
+                "raw_bytes": planned.step.raw_bytes,
+            }
+            for planned in conversion.steps
+        ],
+    }
+
+
+def done_document(done: Done) -> Document:
+    """What `auto --json` prints."""
+    conversion = done.conversion
+    return {
+        "source": str(conversion.src),
+        "target": str(conversion.dst),
+        "layers": [_layer_document(layer) for layer in conversion.layers],
+        "voxel_size": _size_document(conversion.voxel_size),
+        "written": [
+            {
+                "name": layer.name,
+                "mags": [str(spec.mag) for spec in layer.mags],
+                "top_left": list(layer.box.start),
+                "shape": list(layer.box.shape),
+                "largest_segment_id": layer.largest_segment_id,
+            }
+            for layer in done.layers
+        ],
+        "seconds": round(done.seconds, 3),
+        "shards": done.shards,
+        "shards_from_earlier_run": done.resumed,
+        "stored_bytes": done.stored_bytes,
+        "raw_bytes": conversion.raw_bytes,
+        "notes": list(done.notes),
+    }
+
+
+def _xyz(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _side(shape: Sequence[int]) -> str:
+    """`128^3` for a cube."""
+    return f"{shape[0]}^{len(shape)}" if len(set(shape)) == 1 else _xyz(shape)
+
+
+def _layer_line(layer: Opened) -> str:
+    info = layer.info
+    channels = f", {info.channels} channels" if info.channels > 1 else ""
+    return f"{layer.name}: {_xyz(info.shape)} {info.dtype.name}{channels}, {layer.found.match.reason}"
+
+
+def show_layers(conversion: Conversion, console: Console) -> None:
+    """What was found, before the work begins."""
+    for layer in conversion.layers:
+        _print(console, _layer_line(layer), f"  {layer.decision}")
+    if size := conversion.voxel_size:
+        _print(console, f"voxel size: {size} ({size.origin})")
+
+
+def show_plan(conversion: Conversion, console: Console) -> None:
+    """What `--dry-run` prints."""
+    show_layers(conversion, console)
+    table = Table("step", "way", "tasks", "shard", "memory", "decoded", "raw", box=None, padding=(0, 2, 0, 0))
+    for planned in conversion.steps:
+        step, chosen = planned.step, planned.route
+        table.add_row(
+            step.title,
+            chosen.way,
+            f"{chosen.tasks:,}",
+            _side(step.sink.shard_shape),
+            size_text(chosen.memory),
+            f"{chosen.amplification:.2f}x",
+            size_text(step.raw_bytes),
+        )
+    console.print(table)
+    ways = {planned.route.way for planned in conversion.steps}
+    scratch = max(planned.route.scratch for planned in conversion.steps)
+    lines = [f"memory: at most {size_text(conversion.memory)}"]
+    lines += [f"disk: at most {size_text(conversion.needed)}, {size_text(conversion.free)} free"]
+    lines += [f"scratch: {size_text(scratch)} of that, until a step is done"] if "spool" in ways else []
+    _print(console, *lines, "nothing was written")
+
+
+def show_done(done: Done, console: Console) -> None:
+    """The last lines of a conversion."""
+    conversion = done.conversion
+    _print(console, *(f"note: {note}" for note in done.notes))
+    if done.resumed:
+        _print(console, f"{done.resumed} of {done.shards} shards were there from an earlier run")
+    mags = sum(len(layer.mags) for layer in done.layers)
+    rate = conversion.steps[0].step.raw_bytes / done.seconds / 1e6 if done.seconds else 0
+    _print(
+        console,
+        f"{conversion.dst}: {len(done.layers)} layer{'s' * (len(done.layers) > 1)}, {mags} mag{'s' * (mags > 1)}, "
+        f"{size_text(done.stored_bytes)} on disk ({size_text(conversion.raw_bytes)} raw), "
+        f"{done.seconds:.1f} s, {rate:.0f} MB/s",
+    )
+
+
+# --- info, plugins, check --------------------------------------------------------------------------------------------
+
+
+def info_document(described: Described) -> Document:
+    """What `info --json` prints."""
+    return {
+        "path": str(described.path),
+        "answers": [
+            {
+                "plugin": answer.plugin,
+                "format": answer.match.format if answer.match else None,
+                "confidence": answer.match.confidence.name if answer.match else None,
+                "reason": answer.match.reason if answer.match else answer.error,
+            }
+            for answer in described.answers
+        ],
+        "layers": [_layer_document(layer) for layer in described.layers],
+    }
+
+
+def show_info(described: Described, console: Console) -> None:
+    """What `info` prints."""
+    _print(console, str(described.path))
+    for answer in described.answers:
+        if answer.match:
+            match = answer.match
+            _print(console, f"  {answer.plugin}: {match.format} ({match.confidence.name.lower()}), {match.reason}")
+        else:
+            _print(console, f"  {answer.plugin}: {answer.error or 'not mine'}")
+    for layer in described.layers:
+        _print(console, *_layer_details(layer))
+
+
+def _layer_details(layer: Opened) -> list[str]:
+    info = layer.info
+    size = f"{info.voxel_size} ({info.voxel_size.origin})" if info.voxel_size else "not in the source: --voxel-size"
+    lines = ["", _layer_line(layer), f"  {layer.decision}", f"  voxel size: {size}"]
+    if len(layer.mags) > 1:
+        lines.append(f"  mags: {', '.join(str(mag) for mag in sorted(layer.mags))}")
+    if any(info.offset):
+        lines.append(f"  starts at {', '.join(map(str, info.offset))}")
+    if info.chunk_shape:
+        lines.append(f"  decoded in boxes of {_xyz(info.chunk_shape)}")
+    return lines + [f"  note: {note}" for note in layer.notes]
+
+
+def plugins_document(plugins: Plugins) -> Document:
+    """What `plugins --json` prints."""
+    return {
+        "plugins": [
+            {
+                "name": plugin.name,
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "formats": plugins.formats_of(plugin.name) if not plugin.error else {},
+                "error": plugin.error or None,
+            }
+            for plugin in plugins.loaded
+        ],
+        "formats": plugins.formats(),
+        "interpolation_modes": sorted(plugins.downsamplers()),
+    }
+
+
+def show_plugins(plugins: Plugins, console: Console) -> None:
+    """What `plugins` prints."""
+    for plugin in plugins.loaded:
+        _print(console, f"{plugin.name} ({plugin.distribution} {plugin.version})")
+        if plugin.error:
+            console.print(Text(f"  failed to load: {plugin.error}", style="red"), soft_wrap=True)
+            continue
+        _print(console, *(f"  {name}: {what}" for name, what in plugins.formats_of(plugin.name).items()))
+    if not plugins.loaded:
+        _print(console, 'no readers are installed; pip install "wkconvert[all]" brings all that there are')
+    _print(console, f"interpolation modes: {', '.join(sorted(plugins.downsamplers()))}")
+
+
+def checks_document(results: Sequence[CheckResult]) -> Document:
+    """What `check --json` prints."""
+    return {"checks": [{"name": r.name, "status": r.status, "message": r.message} for r in results]}
+
+
+def show_checks(results: Sequence[CheckResult], console: Console) -> None:
+    """What `check` prints."""
+    styles = {"passed": "green", "failed": "red", "skipped": "yellow"}
+    for result in results:
+        line = Text(f"{result.status:8}", style=styles[result.status]).append(f"{result.name}", style="default")
+        console.print(line, soft_wrap=True)
+        if result.message:
+            _print(console, f"        {result.message}")

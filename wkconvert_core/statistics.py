@@ -1,0 +1,35 @@
+"""Figures of a finished layer, for its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from wkconvert_core.engine import ShardDone
+from wkconvert_core.geometry import Box
+from wkconvert_core.model import Source
+
+SAMPLE_SIDE = 96
+"""Of the box in the middle of the coarsest mag whose values decide what a viewer shows as black and white."""
+
+
+def value_range(shards: Iterable[ShardDone]) -> tuple[float | int | None, float | int | None, int]:
+    """Smallest and largest finite value of all shards, and how many voxels are NaN."""
+    done = list(shards)
+    low = min((shard.low for shard in done if shard.low is not None), default=None)
+    high = max((shard.high for shard in done if shard.high is not None), default=None)
+    return low, high, sum(shard.nans for shard in done)
+
+
+def intensity_range(coarsest: Source) -> tuple[float, float] | None:
+    """The values between which 99.8 % of a sample lie; None if nothing in it is finite, or all is one value."""
+    shape = coarsest.info.shape
+    start = [max(0, (n - SAMPLE_SIDE) // 2) for n in shape]
+    x, y, z = (min(n, SAMPLE_SIDE) for n in shape)
+    values = coarsest.read(Box((start[0], start[1], start[2]), (x, y, z)))
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return None
+    low, high = np.percentile(finite, [0.1, 99.9])
+    return (float(low), float(high)) if low < high else None
