@@ -1,1 +1,35 @@
+"""Stacks of TIFF, JPG, PNG and BMP for wkconvert: the two hooks. Importing this imports no format library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wkconvert_core import Layer, Match, hookimpl, parse_options
+
 __version__ = "0.1.0"
+
+FORMATS = {
+    "tiff": "TIFF files (also BigTIFF, OME-TIFF, ImageJ's), and folders of them",
+    "pictures": "PNG, JPEG and BMP files, and folders of them",
+}
+
+
+@hookimpl
+def wkconvert_detect(path: Path, head: bytes) -> Match | None:
+    """Claim TIFF, PNG, JPEG and BMP files, and folders with such files in them."""
+    from .detection import detect
+
+    return detect(path, head)
+
+
+@hookimpl
+def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Sequence[Layer] | None:
+    """Open what `wkconvert_detect` named `tiff` or `pictures`; None for other formats."""
+    if format not in FORMATS:
+        return None
+    from .opening import open_pictures, open_tiff
+
+    if format == "tiff":
+        return open_tiff(path, **parse_options(open_tiff, options))
+    return open_pictures(path, **parse_options(open_pictures, options))

@@ -1,0 +1,147 @@
+"""Voxel sizes from what a TIFF's tags say: OME, ImageJ, FEI, Zeiss, DigitalMicrograph, and the resolution unit.
+
+Where the facts come from: OME's schema; ImageJ's FileSaver (pixels per unit in XResolution, `unit` and `spacing` in the
+description); FEI's text tags (metres); Zeiss's text tag; the tags that Gatan's DigitalMicrograph writes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from wkconvert_core import METRES, VoxelSize, unit_symbol
+
+from .ome import is_ome, read_ome
+from .tags import Ifd
+
+_FEI = (34680, 34682)
+_ZEISS = 34118
+_METRES_BY_UNIT = {2: "inch", 3: "cm"}
+_SCREENS_AND_PRINTERS = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 360, 400, 600, 720, 1200, 2400)
+"""Dots per inch that programs write when they know nothing."""
+
+
+def voxel_size(ifd: Ifd, image: int = 0) -> VoxelSize | None:
+    """The voxel size that a picture's tags state, along its stored axes; `image` counts the images of an OME-TIFF."""
+    description = ifd.text(270)
+    if is_ome(description):
+        return _ome(description, image)
+    for read in (_imagej, _fei, _zeiss, _digital_micrograph, _resolution):
+        found = read(ifd, description)
+        if found is not None:
+            return found
+    return None
+
+
+def from_density(x: float, y: float, unit: str, origin: str) -> VoxelSize | None:
+    """The size of a pixel from pixels per inch or cm, or None for what a screen or printer might have."""
+    if not (_positive(x) and _positive(y)) or _is_default(x, unit) or _is_default(y, unit):
+        return None
+    size = VoxelSize((1 / x, 1 / y, None), unit, origin).to("nm")
+    return size if all(map(_positive, size.size[:2])) else None
+
+
+def _is_default(density: float, unit: str) -> bool:
+    dpi = density * METRES["inch"] / METRES[unit]
+    return density == 1 or any(abs(dpi - known) < 0.002 * known for known in _SCREENS_AND_PRINTERS)
+
+
+def _positive(number: float | None) -> bool:
+    return number is not None and math.isfinite(number) and number > 0
+
+
+def _known(x: float | None, y: float | None, z: float | None, unit: str, origin: str) -> VoxelSize | None:
+    """A voxel size from those of the numbers that can be lengths."""
+    a, b, c = (size if _positive(size) else None for size in (x, y, z))
+    return VoxelSize((a, b, c), unit, origin) if a or b or c else None
+
+
+def _density(ifd: Ifd) -> tuple[float, float]:
+    """XResolution and YResolution, 0 where they are missing."""
+    x, y = ((ifd.floats(tag) or (0.0,))[0] for tag in (282, 283))
+    return x, y
+
+
+def _ome(description: str, image: int) -> VoxelSize | None:
+    try:
+        physical = read_ome(description)[image].physical
+    except (ValueError, IndexError):  # whoever needs to know where the planes are will say so
+        return None
+    metres = [size * METRES[unit] if unit else None for size, unit in physical]
+    unit = next((unit for _, unit in physical if unit), "")
+    if not unit:
+        return None
+    x, y, z = (size and float(f"{size / METRES[unit]:.12g}") for size in metres)
+    return _known(x, y, z, unit, "OME-XML")
+
+
+def imagej(description: str) -> dict[str, str]:
+    """The lines of ImageJ's description, by key; empty if it is not ImageJ's."""
+    if not description.startswith("ImageJ="):
+        return {}
+    return dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
+
+
+def _imagej(ifd: Ifd, description: str) -> VoxelSize | None:
+    lines = imagej(description)
+    unit = unit_symbol(lines.get("unit", ""))
+    if not lines or unit is None:
+        return None
+    x, y = _density(ifd)
+    if unit == "inch" and (_is_default(x, unit) or _is_default(y, unit)):
+        return None  # ImageJ, too, takes the dpi of what it opens for a size
+    depth = abs(_number(lines.get("spacing", "")))
+    y_unit, z_unit = (unit_symbol(lines.get(key, "")) or unit for key in ("yunit", "zunit"))
+    y_scale, z_scale = METRES[y_unit] / METRES[unit], METRES[z_unit] / METRES[unit]
+    return _known(_inverse(x), _inverse(y) * y_scale, depth * z_scale, unit, "ImageJ tags")
+
+
+def _fei(ifd: Ifd, description: str) -> VoxelSize | None:
+    for tag in _FEI:
+        text = ifd.text(tag)
+        x, y = (_number(_first(rf"^Pixel{side}\s*=\s*(\S+)", text)) for side in ("Width", "Height"))
+        if _positive(x) and _positive(y):
+            return VoxelSize((x, y, None), "m", "FEI metadata").to("nm")
+    return None
+
+
+def _zeiss(ifd: Ifd, description: str) -> VoxelSize | None:
+    """The scale of the stored picture; what is only called `Pixel Size` may be that of another magnification."""
+    text = ifd.text(_ZEISS)
+    for key in ("AP_IMAGE_PIXEL_SIZE", "AP_PIXEL_SIZE"):
+        value = _first(rf"^{key}\s+[^=\n]*=\s*([^\n]+)", text).split()
+        unit = unit_symbol(value[1]) if len(value) == 2 else None
+        if unit and _positive(_number(value[0])):
+            return _known(_number(value[0]), _number(value[0]), None, unit, "Zeiss SEM metadata")
+    return None
+
+
+def _digital_micrograph(ifd: Ifd, description: str) -> VoxelSize | None:
+    sizes = [(ifd.floats(tag) or (0.0,))[0] for tag in (65009, 65010, 65011)]
+    units = [unit_symbol(ifd.text(tag)) for tag in (65003, 65004, 65005)]
+    unit = units[0]
+    if unit is None:
+        return None
+    x, y, z = (size * METRES[own] / METRES[unit] if own else None for size, own in zip(sizes, units, strict=True))
+    return _known(x, y, z, unit, "DigitalMicrograph tags")
+
+
+def _resolution(ifd: Ifd, description: str) -> VoxelSize | None:
+    unit = _METRES_BY_UNIT.get(ifd.number(296, 2))
+    return from_density(*_density(ifd), unit, "TIFF resolution") if unit else None
+
+
+def _first(pattern: str, text: str) -> str:
+    match = re.search(pattern, text.replace("\r", "\n"), re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _inverse(density: float) -> float:
+    return 1 / density if _positive(density) else 0.0

@@ -1,0 +1,185 @@
+"""From a path and options to layers: what the two hooks of this plugin call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from wkconvert_core import Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
+
+from .axes import Choice
+from .files import Gaps, check_one_kind, paths_in
+from .magic import kind_of
+from .stack import Stack
+from .survey import Survey, survey
+from .table import Multipage, Recipe, list_pictures, make_table
+from .volume import RGB, Volume
+
+Palette = Literal["colors", "indices"]
+
+_VIEW_COLORS: tuple[RGB, ...] = (
+    (255, 0, 0),
+    (0, 255, 0),
+    (0, 0, 255),
+    (0, 255, 255),
+    (255, 0, 255),
+    (255, 255, 0),
+    (255, 255, 255),
+)
+_COLOR_NAMES = ("red", "green", "blue")
+_WHITE = (255, 255, 255)
+_MOST_LAYERS = 256
+
+
+def open_tiff(
+    path: Path,
+    *,
+    gaps: Gaps = "error",
+    pad: bool = False,
+    dtype: str | None = None,
+    channel: int | None = None,
+    timepoint: int | None = None,
+    series: int | None = None,
+    axes: str | None = None,
+    plain: bool = False,
+    multipage: Multipage = "error",
+    palette: Palette = "colors",
+    suffix: str | None = None,
+) -> Sequence[Layer]:
+    """Open a TIFF file, or a folder of them, as layers; raises SourceError, OptionError. The README explains each."""
+    choice = Choice(series, timepoint, axes, plain)
+    recipe = Recipe("tiff", gaps, suffix, multipage, choice, palette == "colors")
+    if multipage == "layers" and path.is_dir():
+        return _layer_for_each_file(path, recipe, pad=pad, dtype=dtype, channel=channel)
+    return _open(path, recipe, pad=pad, dtype=dtype, channel=channel)
+
+
+def open_pictures(
+    path: Path,
+    *,
+    gaps: Gaps = "error",
+    pad: bool = False,
+    dtype: str | None = None,
+    channel: int | None = None,
+    palette: Palette = "colors",
+    suffix: str | None = None,
+) -> Sequence[Layer]:
+    """Open a PNG, JPEG or BMP, or a folder of them, as layers; raises SourceError, OptionError."""
+    recipe = Recipe("pictures", gaps, suffix, colors=palette == "colors")
+    return _open(path, recipe, pad=pad, dtype=dtype, channel=channel)
+
+
+def _open(path: Path, recipe: Recipe, *, pad: bool, dtype: str | None, channel: int | None) -> list[Layer]:
+    _check_dtype(dtype)
+    where = str(path)
+    if path.is_dir():
+        check_one_kind(paths_in(where, list_pictures(where, recipe, of_any_kind=True).names), kind_of)
+    table = make_table(where, recipe)
+    found = survey(where, table, recipe, pad=pad, mix=dtype is not None)
+    recipe = replace(recipe, simple=table.simple)
+    groups = _groups(found, len(table.volume.planes))
+    if channel is not None:
+        groups = [_chosen(where, [(plane, (sample,)) for plane, samples in groups for sample in samples], channel)]
+    if len(groups) > _MOST_LAYERS:
+        raise UnsupportedSource(
+            f"{where} holds {len(groups)} channels",
+            why=f"each would be a layer, and more than {_MOST_LAYERS} are of no use",
+            fix="choose one with -o channel=N",
+        )
+    layers = []
+    for (plane, samples), (name, color) in zip(groups, _shown(groups, found, table.volume), strict=True):
+        info = _info(found, table.volume, len(samples))
+        stack = Stack(where, recipe, table.digest, plane, samples, pad, info)
+        category: Literal["color"] | None = "color" if len(samples) == 3 else None
+        layers.append(Layer({Mag(1, 1, 1): stack}, name=name, category=category, color=color))
+    return layers
+
+
+def _check_dtype(dtype: str | None) -> None:
+    try:
+        np.dtype(dtype)
+    except TypeError:
+        raise OptionError(
+            f"-o dtype={dtype} is no dtype", fix="take one of numpy's, such as uint8, uint16, float32"
+        ) from None
+
+
+def _layer_for_each_file(
+    path: Path, recipe: Recipe, *, pad: bool, dtype: str | None, channel: int | None
+) -> list[Layer]:
+    """Each file of a folder as layers of its own, named after the file."""
+    layers = []
+    for name in list_pictures(str(path), recipe).names:
+        stem = _legal(Path(name).stem.removesuffix(".ome"))
+        found = _open(path / name, recipe, pad=pad, dtype=dtype, channel=channel)
+        layers += [replace(layer, name=f"{stem}_{layer.name}" if layer.name else stem) for layer in found]
+    return layers
+
+
+def _groups(found: Survey, channels: int) -> list[tuple[int, tuple[int, ...]]]:
+    """The channel and the samples of each layer: 8-bit colour is one layer, all else a layer for each sample."""
+    if found.color and found.dtype == np.uint8:
+        samples = [found.kept[:3], *((sample,) for sample in found.kept[3:])]
+    else:
+        samples = [(sample,) for sample in found.kept]
+    return [(channel, each) for channel in range(channels) for each in samples]
+
+
+def _chosen(path: str, singles: Sequence[tuple[int, tuple[int, ...]]], channel: int) -> tuple[int, tuple[int, ...]]:
+    if not 0 <= channel < len(singles):
+        raise OptionError(
+            f"channel {channel} does not exist in {path}", fix=f"its channels are 0 to {len(singles) - 1}"
+        )
+    return singles[channel]
+
+
+def _shown(
+    groups: list[tuple[int, tuple[int, ...]]], found: Survey, volume: Volume
+) -> list[tuple[str | None, RGB | None]]:
+    """Name and view colour of each layer; a single one is named by core."""
+    given = [volume.colors[channel] if channel < len(volume.colors) else None for channel, _ in groups]
+    if len(groups) == 1:
+        color = given[0] if given[0] != _WHITE else None
+        return [(None, color if len(groups[0][1]) == 1 else None)]
+    known = all(given) and len(set(given)) == len(given)
+    names: list[str] = []
+    for number, (channel, samples) in enumerate(groups):
+        name = _name(number, channel, samples, found, volume)
+        names.append(name if name not in names else f"{name}_{number}")
+    cycle = [given[i] if known else _VIEW_COLORS[i % len(_VIEW_COLORS)] for i in range(len(groups))]
+    return [
+        (name, color if len(each) == 1 else None) for name, color, (_, each) in zip(names, cycle, groups, strict=True)
+    ]
+
+
+def _name(number: int, channel: int, samples: tuple[int, ...], found: Survey, volume: Volume) -> str:
+    """A layer's name, of the channel's and the sample's as far as there are several of either."""
+    parts = []
+    if len(volume.planes) > 1:
+        given = volume.names[channel] if channel < len(volume.names) else ""
+        parts.append(_legal(given) or f"channel{channel}")
+    if len(found.kept) > 1 and len(samples) == 1:
+        named = found.color and samples[0] < 3
+        parts.append(_COLOR_NAMES[samples[0]] if named else f"channel{samples[0]}")
+    return "_".join(parts) or ("color" if len(samples) == 3 else f"channel{number}")
+
+
+def _legal(name: str) -> str:
+    """A name with the letters that layers may have."""
+    return re.sub(r"[^A-Za-z0-9_$@.-]+", "_", name).strip("._")
+
+
+def _info(found: Survey, volume: Volume, channels: int) -> VolumeInfo:
+    return VolumeInfo(
+        shape=(*found.size, volume.planes.shape[1]),
+        dtype=found.dtype,
+        channels=channels,
+        voxel_size=found.voxel_size,
+        chunk_shape=(*found.chunk, 1),
+        notes=found.notes,
+    )

@@ -1,0 +1,214 @@
+"""From a folder or file to the table of its planes: made once in each process, never sent to another."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from wkconvert_core import BrokenSource, InconsistentStack, SourceError, SourceNotFound, UnsupportedSource, VoxelSize
+
+from . import files
+from .axes import Choice, Numbers
+from .messages import some
+from .volume import MISSING, Volume, read_volume
+
+Format = Literal["tiff", "pictures"]
+Multipage = Literal["error", "join", "layers"]
+T = TypeVar("T")
+R = TypeVar("R")
+
+_THREADS = 16
+_TRIED = 32
+"""After so many headers it is known whether threads help."""
+_WAITING = 5.0
+"""They do where a header takes so many times the time that the processor needs for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that the table of planes depends on, besides the files."""
+
+    format: Format
+    gaps: files.Gaps = "error"
+    suffix: str | None = None
+    multipage: Multipage = "error"
+    choice: Choice = field(default_factory=Choice)
+    colors: bool = True
+    """Whether palettes are applied."""
+    simple: bool = False
+    """Whether each file is known to hold one slice, its first page: then no file is opened to make the table."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where each slice of a stack is."""
+
+    volume: Volume
+    digest: str
+    """Of the names, sizes and times of the files."""
+    simple: bool
+    """What `Recipe.simple` may be from now on."""
+    voxel_sizes: tuple[VoxelSize | None, ...] = ()
+    """Of each TIFF file."""
+
+
+@functools.lru_cache(maxsize=8)
+def volume_of(path: str, recipe: Recipe, digest: str) -> Volume:
+    """The planes of a folder or file, from this process's cache; raises BrokenSource if they are not as they were."""
+    made = make_table(path, recipe)
+    if made.digest != digest:
+        raise BrokenSource(
+            f"{path} has changed since it was opened",
+            why="files have come, gone or grown",
+            fix="leave the source alone until the conversion is done, then start it again",
+        )
+    return made.volume
+
+
+def make_table(path: str, recipe: Recipe) -> Table:
+    """The planes of a folder or file as they are now; raises SourceError, OptionError."""
+    if not Path(path).is_dir():
+        volume = _read(path, recipe)
+        simple = recipe.format == "pictures"
+        return Table(volume, files.digest(volume.files), simple, () if simple else (volume.voxel_size,))
+    listing = list_pictures(path, recipe)
+    paths = files.paths_in(path, listing.names)
+    entries = files.with_gaps(path, listing.names, recipe.gaps)
+    notes = () if recipe.simple else _notes(listing)
+    if recipe.simple or recipe.format == "pictures":
+        return Table(_slices(paths, entries, notes), files.digest(paths), simple=True)
+    first = _read(paths[0], recipe)
+    if len(first.files) > 1:
+        _check_set(path, paths, first)
+        return Table(first, files.digest(first.files), simple=False, voxel_sizes=(first.voxel_size,))
+    volumes = [first, *each(lambda file: _read(file, recipe), paths[1:])]
+    _check_volumes(path, recipe, listing.names, volumes, len(entries))
+    if all(volume.planes.shape == (1, 1, 3) and not volume.planes.any() for volume in volumes):
+        joined, simple = replace(_slices(paths, entries, notes), names=first.names, colors=first.colors), True
+    else:
+        joined, simple = _joined(paths, entries, volumes, notes), False
+    return Table(joined, files.digest(paths), simple, tuple(volume.voxel_size for volume in volumes))
+
+
+def list_pictures(path: str, recipe: Recipe, *, of_any_kind: bool = False) -> files.Listing:
+    """The files of a folder that the recipe takes; raises SourceNotFound where there are none.
+
+    `of_any_kind` lists pictures of the other format, too, unless files are chosen by suffix.
+    """
+    suffixes: tuple[str, ...] = files.TIFF_SUFFIXES if recipe.format == "tiff" else files.PICTURE_SUFFIXES
+    if of_any_kind:
+        suffixes = files.TIFF_SUFFIXES + files.PICTURE_SUFFIXES
+    wanted = (f".{recipe.suffix.lower().lstrip('.')}",) if recipe.suffix else suffixes
+    listing = files.list_folder(Path(path), wanted)
+    if not listing.names:
+        raise SourceNotFound(
+            f"{path} holds no pictures",
+            why=f"no file in it ends in {', '.join(wanted)}",
+            fix="give the folder that holds the slices themselves",
+        )
+    return listing
+
+
+def each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """The results of `work` for each item, in order; by several threads where it is waiting that takes the time.
+
+    On a network it is; on a disk that has its files at hand, threads would only be in each other's way.
+    """
+    wall, busy = time.perf_counter(), time.thread_time()
+    done = [work(item) for item in items[:_TRIED]]
+    if time.perf_counter() - wall < _WAITING * (time.thread_time() - busy):
+        return done + [work(item) for item in items[_TRIED:]]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return done + list(pool.map(work, items[_TRIED:]))
+
+
+def _read(path: str, recipe: Recipe) -> Volume:
+    """The planes of one file."""
+    if recipe.format == "pictures":
+        return Volume((path,), np.zeros((1, 1, 3), np.int64))
+    try:
+        return read_volume(path, recipe.choice)
+    except SourceError:
+        raise
+    except OSError as error:
+        raise files.cannot_open(path, error) from error
+
+
+def _slices(paths: list[str], entries: list[str | None], notes: tuple[str, ...]) -> Volume:
+    """A stack of files that hold one slice each."""
+    planes = np.zeros((1, len(entries), 3), np.int64)
+    here = [entry is not None for entry in entries]
+    planes[0, here, 0] = np.arange(len(paths))
+    planes[0, np.logical_not(here)] = MISSING
+    return Volume(tuple(paths), planes, notes=notes)
+
+
+def _joined(paths: list[str], entries: list[str | None], volumes: list[Volume], notes: tuple[str, ...]) -> Volume:
+    """The volumes of several files, one after another along z."""
+    parts: list[Numbers] = []
+    number = 0
+    for entry in entries:
+        if entry is None:
+            parts.append(np.broadcast_to(np.array(MISSING), (len(volumes[0].planes), 1, 3)))
+            continue
+        planes = volumes[number].planes.copy()
+        planes[..., 0] = np.where(planes[..., 0] < 0, -1, number)
+        parts.append(planes)
+        number += 1
+    return replace(volumes[0], files=tuple(paths), planes=np.concatenate(parts, axis=1), notes=notes)
+
+
+def _check_set(path: str, paths: list[str], volume: Volume) -> None:
+    """Raise InconsistentStack where files lie beside those of one OME-TIFF set."""
+    if others := [files.base(each) for each in paths if each not in volume.files]:
+        raise InconsistentStack(
+            f"{path} holds more than one image: {some(others)}",
+            why=f"{files.base(paths[0])} is one of a set of {len(volume.files)} OME-TIFF files",
+            fix="give one file of the set instead of the folder, or move the others away",
+        )
+
+
+def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Sequence[Volume], entries: int) -> None:
+    """Raise for files that do not make one stack."""
+    channels = [len(volume.planes) for volume in volumes]
+    if odd := [f"{name} ({n})" for name, n in zip(names, channels, strict=True) if n != channels[0]]:
+        raise InconsistentStack(
+            f"files in {path} differ in their number of channels: {some(odd)}",
+            why=f"{names[0]} has {channels[0]}",
+            fix="move them away, or convert them by themselves",
+        )
+    deep = [name for name, volume in zip(names, volumes, strict=True) if volume.planes.shape[1] > 1]
+    if not deep or len(names) == 1:
+        return
+    if recipe.multipage != "join":
+        raise UnsupportedSource(
+            f"files in {path} hold several pages each: {some(deep)}",
+            why="whether they are layers, or parts of one stack, is not to be known",
+            fix="say -o multipage=layers for a layer from each, -o multipage=join to put them one behind the other",
+        )
+    if entries > len(names):
+        raise InconsistentStack(
+            f"files are missing between those of many pages in {path}",
+            why="how many slices to fill in is not to be known",
+            fix="add the missing files, or say --gaps close",
+        )
+
+
+def _notes(listing: files.Listing) -> tuple[str, ...]:
+    notes = []
+    if listing.ignored:
+        notes.append(f"other files ignored: {some(listing.ignored)}")
+    if listing.folders:
+        notes.append(f"folders ignored: {some(listing.folders)}")
+    if odd := files.oddly_named(listing.names):
+        notes.append(f"named unlike the others: {some(odd)}")
+    if (runs := files.restarts(listing.names)) > 1:
+        notes.append(f"the numbers in the names start {runs} times; natural order is taken")
+    return tuple(notes)
