@@ -1,0 +1,195 @@
+"""What the checks share: the sample, the words of the contract, the boxes that they read."""
+
+from __future__ import annotations
+
+import logging
+import random
+import unittest
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wkconvert_core import detect
+from wkconvert_core import plugins as registry
+from wkconvert_core.errors import OptionError
+from wkconvert_core.geometry import Box, Vec3
+from wkconvert_core.model import Layer, Source, VolumeInfo
+
+if TYPE_CHECKING:
+    from wkconvert_core.model import Array
+
+READ_LIMIT = 32 << 20
+"""Bytes of voxels that a check holds as its reference; of a larger volume it takes a part."""
+
+DECODE_LIMIT = 2 << 30
+"""Bytes that all boxes of one check may make a reader decode."""
+
+PAGE = "docs/writing-a-plugin.md"
+
+
+class Rule(Enum):
+    """Each sentence of the contract that a check holds, and the section of the page on plugins that explains it."""
+
+    FORMATS = "`FORMATS` names every reader of a plugin", "Name your readers"
+    CLAIM = "`wkconvert_detect` claims what the plugin can read", "Detect"
+    JUNK = "`wkconvert_detect` never raises, and claims CONTENT or EXACT only for what it has recognised", "Detect"
+    IMPORTS = "importing a plugin and detecting import no library but numpy", "Detect"
+    OPEN = "`wkconvert_open` returns the layers, and raises only errors of wkconvert for what it cannot read", "Open"
+    OPTIONS = "an unknown option is an error that lists the known ones", "Options"
+    HEADERS = "opening reads headers only", "The Source"
+    INFO = "`VolumeInfo` describes the volume in plain numbers and a native dtype that WKW has, or bool", "VolumeInfo"
+    LAYER = "a Layer has mags of powers of two, a legal name or none, a category or none", "The Layer"
+    READ = "`read(box)` returns exactly the voxels of the box as `[c, x, y, z]`, whatever was read before", "The Source"
+    VALUE = "a Source is a small value: a frozen dataclass of paths and options", "The Source"
+    THREADS = "`read` may be called from many threads at once", "The Source"
+    HANDLES = "a Source holds no open file between two reads", "The Source"
+    UNTOUCHED = "reading leaves the source's folder as it was", "The Source"
+    STREAM = "`stream` yields every voxel exactly once", "Stream sources"
+    BROKEN = "a damaged file is an error of wkconvert, never made-up voxels, never another exception", "Errors"
+    SAME_BYTES = "the same source gives the same dataset, byte for byte", "The Source"
+
+
+class ContractViolation(AssertionError):
+    """A plugin does not do what the contract says."""
+
+    def __init__(self, what: str, rule: Rule) -> None:
+        """Say what was seen, and which rule it breaks."""
+        text, section = rule.value
+        super().__init__(f"{what}. The contract: {text} ({PAGE}, {section!r})")
+        self.what = what
+        self.rule = rule
+
+    def __reduce__(self) -> tuple[type[ContractViolation], tuple[str, Rule]]:
+        """Pickle with both parts."""
+        return type(self), (self.what, self.rule)
+
+
+class NotApplicable(unittest.SkipTest):
+    """A check cannot say anything about this sample; pytest and unittest count it as skipped."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A file or folder to check a reader on."""
+
+    path: Path
+    reader: str | None = None
+    """None: found by detection."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """As `-o key=value` gives them."""
+    expected: Array | None = field(default=None, compare=False)
+    """The voxels `[c, x, y, z]` of the first layer's finest mag, if they are known from elsewhere."""
+
+
+def require(condition: object, what: str, rule: Rule) -> None:
+    """Raise ContractViolation unless the condition holds."""
+    if not condition:
+        raise ContractViolation(what, rule)
+
+
+def reader_of(path: Path, reader: str | None) -> str:
+    """The reader that was asked for, or the one that claims the path. Raises as `detect.find` does."""
+    found = detect.find(Path(path), registry.plugins(), reader)
+    if len(found) > 1 or found[0].layer is not None:
+        listed = ", ".join(str(one.path) for one in found)
+        raise OptionError(f"{path} is a folder of layers", fix=f"check each by itself: {listed}")
+    return found[0].match.format
+
+
+def plugin_of(reader: str) -> str:
+    """The name of the plugin that has a reader."""
+    loaded = registry.plugins()
+    names = [*registry.BUILT_IN, *(one.name for one in loaded.loaded if not one.error)]
+    for name in names:
+        if reader in loaded.formats_of(name):
+            return name
+    raise ContractViolation(f"no plugin has {reader!r} in its FORMATS", Rule.FORMATS)
+
+
+def open_as(reader: str, path: Path, options: Mapping[str, str] | None) -> Sequence[Layer]:
+    """Open a path with a reader; raises whatever the reader raises, ContractViolation if it returns no layers."""
+    layers = registry.plugins().hook.wkconvert_open(format=reader, path=path, options=dict(options or {}))
+    require(layers, f"wkconvert_open returned {layers!r} for {path} and its own format {reader!r}", Rule.OPEN)
+    return list(layers)
+
+
+def opened(path: Path, reader: str | None, options: Mapping[str, str] | None) -> list[tuple[str, Source]]:
+    """Every mag of every layer, each with a label for messages."""
+    layers = open_as(reader_of(path, reader), Path(path), options)
+    return [
+        (f"{path}, layer {layer.name or number}, mag {mag}", source)
+        for number, layer in enumerate(layers)
+        for mag, source in layer.mags.items()
+    ]
+
+
+def volume_bytes(info: VolumeInfo) -> int:
+    """The size of a volume in memory."""
+    return info.box.volume * info.voxel_bytes
+
+
+def region(info: VolumeInfo) -> Box:
+    """The volume, or of a large one a part around the border of a chunk near its middle."""
+    shape = list(info.shape)
+    while shape[0] * shape[1] * shape[2] * info.voxel_bytes > READ_LIMIT and max(shape) > 1:
+        longest = shape.index(max(shape))
+        shape[longest] = -(-shape[longest] // 2)
+    borders = _borders(info)
+    x, y, z = (max(0, min(b - n // 2, whole - n)) for b, n, whole in zip(borders, shape, info.shape, strict=True))
+    return Box((x, y, z), (shape[0], shape[1], shape[2]))
+
+
+def _borders(info: VolumeInfo) -> Vec3:
+    """A place on each axis where one chunk ends and another begins; the middle where there is none."""
+    chunk = info.chunk_shape or info.shape
+    x, y, z = (n // c // 2 * c or (c if c < n else n // 2) for n, c in zip(info.shape, chunk, strict=True))
+    return x, y, z
+
+
+def boxes_in(info: VolumeInfo, within: Box, seed: int = 0) -> list[Box]:
+    """Boxes that tell readers apart: corners, planes, across a chunk's border, and random ones; fewer if dear."""
+    around = Box(_borders(info), (0, 0, 0)).grown((1, 1, 1))
+    last = Box(within.stop, (0, 0, 0)).grown((1, 1, 1))
+    chosen = [within, Box(within.start, (1, 1, 1)), last.intersection(within), around.intersection(within)]
+    for axis in range(3):
+        shape = list(within.shape)
+        shape[axis] = 1
+        chosen.append(Box(within.start, (shape[0], shape[1], shape[2])))
+    rng = random.Random(seed)
+    chosen += [_random_box(within, rng) for _ in range(20)]
+    return [box for box in chosen if box.volume][: max(5, affordable(info))]
+
+
+def affordable(info: VolumeInfo) -> int:
+    """How many chunks may be decoded within DECODE_LIMIT."""
+    return DECODE_LIMIT // (Box((0, 0, 0), info.chunk_shape or (1, 1, 1)).volume * info.voxel_bytes)
+
+
+def _random_box(within: Box, rng: random.Random) -> Box:
+    corners = [
+        sorted(rng.sample(range(start, stop + 1), 2)) for start, stop in zip(within.start, within.stop, strict=True)
+    ]
+    (x0, x1), (y0, y1), (z0, z1) = corners
+    return Box.between((x0, y0, z0), (x1, y1, z1))
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files of a source, in the order of their names; of a folder, those in it at any depth."""
+    return sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep libraries from warning and logging about the damage that a check makes on purpose."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(before)
