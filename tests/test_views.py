@@ -143,6 +143,12 @@ def test_large_boxes_are_cast_in_pieces(monkeypatch):
     np.testing.assert_array_equal(whole(Cast(InMemory(DATA), "int32")), DATA.astype("int32"))
 
 
+@pytest.mark.parametrize(("own", "value"), [("uint64", 2**53 + 1), ("int64", -(2**53) - 1), ("uint64", 2**64 - 1)])
+def test_an_id_that_has_no_float_is_refused(own, value):
+    with pytest.raises(ConversionError, match=f"the value {value} of dtype {own} does not fit float64"):
+        whole(Cast(volume(1, value, dtype=own), "float64"))
+
+
 def test_an_exact_cast_names_the_value_and_the_place():
     with pytest.raises(ConversionError, match="the value 256 of dtype uint16 does not fit uint8") as caught:
         whole(Cast(volume(1, 256, dtype="uint16"), "uint8"))

@@ -151,7 +151,7 @@ class Cast(Wrapper):
     def _exact(self, data: Array, target: DType, box: Box) -> Array:
         with np.errstate(invalid="ignore", over="ignore"):
             result = data.astype(target)
-        if np.can_cast(data.dtype, target, "safe"):
+        if _always_fits(data.dtype, target):
             return result
         fits = _same_value(data, result)
         if not fits.all():
@@ -169,6 +169,13 @@ def _piece(shape: Vec3) -> Vec3:
     x, y, z = shape
     rows = max(1, min(y, PIECE // x))
     return x, rows, max(1, min(z, PIECE // (x * rows)))
+
+
+def _always_fits(own: DType, target: DType) -> bool:
+    """Whether every value of a dtype is one of the other's; numpy calls 64-bit integers to float64 safe, too."""
+    return bool(np.can_cast(own, target, "safe")) and not (
+        own.kind in "iu" and own.itemsize == 8 and target.kind == "f"
+    )
 
 
 def _same_value(data: Array, result: Array) -> Array:

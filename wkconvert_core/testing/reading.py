@@ -85,7 +85,7 @@ def _equal(a: Array, b: Array) -> bool:
 
 def _difference(data: Array, expected: Array, box: Box) -> str:
     """Where two arrays `[c, x, y, z]` of a box differ first."""
-    differs = (data != expected) & ~(np.isnan(data) & np.isnan(expected) if data.dtype.kind == "f" else False)
+    differs = (data != expected) & ((data == data) | (expected == expected))  # NaN is NaN
     first = tuple(int(n) for n in np.argwhere(differs)[0])
     place = tuple(a + n for a, n in zip(box.start, first[1:], strict=True))
     return f"voxel {place} of channel {first[0]} is {data[first]}, expected {expected[first]}"
