@@ -142,3 +142,8 @@ def test_a_name_that_is_not_utf8_is_found(tmp_path, reader):
     odd = tmp_path / "src" / os.fsdecode(b"\xff")
     reader(odd, np.zeros((1, 4, 4, 4), "uint8"))
     assert [item.path for item in find(tmp_path / "src", plugins())] == [odd]
+
+
+def test_a_forced_reader_looks_into_layer_folders_too(tmp_path, reader):
+    reader(tmp_path / "src" / "a", np.zeros((1, 4, 4, 4), "uint8"))
+    assert [item.layer for item in find(tmp_path / "src", plugins(), reader="volumes")] == ["a"]

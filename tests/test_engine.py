@@ -11,7 +11,7 @@ from volumes import DiesOnce, FileSink, FileSource, Stream
 
 from wkconvert_core import BrokenSource
 from wkconvert_core.backends import Workers
-from wkconvert_core.engine import run
+from wkconvert_core.engine import _that_travels, run
 from wkconvert_core.errors import NoSpace, ResourceError
 from wkconvert_core.plan import Budget, Costs, Step
 
@@ -176,3 +176,18 @@ def test_any_shape_chunk_and_place_is_copied(tmp_path_factory, shape, chunk, sta
     assume(name in ways(step, Workers("sequential", 1)))
     copy(step, Workers("sequential", 1), folder, name)
     np.testing.assert_array_equal(step.sink.read(step.source.info.box), data)
+
+
+class Odd(Exception):
+    """An error that can be pickled, but not unpickled."""
+
+    def __init__(self, a, b):
+        super().__init__(f"{a} {b}")
+
+
+def test_an_error_that_cannot_travel_goes_as_text():
+    told = _that_travels(Odd(1, 2))
+    assert isinstance(told, RuntimeError)
+    assert "Odd: 1 2" in str(told)
+    kept = ValueError("x")
+    assert _that_travels(kept) is kept
