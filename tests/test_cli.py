@@ -56,7 +56,8 @@ def test_auto_says_what_it_made(tmp_path, volume):
 
 def test_a_dry_run_writes_nothing(tmp_path, volume):
     told = document("auto", volume, tmp_path / "ds", *SIZE, "--dry-run")
-    assert [step["title"] for step in told["steps"]] == [f"segmentation mag {mag}" for mag in ("1", "2-2-1", "4-4-1")]
+    assert [step["title"] for step in told["steps"]] == ["segmentation mags 1, 2-2-1, 4-4-1"]
+    assert [step["mags"] for step in told["steps"]] == [["1", "2-2-1", "4-4-1"]]
     assert told["memory_bytes"] > 0
     assert not (tmp_path / "ds").exists()
     assert "nothing was written" in run("auto", volume, tmp_path / "ds", *SIZE, "--dry-run").stdout

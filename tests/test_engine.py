@@ -2,6 +2,8 @@
 
 import errno
 import os
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,11 +11,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from volumes import DiesOnce, FileSink, FileSource, Stream
 
-from wkconvert_core import BrokenSource
+from wkconvert_core import BrokenSource, Mag
 from wkconvert_core.backends import Workers
+from wkconvert_core.downsample import Downsampled
 from wkconvert_core.engine import _that_travels, run
 from wkconvert_core.errors import NoSpace, ResourceError
-from wkconvert_core.plan import Budget, Costs, Step
+from wkconvert_core.plan import Budget, Costs
+from wkconvert_core.step import Step
 
 STRATEGIES = ["sequential", "threads", "multiprocessing"]
 
@@ -25,7 +29,7 @@ def voxels(shape, dtype="uint16", channels=1):
 def steps(tmp_path, data, chunk, shard, start=(0, 0, 0), **source_options):
     source = FileSource.make(tmp_path / "source.npy", data, chunk_shape=chunk)
     source = FileSource(source.path, source.info, **source_options)
-    return Step("step", source, FileSink.make(tmp_path / "sink", source, shard, start))
+    return Step(source, FileSink.make(tmp_path / "sink", source, shard, start))
 
 
 def ways(step, workers):
@@ -81,11 +85,49 @@ def test_the_source_is_decoded_as_often_as_the_plan_says(tmp_path, name):
 @pytest.mark.parametrize("name", ["direct", "buffer", "spool"])
 def test_finished_shards_are_left_alone(tmp_path, name):
     step = steps(tmp_path, voxels((70, 50, 40)), (70, 50, 1), (32, 32, 32))
-    starts = [box.start for box in step.box.tiles((32, 32, 32))]
+    shards = [(sink.spec.mag, box.start) for sink, box in step.shards()]
     workers = Workers("threads", 2)
-    assert [s.start for s in copy(step, workers, tmp_path, name, done=frozenset(starts[1:]))] == starts[:1]
-    assert copy(step, workers, tmp_path, name, done=frozenset(starts)) == []
+    assert [(s.mag, s.start) for s in copy(step, workers, tmp_path, name, done=frozenset(shards[1:]))] == shards[:1]
+    assert copy(step, workers, tmp_path, name, done=frozenset(shards)) == []
     assert len(list((tmp_path / "sink").iterdir())) == 1
+
+
+def pyramid(step, mags, kernel="median"):
+    """The same step, with coarser mags made on the way."""
+    sinks = [step.sink]
+    for mag in mags:
+        finer = sinks[-1].spec
+        factor = tuple(a // b for a, b in zip(mag, finer.mag, strict=True))
+        spec = replace(finer, mag=Mag(*mag), box=finer.box.coarsened(factor))
+        sinks.append(replace(sinks[0], spec=spec, folder=step.sink.folder.with_name(f"mag-{spec.mag}")))
+        sinks[-1].folder.mkdir()
+    return replace(step, coarser=tuple(sinks[1:]), kernel=kernel)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", ["direct", "buffer", "spool", "re-read"])
+def test_coarser_mags_made_on_the_way_are_those_made_of_what_was_written(tmp_path, strategy, name):
+    data = voxels((70, 50, 40), channels=2)
+    step = pyramid(steps(tmp_path, data, (70, 50, 1), (16, 16, 16), start=(11, 0, 5)), [(2, 2, 1), (4, 4, 2)])
+    workers = Workers(strategy, 2)
+    if name not in ways(step, workers):
+        assert (name, strategy) == ("buffer", "multiprocessing")
+        return
+    done = copy(step, workers, tmp_path, name)
+    assert sorted((s.mag, s.start) for s in done) == sorted((sink.spec.mag, box.start) for sink, box in step.shards())
+    for finer, sink in pairwise(step.sinks):
+        factor = tuple(a // b for a, b in zip(sink.spec.mag, finer.spec.mag, strict=True))
+        expected = Downsampled(finer, finer.spec.box, factor, "median")
+        np.testing.assert_array_equal(sink.read(sink.info.box), expected.read(expected.info.box))
+
+
+def test_of_several_mags_only_what_is_missing_is_written(tmp_path):
+    step = pyramid(steps(tmp_path, voxels((70, 50, 40)), None, (16, 16, 16)), [(2, 2, 1)])
+    shards = [(sink.spec.mag, box.start) for sink, box in step.shards()]
+    missing = [shards[3], shards[-1]]
+    done = copy(step, Workers("threads", 2), tmp_path, done=frozenset(shards) - set(missing))
+    assert sorted((s.mag, s.start) for s in done) == sorted(missing)
+    assert [len(list(sink.folder.iterdir())) for sink in step.sinks] == [1, 1]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -122,7 +164,7 @@ def test_a_worker_that_is_killed_once_is_survived(tmp_path):
     fuse = tmp_path / "fuse"
     fuse.touch()
     workers = Workers("multiprocessing", 2)
-    doomed = Step("step", DiesOnce(step.source, fuse), step.sink)
+    doomed = Step(DiesOnce(step.source, fuse), step.sink)
     assert len(copy(doomed, workers, tmp_path)) == 10
     assert not fuse.exists()
 
@@ -132,7 +174,7 @@ def test_a_worker_that_is_killed_once_is_survived(tmp_path):
 def test_a_stream_is_read_once_in_order(tmp_path, name, strategy):
     data = voxels((70, 50, 40))
     step = steps(tmp_path, data, None, (32, 32, 32), start=(3, 4, 5))
-    step = Step("step", Stream(step.source.path, step.source.info), step.sink)
+    step = Step(Stream(step.source.path, step.source.info), step.sink)
     workers = Workers(strategy, 2)
     if name not in ways(step, workers):
         assert (name, strategy) == ("buffer", "multiprocessing")

@@ -143,8 +143,8 @@ def peak(source, target, *options):
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="ru_maxrss has other units elsewhere")
 def test_the_peak_stays_within_the_budget_and_does_not_grow_with_the_volume(tmp_path, reader):
-    small = dataset(reader, tmp_path / "small", (512, 512, 64))
-    large = dataset(reader, tmp_path / "large", (512, 512, 512))
+    small = dataset(reader, tmp_path / "small", (512, 512, 256))
+    large = dataset(reader, tmp_path / "large", (1024, 1024, 512))
     budget = 300 << 20
     options = ("--memory", str(budget), "--jobs", "2", "--file-len", "2")
     peaks = [peak(source, source.parent / "ds", *options) for source in (small, large)]

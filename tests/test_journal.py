@@ -18,7 +18,7 @@ MAG = Mag(2, 2, 1)
 
 
 def shard(x, low=0):
-    return ShardDone((x, 0, 0), f"crc32:0000000{x}:16", low, 2**64 - 1, 0, 64)
+    return ShardDone(MAG, (x, 0, 0), f"crc32:0000000{x}:16", low, 2**64 - 1, 0, 64)
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def files(target):
 
 def test_what_was_added_is_there_after_a_kill(target, begun):
     journal = begun(target)
-    journal.add(MAG, shard(1))
-    journal.add(MAG, shard(0, low=-1.5))
+    journal.add(shard(1))
+    journal.add(shard(0, low=-1.5))
     again = begun(target)  # the first one was never closed
     assert again.done == {MAG: {(1, 0, 0): shard(1), (0, 0, 0): shard(0, low=-1.5)}}
 
@@ -57,14 +57,14 @@ def test_what_was_added_is_there_after_a_kill(target, begun):
 @pytest.mark.parametrize("cut", [1, 2, 30])
 def test_a_torn_line_counts_as_not_done(target, begun, cut):
     journal = begun(target)
-    journal.add(MAG, shard(0))
-    journal.add(MAG, shard(1))
+    journal.add(shard(0))
+    journal.add(shard(1))
     journal.close()
     path = target / FOLDER / "color.auto.journal"
     path.write_bytes(path.read_bytes()[:-cut])
     again = begun(target)
     assert list(again.done[MAG]) == [(0, 0, 0)]
-    again.add(MAG, shard(2))
+    again.add(shard(2))
     again.close()
     assert list(begun(target).done[MAG]) == [(0, 0, 0), (2, 0, 0)]
 
@@ -76,7 +76,7 @@ def test_a_finished_layer_is_the_same_whatever_the_order(tmp_path_factory, begun
         with locked(folder):
             journal = begun(folder)
             for x in order:
-                journal.add(MAG, shard(x))
+                journal.add(shard(x))
             journal.finish()
             assert files(folder) == ["color.auto.plan", "color.auto.shards"]
             contents.append((folder / FOLDER / "color.auto.shards").read_bytes())

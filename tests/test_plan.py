@@ -1,19 +1,23 @@
 """The planner: which way it takes for which source and budget, and that its figures are true."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from volumes import FileSink, FileSource
 
-from wkconvert_core import Box, VolumeInfo
+from wkconvert_core import Box, Mag, VolumeInfo
 from wkconvert_core.errors import ResourceError
-from wkconvert_core.plan import Budget, Step, parse_size, route, size_text
+from wkconvert_core.plan import Budget, planned, route
+from wkconvert_core.sizes import parse_size, size_text
+from wkconvert_core.step import Step
 
 GIB = 1 << 30
 
 
 def step(shape, chunk, shard=(64, 64, 64), tmp=None, start=(0, 0, 0)):
     source = FileSource(tmp / "source.npy", VolumeInfo(shape, np.dtype("uint8"), chunk_shape=chunk))
-    return Step("layer mag 1", source, FileSink.make(tmp / "sink", source, shard, start))
+    return Step(source, FileSink.make(tmp / "sink", source, shard, start))
 
 
 def budget(memory=GIB, workers=4, shared=True, scratch=100 * GIB):
@@ -21,37 +25,37 @@ def budget(memory=GIB, workers=4, shared=True, scratch=100 * GIB):
 
 
 def test_a_source_without_chunks_is_read_shard_by_shard(tmp_path):
-    chosen = route(step((1000, 1000, 1000), None, tmp=tmp_path), budget())
-    assert (chosen.way, chosen.task, chosen.amplification) == ("direct", (64, 64, 64), 1.0)
+    way = route(step((1000, 1000, 1000), None, tmp=tmp_path), budget())
+    assert (way.way, way.task, way.amplification) == ("direct", (64, 64, 64), 1.0)
 
 
 def test_chunks_that_fill_shards_are_read_shard_by_shard(tmp_path):
-    chosen = route(step((1000, 1000, 1000), (32, 32, 32), tmp=tmp_path), budget())
-    assert (chosen.way, chosen.task) == ("direct", (64, 64, 64))
+    way = route(step((1000, 1000, 1000), (32, 32, 32), tmp=tmp_path), budget())
+    assert (way.way, way.task) == ("direct", (64, 64, 64))
 
 
 def test_rows_make_tasks_of_whole_rows(tmp_path):
-    chosen = route(step((1024, 1024, 256), (1024, 1, 1), tmp=tmp_path), budget())
-    assert (chosen.way, chosen.task, chosen.amplification) == ("direct", (1024, 64, 64), 1.0)
+    way = route(step((1024, 1024, 256), (1024, 1, 1), tmp=tmp_path), budget())
+    assert (way.way, way.task, way.amplification) == ("direct", (1024, 64, 64), 1.0)
 
 
 def test_slices_share_a_buffer_where_workers_share_memory(tmp_path):
-    chosen = route(step((1024, 1024, 256), (1024, 1024, 1), tmp=tmp_path), budget(GIB // 3))
-    assert (chosen.way, chosen.slab, chosen.amplification) == ("buffer", (1024, 1024, 64), 1.0)
+    way = route(step((1024, 1024, 256), (1024, 1024, 1), tmp=tmp_path), budget(GIB // 3))
+    assert (way.way, way.slab, way.amplification) == ("buffer", (1024, 1024, 64), 1.0)
 
 
 def test_slices_too_wide_for_memory_are_spooled_and_decoded_once(tmp_path):
-    chosen = route(step((16_384, 16_384, 256), (16_384, 16_384, 1), tmp=tmp_path), budget(4 * GIB))
-    assert (chosen.way, chosen.amplification) == ("spool", 1.0)
-    assert chosen.scratch == 16_384 * 16_384 * 64
-    assert chosen.memory <= 4 * GIB
+    way = route(step((16_384, 16_384, 256), (16_384, 16_384, 1), tmp=tmp_path), budget(4 * GIB))
+    assert (way.way, way.amplification) == ("spool", 1.0)
+    assert way.scratch == 16_384 * 16_384 * 64
+    assert way.memory <= 4 * GIB
 
 
 def test_without_scratch_space_slices_are_read_again(tmp_path):
-    chosen = route(step((16_384, 16_384, 256), (16_384, 16_384, 1), tmp=tmp_path), budget(4 * GIB, scratch=GIB))
-    assert chosen.way == "re-read"
-    assert chosen.amplification == pytest.approx(256 * 256)
-    assert chosen.memory <= 4 * GIB
+    way = route(step((16_384, 16_384, 256), (16_384, 16_384, 1), tmp=tmp_path), budget(4 * GIB, scratch=GIB))
+    assert way.way == "re-read"
+    assert way.amplification == pytest.approx(256 * 256)
+    assert way.memory <= 4 * GIB
 
 
 def test_fewer_workers_are_taken_where_memory_is_scarce(tmp_path):
@@ -67,15 +71,49 @@ def test_a_budget_that_cannot_do_is_refused_with_one_that_can(tmp_path):
     assert route(wide, budget(enough)).memory <= enough
 
 
+def mags(finest, *factors):
+    """Sinks for a pyramid over a step's sink."""
+    sinks = [finest]
+    for mag in factors:
+        spec = replace(finest.spec, mag=Mag(*mag), box=finest.spec.box.coarsened(mag))
+        sinks.append(replace(finest, spec=spec))
+    return sinks
+
+
+def chosen(alone, *factors, **limits):
+    planned_step, way = planned(alone.source, mags(alone.sink, *factors), "median", budget(**limits))
+    return [tuple(sink.spec.mag) for sink in planned_step.sinks], way
+
+
+def test_coarser_mags_are_made_on_the_way_where_tasks_stay_small(tmp_path):
+    made, way = chosen(step((1024, 1024, 256), (1024, 1, 1), (128,) * 3, tmp_path), (2, 2, 1), (4, 4, 1), workers=2)
+    assert (made, way.task) == ([(1, 1, 1), (2, 2, 1)], (1024, 256, 128))
+
+
+def test_coarser_mags_are_not_made_on_the_way_at_the_cost_of_idle_workers(tmp_path):
+    alone = step((512, 512, 64), None, (64,) * 3, tmp_path)
+    assert chosen(alone, (2, 2, 1), (4, 4, 1), workers=4)[0] == [(1, 1, 1), (2, 2, 1), (4, 4, 1)]
+    assert chosen(alone, (2, 2, 1), (4, 4, 1), workers=16)[0] == [(1, 1, 1), (2, 2, 1)]
+    assert chosen(alone, (2, 2, 1), (4, 4, 1), workers=64)[0] == [(1, 1, 1)]
+
+
+def test_coarser_mags_are_not_made_on_the_way_at_the_cost_of_fewer_workers(tmp_path):
+    alone = step((1024, 1024, 1024), None, (128,) * 3, tmp_path)
+    enough = route(alone, budget()).memory
+    assert chosen(alone, (2, 2, 2))[0] == [(1, 1, 1), (2, 2, 2)]
+    made, way = chosen(alone, (2, 2, 2), memory=enough)
+    assert (made, way.workers) == ([(1, 1, 1)], 4)
+
+
 @pytest.mark.parametrize("chunk", [(7, 11, 13), (100, 3, 1), (64, 64, 64), (500, 500, 500)])
 @pytest.mark.parametrize("start", [(0, 0, 0), (5, 70, 33)])
 def test_the_amplification_is_what_reading_costs(tmp_path, chunk, start):
     planned = step((130, 90, 70), chunk, (32, 32, 32), tmp_path, start)
-    chosen = route(planned, budget(scratch=0, shared=False))
+    way = route(planned, budget(scratch=0, shared=False))
     info = planned.source.info
-    tasks = (planned.in_source(box) for box in planned.tasks(chosen.task))
+    tasks = (planned.in_source(box) for box in planned.tasks(way.task))
     decoded = sum(task.aligned(chunk).intersection(info.box).volume for task in tasks)
-    assert chosen.amplification == pytest.approx(decoded / info.box.volume)
+    assert way.amplification == pytest.approx(decoded / info.box.volume)
 
 
 @pytest.mark.parametrize(

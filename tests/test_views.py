@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from wkconvert_core import Box, ConversionError, OptionError, VolumeInfo
+from wkconvert_core.model import stream_of
 from wkconvert_core.views import Cast, Flipped, transformed
 
 INTEGERS = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]
@@ -21,6 +22,11 @@ class InMemory:
         return self.data[:, *box.slices_in(self.info.box)]
 
 
+class InOrder(InMemory):
+    def stream(self):
+        return ((box, self.read(box)) for box in self.info.box.tiles((7, 6, 2)))
+
+
 def whole(source):
     return source.read(source.info.box)
 
@@ -33,7 +39,7 @@ DATA = np.random.default_rng(0).integers(0, 255, (3, 7, 6, 5)).astype("uint8")
 PLAIN = {"channel": None, "box": None, "skip_z": 0, "flip": "", "dtype": None, "fit": "exact"}
 
 
-@pytest.mark.parametrize(
+VIEWS = pytest.mark.parametrize(
     ("options", "expected", "offset"),
     [
         ({"channel": 1}, DATA[1:2], (1, 2, 3)),
@@ -45,6 +51,9 @@ PLAIN = {"channel": None, "box": None, "skip_z": 0, "flip": "", "dtype": None, "
         ({"channel": 2, "skip_z": 1, "flip": "y", "dtype": "int64"}, DATA[2:, :, ::-1, 1:].astype("int64"), (1, 2, 3)),
     ],
 )
+
+
+@VIEWS
 def test_a_view_is_what_numpy_says(options, expected, offset):
     source = transformed(InMemory(DATA), **{**PLAIN, **options})
     np.testing.assert_array_equal(whole(source), expected)
@@ -54,6 +63,22 @@ def test_a_view_is_what_numpy_says(options, expected, offset):
     assert info.offset == offset
     for box in info.box.tiles((3, 2, 2)):
         np.testing.assert_array_equal(source.read(box), expected[:, *box.slices_in(info.box)])
+
+
+@VIEWS
+def test_a_view_streams_what_it_reads(options, expected, offset):
+    source = transformed(InOrder(DATA), **{**PLAIN, **options})
+    result, times = np.zeros_like(expected), np.zeros(expected.shape[1:], int)
+    for box, data in stream_of(source)():
+        assert data.shape[1:] == box.shape
+        result[:, *box.slices_in(source.info.box)] = data
+        times[box.slices_in(source.info.box)] += 1
+    np.testing.assert_array_equal(result, expected)
+    assert (times == 1).all()
+
+
+def test_a_view_of_what_need_not_be_streamed_does_not_stream():
+    assert stream_of(Flipped(InMemory(DATA), "x")) is None
 
 
 def test_without_options_a_source_stays_as_it_is():

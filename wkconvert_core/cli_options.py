@@ -148,8 +148,8 @@ def takes(without: Collection[str] = (), **defaults: Any) -> Callable[[F], F]:
 def settings(given: dict[str, Any], **more: Any) -> Settings:
     """The settings that a command's options make. Raises OptionError for the first one that cannot be read."""
     from wkconvert_core.geometry import Mag
-    from wkconvert_core.plan import parse_size
     from wkconvert_core.settings import Settings
+    from wkconvert_core.sizes import parse_size
     from wkconvert_core.voxel_size import VoxelSize
 
     size, memory = given.get("voxel_size"), given["memory"]

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
 from wkconvert_core import __version__, memory, target
 from wkconvert_core.backends import default_jobs
-from wkconvert_core.downsample import Downsampled
+from wkconvert_core.downsample import Downsampled, downsampler
 from wkconvert_core.errors import OptionError
 from wkconvert_core.geometry import Box, Mag
 from wkconvert_core.journal import fingerprint
 from wkconvert_core.layers import Opened, open_source, voxel_size
 from wkconvert_core.mags import schedule
-from wkconvert_core.model import DatasetSink, DatasetSpec, MagSpec, Source
+from wkconvert_core.model import DatasetSink, DatasetSpec, MagSpec, Sink, Source
 from wkconvert_core.names import dataset_name
-from wkconvert_core.plan import Budget, Route, Step, route
+from wkconvert_core.plan import Budget, Route, planned
 from wkconvert_core.plugins import Plugins, plugins
 from wkconvert_core.settings import FINEST, Settings
+from wkconvert_core.step import Step, factor_between
 from wkconvert_core.voxel_size import VoxelSize
 
 
@@ -94,8 +96,8 @@ def prepare(src: Path, dst: Path, settings: Settings, *, command: str = "auto") 
     existing = set(target.stored_mags(dst)) if settings.add else set()
     steps: list[Planned] = []
     for layer in layers:
-        mine = [Planned(layer, s, route(s, budget)) for s in _steps(layer, sink, size, settings, existing)]
-        existing |= {planned.step.sink.spec.mag for planned in mine}
+        mine = list(_steps(layer, sink, size, settings, existing, budget))
+        existing |= {sink.spec.mag for planned in mine for sink in planned.step.sinks}
         steps += mine
     return Conversion(
         src, dst, building, command, settings, layers, size, sink, steps, budget.workers, plan, budget.scratch
@@ -127,28 +129,45 @@ def _budget(settings: Settings, free: int) -> Budget:
 
 
 def _steps(
-    layer: Opened, sink: DatasetSink, size: VoxelSize | None, settings: Settings, existing: Collection[Mag]
-) -> Iterator[Step]:
+    layer: Opened,
+    sink: DatasetSink,
+    size: VoxelSize | None,
+    settings: Settings,
+    existing: Collection[Mag],
+    budget: Budget,
+) -> Iterator[Planned]:
     """Copy the finest mag; make each coarser one from the one before, or copy it where the source has it."""
     kernel = _kernel(layer, settings)
-    finest, box = _first(layer, settings, kernel)
-    spec = _spec(layer, settings, finest, settings.target_mag, box)
-    previous = sink.layer(spec)
-    yield Step(f"{layer.name} mag {spec.mag}", finest, previous)
-    for mag in _coarser(layer, size, settings, existing) if settings.downsample else []:
-        factor = (mag.x // spec.mag.x, mag.y // spec.mag.y, mag.z // spec.mag.z)
-        finer = Downsampled(previous.source(), spec.box, factor, kernel)
-        spec = _spec(layer, settings, finer, mag, spec.box.coarsened(factor))
-        previous = sink.layer(spec)
-        yield Step(f"{layer.name} mag {mag}", _stored(layer, mag, spec.box, settings) or finer, previous)
+    source, box = _first(layer, settings, kernel)
+    mags = [settings.target_mag, *(_coarser(layer, size, settings, existing) if settings.downsample else [])]
+    boxes = [box.coarsened(factor_between(mags[0], mag)) for mag in mags]
+    sinks = [sink.layer(_spec(layer, settings, source, mag, part)) for mag, part in zip(mags, boxes, strict=True)]
+    sources = [source, *(_coarser_source(layer, finer, sink, settings, kernel) for finer, sink in pairwise(sinks))]
+    while sinks:
+        step, way = planned(sources[0], sinks[: _made_on_the_way(sources, kernel)], kernel, budget)
+        yield Planned(layer, step, way)
+        sources, sinks = sources[len(step.sinks) :], sinks[len(step.sinks) :]
 
 
-def _stored(layer: Opened, mag: Mag, box: Box, settings: Settings) -> Source | None:
+def _made_on_the_way(sources: Sequence[Source], kernel: str) -> int:
+    """How many mags, from the first on, could be written in one step: a kernel with a halo needs its surroundings."""
+    if any(downsampler(kernel).halo):
+        return 1
+    return 1 + len(list(takewhile(lambda source: isinstance(source, Downsampled), sources[1:])))
+
+
+def _coarser_source(layer: Opened, finer: Sink, sink: Sink, settings: Settings, kernel: str) -> Source:
+    """What a coarser mag is made of."""
+    factor = factor_between(finer.spec.mag, sink.spec.mag)
+    return _stored(layer, sink.spec, settings) or Downsampled(finer.source(), finer.spec.box, factor, kernel)
+
+
+def _stored(layer: Opened, spec: MagSpec, settings: Settings) -> Source | None:
     """The source's own mag, if it is the one that would be made: same place, same kernel, nothing done to mag 1."""
-    source = layer.mags.get(mag)
+    source = layer.mags.get(spec.mag)
     if source is None or settings.alters_voxels or settings.interpolation_mode != "default":
         return None
-    return source if (source.info.offset, source.info.shape) == (box.start, box.shape) else None
+    return source if source.info.box.shifted(source.info.offset) == spec.box else None
 
 
 def extent(layer: Opened, settings: Settings) -> Box:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,15 +14,15 @@ import numpy as np
 from wkconvert_core import engine, target
 from wkconvert_core.backends import Workers
 from wkconvert_core.conversion import Conversion, Planned, check_target, extent, prepare
-from wkconvert_core.engine import ShardDone
+from wkconvert_core.engine import Finished, ShardDone
 from wkconvert_core.errors import NoSpace
-from wkconvert_core.geometry import Vec3
 from wkconvert_core.journal import Journal, locked
 from wkconvert_core.layers import Opened
 from wkconvert_core.model import LayerSpec
-from wkconvert_core.plan import Step, size_text
 from wkconvert_core.settings import Settings
+from wkconvert_core.sizes import size_text
 from wkconvert_core.statistics import intensity_range, value_range
+from wkconvert_core.step import Step
 from wkconvert_core.verify import Verifying
 
 log = logging.getLogger(__name__)
@@ -134,31 +134,29 @@ def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Wor
     """Write every mag; returns how many shards were there already."""
     resumed = 0
     for number, planned in enumerate(conversion.steps, 1):
-        journal, sink = journals[planned.layer.name], planned.step.sink
-        mag, known = sink.spec.mag, journal.done.get(sink.spec.mag, {})
-        shards = planned.step.box.tiles(sink.shard_shape)
-        done = {box.start for box in shards if box.start in known and sink.has(box)}
-        resumed += len(done)
-        voxels = sum(known[start].voxels for start in done)
-        meter = _Meter(planned.step, number, len(conversion.steps), listen, voxels)
-        for shard in _run(conversion, planned, workers, done):
-            journal.add(mag, shard)
+        step, journal = planned.step, journals[planned.layer.name]
+        there = [shard for sink, box in step.shards() if (shard := journal.found(sink.spec.mag, box)) and sink.has(box)]
+        resumed += len(there)
+        meter = _Meter(step, step.title, number, len(conversion.steps), listen, sum(shard.voxels for shard in there))
+        for shard in _run(conversion, planned, workers, {(shard.mag, shard.start) for shard in there}):
+            journal.add(shard)
             meter.advance(shard.voxels)
-        if len(journal.done[mag]) != planned.step.box.count_tiles(sink.shard_shape):
-            raise RuntimeError(f"{planned.step.title} ended with shards missing")  # a bug: never call it complete
+        if not all(journal.found(sink.spec.mag, box) for sink, box in step.shards()):
+            raise RuntimeError(f"{step.title} ended with shards missing")  # a bug: never call it complete
     return resumed
 
 
 def _verify_all(conversion: Conversion, workers: Workers, listen: Listener) -> None:
-    """Read every mag back and compare it with what it was made of: the same loop, with a sink that compares."""
+    """Read every mag back and compare it with what it was made of: the same loop, with sinks that compare."""
     for number, planned in enumerate(conversion.steps, 1):
-        step = replace(planned.step, sink=Verifying(planned.step.sink), title=f"{planned.step.title}, verifying")
-        meter = _Meter(step, number, len(conversion.steps), listen)
+        first, *coarser = map(Verifying, planned.step.sinks)
+        step = replace(planned.step, sink=first, coarser=tuple(coarser))
+        meter = _Meter(step, f"{step.title}, verifying", number, len(conversion.steps), listen)
         for shard in _run(conversion, replace(planned, step=step), workers, frozenset()):
             meter.advance(shard.voxels)
 
 
-def _run(conversion: Conversion, planned: Planned, workers: Workers, done: Collection[Vec3]) -> Iterator[ShardDone]:
+def _run(conversion: Conversion, planned: Planned, workers: Workers, done: Finished) -> Iterator[ShardDone]:
     log.info("%s: %s", planned.step.title, planned.route)
     return engine.run(planned.step, planned.route, workers, target.scratch(conversion.building), done)
 
@@ -166,8 +164,8 @@ def _run(conversion: Conversion, planned: Planned, workers: Workers, done: Colle
 class _Meter:
     """Tells the listener how far a step is."""
 
-    def __init__(self, step: Step, number: int, steps: int, listen: Listener, voxels: int = 0) -> None:
-        self._now = Progress(step.title, number, steps, voxels, step.box.volume, step.voxel_bytes)
+    def __init__(self, step: Step, title: str, number: int, steps: int, listen: Listener, voxels: int = 0) -> None:
+        self._now = Progress(title, number, steps, voxels, step.voxels, step.voxel_bytes)
         self._listen = listen
         listen(self._now)
 
@@ -178,7 +176,7 @@ class _Meter:
 
 def _described(conversion: Conversion, layer: Opened, journal: Journal) -> LayerSpec:
     """The layer's metadata, from what was written."""
-    sinks = [planned.step.sink for planned in conversion.steps if planned.layer is layer]
+    sinks = [sink for planned in conversion.steps if planned.layer is layer for sink in planned.step.sinks]
     finest = sinks[0].spec
     low, high, _ = value_range(journal.done[finest.mag].values())
     is_color = layer.category == "color"

@@ -7,28 +7,35 @@ import shutil
 import traceback
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
 from wkconvert_core.backends import Workers
+from wkconvert_core.downsample import Downsampled
 from wkconvert_core.errors import PluginError, ResourceError, WkconvertError
-from wkconvert_core.geometry import Box, Vec3
-from wkconvert_core.model import MagSpec, Sink, Source, StreamSource
-from wkconvert_core.plan import Route, Step
+from wkconvert_core.geometry import Box, Mag, Vec3, minus
+from wkconvert_core.model import MagSpec, Sink, Source, stream_of
+from wkconvert_core.plan import Route
 from wkconvert_core.slab import FileSlab, MemorySlab, Slab
+from wkconvert_core.step import Step, factor_between
 
 if TYPE_CHECKING:
     from wkconvert_core.model import Array
 
 T = TypeVar("T")
 
+Finished: TypeAlias = Collection[tuple[Mag, Vec3]]
+"""Shards that are done: mags, and where the shards start in them."""
+
 
 @dataclass(frozen=True)
 class ShardDone:
     """A finished shard: a few numbers, whatever its size."""
 
+    mag: Mag
     start: Vec3
     checksum: str
     low: float | int | None
@@ -52,25 +59,35 @@ class Failed:
 
 @dataclass(frozen=True)
 class Copy:
-    """A task: read a box of whole shards, write those of them that are not done."""
+    """A task: read a box of whole shards, write those of them that are not done; and those of coarser mags."""
 
-    source: Source
-    sink: Sink
+    step: Step
     box: Box
-    """In the dataset."""
-    done: Collection[Vec3] = ()
-    """Where shards start that are finished already."""
+    """In the dataset, in voxels of the finest mag."""
+    done: Finished = ()
 
     def __call__(self) -> list[ShardDone]:
         """Do it. Raises the source's and the sink's errors."""
-        x, y, z = self.sink.spec.box.start
-        shards = [box for box in self.box.tiles(self.sink.shard_shape) if box.start not in self.done]
-        data = checked_read(self.source, self.box.shifted((-x, -y, -z)))
-        return [self._write(shard, data[:, *shard.slices_in(self.box)]) for shard in shards]
+        return [done for sink, box, data in self._mags() for done in self._written(sink, box, data)]
 
-    def _write(self, shard: Box, data: Array) -> ShardDone:
-        checksum = self.sink.write(shard, data)
-        return ShardDone(shard.start, checksum, *_range(data, self.sink.spec), shard.volume)
+    def _mags(self) -> Iterator[tuple[Sink, Box, Array]]:
+        """Each mag's part of the box, and its voxels; a coarser one is made of the finer one's."""
+        step, box = self.step, self.box
+        data = checked_read(step.source, step.in_source(box))
+        yield step.sink, box, data
+        for finer, sink in pairwise(step.sinks):
+            factor = factor_between(finer.spec.mag, sink.spec.mag)
+            coarser = Downsampled(MemorySlab.of(finer.spec, box, data), finer.spec.box, factor, step.kernel)
+            box = box.coarsened(factor)
+            data = checked_read(coarser, box.shifted(minus(sink.spec.box.start)))
+            yield sink, box, data
+
+    def _written(self, sink: Sink, box: Box, data: Array) -> Iterator[ShardDone]:
+        for shard in box.tiles(sink.shard_shape):
+            if (sink.spec.mag, shard.start) not in self.done:
+                part = data[:, *shard.slices_in(box)]
+                checksum = sink.write(shard, part)
+                yield ShardDone(sink.spec.mag, shard.start, checksum, *_range(part, sink.spec), shard.volume)
 
 
 @dataclass(frozen=True)
@@ -101,23 +118,21 @@ def checked_read(source: Source, box: Box) -> Array:
     return data
 
 
-def run(step: Step, route: Route, workers: Workers, scratch: Path, done: Collection[Vec3]) -> Iterator[ShardDone]:
-    """Copy `step.source` into `step.sink`; yields each finished shard. `done` names shards to leave alone.
+def run(step: Step, route: Route, workers: Workers, scratch: Path, done: Finished) -> Iterator[ShardDone]:
+    """Copy `step.source` into `step.sinks`; yields each finished shard. `done` names shards to leave alone.
 
     Raises the first error, after the tasks that were running have finished.
     """
     if route.slab is None:
-        boxes = step.tasks(route.task)
-        yield from _perform(_copies(step, step.source, boxes, done), route, workers)
+        yield from _perform(_copies(step, step.tasks(route.task), done), route, workers)
         return
     for box in step.tasks(route.slab):
-        if all(shard.start in done for shard in box.tiles(step.sink.shard_shape)):
-            continue
-        yield from _through_slab(step, route, workers, box, scratch, done)
+        if any(_copies(step, [box], done)):
+            yield from _through_slab(step, route, workers, box, scratch, done)
 
 
 def _through_slab(
-    step: Step, route: Route, workers: Workers, box: Box, scratch: Path, done: Collection[Vec3]
+    step: Step, route: Route, workers: Workers, box: Box, scratch: Path, done: Finished
 ) -> Iterator[ShardDone]:
     inner, info = step.in_source(box), replace(step.source.info, chunk_shape=None)
     path = scratch / "slab"
@@ -128,23 +143,25 @@ def _through_slab(
         slab = FileSlab(info, inner, path, step.sink.shard_shape, step.box.start)
         slab.reserve()
     try:
-        if isinstance(step.source, StreamSource):
-            for part, data in step.source.stream():
+        if stream := stream_of(step.source):
+            for part, data in stream():
                 slab.fill(part, data)
         else:
             fills = (Fill(step.source, slab, part) for part in inner.tiles(route.fill or inner.shape))
             yield from _perform(fills, route, workers)
-        yield from _perform(_copies(step, slab, step.tasks(route.task, box), done), route, workers)
+        copies = _copies(replace(step, source=slab), step.tasks(route.task, box), done)
+        yield from _perform(copies, route, workers)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _copies(step: Step, source: Source, boxes: Iterable[Box], done: Collection[Vec3]) -> Iterator[Copy]:
+def _copies(step: Step, boxes: Iterable[Box], done: Finished) -> Iterator[Copy]:
+    """The tasks in which anything is left to do."""
     for box in boxes:
-        starts = [shard.start for shard in box.tiles(step.sink.shard_shape)]
-        finished = frozenset(start for start in starts if start in done)
-        if len(finished) < len(starts):
-            yield Copy(source, step.sink, box, finished)
+        shards = [(sink.spec.mag, shard.start) for sink, shard in step.shards(box)]
+        finished = frozenset(shard for shard in shards if shard in done)
+        if len(finished) < len(shards):
+            yield Copy(step, box, finished)
 
 
 def _perform(tasks: Iterable[Copy | Fill], route: Route, workers: Workers) -> Iterator[ShardDone]:

@@ -12,6 +12,11 @@ Vec3 = tuple[int, int, int]
 """Three whole numbers along x, y, z."""
 
 
+def minus(v: Vec3) -> Vec3:
+    """The opposite vector."""
+    return -v[0], -v[1], -v[2]
+
+
 def ceil_div(a: int, b: int) -> int:
     """The quotient, rounded up."""
     return -(-a // b)

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from wkconvert_core.disk import write_atomically, writing
 from wkconvert_core.engine import ShardDone
 from wkconvert_core.errors import TargetExists, TargetLocked
-from wkconvert_core.geometry import Mag, Vec3
+from wkconvert_core.geometry import Box, Mag, Vec3
 
 FOLDER = ".wkconvert"
 
@@ -87,19 +87,23 @@ class Journal:
             )
         self._load()
 
-    def add(self, mag: Mag, done: ShardDone) -> None:
+    def found(self, mag: Mag, shard: Box) -> ShardDone | None:
+        """What is recorded of a shard."""
+        return self.done.get(mag, {}).get(shard.start)
+
+    def add(self, done: ShardDone) -> None:
         """Record a finished shard."""
         assert self._file, "begin comes first"
-        self.done.setdefault(mag, {})[done.start] = done
+        self.done.setdefault(done.mag, {})[done.start] = done
         with writing(self._journal):
-            self._file.write(_line(mag, done))
+            self._file.write(_line(done))
             self._file.flush()
 
     def finish(self) -> None:
         """Turn the journal into the sorted list of checksums; does nothing when that is there."""
         self.close()
         if not self.is_finished:
-            lines = [_line(mag, done) for mag in sorted(self.done) for _, done in sorted(self.done[mag].items())]
+            lines = [_line(done) for mag in sorted(self.done) for _, done in sorted(self.done[mag].items())]
             write_atomically(self._shards, b"".join(lines))
         with writing(self._journal):
             self._journal.unlink(missing_ok=True)
@@ -112,7 +116,7 @@ class Journal:
 
     def stored_bytes(self) -> int:
         """Bytes of the shards that are recorded so far; for a journal that is not begun."""
-        return sum(_parsed(line)[1].stored_bytes for line in self._lines())
+        return sum(_parsed(line).stored_bytes for line in self._lines())
 
     def _lines(self) -> list[bytes]:
         """The whole lines; one that a kill has torn does not count: that shard is written again."""
@@ -122,22 +126,22 @@ class Journal:
 
     def _load(self) -> None:
         lines = self._lines()
-        for mag, done in map(_parsed, lines):
-            self.done.setdefault(mag, {})[done.start] = done
+        for done in map(_parsed, lines):
+            self.done.setdefault(done.mag, {})[done.start] = done
         with writing(self._journal):
             self._file = self._journal.open("ab")
             if not self.is_finished:
                 self._file.truncate(sum(map(len, lines)))
 
 
-def _line(mag: Mag, done: ShardDone) -> bytes:
-    fields = [str(mag), *done.start, done.checksum, done.low, done.high, done.nans, done.voxels]
+def _line(done: ShardDone) -> bytes:
+    fields = [str(done.mag), *done.start, done.checksum, done.low, done.high, done.nans, done.voxels]
     return json.dumps(fields).encode() + b"\n"
 
 
-def _parsed(line: bytes) -> tuple[Mag, ShardDone]:
+def _parsed(line: bytes) -> ShardDone:
     mag, x, y, z, checksum, low, high, nans, voxels = json.loads(line)
-    return Mag.parse(mag), ShardDone((x, y, z), checksum, low, high, nans, voxels)
+    return ShardDone(Mag.parse(mag), (x, y, z), checksum, low, high, nans, voxels)
 
 
 def _text(plan: Mapping[str, Any]) -> str:

@@ -17,9 +17,10 @@ from wkconvert_core.geometry import Mag
 from wkconvert_core.model import Category, Layer, Source, VolumeInfo
 from wkconvert_core.names import suggest
 from wkconvert_core.options import UnknownOption
-from wkconvert_core.plan import Budget, size_text
+from wkconvert_core.plan import Budget
 from wkconvert_core.plugins import Plugins
 from wkconvert_core.settings import DTYPES, FINEST, Settings
+from wkconvert_core.sizes import size_text
 from wkconvert_core.views import Fit
 from wkconvert_core.voxel_size import VoxelSize
 

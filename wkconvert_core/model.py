@@ -99,6 +99,15 @@ class StreamSource(Source, Protocol):
         ...
 
 
+Stream: TypeAlias = "Callable[[], Iterator[tuple[Box, Array]]]"
+"""A source's `stream`."""
+
+
+def stream_of(source: Source) -> Stream | None:
+    """How to read a source in order; None if boxes may be read in any order."""
+    return getattr(source, "stream", None)
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer that a reader found."""

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wkconvert_core.errors import WkconvertError
-from wkconvert_core.plan import size_text
+from wkconvert_core.sizes import size_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,6 +94,7 @@ def plan_document(conversion: Conversion) -> Document:
         "steps": [
             {
                 "title": planned.step.title,
+                "mags": [str(sink.spec.mag) for sink in planned.step.sinks],
                 "way": planned.route.way,
                 "workers": planned.route.workers,
                 "tasks": planned.route.tasks,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from wkconvert_core.disk import writing
-from wkconvert_core.geometry import Box, Vec3
-from wkconvert_core.model import Source, VolumeInfo
+from wkconvert_core.geometry import Box, Vec3, minus
+from wkconvert_core.model import MagSpec, Source, VolumeInfo
 
 if TYPE_CHECKING:
     from wkconvert_core.model import Array
@@ -40,6 +40,12 @@ class MemorySlab:
         """An empty slab for a box."""
         x, y, z = box.shape
         return cls(info, box, np.zeros((info.channels, z, y, x), info.dtype))
+
+    @classmethod
+    def of(cls, spec: MagSpec, box: Box, data: Array) -> MemorySlab:
+        """The voxels `[c, x, y, z]` of a box of a mag, given where it lies in the dataset."""
+        info = VolumeInfo(spec.box.shape, data.dtype, len(data))
+        return cls(info, box.shifted(minus(spec.box.start)), data.transpose(0, 3, 2, 1))
 
     def fill(self, box: Box, data: Array) -> None:
         """Keep the voxels `[c, x, y, z]` of a box, as far as it lies in the slab."""
@@ -99,14 +105,13 @@ class FileSlab:
     def _pieces(self, box: Box, mode: str) -> Iterator[tuple[Box, Array]]:
         """The parts of a box that lie in one cell each, and their voxels `[c, x, y, z]` in the file."""
         x, y, z = self.cell
-        back = (-self.origin[0], -self.origin[1], -self.origin[2])
         for placed in box.shifted(self.origin).tiles(self.cell):
             corner = placed.coarsened(self.cell)
             offset = _index(corner.start, self._grid) * self._cell_bytes
             # mapped for this piece only: no handle outlives the call, and no more than a cell counts as our memory
             cell = np.memmap(self.path, self.info.dtype, mode, offset, (self.info.channels, z, y, x))  # type: ignore[call-overload]
             whole = corner.refined(self.cell)
-            yield placed.shifted(back), cell.transpose(0, 3, 2, 1)[:, *placed.slices_in(whole)]
+            yield placed.shifted(minus(self.origin)), cell.transpose(0, 3, 2, 1)[:, *placed.slices_in(whole)]
 
 
 def _index(cell: Vec3, grid: Box) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from wkconvert_core.errors import ConversionError, OptionError
-from wkconvert_core.geometry import Box, Vec3
-from wkconvert_core.model import Source, VolumeInfo
+from wkconvert_core.geometry import Box, Vec3, minus
+from wkconvert_core.model import Source, Stream, VolumeInfo, stream_of
 
 if TYPE_CHECKING:
     from wkconvert_core.model import Array, DType
@@ -37,6 +38,19 @@ class Wrapper:
         """Bytes that a read takes at its peak, per byte that it returns."""
         return float(getattr(self.inner, "read_cost", 1.0))
 
+    @property
+    def stream(self) -> Stream | None:
+        """How to read it in order; None if the inner source can be read in any order."""
+        inner = stream_of(self.inner)
+        return inner and partial(self._streamed, inner)
+
+    def _streamed(self, inner: Stream) -> Iterator[tuple[Box, Array]]:
+        return (self._seen(box, data) for box, data in inner())
+
+    def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
+        """A box of the inner source and its voxels `[c, x, y, z]`, as they are here."""
+        return box, data
+
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]`. Raises what the inner source raises."""
         return self.inner.read(box)
@@ -57,6 +71,13 @@ class Cropped(Wrapper):
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` of a box within the part."""
         return self.inner.read(box.shifted(self.box.start))
+
+    def _streamed(self, inner: Stream) -> Iterator[tuple[Box, Array]]:
+        return (seen for seen in super()._streamed(inner) if seen[0].volume)
+
+    def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
+        part = box.intersection(self.box)
+        return part.shifted(minus(self.box.start)), data[:, *part.slices_in(box)]
 
 
 @dataclass(frozen=True)
@@ -91,6 +112,9 @@ class OneChannel(Wrapper):
         """Voxels `[1, x, y, z]`."""
         return self.inner.read(box)[self.channel : self.channel + 1]
 
+    def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
+        return box, data[self.channel : self.channel + 1]
+
 
 @dataclass(frozen=True)
 class Flipped(Wrapper):
@@ -101,10 +125,18 @@ class Flipped(Wrapper):
 
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` of a box of the mirrored volume."""
+        return self._flipped(self.inner.read(self._opposite(box)))
+
+    def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
+        return self._opposite(box), self._flipped(data)
+
+    def _opposite(self, box: Box) -> Box:
         start = [
             self.info.shape[i] - box.stop[i] if axis in self.axes else box.start[i] for i, axis in enumerate("xyz")
         ]
-        data = self.inner.read(Box((start[0], start[1], start[2]), box.shape))
+        return Box((start[0], start[1], start[2]), box.shape)
+
+    def _flipped(self, data: Array) -> Array:
         return np.flip(data, tuple(i + 1 for i, axis in enumerate("xyz") if axis in self.axes))
 
 
@@ -132,14 +164,17 @@ class Cast(Wrapper):
 
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` in the new dtype, x fastest in memory. Raises ConversionError."""
-        data, target = self.inner.read(box), np.dtype(self.dtype)
+        return self._seen(box, self.inner.read(box))[1]
+
+    def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
+        target = np.dtype(self.dtype)
         if data.dtype == target:
-            return data
+            return box, data
         result = np.empty((len(data), *box.shape[::-1]), target).transpose(0, 3, 2, 1)
         for piece in Box((0, 0, 0), box.shape).tiles(_piece(box.shape)):
             where = (slice(None), *piece.slices_in(Box((0, 0, 0), box.shape)))
             result[where] = self._cast(data[where], target, piece.shifted(box.start))
-        return result
+        return box, result
 
     def _cast(self, data: Array, target: DType, box: Box) -> Array:
         if self.fit == "scale":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from wkconvert_core.disk import target_error, temporary_name, write_atomically, writing
 from wkconvert_core.errors import BrokenSource, DamagedData, OptionError, SourceNotFound, TargetError, TargetExists
-from wkconvert_core.geometry import Box, Vec3
+from wkconvert_core.geometry import Box, Vec3, minus
 from wkconvert_core.model import MagSpec, VolumeInfo
 from wkconvert_core.voxel_size import VoxelSize
 from wkconvert_core.wkw_codec import HC_LEVELS, Shard, empty_voxels, encode_shard
@@ -106,7 +106,7 @@ class WkwSource:
         path, corner = _locate(self.folder, part.start, self.header.side)
         try:
             with path.open("rb") as file:
-                Shard(_Fetch(file), _size(file), self.header).read_into(out, part.shifted(_minus(corner)))
+                Shard(_Fetch(file), _size(file), self.header).read_into(out, part.shifted(minus(corner)))
         except FileNotFoundError:
             if path.is_symlink() or not (self.folder / HEADER_FILE).exists():
                 gone = "the mag's folder, or what a link points to, is gone"
@@ -175,7 +175,7 @@ class WkwSink:
         path, corner = _locate(self.folder, box.start, header.side)
         if box != Box(corner, self.shard_shape).intersection(self.spec.box) or data.shape[1:] != box.shape:
             raise ValueError(f"box {box} with voxels {data.shape} is no shard of {header.side}^3 in {self.spec.box}")
-        pieces = encode_shard(data, header, box.shifted(_minus(corner)).start, self.spec.compression_level)
+        pieces = encode_shard(data, header, box.shifted(minus(corner)).start, self.spec.compression_level)
         self._put_header(header.pack())
         return _put(path, pieces)
 
@@ -293,10 +293,6 @@ def _head(path: Path) -> bytes:
 
 def _size(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
-
-
-def _minus(v: Vec3) -> Vec3:
-    return -v[0], -v[1], -v[2]
 
 
 def _damaged(path: Path, error: DamagedData) -> DamagedData:
