@@ -164,7 +164,7 @@ def test_floats_outside_of_0_to_1_are_not_scaled(value):
 
 
 def test_large_boxes_are_cast_in_pieces(monkeypatch):
-    monkeypatch.setattr("wkconvert_core.views.PIECE", 10)
+    monkeypatch.setattr("wkconvert_core.casting.PIECE", 10)
     np.testing.assert_array_equal(whole(Cast(InMemory(DATA), "int32")), DATA.astype("int32"))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wkconvert_core import detect, views
+from wkconvert_core.casting import Fit
 from wkconvert_core.classify import Decision, classify
 from wkconvert_core.detect import Found
 from wkconvert_core.errors import InconsistentStack, OptionError, ResourceError, UnsupportedSource
@@ -21,7 +22,6 @@ from wkconvert_core.plan import Budget
 from wkconvert_core.plugins import Plugins
 from wkconvert_core.settings import DTYPES, FINEST, Settings
 from wkconvert_core.sizes import size_text
-from wkconvert_core.views import Fit
 from wkconvert_core.voxel_size import VoxelSize
 
 if TYPE_CHECKING:

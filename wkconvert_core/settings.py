@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from wkconvert_core.backends import Strategy
+from wkconvert_core.casting import Fit
 from wkconvert_core.errors import OptionError
 from wkconvert_core.geometry import Box, Mag
 from wkconvert_core.mags import SamplingMode
 from wkconvert_core.model import Category
 from wkconvert_core.names import layer_name
 from wkconvert_core.plugins import Plugins
-from wkconvert_core.views import Fit
 from wkconvert_core.voxel_size import VoxelSize
 
 Compression = Literal["auto", "none", "lz4", "lz4hc"]
