@@ -19,7 +19,6 @@ from wkconvert_core import (
     Mag,
     OptionError,
     PluginError,
-    UnsupportedSource,
     VoxelSize,
 )
 from wkconvert_core.convert import Settings, convert, execute, prepare
@@ -247,10 +246,34 @@ def test_a_pyramid_of_the_source_is_taken_only_where_it_is_the_right_one(tmp_pat
             np.testing.assert_array_equal(read(tmp_path / name, mag=mag), read(tmp_path / f"plain-{name}", mag=mag))
 
 
-def test_a_source_without_mag_1_is_refused(tmp_path, reader):
+def test_a_source_without_mag_1_keeps_its_place(tmp_path, reader):
     convert(reader(tmp_path / "raw", voxels()), tmp_path / "src", replace(SETTINGS, target_mag=Mag(2, 2, 1)))
-    with pytest.raises(UnsupportedSource, match="has no mag 1"):
-        convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
+    done = convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
+    assert done.notes == ("color: the source has no mag 1; its finest is 2-2-1",)
+    assert [[str(spec.mag) for spec in layer.mags] for layer in done.layers] == [["2-2-1", "4-4-1"]]
+    assert layers_of(tmp_path / "ds") == layers_of(tmp_path / "src")
+    for mag in ("2-2-1", "4-4-1"):
+        np.testing.assert_array_equal(read(tmp_path / "ds", mag=mag), read(tmp_path / "src", mag=mag))
+    convert(tmp_path / "src", tmp_path / "coarse", replace(SETTINGS, target_mag=Mag(4, 4, 1)))
+    np.testing.assert_array_equal(read(tmp_path / "coarse", mag="4-4-1"), read(tmp_path / "src", mag="4-4-1"))
+    with pytest.raises(OptionError, match="--target-mag 2-1-1 cannot be made"):
+        convert(tmp_path / "src", tmp_path / "finer", replace(SETTINGS, target_mag=Mag(2, 1, 1)))
+
+
+def test_mags_that_the_source_has_are_taken_though_others_would_be_made(tmp_path, reader):
+    isotropic = replace(SETTINGS, sampling_mode="isotropic", interpolation_mode="min")
+    convert(reader(tmp_path / "raw", voxels()), tmp_path / "src", isotropic)
+    convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
+    for mag in ("2", "4"):
+        np.testing.assert_array_equal(read(tmp_path / "ds", mag=mag), read(tmp_path / "src", mag=mag))
+
+
+def test_layers_that_differ_in_extent_are_reported(tmp_path, reader):
+    reader(tmp_path / "src" / "raw", voxels((30, 20, 10)))
+    reader(tmp_path / "src" / "labels", voxels((30, 20, 9)), offset=(0, 0, 1))
+    done = convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
+    told = "the layers differ in extent: labels x 0:30, y 0:20, z 1:10; raw x 0:30, y 0:20, z 0:10"
+    assert done.notes[0] == told
 
 
 def test_layers_of_one_dataset_share_their_mags(tmp_path, reader):

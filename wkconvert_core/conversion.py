@@ -139,8 +139,9 @@ def _steps(
     """Copy the finest mag; make each coarser one from the one before, or copy it where the source has it."""
     kernel = _kernel(layer, settings)
     source, box = _first(layer, settings, kernel)
-    mags = [settings.target_mag, *(_coarser(layer, size, settings, existing) if settings.downsample else [])]
-    boxes = [box.coarsened(factor_between(mags[0], mag)) for mag in mags]
+    first = _first_mag(layer, settings)
+    mags = [first, *(_coarser(layer, first, size, settings, existing) if settings.downsample else [])]
+    boxes = [box.coarsened(factor_between(first, mag)) for mag in mags]
     sinks = [sink.layer(_spec(layer, settings, source, mag, part)) for mag, part in zip(mags, boxes, strict=True)]
     sources = [source, *(_coarser_source(layer, finer, sink, settings, kernel) for finer, sink in pairwise(sinks))]
     while sinks:
@@ -164,24 +165,41 @@ def _coarser_source(layer: Opened, finer: Sink, sink: Sink, settings: Settings, 
 
 def _stored(layer: Opened, spec: MagSpec, settings: Settings) -> Source | None:
     """The source's own mag, if it is the one that would be made: same place, same kernel, nothing done to mag 1."""
-    source = layer.mags.get(spec.mag)
-    if source is None or settings.alters_voxels or settings.interpolation_mode != "default":
-        return None
-    return source if source.info.box.shifted(source.info.offset) == spec.box else None
+    source = layer.mags.get(spec.mag) if settings.keeps_pyramid else None
+    return source if source and source.info.box.shifted(source.info.offset) == spec.box else None
 
 
 def extent(layer: Opened, settings: Settings) -> Box:
     """The layer's true extent, in mag-1 voxels."""
+    return _own_extent(layer, settings).refined(layer.finest)
+
+
+def _own_extent(layer: Opened, settings: Settings) -> Box:
+    """The same in voxels of the source's finest mag."""
     x, y, z = layer.info.offset
     return Box((x, y, z + settings.start_z), layer.info.shape)
 
 
+def _first_mag(layer: Opened, settings: Settings) -> Mag:
+    """The finest mag that is written. Raises OptionError where that is finer than what the source has."""
+    if settings.target_mag == FINEST:
+        return layer.finest
+    if any(wanted < own for wanted, own in zip(settings.target_mag, layer.finest, strict=True)):
+        raise OptionError(
+            f"--target-mag {settings.target_mag} cannot be made of {layer.found.path}",
+            why=f"its finest mag is {layer.finest}",
+            fix=f"say --target-mag {layer.finest} or a coarser one",
+        )
+    return settings.target_mag
+
+
 def _first(layer: Opened, settings: Settings, kernel: str) -> tuple[Source, Box]:
     """The finest mag that is written, and its extent in that mag's voxels."""
-    source, box = layer.mags[min(layer.mags)], extent(layer, settings)
-    if settings.target_mag == FINEST:
+    source, box = layer.mags[layer.finest], _own_extent(layer, settings)
+    factor = factor_between(layer.finest, _first_mag(layer, settings))
+    if factor == (1, 1, 1):
         return source, box
-    return Downsampled(source, box, settings.target_mag, kernel), box.coarsened(settings.target_mag)
+    return Downsampled(source, box, factor, kernel), box.coarsened(factor)
 
 
 def _spec(layer: Opened, settings: Settings, source: Source, mag: Mag, box: Box) -> MagSpec:
@@ -210,13 +228,18 @@ def _kernel(layer: Opened, settings: Settings) -> str:
     return "median" if layer.category == "color" else "mode"
 
 
-def _coarser(layer: Opened, size: VoxelSize | None, settings: Settings, existing: Collection[Mag]) -> list[Mag]:
+def _coarser(
+    layer: Opened, first: Mag, size: VoxelSize | None, settings: Settings, existing: Collection[Mag]
+) -> list[Mag]:
+    """The mags after the first: those of other layers, then the source's own, else by the voxel size."""
+    taken = {max(mag) for mag in existing}
+    own = [mag for mag in layer.mags if max(mag) not in taken] if settings.keeps_pyramid else []
     x, y, z = size.size if size else (1.0, 1.0, 1.0)
     return schedule(
         (x or 1.0, y or 1.0, z or 1.0),
-        layer.info.shape,
+        extent(layer, settings).shape,
         max_mag=settings.max_mag,
         sampling_mode=settings.sampling_mode,
-        start=settings.target_mag,
-        existing=[mag for mag in existing if max(mag) > max(settings.target_mag)],
+        start=first,
+        existing=[mag for mag in (*existing, *own) if max(mag) > max(first)],
     )

@@ -88,7 +88,7 @@ def execute(conversion: Conversion, listen: Listener) -> Done:
             target.swap(conversion.building, conversion.dst)
     done = [shard for journal in journals.values() for shards in journal.done.values() for shard in shards.values()]
     stored = sum(shard.stored_bytes for shard in done)
-    notes = tuple(note for layer in conversion.layers for note in _notes(layer, journals[layer.name]))
+    notes = *_extents(layers), *(note for layer in conversion.layers for note in _notes(layer, journals[layer.name]))
     return Done(conversion, layers, time.monotonic() - began, resumed, len(done), stored, notes)
 
 
@@ -193,6 +193,12 @@ def _described(conversion: Conversion, layer: Opened, journal: Journal) -> Layer
         intensity_range=intensity_range(sinks[-1].source()) if shown else None,
         color=layer.color,
     )
+
+
+def _extents(layers: Sequence[LayerSpec]) -> Iterator[str]:
+    """What to tell of layers that do not cover the same place."""
+    if len({layer.box for layer in layers}) > 1:
+        yield "the layers differ in extent: " + "; ".join(f"{layer.name} {layer.box}" for layer in layers)
 
 
 def _notes(layer: Opened, journal: Journal) -> Iterator[str]:

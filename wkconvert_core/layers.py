@@ -15,7 +15,7 @@ from wkconvert_core.classify import Decision, classify
 from wkconvert_core.detect import Found
 from wkconvert_core.errors import InconsistentStack, OptionError, ResourceError, UnsupportedSource
 from wkconvert_core.geometry import Mag
-from wkconvert_core.model import Category, Layer, Source, VolumeInfo
+from wkconvert_core.model import Category, Layer, Source, VolumeInfo, stream_of
 from wkconvert_core.names import suggest
 from wkconvert_core.options import UnknownOption
 from wkconvert_core.plan import Budget
@@ -46,9 +46,14 @@ class Opened:
         return self.decision.category
 
     @property
+    def finest(self) -> Mag:
+        """The finest mag that the source has."""
+        return min(self.mags)
+
+    @property
     def info(self) -> VolumeInfo:
         """What the finest mag holds."""
-        return self.mags[min(self.mags)].info
+        return self.mags[self.finest].info
 
 
 def open_source(src: Path, settings: Settings, plugins: Plugins, budget: Budget | None = None) -> list[Opened]:
@@ -71,7 +76,7 @@ def open_source(src: Path, settings: Settings, plugins: Plugins, budget: Budget 
 
 def _check_chunks(layers: Sequence[Layer], budget: Budget) -> None:
     """Raise ResourceError before anything is decoded that does not fit in memory."""
-    for info in (layer.source.info for layer in layers):
+    for info in (layer.source.info for layer in layers if not stream_of(layer.source)):
         x, y, z = info.chunk_shape or (0, 0, 0)
         needed = budget.base + 2 * x * y * z * info.voxel_bytes
         if x and needed > budget.memory:
@@ -126,14 +131,12 @@ def _core_options(settings: Settings) -> dict[str, str]:
 def _opened(found: Found, layer: Layer, settings: Settings) -> Opened:
     names = [name for name in (layer.name, found.layer, found.path.stem) if name]
     decision = classify(layer.source, option=settings.category, hint=layer.category, names=names)
-    if (finest := min(layer.mags)) != FINEST:
-        raise UnsupportedSource(
-            f"{found.path} has no mag 1", why=f"its finest mag is {finest}", fix="convert what it was made of"
-        )
     note, dtype, fit = _element_type(layer.source.info.dtype, settings, decision.category)
     source = _wanted(layer.source, settings, dtype, fit)
-    mags = {FINEST: source} if source is not layer.source else layer.mags
-    notes = (*found.notes, *layer.source.info.notes, *note)
+    finest = min(layer.mags)
+    mags = {finest: source} if source is not layer.source else layer.mags
+    coarse = [f"the source has no mag 1; its finest is {finest}"] if finest != FINEST else []
+    notes = (*found.notes, *layer.source.info.notes, *coarse, *note)
     return Opened(layer.name or "", decision, mags, found, layer.color, notes)
 
 

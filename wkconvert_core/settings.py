@@ -111,6 +111,12 @@ class Settings:
         plain = Settings()
         return any(getattr(self, name) != getattr(plain, name) for name in ALTERING)
 
+    @property
+    def keeps_pyramid(self) -> bool:
+        """Whether coarser mags that the source has are taken over; else they are made anew."""
+        asked = self.interpolation_mode != "default" or self.sampling_mode != "anisotropic"
+        return not (asked or self.alters_voxels)
+
     def plan(self) -> dict[str, Any]:
         """The settings that decide what is written, for the journal."""
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in HOW}
