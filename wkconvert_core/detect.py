@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from wkconvert_core.errors import AmbiguousFormat, BrokenSource, OptionError, PluginError, SourceNotFound, UnknownFormat
 from wkconvert_core.model import Confidence, Layer, Match
 from wkconvert_core.plugins import Plugins
+from wkconvert_core.stacks import natural_key
 
 HEAD_BYTES = 4096
 """How much of a file plugins see when they detect."""
@@ -128,19 +128,14 @@ def check_reader(reader: str, plugins: Plugins) -> None:
         )
 
 
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """The sorting key under which `s2` comes before `s10`."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part), part) if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts]
-
-
 def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
     """The visible entries of a folder, in natural order.
 
     A linked file is a file. A linked folder leads out of the folder, or to what is found without the link.
     """
     entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    return sorted((e for e in entries if wanted(e) and not (e.is_symlink() and e.is_dir())), key=natural_key)
+    inside = (entry for entry in entries if wanted(entry) and not (entry.is_symlink() and entry.is_dir()))
+    return sorted(inside, key=lambda entry: natural_key(entry.name))
 
 
 def _layers_below(src: Path, plugins: Plugins, reader: str | None) -> list[Found]:

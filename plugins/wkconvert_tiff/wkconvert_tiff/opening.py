@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 
 from wkconvert_core import Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
+from wkconvert_core.stacks import Gaps
 
 from .axes import Choice
-from .files import Gaps, check_one_kind, paths_in
+from .files import check_one_kind, paths_in
 from .magic import kind_of
 from .stack import Stack
 from .survey import Survey, survey

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from wkconvert_core import BrokenSource, InconsistentStack, SourceError, UnsupportedSource, VoxelSize
+from wkconvert_core.stacks import ranges, some
 
 from .facts import Facts
 from .files import base, status
-from .messages import broken, ranges, some
+from .messages import broken
 from .rasters import check_decoder, facts_of
 from .table import Recipe, Table, each
 from .volume import Volume

@@ -13,10 +13,10 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from wkconvert_core import BrokenSource, InconsistentStack, SourceError, SourceNotFound, UnsupportedSource, VoxelSize
+from wkconvert_core.stacks import Gaps, oddly_named, restarts, some, with_gaps
 
 from . import files
 from .axes import Choice, Numbers
-from .messages import some
 from .volume import MISSING, Volume, read_volume
 
 Format = Literal["tiff", "pictures"]
@@ -36,7 +36,7 @@ class Recipe:
     """All that the table of planes depends on, besides the files."""
 
     format: Format
-    gaps: files.Gaps = "error"
+    gaps: Gaps = "error"
     suffix: str | None = None
     multipage: Multipage = "error"
     choice: Choice = field(default_factory=Choice)
@@ -80,7 +80,7 @@ def make_table(path: str, recipe: Recipe) -> Table:
         return Table(volume, files.digest(volume.files), simple, () if simple else (volume.voxel_size,))
     listing = list_pictures(path, recipe)
     paths = files.paths_in(path, listing.names)
-    entries = files.with_gaps(path, listing.names, recipe.gaps)
+    entries = with_gaps(path, listing.names, recipe.gaps)
     notes = () if recipe.simple else _notes(listing)
     if recipe.simple or recipe.format == "pictures":
         return Table(_slices(paths, entries, notes), files.digest(paths), simple=True)
@@ -207,8 +207,8 @@ def _notes(listing: files.Listing) -> tuple[str, ...]:
         notes.append(f"other files ignored: {some(listing.ignored)}")
     if listing.folders:
         notes.append(f"folders ignored: {some(listing.folders)}")
-    if odd := files.oddly_named(listing.names):
+    if odd := oddly_named(listing.names):
         notes.append(f"named unlike the others: {some(odd)}")
-    if (runs := files.restarts(listing.names)) > 1:
+    if (runs := restarts(listing.names)) > 1:
         notes.append(f"the numbers in the names start {runs} times; natural order is taken")
     return tuple(notes)
