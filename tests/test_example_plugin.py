@@ -32,6 +32,7 @@ RUN_HERE = {
     ("Try it", "sh"),
     ("The four hooks", "python"),
     ("Options", "python"),
+    ("Folders of slices", "python"),
     ("VolumeInfo", "python"),
     ("The Layer", "python"),
     ("Stream sources", "python"),
@@ -133,7 +134,7 @@ def test_every_link_within_the_page_leads_to_a_heading() -> None:
     assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) <= anchors
 
 
-@pytest.mark.parametrize("heading", ["Options", "VolumeInfo"])
+@pytest.mark.parametrize("heading", ["Options", "Folders of slices", "VolumeInfo"])
 def test_the_assertions_on_the_page_hold(heading: str) -> None:
     assert "assert " in blocks()[heading, "python"]
     run_block(heading)
