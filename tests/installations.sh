@@ -31,10 +31,13 @@ install core wkconvert pytest hypothesis
 "$work/core/bin/python" -m pytest -q -p no:cacheprovider tests/test_convert.py tests/test_detect.py tests/test_plugins.py \
     tests/test_demo.py tests/test_real_files.py tests/test_example_plugin.py tests/test_wkw_codec.py tests/test_wkw_layer.py
 
-echo "-- core with wkconvert-tiff: the plugin's tests"
-environment tiff python3
-install tiff "wkconvert[tiff]" pytest hypothesis
-"$work/tiff/bin/python" -m pytest -q plugins/wkconvert_tiff -p no:cacheprovider
+for name in dm knossos nifti tiff tiles; do
+    echo "-- core with wkconvert-$name: the plugin's tests, and no other plugin's library"
+    environment "$name" python3
+    install "$name" "wkconvert[$name]" pytest hypothesis
+    "$work/$name/bin/python" tests/only_its_own.py "$name"
+    "$work/$name/bin/python" -m pytest -q "plugins/wkconvert_$name" -p no:cacheprovider
+done
 
 python=$(newest)
 echo "-- everything on $($python --version)"

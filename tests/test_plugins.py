@@ -58,7 +58,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def answers(loaded: Plugins) -> set[str]:
-    matches: list[Match] = loaded.hook.wkconvert_detect(path=Path("x"), head=b"x")
+    matches: list[Match] = loaded.hook.wkconvert_detect(path=Path("x"), head=b"x", options={})
     return {match.format for match in matches}
 
 
@@ -113,9 +113,8 @@ def wkconvert_downsamplers():
 def test_core_uses_the_same_hooks() -> None:
     loaded = Plugins(iter([]))
     assert loaded.loaded == []
-    assert set(BUILT_IN) <= {impl.plugin_name for impl in loaded.hook.wkconvert_create.get_hookimpls()} | {
-        impl.plugin_name for impl in loaded.hook.wkconvert_downsamplers.get_hookimpls()
-    }
+    hooks = (loaded.hook.wkconvert_open, loaded.hook.wkconvert_create, loaded.hook.wkconvert_downsamplers)
+    assert set(BUILT_IN) == {impl.plugin_name for hook in hooks for impl in hook.get_hookimpls()}
 
 
 def test_installed_plugins_are_found_by_their_entry_points() -> None:

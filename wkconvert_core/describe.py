@@ -35,5 +35,5 @@ def describe(path: Path, reader: str | None = None, options: Mapping[str, str] |
         )
     loaded = plugins()
     settings = replace(Settings(), reader=reader, reader_options=options or {})
-    answers = detect.ask(path, detect.read_head(path), loaded)
+    answers = detect.ask(path, detect.read_head(path), loaded, options)
     return Described(path, answers, open_source(path, settings, loaded))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wkconvert_core.errors import AmbiguousFormat, BrokenSource, OptionError, PluginError, SourceNotFound, UnknownFormat
 from wkconvert_core.model import Confidence, Layer, Match
+from wkconvert_core.names import stem
 from wkconvert_core.plugins import Plugins
 from wkconvert_core.stacks import natural_key
 
@@ -17,7 +18,11 @@ HEAD_BYTES = 4096
 """How much of a file plugins see when they detect."""
 
 INSTALLABLE = {
+    "dm": (".dm3", ".dm4"),
+    "knossos": (".conf", ".zip"),
+    "nifti": (".nii", ".gz", ".hdr", ".img"),
     "tiff": (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"),
+    "tiles": (".jpg", ".jpeg", ".png", ".tif", ".tiff"),
 }
 """The extra `wkconvert[...]` that reads files of these suffixes."""
 
@@ -42,18 +47,20 @@ class Found:
     """What the user should know: entries beside it that no reader knows."""
 
 
-def find(src: Path, plugins: Plugins, reader: str | None = None) -> list[Found]:
-    """Return what is to be read at `src`: itself, or one entry per layer folder below it.
+def find(
+    src: Path, plugins: Plugins, reader: str | None = None, options: Mapping[str, str] | None = None
+) -> list[Found]:
+    """Return what is to be read at `src`: itself, or one entry per layer folder below it. `options` are the reader's.
 
     Raises SourceNotFound, BrokenSource, UnknownFormat, AmbiguousFormat, OptionError.
     """
-    answers = ask(src, read_head(src), plugins)
+    answers = ask(src, read_head(src), plugins, options)
     if reader is not None:
         check_reader(reader, plugins)
         answers = _of_reader(answers, reader)
     if match := best(src, answers):
         return [Found(src, match)]
-    layers = _layers_below(src, plugins, reader) if src.is_dir() else []
+    layers = _layers_below(src, plugins, reader, options) if src.is_dir() else []
     if layers:
         return layers
     if reader is not None:
@@ -87,13 +94,13 @@ def read_head(path: Path) -> bytes:
     return head
 
 
-def ask(path: Path, head: bytes, plugins: Plugins) -> list[Answer]:
+def ask(path: Path, head: bytes, plugins: Plugins, options: Mapping[str, str] | None = None) -> list[Answer]:
     """Every plugin's answer to a path; one that fails is an answer too."""
-    return [_ask_one(impl, path, head) for impl in plugins.hook.wkconvert_detect.get_hookimpls()]
+    arguments = {"path": path, "head": head, "options": options or {}}
+    return [_ask_one(impl, arguments) for impl in plugins.hook.wkconvert_detect.get_hookimpls()]
 
 
-def _ask_one(impl: Any, path: Path, head: bytes) -> Answer:
-    arguments = {"path": path, "head": head}
+def _ask_one(impl: Any, arguments: Mapping[str, Any]) -> Answer:
     try:
         match = impl.function(*(arguments[name] for name in impl.argnames))
     except Exception as error:  # a stranger's code: the other plugins still get their say
@@ -138,16 +145,16 @@ def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
     return sorted(inside, key=lambda entry: natural_key(entry.name))
 
 
-def _layers_below(src: Path, plugins: Plugins, reader: str | None) -> list[Found]:
+def _layers_below(src: Path, plugins: Plugins, reader: str | None, options: Mapping[str, str] | None) -> list[Found]:
     """One entry per file or folder in `src` that some reader claims; the others are noted."""
     found: list[Found] = []
     declined: list[str] = []
     for path in children(src, lambda entry: entry.is_dir() or (entry.is_file() and entry.stat().st_size > 0)):
-        answers = ask(path, read_head(path), plugins)
+        answers = ask(path, read_head(path), plugins, options)
         match = best(path, answers if reader is None else _of_reader(answers, reader))
-        inner = [] if match or path.is_file() else _layers_below(path, plugins, reader)
+        inner = [] if match or path.is_file() else _layers_below(path, plugins, reader, options)
         if match:
-            found.append(Found(path, match, layer=path.stem if path.is_file() else path.name))
+            found.append(Found(path, match, layer=stem(path) if path.is_file() else path.name))
         elif len(inner) == 1:  # a layer's folder with one file in it, such as labels/volume.nii
             found.append(replace(inner[0], layer=path.name))
         elif path.is_file() or any(path.iterdir()):

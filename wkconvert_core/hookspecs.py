@@ -17,7 +17,7 @@ hookimpl = HookimplMarker(PROJECT)
 
 
 @hookspec
-def wkconvert_detect(path: Path, head: bytes) -> Match | None:
+def wkconvert_detect(path: Path, head: bytes, options: Mapping[str, str]) -> Match | None:
     """Claim a path, or None; `head` is a file's first 4 KiB, empty for a folder. Imports no format library."""
 
 

@@ -16,7 +16,7 @@ from wkconvert_core.detect import Found
 from wkconvert_core.errors import InconsistentStack, OptionError, ResourceError, UnsupportedSource
 from wkconvert_core.geometry import Mag
 from wkconvert_core.model import Category, Layer, Source, VolumeInfo, stream_of
-from wkconvert_core.names import suggest
+from wkconvert_core.names import stem, suggest
 from wkconvert_core.options import UnknownOption
 from wkconvert_core.plan import Budget
 from wkconvert_core.plugins import Plugins
@@ -61,7 +61,7 @@ def open_source(src: Path, settings: Settings, plugins: Plugins, budget: Budget 
 
     Raises OptionError, ResourceError and the readers' errors.
     """
-    found = detect.find(src, plugins, settings.reader)
+    found = detect.find(src, plugins, settings.reader, settings.reader_options)
     layers = _open_all(found, settings, plugins)
     if len(layers) > 1 and (settings.layer_name or settings.category):
         option = "--layer-name" if settings.layer_name else "--category"
@@ -97,7 +97,8 @@ def _open_all(found: Sequence[Found], settings: Settings, plugins: Plugins) -> l
     for item in found:
         opened, unknown = _open_one(item, settings, plugins)
         left = settings if "channel" in unknown else replace(settings, channel=None)
-        layers += [(item, layer, left) for layer in opened]
+        known = [layer.mags for _, layer, _ in layers]
+        layers += [(item, layer, left) for layer in opened if layer.mags not in known]  # .hdr and .img are one volume
         rejected.append(unknown)
     for option in settings.reader_options:
         if all(option in unknown for unknown in rejected):
@@ -122,14 +123,15 @@ def _core_options(settings: Settings) -> dict[str, str]:
     wanted = {
         "gaps": settings.gaps if settings.gaps != "error" else None,
         "pad": "true" if settings.pad else None,
-        "dtype": settings.dtype,
+        "mix_dtypes": "true" if settings.dtype else None,
+        "category": settings.category,
         "channel": None if settings.channel is None else str(settings.channel),
     }
     return {name: text for name, text in wanted.items() if text is not None}
 
 
 def _opened(found: Found, layer: Layer, settings: Settings) -> Opened:
-    names = [name for name in (layer.name, found.layer, found.path.stem) if name]
+    names = [name for name in (layer.name, found.layer, stem(found.path)) if name]
     decision = classify(layer.source, option=settings.category, hint=layer.category, names=names)
     note, dtype, fit = _element_type(layer.source.info.dtype, settings, decision.category)
     source = _wanted(layer.source, settings, dtype, fit)
@@ -203,11 +205,18 @@ def voxel_size(layers: Sequence[Opened], wanted: VoxelSize | None) -> VoxelSize:
     if missing := size.missing():
         raise OptionError(
             f"the voxel size along {', '.join(missing)} is not known",
-            why="the source does not say it" + (f" (known: {size}, {size.origin})" if any(size.size) else ""),
+            why=_what_is_known(layers, size),
             fix=f"say it, for example --voxel-size {'4,4,35' if wanted else _example(size)}"
             + ("" if size.unit == "nm" else f" --unit {size.unit}"),
         )
     return size
+
+
+def _what_is_known(layers: Sequence[Opened], size: VoxelSize) -> str:
+    """Why there is no voxel size: the axes that are known, and what the readers noted, perhaps of a unit."""
+    known = f" (known: {size}, {size.origin})" if any(size.size) else ""
+    notes = [note for layer in layers for note in layer.info.notes if "size" in note or "unit" in note]
+    return "; ".join([f"the source does not say it{known}", *notes[:3]])
 
 
 def _example(size: VoxelSize) -> str:

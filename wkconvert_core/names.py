@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import Path
 
 from wkconvert_core.errors import OptionError
 
@@ -17,6 +18,12 @@ PROPERTIES_FILE = "datasource-properties.json"
 """The metadata, beside the layers' folders: no layer can have its name."""
 
 _LEGAL = "letters A-Z and a-z, digits, and _ $ @ . -, with no dot in front and no two dots in a row"
+
+
+def stem(path: Path) -> str:
+    """A file's name without its suffix, and without that of what is compressed: `brain.nii.gz` gives `brain`."""
+    inner = Path(path.stem) if path.suffix.lower() in (".gz", ".bz2", ".xz", ".zst") else path
+    return inner.stem
 
 
 def layer_name(text: str) -> str:

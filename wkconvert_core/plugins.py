@@ -18,7 +18,7 @@ from wkconvert_core.model import Downsampler
 GROUP = hookspecs.PROJECT
 """The entry-point group under which plugins register."""
 
-BUILT_IN = ("wkconvert_core.wkw_dataset", "wkconvert_core.downsample")
+BUILT_IN = ("wkconvert_core.wkw_dataset", "wkconvert_core.downsample", "wkconvert_core.raw_volume")
 """Core's own plugins: they use the same hooks as everybody else's."""
 
 

@@ -131,7 +131,7 @@ def _detect(request: Mapping[str, Any]) -> dict[str, Any]:
     for name in registry.BUILT_IN:  # what core loads before any plugin is not the plugin's doing
         import_module(name)
     before = set(sys.modules)
-    _hook(request).wkconvert_detect(path=path, head=detect.read_head(path))
+    _hook(request).wkconvert_detect(path=path, head=detect.read_head(path), options={})
     return {"modules": sorted(set(sys.modules) - before)}
 
 

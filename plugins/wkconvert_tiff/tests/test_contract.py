@@ -10,7 +10,6 @@ import tifffile
 from pictures_of import detect, layers, noise, volume
 from PIL import Image
 
-import wkconvert_core
 import wkconvert_tiff
 from wkconvert_core import Confidence, OptionError
 from wkconvert_core.testing import Sample, SourceContract
@@ -111,16 +110,6 @@ def test_options_are_known_by_name_and_value(tmp_path):
         layers(tmp_path / "a.tif", time=1)
     with pytest.raises(OptionError, match="error, fill, close"):
         layers(tmp_path / "a.tif", gaps="ignore")
-
-
-def test_the_plugin_uses_only_what_core_offers_to_everybody():
-    from pathlib import Path
-
-    code = "\n".join(path.read_text() for path in Path(wkconvert_tiff.__file__).parent.glob("*.py"))
-    assert "wkconvert_core." not in code
-    for line in code.splitlines():
-        if line.startswith("from wkconvert_core import ") and "(" not in line:
-            assert set(line.removeprefix("from wkconvert_core import ").split(", ")) <= set(wkconvert_core.__all__)
 
 
 def test_importing_and_detecting_import_no_format_library(tmp_path):

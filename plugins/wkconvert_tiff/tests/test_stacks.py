@@ -10,7 +10,7 @@ import tifffile
 from pictures_of import checked, detect, layers, noise, source, volume, voxels, whole
 from PIL import Image
 
-from wkconvert_core import Box, BrokenSource, InconsistentStack, OptionError, SourceNotFound, UnsupportedSource
+from wkconvert_core import Box, BrokenSource, InconsistentStack, SourceNotFound, UnsupportedSource
 
 SLICES = noise(12, 21, 17)
 
@@ -89,8 +89,8 @@ def test_slices_of_other_dtypes_are_listed_or_brought_to_a_common_one(stack):
     with pytest.raises(InconsistentStack, match=r"s2\.tif \(int16\)") as caught:
         layers(folder)
     assert "--dtype" in caught.value.fix
-    assert source(folder, dtype="uint8").info.dtype == np.int16
-    np.testing.assert_array_equal(voxels(folder, dtype="uint8"), volume(*(one.astype("int16") for one in pictures)))
+    assert source(folder, mix_dtypes=True).info.dtype == np.int16
+    np.testing.assert_array_equal(voxels(folder, mix_dtypes=True), volume(*(one.astype("int16") for one in pictures)))
 
 
 def test_1_bit_slices_among_grey_ones_are_black_and_white(stack):
@@ -100,18 +100,13 @@ def test_1_bit_slices_among_grey_ones_are_black_and_white(stack):
     with pytest.raises(InconsistentStack, match=r"s2\.png \(bool\)"):
         layers(folder)
     expected = volume(SLICES[0], SLICES[1], bits * np.uint8(255))
-    np.testing.assert_array_equal(voxels(folder, dtype="uint8"), expected)
+    np.testing.assert_array_equal(voxels(folder, mix_dtypes=True), expected)
 
 
 def test_dtypes_without_an_exact_common_one_are_refused(stack):
     folder = stack([noise(8, 8, dtype="uint64"), noise(8, 8, dtype="int8")], tifffile.imwrite)
     with pytest.raises(UnsupportedSource, match="not every value of uint64 is one of float64"):
-        layers(folder, dtype="float64")
-
-
-def test_a_dtype_that_is_none_is_an_option_error(stack):
-    with pytest.raises(OptionError, match="dtype=uint7"):
-        layers(stack(SLICES, tifffile.imwrite), dtype="uint7")
+        layers(folder, mix_dtypes=True)
 
 
 def test_grey_and_coloured_slices_do_not_mix(stack):

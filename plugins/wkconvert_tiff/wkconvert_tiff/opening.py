@@ -42,7 +42,7 @@ def open_tiff(
     *,
     gaps: Gaps = "error",
     pad: bool = False,
-    dtype: str | None = None,
+    mix_dtypes: bool = False,
     channel: int | None = None,
     timepoint: int | None = None,
     series: int | None = None,
@@ -56,8 +56,8 @@ def open_tiff(
     choice = Choice(series, timepoint, axes, plain)
     recipe = Recipe("tiff", gaps, suffix, multipage, choice, palette == "colors")
     if multipage == "layers" and path.is_dir():
-        return _layer_for_each_file(path, recipe, pad=pad, dtype=dtype, channel=channel)
-    return _open(path, recipe, pad=pad, dtype=dtype, channel=channel)
+        return _layer_for_each_file(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
+    return _open(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
 
 
 def open_pictures(
@@ -65,23 +65,22 @@ def open_pictures(
     *,
     gaps: Gaps = "error",
     pad: bool = False,
-    dtype: str | None = None,
+    mix_dtypes: bool = False,
     channel: int | None = None,
     palette: Palette = "colors",
     suffix: str | None = None,
 ) -> Sequence[Layer]:
     """Open a PNG, JPEG or BMP, or a folder of them, as layers; raises SourceError, OptionError."""
     recipe = Recipe("pictures", gaps, suffix, colors=palette == "colors")
-    return _open(path, recipe, pad=pad, dtype=dtype, channel=channel)
+    return _open(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
 
 
-def _open(path: Path, recipe: Recipe, *, pad: bool, dtype: str | None, channel: int | None) -> list[Layer]:
-    _check_dtype(dtype)
+def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: int | None) -> list[Layer]:
     where = str(path)
     if path.is_dir():
         check_one_kind(paths_in(where, list_pictures(where, recipe, of_any_kind=True).names), kind_of)
     table = make_table(where, recipe)
-    found = survey(where, table, recipe, pad=pad, mix=dtype is not None)
+    found = survey(where, table, recipe, pad=pad, mix=mix_dtypes)
     recipe = replace(recipe, simple=table.simple)
     groups = _groups(found, len(table.volume.planes))
     if channel is not None:
@@ -101,23 +100,14 @@ def _open(path: Path, recipe: Recipe, *, pad: bool, dtype: str | None, channel: 
     return layers
 
 
-def _check_dtype(dtype: str | None) -> None:
-    try:
-        np.dtype(dtype)
-    except TypeError:
-        raise OptionError(
-            f"-o dtype={dtype} is no dtype", fix="take one of numpy's, such as uint8, uint16, float32"
-        ) from None
-
-
 def _layer_for_each_file(
-    path: Path, recipe: Recipe, *, pad: bool, dtype: str | None, channel: int | None
+    path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: int | None
 ) -> list[Layer]:
     """Each file of a folder as layers of its own, named after the file."""
     layers = []
     for name in list_pictures(str(path), recipe).names:
         stem = _legal(Path(name).stem.removesuffix(".ome"))
-        found = _open(path / name, recipe, pad=pad, dtype=dtype, channel=channel)
+        found = _open(path / name, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
         layers += [replace(layer, name=f"{stem}_{layer.name}" if layer.name else stem) for layer in found]
     return layers
 

@@ -1,0 +1,68 @@
+"""Which of the data sets of a file is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wkconvert_core import OptionError, UnsupportedSource
+
+from .images import Image
+from .kinds import KINDS, PACKED, Component
+from .messages import some, times
+
+
+def choose(path: str, images: Sequence[Image], wanted: int | None) -> tuple[Image, tuple[str, ...]]:
+    """The image that was asked for or is the only one to be a volume, and notes on the others.
+
+    Raises OptionError for a number that no image has, UnsupportedSource where there is none or a choice.
+    """
+    listed = "; ".join(f"{number}: {image}" for number, image in enumerate(images))
+    if not images:
+        raise UnsupportedSource(f"{path} holds no image", why="there are no data in it but thumbnails, if at all")
+    if wanted is not None:
+        if not 0 <= wanted < len(images):
+            raise OptionError(f"{path} has no object {wanted}", fix=f"choose one of {listed}")
+        return images[wanted], _left_out(images, wanted)
+    volumes = [number for number, image in enumerate(images) if len(image.size) in (2, 3)]
+    if len(volumes) > 1:
+        raise UnsupportedSource(
+            f"{path} holds {len(images)} data sets: {listed}",
+            why="which one to convert is not to be known",
+            fix="choose one with -o object=N",
+        )
+    only = volumes[0] if volumes else 0
+    return images[only], _left_out(images, only)
+
+
+def _left_out(images: Sequence[Image], taken: int) -> tuple[str, ...]:
+    others = [f"{number}: {image}" for number, image in enumerate(images) if number != taken]
+    return (f"object {taken} is read; left out: {some(others, '; ')}",) if others else ()
+
+
+def check(path: str, image: Image, component: Component | None) -> None:
+    """Raise UnsupportedSource for an image that cannot be a volume, or not without being told how."""
+    if len(image.size) not in (2, 3):
+        why = f"its size is {times(image.size)}; images, which have two axes, and stacks, which have three, are read"
+        raise UnsupportedSource(f"{path} is no volume", why=why)
+    if image.kind in PACKED:
+        raise UnsupportedSource(
+            f"{path} holds {PACKED[image.kind]} values",
+            why="such an image is one half of a Fourier transform, in an order of its own",
+            fix="convert it to complex or real values in DigitalMicrograph",
+        )
+    if image.kind not in KINDS:
+        known = ", ".join(f"{number} ({kind.name})" for number, kind in KINDS.items())
+        raise UnsupportedSource(
+            f"{path} holds values of DigitalMicrograph's data type {image.kind}", why=f"those that are read: {known}"
+        )
+    if is_complex(image) and component is None:
+        raise UnsupportedSource(
+            f"{path} holds complex values",
+            why="a voxel is one number",
+            fix="choose one with -o component=abs, real, imag or phase",
+        )
+
+
+def is_complex(image: Image) -> bool:
+    """Whether its values are complex numbers."""
+    return KINDS[image.kind].stored.startswith("c")

@@ -1,0 +1,119 @@
+"""Datasets of KNOSSOS, made for the tests, and what is read from them."""
+
+import zipfile
+from pathlib import Path
+
+import cramjam
+import numpy as np
+import pytest
+from PIL import Image
+
+from wkconvert_core import Box, parse_options
+from wkconvert_knossos import wkconvert_detect, wkconvert_open
+from wkconvert_knossos.opening import open_knossos
+
+SAMPLE = Path(__file__).parents[4] / "shared" / "samples" / "knossos"
+needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample files are not here")
+
+EDGE = 32
+"""Of the cubes here, in voxels: `cube_edge_length` says so."""
+
+
+def noise(shape, dtype="uint8"):
+    top = 256 if dtype == "uint8" else 2**40
+    return np.random.default_rng(0).integers(1, top, shape, dtype)
+
+
+def save_raw(path, voxels):
+    path.write_bytes(voxels.tobytes(order="F"))
+
+
+def save_picture(path, voxels):
+    x, y, z = voxels.shape
+    Image.fromarray(voxels.T.reshape(z * y, x)).save(path)
+
+
+def save_overlay(path, voxels):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        packed = bytes(cramjam.snappy.compress_raw(voxels.astype("<u8").tobytes(order="F")))
+        file.writestr(path.name.removesuffix(".zip"), packed)
+
+
+SAVE = {".raw": save_raw, ".png": save_picture, ".jpg": save_picture, ".seg.sz.zip": save_overlay}
+
+
+def folder_of(mag, index):
+    x, y, z = index
+    return mag / f"x{x:04}" / f"y{y:04}" / f"z{z:04}"
+
+
+def save_cube(mag, index, voxels, suffix=".raw", name="ex_mag1"):
+    folder = folder_of(mag, index)
+    folder.mkdir(parents=True, exist_ok=True)
+    x, y, z = index
+    path = folder / f"{name}_x{x:04}_y{y:04}_z{z:04}{suffix}"
+    SAVE[suffix](path, voxels)
+    return path
+
+
+def save_volume(mag, voxels, suffix=".raw", edge=EDGE, name="ex_mag1", skip=()):
+    """Cut a volume into cubes, padded with zeros, but for those in `skip`."""
+    counts = [-(-n // edge) for n in voxels.shape]
+    padded = np.zeros([n * edge for n in counts], voxels.dtype)
+    padded[tuple(slice(n) for n in voxels.shape)] = voxels
+    for index in np.ndindex(*counts):
+        if index not in skip:
+            part = padded[tuple(slice(n * edge, (n + 1) * edge) for n in index)]
+            save_cube(mag, index, part, suffix, name)
+    return mag
+
+
+def conf_text(boundary=None, scale=(9.0, 9.0, 20.0), magnification=1, edge=EDGE, name="ex_mag1"):
+    lines = [f'experiment name "{name}";']
+    lines += [f"boundary {axis} {n};" for axis, n in zip("xyz", boundary or (), strict=False)]
+    lines += [f"scale {axis} {n};" for axis, n in zip("xyz", scale or (), strict=False)]
+    lines += [f"magnification {magnification};"] * (magnification is not None)
+    return "\n".join([*lines, f"cube_edge_length {edge};", ""])
+
+
+def dataset(root, shape=(70, 40, 50), suffix=".raw", dtype="uint8", **conf):
+    """A dataset of one mag with a boundary that is no multiple of its cubes; its voxels."""
+    voxels = noise(shape, dtype)
+    save_volume(root / "mag1", voxels, suffix)
+    (root / "mag1" / "knossos.conf").write_text(conf_text(shape, **conf))
+    return voxels
+
+
+def detect(path):
+    return wkconvert_detect(Path(path))
+
+
+def layers(path, **options):
+    assert wkconvert_open("tiff", path, {}) is None
+    return open_knossos(path, **parse_options(open_knossos, options))
+
+
+def layer(path, **options):
+    (found,) = layers(path, **options)
+    return found
+
+
+def source(path, **options):
+    return layer(path, **options).source
+
+
+def whole(of):
+    """All voxels [x, y, z]; parts read by themselves must be the same."""
+    voxels = of.read(of.info.box)
+    assert voxels.shape == (1, *of.info.shape)
+    assert voxels.dtype == of.info.dtype
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        ends = [sorted(rng.choice(n + 1, 2, replace=False).tolist()) for n in of.info.shape]
+        box = Box.between(*(tuple(end) for end in np.array(ends).T.tolist()))
+        np.testing.assert_array_equal(of.read(box), voxels[(slice(None), *box.slices_in(of.info.box))])
+    return voxels[0]
+
+
+def voxels(path, **options):
+    return whole(source(path, **options))

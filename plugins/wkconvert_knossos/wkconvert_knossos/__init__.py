@@ -1,0 +1,30 @@
+"""KNOSSOS datasets for wkconvert: the two hooks. Importing this imports no format library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wkconvert_core import Layer, Match, hookimpl, parse_options
+
+__version__ = "0.1.0"
+
+FORMATS = {"knossos": "KNOSSOS datasets: cubes of raw, PNG, JPEG, and overlay cubes"}
+
+
+@hookimpl
+def wkconvert_detect(path: Path) -> Match | None:
+    """Claim a KNOSSOS dataset, a folder of it that holds cubes, or a cube."""
+    from .detection import detect
+
+    return detect(path)
+
+
+@hookimpl
+def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Sequence[Layer] | None:
+    """Open what `wkconvert_detect` named `knossos`; None for other formats."""
+    if format not in FORMATS:
+        return None
+    from .opening import open_knossos
+
+    return open_knossos(path, **parse_options(open_knossos, options))

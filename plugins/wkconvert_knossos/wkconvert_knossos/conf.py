@@ -1,0 +1,212 @@
+"""What `knossos.conf`, `*.k.conf` and `*.k.toml` say.
+
+Keys and their meaning as KNOSSOS reads them: `boundary` counts voxels, and `scale` gives nm per voxel, of the mag that
+`magnification` names (1 if it is not there). In a toml, `Extent_px` counts voxels of mag 1, `VoxelSize_nm` lists each
+mag's voxel size, and folders are numbered by the place in that list, or by the mag if `ServerFormat` is "knossos".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3, VoxelSize
+
+from .messages import broken, cannot_open, some
+
+Size = tuple[float | None, float | None, float | None]
+
+_MOST_BYTES = 1 << 20
+_STATEMENT = re.compile(
+    r'(experiment name|boundary [xyz]|scale [xyz]|magnification|cube_edge_length) "?([^"]*)"?', re.IGNORECASE
+)
+_LONGEST_EDGE = 1024
+_MOST_VOXELS = 1 << 40
+"""Along an axis: more is no volume."""
+
+
+@dataclass(frozen=True)
+class Conf:
+    """One dataset, or one layer of a toml."""
+
+    file: Path
+    experiment: str
+    """The name with which the cubes' names begin, without `_mag1`."""
+    boundary: Vec3 | None
+    """Voxels of mag `magnification` along x, y, z."""
+    sizes: tuple[Size, ...]
+    """nm per voxel along x, y, z: of mag `magnification`, or, in a toml, of each mag."""
+    magnification: int = 1
+    cube: Vec3 = (128, 128, 128)
+    suffixes: tuple[str, ...] = ()
+    """The kinds of cubes that it speaks of; none: all."""
+    by_place: bool = False
+    """Whether folders are numbered by the place of their mag in the list of sizes."""
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What two of them must agree on."""
+        return self.boundary, self.sizes, self.magnification, self.cube
+
+    def mag(self, number: int) -> Mag | None:
+        """The mag that a folder's number stands for; None for one that is no power of two."""
+        listed = self.by_place and number <= len(self.sizes)
+        if not listed and number & (number - 1):
+            return None
+        place = number - 1 if listed else number.bit_length() - 1
+        first, own = self.sizes[0], self.sizes[place] if place < len(self.sizes) else (None, None, None)
+        factors = [number if a is None or b is None or not place else b / a for a, b in zip(first, own, strict=True)]
+        return _as_mag(factors)
+
+    def voxel_size(self, mag: Mag) -> VoxelSize | None:
+        """The size of a voxel of a mag, as far as it is known."""
+        x, y, z = (
+            None if size is None else size * factor / self.magnification
+            for size, factor in zip(self.sizes[0], mag, strict=True)
+        )
+        known = any(size is not None for size in (x, y, z))
+        return VoxelSize((x, y, z), "nm", self.file.name) if known else None
+
+    def extent(self, mag: Mag) -> Vec3 | None:
+        """The voxels of a mag within the boundary, rounded up."""
+        if self.boundary is None:
+            return None
+        x, y, z = (-(-n * self.magnification // factor) for n, factor in zip(self.boundary, mag, strict=True))
+        return x, y, z
+
+
+UNKNOWN = Conf(Path(), "", None, ((None, None, None),))
+"""What is known without a configuration."""
+
+
+def _as_mag(factors: Iterable[float]) -> Mag | None:
+    powers = [round(math.log2(factor)) if 0 < factor < 1e9 else -1 for factor in factors]
+    close = all(math.isclose(2.0**power, factor, rel_tol=0.01) for power, factor in zip(powers, factors, strict=True))
+    return Mag(*(1 << power for power in powers)) if close and min(powers) >= 0 else None
+
+
+def nearest_conf(near: Sequence[Path], far: Sequence[Path], experiment: str, suffix: str) -> Conf | None:
+    """The first configuration in a row of folders that speaks of cubes of a suffix.
+
+    Of several in a near folder those of the experiment's name count, if there are any; in far ones only those do.
+    Raises BrokenSource, and InconsistentStack where they differ.
+    """
+    for folder in (*near, *far):
+        found = [conf for conf in _read_all(folder) if not conf.suffixes or suffix in conf.suffixes]
+        named = [conf for conf in found if conf.experiment == experiment]
+        found = named or (found if folder in near else [])
+        if len({conf.facts for conf in found}) > 1:
+            raise InconsistentStack(
+                f"{folder} has several configurations: {some(sorted({conf.file.name for conf in found}))}",
+                why="they differ in boundary, voxel size or magnification",
+                fix="move those away that do not belong to it",
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _read_all(folder: Path) -> list[Conf]:
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError:  # folders above may be none of ours
+        return []
+    confs: list[Conf] = []
+    for path in (folder / name for name in names if not name.startswith(".")):
+        if path.name == "knossos.conf" or path.name.endswith(".k.conf"):
+            confs.append(read_conf(path, _text(path)))
+        elif path.name.endswith(".k.toml"):
+            confs += read_toml(path, _text(path))
+    return confs
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise cannot_open(path, error) from error
+    if len(content) > _MOST_BYTES:
+        raise broken(path, f"a configuration has a few lines, this file more than {_MOST_BYTES} bytes")
+    return content.decode("utf-8", "replace")
+
+
+def read_conf(path: Path, text: str) -> Conf:
+    """A `knossos.conf`. Raises BrokenSource for numbers that can be none."""
+    said: dict[str, str] = {}
+    for statement in re.split(r"[;\r\n]+", text):
+        if match := _STATEMENT.fullmatch(" ".join(statement.split())):
+            said[match[1].lower()] = match[2].strip()
+    boundary = [said.get(f"boundary {axis}") for axis in "xyz"]
+    edge = _whole(path, "cube_edge_length", said.get("cube_edge_length", 128), _LONGEST_EDGE)
+    return Conf(
+        path,
+        re.sub(r"_mag\d+$", "", said.get("experiment name", "")),
+        _vector(path, "boundary", boundary) if any(boundary) else None,
+        (_size([said.get(f"scale {axis}") for axis in "xyz"]),),
+        _whole(path, "magnification", said.get("magnification", 1), 1 << 20),
+        (edge, edge, edge),
+    )
+
+
+def read_toml(path: Path, text: str) -> list[Conf]:
+    """The layers of a `*.k.toml` that lie in files here. Raises BrokenSource, UnsupportedSource."""
+    try:
+        layers = tomllib.loads(text)["Layer"]
+        return [_layer(path, layer) for layer in layers if layer.get("ServerFormat", "knossos") != "precomputed"]
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise broken(path, f"it is no sound TOML: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise broken(path, f"it is not what KNOSSOS writes: {error!r}") from error
+
+
+def _layer(path: Path, layer: dict[str, Any]) -> Conf:
+    extensions, sizes = layer.get("FileExtension", []), layer.get("VoxelSize_nm") or [[]]
+    extensions = [extensions] if isinstance(extensions, str) else extensions
+    boundary, cube = layer.get("Extent_px"), layer.get("CubeShape_px", [128, 128, 128])
+    return Conf(
+        path,
+        str(layer.get("Name", "")),
+        None if boundary is None else _vector(path, "Extent_px", boundary),
+        tuple(_size(size) for size in sizes),
+        1,
+        _vector(path, "CubeShape_px", cube, _LONGEST_EDGE),
+        tuple(str(extension).lower() for extension in extensions),
+        layer.get("ServerFormat") != "knossos",
+    )
+
+
+def _vector(path: Path, name: str, values: Iterable[Any], most: int = _MOST_VOXELS) -> Vec3:
+    numbers = [_whole(path, f"{name} {axis}", value, most) for axis, value in zip("xyz", values, strict=True)]
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _whole(path: Path, name: str, value: Any, most: int) -> int:
+    """A whole number from 1, also if it is written as 1000.0."""
+    number = _number(value)
+    if number is None or not 1 <= number <= most or number != int(number):
+        raise UnsupportedSource(
+            f"{path} says {name} {value!r}",
+            why=f"that is a whole number from 1 to {most}",
+            fix="correct it, or move the file away: then the extent is that of the cubes",
+        )
+    return int(number)
+
+
+def _size(values: Iterable[Any]) -> Size:
+    """Sizes in nm; None for what is not said, or can be no length."""
+    numbers = [*map(_number, values), None, None, None][:3]
+    x, y, z = (number if number is not None and 0 < number < math.inf else None for number in numbers)
+    return x, y, z
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,23 @@
+"""Telling whether a path is ours, from names alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wkconvert_core import Confidence, InconsistentStack, Match, SourceError
+
+from .tree import locate
+
+
+def detect(path: Path) -> Match | None:
+    """The claim to whatever holds at least one cube; two folders for one mag are claimed to be explained."""
+    try:
+        tree = locate(path)
+    except InconsistentStack as error:
+        return Match("knossos", Confidence.EXACT, error.what)
+    except (SourceError, OSError):
+        return None
+    if tree is None:
+        return None
+    names = ", ".join(folder.name for folder in tree.mags.values())
+    return Match("knossos", Confidence.EXACT, f"cubes of KNOSSOS in {names}")

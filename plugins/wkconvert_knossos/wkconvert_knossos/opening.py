@@ -1,0 +1,212 @@
+"""From a path and options to layers: what the two hooks of this plugin call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from wkconvert_core import (
+    Box,
+    Category,
+    InconsistentStack,
+    Layer,
+    Mag,
+    OptionError,
+    UnsupportedSource,
+    Vec3,
+    VolumeInfo,
+)
+
+from .conf import UNKNOWN, Conf, nearest_conf
+from .source import CubeSource
+from .survey import KINDS, Cubes, Survey, survey
+from .tree import Tree, locate
+
+Mags = Literal["all", "first"]
+Extent = Literal["conf", "cubes"]
+
+_DTYPES: dict[Category, np.dtype[Any]] = {"color": np.dtype("uint8"), "segmentation": np.dtype("uint64")}
+_SPARSEST = 10_000
+"""Cubes in the extent for each that is there; more is no extent of theirs."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """All cubes of one category."""
+
+    category: Category
+    tree: Tree
+    mags: dict[Mag, Cubes]
+    conf: Conf
+    most: int
+    """Cubes of the finest mag, of the category that has more."""
+    notes: tuple[str, ...]
+
+    @property
+    def finest(self) -> Mag:
+        """The finest mag that is there."""
+        return min(self.mags)
+
+
+def open_knossos(path: Path, *, mags: Mags = "all", extent: Extent | None = None) -> Sequence[Layer]:
+    """Open a KNOSSOS dataset, or a part of it, as a layer of the image and one of overlays, each with its mags.
+
+    Raises SourceError, OptionError. The README explains each option.
+    """
+    tree = locate(path) or Tree({})
+    numbers = sorted(tree.mags, key=lambda number: number or 0)
+    numbers = numbers[:1] if mags == "first" else numbers
+    surveys = {number: survey(tree.mags[number], tree) for number in numbers}
+    found = [each for category in _DTYPES if (each := _found(category, tree, surveys))]
+    if not found:
+        raise UnsupportedSource(
+            f"{path} holds no cubes of KNOSSOS",
+            why="they lie in folders such as mag1/x0000/y0000/z0000",
+            fix="give the dataset's folder, a mag's, or one below it",
+        )
+    layers = [_layer(each, extent, named=len(found) > 1) for each in found]
+    return [_noted(layers[0], [note for each in surveys.values() for note in each.notes]), *layers[1:]]
+
+
+def _found(category: Category, tree: Tree, surveys: dict[int | None, Survey]) -> Found | None:
+    present = {number: each.cubes[category] for number, each in surveys.items() if len(each.cubes[category])}
+    if not present:
+        return None
+    number, first = next(iter(present.items()))
+    conf = _conf(number, first, present) or UNKNOWN
+    notes: list[str] = []
+    mags: dict[Mag, Cubes] = {}
+    for number, cubes in present.items():
+        cubes.check(conf.cube)
+        mag = conf.mag(number or conf.magnification)
+        if mag is None or mag in mags:
+            notes.append(f"{cubes.folder.name} left out: it is no mag of its own that is a power of two")
+        else:
+            mags[mag] = cubes
+    if not mags:
+        raise UnsupportedSource(
+            f"{first.folder} cannot be converted",
+            why=f"WEBKNOSSOS has mags that are powers of two, and {number} is none",
+            fix="convert another mag",
+        )
+    most = max(len(cubes) for cubes in surveys[next(iter(present))].cubes.values())
+    return Found(category, tree, mags, conf, most, tuple(notes))
+
+
+def _conf(number: int | None, first: Cubes, present: dict[int | None, Cubes]) -> Conf | None:
+    """The configuration of a dataset: of its finest mag, of all, of a folder above, of another mag."""
+    folder, above = first.folder, list(first.folder.parents)
+    near = [folder] if number is None else [folder, *above[:1]]
+    far = above[len(near) - 1 : len(near) + 1]
+    suffix = next(iter(first.states))[0]
+    conf = nearest_conf(near, far, first.experiment, suffix)
+    conf = conf or nearest_conf([cubes.folder for cubes in present.values()], [], first.experiment, suffix)
+    if conf and conf.file.parent == folder and number and conf.magnification not in (1, number):
+        raise InconsistentStack(
+            f"{conf.file} says magnification {conf.magnification}",
+            why=f"it lies in {folder.name}, which holds mag {number}",
+            fix="correct the file, or rename the folder",
+        )
+    return conf
+
+
+def _layer(found: Found, extent: Extent | None, *, named: bool) -> Layer:
+    box, notes = _extent(found, extent)
+    sources = {found.finest: _source(found, found.finest, box)}
+    notes += _missing(found, found.finest, box)
+    for mag in sorted(found.mags)[1:]:
+        factor, rest = _ratio(mag, found.finest)
+        if rest:
+            notes.append(f"mag {mag} left out: it is no multiple of mag {found.finest}")
+            continue
+        sources[mag] = _source(found, mag, box.coarsened(factor))
+        notes += [f"mag {mag}: {note}" for note in _missing(found, mag, box.coarsened(factor))]
+    return _noted(Layer(sources, found.category if named else None, found.category), [*found.notes, *notes])
+
+
+def _noted(layer: Layer, notes: Sequence[str]) -> Layer:
+    """The layer with more notes on its finest mag, which is where they are shown from."""
+    finest = min(layer.mags)
+    source = layer.mags[finest]
+    assert isinstance(source, CubeSource)
+    info = replace(source.info, notes=(*source.info.notes, *notes))
+    return replace(layer, mags={**layer.mags, finest: replace(source, info=info)})
+
+
+def _ratio(mag: Mag, finest: Mag) -> tuple[Vec3, bool]:
+    """How many voxels of the finest mag one of another spans, and whether that is no whole number."""
+    x, y, z = (coarse // fine for coarse, fine in zip(mag, finest, strict=True))
+    return (x, y, z), any(coarse % fine for coarse, fine in zip(mag, finest, strict=True))
+
+
+def _source(found: Found, mag: Mag, box: Box) -> CubeSource:
+    x, y, z = map(min, found.conf.cube, box.shape)
+    info = VolumeInfo(
+        box.shape,
+        _DTYPES[found.category],
+        voxel_size=found.conf.voxel_size(mag),
+        chunk_shape=(x, y, z),
+        offset=box.start,
+    )
+    suffixes = KINDS[found.category] if found.tree.suffix is None else (found.tree.suffix,)
+    cubes = found.mags[mag]
+    return CubeSource(cubes.folder, len(found.tree.part), suffixes, found.conf.cube, box.start, cubes.first, info)
+
+
+def _extent(found: Found, extent: Extent | None) -> tuple[Box, list[str]]:
+    """The box that the finest mag has, in its voxels, and what is to be said of it."""
+    cubes, cube = found.mags[found.finest], found.conf.cube
+    boundary = None if extent == "cubes" else found.conf.extent(found.finest)
+    notes = [f"only {cubes.first.parents[3 - len(found.tree.part)].name} is read"] if found.tree.part else []
+    if boundary is None:
+        if extent == "conf":
+            raise OptionError("-o extent=conf needs a boundary", why=f"no configuration of {cubes.folder} has one")
+        box = cubes.box(cube)
+        why = "" if extent else ", for no configuration says the boundary"
+        notes.append(f"the extent is that of the cubes, in whole cubes{why}")
+    else:
+        box = Box((0, 0, 0), boundary).intersection(_part_box(found.tree.part, cube, boundary))
+        notes += _beyond(found, box, extent)
+    _check_sparse(found, box)
+    return box, notes
+
+
+def _part_box(part: tuple[int, ...], cube: Vec3, boundary: Vec3) -> Box:
+    """The place of the folder that was opened."""
+    x, y, z = ((part[axis] * edge, edge) if axis < len(part) else (0, boundary[axis]) for axis, edge in enumerate(cube))
+    return Box((x[0], y[0], z[0]), (x[1], y[1], z[1]))
+
+
+def _beyond(found: Found, box: Box, extent: Extent | None) -> list[str]:
+    cubes, cube = found.mags[found.finest], found.conf.cube
+    beyond = len(cubes) - cubes.inside(box, cube)
+    if beyond and (extent is None or beyond == len(cubes)):
+        raise InconsistentStack(
+            f"{beyond} of {len(cubes)} cubes in {cubes.folder} lie beyond the boundary",
+            why=f"{found.conf.file} says {found.conf.boundary}, the cubes reach to {cubes.box(cube).stop}",
+            fix="say -o extent=cubes to take all of them, -o extent=conf to leave those out, or correct the boundary",
+        )
+    return [f"{beyond} of {len(cubes)} cubes lie beyond the boundary and are left out"] if beyond else []
+
+
+def _check_sparse(found: Found, box: Box) -> None:
+    cells = box.count_tiles(found.conf.cube)
+    if cells > _SPARSEST * found.most:
+        raise UnsupportedSource(
+            f"{found.mags[found.finest].folder} has {found.most} of {cells} cubes",
+            why=f"an extent with fewer than one cube in {_SPARSEST} is a mistake, mostly: {box}",
+            fix="correct the boundary, say -o extent=cubes, or convert the parts of it (x0000, …) by themselves",
+        )
+
+
+def _missing(found: Found, mag: Mag, box: Box) -> list[str]:
+    cubes, cube = found.mags[mag], found.conf.cube
+    cells, inside = box.count_tiles(cube), cubes.inside(box, cube)
+    notes = [f"{cells - inside} of {cells} cubes are missing and read as zeros"] if inside < cells else []
+    if mag != found.finest and inside < len(cubes):
+        notes.append(f"{len(cubes) - inside} of {len(cubes)} cubes lie beyond the extent and are left out")
+    return notes

@@ -1,0 +1,57 @@
+"""The Source: the cubes of one mag, read from the files that lie in their folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wkconvert_core import Box, SourceNotFound, Vec3, VolumeInfo
+
+from .formats import Array, read
+from .tree import best_name, cube_folder, files
+
+
+@dataclass(frozen=True)
+class CubeSource:
+    """A mag in cubes; where there is none, voxels are zero. It lists no cubes: each is looked for when it is read."""
+
+    folder: Path
+    """Of the mag: it holds `x0000` and so on."""
+    given: int
+    """How many levels below it are fixed by the path that was opened."""
+    suffixes: tuple[str, ...]
+    """The kinds of cubes; of several for one place, the first counts."""
+    cube: Vec3
+    start: Vec3
+    """The first voxel, in the voxels of the mag, counted from the first voxel of cube (0, 0, 0)."""
+    witness: Path
+    """A cube that is there: while it is, others that are not there are missing, and not out of reach."""
+    info: VolumeInfo
+
+    def read(self, box: Box) -> Array:
+        """The voxels of a box `[1, x, y, z]`, x contiguous in memory. Raises BrokenSource, SourceNotFound."""
+        if box not in self.info.box:
+            raise ValueError(f"{box} is not within {self.info.box}")
+        wanted = box.shifted(self.start)
+        out = np.zeros(wanted.shape[::-1], self.info.dtype).T
+        for part in wanted.tiles(self.cube):
+            cell = part.aligned(self.cube)
+            x, y, z = (-start for start in cell.start)
+            if path := self._find(cell.coarsened(self.cube).start):
+                out[part.slices_in(wanted)] = read(path, self.cube, part.shifted((x, y, z)))
+        return out[np.newaxis]
+
+    def _find(self, index: Vec3) -> Path | None:
+        folder = cube_folder(self.folder, index, self.given)
+        name = best_name(files(folder), self.suffixes) if folder else None
+        if folder and name:
+            return folder / name
+        if not self.witness.exists():
+            raise SourceNotFound(
+                f"{self.witness} is gone",
+                why="it was there when the dataset was opened, so other cubes may have gone with it",
+                fix="bring the dataset back, then repeat this",
+            )
+        return None

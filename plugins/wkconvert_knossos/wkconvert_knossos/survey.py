@@ -1,0 +1,132 @@
+"""Which cubes there are, and what their headers say: one walk through a mag's folder."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3
+
+from .formats import expected, found
+from .messages import some
+from .tree import OVERLAYS, PICTURES, Tree, best_name, suffix_of, walk
+
+KINDS = {"color": PICTURES, "segmentation": OVERLAYS}
+"""The suffixes of the cubes of each category."""
+
+_INDEX = re.compile(r"_x\d+_y\d+_z\d+\..*$")
+
+
+@dataclass
+class Cubes:
+    """The cubes of one category in one mag's folder."""
+
+    folder: Path
+    flat: array[int] = field(default_factory=lambda: array("i"))
+    """x, y, z of one index after the other."""
+    states: dict[tuple[str, str], Path] = field(default_factory=dict)
+    """By suffix, and what headers say: the first file that says so."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.flat) // 3
+
+    @property
+    def first(self) -> Path:
+        """One of them."""
+        return next(iter(self.states.values()))
+
+    @property
+    def experiment(self) -> str:
+        """The name with which theirs begin, without the mag."""
+        return re.sub(r"_mag\d+$", "", _INDEX.sub("", self.first.name))
+
+    def add(self, index: Vec3, path: Path) -> None:
+        """Count a cube, and read its header."""
+        self.flat.extend(index)
+        self.states.setdefault((str(suffix_of(path.name)), found(path)), path)
+
+    @property
+    def _indices(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return np.array(self.flat, np.int64).reshape(-1, 3)
+
+    def box(self, cube: Vec3) -> Box:
+        """The smallest box of whole cubes that holds all."""
+        low, high = self._indices.min(axis=0).tolist(), (self._indices.max(axis=0) + 1).tolist()
+        return Box.between((low[0], low[1], low[2]), (high[0], high[1], high[2])).refined(cube)
+
+    def inside(self, box: Box, cube: Vec3) -> int:
+        """How many have voxels in a box."""
+        starts = self._indices * np.array(cube)
+        touching = (starts < np.array(box.stop)) & (starts + np.array(cube) > np.array(box.start))
+        return int(touching.all(axis=1).sum()) if box.volume else 0
+
+    def check(self, cube: Vec3) -> None:
+        """Raise UnsupportedSource, which names the file, where a header says another size."""
+        for (suffix, state), path in self.states.items():
+            if state != (wanted := expected(suffix, cube)):
+                raise UnsupportedSource(
+                    f"{path} holds {state}",
+                    why=f"a cube of {cube[0]} x {cube[1]} x {cube[2]} voxels holds {wanted}{_other_dtype(state, cube)}",
+                    fix="write or copy it again; cubes of another edge need cube_edge_length in knossos.conf",
+                )
+
+
+def _other_dtype(state: str, cube: Vec3) -> str:
+    """What a raw cube of this size could be."""
+    voxels, size = cube[0] * cube[1] * cube[2], state.removesuffix(" bytes")
+    times = int(size) / voxels if size.isdecimal() else 0
+    return f"; with {times:g} bytes a voxel it would fit, but KNOSSOS has one" if times in (2, 4, 8) else ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What lies in a mag's folder."""
+
+    cubes: dict[str, Cubes]
+    """By category."""
+    notes: list[str]
+    """What is left out."""
+
+
+def survey(folder: Path, tree: Tree) -> Survey:
+    """Walk through a mag's folder and read all headers. Raises BrokenSource, InconsistentStack for two of one cube."""
+    cubes = {category: Cubes(folder) for category in KINDS}
+    skipped: list[str] = []
+    unread: Counter[str] = Counter()
+    for index, names in walk(folder, tree.part, skipped):
+        place = folder.joinpath(*(f"{axis}{number:04}" for axis, number in zip("xyz", index, strict=True)))
+        chosen = {category: _chosen(place, names, suffixes, tree) for category, suffixes in KINDS.items()}
+        for category, name in chosen.items():
+            if name is not None:
+                cubes[category].add(index, place / name)
+        unread.update(_ending(name) for name in names if name not in chosen.values())
+    notes = [f"left out: {suffix} ({count} file{'s' * (count > 1)})" for suffix, count in sorted(unread.items())]
+    notes += [f"left out, as no cubes belong there: {some(skipped)}"] if skipped else []
+    return Survey(cubes, notes)
+
+
+def _chosen(place: Path, names: list[str], suffixes: tuple[str, ...], tree: Tree) -> str | None:
+    if tree.suffix is not None:
+        suffixes = tuple(suffix for suffix in suffixes if suffix == tree.suffix)
+    best = best_name(names, suffixes)
+    twins = [name for name in names if best and suffix_of(name) == suffix_of(best)]
+    if len(twins) > 1:
+        raise InconsistentStack(
+            f"two cubes lie in {place}: {twins[0]} and {twins[1]}",
+            why="which of them counts is not to be known",
+            fix="move one away",
+        )
+    return best
+
+
+def _ending(name: str) -> str:
+    """`.jpg`, `.6.jp2`; names that are unlike a cube's count by their last suffix."""
+    index = _INDEX.search(name)
+    return name[name.index(".", index.start()) :] if index else Path(name).suffix or name

@@ -1,0 +1,179 @@
+"""Where cubes lie: `mag1/x0001/y0000/z0000/`, seen from any folder of a dataset.
+
+The layout is the one that KNOSSOS and its Python tools write; a mag's folder may also be called `1` or `NAME_mag1`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from wkconvert_core import InconsistentStack, Vec3
+
+from .messages import cannot_open
+
+PICTURES = (".raw", ".png", ".jpg", ".jpeg")
+"""Suffixes of the cubes of an image; of several for one cube, the first counts."""
+OVERLAYS = (".seg.sz.zip",)
+"""Suffixes of the cubes of labels."""
+
+_MAG = re.compile(r"(?:.*mag)?(\d{1,9})")
+_NUMBER = r"(\d{4}|[1-9]\d{4,8})"
+_AXES = tuple(re.compile(axis + _NUMBER) for axis in "xyz")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The cubes below a path."""
+
+    mags: dict[int | None, Path]
+    """The folders that hold `x0000` and so on, by the number in their name; None where it has none."""
+    part: tuple[int, ...] = ()
+    """The cubes' indices along x, y, z, as far as the path fixes them."""
+    suffix: str | None = None
+    """The only kind of cubes that counts, where the path is a cube."""
+
+
+def locate(path: Path) -> Tree | None:
+    """The cubes at or below a path: a dataset, a mag's folder, a folder or a cube in it; None where there are none."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - of `.`, too, the name counts; links stay as they are
+    if not path.is_dir():
+        return _of_a_cube(path)
+    if _holds_cubes(path, ()):
+        return Tree({_named_mag(path): path})
+    if part := _part(path):
+        above = path.parents[len(part) - 1]
+        return Tree({_named_mag(above): above}, part) if _holds_cubes(above, part) else None
+    return _of_mags(path)
+
+
+def _of_a_cube(path: Path) -> Tree | None:
+    suffix, part = suffix_of(path.name), _part(path.parent)
+    if suffix is None or len(part) < 3:
+        return None
+    above = path.parents[3]
+    return Tree({_named_mag(above): above}, part, suffix)
+
+
+def _of_mags(path: Path) -> Tree | None:
+    mags: dict[int | None, Path] = {}
+    for name in _folders(path):
+        folder = path / name
+        number = _named_mag(folder)
+        if number is None or not _holds_cubes(folder, ()):
+            continue
+        if number in mags:
+            raise InconsistentStack(
+                f"{path} has two folders for mag {number}: {mags[number].name} and {name}",
+                why="which of them counts is not to be known",
+                fix="convert one of them by itself, or move the other away",
+            )
+        mags[number] = folder
+    return Tree(mags) if mags else None
+
+
+def _named_mag(folder: Path) -> int | None:
+    """The mag that a folder's name says; bare numbers must be powers of two: others are years and the like."""
+    match = _MAG.fullmatch(folder.name)
+    if match is None:
+        return None
+    number = int(match[1])
+    plausible = number > 0 and ("mag" in folder.name or number & (number - 1) == 0)
+    return number if plausible else None
+
+
+def _part(path: Path) -> tuple[int, ...]:
+    """The cubes' indices that a path's last folders give: `x0001/y0002` is (1, 2)."""
+    for depth in (3, 2, 1):
+        names = path.parts[-depth:]
+        found = [axis.fullmatch(name) for axis, name in zip(_AXES, names, strict=False)]
+        if len(names) == depth and all(found):
+            return tuple(int(match[1]) for match in found if match)
+    return ()
+
+
+def _holds_cubes(folder: Path, part: tuple[int, ...]) -> bool:
+    """Whether at least one cube lies in a mag's folder."""
+    return any(any(map(suffix_of, names)) for _, names in walk(folder, part, []))
+
+
+def walk(folder: Path, part: tuple[int, ...], skipped: list[str]) -> Iterator[tuple[Vec3, list[str]]]:
+    """The indices x, y, z of each cube's folder below a mag's, and the names of its files, folder by folder.
+
+    Folders that are named otherwise, and links to folders, are added to `skipped`. Raises BrokenSource for a folder
+    that cannot be read.
+    """
+    for x, in_x in _level(folder, 0, part, skipped):
+        for y, in_y in _level(in_x, 1, part, skipped):
+            for z, in_z in _level(in_y, 2, part, skipped):
+                yield (x, y, z), files(in_z)
+
+
+def _level(folder: Path, axis: int, part: tuple[int, ...], skipped: list[str]) -> Iterator[tuple[int, Path]]:
+    if axis < len(part):
+        yield part[axis], folder / f"{'xyz'[axis]}{part[axis]:04}"
+        return
+    for name in _folders(folder, skipped):
+        if match := _AXES[axis].fullmatch(name):
+            yield int(match[1]), folder / name
+        elif not name.startswith("."):
+            skipped.append(f"{folder.name}/{name}")
+
+
+def _folders(folder: Path, skipped: list[str] | None = None) -> list[str]:
+    """The folders in a folder, sorted; links are none of them, as they may lead out of the dataset or in circles."""
+    entries = [entry for entry in _entries(folder) if entry.is_folder]
+    if skipped is not None:
+        skipped += [f"{folder.name}/{entry.name} (a link)" for entry in entries if entry.is_link]
+    return [entry.name for entry in entries if not entry.is_link]
+
+
+def files(folder: Path) -> list[str]:
+    """The names of the files in a cube's folder, links to files among them, sorted."""
+    return [entry.name for entry in _entries(folder) if not entry.is_folder and not entry.name.startswith(".")]
+
+
+class _Entry(NamedTuple):
+    name: str
+    is_folder: bool
+    is_link: bool
+
+
+def _entries(folder: Path) -> list[_Entry]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(_Entry(entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
+    except OSError as error:
+        raise cannot_open(folder, error) from error
+
+
+def suffix_of(name: str) -> str | None:
+    """The suffix that makes a file a cube, or None; hidden files are none."""
+    lower = name.lower()
+    return next((suffix for suffix in PICTURES + OVERLAYS if lower.endswith(suffix) and lower[0] != "."), None)
+
+
+def cube_folder(folder: Path, index: Vec3, given: int) -> Path | None:
+    """The folder of one cube, None where `walk` finds none; the first `given` levels may be links."""
+    for level, number in enumerate(index):
+        folder = folder / f"{'xyz'[level]}{number:04}"
+        try:
+            status = folder.stat() if level < given else folder.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise cannot_open(folder, error) from error
+        if not stat.S_ISDIR(status.st_mode):
+            return None
+    return folder
+
+
+def best_name(names: list[str], suffixes: tuple[str, ...]) -> str | None:
+    """The cube among the files of a folder, by the order of `suffixes`; None where there is none."""
+    found = [name for name in names if suffix_of(name) in suffixes]
+    return min(found, key=lambda name: suffixes.index(suffix_of(name) or ""), default=None)

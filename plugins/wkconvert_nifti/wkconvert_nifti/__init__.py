@@ -1,0 +1,30 @@
+"""NIfTI volumes for wkconvert: the two hooks. Importing this imports no format library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wkconvert_core import Layer, Match, hookimpl, parse_options
+
+__version__ = "0.1.0"
+
+FORMATS = {"nifti": "NIfTI-1 and NIfTI-2: .nii, .nii.gz, .hdr with .img, and folders of them"}
+
+
+@hookimpl
+def wkconvert_detect(path: Path, head: bytes) -> Match | None:
+    """Claim NIfTI files, either file of a pair, and folders that hold nothing else."""
+    from .detection import detect
+
+    return detect(path, head)
+
+
+@hookimpl
+def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Sequence[Layer] | None:
+    """Open what `wkconvert_detect` named `nifti`; None for other formats."""
+    if format not in FORMATS:
+        return None
+    from .opening import open_nifti
+
+    return open_nifti(path, **parse_options(open_nifti, options))

@@ -1,0 +1,53 @@
+"""Where a file's axes i, j, k lead: x, y, z are made of them by turns of 90 degrees and mirroring alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wkconvert_core import Box, Vec3
+
+from .bytestream import Array
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How the stored axes become x, y, z."""
+
+    shape: Vec3
+    """Along the stored axes i, j, k."""
+    order: Vec3 = (0, 1, 2)
+    """Which stored axis becomes x, y, z."""
+    mirrored: tuple[bool, bool, bool] = (False, False, False)
+    """Whether x, y, z run against it."""
+
+    @property
+    def seen_shape(self) -> Vec3:
+        """Along x, y, z."""
+        return self._of(self.shape)
+
+    def _of(self, stored: Vec3) -> Vec3:
+        i, j, k = self.order
+        return stored[i], stored[j], stored[k]
+
+    def seen(self, box: Box) -> Box:
+        """A box of the stored axes, in x, y, z."""
+        return self._mirror(Box(self._of(box.start), self._of(box.shape)))
+
+    def stored(self, box: Box) -> Box:
+        """A box in x, y, z, along the stored axes."""
+        box = self._mirror(box)
+        i, j, k = (self.order.index(axis) for axis in range(3))
+        return Box((box.start[i], box.start[j], box.start[k]), (box.shape[i], box.shape[j], box.shape[k]))
+
+    def turned(self, voxels: Array) -> Array:
+        """Voxels `[c, i, j, k]` as `[c, x, y, z]`, a view."""
+        i, j, k = self.order
+        steps = (slice(None, None, -1 if mirrored else 1) for mirrored in self.mirrored)
+        return voxels.transpose(0, i + 1, j + 1, k + 1)[:, *steps]
+
+    def _mirror(self, box: Box) -> Box:
+        x, y, z = (
+            whole - start - length if mirrored else start
+            for whole, start, length, mirrored in zip(self.seen_shape, box.start, box.shape, self.mirrored, strict=True)
+        )
+        return Box((x, y, z), box.shape)

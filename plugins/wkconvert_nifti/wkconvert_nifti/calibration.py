@@ -1,0 +1,72 @@
+"""Voxel sizes: `pixdim[1:4]` in the unit of `xyzt_units`, along x, y, z."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wkconvert_core import METRES, OptionError, VoxelSize, unit_symbol
+
+from .axes import Axes
+from .header import Header
+
+
+def voxel_size(header: Header, axes: Axes, unit: str | None) -> tuple[VoxelSize | None, list[str]]:
+    """The size that the header says, None if it does not, and what there is to say about it. Raises OptionError.
+
+    `unit` counts instead of the header's.
+    """
+    notes = _doubts(header)
+    symbol = header.unit if unit is None else _symbol(unit)
+    if symbol is None:
+        numbers = " x ".join(f"{header.pixdim[axis]:g}" for axis in axes.order)
+        code = int(header.fields["xyzt_units"])
+        return None, [
+            *notes,
+            f"pixdim is {numbers}, and xyzt_units {code} names no unit: -o unit=mm would take it as mm",
+        ]
+    if unit is not None and header.unit not in (None, symbol):
+        notes.append(f"pixdim is taken as {symbol}, as -o unit says; the file says {header.unit}")
+    x, y, z = (_size(header, axis) for axis in axes.order)
+    if not any((x, y, z)):
+        return None, notes
+    origin = "pixdim, xyzt_units" if unit is None else "pixdim, -o unit"
+    return VoxelSize((x, y, z), symbol, origin), notes
+
+
+def _symbol(text: str) -> str:
+    symbol = unit_symbol(text)
+    if symbol is None:
+        raise OptionError(f"-o unit={text} is no unit of length", fix=f"take one of {', '.join(METRES)}")
+    return symbol
+
+
+def _size(header: Header, axis: int) -> float | None:
+    """The size along a stored axis; None if the header does not say."""
+    size = abs(header.pixdim[axis])
+    return size if axis < header.axes and math.isfinite(size) and size > 0 else None
+
+
+def _doubts(header: Header) -> list[str]:
+    """Notes on sizes that are no sizes, and on those that the sform says otherwise."""
+    known = [axis for axis in range(min(3, header.axes)) if _size(header, axis) is not None]
+    notes = [
+        f"pixdim[{axis + 1}] is {header.pixdim[axis]:g}, which is no size"
+        for axis in range(min(3, header.axes))
+        if axis not in known
+    ]
+    notes += [
+        f"pixdim[{axis + 1}] is {header.pixdim[axis]:g}; its sign is left out"
+        for axis in known
+        if header.pixdim[axis] < 0
+    ]
+    affine, form = header.affine()
+    if affine is not None and form == "sform":
+        with np.errstate(all="ignore"):
+            lengths = np.sqrt((affine**2).sum(axis=0))
+        if any(abs(lengths[axis] - abs(header.pixdim[axis])) > 1e-3 * lengths[axis] for axis in known):
+            notes.append(
+                f"the sform says {' x '.join(f'{n:g}' for n in lengths)} per voxel, pixdim otherwise: it counts"
+            )
+    return notes

@@ -1,0 +1,38 @@
+"""Telling whether a path is ours, from a few bytes and from names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wkconvert_core import Confidence, Match
+
+from .files import HDR, IMG, NII, SIDECARS, has, header_of, is_header, others_in, volumes_in
+from .magic import inflated, is_analyze, kind_of
+
+
+def detect(path: Path, head: bytes) -> Match | None:
+    """The claim to a file by its header, its partner's header or its name; to a folder of volumes and nothing else."""
+    if path.is_dir():
+        return _folder(path)
+    start = inflated(head)
+    if kind := kind_of(start):
+        return Match("nifti", Confidence.CONTENT, f"it starts with a header of NIfTI-{kind.version}")
+    if has(path, IMG) and (header := header_of(path)) != path and is_header(header):
+        return Match("nifti", Confidence.CONTENT, f"{header.name} beside it has a header of NIfTI")
+    if has(path, NII):
+        return Match("nifti", Confidence.SUFFIX, "its name ends like that of a NIfTI file")
+    if has(path, HDR) and is_analyze(start):
+        return Match("nifti", Confidence.SUFFIX, "a header of Analyze 7.5, which NIfTI came from")
+    return None
+
+
+def _folder(path: Path) -> Match | None:
+    """A folder with one file is left to core, which names the layer after folder or file."""
+    volumes = volumes_in(path)
+    if not volumes or (len(volumes) == 1 and has(volumes[0], NII)):
+        return None
+    if any(entry.is_dir() or not has(entry, SIDECARS) for entry in others_in(path, volumes)):
+        return None
+    sure = any(map(is_header, volumes[:1]))
+    reason = f"{len(volumes)} NIfTI {'volumes' if len(volumes) > 1 else 'volume'}"
+    return Match("nifti", Confidence.CONTENT if sure else Confidence.SUFFIX, reason)

@@ -1,0 +1,218 @@
+"""From a path and options to layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from wkconvert_core import (
+    Box,
+    BrokenSource,
+    Category,
+    Layer,
+    Mag,
+    OptionError,
+    SourceNotFound,
+    UnsupportedSource,
+    VolumeInfo,
+)
+
+from .bytestream import MOST_INFLATED, broken, is_gzip
+from .calibration import voxel_size
+from .files import HDR, IMG, NII, SIDECARS, has, header_of, others_in, partner, stem, volumes_in
+from .header import Header, read_header
+from .orientation import Orientation, axes_of
+from .placed import parse_box, place
+from .source import Stored, chunk_of, source_of
+
+DType: TypeAlias = np.dtype[Any]
+
+MOST_LAYERS = 100
+"""Of one source."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asked for."""
+
+    orientation: Orientation
+    volume: int | None
+    volumes: Literal["channels"] | None
+    unit: str | None
+    category: Category | None
+    box: Box | None
+    roles: Mapping[str, Category]
+    """What the user says that files are, by their names."""
+
+    def role_of(self, path: Path) -> Category | None:
+        """What a file is, by its name or that of the other file of its pair."""
+        image = partner(path, IMG) if has(path, HDR) else None
+        return self.roles.get(path.name) or self.roles.get(image.name if image else "")
+
+
+def open_nifti(
+    path: Path,
+    *,
+    orientation: Orientation = "canonical",
+    volume: int | None = None,
+    volumes: Literal["channels"] | None = None,
+    unit: str | None = None,
+    category: Category | None = None,
+    color_file: str | None = None,
+    segmentation_file: str | None = None,
+    enforce_bounding_box: str | None = None,
+) -> list[Layer]:
+    """The layers of a file, or of each file in a folder; raises SourceError, OptionError.
+
+    `color_file` and `segmentation_file` name files of a folder, whose layers are called `color` and `segmentation`.
+    """
+    if volume is not None and volumes is not None:
+        raise OptionError("-o volume and -o volumes exclude each other", fix="say one of them")
+    if color_file is not None and color_file == segmentation_file:
+        raise OptionError(f"{color_file} cannot be color_file and segmentation_file", fix="name two files")
+    said: list[tuple[str | None, Category]] = [(color_file, "color"), (segmentation_file, "segmentation")]
+    roles = {name: role for name, role in said if name is not None}
+    _check_names(path if path.is_dir() else path.parent, roles)
+    box = None if enforce_bounding_box is None else parse_box(enforce_bounding_box)
+    wanted = Wanted(orientation, volume, volumes, unit, category, box, roles)
+    layers = list(islice(_folder(path, wanted) if path.is_dir() else _file(path, wanted), MOST_LAYERS + 1))
+    if len(layers) > MOST_LAYERS:
+        raise UnsupportedSource(
+            f"{path} makes more than {MOST_LAYERS} layers",
+            why="nobody can look at so many at once",
+            fix="convert fewer volumes at a time, or one with -o volume=N",
+        )
+    return layers
+
+
+def _check_names(folder: Path, names: Iterable[str]) -> None:
+    """Raise SourceNotFound for a name of no file in a folder."""
+    if lost := [name for name in names if not (folder / name).is_file()]:
+        there = ", ".join(path.name for path in volumes_in(folder))
+        raise SourceNotFound(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
+
+
+def _folder(folder: Path, wanted: Wanted) -> Iterator[Layer]:
+    """The layers of all files in a folder, each named after its file if there are several."""
+    paths = volumes_in(folder)
+    if not paths:
+        raise SourceNotFound(f"{folder} holds no NIfTI file", why=f"they end in {', '.join(NII)} or {', '.join(HDR)}")
+    left = [entry.name for entry in others_in(folder, paths) if not has(entry, SIDECARS)]
+    note = (f"left out of {folder.name}: {', '.join(left)}",) if left else ()
+    for path in paths:
+        for layer in _file(path, wanted):
+            name = "_".join(part for part in (wanted.role_of(path) or stem(path), layer.name) if part)
+            named = replace(layer, name=name) if len(paths) > 1 else layer
+            yield _noted(named, note)
+            note = ()
+
+
+def _noted(layer: Layer, notes: tuple[str, ...]) -> Layer:
+    source = layer.source
+    info = replace(source.info, notes=(*notes, *source.info.notes))
+    return replace(layer, mags={Mag(1, 1, 1): replace(source, info=info)})  # type: ignore[type-var]
+
+
+def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
+    header = read_header(header_of(path))
+    category = wanted.role_of(header.path) or wanted.category or ("segmentation" if header.is_label else None)
+    data = header.path if header.kind.single else _image(header.path)
+    compressed = is_gzip(data)
+    unused = _check_size(header, data, compressed)
+    axes, notes = axes_of(header, wanted.orientation)
+    size, more = voxel_size(header, axes, wanted.unit)
+    scale, dtype, scaling = _meaning(header, category)
+    notes += [*more, *scaling, *_oddities(header), *unused]
+    groups = _groups(header, wanted, dtype)
+    for group in groups:
+        starts = tuple(header.start + number * header.volume_bytes for number in group)
+        shape, channels = axes.seen_shape, len(group) * min(header.samples, 3)
+        info = VolumeInfo(shape, dtype, channels, size, chunk_of(compressed, shape), notes=tuple(notes))
+        stored = Stored(header.dtype.str, header.samples, starts, scale)
+        name = f"volume_{group[0]}" if len(groups) > 1 else None
+        source = source_of(compressed)(data, stored, axes, info)
+        yield Layer({Mag(1, 1, 1): place(source, wanted.box) if wanted.box else source}, name, category)
+
+
+def _image(header: Path) -> Path:
+    """The file that holds a pair's voxels."""
+    image = partner(header, IMG)
+    if image is None:
+        wanted = header.with_name(stem(header) + ".img").name
+        raise SourceNotFound(
+            f"{header} has no {wanted} beside it",
+            why="its header says that the voxels are in a file of their own",
+            fix="put both files into one folder, under one name",
+        )
+    return image
+
+
+def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:
+    """A note if a file is larger than what its header promises; raises BrokenSource if it is too small for it."""
+    try:
+        found = data.stat().st_size
+    except OSError as error:
+        raise BrokenSource(f"{data} cannot be read", why=error.strerror or str(error)) from error
+    end = header.start + header.volumes * header.volume_bytes
+    if not compressed and found < end:
+        raise broken(data, f"{end} bytes expected, {found} found", cut=True)
+    if compressed and found * MOST_INFLATED < end:
+        raise broken(data, f"{end} bytes expected, {found} compressed bytes cannot hold them", cut=True)
+    return [f"{found - end} bytes behind the voxels are left out"] if found > end and not compressed else []
+
+
+def _meaning(header: Header, category: Category | None) -> tuple[tuple[float, float] | None, DType, list[str]]:
+    """What is done to the numbers, what they are then, and notes on it.
+
+    Scaled, numbers of up to 16 bits and float32 become float32; others float64, because float32 holds integers only to
+    2**24.
+    """
+    native = header.dtype.newbyteorder("=")
+    if header.scale is None:
+        return None, native, []
+    slope, intercept = header.scale
+    words = f"slope {slope:g} and intercept {intercept:g}"
+    if category == "segmentation" or header.samples > 1:
+        what = "colours" if header.samples > 1 else "labels"
+        return None, native, [f"{words} are left out: {what} are no measurements"]
+    small = native.itemsize <= 2 or native == np.float32
+    dtype = np.dtype(np.float32 if small else np.float64)
+    return header.scale, dtype, [f"{words} applied: {native} became {dtype}; -o category=segmentation keeps labels"]
+
+
+def _oddities(header: Header) -> list[str]:
+    notes = ["alpha dropped"] if header.samples == 4 else []
+    bits, stored = 8 * header.samples * header.dtype.itemsize, int(header.fields["bitpix"])
+    if bits != stored:
+        notes.append(f"bitpix is {stored}, the datatype {header.datatype} has {bits} bits, which count")
+    if header.is_label and header.dtype.kind == "f":
+        notes.append(
+            f"labels are stored as {header.dtype.newbyteorder('=')}: --dtype uint32 makes whole numbers of them"
+        )
+    return notes
+
+
+def _groups(header: Header, wanted: Wanted, dtype: DType) -> list[tuple[int, ...]]:
+    """The volumes of each layer; raises OptionError, UnsupportedSource."""
+    count = header.volumes
+    if wanted.volume is not None:
+        if not 0 <= wanted.volume < count:
+            raise OptionError(
+                f"{header.path} has no volume {wanted.volume}", fix=f"-o volume takes 0 to {count - 1} for this file"
+            )
+        return [(wanted.volume,)]
+    if count == 1:
+        return [(0,)]
+    if wanted.volumes is None:
+        raise UnsupportedSource(
+            f"{header.path} holds {count} volumes, its axes have the lengths {' x '.join(map(str, header.shape))}",
+            why="a layer is one volume",
+            fix=f"take one with -o volume=N (0 to {count - 1}), or all, as layers, with -o volumes=channels",
+        )
+    colours = count == 3 and header.samples == 1 and dtype == np.uint8
+    return [tuple(range(3))] if colours else [(number,) for number in range(count)]

@@ -1,0 +1,99 @@
+"""A volume in a box that the user names: in the middle of x and y, from the first slice on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wkconvert_core import Box, OptionError, Vec3, VolumeInfo
+
+from .bytestream import Array
+from .source import PIECE_BYTES, GzipNiftiSource, NiftiSource
+
+
+def parse_box(text: str) -> Box:
+    """Read `x,y,z,width,height,depth`; raises OptionError."""
+    if not re.fullmatch(r"\d{1,9}(,\d{1,9}){5}", text) or "0" in (numbers := text.split(","))[3:]:
+        raise OptionError(
+            f"-o enforce_bounding_box={text} is no box",
+            fix="say x,y,z,width,height,depth in whole voxels, for example 0,0,0,512,512,100",
+        )
+    x, y, z, width, height, depth = map(int, numbers)
+    return Box((x, y, z), (width, height, depth))
+
+
+def place(source: NiftiSource, box: Box) -> Placed | PlacedStream:
+    """The source's voxels in a box of the dataset: what lies outside is left out, what is missing is zero."""
+    x, y, z = source.info.shape
+    shift = ((box.shape[0] - x) // 2, (box.shape[1] - y) // 2, 0)
+    note = f"{x} x {y} x {z} voxels put into {box}, their first at {', '.join(map(str, shift))} in it"
+    info = replace(source.info, shape=box.shape, offset=box.start, notes=(*source.info.notes, note))
+    if isinstance(source, GzipNiftiSource):
+        return PlacedStream(source, shift, replace(info, chunk_shape=box.shape))
+    return Placed(source, shift, info)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A volume in a box of another size."""
+
+    inner: NiftiSource
+    shift: Vec3
+    """Where the volume's first voxel lies in the box; negative where it is left out."""
+    info: VolumeInfo
+
+    @property
+    def _back(self) -> Vec3:
+        x, y, z = self.shift
+        return -x, -y, -z
+
+    def read(self, box: Box) -> Array:
+        """The voxels of a box `[c, x, y, z]`; raises BrokenSource."""
+        result = np.zeros((self.info.channels, *box.shape[::-1]), self.info.dtype).transpose(0, 3, 2, 1)
+        there = box.shifted(self._back).intersection(self.inner.info.box)
+        if there.volume:
+            result[:, *there.shifted(self.shift).slices_in(box)] = self.inner.read(there)
+        return result
+
+
+@dataclass(frozen=True)
+class PlacedStream(Placed):
+    """The same for a gzip stream."""
+
+    inner: GzipNiftiSource
+
+    def stream(self) -> Iterator[tuple[Box, Array]]:
+        """Every voxel once, those of the volume first; raises BrokenSource."""
+        for box, voxels in self.inner.stream():
+            here = box.shifted(self.shift)
+            part = here.intersection(self.info.box)
+            if part.volume:
+                yield part, voxels[:, *part.slices_in(here)]
+        for margin in _margins(self.info.box, self.inner.info.box.shifted(self.shift)):
+            for piece in margin.tiles(_piece(margin, self.info.voxel_bytes)):
+                yield piece, np.zeros((self.info.channels, *piece.shape), self.info.dtype)
+
+
+def _margins(box: Box, inner: Box) -> Iterator[Box]:
+    """What of a box lies outside another one: before and behind it, along z, then y, then x."""
+    inner = inner.intersection(box)
+    for axis in (2, 1, 0):
+        below, above = inner.start[axis], inner.stop[axis]
+        yield Box.between(box.start, _with(box.stop, axis, below))
+        yield Box.between(_with(box.start, axis, above), box.stop)
+        box = Box.between(_with(box.start, axis, below), _with(box.stop, axis, above))
+
+
+def _with(corner: Vec3, axis: int, number: int) -> Vec3:
+    x, y, z = (number if i == axis else n for i, n in enumerate(corner))
+    return x, y, z
+
+
+def _piece(box: Box, voxel_bytes: int) -> Vec3:
+    """A part of a box of about PIECE_BYTES."""
+    x, y, _ = box.shape
+    rows = max(1, PIECE_BYTES // (voxel_bytes * max(1, x)))
+    return max(1, x), rows, max(1, rows // max(1, y))

@@ -1,0 +1,151 @@
+"""The Sources: one volume of a NIfTI file, read from disk or out of a gzip stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, ClassVar
+
+import numpy as np
+
+from wkconvert_core import Box, UnsupportedSource, Vec3, VolumeInfo
+
+from .axes import Axes
+from .bytestream import Array, drain, fill, opened
+
+PIECE_BYTES = 2 << 20
+"""About what is read, scaled and turned at a time."""
+TURNED_BYTES = 8 << 20
+"""The same for a stream whose slices are not along z: to collect it, each piece takes going through all the volume."""
+
+SPARED_BYTES = 16 << 10
+"""Reading on over so many bytes costs no more than beginning a new read behind them."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How voxels lie in a file: i fastest, then j, then k."""
+
+    dtype: str
+    """With its byte order: `>i2`."""
+    samples: int
+    """Values side by side in each voxel; more than one are red, green, blue and alpha."""
+    starts: tuple[int, ...]
+    """The first byte of each channel's volume, in the order of the file."""
+    scale: tuple[float, float] | None = None
+    """Slope and intercept."""
+
+    @property
+    def voxel_bytes(self) -> int:
+        """Bytes of a voxel of one volume."""
+        return self.samples * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class NiftiSource:
+    """Channels of a volume in an uncompressed file."""
+
+    path: Path
+    """The file that holds the voxels."""
+    stored: Stored
+    axes: Axes
+    info: VolumeInfo
+
+    compressed: ClassVar[bool] = False
+
+    def read(self, box: Box) -> Array:
+        """The voxels of a box `[c, x, y, z]`, x contiguous in memory; raises BrokenSource."""
+        if box not in self.info.box:
+            raise ValueError(f"{box} is not within {self.info.box}")
+        wanted = self.axes.stored(box)
+        result = np.empty((self.info.channels, *box.shape[::-1]), self.info.dtype).transpose(0, 3, 2, 1)
+        with opened(self.path, self.compressed) as file:
+            for channel, start in enumerate(self.stored.starts):
+                for piece in self._pieces(wanted, PIECE_BYTES):
+                    voxels = self._voxels(file, start, piece)
+                    part = self.axes.seen(piece).slices_in(box)
+                    result[channel : channel + len(voxels), *part] = self.axes.turned(voxels)
+        return result
+
+    def _pieces(self, box: Box, most: int) -> Iterator[Box]:
+        """Boxes of the stored axes of `most` bytes or so, in the order in which their voxels lie in the file."""
+        x, y, z = box.shape
+        voxels = most // max(self.stored.voxel_bytes, 8 if self.stored.scale else 1)
+        wide = min(x, voxels)
+        rows = max(1, min(y, voxels // self._width(x))) if wide == x else 1
+        planes = max(1, min(z, voxels // (self._width(x) * y))) if rows == y else 1
+        return (piece.shifted(box.start) for piece in Box((0, 0, 0), box.shape).tiles((wide, rows, planes)))
+
+    def _width(self, wanted: int) -> int:
+        """How much of each row is read: the whole of it costs less than many short reads."""
+        across = self.axes.shape[0]
+        spared = (across - wanted) * self.stored.voxel_bytes
+        return across if 4 * wanted >= across or spared < SPARED_BYTES else wanted
+
+    def _voxels(self, file: BinaryIO, start: int, box: Box) -> Array:
+        """A box of the stored axes, from the volume that begins at byte `start`, as `[c, i, j, k]`, scaled."""
+        (i, j, k), (wide, rows, planes) = box.start, box.shape
+        across, down, _ = self.axes.shape
+        size, width = self.stored.voxel_bytes, self._width(wide)
+        buffer = np.empty((planes, rows, width, self.stored.samples), self.stored.dtype)
+        for plane in range(planes):
+            first = start + size * ((k + plane) * down + j) * across
+            if width == across:
+                fill(file, self.path, first, buffer[plane])
+                continue
+            for row in range(rows):
+                fill(file, self.path, first + size * (row * across + i), buffer[plane, row])
+        part = buffer[:, :, i : i + wide] if width == across else buffer
+        return self._values(part.transpose(3, 2, 1, 0)[:3])
+
+    def _values(self, stored: Array) -> Array:
+        """Stored numbers as what they mean."""
+        if self.stored.scale is None:
+            return stored.astype(self.info.dtype, copy=False)
+        slope, intercept = self.stored.scale
+        try:
+            with np.errstate(over="raise", invalid="ignore", under="ignore"):
+                values = stored.astype(np.float64)
+                values *= slope
+                values += intercept
+                return values.astype(self.info.dtype, copy=False)
+        except FloatingPointError as error:
+            raise UnsupportedSource(
+                f"{self.path} holds values that {self.info.dtype} cannot hold",
+                why=f"they are multiplied by {slope:g} (scl_slope)",
+                fix="write the file again without a slope",
+            ) from error
+
+
+@dataclass(frozen=True)
+class GzipNiftiSource(NiftiSource):
+    """The same in a gzip stream: a box costs all that lies before it, everything in order costs once."""
+
+    compressed: ClassVar[bool] = True
+
+    def stream(self) -> Iterator[tuple[Box, Array]]:
+        """Every voxel once, as stored, in pieces `[c, x, y, z]`; raises BrokenSource, also for a bad checksum.
+
+        Channels that lie one behind the other are inflated side by side.
+        """
+        with ExitStack() as stack:
+            files = [(stack.enter_context(opened(self.path, True)), start) for start in self.stored.starts]
+            most = PIECE_BYTES if self.axes.order[2] == 2 else TURNED_BYTES
+            for piece in self._pieces(Box((0, 0, 0), self.axes.shape), most):
+                channels = [self._voxels(file, start, piece) for file, start in files]
+                voxels = np.concatenate(channels) if len(files) > 1 else channels.pop()
+                yield self.axes.seen(piece), self.axes.turned(voxels)
+                del voxels  # or two pieces would be held while the next is read
+            drain(files[-1][0])
+
+
+def source_of(compressed: bool) -> type[NiftiSource]:
+    """The class that reads a file."""
+    return GzipNiftiSource if compressed else NiftiSource
+
+
+def chunk_of(compressed: bool, shape: Vec3) -> Vec3 | None:
+    """What one decode yields."""
+    return shape if compressed else None

@@ -1,0 +1,169 @@
+"""Kinds of pictures: their values, and what is refused because it would not be read right."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from trees_of import SAMPLES, noise, notes, plant, refusal, save, source, volume, voxels
+
+from wkconvert_core import Box, SourceError, UnsupportedSource
+
+TILE = (16, 12)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "tga", "pgm", "webp"])
+def test_8_bit_tiles(tmp_path, suffix):
+    slices = noise(2, 30, 40)
+    lossless = {"lossless": True} if suffix == "webp" else {}
+    for z, picture in enumerate(slices):
+        for x in range(2):
+            save(tmp_path / f"{z}/0/{x}.{suffix}", picture[:, 20 * x : 20 * x + 20], **lossless)
+    found = voxels(tmp_path)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, volume(slices).repeat(len(found), axis=0))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
+def test_colour_tiles(tmp_path, suffix):
+    slices = noise(2, 30, 40, 3)
+    np.testing.assert_array_equal(voxels(plant(tmp_path, slices, TILE, name="{z}/{y}/{x}." + suffix)), volume(slices))
+
+
+def test_16_bit_png(tmp_path):
+    slices = noise(2, 30, 40, dtype="uint16")
+    np.testing.assert_array_equal(voxels(plant(tmp_path, slices, TILE)), volume(slices))
+
+
+def test_jpeg_is_what_imageio_reads(tmp_path):
+    iio = pytest.importorskip("imageio.v3")
+    for suffix, shape in (("jpg", (64, 48)), ("jpeg", (64, 48, 3))):
+        path = save(tmp_path / suffix / "0/0" / f"0.{suffix}", noise(*shape))
+        np.testing.assert_array_equal(voxels(tmp_path / suffix), volume(iio.imread(path, plugin="pillow")[np.newaxis]))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "f2", "f4", "f8"])
+def test_tiff_is_read_right_or_not_at_all(tmp_path, dtype, compression, order):
+    """Pillow takes some for others, and swaps no bytes of compressed big-endian files."""
+    tifffile = pytest.importorskip("tifffile")
+    picture = noise(12, 16, dtype="u8").view("u1")[:, : 16 * np.dtype(dtype).itemsize].copy().view(dtype)
+    picture = np.nan_to_num(picture) if dtype[0] == "f" else picture
+    (tmp_path / "0/0").mkdir(parents=True)
+    tifffile.imwrite(tmp_path / "0/0/0.tif", picture, compression=compression, byteorder=order)
+    must = dtype in ("u1", "u2") or (dtype in ("u4", "i2", "i4", "f4") and order == "<")
+    if error := refusal(lambda: source(tmp_path)):
+        assert not must, error
+        assert isinstance(error, SourceError)
+        assert "0/0/0.tif" in error.what
+        assert error.why
+    else:
+        found = voxels(tmp_path)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, volume(picture[np.newaxis]))
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_16_bit_colours_are_refused(tmp_path, samples):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    (tmp_path / "0/0").mkdir(parents=True)
+    (tmp_path / "0/0/0.png").write_bytes(imagecodecs.png_encode(noise(12, 16, samples, dtype="uint16")))
+    with pytest.raises(UnsupportedSource, match=r"0/0/0\.png cannot be converted.*16-bit PNG in colour"):
+        source(tmp_path)
+
+
+def test_white_is_0(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    for dtype in ("uint8", "uint16"):
+        path = tmp_path / dtype / "0/0/0.tif"
+        path.parent.mkdir(parents=True)
+        tifffile.imwrite(path, noise(12, 16, dtype=dtype), photometric="miniswhite")
+    np.testing.assert_array_equal(voxels(tmp_path / "uint8"), ~volume(noise(1, 12, 16)))
+    assert "white is 0 in the files: inverted" in notes(tmp_path / "uint8")
+    with pytest.raises(UnsupportedSource, match="in which white is 0"):
+        source(tmp_path / "uint16")
+
+
+@pytest.mark.parametrize(("samples", "kept"), [(2, 1), (4, 3)])
+def test_alpha_is_dropped_with_a_note(tmp_path, samples, kept):
+    slices = noise(2, 30, 40, samples)
+    plant(tmp_path, slices, TILE)
+    np.testing.assert_array_equal(voxels(tmp_path), volume(slices[..., :kept]))
+    assert "alpha dropped" in notes(tmp_path)
+    save(tmp_path / "0/0/0.png", slices[0, :12, :16, :kept].squeeze())
+    np.testing.assert_array_equal(voxels(tmp_path), volume(slices[..., :kept]))
+    assert "alpha dropped (17 of 18 tiles)" in notes(tmp_path)
+
+
+def palette_tile(path, colors, indices):
+    picture = Image.fromarray(indices)
+    picture.putpalette(colors.tobytes())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+def test_a_palette_is_its_colours_and_grey_if_they_all_are(tmp_path):
+    colors, indices = noise(256, 3), noise(12, 16)
+    palette_tile(tmp_path / "a/0/0/0.png", colors, indices)
+    np.testing.assert_array_equal(voxels(tmp_path / "a"), volume(colors[indices][np.newaxis]))
+    grey = noise(256, 1).repeat(3, axis=1)
+    palette_tile(tmp_path / "b/0/0/0.png", grey, indices)
+    np.testing.assert_array_equal(voxels(tmp_path / "b"), volume(grey[indices][np.newaxis, ..., :1]))
+    palette_tile(tmp_path / "a/1/0/0.png", grey, indices)
+    palette_tile(tmp_path / "a/2/0/0.png", grey, indices)
+    expected = np.stack([colors[indices], grey[indices], grey[indices]])
+    np.testing.assert_array_equal(voxels(tmp_path / "a"), volume(expected))
+    assert "palette applied" in notes(tmp_path / "a")
+
+
+def test_1_bit_tiles_are_bool(tmp_path):
+    bits = noise(12, 16) > 100
+    (tmp_path / "0/0").mkdir(parents=True)
+    Image.fromarray(bits).save(tmp_path / "0/0/0.png")
+    np.testing.assert_array_equal(voxels(tmp_path), volume(bits[np.newaxis]))
+
+
+def test_what_is_no_upright_single_grey_or_rgb_picture_is_refused(tmp_path):
+    grey = Image.fromarray(noise(12, 16))
+    turned = Image.Exif()
+    turned[274] = 6
+    cases = {
+        "cmyk/0/0/0.jpg": (lambda path: grey.convert("CMYK").save(path), "CMYK"),
+        "turned/0/0/0.jpg": (lambda path: grey.save(path, exif=turned), "orientation 6"),
+        "turned2/0/0/0.png": (lambda path: grey.save(path, exif=turned), "orientation 6"),
+        "pages/0/0/0.tif": (lambda path: grey.save(path, save_all=True, append_images=[grey]), "holds 2 pictures"),
+    }
+    for name, (write, message) in cases.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        write(tmp_path / name)
+        with pytest.raises(UnsupportedSource, match=message):
+            source((tmp_path / name).parents[2])
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+@pytest.mark.parametrize("name", sorted(p.name for p in (SAMPLES / "images").glob("*")))
+def test_real_pictures_are_what_imageio_reads_or_refused_with_a_reason(tmp_path, name):
+    iio = pytest.importorskip("imageio.v3")
+    path = SAMPLES / "images" / name
+    (tmp_path / "0/0").mkdir(parents=True)
+    (tmp_path / "0/0" / f"0{path.suffix}").symlink_to(path)
+    if error := refusal(lambda: source(tmp_path)):
+        assert isinstance(error, UnsupportedSource)
+        assert error.why
+    else:
+        found = voxels(tmp_path)
+        seen = volume(iio.imread(path, plugin="pillow")[np.newaxis])
+        np.testing.assert_array_equal(found, seen[: len(found)])
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+def test_real_tiles_lie_where_their_names_say():
+    iio = pytest.importorskip("imageio.v3")
+    root = SAMPLES / "tiles/temca2"
+    of = source(root)
+    assert (of.info.shape, of.info.offset) == ((6 * 1024, 2048, 40), (143360, 61440, 1))
+    assert "468 of 480 tiles are missing: zero" in of.info.notes
+    for path in root.rglob("*.jpg"):
+        z, y, x = int(path.parts[-3]), int(path.parts[-2]), int(path.stem)
+        box = Box(((x - 140) * 1024, (y - 60) * 1024, z - 1), (1024, 1024, 1))
+        np.testing.assert_array_equal(of.read(box)[0, :, :, 0].T, iio.imread(path, plugin="pillow"))
+    assert not of.read(Box((2048, 0, 0), (4096, 2048, 39))).any()

@@ -1,0 +1,187 @@
+"""Which tiles there are: one walk through the names of a tree, whatever its size, in little memory."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from wkconvert_core import BrokenSource, InconsistentStack, SourceNotFound, Vec3
+
+from .layout import PICTURES
+from .pattern import Padding, Part
+
+SAMPLE = 4096
+"""Tiles whose headers are read before anything is written: all of a tree that has no more, else these, picked at
+random, and half as many of the last column and of the last row."""
+_LITTER = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
+
+
+class Tile(NamedTuple):
+    """A tile that is there."""
+
+    cell: Vec3
+    """Its indices along x, y, z."""
+    path: str
+
+
+@dataclass
+class Reservoir:
+    """As many tiles as fit, each of those seen with the same chance, by dice that fall the same way every time."""
+
+    limit: int
+    tiles: list[Tile] = field(default_factory=list)
+    seen: int = 0
+    dice: random.Random = field(default_factory=lambda: random.Random(0))
+
+    def add(self, tile: Tile) -> None:
+        """Keep a tile, perhaps."""
+        self.seen += 1
+        if len(self.tiles) < self.limit:
+            self.tiles.append(tile)
+        elif (place := self.dice.randrange(self.seen)) < self.limit:
+            self.tiles[place] = tile
+
+
+@dataclass
+class Border:
+    """A sample of the tiles whose index along one axis is the highest."""
+
+    axis: int
+    highest: int = -1
+    sample: Reservoir = field(default_factory=lambda: Reservoir(SAMPLE // 2))
+
+    def add(self, tile: Tile) -> None:
+        """Keep a tile if it is in the last column, or row, so far."""
+        index = tile.cell[self.axis]
+        if index > self.highest:
+            self.highest, self.sample = index, Reservoir(SAMPLE // 2)
+        if index == self.highest:
+            self.sample.add(tile)
+
+
+@dataclass
+class Others:
+    """Entries that are no tiles: how many, and the first."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, path: str) -> None:
+        """Count one more."""
+        self.first = self.first or path
+        self.count += 1
+
+
+@dataclass
+class Survey:
+    """What a walk through the tree has found."""
+
+    root: str
+    parts: tuple[Part, ...]
+    zoom: int
+    suffix: str | None
+    """Of the tiles, where it was recognised: other pictures with numbers for names are tiles as well."""
+    count: int = 0
+    low: list[int] = field(default_factory=list)
+    high: list[int] = field(default_factory=list)
+    zooms: set[int] = field(default_factory=set)
+    """The zoom levels that are not read."""
+    strays: Others = field(default_factory=Others)
+    links: Others = field(default_factory=Others)
+    """Folders that are links: they lead out of the tree, or to what is found without them."""
+    sample: Reservoir = field(default_factory=lambda: Reservoir(SAMPLE))
+    column: Border = field(default_factory=lambda: Border(0))
+    row: Border = field(default_factory=lambda: Border(1))
+
+    def __post_init__(self) -> None:
+        """Walk through the tree. Raises BrokenSource, SourceNotFound, InconsistentStack."""
+        self._paddings = [[Padding() for _ in part.fields] for part in self.parts]
+        for tile in self._walk(self.root, 0, {}):
+            self._add(tile)
+        self.parts = tuple(
+            replace(part, widths=tuple(padding.widths for padding in paddings))
+            for part, paddings in zip(self.parts, self._paddings, strict=True)
+        )
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """The tiles to look at, each once."""
+        return list(dict.fromkeys([*self.sample.tiles, *self.column.sample.tiles, *self.row.sample.tiles]))
+
+    def _add(self, tile: Tile) -> None:
+        self.low = list(map(min, self.low or tile.cell, tile.cell))
+        self.high = list(map(max, self.high or tile.cell, tile.cell))
+        self.count += 1
+        for sample in (self.sample, self.column, self.row):
+            sample.add(tile)
+
+    def _walk(self, folder: str, depth: int, above: dict[str, int]) -> Iterator[Tile]:
+        """The tiles below a folder, whose own name and those above it say the numbers `above`."""
+        for entry, digits in self._entries(folder, depth):
+            numbers = above | dict(zip(self.parts[depth].fields, map(int, digits), strict=True))
+            if any(numbers[name] != number for name, number in above.items()):
+                self.strays.add(entry.path)  # `{z}/{z}_{y}_{x}.png`, and the two differ
+            elif numbers.get("zoom", self.zoom) != self.zoom:
+                self.zooms.add(numbers["zoom"])
+            else:
+                for padding, text in zip(self._paddings[depth], digits, strict=True):
+                    padding.see(text)
+                if depth + 1 < len(self.parts):
+                    yield from self._walk(entry.path, depth + 1, numbers)
+                else:
+                    yield Tile((numbers["x"], numbers["y"], numbers.get("z", 0)), entry.path)
+
+    def _entries(self, folder: str, depth: int) -> Iterator[tuple[os.DirEntry[str], tuple[str, ...]]]:
+        """The entries of a folder that fit the pattern, and the digits in their names; the others are counted."""
+        part, is_last = self.parts[depth], depth + 1 == len(self.parts)
+        seen: dict[tuple[int, ...], str] = {}
+        for entry in _listed(folder):
+            digits = part.digits(entry.name)
+            if digits is None:
+                self._stray(entry, is_last)
+            elif _is_kind(entry, file=is_last):
+                _check_unique(folder, seen, digits, entry.name)
+                yield entry, digits
+            else:
+                (self.links if entry.is_symlink() else self.strays).add(entry.path)
+
+    def _stray(self, entry: os.DirEntry[str], is_last: bool) -> None:
+        if entry.name.startswith(".") or entry.name.lower() in _LITTER:
+            return
+        stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122 - there may be millions of names
+        if is_last and self.suffix and suffix.lower() in PICTURES and self.parts[-1].digits(stem + self.suffix):
+            raise InconsistentStack(
+                f"{entry.path} is no {self.suffix} file, but other tiles are",
+                why="a tree holds pictures of one kind",
+                fix="say which with -o pattern=, for example -o pattern={z}/{y}/{x}" + self.suffix,
+            )
+        self.strays.add(entry.path)
+
+
+def _is_kind(entry: os.DirEntry[str], *, file: bool) -> bool:
+    """Whether it is a file (a link counts as one, whatever it leads to) or a folder (no link does)."""
+    return (entry.is_symlink() or entry.is_file()) if file else entry.is_dir(follow_symlinks=False)
+
+
+def _listed(folder: str) -> Sequence[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        kind = SourceNotFound if isinstance(error, FileNotFoundError) else BrokenSource
+        raise kind(
+            f"{folder} cannot be listed", why=error.strerror or str(error), fix="SRC is a tree's folder"
+        ) from error
+
+
+def _check_unique(folder: str, seen: dict[tuple[int, ...], str], digits: tuple[str, ...], name: str) -> None:
+    first = seen.setdefault(tuple(map(int, digits)), name)
+    if first != name:
+        raise InconsistentStack(
+            f"{first} and {name} in {folder} have the same number",
+            why="which of them counts is not to be known",
+            fix="move one of them away",
+        )

@@ -1,0 +1,20 @@
+"""Fail if a plugin's environment holds a format library that the plugin does not need: `only_its_own.py nifti`."""
+
+import sys
+from importlib.metadata import distributions
+
+LIBRARIES = {
+    "dm": set(),
+    "knossos": {"cramjam", "imageio", "pillow"},
+    "nifti": {"isal", "nibabel"},
+    "tiff": {"imagecodecs", "imageio", "pillow", "tifffile"},
+    "tiles": {"pillow"},
+}
+"""What each plugin brings."""
+
+installed = {dist.metadata["Name"].lower() for dist in distributions()}
+plugins = {f"wkconvert-{name}" for name in LIBRARIES}
+known = plugins | {"ncempy", "webknossos", "wkw", *(name for names in LIBRARIES.values() for name in names)}
+expected = {f"wkconvert-{sys.argv[1]}", *LIBRARIES[sys.argv[1]]}
+if installed & known != expected:
+    sys.exit(f"{sorted(installed & known)} are installed, {sorted(expected)} expected")
