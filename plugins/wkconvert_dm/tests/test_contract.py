@@ -105,7 +105,11 @@ def test_other_formats_are_left_to_other_plugins(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"layer": "1"}, "component, gaps, mix_dtypes, object, pad"), ({"component": "r"}, "abs"), ({"mix_dtypes": "x"}, "true")],
+    [
+        ({"layer": "1"}, "component, gaps, mix_dtypes, object, pad"),
+        ({"component": "r"}, "abs"),
+        ({"mix_dtypes": "x"}, "true"),
+    ],
 )
 def test_options_are_known_by_name_and_value(tmp_path, options, message):
     path = write(tmp_path / "a.dm3", image(VOXELS[0]))
