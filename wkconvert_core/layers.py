@@ -100,9 +100,9 @@ def _open_all(found: Sequence[Found], settings: Settings, plugins: Plugins) -> l
         known = [layer.mags for _, layer, _ in layers]
         layers += [(item, layer, left) for layer in opened if layer.mags not in known]  # .hdr and .img are one volume
         rejected.append(unknown)
-    for option in settings.reader_options:
-        if all(option in unknown for unknown in rejected):
-            raise rejected[0][option]
+    if nobodys := [name for name in settings.reader_options if all(name in unknown for unknown in rejected)]:
+        fixes = dict.fromkeys(unknown[name].fix for unknown in rejected for name in nobodys)
+        raise OptionError(f"unknown reader option {', '.join(nobodys)}", fix="; ".join(fixes))
     return layers
 
 
