@@ -252,6 +252,7 @@ def test_a_source_without_mag_1_keeps_its_place(tmp_path, reader):
     assert done.notes == ("color: the source has no mag 1; its finest is 2-2-1",)
     assert [[str(spec.mag) for spec in layer.mags] for layer in done.layers] == [["2-2-1", "4-4-1"]]
     assert layers_of(tmp_path / "ds") == layers_of(tmp_path / "src")
+    assert prepare(tmp_path / "src", tmp_path / "own", Settings()).voxel_size.size == SETTINGS.voxel_size.size
     for mag in ("2-2-1", "4-4-1"):
         np.testing.assert_array_equal(read(tmp_path / "ds", mag=mag), read(tmp_path / "src", mag=mag))
     convert(tmp_path / "src", tmp_path / "coarse", replace(SETTINGS, target_mag=Mag(4, 4, 1)))

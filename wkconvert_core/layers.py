@@ -55,6 +55,12 @@ class Opened:
         """What the finest mag holds."""
         return self.mags[self.finest].info
 
+    @property
+    def voxel_size(self) -> VoxelSize | None:
+        """Of mag 1, as the source says it."""
+        size = self.info.voxel_size
+        return size and size.refined(self.finest)
+
 
 def open_source(src: Path, settings: Settings, plugins: Plugins, budget: Budget | None = None) -> list[Opened]:
     """Open everything at `src`, as the settings want it; within a budget if there is one.
@@ -192,12 +198,12 @@ def voxel_size(layers: Sequence[Opened], wanted: VoxelSize | None) -> VoxelSize:
 
     Raises OptionError for an axis that nobody knows, InconsistentStack where sources differ.
     """
-    sizes = [layer.info.voxel_size for layer in layers if layer.info.voxel_size]
+    sizes = [layer.voxel_size for layer in layers if layer.voxel_size]
     size = wanted or (sizes[0] if sizes else VoxelSize((None, None, None)))
     for other in sizes:
         size = size.filled(other)
     if wanted is None or wanted.missing():
-        _check_agreement([layer for layer in layers if layer.info.voxel_size], wanted)
+        _check_agreement([layer for layer in layers if layer.voxel_size], wanted)
     flat = all(layer.info.shape[2] == 1 for layer in layers)
     x, y, z = size.size
     if flat and z is None and x is not None:
@@ -229,10 +235,10 @@ def _check_agreement(layers: Sequence[Opened], wanted: VoxelSize | None) -> None
     """Raise if the sources' sizes differ along an axis that `wanted` leaves to them."""
     open_axes = [i for i in range(3) if wanted is None or wanted.size[i] is None]
     for i in open_axes:
-        known = {layer.name: s.to("nm").size[i] for layer in layers if (s := layer.info.voxel_size)}
+        known = {layer.name: s.to("nm").size[i] for layer in layers if (s := layer.voxel_size)}
         values = [value for value in known.values() if value is not None]
         if values and max(values) - min(values) > 1e-6 * max(values):
-            listed = "; ".join(f"{layer.name}: {layer.info.voxel_size}" for layer in layers)
+            listed = "; ".join(f"{layer.name}: {layer.voxel_size}" for layer in layers)
             raise InconsistentStack(
                 f"the layers differ in voxel size: {listed}",
                 why="a dataset has one voxel size",

@@ -54,7 +54,7 @@ class VolumeInfo:
     """Of the arrays that `read` returns, in native byte order."""
     channels: int = 1
     voxel_size: VoxelSize | None = None
-    """Of mag 1, as the source says it, or None."""
+    """Of these voxels (of a coarser mag: larger ones), as the source says it, or None."""
     chunk_shape: Vec3 | None = None
     """The box that one decode yields: a slice of PNG, a tile of TIFF. None: any box costs what its voxels cost."""
     offset: Vec3 = (0, 0, 0)

@@ -76,7 +76,7 @@ def _layer_document(layer: Opened) -> Document:
         "dtype": info.dtype.name,
         "channels": info.channels,
         "chunk_shape": list(info.chunk_shape) if info.chunk_shape else None,
-        "voxel_size": _size_document(info.voxel_size),
+        "voxel_size": _size_document(layer.voxel_size),
         "mags": [str(mag) for mag in sorted(layer.mags)],
         "notes": list(layer.notes),
     }
@@ -235,7 +235,7 @@ def show_info(described: Described, console: Console) -> None:
 
 def _layer_details(layer: Opened) -> list[str]:
     info = layer.info
-    size = f"{info.voxel_size} ({info.voxel_size.origin})" if info.voxel_size else "not in the source: --voxel-size"
+    size = f"{layer.voxel_size} ({layer.voxel_size.origin})" if layer.voxel_size else "not in the source: --voxel-size"
     lines = ["", _layer_line(layer), f"  {layer.decision}", f"  voxel size: {size}"]
     if len(layer.mags) > 1:
         lines.append(f"  mags: {', '.join(str(mag) for mag in sorted(layer.mags))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from wkconvert_core.errors import OptionError
@@ -102,6 +103,11 @@ class VoxelSize:
         scale = METRES[self.unit] / METRES[unit]
         x, y, z = (None if size is None else _rounded(size * scale) for size in self.size)
         return replace(self, size=(x, y, z), unit=unit)
+
+    def refined(self, factor: Sequence[int]) -> VoxelSize:
+        """The size of voxels that are `factor` times smaller along x, y, z."""
+        x, y, z = (None if size is None else size / f for size, f in zip(self.size, factor, strict=True))
+        return replace(self, size=(x, y, z))
 
     def missing(self) -> str:
         """The axes without a size, for example `z`."""
