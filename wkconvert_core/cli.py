@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
@@ -19,6 +19,7 @@ from wkconvert_core.errors import OptionError, WkconvertError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from wkconvert_core.conversion import Conversion
     from wkconvert_core.settings import Settings
 
 app = typer.Typer(
@@ -143,9 +144,30 @@ def cube(src: opt.Src, dst: opt.Dst, **given: Any) -> None:
     _convert(src, dst, opt.settings(given, downsample=False, metadata=False, add=add), "cube", given)
 
 
+@app.command()
+@opt.takes(only=(*opt.PYRAMID_OPTIONS, *opt.RUN_OPTIONS))
+def downsample(dst: opt.Dataset, layer_name: opt.Layers = None, from_mag: opt.FromMag = None, **given: Any) -> None:
+    """Make coarser mags of a dataset's layers. Mags that are there stay as they are.
+
+    The same command again continues a run that was interrupted.
+    """
+    from wkconvert_core.pyramid import prepare
+
+    start = None if from_mag is None else opt.mag("from-mag", from_mag)
+    settings = opt.settings(given)
+    _carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given)
+
+
 def _convert(src: Path, dst: Path, settings: Settings, command: str, given: dict[str, Any]) -> None:
+    from wkconvert_core.convert import prepare
+
+    _carry_out(lambda: prepare(src, dst, settings, command=command), given)
+
+
+def _carry_out(prepare: Callable[[], Conversion], given: dict[str, Any]) -> None:
+    """Decide, and do it or show the plan."""
     from wkconvert_core import report
-    from wkconvert_core.convert import execute, prepare
+    from wkconvert_core.convert import execute
     from wkconvert_core.memory import tune_process
     from wkconvert_core.progress import shown
 
@@ -153,7 +175,7 @@ def _convert(src: Path, dst: Path, settings: Settings, command: str, given: dict
 
     quiet = given["quiet"] or given["json"]
     with _logging(given["verbose"]):
-        conversion = prepare(src, dst, settings, command=command)
+        conversion = prepare()
         if given["json"] and given["dry_run"]:
             report.print_document(report.plan_document(conversion))
         elif given["dry_run"]:

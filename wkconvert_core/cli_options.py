@@ -12,6 +12,7 @@ import typer
 from wkconvert_core.errors import OptionError
 
 if TYPE_CHECKING:
+    from wkconvert_core.geometry import Mag
     from wkconvert_core.settings import Settings
 
 T = TypeVar("T")
@@ -27,6 +28,9 @@ def _option(help: str, panel: str, *names: str) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
 
 
+Layers = Annotated[list[str] | None, _option("Only these layers, repeatable (default: all)", SOURCE, "--layer-name")]
+FromMag = Annotated[str | None, _option("Begin at this mag: 2 or 2-2-1 (default: each layer's finest)", SOURCE)]
+Dataset = Annotated[Path, typer.Argument(help="A dataset's folder.")]
 VoxelSizeText = Annotated[
     str | None, _option("x,y,z; an empty place is left to the source: ,,35 (default: the source's own)", SOURCE)
 ]
@@ -123,8 +127,17 @@ class ConvertOptions:
     verbose: Verbose = False
 
 
-def takes(without: Collection[str] = (), **defaults: Any) -> Callable[[F], F]:
-    """Give a command `(src, dst, **given)` the options above, but for some, and with other defaults for others."""
+DEFAULTS = {name: default for name, default in vars(ConvertOptions).items() if not name.startswith("_")}
+PYRAMID_OPTIONS = (
+    *("max_mag", "interpolation_mode", "sampling_mode", "compression", "compression_level", "no_compress", "file_len"),
+)
+"""What decides on coarser mags and how they are stored."""
+RUN_OPTIONS = (*("force", "verify", "jobs", "memory", "distribution_strategy", "dry_run", "json", "quiet", "verbose"),)
+"""What every command takes that writes voxels."""
+
+
+def takes(without: Collection[str] = (), only: Collection[str] = (), **defaults: Any) -> Callable[[F], F]:
+    """Give a command `(…, **given)` the options above, but for some, and with other defaults for others."""
 
     def decorate(command: F) -> F:
         hints = get_type_hints(ConvertOptions, include_extras=True)
@@ -134,8 +147,8 @@ def takes(without: Collection[str] = (), **defaults: Any) -> Callable[[F], F]:
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name, default), annotation=hints[name]
             )
-            for name, default in vars(ConvertOptions).items()
-            if name in hints and name not in without
+            for name, default in DEFAULTS.items()
+            if name not in without and (not only or name in only)
         ]
         # typer reads both the signature and the annotations
         command.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
@@ -147,23 +160,23 @@ def takes(without: Collection[str] = (), **defaults: Any) -> Callable[[F], F]:
 
 def settings(given: dict[str, Any], **more: Any) -> Settings:
     """The settings that a command's options make. Raises OptionError for the first one that cannot be read."""
-    from wkconvert_core.geometry import Mag
     from wkconvert_core.settings import Settings
     from wkconvert_core.sizes import parse_size
     from wkconvert_core.voxel_size import VoxelSize
 
-    size, memory = given.get("voxel_size"), given["memory"]
+    given = {**DEFAULTS, **given}
+    size, memory = given["voxel_size"], given["memory"]
     return Settings(
         voxel_size=None if size is None else VoxelSize.parse(size, given["unit"]),
         reader_options=pairs(given["option"] or []),
         compression=_compression(given["compression"], given["no_compress"]),
         file_len=None if given["file_len"] == "auto" else _read("file-len", int, given["file_len"]),
-        target_mag=_read("target-mag", Mag.parse, given["target_mag"]),
+        target_mag=mag("target-mag", given["target_mag"]),
         bbox=None if given["bbox"] is None else _box(given["bbox"]),
         flip=given["flip"].replace(",", ""),
         memory=None if memory is None else _read("memory", parse_size, memory),
         strategy=given["distribution_strategy"],
-        **{"downsample": not given.get("no_downsample"), **{n: given[n] for n in _PLAIN if n in given}, **more},
+        **{"downsample": not given["no_downsample"], **{name: given[name] for name in _PLAIN}, **more},
     )
 
 
@@ -173,6 +186,13 @@ _PLAIN = (
     *("overwrite", "force", "verify", "jobs"),
 )
 """The options that are settings as they are."""
+
+
+def mag(option: str, text: str) -> Mag:
+    """The mag that an option's text names. Raises OptionError."""
+    from wkconvert_core.geometry import Mag
+
+    return _read(option, Mag.parse, text)
 
 
 def _read(option: str, reader: Callable[[str], T], text: str) -> T:

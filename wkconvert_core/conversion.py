@@ -53,6 +53,10 @@ class Conversion:
     """What makes this run this run: another one must not continue its work."""
     free: int
     """Bytes free where the target lies."""
+    extents: Mapping[str, Box]
+    """Each layer's true extent, in mag-1 voxels."""
+    in_place: bool = False
+    """Whether mags are added to layers that are there: what the metadata say of those stays."""
 
     @property
     def raw_bytes(self) -> int:
@@ -63,7 +67,7 @@ class Conversion:
     def needed(self) -> int:
         """Disk space that the run takes at most, scratch included."""
         written = sum(planned.step.most_bytes for planned in self.steps)
-        return written + max(planned.route.scratch for planned in self.steps)
+        return written + max((planned.route.scratch for planned in self.steps), default=0)
 
     @property
     def places(self) -> list[Path]:
@@ -74,7 +78,7 @@ class Conversion:
     @property
     def memory(self) -> int:
         """Peak bytes of all processes together."""
-        return max(planned.route.memory for planned in self.steps)
+        return max((planned.route.memory for planned in self.steps), default=0)
 
 
 def prepare(src: Path, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:
@@ -83,7 +87,7 @@ def prepare(src: Path, dst: Path, settings: Settings, *, command: str = "auto") 
     settings.check(loaded)
     src, dst = target.checked_places(Path(src), Path(dst))
     name = dataset_name(settings.name or dst.name)
-    budget = _budget(settings, target.free_bytes(dst))
+    budget = budget_of(settings, target.free_bytes(dst))
     layers = open_source(src, settings, loaded, budget)
     names, plan = [layer.name for layer in layers], _plan(src, settings, command, layers, loaded)
     target.check(dst, settings, command, names, plan)
@@ -99,14 +103,17 @@ def prepare(src: Path, dst: Path, settings: Settings, *, command: str = "auto") 
         mine = list(_steps(layer, sink, size, settings, existing, budget))
         existing |= {sink.spec.mag for planned in mine for sink in planned.step.sinks}
         steps += mine
+    extents = {layer.name: extent(layer, settings) for layer in layers}
     return Conversion(
-        src, dst, building, command, settings, layers, size, sink, steps, budget.workers, plan, budget.scratch
+        src, dst, building, command, settings, layers, size, sink, steps, budget.workers, plan, budget.scratch, extents
     )
 
 
 def check_target(conversion: Conversion) -> None:
     """Raise TargetExists unless the target is free, or this command's own work, or may be replaced or added to."""
     names = [layer.name for layer in conversion.layers]
+    if conversion.in_place:
+        return
     target.check(conversion.dst, conversion.settings, conversion.command, names, conversion.plan)
 
 
@@ -122,7 +129,8 @@ def _plan(src: Path, settings: Settings, command: str, layers: Sequence[Opened],
     }
 
 
-def _budget(settings: Settings, free: int) -> Budget:
+def budget_of(settings: Settings, free: int) -> Budget:
+    """What a run may use, as the settings and the machine say."""
     sequential, shared = settings.strategy == "sequential", settings.strategy != "multiprocessing"
     jobs = 1 if sequential else settings.jobs or default_jobs()
     return Budget(settings.memory or memory.available() // 2, jobs, shared, free, memory.held())
@@ -137,13 +145,20 @@ def _steps(
     budget: Budget,
 ) -> Iterator[Planned]:
     """Copy the finest mag; make each coarser one from the one before, or copy it where the source has it."""
-    kernel = _kernel(layer, settings)
+    kernel = kernel_of(layer, settings)
     source, box = _first(layer, settings, kernel)
     first = _first_mag(layer, settings)
     mags = [first, *(_coarser(layer, first, size, settings, existing) if settings.downsample else [])]
     boxes = [box.coarsened(factor_between(first, mag)) for mag in mags]
-    sinks = [sink.layer(_spec(layer, settings, source, mag, part)) for mag, part in zip(mags, boxes, strict=True)]
+    sinks = [sink.layer(spec_of(layer, settings, source, mag, part)) for mag, part in zip(mags, boxes, strict=True)]
     sources = [source, *(_coarser_source(layer, finer, sink, settings, kernel) for finer, sink in pairwise(sinks))]
+    yield from together(layer, sources, sinks, kernel, budget)
+
+
+def together(
+    layer: Opened, sources: Sequence[Source], sinks: Sequence[Sink], kernel: str, budget: Budget
+) -> Iterator[Planned]:
+    """The steps that copy each source into its sink; each `Downsampled` one is made of the sink before it."""
     while sinks:
         step, way = planned(sources[0], sinks[: _made_on_the_way(sources, kernel)], kernel, budget)
         yield Planned(layer, step, way)
@@ -202,7 +217,8 @@ def _first(layer: Opened, settings: Settings, kernel: str) -> tuple[Source, Box]
     return Downsampled(source, box, factor, kernel), box.coarsened(factor)
 
 
-def _spec(layer: Opened, settings: Settings, source: Source, mag: Mag, box: Box) -> MagSpec:
+def spec_of(layer: Opened, settings: Settings, source: Source, mag: Mag, box: Box) -> MagSpec:
+    """One mag of a layer, to be written as the settings say."""
     return MagSpec(
         layer.name,
         layer.category,
@@ -222,7 +238,8 @@ def _compression(layer: Opened, settings: Settings) -> str:
     return "lz4hc" if layer.category == "segmentation" or settings.compression_level else "lz4"
 
 
-def _kernel(layer: Opened, settings: Settings) -> str:
+def kernel_of(layer: Opened, settings: Settings) -> str:
+    """The name of the kernel that makes a layer's coarser mags."""
     if settings.interpolation_mode != "default":
         return settings.interpolation_mode
     return "median" if layer.category == "color" else "mode"

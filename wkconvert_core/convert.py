@@ -13,7 +13,7 @@ import numpy as np
 
 from wkconvert_core import engine, target
 from wkconvert_core.backends import Workers
-from wkconvert_core.conversion import Conversion, Planned, check_target, extent, prepare
+from wkconvert_core.conversion import Conversion, Planned, check_target, prepare
 from wkconvert_core.engine import Finished, ShardDone
 from wkconvert_core.errors import NoSpace
 from wkconvert_core.journal import Journal, locked
@@ -103,6 +103,8 @@ def _journals(conversion: Conversion) -> Iterator[dict[str, Journal]]:
         target.sweep(building, list(journals))
         stack.callback(target.sweep, building, list(journals))
         for journal in journals.values():
+            if conversion.in_place and journal.is_finished and not journal.matches(plan):
+                journal.discard()  # the mags that it finished have been taken away, or they would not be made again
             stack.callback(journal.close)
             journal.begin(plan)
         yield journals
@@ -175,20 +177,20 @@ class _Meter:
 
 
 def _described(conversion: Conversion, layer: Opened, journal: Journal) -> LayerSpec:
-    """The layer's metadata, from what was written."""
+    """The layer's metadata, from what was written; where mags are added, finer voxels tell more of ids and values."""
     sinks = [sink for planned in conversion.steps if planned.layer is layer for sink in planned.step.sinks]
     finest = sinks[0].spec
     low, high, _ = value_range(journal.done[finest.mag].values())
     is_color = layer.category == "color"
-    shown = is_color and finest.dtype != np.uint8
+    shown = is_color and finest.dtype != np.uint8 and not conversion.in_place
     return LayerSpec(
         layer.name,
         layer.category,
-        extent(layer, conversion.settings),
+        conversion.extents[layer.name],
         finest.dtype,
         finest.channels,
         [sink.spec for sink in sinks],
-        largest_segment_id=None if is_color or high is None else int(high),
+        largest_segment_id=None if is_color or high is None or conversion.in_place else int(high),
         value_range=(low, high) if shown and low is not None and high is not None else None,
         intensity_range=intensity_range(sinks[-1].source()) if shown else None,
         color=layer.color,

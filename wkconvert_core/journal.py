@@ -91,6 +91,11 @@ class Journal:
         """What is recorded of a shard."""
         return self.done.get(mag, {}).get(shard.start)
 
+    def discard(self) -> None:
+        """Forget a request whose work is gone."""
+        for path in (self._plan, self._journal, self._shards):
+            path.unlink(missing_ok=True)
+
     def add(self, done: ShardDone) -> None:
         """Record a finished shard."""
         assert self._file, "begin comes first"

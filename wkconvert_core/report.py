@@ -163,6 +163,9 @@ def show_layers(conversion: Conversion, console: Console) -> None:
 def show_plan(conversion: Conversion, console: Console) -> None:
     """What `--dry-run` prints."""
     show_layers(conversion, console)
+    if not conversion.steps:
+        _print(console, "nothing to do: all mags are there")
+        return
     table = Table("step", "way", "tasks", "shard", "memory", "decoded", "raw", box=None, padding=(0, 2, 0, 0))
     for planned in conversion.steps:
         step, chosen = planned.step, planned.route
@@ -191,6 +194,9 @@ def show_done(done: Done, console: Console) -> None:
     if done.resumed:
         _print(console, f"{done.resumed} of {done.shards} shards were there from an earlier run")
     mags = sum(len(layer.mags) for layer in done.layers)
+    if not conversion.steps:
+        _print(console, f"{conversion.dst}: nothing to do, all mags are there")
+        return
     rate = conversion.steps[0].step.raw_bytes / done.seconds / 1e6 if done.seconds else 0
     _print(
         console,

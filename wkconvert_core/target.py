@@ -16,7 +16,7 @@ from wkconvert_core.geometry import Mag
 from wkconvert_core.journal import FOLDER, Journal
 from wkconvert_core.names import PROPERTIES_FILE
 from wkconvert_core.settings import Settings
-from wkconvert_core.stored import stored_layers, voxel_size
+from wkconvert_core.stored import StoredLayer, stored_layers, voxel_size
 from wkconvert_core.voxel_size import VoxelSize
 
 
@@ -112,10 +112,15 @@ def discard_other_plans(building: Path, journals: Iterable[Journal], plan: Mappi
                 path.unlink()
 
 
+def stored(dst: Path) -> list[StoredLayer]:
+    """A dataset's layers; none where there are no metadata."""
+    properties = _properties(dst)
+    return stored_layers(properties, dst) if properties else []
+
+
 def stored_mags(dst: Path) -> set[Mag]:
     """The mags that a dataset's layers have; none where there are no metadata."""
-    properties = _properties(dst)
-    return {mag for layer in stored_layers(properties, dst) for mag in layer.mags} if properties else set()
+    return {mag for layer in stored(dst) for mag in layer.mags}
 
 
 def stored_voxel_size(dst: Path) -> VoxelSize | None:

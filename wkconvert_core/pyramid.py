@@ -1,0 +1,117 @@
+"""Coarser mags for a dataset that is there: the same loop, in place. Behind `wkconvert downsample`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wkconvert_core import __version__, target
+from wkconvert_core.conversion import Conversion, Planned, budget_of, kernel_of, spec_of, together
+from wkconvert_core.downsample import Downsampled
+from wkconvert_core.errors import OptionError, SourceNotFound, TargetExists
+from wkconvert_core.geometry import Mag
+from wkconvert_core.journal import Journal, fingerprint
+from wkconvert_core.layers import Opened, open_source
+from wkconvert_core.mags import schedule
+from wkconvert_core.model import DatasetSpec, Sink, Source
+from wkconvert_core.plan import Budget
+from wkconvert_core.plugins import plugins
+from wkconvert_core.settings import Settings
+from wkconvert_core.step import factor_between
+from wkconvert_core.stored import StoredLayer, mag_folder
+from wkconvert_core.wkw_dataset import WkwDataset
+
+
+def prepare(dst: Path, settings: Settings, *, names: Sequence[str] = (), start: Mag | None = None) -> Conversion:
+    """Decide which coarser mags a dataset gets, and write nothing; mags that are there stay as they are.
+
+    `names` are the layers (none: all), `start` the mag from which to begin (None: each layer's finest). Raises
+    SourceNotFound where there is no dataset, OptionError for a layer or a mag that it does not have, TargetExists for
+    a mag that lies there without being listed.
+    """
+    loaded, dst = plugins(), dst.resolve()
+    settings.check(loaded)
+    stored = {layer.name: layer for layer in target.stored(dst)}
+    if not stored:
+        raise SourceNotFound(f"{dst} is no finished dataset", fix="give the folder of a dataset with its metadata")
+    size, budget = target.stored_voxel_size(dst), budget_of(settings, target.free_bytes(dst))
+    layers = _chosen(dst, open_source(dst, Settings(reader="wkw"), loaded, budget), names)
+    writer, taken = WkwDataset(dst, DatasetSpec(dst.name, size)), {mag for each in stored.values() for mag in each.mags}
+    steps: list[Planned] = []
+    for layer in layers:
+        first = _start(layer, start)
+        x, y, z = (side or 1.0 for side in size.size) if size else (1.0, 1.0, 1.0)
+        mags = schedule(
+            (x, y, z),
+            stored[layer.name].box.shape,
+            max_mag=settings.max_mag,
+            sampling_mode=settings.sampling_mode,
+            start=first,
+            existing=[mag for mag in taken if max(mag) > max(first)],
+        )
+        steps += _steps(layer, [first, *mags], writer, settings, budget)
+        taken |= set(mags)
+    changed = [layer for layer in layers if any(planned.layer is layer for planned in steps)]
+    new = sorted({sink.spec.mag for planned in steps for sink in planned.step.sinks})
+    command = f"downsample-{new[0]}" if new else "downsample"
+    plan = _plan(dst, command, settings, start, [stored[layer.name] for layer in changed])
+    _check_target(dst, steps, command, plan)
+    extents = {layer.name: stored[layer.name].box for layer in changed}
+    where = dst, dst, dst, command, settings, changed, size, writer, steps
+    return Conversion(*where, budget.workers, plan, budget.scratch, extents, in_place=True)
+
+
+def _chosen(dst: Path, layers: Sequence[Opened], names: Sequence[str]) -> list[Opened]:
+    known = [layer.name for layer in layers]
+    if unknown := [name for name in names if name not in known]:
+        raise OptionError(f"{dst} has no layer {unknown[0]}", fix=f"its layers are {', '.join(known)}")
+    return [layer for layer in layers if not names or layer.name in names]
+
+
+def _start(layer: Opened, wanted: Mag | None) -> Mag:
+    start = wanted or layer.finest
+    if start not in layer.mags:
+        listed = ", ".join(map(str, sorted(layer.mags)))
+        raise OptionError(f"the layer {layer.name} has no mag {start}", fix=f"--from-mag takes one of {listed}")
+    return start
+
+
+def _steps(
+    layer: Opened, mags: Sequence[Mag], writer: WkwDataset, settings: Settings, budget: Budget
+) -> Iterator[Planned]:
+    """Make each mag after the first, unless it is there, of the one before it."""
+    kernel, finer = kernel_of(layer, settings), mags[0]
+    source, sources, sinks = layer.mags[finer], list[Source](), list[Sink]()
+    for mag in mags[1:]:
+        if mag in layer.mags:
+            yield from together(layer, sources, sinks, kernel, budget)
+            source, sources, sinks = layer.mags[mag], [], []
+        else:
+            box = source.info.box.shifted(source.info.offset)
+            made = Downsampled(source, box, factor_between(finer, mag), kernel)
+            sink = writer.layer(spec_of(layer, settings, made, mag, made.box))
+            source, sources, sinks = sink.source(), [*sources, made], [*sinks, sink]
+        finer = mag
+    yield from together(layer, sources, sinks, kernel, budget)
+
+
+def _plan(
+    dst: Path, command: str, settings: Settings, start: Mag | None, layers: Sequence[StoredLayer]
+) -> dict[str, Any]:
+    """The request, and what the mags from which it begins were like."""
+    finest = {layer.name: fingerprint(mag_folder(dst, layer, start or min(layer.mags))) for layer in layers}
+    return {"command": command, "fingerprint": finest, "settings": settings.plan(), "version": __version__}
+
+
+def _check_target(dst: Path, steps: Sequence[Planned], command: str, plan: Mapping[str, Any]) -> None:
+    """Raise TargetExists for a mag in the way that this command has not begun."""
+    for planned in steps:
+        for spec in (sink.spec for sink in planned.step.sinks):
+            journal, folder = Journal(dst, spec.layer, command), dst / spec.layer / str(spec.mag)
+            if folder.exists() and not (journal.is_begun and journal.matches(plan)):
+                raise TargetExists(
+                    f"{folder} is there, but not listed in the dataset",
+                    why="what it holds, and whether it is complete, is not to be known",
+                    fix="finish the command that began it, or remove it",
+                )
