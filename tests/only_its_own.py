@@ -5,7 +5,7 @@ from importlib.metadata import distributions
 
 LIBRARIES = {
     "dm": set(),
-    "knossos": {"cramjam", "imageio", "pillow"},
+    "knossos": {"cramjam", "pillow"},
     "nifti": {"isal", "nibabel"},
     "tiff": {"imagecodecs", "imageio", "pillow", "tifffile"},
     "tiles": {"pillow"},

@@ -16,6 +16,7 @@ from wkconvert_core import (
     VoxelSize,
     WkconvertError,
     parse_options,
+    raw_volume,
 )
 from wkconvert_core.convert import Settings, convert
 from wkconvert_core.raw_volume import open_raw, wkconvert_detect, wkconvert_open
@@ -102,19 +103,27 @@ def test_it_opens_one_layer_of_its_own_format_only(tmp_path):
 
 def test_without_a_shape_the_error_says_what_to_pass(tmp_path):
     path = write(tmp_path / "a.raw", noise())
-    with pytest.raises(UnsupportedSource, match=r"a\.raw does not say its shape") as caught:
+    with pytest.raises(OptionError, match=r"a\.raw does not say its shape") as caught:
         opened(path)
     assert "-o shape=x,y,z -o dtype=uint8" in caught.value.fix
     assert "float64" in caught.value.fix
 
 
 def test_without_a_dtype_the_error_lists_those_that_fit(tmp_path):
-    with pytest.raises(UnsupportedSource, match="does not say its dtype") as caught:
+    with pytest.raises(OptionError, match="does not say its dtype") as caught:
         opened(write(tmp_path / "a.raw", noise()), shape="70,50,90")
     assert "uint16, int16" in caught.value.fix
     assert "uint8" not in caught.value.fix
-    with pytest.raises(UnsupportedSource, match="read as complex64") as caught:
-        opened(tmp_path / "a.raw", shape="70,50,90", dtype="complex64")
+
+
+def test_a_dtype_that_is_none_is_an_error_that_lists_them(tmp_path):
+    path = write(tmp_path / "a.raw", noise())
+    with pytest.raises(OptionError, match="dtype=complex") as caught:
+        opened(path, shape="70,50,90", dtype="complex")
+    assert "uint8, int8, uint16" in caught.value.fix
+    scivis(tmp_path / "a.json", type="complex64")
+    with pytest.raises(UnsupportedSource, match=r"a\.json says .* holds complex64") as caught:
+        opened(path)
     assert "uint16, int16" in caught.value.fix
 
 
@@ -199,7 +208,7 @@ def test_a_dtype_that_is_said_goes_before_that_of_a_header(tmp_path):
 def test_the_dtype_to_be_written_is_not_taken_for_that_of_the_file(tmp_path):
     write(tmp_path / "a.raw", noise(dtype="uint8"))
     settings = Settings(dtype="int8", reader_options={"shape": "70,50,90"}, voxel_size=VoxelSize((1, 1, 1)))
-    with pytest.raises(UnsupportedSource, match="does not say its dtype"):
+    with pytest.raises(OptionError, match="does not say its dtype"):
         convert(tmp_path / "a.raw", tmp_path / "ds", settings)
 
 
@@ -222,6 +231,7 @@ def test_a_header_that_the_file_does_not_fit_is_an_error(tmp_path):
         ("a.json", "[" * 100_000),
         ("a.json", '{"size": [70, 50], "type": "uint16"}'),
         ("a.json", '{"size": 5, "type": "uint16"}'),
+        ("a.json", '{"size": [70, 50, 90.5], "type": "uint16"}'),
         ("a.json", '{"size": [0, 50, 90], "type": "uint16"}'),
         ("a.info", PYHST.replace("70", "many")),
         ("a.info", PYHST.replace("0.28", "small")),
@@ -229,14 +239,23 @@ def test_a_header_that_the_file_does_not_fit_is_an_error(tmp_path):
 )
 def test_a_header_that_makes_no_sense_is_named(tmp_path, name, content):
     (tmp_path / name).write_text(content)
-    with pytest.raises(BrokenSource, match=name):
+    with pytest.raises(BrokenSource, match=name) as caught:
         opened(write(tmp_path / "a.raw", noise()))
+    assert caught.value.why
+    assert "-o shape" not in caught.value.why, "nobody said that option"
+
+
+@pytest.mark.parametrize("size", ["654", {"6": 0, "5": 0, "4": 0}])
+def test_a_size_that_is_no_list_is_not_taken_for_one(tmp_path, size):
+    scivis(tmp_path / "a.json", size=size, type="uint8")
+    with pytest.raises(BrokenSource, match=r"a\.json cannot be read.*not a list of three"):
+        opened(write(tmp_path / "a.raw", noise((6, 5, 4), "uint8")))
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.json", "[1, 2]"), ("a.json", '{"size": 5}'), ("a.info", "hello")])
 def test_a_file_about_something_else_is_no_header(tmp_path, name, content):
     (tmp_path / name).write_text(content)
-    with pytest.raises(UnsupportedSource, match="does not say its shape"):
+    with pytest.raises(OptionError, match="does not say its shape"):
         opened(write(tmp_path / "a.raw", noise()))
 
 
@@ -251,7 +270,7 @@ def test_a_name_counts_if_it_fits_the_size_and_a_note_says_so(tmp_path, name):
     "name", ["a_70x50x91_uint16.raw", "a_70x50x90_uint8.raw", "a_70x50x90.raw", "a_0x50x90_uint16.raw", "2x3.raw"]
 )
 def test_a_name_that_does_not_fit_counts_for_nothing(tmp_path, name):
-    with pytest.raises(UnsupportedSource, match="does not say its shape"):
+    with pytest.raises(OptionError, match="does not say its shape"):
         opened(write(tmp_path / name, noise()))
 
 
@@ -267,6 +286,73 @@ def test_a_file_that_was_cut_after_it_was_opened_is_an_error(tmp_path):
     source.path.unlink()
     with pytest.raises(BrokenSource, match="cannot be read"):
         whole(source)
+
+
+def test_an_error_of_the_disk_is_one_of_the_source(tmp_path, monkeypatch):
+    source = opened(write(tmp_path / "a_70x50x90_uint16.raw", noise()))
+
+    class Failing(raw_volume.FileIO):
+        def readinto(self, buffer):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(raw_volume, "FileIO", Failing)
+    with pytest.raises(BrokenSource, match=r"cannot be read.*Input/output error"):
+        source.read(Box((1, 1, 1), (2, 2, 2)))
+
+
+def test_a_disk_may_give_less_at_a_time_than_was_asked_for(tmp_path, monkeypatch):
+    class Slow(raw_volume.FileIO):
+        def readinto(self, buffer):
+            return super().readinto(buffer[:5])
+
+    source = opened(write(tmp_path / "a_5x6x7_uint16.raw", noise((5, 6, 7))))
+    monkeypatch.setattr(raw_volume, "FileIO", Slow)
+    np.testing.assert_array_equal(whole(source), noise((5, 6, 7)))
+
+
+@pytest.mark.parametrize("order", ["F", "C"])
+@pytest.mark.parametrize("shape", [(3000, 4, 5), (5, 4, 3000), (600, 3, 2), (2, 3, 600)])
+@pytest.mark.parametrize("span", [1, 1 << 20])
+def test_boxes_of_long_and_short_rows_are_what_numpy_wrote(tmp_path, monkeypatch, order, shape, span):
+    monkeypatch.setattr(raw_volume, "_SPAN", span)
+    voxels = noise(shape, ">u2")
+    path = write(tmp_path / "a.raw", voxels, order, b"head")
+    said = {"shape": ",".join(map(str, shape)), "dtype": "uint16", "byteorder": "big", "offset": 4}
+    source = opened(path, order=order, **said)
+    for start in [(0, 0, 0), (1, 1, 1)]:
+        box = Box.between(start, tuple(n - (n > 2) for n in shape))
+        np.testing.assert_array_equal(source.read(box)[0], voxels[box.slices_in(source.info.box)])
+    thin = Box((1, 1, 1), (1, 2, 1))
+    np.testing.assert_array_equal(source.read(thin)[0], voxels[1:2, 1:3, 1:2])
+
+
+def test_little_more_is_read_than_what_is_wanted(tmp_path, monkeypatch):
+    asked = []
+
+    class Counting(raw_volume.FileIO):
+        def readinto(self, buffer):
+            asked.append(len(buffer))
+            return super().readinto(buffer)
+
+    monkeypatch.setattr(raw_volume, "FileIO", Counting)
+    source = opened(write(tmp_path / "a_3000x40x5_uint8.raw", noise((3000, 40, 5), "uint8")))
+    source.read(Box((100, 10, 2), (50, 20, 2)))
+    assert asked == [50] * 40
+    asked.clear()
+    source.read(Box((0, 10, 2), (2900, 20, 1)))
+    assert asked == [19 * 3000 + 2900]
+
+
+def test_a_chunk_is_a_run_along_the_fastest_axis(tmp_path):
+    path = write(tmp_path / "a.raw", noise((1100, 2, 3), "uint8"))
+    assert opened(path, shape="1100,2,3", dtype="uint8").info.chunk_shape == (1024, 1, 1)
+    assert opened(path, shape="1100,2,3", dtype="uint8", order="C").info.chunk_shape == (1, 1, 3)
+
+
+def test_a_box_beyond_the_volume_is_refused(tmp_path):
+    source = opened(write(tmp_path / "a_5x6x7_uint8.raw", noise((5, 6, 7), "uint8")))
+    with pytest.raises(ValueError, match="is not within"):
+        source.read(Box((0, 0, 0), (6, 6, 7)))
 
 
 def test_a_folder_is_no_raw_volume(tmp_path):

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -30,10 +31,18 @@ if TYPE_CHECKING:
 
 FORMATS = {"raw": "raw volumes (.raw, .vol), with -o shape=x,y,z -o dtype=uint8 or a header beside them"}
 
-_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
+DTypeName = Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
+
+_DTYPES: tuple[str, ...] = get_args(DTypeName)
 _OF_PYHST = {1: "uint8", 2: "uint16", 4: "float32"}  # by the bytes that a voxel takes
 _NAMED = re.compile(r"(?<!\d)([1-9]\d{0,8})x([1-9]\d{0,8})x([1-9]\d{0,8})(?:_([a-z]+\d+))?(?![0-9a-z])", re.ASCII)
 _CUBE_FOLDERS = re.compile(r"x\d{4,}/y\d{4,}/z\d{4,}/[^/]+")
+_RUN = 1024
+"""Voxels that are worth one access to the disk."""
+_SKIPPED = 1024
+"""Bytes between two rows that are read along rather than sought across."""
+_SPAN = 1 << 20
+"""Bytes of such rows that are read at a time."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class RawSource:
-    """A file of voxels; each read maps into memory what it needs, plane by plane, and lets go of it."""
+    """A file of voxels, opened anew for each read."""
 
     path: Path
     info: VolumeInfo
@@ -60,18 +69,57 @@ class RawSource:
 
     def read(self, box: Box) -> Array:
         """The voxels of a box `[1, x, y, z]`, in memory as in the file. Raises BrokenSource."""
-        axes = (2, 1, 0) if self.order == "F" else (0, 1, 2)  # from the slowest to the fastest
+        if box not in self.info.box:
+            raise ValueError(f"{box} is not within {self.info.box}")
+        axes = _axes(self.order)
         planes, rows, places = (box.slices_in(self.info.box)[axis] for axis in axes)
         _, height, width = (self.info.shape[axis] for axis in axes)
-        out = np.zeros([box.shape[axis] for axis in axes], self.info.dtype)
-        for plane, number in zip(out, range(planes.start, planes.stop), strict=True):
-            offset = self.offset + number * height * width * out.itemsize
-            try:
-                voxels = np.memmap(self.path, self.stored_dtype, "r", offset, (height, width))
-            except (OSError, ValueError) as error:
-                raise BrokenSource(f"{self.path} cannot be read", why=str(error)) from error
-            plane[...] = voxels[rows, places]
+        out = np.zeros([box.shape[axis] for axis in axes], self.stored_dtype)
+        try:
+            with FileIO(self.path) as file:
+                for plane, number in zip(out, range(planes.start, planes.stop), strict=True):
+                    first = (number * height + rows.start) * width + places.start
+                    _read_rows(file, plane, self.offset + first * out.itemsize, width)
+        except (OSError, EOFError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise BrokenSource(f"{self.path} cannot be read", why=why) from error
+        if not out.dtype.isnative:
+            out = out.byteswap(inplace=True).view(self.info.dtype)
         return out.transpose(axes)[np.newaxis]
+
+
+def _axes(order: Literal["F", "C"]) -> Vec3:
+    """The axes from the slowest to the fastest; the other way round they are the same."""
+    return (2, 1, 0) if order == "F" else (0, 1, 2)
+
+
+def _read_rows(file: FileIO, rows: Array, start: int, width: int) -> None:
+    """Fill `rows[row, place]`, the first of which begins at a byte, from rows of `width` voxels."""
+    wanted, row_bytes = rows.shape[1] * rows.itemsize, width * rows.itemsize
+    if wanted == row_bytes:
+        _read_into(file, start, rows)
+    elif row_bytes - wanted > _SKIPPED:
+        for i, row in enumerate(rows):
+            _read_into(file, start + i * row_bytes, row)
+    else:
+        step = max(1, _SPAN // row_bytes)
+        span = np.zeros((min(step, len(rows)), width), rows.dtype)
+        for i in range(0, len(rows), step):
+            part = rows[i : i + step]
+            _read_into(file, start + i * row_bytes, span.reshape(-1)[: (len(part) - 1) * width + rows.shape[1]])
+            part[...] = span[: len(part), : rows.shape[1]]
+
+
+def _read_into(file: FileIO, start: int, out: Array) -> None:
+    """Fill an array that is one piece of memory, however many calls that takes."""
+    memory = out.reshape(-1).view(np.uint8)
+    file.seek(start)
+    done = 0
+    while done < memory.size:
+        count = file.readinto(memory[done:].data)
+        if not count:
+            raise EOFError(f"it ends at byte {start + done}")
+        done += count
 
 
 @hookimpl
@@ -92,7 +140,7 @@ def open_raw(
     path: Path,
     *,
     shape: str | None = None,
-    dtype: str | None = None,
+    dtype: DTypeName | None = None,
     order: Literal["F", "C"] = "F",
     byteorder: Literal["little", "big"] | None = None,
     offset: int = 0,
@@ -109,7 +157,7 @@ def open_raw(
     size = path.stat().st_size
     layout = Layout(_shape(shape), None, "-o shape") if shape else _described(path, size - offset, dtype)
     if layout is None:
-        raise UnsupportedSource(
+        raise OptionError(
             f"{path} does not say its shape",
             why="no header lies beside it, and its name says nothing that fits its size",
             fix=f"say -o shape=x,y,z -o dtype=uint8 (or {', '.join(_DTYPES[1:])}), perhaps order, byteorder, offset",
@@ -118,15 +166,33 @@ def open_raw(
     _check_size(path, size, offset, layout, kind)
     big = byteorder == "big" or (layout.big and byteorder is None)
     notes = [f"read as {kind}, {'x' if order == 'F' else 'z'} fastest ({layout.origin})", *layout.notes]
-    info = VolumeInfo(layout.shape, np.dtype(kind), voxel_size=layout.voxel_size, notes=tuple(notes))
+    chunk = _chunk_shape(layout.shape, order)
+    info = VolumeInfo(layout.shape, np.dtype(kind), voxel_size=layout.voxel_size, chunk_shape=chunk, notes=tuple(notes))
     return RawSource(path, info, np.dtype(kind).newbyteorder(">" if big else "<").str, order, offset)
 
 
+def _chunk_shape(shape: Vec3, order: Literal["F", "C"]) -> Vec3:
+    """A run along the fastest axis: boxes that are thin there cost many accesses."""
+    fastest = _axes(order)[2]
+    x, y, z = (min(n, _RUN) if axis == fastest else 1 for axis, n in enumerate(shape))
+    return x, y, z
+
+
 def _shape(text: str) -> Vec3:
-    parts = re.fullmatch(r"\s*(\d{1,9})\s*[,x]\s*(\d{1,9})\s*[,x]\s*(\d{1,9})\s*", text, re.ASCII)
-    x, y, z = map(int, parts.groups()) if parts else (0, 0, 0)
-    if not x * y * z:
-        raise OptionError(f"{text!r} is no shape", fix="say three whole numbers above 0: -o shape=512,512,300")
+    """The shape that an option gives. Raises OptionError."""
+    try:
+        return _vec3(re.split("[,x]", text))
+    except ValueError as error:
+        fix = "say three whole numbers above 0: -o shape=512,512,300"
+        raise OptionError(f"-o shape={text} is no shape", fix=fix) from error
+
+
+def _vec3(said: Iterable[object]) -> Vec3:
+    """Three whole numbers from texts or from numbers. Raises ValueError."""
+    texts = [str(one).strip() for one in said]
+    if len(texts) != 3 or not all(re.fullmatch(r"0*[1-9]\d{0,8}", text, re.ASCII) for text in texts):
+        raise ValueError(f"{', '.join(texts)} is no shape: that is three whole numbers from 1 to 999999999")
+    x, y, z = map(int, texts)
     return x, y, z
 
 
@@ -139,8 +205,8 @@ def _check_size(path: Path, size: int, offset: int, layout: Layout, dtype: str |
     (x, y, z), held = layout.shape, size - offset
     fitting = ", ".join(name for name in _DTYPES if _bytes(layout.shape, name) == held)
     if dtype not in _DTYPES:
-        raise UnsupportedSource(
-            f"{path} is to be read as {dtype}" if dtype else f"{path} does not say its dtype",
+        raise (UnsupportedSource if dtype else OptionError)(
+            f"{layout.origin} says that {path} holds {dtype}" if dtype else f"{path} does not say its dtype",
             why=f"{held} bytes for {x} x {y} x {z} voxels ({layout.origin}) fit {fitting or 'none of the dtypes'}",
             fix=f"say -o dtype= with one of {fitting}" if fitting else "say another -o shape=, or -o offset=",
         )
@@ -164,7 +230,7 @@ def _described(path: Path, held: int, dtype: str | None) -> Layout | None:
         if header.is_file() and (layout := _header(header, held)):
             return layout
     named = _NAMED.search(path.stem.lower())
-    layout = Layout(_shape("x".join(named.groups()[:3])), dtype or named[4], "its name") if named else None
+    layout = Layout(_vec3(named.groups()[:3]), dtype or named[4], "its name") if named else None
     return layout if layout and layout.dtype in _DTYPES and _bytes(layout.shape, layout.dtype) == held else None
 
 
@@ -176,21 +242,23 @@ def _header(header: Path, held: int) -> Layout | None:
         return _scivis(header, json.loads(text)) if header.suffix == ".json" else _pyhst(header, text, held)
     except (OSError, ValueError, TypeError, RecursionError) as error:
         fix = "correct it, or say -o shape=x,y,z -o dtype=uint8"
-        raise BrokenSource(f"{header} cannot be read", why=f"{type(error).__name__}: {error}", fix=fix) from error
+        raise BrokenSource(f"{header} cannot be read", why=str(error), fix=fix) from error
 
 
 def _scivis(header: Path, said: Any) -> Layout | None:
     if not isinstance(said, dict) or "size" not in said or "type" not in said:
         return None
+    if not isinstance(said["size"], list):
+        raise ValueError(f"its size is {said['size']!r}, not a list of three whole numbers")
     notes = (f"spacing {said['spacing']} in {header.name} has no unit and is not taken",) if "spacing" in said else ()
-    return Layout(_shape(",".join(map(str, said["size"]))), str(said["type"]), header.name, notes=notes)
+    return Layout(_vec3(said["size"]), str(said["type"]), header.name, notes=notes)
 
 
 def _pyhst(header: Path, text: str, held: int) -> Layout | None:
     said = {key.strip().lower(): value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())}
     if not {"num_x", "num_y", "num_z"} <= said.keys():
         return None
-    shape = _shape(",".join(said[f"num_{axis}"] for axis in "xyz"))
+    shape = _vec3(said[f"num_{axis}"] for axis in "xyz")
     dtype = _OF_PYHST.get(held // math.prod(shape)) if held % math.prod(shape) == 0 else None
     layout = Layout(shape, dtype, header.name, said.get("byteorder", "").upper() == "HIGHBYTEFIRST")
     edge = float(said.get("voxelsize", 0))

@@ -131,7 +131,7 @@ class TestObjects:
         np.testing.assert_array_equal(voxels(path, object=0), volume(self.ONE))
         np.testing.assert_array_equal(voxels(path, object=1), volume(self.TWO))
         assert source(path, object=1).info.notes == (
-            "object 1 is read; left out: 0: 'HAADF', 5 x 4, uint8; 2: 9, float32",
+            "object 1 is read; left out: 0 ('HAADF', 5 x 4, uint8), 2 (9, float32)",
         )
         for wrong in (-1, 3):
             with pytest.raises(OptionError, match=f"no object {wrong}.*{listed}"):
@@ -142,7 +142,12 @@ class TestObjects:
     def test_an_only_image_beside_curves_is_read_with_a_note(self, tmp_path):
         path = write(tmp_path / "a.dm3", image(self.CURVE), image(self.ONE))
         np.testing.assert_array_equal(voxels(path), volume(self.ONE))
-        assert source(path).info.notes == ("object 1 is read; left out: 0: 9, float32",)
+        assert source(path).info.notes == ("object 1 is read; left out: 0 (9, float32)",)
+
+    def test_a_note_on_many_objects_is_short(self, tmp_path):
+        path = write(tmp_path / "a.dm3", *[image(self.CURVE)] * 30, image(self.ONE))
+        (note,) = source(path).info.notes
+        assert note.endswith("4 (9, float32) and 25 more")
 
     @pytest.mark.parametrize("thumbnail", [True, False])
     def test_a_file_with_no_image_says_so(self, tmp_path, thumbnail):
@@ -226,7 +231,7 @@ class TestCalibration:
 @given(st.data())
 def test_every_box_equals_that_part_of_the_whole(tmp_path, monkeypatch, data):
     """However rows are read: one by one, many at once, or whole slices."""
-    monkeypatch.setattr(reading, "_DEAR", data.draw(st.sampled_from([1, 40, 1 << 20])))
+    monkeypatch.setattr(reading, "_ROW", data.draw(st.sampled_from([1, 40, 1 << 20])))
     monkeypatch.setattr(reading, "_BAND", data.draw(st.sampled_from([1, 50, 1 << 20])))
     array = noise(6, 9, 31, dtype="uint16")
     of = source(write(tmp_path / "a.dm3", image(array), order=">"))
@@ -260,3 +265,20 @@ def test_names_of_any_length_and_letters_do_no_harm(tmp_path):
         encode({k.encode().decode("latin-1"): v for k, v in root.items() if len(k) < 65536}, 4)
     )
     np.testing.assert_array_equal(voxels(tmp_path / "a.dm4"), volume(noise(4, 5)))
+
+
+@pytest.mark.parametrize("across", [100, 5000])
+def test_a_box_costs_the_chunks_that_it_touches(tmp_path, monkeypatch, across):
+    of = source(write(tmp_path / "a.dm3", image(noise(3, 4, across, dtype="int16"))))
+    chunk = min(across, 2048)
+    assert of.info.chunk_shape == (chunk, 1, 1)
+    read = []
+    original = reading.Voxels._read
+    monkeypatch.setattr(
+        reading.Voxels, "_read", lambda self, file, into, at: read.append(into.nbytes) or original(self, file, into, at)
+    )
+    for start, length in ((0, 1), (40, 60), (across - 7, 7), (0, across)):
+        read.clear()
+        of.read(Box((start, 1, 1), (length, 2, 2)))
+        cost = min(-(-(start + length) // chunk) * chunk, across) - start // chunk * chunk
+        assert sum(read) <= 2 * 2 * 2 * cost

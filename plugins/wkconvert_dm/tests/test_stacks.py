@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from dm_files import image, layer, noise, source, volume, voxels, write
+from dm_files import detect, image, layer, noise, source, volume, voxels, write
 
 from wkconvert_core import BrokenSource, InconsistentStack, OptionError, SourceNotFound, UnsupportedSource
 
@@ -47,6 +47,7 @@ def test_other_entries_are_ignored_with_a_note(stack):
     (folder / "notes.txt").write_text("nothing")
     (folder / "old").mkdir()
     (folder / ".s5.dm3").write_text("hidden")
+    (folder / "Thumbs.db").write_text("litter")
     assert source(folder).info.notes == ("other files ignored: notes.txt", "folders ignored: old")
     np.testing.assert_array_equal(voxels(folder), volume(SLICES))
 
@@ -60,6 +61,23 @@ def test_a_linked_file_is_a_file(stack, tmp_path):
     (tmp_path / "real" / "s7.dm3").unlink()
     with pytest.raises(SourceNotFound, match=r"s7\.dm3 cannot be read"):
         source(folder)
+
+
+def test_a_link_in_a_loop_is_named_where_it_should_be_a_slice(stack):
+    folder = stack(numbered(range(11)))
+    for name, target in (("a", "b"), ("b", "a")):
+        (folder / name).symlink_to(target)
+    assert detect(folder).reason == "11 DM files"
+    assert source(folder).info.notes == ("other files ignored: a, b",)
+    (folder / "s11.dm3").symlink_to("s11.dm3")
+    assert detect(folder).reason == "12 DM files"
+    with pytest.raises(BrokenSource, match=r"s11\.dm3 cannot be read"):
+        source(folder)
+
+
+def test_the_chunk_of_a_stack_is_its_longest(stack):
+    folder = stack({"s0.dm3": noise(2, 5000), "s1.dm3": noise(2, 5000, dtype="uint16")})
+    assert source(folder, mix_dtypes=True).info.chunk_shape == (4096, 1, 1)
 
 
 def test_a_gap_is_an_error_until_it_is_said_what_to_do(stack):

@@ -5,38 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wkconvert_core import OptionError, UnsupportedSource
+from wkconvert_core.stacks import some
 
 from .images import Image
 from .kinds import KINDS, PACKED, Component
-from .messages import some, times
+from .messages import times
 
 
-def choose(path: str, images: Sequence[Image], wanted: int | None) -> tuple[Image, tuple[str, ...]]:
-    """The image that was asked for or is the only one to be a volume, and notes on the others.
+def choose(path: str, images: Sequence[Image], wanted: int | None) -> Image:
+    """The image that was asked for, or is the only one, or the only one to be a volume.
 
     Raises OptionError for a number that no image has, UnsupportedSource where there is none or a choice.
     """
-    listed = "; ".join(f"{number}: {image}" for number, image in enumerate(images))
     if not images:
         raise UnsupportedSource(f"{path} holds no image", why="there are no data in it but thumbnails, if at all")
     if wanted is not None:
         if not 0 <= wanted < len(images):
-            raise OptionError(f"{path} has no object {wanted}", fix=f"choose one of {listed}")
-        return images[wanted], _left_out(images, wanted)
+            raise OptionError(f"{path} has no object {wanted}", fix=f"choose one of {'; '.join(_listed(images))}")
+        return images[wanted]
     volumes = [number for number, image in enumerate(images) if len(image.size) in (2, 3)]
     if len(volumes) > 1:
         raise UnsupportedSource(
-            f"{path} holds {len(images)} data sets: {listed}",
+            f"{path} holds {len(images)} data sets: {'; '.join(_listed(images))}",
             why="which one to convert is not to be known",
             fix="choose one with -o object=N",
         )
-    only = volumes[0] if volumes else 0
-    return images[only], _left_out(images, only)
+    return images[volumes[0] if volumes else 0]
 
 
-def _left_out(images: Sequence[Image], taken: int) -> tuple[str, ...]:
-    others = [f"{number}: {image}" for number, image in enumerate(images) if number != taken]
-    return (f"object {taken} is read; left out: {some(others, '; ')}",) if others else ()
+def left_out(images: Sequence[Image], taken: Image) -> tuple[str, ...]:
+    """A note on the images that are not read, if there are any."""
+    number = images.index(taken)
+    others = [f"{each} ({image})" for each, image in enumerate(images) if each != number]
+    return (f"object {number} is read; left out: {some(others)}",) if others else ()
+
+
+def _listed(images: Sequence[Image]) -> list[str]:
+    return [f"{number}: {image}" for number, image in enumerate(images)]
 
 
 def check(path: str, image: Image, component: Component | None) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from wkconvert_core import BrokenSource, SourceNotFound
-
-_SHOWN = 5
 
 
 def broken(path: str, why: str, *, cut: bool = False) -> BrokenSource:
@@ -26,13 +24,6 @@ def cannot_open(path: str, error: OSError) -> SourceNotFound | BrokenSource:
     kind = SourceNotFound if isinstance(error, FileNotFoundError) else BrokenSource
     why = error.strerror or str(error)
     return kind(f"{path} cannot be read", why=why, fix="check that it exists and may be read")
-
-
-def some(items: Iterable[str], separator: str = ", ") -> str:
-    """The first few of a list, and how many there are."""
-    listed = list(items)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return separator.join(listed[:_SHOWN]) + more
 
 
 def times(size: Sequence[int]) -> str:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from wkconvert_core import Layer, Mag, SourceNotFound, VolumeInfo
-from wkconvert_core.stacks import Gaps, with_gaps
+from wkconvert_core.stacks import Gaps, some, with_gaps
 
 from .calibration import voxel_size
-from .choosing import check, choose, is_complex
+from .choosing import check, choose, is_complex, left_out
 from .files import list_folder
 from .images import read_images
 from .kinds import KINDS, Component
-from .messages import some, times
+from .messages import times
 from .sources import DmStack, DmVolume, digest_of, slice_of, states_of
 from .stacking import check_channels, check_flat, common_dtype, common_size, first_voxel_size
 from .voxels import Voxels, state_of
@@ -42,12 +42,14 @@ def open_dm(
 
 def _open_file(path: str, object: int | None, component: Component | None, notes: tuple[str, ...]) -> DmVolume:
     state = state_of(path)
-    image, left_out = choose(path, read_images(path), object)
+    images = read_images(path)
+    image = choose(path, images, object)
     check(path, image, component)
     voxels, kind = Voxels(path, state, image), KINDS[image.kind]
     size, doubts = voxel_size(image)
-    notes = (*notes, *left_out, *doubts, *_notes(voxels, component))
-    return DmVolume(voxels, component, VolumeInfo(voxels.shape, np.dtype(kind.dtype), kind.channels, size, notes=notes))
+    notes = (*notes, *left_out(images, image), *doubts, *_notes(voxels, component))
+    info = VolumeInfo(voxels.shape, np.dtype(kind.dtype), kind.channels, size, (voxels.row, 1, 1), notes=notes)
+    return DmVolume(voxels, component, info)
 
 
 def _notes(voxels: Voxels, component: Component | None) -> tuple[str, ...]:
@@ -87,7 +89,8 @@ def _open_folder(
         notes.append(f"{missing} missing slices are filled with zeros")
     notes += [*doubts, *_stack_notes(slices, component, (width, height), dtype)]
     shape, channels = (width, height, len(entries)), KINDS[slices[0].image.kind].channels
-    info = VolumeInfo(shape, dtype, channels, size, notes=tuple(notes))
+    chunk = (max(one.row for one in slices), 1, 1)
+    info = VolumeInfo(shape, dtype, channels, size, chunk, notes=tuple(notes))
     return DmStack(folder, gaps, object, component, digest_of(states), info)
 
 

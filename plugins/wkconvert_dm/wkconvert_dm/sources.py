@@ -103,4 +103,4 @@ def digest_of(states: Mapping[str, State]) -> str:
 @lru_cache(maxsize=1 << 14)
 def slice_of(path: str, state: State, object: int | None) -> Voxels:
     """The image of one file of a stack, which is as it was when it was in that state."""
-    return Voxels(path, state, choose(path, read_images(path), object)[0])
+    return Voxels(path, state, choose(path, read_images(path), object))

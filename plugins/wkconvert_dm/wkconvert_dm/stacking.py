@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from wkconvert_core import InconsistentStack, UnsupportedSource, VoxelSize
+from wkconvert_core.stacks import some
 
 from .calibration import voxel_size
 from .kinds import KINDS
-from .messages import some, times
+from .messages import times
 from .voxels import Voxels
 
 
@@ -24,7 +25,7 @@ def _odd(slices: Sequence[Voxels], key: Callable[[Voxels], Hashable]) -> tuple[A
 
 
 def _listed(slices: Sequence[Voxels]) -> str:
-    return some(f"{os.path.basename(one.path)} ({one.image})" for one in slices)  # noqa: PTH119 - there may be very many
+    return some([f"{os.path.basename(one.path)} ({one.image})" for one in slices])  # noqa: PTH119 - paths are strings here
 
 
 def check_flat(folder: str, slices: Sequence[Voxels]) -> None:

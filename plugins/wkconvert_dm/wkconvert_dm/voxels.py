@@ -11,13 +11,13 @@ import numpy as np
 from wkconvert_core import Box
 
 from .images import Image
-from .kinds import KINDS, Array, Component, decoded
+from .kinds import KINDS, Array, Component, decoded, size_of
 from .messages import broken, cannot_open, changed
 
 _BAND = 1 << 20
 """Bytes that are read at once where they hold more than the box."""
-_DEAR = 16 << 10
-"""Unwanted bytes between two rows from which on each row is read by itself."""
+_ROW = 4 << 10
+"""The part of a row that is read at least: less, about a page of memory, costs no less."""
 
 State = tuple[int, int]
 """Size and time of a file."""
@@ -46,6 +46,11 @@ class Voxels:
         x, y, z = [*self.image.size, 1][:3]
         return x, y, z
 
+    @property
+    def row(self) -> int:
+        """Voxels of a row that cost about as much as one."""
+        return min(self.shape[0], max(1, _ROW // size_of(self.image.kind)))
+
     def fill(self, out: Array, box: Box, component: Component | None) -> None:
         """Fill `out[c, z, y, x]` with a box of the image; raises SourceNotFound, BrokenSource."""
         try:
@@ -70,7 +75,7 @@ class Voxels:
         plane = np.empty((y, x), stored)
         if x == width:
             self._read(file, plane, first)
-        elif (width - x) * stored.itemsize >= _DEAR:
+        elif width > self.row:
             for row in range(y):
                 self._read(file, plane[row], first + row * width + box.start[0])
         else:

@@ -7,7 +7,7 @@ import zipfile
 import cramjam
 import numpy as np
 import pytest
-from cubes_of import EDGE, conf_text, dataset, folder_of, layers, noise, save_cube, source, whole
+from cubes_of import EDGE, conf_text, dataset, detect, folder_of, layers, noise, save_cube, source, whole
 from PIL import Image
 
 from wkconvert_core import BrokenSource, InconsistentStack, SourceNotFound, UnsupportedSource, WkconvertError
@@ -137,6 +137,57 @@ def test_a_cube_that_is_not_there_is_no_dataset(tmp_path):
     path.unlink()
     with pytest.raises(UnsupportedSource, match="holds no cubes"):
         source(path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "I;16"])
+def test_a_picture_of_another_depth_is_told_from_one_of_another_size(tmp_path, mode):
+    dataset(tmp_path, suffix=".png")
+    Image.new(mode, (EDGE, EDGE * EDGE)).save(cube_of(tmp_path, ".png"))
+    with pytest.raises(UnsupportedSource, match=f"pixels of {mode}") as caught:
+        source(tmp_path)
+    assert ("colour picture" if mode == "RGB" else "16-bit picture") in caught.value.why
+    assert caught.value.fix == "write it again as an 8-bit grey picture"
+
+
+def test_a_picture_that_is_damaged_within_is_said_to_be(tmp_path):
+    dataset(tmp_path, suffix=".png")
+    path = cube_of(tmp_path, ".png")
+    content = path.read_bytes()
+    path.write_bytes(content[:10_000] + bytes(2000) + content[12_000:])
+    of = source(tmp_path)
+    with pytest.raises(BrokenSource, match=r"x0001_y0000_z0001\.png is damaged.*cannot be decoded"):
+        of.read(of.info.box)
+
+
+def test_a_picture_that_becomes_one_of_another_kind_is_not_read(tmp_path):
+    dataset(tmp_path, suffix=".png")
+    of = source(tmp_path)
+    Image.new("L", (EDGE, EDGE * EDGE)).save(cube_of(tmp_path, ".png"), "BMP")
+    with cube_of(tmp_path, ".png").open("ab") as file:
+        file.write(b"IEND\xaeB`\x82")
+    with pytest.raises(BrokenSource, match=r"x0001_y0000_z0001\.png is damaged"):
+        of.read(of.info.box)
+
+
+@pytest.mark.parametrize("suffix", [".j2k", ".6.jp2", ".seg"])
+def test_a_dataset_of_cubes_that_are_not_read_is_claimed_to_say_so(tmp_path, suffix):
+    folder = folder_of(tmp_path / "mag1", (0, 0, 0))
+    folder.mkdir(parents=True)
+    path = folder / f"ex_mag1_x0000_y0000_z0000{suffix}"
+    path.write_bytes(b"1")
+    for each in (tmp_path, folder, path):
+        assert detect(each).format == "knossos"
+        with pytest.raises(UnsupportedSource, match="of a kind that is not read") as caught:
+            layers(each)
+        assert f"1 {suffix}" in caught.value.why
+
+
+@pytest.mark.parametrize("text", ["rubbish", "", "boundary\nscale", "\0" * 100])
+def test_a_configuration_that_says_nothing_is_damaged(tmp_path, text):
+    dataset(tmp_path)
+    (tmp_path / "mag1" / "knossos.conf").write_text(text)
+    with pytest.raises(BrokenSource, match=r"mag1.knossos\.conf is damaged"):
+        source(tmp_path)
 
 
 def test_a_link_to_nothing_is_no_missing_cube(tmp_path):

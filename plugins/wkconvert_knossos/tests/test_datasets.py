@@ -1,5 +1,6 @@
 """What becomes of a dataset: extent, voxel size, mags, missing cubes, kinds of cubes."""
 
+import sys
 import zipfile
 
 import numpy as np
@@ -103,6 +104,12 @@ def test_a_scale_that_is_no_length_is_no_scale(tmp_path, scale, known):
     assert (size and size.size) == known
 
 
+def test_a_scale_that_is_not_taken_is_noted_with_its_line(tmp_path):
+    dataset(tmp_path, scale=("9", "9", "25,5"))
+    (note,) = notes(tmp_path)
+    assert note.startswith(f"{tmp_path / 'mag1' / 'knossos.conf'}, line 7: scale z 25,5 is no size")
+
+
 def test_missing_cubes_are_zero_and_counted(tmp_path):
     expected = noise(SHAPE)
     save_volume(tmp_path / "mag1", expected, skip=[(0, 0, 0), (2, 1, 1)])
@@ -174,6 +181,36 @@ def test_coarser_mags_are_taken_and_cover_the_same_extent_rounded_up(tmp_path):
         assert of.info.voxel_size.size == (9 * mag.x, 9 * mag.y, 20 * mag.z)
     assert list(layer(tmp_path, mags="first").mags) == [Mag(1, 1, 1)]
     assert list(layer(tmp_path / "mag1").mags) == [Mag(1, 1, 1)]
+
+
+def cube_at(mag, index):
+    return next(folder_of(mag, index).glob("*.raw"))
+
+
+def test_a_coarser_mag_that_lacks_cubes_which_the_finest_has_is_left_out_with_a_note(tmp_path):
+    volumes = pyramid(tmp_path)
+    cube_at(tmp_path / "mag2", (1, 0, 0)).unlink()
+    found = layer(tmp_path)
+    assert list(found.mags) == [Mag(1, 1, 1), Mag(4, 4, 4)]
+    np.testing.assert_array_equal(whole(found.mags[Mag(4, 4, 4)]), volumes[4])
+    (note,) = found.source.info.notes
+    assert note == "mag 2 left out, as it lacks cubes where mag 1 has some (1 in all)"
+
+
+def test_a_coarser_mag_that_lacks_what_the_finest_lacks_is_taken(tmp_path):
+    pyramid(tmp_path)
+    for y, z in np.ndindex(2, 2):
+        cube_at(tmp_path / "mag1", (2, y, z)).unlink()
+    cube_at(tmp_path / "mag2", (1, 0, 0)).unlink()
+    assert list(layer(tmp_path).mags) == [Mag(1, 1, 1), Mag(2, 2, 2), Mag(4, 4, 4)]
+    assert "mag 2: 1 of 2 cubes are missing and read as zeros" in notes(tmp_path)
+
+
+def test_cubes_beyond_the_extent_need_no_coarser_ones(tmp_path):
+    pyramid(tmp_path)
+    save_cube(tmp_path / "mag1", (9, 0, 0), noise((EDGE,) * 3))
+    assert list(layer(tmp_path, extent="conf").mags) == [Mag(1, 1, 1), Mag(2, 2, 2), Mag(4, 4, 4)]
+    assert list(layer(tmp_path, extent="cubes").mags) == [Mag(1, 1, 1)]
 
 
 def test_a_dataset_of_coarser_mags_only_has_those_by_the_units_of_their_conf(tmp_path):
@@ -339,7 +376,24 @@ def test_raw_goes_before_png_before_jpeg_cube_by_cube_with_a_note(tmp_path):
     (folder_of(mag, (1, 0, 0)) / "ex_mag1_x0001_y0000_z0000.6.jp2").touch()
     (tmp_path / "knossos.conf").write_text(conf_text((64, 32, 32)))
     np.testing.assert_array_equal(voxels(tmp_path), np.concatenate([first, second]))
-    assert notes(tmp_path) == ("left out: .6.jp2 (1 file)", "left out: .jpg (1 file)")
+    assert notes(tmp_path) == ("other files in mag1 left out (2 in all): 1 .jpg, 1 .6.jp2",)
+
+
+def test_many_other_files_are_one_note(tmp_path):
+    expected = dataset(tmp_path)
+    for number in range(300):
+        (folder_of(tmp_path / "mag1", (0, 0, 0)) / f"stray{number}").touch()
+        (folder_of(tmp_path / "mag1", (0, 0, 0)) / f"stray.{number}").touch()
+    np.testing.assert_array_equal(voxels(tmp_path), expected)
+    (note,) = notes(tmp_path)
+    assert note.startswith("other files in mag1 left out (600 in all): 300 without a suffix, 1 .")
+    assert note.endswith("and 296 more")
+
+
+def test_pictures_are_decoded_by_pillow_alone(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio", None)
+    expected = dataset(tmp_path, suffix=".png")
+    np.testing.assert_array_equal(voxels(tmp_path), expected)
 
 
 def test_the_one_cube_of_a_folder_counts_whatever_its_name(tmp_path):
@@ -368,6 +422,20 @@ def test_linked_files_are_files_and_linked_folders_are_left_out_with_a_note(tmp_
     assert any("mag1/x0002 (a link)" in note for note in notes(tmp_path / "ds"))
     of = source(tmp_path / "ds/mag1/x0002")
     assert whole(of).any(), "what the user names is read, link or not"
+
+
+def test_links_in_a_loop_hide_no_cubes(tmp_path):
+    expected = dataset(tmp_path)
+    places = [tmp_path, tmp_path / "mag1", folder_of(tmp_path / "mag1", (1, 0, 0))]
+    for folder in places:
+        (folder / "loop").symlink_to("loop")
+    for name in ("x0007", "x0008"):
+        (tmp_path / "mag1" / name).symlink_to("x0007")
+    np.testing.assert_array_equal(voxels(tmp_path), expected)
+    assert notes(tmp_path) == (
+        "other files in mag1 left out (1 in all): 1 without a suffix",
+        "left out, as no cubes belong there: mag1/x0007 (a link), mag1/x0008 (a link)",
+    )
 
 
 def test_overlays_are_what_another_snappy_packs(tmp_path):

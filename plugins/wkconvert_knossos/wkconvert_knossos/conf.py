@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3, VoxelSize
+from wkconvert_core.stacks import some
 
-from .messages import broken, cannot_open, some
+from .messages import broken, cannot_open
 
 Size = tuple[float | None, float | None, float | None]
 
@@ -47,6 +48,8 @@ class Conf:
     """The kinds of cubes that it speaks of; none: all."""
     by_place: bool = False
     """Whether folders are numbered by the place of their mag in the list of sizes."""
+    notes: tuple[str, ...] = ()
+    """What it says that is not taken."""
 
     @property
     def facts(self) -> tuple[object, ...]:
@@ -137,11 +140,15 @@ def _text(path: Path) -> str:
 
 
 def read_conf(path: Path, text: str) -> Conf:
-    """A `knossos.conf`. Raises BrokenSource for numbers that can be none."""
+    """A `knossos.conf`. Raises BrokenSource where nothing is one's, UnsupportedSource for numbers that can be none."""
     said: dict[str, str] = {}
-    for statement in re.split(r"[;\r\n]+", text):
-        if match := _STATEMENT.fullmatch(" ".join(statement.split())):
-            said[match[1].lower()] = match[2].strip()
+    notes: list[str] = []
+    for number, key, value in _statements(text):
+        said[key] = value
+        if key.startswith("scale") and _size([value])[0] is None:
+            notes.append(f"{path}, line {number}: {key} {value} is no size in nm, such as 25.5, and not taken")
+    if not said:
+        raise broken(path, "no line of it says anything of a dataset of KNOSSOS", "correct it, or move it away")
     boundary = [said.get(f"boundary {axis}") for axis in "xyz"]
     edge = _whole(path, "cube_edge_length", said.get("cube_edge_length", 128), _LONGEST_EDGE)
     return Conf(
@@ -151,7 +158,16 @@ def read_conf(path: Path, text: str) -> Conf:
         (_size([said.get(f"scale {axis}") for axis in "xyz"]),),
         _whole(path, "magnification", said.get("magnification", 1), 1 << 20),
         (edge, edge, edge),
+        notes=tuple(notes),
     )
+
+
+def _statements(text: str) -> Iterator[tuple[int, str, str]]:
+    """Line, key and value of each statement that is known; others are KNOSSOS' own affair."""
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
+        for statement in line.split(";"):
+            if match := _STATEMENT.fullmatch(" ".join(statement.split())):
+                yield number, match[1].lower(), match[2].strip()
 
 
 def read_toml(path: Path, text: str) -> list[Conf]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from wkconvert_core import Box, SourceError, Vec3
 
 from .messages import broken, cannot_open
 from .tree import OVERLAYS, suffix_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -38,7 +43,10 @@ def found(path: Path) -> str:
     try:
         if suffix == ".raw":
             return f"{path.stat().st_size} bytes"
-        return f"{_unpacked(path)} bytes unpacked" if suffix in OVERLAYS else _pixels(path, str(suffix))
+        if suffix in OVERLAYS:
+            return f"{_unpacked(path)} bytes unpacked"
+        with _picture(path) as picture:
+            return _pixels(picture)
     except SourceError:
         raise
     except OSError as error:
@@ -73,24 +81,31 @@ def _read_raw(path: Path, cube: Vec3, box: Box) -> Array:
     return voxels.reshape((x, y, last - first), order="F")[start_x:stop_x, start_y:stop_y]
 
 
-def _pixels(path: Path, suffix: str) -> str:
+@contextmanager
+def _picture(path: Path) -> Iterator[Image]:
+    """A picture of the kind that its suffix says, of which only the header is read. Raises BrokenSource, OSError."""
     from PIL import Image
 
+    suffix = str(suffix_of(path.name))
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL))
         if _ENDS[suffix] not in file.read():
             raise broken(path, "its end is missing")
         file.seek(0)
         with Image.open(file, formats=["PNG" if suffix == ".png" else "JPEG"]) as picture:
-            return f"{picture.width} x {picture.height} pixels of {picture.mode}"
+            yield picture
+
+
+def _pixels(picture: Image) -> str:
+    return f"{picture.width} x {picture.height} pixels of {picture.mode}"
 
 
 def _read_picture(path: Path, cube: Vec3) -> Array:
-    import imageio.v3
-
-    if (state := found(path)) != expected(".png", cube):
-        raise broken(path, f"it holds {state}")
-    return np.asarray(imageio.v3.imread(path, plugin="pillow", index=0)).reshape(-1)
+    with _picture(path) as picture:
+        if (state := _pixels(picture)) != expected(".png", cube):
+            raise broken(path, f"it holds {state}")
+        picture.load()
+        return np.asarray(picture).reshape(-1)
 
 
 def _read_overlay(path: Path, cube: Vec3) -> Array:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from wkconvert_core import BrokenSource, SourceNotFound
 
-_SHOWN = 5
+_AGAIN = "write or copy the file again, then repeat this"
 
 
-def broken(path: Path | str, why: str) -> BrokenSource:
+def broken(path: Path | str, why: str, fix: str = _AGAIN) -> BrokenSource:
     """The error for a damaged file."""
-    return BrokenSource(f"{path} is damaged", why=why, fix="write or copy the file again, then repeat this")
+    return BrokenSource(f"{path} is damaged", why=why, fix=fix)
 
 
 def cannot_open(path: Path | str, error: OSError) -> SourceNotFound | BrokenSource:
-    """The error for a file or folder that the system does not let us read."""
+    """The error for a file or folder that the system does not let us read, or for a picture that is damaged."""
+    if error.errno is None:  # not the system's: Pillow, too, calls what it cannot decode so
+        return broken(path, f"it cannot be decoded: {error}")
     kind = SourceNotFound if isinstance(error, FileNotFoundError) else BrokenSource
     return kind(
         f"{path} cannot be opened", why=error.strerror or str(error), fix="check that it exists and may be read"
     )
-
-
-def some(items: Sequence[str]) -> str:
-    """The first few of a list, and how many more there are."""
-    shown = ", ".join(items[:_SHOWN])
-    return shown if len(items) <= _SHOWN else f"{shown} and {len(items) - _SHOWN} more"

@@ -24,7 +24,7 @@ from wkconvert_core import (
 from .conf import UNKNOWN, Conf, nearest_conf
 from .source import CubeSource
 from .survey import KINDS, Cubes, Survey, survey
-from .tree import Tree, locate
+from .tree import OVERLAYS, PICTURES, UNREAD, Tree, locate
 
 Mags = Literal["all", "first"]
 Extent = Literal["conf", "cubes"]
@@ -63,13 +63,25 @@ def open_knossos(path: Path, *, mags: Mags = "all", extent: Extent | None = None
     surveys = {number: survey(tree.mags[number], tree) for number in numbers}
     found = [each for category in _DTYPES if (each := _found(category, tree, surveys))]
     if not found:
-        raise UnsupportedSource(
-            f"{path} holds no cubes of KNOSSOS",
-            why="they lie in folders such as mag1/x0000/y0000/z0000",
-            fix="give the dataset's folder, a mag's, or one below it",
-        )
+        raise _nothing(path, tree, [note for each in surveys.values() for note in each.notes])
     layers = [_layer(each, extent, named=len(found) > 1) for each in found]
-    return [_noted(layers[0], [note for each in surveys.values() for note in each.notes]), *layers[1:]]
+    notes = [note for each in found for note in each.conf.notes]
+    notes += [note for each in surveys.values() for note in each.notes]
+    return [_noted(layers[0], list(dict.fromkeys(notes))), *layers[1:]]
+
+
+def _nothing(path: Path, tree: Tree, notes: Sequence[str]) -> UnsupportedSource:
+    if tree.mags and tree.suffix in (None, *UNREAD):
+        return UnsupportedSource(
+            f"{path} holds cubes of KNOSSOS of a kind that is not read",
+            why="; ".join(notes),
+            fix=f"write them again as cubes that are: {', '.join((*PICTURES, *OVERLAYS))}",
+        )
+    return UnsupportedSource(
+        f"{path} holds no cubes of KNOSSOS",
+        why="they lie in folders such as mag1/x0000/y0000/z0000",
+        fix="give the dataset's folder, a mag's, or one below it",
+    )
 
 
 def _found(category: Category, tree: Tree, surveys: dict[int | None, Survey]) -> Found | None:
@@ -122,6 +134,9 @@ def _layer(found: Found, extent: Extent | None, *, named: bool) -> Layer:
         factor, rest = _ratio(mag, found.finest)
         if rest:
             notes.append(f"mag {mag} left out: it is no multiple of mag {found.finest}")
+            continue
+        if lacking := found.mags[mag].lacking(found.mags[found.finest], factor, box, found.conf.cube):
+            notes.append(f"mag {mag} left out, as it lacks cubes where mag {found.finest} has some ({lacking} in all)")
             continue
         sources[mag] = _source(found, mag, box.coarsened(factor))
         notes += [f"mag {mag}: {note}" for note in _missing(found, mag, box.coarsened(factor))]

@@ -12,15 +12,19 @@ from typing import Any
 import numpy as np
 
 from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3
+from wkconvert_core.stacks import some
 
 from .formats import expected, found
-from .messages import some
 from .tree import OVERLAYS, PICTURES, Tree, best_name, suffix_of, walk
 
 KINDS = {"color": PICTURES, "segmentation": OVERLAYS}
 """The suffixes of the cubes of each category."""
 
 _INDEX = re.compile(r"_x\d+_y\d+_z\d+\..*$")
+_MODES = {"1": "black-and-white", "I": "32-bit", "F": "32-bit", "I;16": "16-bit", "I;16B": "16-bit"}
+"""What Pillow's modes are that are neither 8-bit grey nor colour."""
+_AS_GREY = "write it again as an 8-bit grey picture"
+_ANOTHER_EDGE = "write or copy it again; cubes of another edge need cube_edge_length in knossos.conf"
 
 
 @dataclass
@@ -63,23 +67,36 @@ class Cubes:
 
     def inside(self, box: Box, cube: Vec3) -> int:
         """How many have voxels in a box."""
+        return len(self._inside(box, cube))
+
+    def lacking(self, finer: Cubes, factor: Vec3, box: Box, cube: Vec3) -> int:
+        """How many are not there, although the `factor` times finer mag has cubes in their place, within its `box`."""
+        places = np.unique(finer._inside(box, cube) // np.array(factor), axis=0)
+        here = set(map(tuple, self._indices.tolist()))
+        return sum(tuple(place) not in here for place in places.tolist())
+
+    def _inside(self, box: Box, cube: Vec3) -> np.ndarray[Any, np.dtype[np.int64]]:
         starts = self._indices * np.array(cube)
-        touching = (starts < np.array(box.stop)) & (starts + np.array(cube) > np.array(box.start))
-        return int(touching.all(axis=1).sum()) if box.volume else 0
+        touching = (starts < np.array(box.stop)) & (starts + np.array(cube) > np.array(box.start)) & bool(box.volume)
+        return self._indices.compress(touching.all(axis=1), axis=0)
 
     def check(self, cube: Vec3) -> None:
         """Raise UnsupportedSource, which names the file, where a header says another size."""
         for (suffix, state), path in self.states.items():
             if state != (wanted := expected(suffix, cube)):
+                right_edge = "pixels" in state and state.split(" of ")[0] == wanted.split(" of ")[0]
                 raise UnsupportedSource(
                     f"{path} holds {state}",
                     why=f"a cube of {cube[0]} x {cube[1]} x {cube[2]} voxels holds {wanted}{_other_dtype(state, cube)}",
-                    fix="write or copy it again; cubes of another edge need cube_edge_length in knossos.conf",
+                    fix=_AS_GREY if right_edge else _ANOTHER_EDGE,
                 )
 
 
 def _other_dtype(state: str, cube: Vec3) -> str:
-    """What a raw cube of this size could be."""
+    """What a cube that holds this could be."""
+    if "pixels" in state and not state.endswith(" of L"):
+        mode = state.rpartition(" ")[2]
+        return f" (8-bit grey), and this is a {_MODES.get(mode, 'colour')} picture, which is not read"
     voxels, size = cube[0] * cube[1] * cube[2], state.removesuffix(" bytes")
     times = int(size) / voxels if size.isdecimal() else 0
     return f"; with {times:g} bytes a voxel it would fit, but KNOSSOS has one" if times in (2, 4, 8) else ""
@@ -107,7 +124,8 @@ def survey(folder: Path, tree: Tree) -> Survey:
             if name is not None:
                 cubes[category].add(index, place / name)
         unread.update(_ending(name) for name in names if name not in chosen.values())
-    notes = [f"left out: {suffix} ({count} file{'s' * (count > 1)})" for suffix, count in sorted(unread.items())]
+    kinds = [f"{count} {ending}" for ending, count in unread.most_common()]
+    notes = [f"other files in {folder.name} left out ({unread.total()} in all): {some(kinds)}"] if kinds else []
     notes += [f"left out, as no cubes belong there: {some(skipped)}"] if skipped else []
     return Survey(cubes, notes)
 
@@ -127,6 +145,6 @@ def _chosen(place: Path, names: list[str], suffixes: tuple[str, ...], tree: Tree
 
 
 def _ending(name: str) -> str:
-    """`.jpg`, `.6.jp2`; names that are unlike a cube's count by their last suffix."""
+    """`.jpg`, `.6.jp2`; of names that are unlike a cube's, the last suffix."""
     index = _INDEX.search(name)
-    return name[name.index(".", index.start()) :] if index else Path(name).suffix or name
+    return name[name.index(".", index.start()) :] if index else Path(name).suffix or "without a suffix"

@@ -21,6 +21,8 @@ PICTURES = (".raw", ".png", ".jpg", ".jpeg")
 """Suffixes of the cubes of an image; of several for one cube, the first counts."""
 OVERLAYS = (".seg.sz.zip",)
 """Suffixes of the cubes of labels."""
+UNREAD = (".j2k", ".jp2", ".seg")
+"""Suffixes of cubes that make a folder one of KNOSSOS, but are not read."""
 
 _MAG = re.compile(r"(?:.*mag)?(\d{1,9})")
 _NUMBER = r"(\d{4}|[1-9]\d{4,8})"
@@ -127,10 +129,16 @@ def _level(folder: Path, axis: int, part: tuple[int, ...], skipped: list[str]) -
 
 def _folders(folder: Path, skipped: list[str] | None = None) -> list[str]:
     """The folders in a folder, sorted; links are none of them, as they may lead out of the dataset or in circles."""
-    entries = [entry for entry in _entries(folder) if entry.is_folder]
+    entries = _entries(folder)
     if skipped is not None:
-        skipped += [f"{folder.name}/{entry.name} (a link)" for entry in entries if entry.is_link]
-    return [entry.name for entry in entries if not entry.is_link]
+        links = [entry.name for entry in entries if entry.is_link and (entry.is_folder or _names_place(entry.name))]
+        skipped += [f"{folder.name}/{name} (a link)" for name in links]
+    return [entry.name for entry in entries if entry.is_folder and not entry.is_link]
+
+
+def _names_place(name: str) -> bool:
+    """Whether a name is that of a folder of cubes, wherever a link of that name may lead."""
+    return any(axis.fullmatch(name) for axis in _AXES)
 
 
 def files(folder: Path) -> list[str]:
@@ -147,15 +155,23 @@ class _Entry(NamedTuple):
 def _entries(folder: Path) -> list[_Entry]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(_Entry(entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
+            return sorted(_Entry(entry.name, _is_folder(entry), entry.is_symlink()) for entry in entries)
     except OSError as error:
         raise cannot_open(folder, error) from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Also through a link; one in a loop, which the system refuses to follow, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def suffix_of(name: str) -> str | None:
     """The suffix that makes a file a cube, or None; hidden files are none."""
     lower = name.lower()
-    return next((suffix for suffix in PICTURES + OVERLAYS if lower.endswith(suffix) and lower[0] != "."), None)
+    return next((suffix for suffix in PICTURES + OVERLAYS + UNREAD if lower.endswith(suffix) and lower[0] != "."), None)
 
 
 def cube_folder(folder: Path, index: Vec3, given: int) -> Path | None:

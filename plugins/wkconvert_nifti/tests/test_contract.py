@@ -11,7 +11,7 @@ import pytest
 from niftis import LAS, detect, layers, noise, saved
 
 import wkconvert_nifti
-from wkconvert_core import BrokenSource, Confidence, OptionError, SourceError, UnsupportedSource
+from wkconvert_core import BrokenSource, Confidence, OptionError, SourceError, SourceNotFound, UnsupportedSource
 from wkconvert_core.testing import Sample, SourceContract
 
 VOXELS = noise(90, 60, 40, dtype="uint16")
@@ -66,8 +66,15 @@ def test_both_files_of_a_pair_are_known_and_opened_alike(tmp_path):
     assert header.path == tmp_path / "a.img"
     for name in ("a.hdr", "a.img"):
         assert detect(tmp_path / name).confidence == Confidence.CONTENT
-    (tmp_path / "a.hdr").unlink()
-    assert detect(tmp_path / "a.img") is None
+
+
+@pytest.mark.parametrize(("lost", "left"), [("hdr", "img"), ("img", "hdr")])
+def test_half_a_pair_is_claimed_and_the_other_half_is_told(tmp_path, lost, left):
+    nibabel.Nifti1Pair(VOXELS, np.eye(4)).to_filename(tmp_path / "a.img")
+    (tmp_path / f"a.{lost}").unlink()
+    assert detect(tmp_path / f"a.{left}").format == "nifti"
+    with pytest.raises(SourceNotFound, match=rf"a\.{left} has no a\.{lost} beside it"):
+        layers(tmp_path / f"a.{left}")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +88,7 @@ def test_what_is_nifti_by_name_alone_is_claimed_so_and_refused(tmp_path, name, c
         layers(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["a.gz", "a.img", "a.hdr", "a.txt"])
+@pytest.mark.parametrize("name", ["a.gz", "a.hdr", "a.txt"])
 @pytest.mark.parametrize("content", [b"what is this", gzip.compress(b"something else"), b"#?RADIANCE\n", b"\x1f\x8b"])
 def test_other_files_are_not_claimed(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
@@ -92,10 +99,10 @@ def test_analyze_is_declined_with_the_reason(tmp_path):
     nibabel.AnalyzeImage(VOXELS.astype("int16"), np.eye(4)).to_filename(tmp_path / "a.img")
     assert detect(tmp_path / "a.hdr").confidence == Confidence.SUFFIX
     assert "Analyze 7.5" in detect(tmp_path / "a.hdr").reason
-    assert detect(tmp_path / "a.img") is None
-    with pytest.raises(UnsupportedSource, match=r"Analyze 7\.5") as caught:
-        layers(tmp_path / "a.hdr")
-    assert "axes" in caught.value.why
+    for name in ("a.hdr", "a.img"):
+        with pytest.raises(UnsupportedSource, match=r"Analyze 7\.5") as caught:
+            layers(tmp_path / name)
+        assert "axes" in caught.value.why
 
 
 def test_a_folder_of_volumes_and_their_sidecars_is_claimed(tmp_path):
@@ -105,6 +112,8 @@ def test_a_folder_of_volumes_and_their_sidecars_is_claimed(tmp_path):
     shutil.copy(first, tmp_path / "b.nii")
     (tmp_path / "a.json").write_text("{}")
     (tmp_path / ".hidden").write_text("")
+    (tmp_path / "Thumbs.db").write_text("")
+    (tmp_path / "letter.docx").write_text("")
     found = detect(tmp_path)
     assert (found.confidence, found.reason) == (Confidence.CONTENT, "2 NIfTI volumes")
     (tmp_path / "c.tif").write_bytes(b"II*\0")

@@ -9,9 +9,9 @@ import tracemalloc
 import nibabel
 import numpy as np
 import pytest
-from niftis import LAS, RAS, layers, noise, patched, saved, source, voxels, whole
+from niftis import LAS, layers, noise, patched, saved, source, voxels, whole
 
-from wkconvert_core import Box, BrokenSource, SourceNotFound, WkconvertError
+from wkconvert_core import Box, BrokenSource, WkconvertError
 from wkconvert_nifti import bytestream
 
 GIVEN = noise(30, 20, 10, dtype="int16")
@@ -66,12 +66,12 @@ def inflater(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("place", ["checksum", "length", "middle", "second member"])
+@pytest.mark.parametrize("place", ["checksum", "length", "middle", "second member", "second member's end"])
 def test_a_damaged_gzip_file_is_refused(tmp_path, inflater, place):
     path = saved(tmp_path / "a.nii.gz", GIVEN)
     content = bytearray(path.read_bytes())
-    if place == "second member":
-        content += b"no gzip"
+    if place.startswith("second member"):
+        content += b"\x1f\x8b\x08 no gzip" if place == "second member" else content[:-1]
     else:
         content[{"checksum": -8, "length": -4, "middle": len(content) // 2}[place]] ^= 0xFF
     path.write_bytes(content)
@@ -85,6 +85,24 @@ def test_a_gzip_file_of_several_members_with_zeros_behind_is_sound(tmp_path, inf
     path = tmp_path / "a.nii.gz"
     path.write_bytes(b"".join(gzip.compress(plain[n : n + 1000]) for n in range(0, len(plain), 1000)) + bytes(600))
     np.testing.assert_array_equal(voxels(path)[0], GIVEN)
+
+
+@pytest.mark.parametrize("behind", [b"x", b"no gzip", b"\x1f", bytes(20) + b"no gzip" * 10_000])
+def test_bytes_behind_a_gzip_stream_are_left_out_with_a_note(tmp_path, inflater, behind):
+    path = saved(tmp_path / "a.nii.gz", GIVEN)
+    assert not [note for note in source(path).info.notes if "behind" in note]
+    path.write_bytes(path.read_bytes() + behind)
+    np.testing.assert_array_equal(voxels(path)[0], GIVEN)
+    assert any("what lies behind the voxels, if anything, is left out" in note for note in source(path).info.notes)
+
+
+def test_bytes_behind_the_voxels_in_a_gzip_stream_are_told(tmp_path):
+    path = saved(tmp_path / "a.nii", GIVEN)
+    packed = tmp_path / "a.nii.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes() + bytes(7)))
+    np.testing.assert_array_equal(voxels(packed)[0], GIVEN)
+    end = path.stat().st_size
+    assert any(f"the length {end + 7}, not {end}" in note for note in source(packed).info.notes)
 
 
 def test_both_inflaters_give_the_same(tmp_path, inflater):
@@ -123,13 +141,13 @@ def test_what_a_header_says_is_checked(tmp_path, place, content, words):
         layers(path)
 
 
-@pytest.mark.parametrize("lost", ["a.hdr", "a.img"])
-def test_half_a_pair_is_told(tmp_path, lost):
-    nibabel.Nifti1Pair(GIVEN, RAS).to_filename(tmp_path / "a.img")
-    (tmp_path / lost).unlink()
-    left = {"a.hdr": "a.img", "a.img": "a.hdr"}[lost]
-    with pytest.raises((SourceNotFound, BrokenSource), match=left):
-        layers(tmp_path / left)
+@pytest.mark.parametrize(("version", "size"), [(1, 348), (2, 540)])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_the_first_bytes_of_a_header_are_said_to_be_that(tmp_path, version, size, pack):
+    path = saved(tmp_path / "a.nii", GIVEN, version=version)
+    path.write_bytes(pack(path.read_bytes()[:300]))
+    with pytest.raises(BrokenSource, match=rf"cut short. its header has 300 of {size} bytes"):
+        layers(path)
 
 
 def test_bitpix_and_datatype_that_differ_are_told(tmp_path):
@@ -193,7 +211,10 @@ def test_a_stream_that_is_not_read_to_its_end_leaves_nothing_open(tmp_path):
     assert not [file.path for file in psutil.Process().open_files() if str(tmp_path) in file.path]
 
 
-def test_a_stream_is_inflated_once(tmp_path, monkeypatch):
+@pytest.mark.parametrize("piece", [20, 40, 3000, 2 << 20])
+def test_a_stream_is_inflated_once_however_short_its_pieces_are(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr("wkconvert_nifti.source.PIECE_BYTES", piece)
+    monkeypatch.setattr("wkconvert_nifti.source.ROW_BYTES", 0)
     counts = []
     original = bytestream.fill
 

@@ -53,9 +53,9 @@ def test_one_file_of_a_folder_knows_its_part_when_core_opens_it_alone(folder):
 
 
 def test_a_file_that_is_not_there_is_told_with_those_that_are(folder):
-    with pytest.raises(SourceNotFound, match=r"no file nothing\.nii") as caught:
+    with pytest.raises(OptionError, match=r"no file nothing\.nii") as caught:
         layers(folder, color_file="nothing.nii")
-    with pytest.raises(SourceNotFound, match=r"no file nothing\.nii"):
+    with pytest.raises(OptionError, match=r"no file nothing\.nii"):
         layers(folder / "labels.nii", color_file="nothing.nii")
     assert "labels.nii, more.hdr, raw.nii.gz" in caught.value.fix
 
@@ -65,6 +65,31 @@ def test_what_is_left_out_of_a_folder_is_told_once(folder):
     assert detect(folder) is None
     notes = [note for layer in layers(folder) for note in layer.source.info.notes if "other.dat" in note]
     assert notes == ["left out of scans: other.dat"]
+
+
+def test_documents_alone_are_left_out_with_a_note_and_sidecars_without(folder):
+    (folder / "letter.docx").write_text("")
+    (folder / "Thumbs.db").write_text("")
+    assert detect(folder).format == "nifti"
+    assert layers(folder)[0].source.info.notes[0] == "left out of scans: letter.docx"
+
+
+def test_what_is_left_out_and_what_is_there_are_told_in_short(folder):
+    for number in range(300):
+        (folder / f"other{number:03}.dat").touch()
+    assert layers(folder)[0].source.info.notes[0].endswith("other003.dat, other004.dat and 295 more")
+    for number in range(30):
+        saved(folder / f"scan{number}.nii", noise(2, 2, 2))
+    with pytest.raises(OptionError, match="and 28 more"):
+        layers(folder, color_file="nothing.nii")
+
+
+@pytest.mark.parametrize("options", [{}, {"enforce_bounding_box": "0,0,0,4,4,4"}])
+def test_what_holds_for_all_volumes_of_a_file_is_noted_once(tmp_path, options):
+    path = saved(tmp_path / "four.nii", noise(9, 8, 7, 20), LAS)
+    first, *others = layers(path, volumes="channels", **options)
+    assert any("LAS" in note for note in first.source.info.notes)
+    assert {layer.source.info.notes for layer in others} == {()}
 
 
 def test_volumes_of_several_files_keep_their_names_apart(folder):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wkconvert_core import Confidence, Match
 
-from .files import HDR, IMG, NII, SIDECARS, has, header_of, is_header, others_in, volumes_in
+from .files import DOCUMENTS, HDR, IMG, NII, SIDECARS, has, header_of, is_header, others_in, volumes_in
 from .magic import inflated, is_analyze, kind_of
 
 
@@ -23,6 +23,8 @@ def detect(path: Path, head: bytes) -> Match | None:
         return Match("nifti", Confidence.SUFFIX, "its name ends like that of a NIfTI file")
     if has(path, HDR) and is_analyze(start):
         return Match("nifti", Confidence.SUFFIX, "a header of Analyze 7.5, which NIfTI came from")
+    if has(path, IMG):
+        return Match("nifti", Confidence.SUFFIX, "its name ends like that of a pair's voxels")
     return None
 
 
@@ -31,7 +33,7 @@ def _folder(path: Path) -> Match | None:
     volumes = volumes_in(path)
     if not volumes or (len(volumes) == 1 and has(volumes[0], NII)):
         return None
-    if any(entry.is_dir() or not has(entry, SIDECARS) for entry in others_in(path, volumes)):
+    if any(entry.is_dir() or not has(entry, SIDECARS + DOCUMENTS) for entry in others_in(path, volumes)):
         return None
     sure = any(map(is_header, volumes[:1]))
     reason = f"{len(volumes)} NIfTI {'volumes' if len(volumes) > 1 else 'volume'}"

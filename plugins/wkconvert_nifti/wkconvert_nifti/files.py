@@ -10,8 +10,10 @@ from .magic import inflated, kind_of
 NII = (".nii", ".nii.gz")
 HDR = (".hdr", ".hdr.gz")
 IMG = (".img", ".img.gz")
-SIDECARS = (".json", ".bval", ".bvec", ".txt", ".tsv", ".csv", ".md", ".log")
+SIDECARS = (".json", ".bval", ".bvec", ".txt", ".tsv", ".csv", ".md", ".log", "thumbs.db", "desktop.ini")
 """What comes with volumes and is none."""
+DOCUMENTS = (".doc", ".docx", ".htm", ".html", ".odt", ".pdf", ".ppt", ".pptx", ".rtf", ".xls", ".xlsx", ".xml")
+"""What no reader takes either."""
 
 
 def has(path: Path, suffixes: Sequence[str]) -> bool:

@@ -13,9 +13,9 @@ import numpy as np
 
 from wkconvert_core import BrokenSource, UnsupportedSource
 
-from .bytestream import Array, broken, opened
+from .bytestream import Array, broken, bytes_of
 from .files import HDR, has
-from .magic import HEAD_BYTES, Kind, inflated, is_analyze, kind_of
+from .magic import HEAD_BYTES, Kind, inflated, is_analyze, kind_of, promised_size
 
 DTYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
@@ -143,11 +143,11 @@ class Header:
 def read_header(path: Path) -> Header:
     """Read and check a header; raises BrokenSource, UnsupportedSource."""
     head = _head(path)
+    if len(head) < (size := promised_size(head)):
+        raise broken(path, f"its header has {len(head)} of {size} bytes", cut=True)
     kind = kind_of(head)
     if kind is None:
         raise _no_header(path, head)
-    if len(head) < kind.size:
-        raise broken(path, f"its header has {len(head)} of {kind.size} bytes", cut=True)
     header = _checked(path, kind, head)
     _refuse_cifti(header, head)
     if header.datatype not in DTYPES:
@@ -161,8 +161,7 @@ def read_header(path: Path) -> Header:
 
 
 def _head(path: Path) -> bytes:
-    with opened(path, compressed=False) as file:
-        head = file.read(_READ_BYTES)
+    head = bytes_of(path, _READ_BYTES)
     if not head:
         raise broken(path, "it is empty")
     return inflated(head)[:HEAD_BYTES]

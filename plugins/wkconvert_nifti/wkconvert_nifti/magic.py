@@ -43,6 +43,11 @@ def kind_of(head: bytes) -> Kind | None:
     return None
 
 
+def promised_size(head: bytes) -> int:
+    """Bytes of the header that begins with `head`; 0 if it is not NIfTI's."""
+    return _SIZES.get(head[:4], (0, ""))[0]
+
+
 def is_analyze(head: bytes) -> bool:
     """Whether `head` begins a header of Analyze 7.5: NIfTI's size and a count of axes, and no magic."""
     size, order = _SIZES.get(head[:4], (0, "<"))

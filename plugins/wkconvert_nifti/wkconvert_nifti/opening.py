@@ -21,14 +21,16 @@ from wkconvert_core import (
     UnsupportedSource,
     VolumeInfo,
 )
+from wkconvert_core.stacks import some
 
-from .bytestream import MOST_INFLATED, broken, is_gzip
+from .bytestream import MOST_INFLATED, broken, bytes_of
 from .calibration import voxel_size
-from .files import HDR, IMG, NII, SIDECARS, has, header_of, others_in, partner, stem, volumes_in
+from .files import HDR, IMG, NII, SIDECARS, has, header_of, is_header, others_in, partner, stem, volumes_in
 from .header import Header, read_header
+from .magic import GZIP
 from .orientation import Orientation, axes_of
 from .placed import parse_box, place
-from .source import Stored, chunk_of, source_of
+from .source import GzipNiftiSource, NiftiSource, Stored
 
 DType: TypeAlias = np.dtype[Any]
 
@@ -91,10 +93,10 @@ def open_nifti(
 
 
 def _check_names(folder: Path, names: Iterable[str]) -> None:
-    """Raise SourceNotFound for a name of no file in a folder."""
+    """Raise OptionError for a name of no file in a folder."""
     if lost := [name for name in names if not (folder / name).is_file()]:
-        there = ", ".join(path.name for path in volumes_in(folder))
-        raise SourceNotFound(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
+        there = some([path.name for path in volumes_in(folder)])
+        raise OptionError(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
 
 
 def _folder(folder: Path, wanted: Wanted) -> Iterator[Layer]:
@@ -103,26 +105,30 @@ def _folder(folder: Path, wanted: Wanted) -> Iterator[Layer]:
     if not paths:
         raise SourceNotFound(f"{folder} holds no NIfTI file", why=f"they end in {', '.join(NII)} or {', '.join(HDR)}")
     left = [entry.name for entry in others_in(folder, paths) if not has(entry, SIDECARS)]
-    note = (f"left out of {folder.name}: {', '.join(left)}",) if left else ()
+    note = (f"left out of {folder.name}: {some(left)}",) if left else ()
     for path in paths:
         for layer in _file(path, wanted):
             name = "_".join(part for part in (wanted.role_of(path) or stem(path), layer.name) if part)
             named = replace(layer, name=name) if len(paths) > 1 else layer
-            yield _noted(named, note)
+            yield _noted(named, (*note, *named.source.info.notes))
             note = ()
 
 
 def _noted(layer: Layer, notes: tuple[str, ...]) -> Layer:
+    """A layer with these notes instead of its own."""
     source = layer.source
-    info = replace(source.info, notes=(*notes, *source.info.notes))
+    info = replace(source.info, notes=notes)
     return replace(layer, mags={Mag(1, 1, 1): replace(source, info=info)})  # type: ignore[type-var]
 
 
 def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
+    """The layers of a volume's file, or of either file of a pair; what there is to note is told with the first."""
+    if has(path, IMG) and header_of(path) == path and not is_header(path):
+        raise _half(path, ".hdr", "it holds the voxels of a pair, and the other file says how they lie")
     header = read_header(header_of(path))
     category = wanted.role_of(header.path) or wanted.category or ("segmentation" if header.is_label else None)
     data = header.path if header.kind.single else _image(header.path)
-    compressed = is_gzip(data)
+    compressed = bytes_of(data, len(GZIP)) == GZIP
     unused = _check_size(header, data, compressed)
     axes, notes = axes_of(header, wanted.orientation)
     size, more = voxel_size(header, axes, wanted.unit)
@@ -132,24 +138,26 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
     for group in groups:
         starts = tuple(header.start + number * header.volume_bytes for number in group)
         shape, channels = axes.seen_shape, len(group) * min(header.samples, 3)
-        info = VolumeInfo(shape, dtype, channels, size, chunk_of(compressed, shape), notes=tuple(notes))
         stored = Stored(header.dtype.str, header.samples, starts, scale)
+        chunk = shape if compressed else axes.seen(Box((0, 0, 0), (min(axes.shape[0], stored.row), 1, 1))).shape
+        info = VolumeInfo(shape, dtype, channels, size, chunk, notes=tuple(notes))
         name = f"volume_{group[0]}" if len(groups) > 1 else None
-        source = source_of(compressed)(data, stored, axes, info)
-        yield Layer({Mag(1, 1, 1): place(source, wanted.box) if wanted.box else source}, name, category)
+        source = (GzipNiftiSource if compressed else NiftiSource)(data, stored, axes, info)
+        layer = Layer({Mag(1, 1, 1): place(source, wanted.box) if wanted.box else source}, name, category)
+        yield layer if group is groups[0] else _noted(layer, ())
 
 
 def _image(header: Path) -> Path:
     """The file that holds a pair's voxels."""
     image = partner(header, IMG)
     if image is None:
-        wanted = header.with_name(stem(header) + ".img").name
-        raise SourceNotFound(
-            f"{header} has no {wanted} beside it",
-            why="its header says that the voxels are in a file of their own",
-            fix="put both files into one folder, under one name",
-        )
+        raise _half(header, ".img", "its header says that the voxels are in a file of their own")
     return image
+
+
+def _half(path: Path, lost: str, why: str) -> SourceNotFound:
+    fix = "put both files into one folder, under one name"
+    return SourceNotFound(f"{path} has no {stem(path)}{lost} beside it", why=why, fix=fix)
 
 
 def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:
@@ -163,7 +171,12 @@ def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:
         raise broken(data, f"{end} bytes expected, {found} found", cut=True)
     if compressed and found * MOST_INFLATED < end:
         raise broken(data, f"{end} bytes expected, {found} compressed bytes cannot hold them", cut=True)
-    return [f"{found - end} bytes behind the voxels are left out"] if found > end and not compressed else []
+    if not compressed:
+        return [f"{found - end} bytes behind the voxels are left out"] if found > end else []
+    told = int.from_bytes(bytes_of(data, 4, max(0, found - 4)), "little")
+    if told == end % 2**32:
+        return []
+    return [f"its gzip ends with the length {told}, not {end}: what lies behind the voxels, if anything, is left out"]
 
 
 def _meaning(header: Header, category: Category | None) -> tuple[tuple[float, float] | None, DType, list[str]]:

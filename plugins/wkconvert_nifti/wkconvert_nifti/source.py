@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from wkconvert_core import Box, UnsupportedSource, Vec3, VolumeInfo
+from wkconvert_core import Box, UnsupportedSource, VolumeInfo
 
 from .axes import Axes
-from .bytestream import Array, drain, fill, opened
+from .bytestream import Array, Reader, drain, fill, opened
 
 PIECE_BYTES = 2 << 20
 """About what is read, scaled and turned at a time."""
 TURNED_BYTES = 8 << 20
 """The same for a stream whose slices are not along z: to collect it, each piece takes going through all the volume."""
 
-SPARED_BYTES = 16 << 10
-"""Reading on over so many bytes costs no more than beginning a new read behind them."""
+ROW_BYTES = 4 << 10
+"""The part of a row that is read at least: less, about a page of memory, costs no less."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Stored:
     def voxel_bytes(self) -> int:
         """Bytes of a voxel of one volume."""
         return self.samples * np.dtype(self.dtype).itemsize
+
+    @property
+    def row(self) -> int:
+        """Voxels of a row that cost about as much as one."""
+        return max(1, ROW_BYTES // self.voxel_bytes)
 
 
 @dataclass(frozen=True)
@@ -79,12 +84,11 @@ class NiftiSource:
         return (piece.shifted(box.start) for piece in Box((0, 0, 0), box.shape).tiles((wide, rows, planes)))
 
     def _width(self, wanted: int) -> int:
-        """How much of each row is read: the whole of it costs less than many short reads."""
+        """How much of each row is read: short rows wholly, which saves a read for each of them."""
         across = self.axes.shape[0]
-        spared = (across - wanted) * self.stored.voxel_bytes
-        return across if 4 * wanted >= across or spared < SPARED_BYTES else wanted
+        return across if across <= self.stored.row else wanted
 
-    def _voxels(self, file: BinaryIO, start: int, box: Box) -> Array:
+    def _voxels(self, file: Reader, start: int, box: Box) -> Array:
         """A box of the stored axes, from the volume that begins at byte `start`, as `[c, i, j, k]`, scaled."""
         (i, j, k), (wide, rows, planes) = box.start, box.shape
         across, down, _ = self.axes.shape
@@ -139,13 +143,3 @@ class GzipNiftiSource(NiftiSource):
                 yield self.axes.seen(piece), self.axes.turned(voxels)
                 del voxels  # or two pieces would be held while the next is read
             drain(files[-1][0])
-
-
-def source_of(compressed: bool) -> type[NiftiSource]:
-    """The class that reads a file."""
-    return GzipNiftiSource if compressed else NiftiSource
-
-
-def chunk_of(compressed: bool, shape: Vec3) -> Vec3 | None:
-    """What one decode yields."""
-    return shape if compressed else None

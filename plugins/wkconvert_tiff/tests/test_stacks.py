@@ -192,6 +192,14 @@ def test_a_link_to_its_own_folder_is_not_entered(stack):
     assert source(folder).info.shape == (17, 21, 3)
 
 
+def test_a_link_in_a_loop_is_a_slice_that_cannot_be_opened(stack):
+    folder = stack(SLICES[:3], tifffile.imwrite)
+    (folder / "s3.tif").symlink_to("s3.tif")
+    assert detect(folder).format == "tiff"
+    with pytest.raises(BrokenSource, match=r"s3\.tif cannot be opened"):
+        layers(folder)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="names are Unicode elsewhere")
 def test_names_that_are_not_utf_8(stack):
     folder = stack([], tifffile.imwrite)

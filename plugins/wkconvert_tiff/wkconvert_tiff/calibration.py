@@ -93,7 +93,7 @@ def _imagej(ifd: Ifd, description: str) -> VoxelSize | None:
     depth = abs(_number(lines.get("spacing", "")))
     y_unit, z_unit = (unit_symbol(lines.get(key, "")) or unit for key in ("yunit", "zunit"))
     y_scale, z_scale = METRES[y_unit] / METRES[unit], METRES[z_unit] / METRES[unit]
-    return _known(_inverse(x), _inverse(y) * y_scale, depth * z_scale, unit, "ImageJ tags")
+    return _known(_pixel(ifd, 282), _pixel(ifd, 283) * y_scale, depth * z_scale, unit, "ImageJ tags")
 
 
 def _fei(ifd: Ifd, description: str) -> VoxelSize | None:
@@ -143,5 +143,7 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def _inverse(density: float) -> float:
-    return 1 / density if _positive(density) else 0.0
+def _pixel(ifd: Ifd, tag: int) -> float:
+    """Units per pixel: the fraction of pixels per unit, turned over as it stands, so that it is rounded once."""
+    pixels, units = (ifd.fractions(tag) or ((0.0, 1.0),))[0]
+    return units / pixels if _positive(pixels) else 0.0

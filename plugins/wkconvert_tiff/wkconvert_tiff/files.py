@@ -39,13 +39,21 @@ def list_folder(path: Path, suffixes: Sequence[str]) -> Listing:
     for entry in entries:
         if entry.name.startswith(".") or entry.name.lower() in _LITTER:
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             folders.append(entry.name)
-        elif entry.name.lower().endswith(tuple(suffixes)) and (entry.is_file() or entry.is_symlink()):
-            names.append(entry.name)  # a link to nothing, too: that slice is missing
+        elif entry.name.lower().endswith(tuple(suffixes)) and (entry.is_symlink() or entry.is_file()):
+            names.append(entry.name)  # a link to nothing or in a loop, too: that slice is missing
         else:
             ignored.append(entry.name)
     return Listing(tuple(sorted(names, key=natural_key)), tuple(sorted(ignored)), tuple(sorted(folders)))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Also through a link; one in a loop, which the system refuses to follow, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def base(path: str) -> str:

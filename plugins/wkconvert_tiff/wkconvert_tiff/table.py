@@ -17,6 +17,7 @@ from wkconvert_core.stacks import Gaps, oddly_named, restarts, some, with_gaps
 
 from . import files
 from .axes import Choice, Numbers
+from .naming import check_are_slices, grid_note
 from .volume import MISSING, Volume, read_volume
 
 Format = Literal["tiff", "pictures"]
@@ -80,6 +81,8 @@ def make_table(path: str, recipe: Recipe) -> Table:
         return Table(volume, files.digest(volume.files), simple, () if simple else (volume.voxel_size,))
     listing = list_pictures(path, recipe)
     paths = files.paths_in(path, listing.names)
+    if recipe.gaps != "close" and recipe.multipage != "join":
+        check_are_slices(path, listing.names)
     entries = with_gaps(path, listing.names, recipe.gaps)
     notes = () if recipe.simple else _notes(listing)
     if recipe.simple or recipe.format == "pictures":
@@ -209,6 +212,8 @@ def _notes(listing: files.Listing) -> tuple[str, ...]:
         notes.append(f"folders ignored: {some(listing.folders)}")
     if odd := oddly_named(listing.names):
         notes.append(f"named unlike the others: {some(odd)}")
-    if (runs := restarts(listing.names)) > 1:
+    if grid := grid_note(listing.names):
+        notes.append(grid)
+    elif (runs := restarts(listing.names)) > 1:
         notes.append(f"the numbers in the names start {runs} times; natural order is taken")
     return tuple(notes)

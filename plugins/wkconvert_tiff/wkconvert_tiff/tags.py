@@ -190,6 +190,10 @@ class Ifd:
 
     def floats(self, tag: int) -> tuple[float, ...]:
         """The values of a tag of fractions or floats; nothing where it is absent or damaged; x/0 is 0."""
+        return tuple(n / d if d else 0.0 for n, d in self.fractions(tag))
+
+    def fractions(self, tag: int) -> tuple[tuple[float, float], ...]:
+        """The same as numerators and denominators, the latter 1 for floats."""
         entry = self.entries.get(tag)
         if entry is None or entry.number > _WINDOW or not (letters := _TYPES.get(entry.type, "s")).strip("s"):
             return ()
@@ -198,8 +202,8 @@ class Ifd:
         except BrokenSource:  # a calibration is no reason to refuse a picture
             return ()
         if len(letters) == 1:
-            return tuple(float(value) for value in values)
-        return tuple(n / d if d else 0.0 for n, d in zip(values[::2], values[1::2], strict=True))
+            return tuple((float(value), 1.0) for value in values)
+        return tuple(zip(values[::2], values[1::2], strict=True))
 
     def text(self, tag: int) -> str:
         """The text of a tag; empty where it is absent or damaged."""

@@ -1,11 +1,13 @@
 """Kinds of pictures: their values, and what is refused because it would not be read right."""
 
+import warnings
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 from trees_of import SAMPLES, noise, notes, plant, refusal, save, source, volume, voxels
 
-from wkconvert_core import Box, SourceError, UnsupportedSource
+from wkconvert_core import Box, BrokenSource, SourceError, UnsupportedSource
 
 TILE = (16, 12)
 
@@ -167,3 +169,48 @@ def test_real_tiles_lie_where_their_names_say():
         box = Box(((x - 140) * 1024, (y - 60) * 1024, z - 1), (1024, 1024, 1))
         np.testing.assert_array_equal(of.read(box)[0, :, :, 0].T, iio.imread(path, plugin="pillow"))
     assert not of.read(Box((2048, 0, 0), (4096, 2048, 39))).any()
+
+
+PNM = {
+    "P5 4 2 255 ": (bytes(range(8)), "uint8"),
+    "P5\n# of 100\n4 2\n65535\n": (np.arange(8, dtype=">u2").tobytes(), "uint16"),
+    "P2 4 2 65535 0 1 2 3 4 5 6 7 ": (b"", "uint16"),
+    "P5 4 2 100 ": (bytes(range(8)), None),
+    "P2 4 2 15 0 1 2 3 4 5 6 7 ": (b"", None),
+    "P6 4 2 65535 ": (bytes(48), None),
+    "Pf 4 2 1.0 ": (bytes(32), None),
+}
+
+
+@pytest.mark.parametrize("head", PNM)
+def test_pnm_is_read_as_it_is_or_not_at_all(tmp_path, head):
+    body, dtype = PNM[head]
+    (tmp_path / "0/0").mkdir(parents=True)
+    (tmp_path / "0/0/0.pgm").write_bytes(head.encode() + body)
+    if dtype is None:
+        with pytest.raises(UnsupportedSource, match=r"0\.pgm cannot be converted"):
+            source(tmp_path)
+    else:
+        np.testing.assert_array_equal(voxels(tmp_path), volume(np.arange(8, dtype=dtype).reshape(1, 2, 4)))
+
+
+@pytest.mark.parametrize("kind", ["jp2", "avif", "sgi", "eps"])
+def test_what_pillow_would_change_or_run_is_refused_unopened(tmp_path, kind, monkeypatch):
+    """EPS would have it look for Ghostscript; the others are cut to 8 bits if they have more."""
+    path = save(tmp_path / "0/0/0.png", noise(16, 16, 3))
+    if kind == "eps":
+        path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n")
+        monkeypatch.setattr("PIL.EpsImagePlugin.EpsImageFile", None)
+    else:
+        Image.init()
+        if (kind == "avif" and "AVIF" not in Image.SAVE) or (kind == "jp2" and not features.check("jpg_2000")):
+            pytest.skip("Pillow cannot write it here")
+        Image.fromarray(noise(16, 16, 3)).save(path, format={"jp2": "JPEG2000"}.get(kind, kind))
+    with pytest.raises(BrokenSource, match=r"0/0/0\.png .*none of JPEG, PNG, TIFF"):
+        source(tmp_path)
+
+
+def test_reading_leaves_the_filters_of_warnings_alone(tmp_path):
+    before = list(warnings.filters)
+    voxels(plant(tmp_path, noise(1, 12, 16), TILE))
+    assert warnings.filters == before

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL.PngImagePlugin import PngImageFile
 from trees_of import CATMAID, PLAIN, cut, detect, noise, notes, plant, save, source, volume, voxels, without_tiles
 
 from wkconvert_core import Box, Confidence, InconsistentStack, OptionError, UnsupportedSource
@@ -188,7 +189,7 @@ def test_many_zoom_levels_are_not_all_listed(tmp_path):
 
 
 def test_zoom_without_zoom_levels_is_an_error(tmp_path):
-    with pytest.raises(OptionError, match="no zoom level in"):
+    with pytest.raises(OptionError, match=r"no zoom level in.*\{zoom\}"):
         source(plant(tmp_path, SLICES, TILE), zoom=1)
 
 
@@ -226,5 +227,26 @@ def test_a_pattern_makes_detection_sure(tmp_path):
     plant(tmp_path, SLICES, TILE, name=pattern)
     assert detect(tmp_path) is None
     assert detect(tmp_path, pattern=pattern).confidence == Confidence.EXACT
-    assert detect(tmp_path / "s0", pattern=pattern) is None
+    assert detect(tmp_path / "s0", pattern=pattern).confidence == Confidence.SUFFIX, "any other reader comes first"
     assert detect(tmp_path, pattern="no {pattern}").confidence == Confidence.EXACT, "opening it says what is wrong"
+
+
+def test_a_read_costs_as_many_tiles_as_the_largest_border_tile_covers(tmp_path):
+    plant(tmp_path / "plain", SLICES, TILE)
+    assert source(tmp_path / "plain").read_cost == 1
+    for x, y, size in ((0, 0, TILE), (1, 0, (64, 12)), (0, 1, (16, 48)), (1, 1, (64, 48))):
+        save(tmp_path / f"large/0/{y}/{x}.png", noise(size[1], size[0]))
+    of = source(tmp_path / "large")
+    assert (of.info.chunk_shape, of.read_cost) == ((16, 12, 1), 16)
+
+
+def test_a_tile_that_does_not_fit_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    of = source(plant(tmp_path, SLICES, TILE))
+    save(tmp_path / "1/1/1.png", noise(2000, 2000))
+    decoded = []
+    load = PngImageFile.load
+    monkeypatch.setattr(PngImageFile, "load", lambda self: (decoded.append(self.size), load(self))[1])
+    with pytest.raises(InconsistentStack, match="2000 x 2000 pixels"):
+        of.read(of.info.box)
+    assert (16, 12) in decoded
+    assert (2000, 2000) not in decoded

@@ -14,13 +14,22 @@ FORMATS = {"tiles": "trees of image tiles, such as {z}/{y}/{x}.jpg and CATMAID's
 
 @hookimpl
 def wkconvert_detect(path: Path, options: Mapping[str, str]) -> Match | None:
-    """Claim folders with numbered folders in them that lead to numbered pictures, or to what `-o pattern=` says."""
-    from .layout import fits, recognise
+    """Claim folders with pictures in them that are named as tiles are, or as `-o pattern=` says.
 
-    if pattern := options.get("pattern"):
-        return Match("tiles", Confidence.EXACT, f"tiles named {pattern}") if fits(path, pattern) else None
-    layout = recognise(path)
-    return Match("tiles", Confidence.CONTENT, f"tiles named {layout}") if layout else None
+    With an option that only this reader has, it also claims other folders of pictures, weakly: to say what is wrong.
+    """
+    from .layout import Doubt, fits, misnamed, recognise
+
+    pattern = options.get("pattern")
+    if pattern and fits(path, pattern):
+        return Match("tiles", Confidence.EXACT, f"tiles named {pattern}")
+    found = None if pattern else recognise(path)
+    if found:
+        confidence = Confidence.EXACT if found.is_flat else Confidence.CONTENT
+        return Match("tiles", confidence, f"{found}" if isinstance(found, Doubt) else f"tiles named {found}")
+    if (pattern or "zoom" in options) and misnamed(path, pattern):
+        return Match("tiles", Confidence.SUFFIX, "only this reader has the options `pattern` and `zoom`")
+    return None
 
 
 @hookimpl

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
 
+from .calibration import voxel_size
 from .grid import Grid
-from .layout import Layout, recognise
+from .layout import Doubt, Layout, recognise
 from .pattern import parse
 from .picture import DType, Facts, read_header
 from .source import TileSource, Tree
@@ -27,10 +28,12 @@ def open_tiles(path: Path, *, pattern: str | None = None, zoom: int = 0) -> list
     mag 1. Raises OptionError, BrokenSource, SourceNotFound, UnsupportedSource, InconsistentStack.
     """
     layout = recognise(path) if pattern is None else Layout(pattern, "")
+    if isinstance(layout, Doubt):
+        raise UnsupportedSource(f"what the names in {path} count is not to be known", why=layout.why, fix=layout.fix)
     if layout is None:
         raise UnsupportedSource(
             f"how the tiles in {path} are named is not to be recognised",
-            why="it is neither {z}/{y}/{x}, {z}/{row}_{col}_{zoom}, {z}/{zoom}/{row}_{col} nor {zoom}/{z}/{row}/{col}",
+            why="it is neither {z}/{y}/{x}, {z}/{row}_{col}, a way of CATMAID's, nor one that says x and y in words",
             fix="say it, for example -o pattern=slice_{z}/tile_{y}_{x}.png",
         )
     survey = _surveyed(path, layout.pattern, zoom, recognised=pattern is None)
@@ -39,7 +42,8 @@ def open_tiles(path: Path, *, pattern: str | None = None, zoom: int = 0) -> list
     grid = _grid(survey, headers, tree)
     notes = (f"tiles named {layout}", *_notes(survey, headers, grid))
     dtype, channels = _kind(headers)
-    info = VolumeInfo(grid.shape, dtype, channels, None, (*grid.tile, 1), grid.offset, notes)
+    size = voxel_size(tree.witness)
+    info = VolumeInfo(grid.shape, dtype, channels, size, (*grid.tile, 1), offset=grid.offset, notes=notes)
     source = TileSource(tree, grid, info)
     for tile, facts in headers.items():
         source.check(tile.path, tile.cell, facts)
@@ -50,7 +54,11 @@ def _surveyed(path: Path, pattern: str, zoom: int, *, recognised: bool) -> Surve
     """What there is; raises an error for a tree without a tile, or with too few."""
     parts = parse(pattern)
     if zoom and not any("zoom" in part.fields for part in parts):
-        raise OptionError(f"-o zoom={zoom} does not fit {path}", why=f"there is no zoom level in {pattern}")
+        raise OptionError(
+            f"-o zoom={zoom} does not fit {path}",
+            why=f"there is no zoom level in {pattern}",
+            fix="leave it out, or say where it is with -o pattern=, such as {z}/{zoom}/{y}_{x}.png",
+        )
     survey = Survey(str(path), parts, zoom, Path(pattern).suffix if recognised else None)
     if not survey.count:
         raise _no_tiles(survey, pattern)

@@ -1,16 +1,15 @@
 """One tile: what its header says, and its pixels, by Pillow.
 
-Pillow changes the values of some pictures without a word: it cuts PNG and TIFF of 16 bits in colour to 8, takes int8
-for uint8, uint32 for int32, and loses the byte order of compressed big-endian TIFF. What is not listed here as read
-right is refused.
+Pillow changes the values of some pictures without a word: it cuts 16-bit colour, JPEG 2000 and AVIF to 8 bits, takes
+int8 for uint8, uint32 for int32, stretches PNM to its maxval, and loses the byte order of compressed big-endian TIFF.
+What is not listed here as read right is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import warnings
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,11 @@ from wkconvert_core import BrokenSource, UnsupportedSource, WkconvertError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 DType = np.dtype[Any]
+Rectangle = tuple[int, int, int, int]
+"""Left, top, and right, bottom, which are no longer in it."""
 
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+"""What Pillow may take a file for; of the dozens more that it knows, some would run other programs."""
 _MODES = {"1": "?", "L": "u1", "LA": "u1", "P": "u1", "RGB": "u1", "RGBA": "u1"}
 """The dtype of each of Pillow's modes that is read."""
 _TIFF = {
@@ -39,6 +42,8 @@ _TIFF = {
     ("F", 3, 32): "f4",
 }
 """The dtype of a TIFF by Pillow's mode, SampleFormat and BitsPerSample."""
+_PNM = {("1", b""): "?", ("L", b"255"): "u1", ("RGB", b"255"): "u1", ("I", b"65535"): "u2"}
+"""The dtype of a PNM by Pillow's mode and maxval; Pillow stretches others."""
 _COLOR = ("RGB", "RGBA")
 _ENDS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
 """What a whole file has near its end."""
@@ -78,16 +83,22 @@ def read_header(path: str) -> Facts:
     return facts
 
 
-def read_pixels(path: str) -> tuple[Array, Facts]:
-    """A tile's pixels `[y, x, c]`, c being 3 with colours or a palette. Raises BrokenSource, UnsupportedSource."""
+def read_pixels(path: str, choose: Callable[[Facts], Rectangle]) -> Array:
+    """A part of a tile's pixels `[y, x, c]`, c being 3 with colours or a palette.
+
+    `choose` says which part, or refuses the tile before it is decoded. Only that part is copied out of what Pillow
+    decodes. Raises BrokenSource, UnsupportedSource.
+    """
     with _opened(path) as (picture, facts, _):
-        pixels = np.asarray(picture).astype(facts.dtype, copy=False)
+        part = choose(facts)
+        picture.load()
+        if picture.size != (facts.width, facts.height):
+            raise _broken(path, f"{picture.size[0]} x {picture.size[1]} pixels were decoded")
+        found = picture if part == (0, 0, *picture.size) else picture.crop(part)
+        pixels = np.asarray(found).astype(facts.dtype, copy=False)
         if picture.mode == "P":
             pixels = _palette(picture)[pixels]
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    if pixels.shape[:2] != (facts.height, facts.width):
-        raise _broken(path, f"{pixels.shape[1]} x {pixels.shape[0]} pixels were decoded")
-    return pixels, facts
+    return pixels.reshape(*pixels.shape[:2], 1 if pixels.ndim == 2 else pixels.shape[2])
 
 
 @contextlib.contextmanager
@@ -95,21 +106,21 @@ def _opened(path: str) -> Iterator[tuple[Any, Facts, bool]]:
     """A picture, what its header says, and whether its file ends as it should; closed in the end."""
     from PIL import Image, UnidentifiedImageError
 
-    _silence()
     try:
         with Path(path).open("rb") as file:
-            head, size = file.read(32), file.seek(0, 2)
+            head, size = file.read(4096), file.seek(0, 2)
             file.seek(max(0, size - 4096))
             tail = file.read()
             if not size:
                 raise _broken(path, "the file has 0 bytes")
             file.seek(0)
-            with Image.open(file) as picture:
-                yield picture, _facts(path, picture, head, tail, size), _is_whole(picture, tail, size)
+            with Image.open(file, formats=_formats(path)) as picture:
+                yield picture, _facts(path, picture, head, size), _is_whole(picture, tail, size)
     except WkconvertError:
         raise
     except UnidentifiedImageError as error:
-        why = "Pillow does not know it: it is damaged, or of a kind such as TIFF of 64-bit numbers"
+        listed = ", ".join(_formats(path))
+        why = f"it is damaged, or none of {listed} (Pillow's names), or of a kind such as TIFF of 64-bit numbers"
         raise _broken(path, why) from error
     except OSError as error:
         raise _broken(path, error.strerror or str(error)) from error
@@ -117,18 +128,15 @@ def _opened(path: str) -> Iterator[tuple[Any, Facts, bool]]:
         raise _broken(path, str(error) or type(error).__name__) from error
 
 
-@functools.cache
-def _silence() -> None:
-    """Let Pillow raise but not warn: its limit of pixels stays, and what is damaged we say ourselves."""
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+def _formats(path: str) -> tuple[str, ...]:
+    """What a file may be; TGA has no mark of its own, so that only its name tells."""
+    return (*_FORMATS, "TGA") if path.lower().endswith(".tga") else _FORMATS
 
 
-def _facts(path: str, picture: Any, head: bytes, tail: bytes, size: int) -> Facts:
+def _facts(path: str, picture: Any, head: bytes, size: int) -> Facts:
     width, height = picture.size
     dtype, palette = np.dtype(_dtype(path, picture, head)), picture.mode == "P"
     _refuse_unclear(path, picture)
-    if picture.format == "JPEG2000" and b"\xff\xd9" not in tail:
-        raise _broken(path, "its end marker is missing")  # its decoder would make up what is missing
     grey_palette = palette and _is_grey(_palette(picture))
     color = picture.mode in _COLOR or (palette and not grey_palette)
     declared = width * height * dtype.itemsize * (3 if color else 1)
@@ -143,6 +151,8 @@ def _dtype(path: str, picture: Any, head: bytes) -> str:
     what = f"{picture.mode} (Pillow's name)"
     if picture.format == "TIFF":
         found, what = _tiff(picture)
+    elif picture.format == "PPM":
+        found, what = _pnm(picture, head)
     elif picture.format == "PNG" and head[24] == 16:
         found, what = ("u2" if head[25] == 0 else None), "16-bit PNG in colour or with alpha"
     else:
@@ -169,6 +179,13 @@ def _tiff(picture: Any) -> tuple[str | None, str]:
     if big and picture.mode in ("I", "F") and compression != "raw":
         return None, what
     return _TIFF.get((picture.mode, *formats, *bits)), what
+
+
+def _pnm(picture: Any, head: bytes) -> tuple[str | None, str]:
+    """The dtype of a PNM, if it is read right, and its description."""
+    words = re.sub(rb"#[^\r\n]*", b"", head).split(maxsplit=4)
+    most = words[3] if picture.mode != "1" and len(words) > 3 else b""
+    return _PNM.get((picture.mode, most)), f"PNM of maxval {most.decode('ascii', 'replace')}, {picture.mode}"
 
 
 def _refuse_unclear(path: str, picture: Any) -> None:

@@ -13,7 +13,7 @@ from wkconvert_core import Box, BrokenSource, InconsistentStack, Vec3, VolumeInf
 
 from .grid import Grid
 from .pattern import Part
-from .picture import Array, Facts, read_pixels
+from .picture import Array, Facts, Rectangle, read_pixels
 
 _LARGEST = 4
 """How many usual tiles wide or high a border tile may be: what is larger is an overview, and a risk to memory."""
@@ -83,17 +83,28 @@ class TileSource:
         voxels: Array = np.zeros((self.info.channels, z, y, x), self.info.dtype).transpose(0, 3, 2, 1)
         for index in self.grid.touched(box):
             if path := self.tree.path(index):
-                pixels = self._pixels(path, index)
-                tile = Box(self.grid.cell(index).start, (pixels.shape[1], pixels.shape[2], 1))
-                part = tile.intersection(box)
-                voxels[:, *part.slices_in(box)] = pixels[:, *part.slices_in(tile)]
+                self._fill(voxels, box, path, index)
         return voxels
 
-    def _pixels(self, path: str, index: Vec3) -> Array:
-        """A tile's voxels `[c, x, y, 1]`."""
-        pixels, facts = read_pixels(path)
-        self.check(path, index, facts)
-        return pixels[..., : self.info.channels].transpose(2, 1, 0)[..., np.newaxis]
+    @property
+    def read_cost(self) -> float:
+        """How many usual tiles the largest border tile covers: it is decoded whole, for whatever part of it."""
+        (width, height), (last_width, last_height) = self.grid.tile, self.grid.border
+        return max(width, last_width) * max(height, last_height) / (width * height)
+
+    def _fill(self, voxels: Array, box: Box, path: str, index: Vec3) -> None:
+        """Decode a tile and copy its part of a box into the voxels `[c, x, y, z]`."""
+        cell = self.grid.cell(index)
+
+        def choose(facts: Facts) -> Rectangle:
+            self.check(path, index, facts)
+            tile = Box(cell.start, (facts.width, facts.height, 1))
+            x, y, _ = tile.intersection(box).slices_in(tile)
+            return x.start, y.start, x.stop, y.stop
+
+        pixels = read_pixels(path, choose)[..., : self.info.channels].transpose(2, 1, 0)[..., np.newaxis]
+        part = Box(cell.intersection(box).start, (pixels.shape[1], pixels.shape[2], 1))
+        voxels[:, *part.slices_in(box)] = pixels
 
     def check(self, path: str, index: Vec3, facts: Facts) -> None:
         """Raise InconsistentStack for a tile that does not fit with the others."""

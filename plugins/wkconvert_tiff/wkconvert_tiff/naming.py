@@ -1,0 +1,75 @@
+"""Telling stacks from tiles by their names: two running numbers may be rows and columns."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from wkconvert_core import UnsupportedSource
+
+_DIGITS = re.compile(r"([0-9]+)")
+_LAST_WORD = re.compile(r"([a-z]+)[-_ .]?$", re.IGNORECASE)
+_WORDS = {"x": "x", "col": "x", "column": "x", "y": "y", "row": "y", "z": "z", "slice": "z", "section": "z"}
+_NEEDS = "(needs wkconvert[tiles])"
+
+
+def check_are_slices(folder: str, names: Sequence[str]) -> None:
+    """Raise UnsupportedSource where the names say x and y, and either differs: these are tiles."""
+    alike, numbers = _usual(names)
+    words = _words(alike[0])
+    varying = {word for at, word in enumerate(words) if len({each[at] for each in numbers}) > 1}
+    if {"x", "y"} <= set(words) and varying & {"x", "y"}:
+        raise UnsupportedSource(
+            f"{folder} holds tiles: {alike[0]} to {alike[-1]}",
+            why="their names say x and y, so that a slice is made of several of them",
+            fix=f"say -o pattern={_pattern(alike[0], dict(enumerate(words)))} {_NEEDS}; or --gaps close, if each of "
+            "them is a slice, to take them as they come",
+        )
+
+
+def grid_note(names: Sequence[str]) -> str:
+    """What to say of names in which two numbers run, each through the same values again and again; mostly nothing."""
+    alike, numbers = _usual(names)
+    values = [len({each[at] for each in numbers}) for at in range(len(numbers[0]))]
+    running = [at for at, count in enumerate(values) if count > 1]
+    if not any(_is_grid(numbers, pair, values) for pair in itertools.combinations(running, 2)):
+        return ""
+    last = running[-3:]
+    pattern = _pattern(alike[0], dict(zip(last, "zyx"[-len(last) :], strict=True)))
+    counts = " and ".join(str(values[at]) for at in running)
+    return (
+        f"{len(running)} numbers run in the names ({counts} values): taken as one stack, in natural order; if these "
+        f"are tiles, say how they are named, such as -o pattern={pattern} {_NEEDS}"
+    )
+
+
+def _is_grid(numbers: Sequence[tuple[int, ...]], pair: tuple[int, int], values: Sequence[int]) -> bool:
+    """Whether two numbers repeat, and neither merely accompanies the other."""
+    first, second = pair
+    pairs = {(each[first], each[second]) for each in numbers}
+    return max(values[first], values[second]) < len(pairs)
+
+
+def _usual(names: Sequence[str]) -> tuple[list[str], list[tuple[int, ...]]]:
+    """The names of the commonest kind, and their numbers."""
+    kinds: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name in names:
+        kinds[tuple(_DIGITS.split(Path(name).stem)[::2])].append(name)
+    alike = max(kinds.values(), key=len)
+    return alike, [tuple(map(int, _DIGITS.findall(Path(name).stem))) for name in alike]
+
+
+def _words(name: str) -> list[str]:
+    """What each number of a name counts, as far as the word before it says."""
+    found = [_LAST_WORD.search(text) for text in _DIGITS.split(Path(name).stem)[:-1:2]]
+    return [_WORDS.get(word[1].lower(), "") if word else "" for word in found]
+
+
+def _pattern(name: str, fields: dict[int, str]) -> str:
+    pieces = _DIGITS.split(Path(name).stem)
+    for at, field in fields.items():
+        pieces[2 * at + 1] = f"{{{field}}}" if field else pieces[2 * at + 1]
+    return "".join(pieces) + Path(name).suffix

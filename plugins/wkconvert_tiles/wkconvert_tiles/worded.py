@@ -1,0 +1,102 @@
+"""Recognising tiles by the words in their names: `z5_y0_x0.png`, `slice_5/row2_col3.png`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Sequence
+
+from wkconvert_core import OptionError
+
+from .pattern import parse
+
+_WORDS = {
+    **dict.fromkeys(("z", "slice", "section", "sec", "plane"), "z"),
+    **dict.fromkeys(("y", "row"), "y"),
+    **dict.fromkeys(("x", "col", "column"), "x"),
+}
+"""What the number after each word counts."""
+_DIGITS = re.compile(r"([0-9]+)")
+_LAST_WORD = re.compile(r"([a-z]+)[-_ .]?$", re.IGNORECASE)
+
+
+def pattern_of(folders: Sequence[str], names: Sequence[str]) -> str | None:
+    """The pattern of pictures whose names, or those of the folders above, say x and y; None where they do not.
+
+    A folder's number without a word is z, if nothing else is. What the numbers of a picture's name count besides has
+    to be the same in all names.
+    """
+    parts, tile = [_part(name) for name in folders], _part(_stem(names[0]))
+    said = {field for _, fields in [*parts, tile] for field in fields}
+    unsaid = sum(fields.count("") for _, fields in parts)
+    if not {"x", "y"} <= said or not all(fields for _, fields in parts) or unsaid > (0 if "z" in said else 1):
+        return None
+    for _, fields in parts:
+        fields[:] = [field or "z" for field in fields]
+    pattern = "/".join(map(_filled, [*parts, tile])) + os.path.splitext(names[0])[1]  # noqa: PTH122 - see `_stem`
+    return pattern if _suits(pattern, names, flat=not folders) else None
+
+
+def _suits(pattern: str, names: Sequence[str], *, flat: bool) -> bool:
+    """Whether a pattern is that of most names; in a folder without others above, x or y must not always be the same."""
+    try:
+        part = parse(pattern)[-1]
+    except OptionError:  # names may have braces in them, or numbers that follow one another
+        return False
+    alike = [name for name in names if texts(name) == texts(names[0])]
+    found = [digits for name in alike if (digits := part.digits(name))]
+    if len(found) < len(alike) or 2 * len(alike) < len(names):
+        return False
+    places = {tuple(text for text, field in zip(digits, part.fields, strict=True) if field != "z") for digits in found}
+    return len(places) > 1 or not flat
+
+
+def said_to_be_tiles(names: Sequence[str]) -> tuple[int, int] | None:
+    """Which two numbers in names with the word `tile` count rows and columns, in whichever order; None if none do."""
+    alike = [name for name in names if texts(name) == texts(names[0])]
+    if not {"tile", "tiles"} & {word.lower() for word in re.findall("[A-Za-z]+", names[0])}:
+        return None
+    numbers = [_DIGITS.findall(_stem(name)) for name in alike]
+    varying = [at for at in range(len(numbers[0])) if len({each[at] for each in numbers}) > 1]
+    if len(varying) != 2 or not is_grid([(int(each[varying[0]]), int(each[varying[1]])) for each in numbers]):
+        return None
+    return varying[0], varying[1]
+
+
+def with_fields(name: str, fields: dict[int, str]) -> str:
+    """A picture's name, with some of its numbers replaced by what they count."""
+    stem = _stem(name)
+    pieces = _DIGITS.split(stem)
+    for at, field in fields.items():
+        pieces[2 * at + 1] = f"{{{field}}}"
+    return "".join(pieces) + name[len(stem) :]
+
+
+def is_grid(pairs: Sequence[tuple[int, int]]) -> bool:
+    """Whether pairs of numbers are rows and columns: there are several of each, and each repeats."""
+    counts = [len({pair[at] for pair in pairs}) for at in (0, 1)]
+    return all(1 < count < len(pairs) for count in counts)
+
+
+def texts(name: str) -> tuple[str, ...]:
+    """What stands between the numbers of a picture's name."""
+    return (*_DIGITS.split(_stem(name))[::2], name[len(_stem(name)) :])
+
+
+def _part(name: str) -> tuple[list[str], list[str]]:
+    """A name's texts and numbers by turns, and what each number counts, empty where no word says it."""
+    pieces = _DIGITS.split(name)
+    words = [_LAST_WORD.search(text) for text in pieces[:-1:2]]
+    return pieces, [_WORDS.get(word[1].lower(), "") if word else "" for word in words]
+
+
+def _filled(part: tuple[list[str], list[str]]) -> str:
+    """A part of a pattern; numbers that count nothing known stay as they are."""
+    pieces, fields = part
+    numbers = [f"{{{field}}}" if field else digits for field, digits in zip(fields, pieces[1::2], strict=True)]
+    return "".join(itertools.chain.from_iterable(itertools.zip_longest(pieces[::2], numbers, fillvalue="")))
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]  # noqa: PTH122 - there may be thousands of names
