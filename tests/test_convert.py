@@ -22,7 +22,7 @@ from wkconvert_core import (
     VoxelSize,
 )
 from wkconvert_core.convert import Settings, convert, execute, prepare
-from wkconvert_core.errors import NoSpace, ResourceError, TargetError, TargetExists, TargetLocked
+from wkconvert_core.errors import NoSpace, ResourceError, TargetError, TargetExists, TargetLocked, UnknownFormat
 from wkconvert_core.journal import locked
 from wkconvert_core.plugins import plugins
 
@@ -345,7 +345,7 @@ def test_a_reader_that_breaks_its_word_is_named(tmp_path, reader, monkeypatch, w
     honest = volumes.FileSource.read
     source = reader(tmp_path / "src", voxels())
     monkeypatch.setattr(volumes.FileSource, "read", lambda self, box: wrong(honest(self, box)))
-    with pytest.raises(PluginError, match=r"FileSource\.read gave"):
+    with pytest.raises(PluginError, match=r"FileSource gave"):
         convert(source, tmp_path / "ds", replace(SETTINGS, category="color"))
 
 
@@ -518,3 +518,36 @@ def test_names_that_are_not_utf8_work_or_are_refused(tmp_path, reader):
     convert(source, tmp_path / "ds", SETTINGS)
     with pytest.raises(OptionError, match="no name for a dataset"):
         convert(source, Path(os.fsdecode(os.fsencode(tmp_path) + b"/d\xff")), SETTINGS)
+
+
+def test_a_header_beside_the_source_that_changed_is_another_source(tmp_path):
+    (tmp_path / "a.raw").write_bytes(voxels((8, 8, 8)).tobytes())
+    (tmp_path / "a.json").write_text(json.dumps({"size": [8, 8, 8], "type": "uint8"}))
+    convert(tmp_path / "a.raw", tmp_path / "ds", SETTINGS)
+    assert convert(tmp_path / "a.raw", tmp_path / "ds", SETTINGS).resumed > 0
+    (tmp_path / "a.json").write_text(json.dumps({"size": [4, 16, 8], "type": "uint8"}))
+    with pytest.raises(TargetExists, match="made by another command or from another source"):
+        convert(tmp_path / "a.raw", tmp_path / "ds", SETTINGS)
+
+
+def test_a_folder_of_several_layers_below_is_not_left_out(tmp_path, reader):
+    for name in ("one/a", "two/b", "two/c"):
+        reader(tmp_path / "src" / "group" / name, voxels((20, 20, 20)))
+    names = [layer.name for layer in prepare(tmp_path / "src", tmp_path / "ds", SETTINGS).layers]
+    assert names == ["group_one", "group_two_b", "group_two_c"]
+
+
+def test_folders_are_not_followed_without_end(tmp_path):
+    deep = tmp_path / "src"
+    for _ in range(200):
+        deep /= "d"
+    deep.mkdir(parents=True)
+    with pytest.raises(UnknownFormat):
+        prepare(tmp_path / "src", tmp_path / "ds", SETTINGS)
+
+
+def test_a_layer_that_is_renamed_is_noted(tmp_path, reader):
+    for name in ("em 1", "em_1"):
+        reader(tmp_path / "src" / name, voxels((20, 20, 20)))
+    done = convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
+    assert done.notes == ("em_1: 'em 1' is called em_1", "em_1_2: 'em_1' is called em_1_2")

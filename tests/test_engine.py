@@ -2,7 +2,7 @@
 
 import errno
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from volumes import DiesOnce, FileSink, FileSource, Stream
 
-from wkconvert_core import BrokenSource, Mag
+from wkconvert_core import BrokenSource, Mag, PluginError
 from wkconvert_core.backends import Workers
 from wkconvert_core.downsample import Downsampled
 from wkconvert_core.engine import _that_travels, run
@@ -183,6 +183,35 @@ def test_a_stream_is_read_once_in_order(tmp_path, name, strategy):
     copy(step, workers, tmp_path, name)
     np.testing.assert_array_equal(step.sink.read(step.source.info.box), data)
     assert step.source.decoded == data.size
+
+
+@pytest.mark.parametrize("name", ["buffer", "spool"])
+def test_a_stream_is_read_once_wherever_it_lies(tmp_path, name):
+    step = steps(tmp_path, voxels((40, 40, 64)), None, (32, 32, 32), start=(3, 4, 30))
+    step = Step(Stream(step.source.path, step.source.info), step.sink)
+    copy(step, Workers("sequential", 1), tmp_path, name)
+    assert step.source.decoded == 40 * 40 * 64
+
+
+@dataclass(frozen=True)
+class Misled(Stream):
+    """A stream that breaks its word."""
+
+    how: str = ""
+
+    def stream(self):
+        parts = list(super().stream())
+        if self.how == "ends early":
+            return iter(parts[:-1])
+        return ((box, data.astype("uint64") if self.how == "dtype" else data[:, 1:]) for box, data in parts)
+
+
+@pytest.mark.parametrize("how", ["ends early", "dtype", "shape"])
+def test_a_stream_that_breaks_its_word_is_named(tmp_path, how):
+    step = steps(tmp_path, voxels((40, 40, 40)), None, (32, 32, 32))
+    step = Step(Misled(step.source.path, step.source.info, how=how), step.sink)
+    with pytest.raises(PluginError, match="Misled"):
+        copy(step, Workers("sequential", 1), tmp_path, "buffer")
 
 
 def test_value_ranges_are_those_of_the_finite_voxels(tmp_path):

@@ -76,6 +76,23 @@ def test_a_reader_option_goes_to_the_readers_that_know_it(tmp_path):
         prepare(tmp_path / "src", tmp_path / "ds", Settings(SIZE, reader_options={"volume": "1", "volumn": "1"}))
 
 
+def test_a_slope_is_never_applied_to_labels_whatever_tells_that_they_are(tmp_path):
+    ids = noise(20, 30, 10, dtype="int16")
+    for place in ("labels.nii", "src/segmentation/volume.nii"):
+        image = nibabel.Nifti1Image(ids, np.eye(4), dtype="int16")
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        image.header.set_slope_inter(2.5, -10)
+        image.to_filename(tmp_path / place)
+    for src, layer in (("labels.nii", "segmentation"), ("src", "segmentation")):
+        # nibabel scales what it writes: read the stored integers with another eye
+        convert(tmp_path / src, tmp_path / "ds", Settings(SIZE, overwrite=True))
+        file = tmp_path / src if src.endswith(".nii") else tmp_path / "src/segmentation/volume.nii"
+        stored = np.fromfile(file, "<i2", offset=352).reshape(10, 30, 20).T
+        found = read(tmp_path / "ds", layer, (20, 30, 10))
+        assert found.dtype == np.int16
+        assert sorted(np.unique(found)) == sorted(np.unique(stored))
+
+
 OPTIONS = {
     "multipage.tiff": {"series": "0"},
     "example4d.nii.gz": {"volume": "1"},

@@ -7,10 +7,13 @@ import pytest
 from volumes import FileSink, FileSource
 
 from wkconvert_core import Box, Mag, VolumeInfo
+from wkconvert_core.backends import Workers
+from wkconvert_core.engine import run
 from wkconvert_core.errors import ResourceError
-from wkconvert_core.plan import Budget, planned, route
+from wkconvert_core.plan import Budget, Costs, planned, route
 from wkconvert_core.sizes import parse_size, size_text
 from wkconvert_core.step import Step
+from wkconvert_core.views import Cropped, Flipped
 
 GIB = 1 << 30
 
@@ -69,6 +72,22 @@ def test_a_budget_that_cannot_do_is_refused_with_one_that_can(tmp_path):
         route(wide, budget(128 << 20))
     enough = parse_size(caught.value.fix.split()[2])
     assert route(wide, budget(enough)).memory <= enough
+
+
+def test_a_part_keeps_the_chunks_of_the_whole(tmp_path):
+    whole = FileSource.make(tmp_path / "source.npy", np.zeros((1, 256, 256, 256), "uint8"), chunk_shape=(64, 64, 64))
+    part = Cropped(whole, Box((32, 96, 0), (200, 100, 256)))
+    aligned = Step(part, FileSink.make(tmp_path / "sink", part, (64, 64, 64), (32, 96, 0)))
+    assert (route(aligned, budget()).way, route(aligned, budget()).amplification) == ("direct", 1.0)
+    moved = Step(part, FileSink.make(tmp_path / "sink", part, (64, 64, 64)))
+    assert Costs(moved, budget(), 1).reread().amplification > 2
+    list(run(aligned, route(aligned, budget(workers=1)), Workers("sequential", 1), tmp_path / "scratch", ()))
+    assert whole.decoded == 256 * 192 * 256, "chunks 0 to 3 along x and z, 1 to 3 along y, each once"
+
+
+def test_a_mirrored_volume_has_its_chunks_mirrored(tmp_path):
+    whole = FileSource.make(tmp_path / "source.npy", np.zeros((1, 100, 64, 64), "uint8"), chunk_shape=(64, 64, 64))
+    assert Flipped(whole, "x").info.chunk_start == (100, 0, 0)
 
 
 def mags(finest, *factors):

@@ -65,3 +65,15 @@ def test_a_number_that_hardly_ever_changes_does_not_count_the_slices():
 )
 def test_names_are_sorted_as_people_count(names, expected):
     assert sorted(names, key=natural_key) == expected
+
+
+def test_numbers_far_apart_cost_no_more_than_their_names():
+    import tracemalloc
+
+    names = numbered(*range(0, 10**12, 10**9))
+    tracemalloc.start()
+    with pytest.raises(InconsistentStack, match="slices are missing"):
+        with_gaps("here", names, "error")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000

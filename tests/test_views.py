@@ -187,3 +187,17 @@ def test_bool_becomes_0_and_1():
 def test_flipping_twice_is_nothing():
     source = InMemory(DATA)
     np.testing.assert_array_equal(whole(Flipped(Flipped(source, "xyz"), "xyz")), DATA)
+
+
+@pytest.mark.parametrize("own", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_infinity_is_no_integer(own, value):
+    with pytest.raises(ConversionError, match="does not fit int32"):
+        whole(Cast(volume(value, dtype=own), "int32"))
+
+
+def test_a_stream_is_cast_in_pieces(monkeypatch):
+    monkeypatch.setattr("wkconvert_core.casting.PIECE", 10)
+    parts = [box.volume for box, _ in stream_of(Cast(InOrder(DATA), "float64"))()]
+    assert max(parts) <= 10
+    assert sum(parts) == DATA[0].size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -27,7 +27,7 @@ def cast(data: Array, target: DType, fit: Fit, box: Box) -> Array:
     if data.dtype == target:
         return data
     result = np.empty((len(data), *box.shape[::-1]), target).transpose(0, 3, 2, 1)
-    for piece in Box((0, 0, 0), box.shape).tiles(_piece(box.shape)):
+    for piece in pieces(box.shape):
         where = (slice(None), *piece.slices_in(Box((0, 0, 0), box.shape)))
         result[where] = _FITS[fit](data[where], target, piece.shifted(box.start))
     return result
@@ -49,11 +49,11 @@ def _exact(data: Array, target: DType, box: Box) -> Array:
     return result
 
 
-def _piece(shape: Vec3) -> Vec3:
-    """A part of a box of about PIECE voxels: casting takes several times its voxels' memory."""
+def pieces(shape: Vec3) -> Iterator[Box]:
+    """The parts of a box of about PIECE voxels: casting takes several times its voxels' memory."""
     x, y, z = shape
     rows = max(1, min(y, PIECE // x))
-    return x, rows, max(1, min(z, PIECE // (x * rows)))
+    return Box((0, 0, 0), shape).tiles((x, rows, max(1, min(z, PIECE // (x * rows)))))
 
 
 def _always_fits(own: DType, target: DType) -> bool:
@@ -71,7 +71,8 @@ def _same_value(data: Array, result: Array) -> Array:
     same: Array
     if data.dtype.kind == "f":
         low, high = _limits(result.dtype)
-        same = (data == np.trunc(data)) & (data >= low) & (data < float(high) + 1)
+        wide = data.astype(np.float64)  # a half has no number for the limits of an integer, and takes infinity
+        same = (wide == np.trunc(wide)) & (wide >= low) & (wide < float(high) + 1)
     else:
         same = (result.astype(data.dtype) == data) & ((result < 0) == (data < 0))
     return same

@@ -27,13 +27,14 @@ class Described:
 
 def describe(path: Path, reader: str | None = None, options: Mapping[str, str] | None = None) -> Described:
     """Ask every plugin of a path, and open it as `convert` would. Raises what `convert` would raise."""
-    if (path / FOLDER).is_dir() and not (path / PROPERTIES_FILE).exists():
+    loaded = plugins()
+    answers = detect.ask(path, detect.read_head(path), loaded, options)
+    claimed = any(answer.match for answer in answers)  # such as an export, which needs no metadata
+    if (path / FOLDER).is_dir() and not (path / PROPERTIES_FILE).exists() and not claimed:
         raise UnsupportedSource(
             f"{path} is a dataset without metadata",
             why="the run that makes it is not finished, or it was `cube`, which writes none",
             fix="run the same command again",
         )
-    loaded = plugins()
     settings = replace(Settings(), reader=reader, reader_options=options or {})
-    answers = detect.ask(path, detect.read_head(path), loaded, options)
     return Described(path, answers, open_source(path, settings, loaded))

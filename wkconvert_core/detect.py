@@ -17,6 +17,9 @@ from wkconvert_core.stacks import natural_key
 HEAD_BYTES = 4096
 """How much of a file plugins see when they detect."""
 
+DEPTH = 3
+"""How far below a layer's folder its files may lie."""
+
 INSTALLABLE = {
     "dm": (".dm3", ".dm4"),
     "knossos": (".conf", ".zip"),
@@ -145,18 +148,22 @@ def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
     return sorted(inside, key=lambda entry: natural_key(entry.name))
 
 
-def _layers_below(src: Path, plugins: Plugins, reader: str | None, options: Mapping[str, str] | None) -> list[Found]:
+def _layers_below(
+    src: Path, plugins: Plugins, reader: str | None, options: Mapping[str, str] | None, depth: int = DEPTH
+) -> list[Found]:
     """One entry per file or folder in `src` that some reader claims; the others are noted."""
     found: list[Found] = []
     declined: list[str] = []
     for path in children(src, lambda entry: entry.is_dir() or (entry.is_file() and entry.stat().st_size > 0)):
         answers = ask(path, read_head(path), plugins, options)
         match = best(path, answers if reader is None else _of_reader(answers, reader))
-        inner = [] if match or path.is_file() else _layers_below(path, plugins, reader, options)
+        inner = [] if match or path.is_file() or not depth else _layers_below(path, plugins, reader, options, depth - 1)
         if match:
             found.append(Found(path, match, layer=stem(path) if path.is_file() else path.name))
         elif len(inner) == 1:  # a layer's folder with one file in it, such as labels/volume.nii
             found.append(replace(inner[0], layer=path.name))
+        elif inner:
+            found += [replace(one, layer=f"{path.name}_{one.layer}") for one in inner]
         elif path.is_file() or any(path.iterdir()):
             declined.append(path.name)
     if declined and found:

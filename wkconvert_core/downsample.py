@@ -87,7 +87,9 @@ class Downsampled:
         """What it holds; its chunks are what the finer source's chunks come down to."""
         fine = self.source.info
         chunk = fine.chunk_shape and _divided(fine.chunk_shape, self.factor)
-        return replace(fine, shape=self.box.shape, offset=self.box.start, chunk_shape=chunk, voxel_size=None)
+        x, y, z = (start // factor for start, factor in zip(fine.chunk_start, self.factor, strict=True))
+        shape, offset = self.box.shape, self.box.start
+        return replace(fine, shape=shape, offset=offset, chunk_shape=chunk, chunk_start=(x, y, z), voxel_size=None)
 
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`, in coarse voxels from 0; x is contiguous. Reads the finer source once.

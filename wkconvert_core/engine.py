@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import numpy as np
 
 from wkconvert_core.backends import Workers
+from wkconvert_core.disk import writing
 from wkconvert_core.downsample import Downsampled
 from wkconvert_core.errors import PluginError, ResourceError, WkconvertError
 from wkconvert_core.geometry import Box, Mag, Vec3, minus
-from wkconvert_core.model import MagSpec, Sink, Source, stream_of
+from wkconvert_core.model import MagSpec, Sink, Source, Stream, stream_of
 from wkconvert_core.plan import Route
 from wkconvert_core.slab import FileSlab, MemorySlab, Slab
 from wkconvert_core.step import Step, factor_between
@@ -86,7 +87,8 @@ class Copy:
         for shard in box.tiles(sink.shard_shape):
             if (sink.spec.mag, shard.start) not in self.done:
                 part = data[:, *shard.slices_in(box)]
-                checksum = sink.write(shard, part)
+                with writing(Path(sink.spec.layer, str(sink.spec.mag))):  # a plugin may leave such errors to core
+                    checksum = sink.write(shard, part)
                 yield ShardDone(sink.spec.mag, shard.start, checksum, *_range(part, sink.spec), shard.volume)
 
 
@@ -107,13 +109,31 @@ class Fill:
 
 def checked_read(source: Source, box: Box) -> Array:
     """The voxels of a box `[c, x, y, z]`, if they are what `info` says. Raises PluginError, and the source's errors."""
-    data, info = source.read(box), source.info
-    found = getattr(data, "dtype", None), getattr(data, "shape", None)
-    if found != (info.dtype, (info.channels, *box.shape)):
+    return _checked(source, box, source.read(box))
+
+
+def checked_stream(source: Source, stream: Stream) -> Iterator[tuple[Box, Array]]:
+    """What a source streams, if it is all of it, and what `info` says. Raises PluginError, and the source's errors."""
+    voxels = 0
+    for box, data in stream():
+        yield box, _checked(source, box, data)
+        voxels += box.volume
+    if voxels != source.info.box.volume:
         raise PluginError(
-            f"{type(source).__name__}.read gave {found[0]} {found[1]} for {box}",
-            why=f"its info says {info.dtype}, axes c, x, y, z: {(info.channels, *box.shape)}",
-            fix="tell the author of the reader; `wkconvert check` says more",
+            f"{type(source).__name__}.stream gave {voxels} voxels, and there are {source.info.box.volume}", fix=_TELL
+        )
+
+
+_TELL = "tell the author of the reader; `wkconvert check` says more"
+
+
+def _checked(source: Source, box: Box, data: Array) -> Array:
+    info, found = source.info, (getattr(data, "dtype", None), getattr(data, "shape", None))
+    if found != (info.dtype, (info.channels, *box.shape)) or box not in info.box:
+        raise PluginError(
+            f"{type(source).__name__} gave {found[0]} {found[1]} for {box}",
+            why=f"its info says {info.dtype}, axes c, x, y, z: {(info.channels, *box.shape)}, within {info.box}",
+            fix=_TELL,
         )
     return data
 
@@ -144,10 +164,10 @@ def _through_slab(
         slab.reserve()
     try:
         if stream := stream_of(step.source):
-            for part, data in stream():
+            for part, data in checked_stream(step.source, stream):
                 slab.fill(part, data)
         else:
-            fills = (Fill(step.source, slab, part) for part in inner.tiles(route.fill or inner.shape))
+            fills = (Fill(step.source, slab, part) for part in inner.tiles(route.fill or inner.shape, info.chunk_start))
             yield from _perform(fills, route, workers)
         copies = _copies(replace(step, source=slab), step.tasks(route.task, box), done)
         yield from _perform(copies, route, workers)

@@ -99,16 +99,16 @@ class Box:
         """The smallest box of whole grid cells that holds this one."""
         return self.coarsened(grid).refined(grid)
 
-    def tiles(self, shape: Vec3) -> Iterator[Box]:
-        """The cells of a grid through 0 that touch the box, clipped to it, x fastest, z slowest, made one by one."""
-        cells = self.coarsened(shape)
+    def tiles(self, shape: Vec3, origin: Vec3 = (0, 0, 0)) -> Iterator[Box]:
+        """The cells of a grid through `origin` that touch the box, clipped to it, x fastest, z slowest, one by one."""
+        cells = self.shifted(minus(origin)).coarsened(shape)
         (x0, y0, z0), (x1, y1, z1) = cells.start, cells.stop
         for z, y, x in product(range(z0, z1), range(y0, y1), range(x0, x1)):
-            yield Box((x, y, z), (1, 1, 1)).refined(shape).intersection(self)
+            yield Box((x, y, z), (1, 1, 1)).refined(shape).shifted(origin).intersection(self)
 
-    def count_tiles(self, shape: Vec3) -> int:
+    def count_tiles(self, shape: Vec3, origin: Vec3 = (0, 0, 0)) -> int:
         """How many boxes `tiles` yields."""
-        return self.coarsened(shape).volume
+        return self.shifted(minus(origin)).coarsened(shape).volume
 
     def slices_in(self, outer: Box) -> tuple[slice, slice, slice]:
         """The indices of this box in an array [x, y, z] that holds `outer`."""

@@ -10,6 +10,7 @@ scratch/                 slabs on their way to being encoded
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -101,14 +102,14 @@ class Journal:
         assert self._file, "begin comes first"
         self.done.setdefault(done.mag, {})[done.start] = done
         with writing(self._journal):
-            self._file.write(_line(done))
+            self._file.write(line_of(done))
             self._file.flush()
 
     def finish(self) -> None:
         """Turn the journal into the sorted list of checksums; does nothing when that is there."""
         self.close()
         if not self.is_finished:
-            lines = [_line(done) for mag in sorted(self.done) for _, done in sorted(self.done[mag].items())]
+            lines = [line_of(done) for mag in sorted(self.done) for _, done in sorted(self.done[mag].items())]
             write_atomically(self._shards, b"".join(lines))
         with writing(self._journal):
             self._journal.unlink(missing_ok=True)
@@ -121,7 +122,7 @@ class Journal:
 
     def stored_bytes(self) -> int:
         """Bytes of the shards that are recorded so far; for a journal that is not begun."""
-        return sum(_parsed(line).stored_bytes for line in self._lines())
+        return sum(parsed_line(line).stored_bytes for line in self._lines())
 
     def _lines(self) -> list[bytes]:
         """The whole lines; one that a kill has torn does not count: that shard is written again."""
@@ -131,7 +132,7 @@ class Journal:
 
     def _load(self) -> None:
         lines = self._lines()
-        for done in map(_parsed, lines):
+        for done in map(parsed_line, lines):
             self.done.setdefault(done.mag, {})[done.start] = done
         with writing(self._journal):
             self._file = self._journal.open("ab")
@@ -139,12 +140,14 @@ class Journal:
                 self._file.truncate(sum(map(len, lines)))
 
 
-def _line(done: ShardDone) -> bytes:
+def line_of(done: ShardDone) -> bytes:
+    """A shard's line in a journal or a list of checksums."""
     fields = [str(done.mag), *done.start, done.checksum, done.low, done.high, done.nans, done.voxels]
     return json.dumps(fields).encode() + b"\n"
 
 
-def _parsed(line: bytes) -> ShardDone:
+def parsed_line(line: bytes) -> ShardDone:
+    """The shard that a line tells of."""
     mag, x, y, z, checksum, low, high, nans, voxels = json.loads(line)
     return ShardDone(Mag.parse(mag), (x, y, z), checksum, low, high, nans, voxels)
 
@@ -158,7 +161,10 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def fingerprint(source: Path) -> str:
-    """A digest of names, sizes and modification times of a source's visible files; their content is not read."""
+    """A digest of names, sizes and modification times of a source's visible files; their content is not read.
+
+    A file's counts those beside it that share its stem: `brain.img` holds the voxels of `brain.hdr`.
+    """
     digest = hashlib.sha256()
     for path in _files(source):
         status = path.stat()
@@ -169,7 +175,8 @@ def fingerprint(source: Path) -> str:
 
 def _files(source: Path) -> Iterator[Path]:
     if source.is_file():
-        yield source
+        stem = source.name.split(".")[0]
+        yield from sorted(path for path in source.parent.glob(f"{glob.escape(stem)}.*") if path.is_file())
         return
     for folder, folders, names in os.walk(source):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

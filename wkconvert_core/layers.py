@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ import numpy as np
 
 from wkconvert_core import detect, views
 from wkconvert_core.casting import Fit
-from wkconvert_core.classify import Decision, classify
+from wkconvert_core.classify import Decision, by_name, classify
 from wkconvert_core.detect import Found
 from wkconvert_core.errors import InconsistentStack, OptionError, ResourceError, UnsupportedSource
 from wkconvert_core.geometry import Mag
@@ -88,7 +88,7 @@ def _check_chunks(layers: Sequence[Layer], budget: Budget) -> None:
         if x and needed > budget.memory:
             raise ResourceError(
                 f"--memory {size_text(budget.memory)} is too little",
-                why=f"{x} x {y} x {z} voxels are decoded at a time",
+                why=f"{x} x {y} x {z} voxels are decoded at a time, and the program takes {size_text(budget.base)}",
                 fix=f"say --memory {size_text(needed * 1.25)} or more",
             )
 
@@ -101,9 +101,11 @@ def _open_all(found: Sequence[Found], settings: Settings, plugins: Plugins) -> l
     layers: list[tuple[Found, Layer, Settings]] = []
     rejected: list[dict[str, UnknownOption]] = []
     for item in found:
-        opened, unknown = _open_one(item, settings, plugins)
+        opened, unknown = _open_one(item, settings, plugins, alone=len(found) == 1)
+        if settings.category is None:
+            opened = _with_labels(item, opened, settings, unknown, plugins)
         left = settings if "channel" in unknown else replace(settings, channel=None)
-        known = [layer.mags for _, layer, _ in layers]
+        known = [layer.mags for other, layer, _ in layers if other.match.format == item.match.format]
         layers += [(item, layer, left) for layer in opened if layer.mags not in known]  # .hdr and .img are one volume
         rejected.append(unknown)
     if nobodys := [name for name in settings.reader_options if all(name in unknown for unknown in rejected)]:
@@ -112,16 +114,46 @@ def _open_all(found: Sequence[Found], settings: Settings, plugins: Plugins) -> l
     return layers
 
 
-def _open_one(found: Found, settings: Settings, plugins: Plugins) -> tuple[list[Layer], dict[str, UnknownOption]]:
+def _open_one(
+    found: Found, settings: Settings, plugins: Plugins, *, alone: bool
+) -> tuple[list[Layer], dict[str, UnknownOption]]:
+    """A path's layers, and the options that its reader lacks; if it is `alone`, no other reader can have the user's."""
     options = {**_core_options(settings), **settings.reader_options}
     unknown: dict[str, UnknownOption] = {}
     while True:
         try:
             return detect.open_layers(found, plugins, options), unknown
         except UnknownOption as error:
-            for name in error.names:
-                unknown[name] = error
-                del options[name]
+            if not set(error.names) & set(options):
+                raise
+            if nobodys := [name for name in error.names if alone and name in settings.reader_options]:
+                raise OptionError(f"unknown reader option {', '.join(nobodys)}", fix=error.fix) from None
+            unknown |= dict.fromkeys(error.names, error)
+            options = {name: text for name, text in options.items() if name not in unknown}
+
+
+def _with_labels(
+    found: Found, layers: Sequence[Layer], settings: Settings, unknown: Collection[str], plugins: Plugins
+) -> list[Layer]:
+    """The layers; those whose names say labels are opened as such, where the reader treats these differently."""
+    labels = [layer.category is None and _says_labels(found, layer) for layer in layers]
+    options = {**_core_options(settings), **settings.reader_options, "category": "segmentation"}
+    try:
+        given = {name: text for name, text in options.items() if name not in unknown}
+        again = detect.open_layers(found, plugins, given) if any(labels) else layers
+    except UnknownOption:
+        return list(layers)
+    return [new if is_label else old for old, new, is_label in zip(layers, again, labels, strict=True)]
+
+
+def _says_labels(found: Found, layer: Layer) -> bool:
+    decision = by_name(_names(found, layer))
+    return decision is not None and decision.category == "segmentation"
+
+
+def _names(found: Found, layer: Layer) -> list[str]:
+    """What may tell what a layer is, the most telling first."""
+    return [name for name in (layer.name, found.layer, stem(found.path)) if name]
 
 
 def _core_options(settings: Settings) -> dict[str, str]:
@@ -137,7 +169,7 @@ def _core_options(settings: Settings) -> dict[str, str]:
 
 
 def _opened(found: Found, layer: Layer, settings: Settings) -> Opened:
-    names = [name for name in (layer.name, found.layer, stem(found.path)) if name]
+    names = _names(found, layer)
     decision = classify(layer.source, option=settings.category, hint=layer.category, names=names)
     note, dtype, fit = _element_type(layer.source.info.dtype, settings, decision.category)
     source = _wanted(layer.source, settings, dtype, fit)
@@ -184,13 +216,20 @@ def _named(layers: Sequence[Opened], settings: Settings) -> list[Opened]:
     for layer in layers:
         wanted = settings.layer_name or _base_name(layer)
         unique = next(n for n in (wanted, *(f"{wanted}_{i}" for i in range(2, len(layers) + 2))) if n not in named)
-        named[unique] = replace(layer, name=unique)
+        said = _said_name(layer)
+        note = [f"{said!r} is called {unique}"] if said not in ("", unique) and not settings.layer_name else []
+        named[unique] = replace(layer, name=unique, notes=(*layer.notes, *note))
     return list(named.values())
 
 
 def _base_name(layer: Opened) -> str:
-    parts = [part for part in (layer.found.layer, layer.name) if part]
-    return suggest("_".join(parts), layer.category) if parts else layer.category
+    said = _said_name(layer)
+    return suggest(said, layer.category) if said else layer.category
+
+
+def _said_name(layer: Opened) -> str:
+    """What folder and reader call a layer."""
+    return "_".join(part for part in (layer.found.layer, layer.name) if part)
 
 
 def voxel_size(layers: Sequence[Opened], wanted: VoxelSize | None) -> VoxelSize:

@@ -61,6 +61,8 @@ class VolumeInfo:
     """Where voxel (0, 0, 0) of the source lies in the dataset."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the data are read: `alpha dropped`."""
+    chunk_start: Vec3 = (0, 0, 0)
+    """A voxel where a chunk begins, or would: the chunks' grid goes through it."""
 
     @property
     def box(self) -> Box:
@@ -143,6 +145,8 @@ class MagSpec:
     compression_level: int | None = None
     file_len: int | None = None
     """Blocks along a shard's side; None: the writer fits it to box and dtype."""
+    shard_shape: Vec3 | None = None
+    """The box that is one file, for writers that can choose it: tiles of TIFF; None: the writer's own."""
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,8 @@ def planned(source: Source, sinks: Sequence[Sink], kernel: str, budget: Budget) 
 
 def _little_more(step: Step, way: Route, alone: Route) -> bool:
     """Whether making coarser mags on the way leaves the way as it is, its tasks small, and all workers busy."""
-    read_bytes = math.prod(map(min, way.task, step.box.shape)) * step.voxel_bytes * step.read_cost
+    cost = step.read_cost if way.slab is None else 1  # of a slab, tasks read what is decoded already
+    read_bytes = math.prod(map(min, way.task, step.box.shape)) * step.voxel_bytes * cost
     is_same = (way.way, way.workers) == (alone.way, alone.workers)
     is_parallel = way.tasks >= min(alone.tasks, way.workers) or step.raw_bytes <= FILL_BYTES
     return is_same and is_parallel and read_bytes <= HELD_BYTES
@@ -119,7 +120,7 @@ def route(step: Step, budget: Budget) -> Route:
 
 
 def _affordable(step: Step, budget: Budget) -> Route | None:
-    """The cheapest way that decodes hardly anything twice; None if the budget allows none."""
+    """The cheapest way that decodes as little twice as is possible; None if the budget allows none."""
     for workers in _halved(budget.workers):
         for way in Costs(step, budget, workers).ways():
             if way.memory <= budget.memory:
@@ -139,7 +140,7 @@ class Costs:
         self.base = budget.base + (0 if budget.shared else workers * WORKER_BYTES)
 
     def ways(self) -> list[Route]:
-        """The ways that decode hardly anything twice, cheapest first.
+        """The ways that decode as little twice as is possible, cheapest first.
 
         A buffer moves every voxel once more than direct tasks do, so it comes first only where it saves memory: where
         tasks are larger than cells.
@@ -183,7 +184,8 @@ class Costs:
 
     def _slab_route(self, way: Way) -> Route:
         extent, depth = self._extent(), self.cell[2]
-        slab = self._clipped((extent[0], extent[1], ceil_div(self.chunk[2], depth) * depth))
+        deep = extent[2] if self.streams else ceil_div(self.chunk[2], depth) * depth
+        slab = self._clipped((extent[0], extent[1], deep))
         fill = self._fill(slab)
         reading = FILL_BYTES if self.streams else self._read_bytes(fill)
         writing = self._write_bytes(self.cell) + self._held(self.cell)
@@ -238,12 +240,13 @@ class Costs:
         return result
 
     def _amplification_along(self, axis: int, task: int) -> float:
-        chunk, start = self.chunk[axis], self.step.box.start[axis]
+        chunk, start, phase = self.chunk[axis], self.step.box.start[axis], self.step.source.info.chunk_start[axis]
         stop, cell = self.step.box.stop[axis], self.cell[axis]
         decoded = 0
         for begin in range(start // cell * cell, stop, task):
             low, high = max(begin, start) - start, min(begin + task, stop) - start
-            decoded += min(ceil_div(high, chunk) * chunk, stop - start) - low // chunk * chunk
+            first, last = (low - phase) // chunk * chunk + phase, ceil_div(high - phase, chunk) * chunk + phase
+            decoded += min(last, stop - start) - max(first, 0)
         return decoded / (stop - start)
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wkconvert_core.errors import WkconvertError
+from wkconvert_core.plugins import BUILT_IN
 from wkconvert_core.sizes import size_text
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def show_plan(conversion: Conversion, console: Console) -> None:
     """What `--dry-run` prints."""
     show_layers(conversion, console)
     if not conversion.steps:
-        _print(console, "nothing to do: all mags are there")
+        _print(console, "nothing to do: all is as asked")
         return
     table = Table("step", "way", "tasks", "shard", "memory", "decoded", "raw", box=None, padding=(0, 2, 0, 0))
     for planned in conversion.steps:
@@ -195,7 +196,7 @@ def show_done(done: Done, console: Console) -> None:
         _print(console, f"{done.resumed} of {done.shards} shards were there from an earlier run")
     mags = sum(len(layer.mags) for layer in done.layers)
     if not conversion.steps:
-        _print(console, f"{conversion.dst}: nothing to do, all mags are there")
+        _print(console, f"{conversion.dst}: nothing to do, all is as asked")
         return
     rate = conversion.steps[0].step.raw_bytes / done.seconds / 1e6 if done.seconds else 0
     _print(
@@ -272,6 +273,8 @@ def plugins_document(plugins: Plugins) -> Document:
 
 def show_plugins(plugins: Plugins, console: Console) -> None:
     """What `plugins` prints."""
+    built_in = [f"  {name}: {what}" for module in BUILT_IN for name, what in plugins.formats_of(module).items()]
+    _print(console, "built in", *built_in)
     for plugin in plugins.loaded:
         _print(console, f"{plugin.name} ({plugin.distribution} {plugin.version})")
         if plugin.error:

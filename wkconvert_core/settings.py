@@ -14,10 +14,10 @@ from wkconvert_core.mags import SamplingMode
 from wkconvert_core.model import Category
 from wkconvert_core.names import layer_name
 from wkconvert_core.plugins import Plugins
+from wkconvert_core.stacks import Gaps
 from wkconvert_core.voxel_size import VoxelSize
 
 Compression = Literal["auto", "none", "lz4", "lz4hc"]
-Gaps = Literal["error", "fill", "close"]
 
 FINEST = Mag(1, 1, 1)
 

@@ -65,7 +65,7 @@ class FileSlab:
     box: Box
     path: Path
     cell: Vec3
-    """The boxes in which the slab will be read."""
+    """What lies in one piece in the file: the slab is read in whole cells."""
     origin: Vec3
     """Where voxel (0, 0, 0) of the volume lies on the cells' grid."""
 

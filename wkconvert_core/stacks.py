@@ -37,15 +37,15 @@ def with_gaps(folder: str, names: Sequence[str], gaps: Gaps) -> list[str | None]
     if gaps == "close":
         return list(names)
     missing_before: dict[str, int] = {}
-    holes: list[int] = []
+    holes: list[tuple[int, int]] = []
     for run in _runs(names):
         _check_unique(folder, run)
         for (low, _), (high, name) in itertools.pairwise(run):
             missing_before[name] = high - low - 1
-            holes += range(low + 1, min(high, low + 1 + _MOST_FILLED * len(names)))
+            holes += [(low + 1, high - 1)] if high > low + 1 else []
     if holes and gaps == "error":
         raise InconsistentStack(
-            f"slices are missing in {folder}: {ranges(holes)} ({sum(missing_before.values())} in all)",
+            f"slices are missing in {folder}: {_listed(holes)} ({sum(missing_before.values())} in all)",
             why=f"the numbers in the {len(names)} names, from {names[0]} to {names[-1]}, have holes",
             fix="add the missing files, or say --gaps fill for empty slices, --gaps close to do without",
         )
@@ -124,10 +124,14 @@ def some(items: Sequence[str]) -> str:
 
 def ranges(numbers: Iterable[int]) -> str:
     """Sorted numbers as `3, 7-9`."""
-    runs: list[list[int]] = []
+    runs: list[tuple[int, int]] = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
+            runs[-1] = runs[-1][0], number
         else:
-            runs.append([number, number])
-    return some([str(a) if a == b else f"{a}-{b}" for a, b in runs])
+            runs.append((number, number))
+    return _listed(runs)
+
+
+def _listed(runs: Sequence[tuple[int, int]]) -> str:
+    return some([str(first) if first == last else f"{first}-{last}" for first, last in runs])

@@ -79,12 +79,11 @@ class Step:
 
     def tasks(self, shape: Vec3, within: Box | None = None) -> Iterator[Box]:
         """The boxes of a shape of whole cells, on a grid through the extent's first cell."""
-        origin = self.box.aligned(self.cell).start
-        return (box.shifted(origin) for box in (within or self.box).shifted(minus(origin)).tiles(shape))
+        return (within or self.box).tiles(shape, self.box.aligned(self.cell).start)
 
     def count_tasks(self, shape: Vec3) -> int:
         """How many boxes `tasks` yields."""
-        return self.box.shifted(minus(self.box.aligned(self.cell).start)).count_tiles(shape)
+        return self.box.count_tiles(shape, self.box.aligned(self.cell).start)
 
     def in_source(self, box: Box) -> Box:
         """A box of the dataset, in the source's voxels."""

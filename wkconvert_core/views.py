@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wkconvert_core.casting import Fit, cast
+from wkconvert_core.casting import Fit, cast, pieces
 from wkconvert_core.errors import OptionError
 from wkconvert_core.geometry import Box, Vec3, minus
 from wkconvert_core.model import Source, Stream, VolumeInfo, stream_of
@@ -62,7 +62,9 @@ class Cropped(Wrapper):
     @cached_property
     def info(self) -> VolumeInfo:
         """The inner one's, as large as the box."""
-        return replace(self.inner.info, shape=self.box.shape)
+        info = self.inner.info
+        x, y, z = (a - b for a, b in zip(info.chunk_start, self.box.start, strict=True))
+        return replace(info, shape=self.box.shape, chunk_start=(x, y, z))
 
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` of a box within the part."""
@@ -119,6 +121,14 @@ class Flipped(Wrapper):
     axes: str
     """Some of `x`, `y`, `z`."""
 
+    @cached_property
+    def info(self) -> VolumeInfo:
+        """The inner one's; its chunks' grid is mirrored, too."""
+        info = self.inner.info
+        sides = zip("xyz", info.shape, info.chunk_start, strict=True)
+        x, y, z = (side - start if axis in self.axes else start for axis, side, start in sides)
+        return replace(info, chunk_start=(x, y, z))
+
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` of a box of the mirrored volume."""
         return self._flipped(self.inner.read(self._opposite(box)))
@@ -161,6 +171,11 @@ class Cast(Wrapper):
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` in the new dtype, x fastest in memory. Raises ConversionError."""
         return self._seen(box, self.inner.read(box))[1]
+
+    def _streamed(self, inner: Stream) -> Iterator[tuple[Box, Array]]:
+        for box, data in inner():  # in pieces: in another dtype, the whole may be many times as large
+            for piece in pieces(box.shape):
+                yield self._seen(piece.shifted(box.start), data[:, *piece.slices_in(Box((0, 0, 0), box.shape))])
 
     def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
         return box, cast(data, np.dtype(self.dtype), self.fit, box)
