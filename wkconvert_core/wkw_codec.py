@@ -33,6 +33,9 @@ HC_LEVELS = range(1, 13)
 HC_LEVEL = 4
 """Unless another is asked for: 6 takes twice as long to make labels a fifth smaller, and images no smaller at all."""
 
+CHECKED_BYTES = 2 << 20
+"""Voxels that `Shard.check` reads at a time."""
+
 _MAX_LZ4_RATIO = 255
 
 
@@ -121,7 +124,7 @@ class Shard:
         """Check header and jump table of a file of `size` bytes against the `header` of its mag."""
         self._fetch = fetch
         expect(size >= HEADER_BYTES, f"the file has {size} bytes, fewer than a header")
-        self._header = found = Header.parse(fetch(0, HEADER_BYTES))
+        self.header = found = Header.parse(fetch(0, HEADER_BYTES))
         for name in ("block_len", "file_len", "dtype", "channels"):
             theirs, ours = getattr(found, name), getattr(header, name)
             expect(theirs == ours, f"its header says {name} {theirs}, the mag's header.wkw {ours}")
@@ -132,14 +135,14 @@ class Shard:
         self._bounds = self._raw_bounds(size) if found.block_type == "raw" else self._table(size)
 
     def _raw_bounds(self, size: int) -> Array:
-        header = self._header
+        header = self.header
         whole = header.data_offset + header.blocks * header.block_bytes
         expect(size == whole, f"the file has {size} bytes; with raw blocks it must have {whole}")
         return np.arange(header.data_offset, size + 1, header.block_bytes)
 
     def _table(self, size: int) -> Array:
         """Where block n begins, at index n, and ends, at n + 1."""
-        header = self._header
+        header = self.header
         least, most = ceil_div(header.block_bytes, _MAX_LZ4_RATIO), header.block_bytes + header.block_bytes // 255 + 16
         expect(
             size >= header.data_offset + header.blocks * least,
@@ -161,22 +164,30 @@ class Shard:
     def read_into(self, out: Array, box: Box) -> None:
         """Decode the voxels of a box in this shard into `out[c, x, y, z]`; reads only the blocks that it touches."""
         rows = out.T
-        axes = [_segments(a, length, self._header.block_len) for a, length in zip(box.start, box.shape, strict=True)]
+        axes = [_segments(a, length, self.header.block_len) for a, length in zip(box.start, box.shape, strict=True)]
         for x, y, z in sorted(product(*axes), key=lambda group: _morton(*(segment.blocks[0] for segment in group))):
             blocks = self._blocks(x.blocks, y.blocks, z.blocks)
             to = _in_blocks(rows[z.to, y.to, x.to], len(z.blocks), len(y.blocks), len(x.blocks))
             _copy(to, blocks[..., z.of, y.of, x.of, :])
 
+    def check(self) -> None:
+        """Decode every block once, in the order of the file, and keep none. Raises DamagedData."""
+        size = max(1, CHECKED_BYTES // self.header.block_bytes)
+        for first in range(0, self.header.blocks, size):
+            numbers = range(first, min(first + size, self.header.blocks))
+            for number, piece in zip(numbers, self.pieces(numbers), strict=True):
+                self.decode(number, piece)
+
     def _blocks(self, x: range, y: range, z: range) -> Array:
         """Decode the blocks in these columns, rows and layers: `[z', y', x', z, y, x, c]`, first by block."""
         numbers = [_morton(i, j, k) for k in z for j in y for i in x]
-        n, header, size = self._header.block_len, self._header, self._header.block_bytes
-        pieces = zip(numbers, self._pieces(numbers), strict=True)
-        data = b"".join([self._decoded(number, piece, size) for number, piece in pieces])
+        n, header = self.header.block_len, self.header
+        pieces = zip(numbers, self.pieces(numbers), strict=True)
+        data = b"".join([self.decode(number, piece) for number, piece in pieces])
         voxels = np.frombuffer(data, _stored(header)).astype(header.dtype, copy=False)
         return voxels.reshape(len(z), len(y), len(x), n, n, n, header.channels)
 
-    def _pieces(self, numbers: Sequence[int]) -> Iterator[Buffer]:
+    def pieces(self, numbers: Sequence[int]) -> Iterator[Buffer]:
         """The bytes of some blocks of rising numbers; neighbours in the file are fetched together."""
         for _, run in groupby(enumerate(numbers), lambda item: item[1] - item[0]):
             wanted = [number for _, number in run]
@@ -185,8 +196,10 @@ class Shard:
             for start, stop in pairwise(bounds):
                 yield data[start - bounds[0] : stop - bounds[0]]
 
-    def _decoded(self, number: int, piece: Buffer, size: int) -> Buffer:
-        if self._header.block_type == "raw":
+    def decode(self, number: int, piece: Buffer) -> Buffer:
+        """The voxels' bytes of a block. Raises DamagedData."""
+        size = self.header.block_bytes
+        if self.header.block_type == "raw":
             return piece
         try:
             block: bytes = lz4.block.decompress(piece, uncompressed_size=size)
@@ -195,6 +208,12 @@ class Shard:
         if len(block) != size:
             raise DamagedData(f"block {number} decompresses to {len(block)} bytes, not to {size}")
         return block
+
+
+def run_of_blocks(box: Box, header: Header) -> range:
+    """The numbers of the blocks in a cube of a shard: a power of two of them a side, and aligned to its side."""
+    first = _morton(*(a // header.block_len for a in box.start))
+    return range(first, first + box.volume // header.block_len**3)
 
 
 def decode_shard(data: Buffer, header: Header, box: Box | None = None) -> Array:

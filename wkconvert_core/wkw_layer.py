@@ -103,10 +103,10 @@ class WkwSource:
         return out
 
     def _read_shard(self, part: Box, out: Array) -> None:
-        path, corner = _locate(self.folder, part.start, self.header.side)
+        path, corner = locate(self.folder, part.start, self.header.side)
         try:
             with path.open("rb") as file:
-                Shard(_Fetch(file), _size(file), self.header).read_into(out, part.shifted(minus(corner)))
+                Shard(Fetching(file), _size(file), self.header).read_into(out, part.shifted(minus(corner)))
         except FileNotFoundError:
             if path.is_symlink() or not (self.folder / HEADER_FILE).exists():
                 gone = "the mag's folder, or what a link points to, is gone"
@@ -153,13 +153,13 @@ class WkwSink:
 
     def path(self, box: Box) -> Path:
         """The file of the shard in which a box begins."""
-        return _locate(self.folder, box.start, self.header.side)[0]
+        return locate(self.folder, box.start, self.header.side)[0]
 
     def has(self, box: Box) -> bool:
         """Whether the shard in which `box` begins is there with a sound header and jump table, not cut short."""
         try:
             with self.path(box).open("rb") as file:
-                Shard(_Fetch(file), _size(file), self.header)
+                Shard(Fetching(file), _size(file), self.header)
         except (FileNotFoundError, DamagedData):
             return False
         except OSError as error:
@@ -172,7 +172,7 @@ class WkwSink:
         The file is not synced: `sync` does that for many at once. Raises NoSpace, TargetNotWritable, TargetError.
         """
         header = self.header
-        path, corner = _locate(self.folder, box.start, header.side)
+        path, corner = locate(self.folder, box.start, header.side)
         if box != Box(corner, self.shard_shape).intersection(self.spec.box) or data.shape[1:] != box.shape:
             raise ValueError(f"box {box} with voxels {data.shape} is no shard of {header.side}^3 in {self.spec.box}")
         pieces = encode_shard(data, header, box.shifted(minus(corner)).start, self.spec.compression_level)
@@ -265,7 +265,7 @@ def _gathered(pieces: Iterable[Buffer]) -> Iterator[bytes]:
     yield b"".join(group)
 
 
-class _Fetch:
+class Fetching:
     """Reads exactly the bytes asked for from an open file."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -279,7 +279,7 @@ class _Fetch:
         return data
 
 
-def _locate(folder: Path, start: Vec3, side: int) -> tuple[Path, Vec3]:
+def locate(folder: Path, start: Vec3, side: int) -> tuple[Path, Vec3]:
     """The file of the shard that holds a voxel, and the shard's first voxel."""
     x, y, z = (a // side for a in start)
     return folder / f"z{z}" / f"y{y}" / f"x{x}.wkw", (x * side, y * side, z * side)

@@ -1,0 +1,104 @@
+"""`wkconvert verify` and `wkconvert check-equality`, as typer sees them, and what `info` says of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wkconvert_core import cli_options as opt
+from wkconvert_core.errors import WkconvertError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from wkconvert_core.describe import Described
+    from wkconvert_core.geometry import Mag
+    from wkconvert_core.inventory import Stored
+
+RUN = ("jobs", "memory", "distribution_strategy", "json", "quiet")
+
+MakeConsole = Callable[[bool], "Console"]
+"""Given whether it is for standard error."""
+
+Deep = Annotated[bool, typer.Option("--deep", help="Make every coarser mag anew to compare it, not only some boxes")]
+WriteChecksums = Annotated[
+    bool, typer.Option("--write-checksums", help="Record the checksums of sound mags that have none")
+]
+A = Annotated[Path, typer.Argument(help="A dataset's folder.")]
+B = Annotated[Path, typer.Argument(help="Another one's.")]
+
+
+def register(app: typer.Typer, console: MakeConsole) -> None:
+    """Add the commands to the command line."""
+
+    @app.command()
+    @opt.takes(only=RUN)
+    def verify(
+        dst: opt.Dataset,
+        layer_name: opt.Layers = None,
+        mag: opt.Mags = None,
+        deep: Deep = False,
+        write_checksums: WriteChecksums = False,
+        **given: Any,
+    ) -> None:
+        """Read every shard strictly, compare checksums, and coarser mags with finer ones; exit 1 if any is damaged."""
+        from wkconvert_core import report, report_datasets
+        from wkconvert_core.memory import tune_process
+        from wkconvert_core.progress import shown
+        from wkconvert_core.soundness import verify as run
+
+        tune_process()
+        with shown(console(True), given["quiet"] or given["json"]) as listen:
+            found = run(
+                dst,
+                opt.settings(given),
+                layers=layer_name or (),
+                mags=_mags(mag),
+                deep=deep,
+                write_checksums=write_checksums,
+                listen=listen,
+            )
+        if given["json"]:
+            report.print_document(report_datasets.soundness_document(found))
+        else:
+            report_datasets.show_soundness(found, console(False), quiet=given["quiet"])
+        if not found.sound:
+            raise typer.Exit(1)
+
+    @app.command("check-equality")
+    @opt.takes(only=RUN)
+    def check_equality(a: A, b: B, layer_name: opt.Layers = None, mag: opt.Mags = None, **given: Any) -> None:
+        """Compare two datasets, metadata and every voxel: exit 0 equal, 1 different, 2 cannot compare."""
+        from wkconvert_core import report, report_datasets
+        from wkconvert_core.equality import check_equality as run
+        from wkconvert_core.memory import tune_process
+        from wkconvert_core.progress import shown
+
+        tune_process()
+        try:
+            with shown(console(True), given["quiet"] or given["json"]) as listen:
+                found = run(a, b, opt.settings(given), layers=layer_name or (), mags=_mags(mag), listen=listen)
+        except WkconvertError as error:
+            error.exit_code = 2  # whatever keeps us from comparing
+            raise
+        if given["json"]:
+            report.print_document(report_datasets.equality_document(found))
+        else:
+            report_datasets.show_equality(found, console(False), quiet=given["quiet"])
+        if not found.equal:
+            raise typer.Exit(1)
+
+
+def _mags(texts: list[str] | None) -> list[Mag]:
+    return [opt.mag("mag", text) for text in texts or ()]
+
+
+def stored(described: Described) -> list[Stored]:
+    """The mags of the datasets at a path, as they are stored; none for other data."""
+    from wkconvert_core.inventory import inventory
+
+    paths = dict.fromkeys(layer.found.path for layer in described.layers if layer.found.match.format == "wkw")
+    return [mag for path in paths for mag in inventory(path)]

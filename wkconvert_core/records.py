@@ -1,0 +1,194 @@
+"""What our runs recorded of a dataset: the checksum of every shard, and how its mags were made."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wkconvert_core.disk import write_atomically
+from wkconvert_core.engine import ShardDone
+from wkconvert_core.geometry import Mag, Vec3
+from wkconvert_core.inventory import MagFolder
+from wkconvert_core.journal import FOLDER, fingerprint, line_of, parsed_line
+from wkconvert_core.settings import ALTERING, Settings
+
+VERIFY = "verify"
+"""The command under whose name checksums are added to mags that nobody recorded."""
+
+
+@dataclass
+class Sums:
+    """The checksums of one mag."""
+
+    of: dict[Vec3, str] = field(default_factory=dict)
+    """By where the shard starts: `crc32:1c291ca3:16424`."""
+    voxels: int = 0
+    """In all its shards, within the extent of that time."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One `LAYER.COMMAND.shards`."""
+
+    path: Path
+    command: str
+    when: int
+    plan: Mapping[str, Any]
+    """Empty where there is none."""
+    mags: Mapping[Mag, Sums]
+    problem: str = ""
+    """What is wrong with the file."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether it tells how its mags were made."""
+        return "settings" in self.plan and (self.command in ("auto", "cube") or self.adds)
+
+    @property
+    def adds(self) -> bool:
+        """Whether its mags were made of mags that were there."""
+        return self.command.startswith("downsample")
+
+
+@dataclass(frozen=True)
+class Records:
+    """All of a layer's, the newest first."""
+
+    all: Sequence[Record]
+
+    def sums(self, mag: Mag) -> Sums | None:
+        """The checksums that hold for a mag: those recorded last; None where there are none."""
+        return next((record.mags[mag] for record in self.all if mag in record.mags), None)
+
+    @property
+    def damaged(self) -> list[Record]:
+        """Those of which something cannot be read."""
+        return [record for record in self.all if record.problem]
+
+    def maker(self, mag: Mag) -> Record | None:
+        """The newest record of a run that made the mag and says how."""
+        return next((record for record in self.all if mag in record.mags and record.tells), None)
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a mag was made."""
+
+    finer: Mag
+    """The mag of which it was made."""
+    kernels: tuple[str, ...]
+    """The kernel; two where only the category that the layer had then would tell."""
+
+
+def records(dataset: Path, layer: str) -> Records:
+    """What is recorded of a layer."""
+    paths = [path for path in (dataset / FOLDER).glob("*.shards") if path.stem.rpartition(".")[0] == layer]
+    found = [_record(path) for path in paths]
+    return Records(sorted(found, key=lambda record: (-record.when, record.command)))
+
+
+def _record(path: Path) -> Record:
+    command, plan = path.stem.rpartition(".")[2], _read_plan(path.with_suffix(".plan"))
+    try:
+        lines, when = path.read_bytes().splitlines(), path.stat().st_mtime_ns
+    except OSError as error:
+        return Record(path, command, 0, plan, {}, error.strerror or str(error))
+    mags: dict[Mag, Sums] = {}
+    problem = ""
+    for number, line in enumerate(lines, 1):
+        try:
+            done = _sensible(parsed_line(line))
+        except (ValueError, TypeError, AttributeError):
+            problem = f"line {number} makes no sense"
+            continue
+        sums = mags.setdefault(done.mag, Sums())
+        sums.of[done.start] = done.checksum
+        sums.voxels += done.voxels
+    return Record(path, command, when, plan, mags, problem)
+
+
+_CHECKSUM = re.compile("crc32:[0-9a-f]{8}:[0-9]+")
+
+
+def _sensible(done: ShardDone) -> ShardDone:
+    """The same; raises ValueError for what no run records: a flipped bit may still be JSON."""
+    numbers = (*done.start, done.voxels)
+    if not (_CHECKSUM.fullmatch(done.checksum) and all(isinstance(n, int) and n >= 0 for n in numbers)):
+        raise ValueError(f"{done} is no shard")
+    return done
+
+
+def _read_plan(path: Path) -> Mapping[str, Any]:
+    try:
+        plan = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return plan if isinstance(plan, dict) and isinstance(plan.get("settings"), dict) else {}
+
+
+def making(records: Records, layer: str, mag: Mag, mags: Collection[Mag], category: str) -> Making | str:
+    """How a mag was made of a finer one, as recorded; else why that is not known, for people."""
+    record = records.maker(mag)
+    if mag == min(mags):
+        return "the finest mag"
+    if record is None:
+        return "not recorded"
+    finer = [other for other in (mags if record.adds else record.mags) if other < mag]
+    if not finer:
+        return "made of the source"
+    if not record.adds and mag in _taken_over(record.plan, layer):
+        return "perhaps the source's own"
+    kernel = record.plan["settings"].get("interpolation_mode")
+    if kernel != "default":
+        return Making(max(finer), (kernel,)) if isinstance(kernel, str) else "not recorded"
+    defaults = ("median", "mode") if category == "color" else ("mode", "median")
+    return Making(max(finer), defaults)
+
+
+def why_changed(records: Records, finer: MagFolder, coarser: MagFolder) -> str:
+    """What keeps a mag from being held against the finer one of which it was made; nothing if both are as they were."""
+    for place in (finer, coarser):
+        record = next((each for each in records.all if place.mag in each.mags and each.command != VERIFY), None)
+        if record is None:
+            if not _is_as_it_was(records.maker(coarser.mag), finer):
+                return "the finer mag is not recorded"
+        elif place.box is None or record.mags[place.mag].voxels != place.box.volume:
+            return "the bounding box has changed since"
+    return ""
+
+
+def _is_as_it_was(record: Record | None, place: MagFolder) -> bool:
+    """Whether a mag that others made has the files of which a run noted names, sizes and times."""
+    noted = record.plan.get("fingerprint") if record else None
+    return isinstance(noted, dict) and noted.get(place.layer) == fingerprint(place.folder)
+
+
+class _All:
+    """Holds every mag."""
+
+    def __contains__(self, mag: object) -> bool:
+        return True
+
+
+def _taken_over(plan: Mapping[str, Any], layer: str) -> frozenset[Mag] | _All:
+    """The mags that the run may have copied from the source instead of making them."""
+    plain, asked = Settings().plan(), plan["settings"]
+    if any(asked.get(name) != plain[name] for name in ("interpolation_mode", "sampling_mode", *ALTERING)):
+        return frozenset()
+    try:
+        return frozenset(map(Mag.parse, plan["source_mags"][layer]))
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return _All()
+
+
+def add(dataset: Path, layer: str, done: Mapping[Mag, Sequence[ShardDone]]) -> None:
+    """Record mags' checksums beside those that were added before. Raises NoSpace, TargetNotWritable, TargetError."""
+    path = dataset / FOLDER / f"{layer}.{VERIFY}.shards"
+    old = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    kept = [line for line in old if parsed_line(line).mag not in done]
+    new = [line_of(shard) for mag in sorted(done) for shard in sorted(done[mag], key=lambda shard: shard.start)]
+    write_atomically(path, b"".join([*kept, *new]))

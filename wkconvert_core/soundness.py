@@ -1,0 +1,297 @@
+"""Whether a dataset is sound: every shard, its checksum, every coarser mag. Behind `wkconvert verify`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from wkconvert_core.backends import Workers
+from wkconvert_core.comparing import Meter, at_work, compare, step_between
+from wkconvert_core.conversion import budget_of
+from wkconvert_core.convert import Listener
+from wkconvert_core.engine import ShardDone
+from wkconvert_core.errors import DamagedData, SourceError, WkconvertError
+from wkconvert_core.geometry import Box, Mag, Vec3
+from wkconvert_core.inventory import MagFolder, chosen, foreign_layers, mags_of, unfinished
+from wkconvert_core.journal import locked
+from wkconvert_core.plan import Budget
+from wkconvert_core.plugins import plugins
+from wkconvert_core.records import Making, Records, add, making, records, why_changed
+from wkconvert_core.settings import Settings
+from wkconvert_core.shard_check import Check, Checked, affordable
+from wkconvert_core.wkw_header import Header
+from wkconvert_core.wkw_layer import HEADER_FILE
+
+__all__ = ["MagSoundness", "Problem", "Soundness", "verify"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is damaged."""
+
+    layer: str
+    mag: Mag | None
+    """None: all of the layer."""
+    path: Path
+    """A shard, a header, a mag's folder, or a list of checksums."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class MagSoundness:
+    """What was found of one mag."""
+
+    layer: str
+    mag: Mag
+    shards: int = 0
+    stored_bytes: int = 0
+    compared: int = 0
+    """Shards whose checksum was compared."""
+    unrecorded: int = 0
+    """Shards that nobody recorded, though the mag's others are recorded."""
+    kernel: str | None = None
+    """The kernel by which the mag was found to be made; None where that is not known or not so."""
+    kernel_reason: str = ""
+    """Why not."""
+    kernel_voxels: int = 0
+    """Voxels that were made anew to be compared."""
+    written: bool = False
+    """Whether checksums were added."""
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """What verifying a dataset found."""
+
+    path: Path
+    mags: Sequence[MagSoundness]
+    problems: Sequence[Problem]
+    notes: Sequence[str]
+    seconds: float
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is damaged."""
+        return not self.problems
+
+
+@dataclass
+class _Run:
+    """One run of `verify`."""
+
+    dataset: Path
+    budget: Budget
+    workers: Workers
+    listen: Listener | None
+    steps: int
+    deep: bool
+    problems: list[Problem] = field(default_factory=list)
+    step: int = 0
+
+    def place(self) -> tuple[int, int]:
+        """The number of the step that begins, and of all."""
+        self.step += 1
+        return self.step, self.steps
+
+    def blame(self, where: MagFolder, path: Path, reason: str) -> None:
+        """Add a problem."""
+        self.problems.append(Problem(where.layer, where.mag, path, reason))
+
+    def is_sound(self, where: MagFolder) -> bool:
+        """Whether nothing of a mag was found to be damaged so far."""
+        return not any((problem.layer, problem.mag) == (where.layer, where.mag) for problem in self.problems)
+
+
+def verify(
+    dataset: Path,
+    settings: Settings | None = None,
+    *,
+    layers: Sequence[str] = (),
+    mags: Sequence[Mag] = (),
+    deep: bool = False,
+    write_checksums: bool = False,
+    listen: Listener | None = None,
+) -> Soundness:
+    """Read every shard strictly and compare it with what was recorded of it; compare coarser mags with finer ones.
+
+    `deep` compares all voxels of mags whose kernel is recorded, else a few boxes of each; `write_checksums` records
+    the checksums of sound mags that have none. Of `settings`, jobs, memory and strategy count. What is damaged is told
+    by the result. Raises SourceError where there is no dataset, OptionError, ResourceError, TargetError.
+    """
+    began, dataset, settings = time.monotonic(), Path(dataset), settings or Settings()
+    settings.check(plugins())
+    found = mags_of(dataset)
+    wanted = chosen(found, layers, mags)
+    budget = budget_of(settings, 0)
+    with contextlib.ExitStack() as stack:
+        if write_checksums:
+            stack.enter_context(locked(dataset))
+        workers = stack.enter_context(at_work(settings, budget))
+        run = _Run(dataset, budget, workers, listen, 2 * len(wanted), deep)
+        recorded = {name: records(dataset, name) for name in dict.fromkeys(place.layer for place in wanted)}
+        results = _checked_all(run, wanted, recorded, write_checksums)
+        pairs = zip(wanted, results, strict=True)
+        results = [_with_kernel(run, where, found, recorded[where.layer], result) for where, result in pairs]
+    notes = _notes(dataset, layers, results)
+    return Soundness(dataset, results, run.problems, notes, time.monotonic() - began)
+
+
+def _checked_all(
+    run: _Run, wanted: Sequence[MagFolder], recorded: dict[str, Records], write_checksums: bool
+) -> list[MagSoundness]:
+    for layer, found in recorded.items():
+        reason = "the list of checksums is damaged: {}"
+        run.problems += [Problem(layer, None, record.path, reason.format(record.problem)) for record in found.damaged]
+    results = []
+    for where in wanted:
+        known = recorded[where.layer]
+        keep = write_checksums and known.sums(where.mag) is None and not known.damaged
+        result, done = _checked(run, where, recorded[where.layer], keep=keep)
+        if keep and run.is_sound(where):
+            add(run.dataset, where.layer, {where.mag: done})
+            result = replace(result, written=bool(done))
+        results.append(result)
+    return results
+
+
+def _notes(dataset: Path, layers: Sequence[str], results: Sequence[MagSoundness]) -> list[str]:
+    foreign = foreign_layers(dataset)
+    notes = [f"layer {name} is {kind}: not verified" for name, kind in foreign.items() if not layers]
+    notes += [f"{begun} is begun and not finished" for begun in unfinished(dataset)]
+    for mag in results:
+        if mag.unrecorded:
+            notes.append(f"{mag.layer} mag {mag.mag}: {mag.unrecorded} sound shards that no run has recorded")
+    return notes
+
+
+# --- shards ----------------------------------------------------------------------------------------------------------
+
+
+def _checked(run: _Run, where: MagFolder, recorded: Records, *, keep: bool) -> tuple[MagSoundness, list[ShardDone]]:
+    """Read all shards of a mag; the second value is what to record of them, if that is to be kept."""
+    place, result, kept = run.place(), MagSoundness(where.layer, where.mag), list[ShardDone]()
+    try:
+        header = where.header()
+        shards = list(where.shards(header.side))
+    except WkconvertError as error:
+        run.blame(where, where.folder / HEADER_FILE if where.folder.is_dir() else where.folder, _sentence(error))
+        return result, []
+    sums = recorded.sums(where.mag)
+    known = {_corner(start, header.side): checksum for start, checksum in sums.of.items()} if sums else {}
+    _blame_missing(run, where, header, {shard.start for shard in shards}, known)
+    meter = Meter(run.listen, f"{where.title}, reading", place, len(shards) * header.side**3, header.voxel_bytes)
+    tasks = (Check(shard.path, header, shard.start, known.get(shard.start)) for shard in shards)
+    types: set[str] = set()
+    for done in run.workers.map(Check.__call__, tasks, affordable(header, run.budget)):
+        meter.advance(header.side**3)
+        types.add(done.block_type)
+        if done.problem:
+            run.blame(where, where.shard_path(done.start, header.side), done.problem)
+        elif keep:
+            kept.append(_line(where, header, done))
+        result = _counted(result, done, known)
+    if header.block_type not in types and len(types) == 1 and recorded.maker(where.mag):
+        _blame_type(run, where, header, *types)
+    unrecorded = sum(_is_inside(where, header, shard.start) and shard.start not in known for shard in shards)
+    return replace(result, unrecorded=unrecorded if sums else 0), kept
+
+
+def _counted(result: MagSoundness, done: Checked, known: Mapping[Vec3, str]) -> MagSoundness:
+    return replace(
+        result,
+        shards=result.shards + 1,
+        stored_bytes=result.stored_bytes + done.stored_bytes,
+        compared=result.compared + (done.start in known),
+    )
+
+
+def _blame_missing(
+    run: _Run, where: MagFolder, header: Header, there: Collection[Vec3], known: Mapping[Vec3, str]
+) -> None:
+    for start in sorted(known.keys() - there):
+        run.blame(where, where.shard_path(start, header.side), "it is missing, though it was recorded")
+
+
+def _blame_type(run: _Run, where: MagFolder, header: Header, found: str) -> None:
+    """A header whose block type no shard has: the runs that record checksums write one type."""
+    if found:
+        run.blame(where, where.folder / HEADER_FILE, f"it says {header.block_type}; the shards hold {found}")
+
+
+def _is_inside(where: MagFolder, header: Header, start: Vec3) -> bool:
+    return where.box is None or bool(_shard_in(where.box, header, start).volume)
+
+
+def _corner(start: Vec3, side: int) -> Vec3:
+    """A shard's first voxel; runs record its first one within the extent."""
+    x, y, z = (a // side * side for a in start)
+    return x, y, z
+
+
+def _shard_in(box: Box, header: Header, start: Vec3) -> Box:
+    return Box(start, (header.side,) * 3).intersection(box)
+
+
+def _line(where: MagFolder, header: Header, done: Checked) -> ShardDone:
+    """What to record of a shard; its range of values is left open."""
+    part = _shard_in(where.box, header, done.start) if where.box else Box(done.start, (header.side,) * 3)
+    start = part.start if part.volume else done.start
+    return ShardDone(where.mag, start, done.checksum, None, None, 0, part.volume)
+
+
+def _sentence(error: WkconvertError) -> str:
+    return f"{error.what}: {error.why}" if error.why else error.what
+
+
+# --- how coarser mags were made --------------------------------------------------------------------------------------
+
+
+def _with_kernel(
+    run: _Run, where: MagFolder, found: Sequence[MagFolder], recorded: Records, result: MagSoundness
+) -> MagSoundness:
+    """Compare a mag with what its kernel makes of the finer one, as far as that is recorded."""
+    place = run.place()
+    others = {other.mag: other for other in found if other.layer == where.layer}
+    category = where.stored.category if where.stored else "color"
+    made = making(recorded, where.layer, where.mag, others, category)
+    if isinstance(made, str):
+        return replace(result, kernel_reason=made)
+    finer = others.get(made.finer)
+    if reason := _incomparable(run, where, finer, recorded):
+        return replace(result, kernel_reason=reason)
+    assert finer
+    return _compared(run, where, finer, made, place, result)
+
+
+def _incomparable(run: _Run, where: MagFolder, finer: MagFolder | None, recorded: Records) -> str:
+    """Why a mag cannot be held against the finer one; nothing if it can."""
+    if finer is None:
+        return "the finer mag is gone"
+    if not (run.is_sound(where) and run.is_sound(finer)):
+        return "it or the finer mag is damaged"
+    return why_changed(recorded, finer, where)
+
+
+def _compared(
+    run: _Run, where: MagFolder, finer: MagFolder, made: Making, place: tuple[int, int], result: MagSoundness
+) -> MagSoundness:
+    known = plugins().downsamplers()
+    differences = []
+    for kernel in [kernel for kernel in made.kernels if kernel in known]:
+        step = step_between(finer, where, kernel, run.budget, deep=run.deep)
+        meter = Meter(run.listen, f"{where.title}, {kernel} of mag {finer.mag}", place, step.voxels, step.voxel_bytes)
+        try:
+            difference = compare(step, run.budget, run.workers, meter.advance)
+        except (DamagedData, SourceError) as error:
+            run.blame(where, where.folder, f"it cannot be compared with mag {finer.mag}: {_sentence(error)}")
+            return replace(result, kernel_reason="a shard is damaged")
+        if difference is None:
+            return replace(result, kernel=kernel, kernel_voxels=step.voxels)
+        differences.append(f"it is not the {kernel} of mag {finer.mag}: {difference}")
+    if not differences:
+        return replace(result, kernel_reason=f"the kernel {made.kernels[0]} is not installed")
+    run.blame(where, where.folder, differences[0])
+    return replace(result, kernel_reason="it is not what was recorded")
