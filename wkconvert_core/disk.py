@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from wkconvert_core.errors import NoSpace, TargetError, TargetNotWritable
+from wkconvert_core.errors import NoSpace, TargetError, TargetNotWritable, WkconvertError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
@@ -30,6 +30,8 @@ def writing(path: Path) -> Iterator[None]:
     """Turn the file system's errors into ours. Raises NoSpace, TargetNotWritable, TargetError."""
     try:
         yield
+    except WkconvertError:  # some of ours are OSErrors as well
+        raise
     except OSError as error:
         raise target_error(path, error) from error
 

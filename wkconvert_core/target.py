@@ -148,6 +148,8 @@ def sweep(dataset: Path, layers: Sequence[str]) -> None:
     """Remove what a killed run left of temporary files."""
     with writing(dataset):
         shutil.rmtree(scratch(dataset), ignore_errors=True)
+        for path in filter(Path.is_file, dataset.glob(TEMPORARY)):  # of writers whose files lie right in the folder
+            path.unlink(missing_ok=True)
         for folder in (FOLDER, *layers):
             for path in (dataset / folder).rglob(TEMPORARY):
                 path.unlink(missing_ok=True)

@@ -1,11 +1,11 @@
-"""Stacks of TIFF, JPG, PNG and BMP for wkconvert: the two hooks. Importing this imports no format library."""
+"""Stacks of TIFF, JPG, PNG and BMP for wkconvert: the three hooks. Importing this imports no format library."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wkconvert_core import Layer, Match, hookimpl, parse_options
+from wkconvert_core import DatasetSink, DatasetSpec, Layer, Match, hookimpl, parse_options
 
 __version__ = "0.1.0"
 
@@ -33,3 +33,13 @@ def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Seque
     if format == "tiff":
         return open_tiff(path, **parse_options(open_tiff, options))
     return open_pictures(path, **parse_options(open_pictures, options))
+
+
+@hookimpl
+def wkconvert_create(format: str, path: Path, spec: DatasetSpec) -> DatasetSink | None:
+    """Write one mag of one layer as TIFF files; None for formats other than `tiff`."""
+    if format != "tiff":
+        return None
+    from .writing import TiffDataset
+
+    return TiffDataset(path, spec)

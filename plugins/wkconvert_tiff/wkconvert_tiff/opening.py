@@ -1,4 +1,4 @@
-"""From a path and options to layers: what the two hooks of this plugin call."""
+"""From a path and options to layers: what the hook that opens calls."""
 
 from __future__ import annotations
 

@@ -1,0 +1,263 @@
+"""Writing TIFF: a stack with a file per slice, or a tree of tiles, as the Sink behind `wkconvert_create`.
+
+Every file is one picture, in deflate and without a predictor: ImageJ ignores the predictor of deflate and would show
+noise. The same voxels give the same bytes: no file holds a time, a host or a version.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wkconvert_core import (
+    Box,
+    BrokenSource,
+    DatasetSpec,
+    LayerSpec,
+    MagSpec,
+    OptionError,
+    SourceError,
+    UnsupportedSource,
+    Vec3,
+    VolumeInfo,
+    VoxelSize,
+)
+
+from .facts import Array, Raster
+from .rasters import facts_of, raster
+from .table import Recipe
+from .writing_tags import described
+
+DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
+"""What a written file may hold."""
+
+CLASSIC_BYTES = (1 << 32) - (1 << 25)
+"""A file that may become larger is a BigTIFF: offsets of the classic kind have 32 bits."""
+
+_LEVEL = 3
+"""Of deflate: higher ones are slower and gain 2 % on EM."""
+_STRIP_BYTES = 1 << 18
+_DIGITS = 5
+_READ_BYTES = 1 << 20
+_SYNC_THREADS = 8
+_SYNC_BATCH = 1000
+_RECIPE = Recipe("tiff")
+
+
+@dataclass
+class TiffDataset:
+    """One mag of one layer, as TIFF files right in a folder; a DatasetSink."""
+
+    path: Path
+    spec: DatasetSpec
+    _sinks: list[TiffSink] = field(default_factory=list)
+
+    def layer(self, spec: MagSpec) -> TiffSink:
+        """The sink of the only mag. Raises OptionError for a second one, and for what TIFF cannot hold."""
+        if self._sinks:
+            first = self._sinks[0].spec
+            raise OptionError(
+                f"{self.path} cannot hold both {first.layer} mag {first.mag} and {spec.layer} mag {spec.mag}",
+                why="a folder of TIFF files holds one mag of one layer",
+                fix="say --no-downsample, and convert layers one by one",
+            )
+        check(spec)
+        size = self.spec.voxel_size
+        self._sinks.append(TiffSink(self.path, spec, self.spec.name, size and _coarsened(size, spec.mag)))
+        return self._sinks[0]
+
+    def finish(self, layers: Sequence[LayerSpec]) -> None:
+        """Wait until every file is safe on the disk. Raises OSError, which core explains."""
+        for sink in self._sinks:
+            sync(self.path, sink.files())
+
+
+def check(spec: MagSpec) -> None:
+    """Raise OptionError or UnsupportedSource for a mag that cannot be written."""
+    if spec.shard_shape is not None and (spec.shard_shape[2] != 1 or min(spec.shard_shape) < 1):
+        raise OptionError(f"TIFF files cannot be {spec.shard_shape}", why="each is one picture, 1 voxel deep")
+    if spec.dtype.name not in DTYPES:
+        raise UnsupportedSource(f"TIFF of {spec.dtype} is not written", fix=f"take --dtype {', '.join(DTYPES)}")
+
+
+def _coarsened(size: VoxelSize, factor: Sequence[int]) -> VoxelSize:
+    """The size of voxels that are `factor` times larger along x, y, z."""
+    x, y, z = (None if side is None else side * f for side, f in zip(size.size, factor, strict=True))
+    return replace(size, size=(x, y, z))
+
+
+@dataclass(frozen=True)
+class TiffSink:
+    """TIFF files of one slice each, `NAME_00001.tif`; or, where the spec gives a shard's shape, tiles `z/y/x.tiff`.
+
+    Slices count from 1, tiles from 0 along each axis, where the extent begins.
+    """
+
+    folder: Path
+    spec: MagSpec
+    name: str
+    """Begins the names of slices."""
+    voxel_size: VoxelSize | None
+    """Of this mag's voxels."""
+
+    @property
+    def shard_shape(self) -> Vec3:
+        """A tile, or a whole slice."""
+        x, y, _ = self.spec.box.stop
+        return self.spec.shard_shape or (x, y, 1)
+
+    def path(self, box: Box) -> Path:
+        """The file of the shard in which a box begins."""
+        cells = zip(box.start, self.spec.box.start, self.shard_shape, strict=True)
+        x, y, z = (at // side - first // side for at, first, side in cells)
+        if self.spec.shard_shape:
+            return self.folder / str(z) / str(y) / f"{x}.tiff"
+        digits = max(_DIGITS, len(str(self.spec.box.shape[2])))
+        return self.folder / f"{self.name}_{z + 1:0{digits}}.tif"
+
+    def files(self) -> Iterator[Path]:
+        """Every file."""
+        return (self.path(box) for box in self.spec.box.tiles(self.shard_shape))
+
+    def has(self, box: Box) -> bool:
+        """Whether the shard's file is there, with all the bytes that its header promises."""
+        path = self.path(box)
+        try:
+            (facts,) = facts_of(str(path), [0], _RECIPE)
+        except SourceError:
+            return False
+        return (*facts.size, 1) == box.shape and facts.dtype == self.spec.dtype
+
+    def write(self, box: Box, data: Array) -> str:
+        """Write one shard from `data[c, x, y, z]`, atomically; returns `crc32:{8 hex digits}:{bytes}` of its file.
+
+        Raises OSError, which core explains.
+        """
+        shard = Box(box.coarsened(self.shard_shape).start, (1, 1, 1)).refined(self.shard_shape)
+        if box != shard.intersection(self.spec.box) or data.shape != (self.spec.channels, *box.shape):
+            raise ValueError(f"box {box} with voxels {data.shape} is no shard of {self.shard_shape} in {self.spec.box}")
+        path = self.path(box)
+        temporary = self.folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._save(temporary, data[..., 0].transpose(2, 1, 0))
+            checksum = _checksum(temporary)
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        return checksum
+
+    def source(self) -> TiffSource:
+        """What has been written, to be read."""
+        return TiffSource(self)
+
+    def _save(self, path: Path, picture: Array) -> None:
+        """Write `picture[y, x, c]`, strip by strip."""
+        import tifffile
+
+        picture = np.ascontiguousarray(picture[..., 0] if self.spec.channels == 1 else picture)
+        level = {"level": self.spec.compression_level or _LEVEL}
+        compressed: dict[str, Any] = {"compression": "zlib", "compressionargs": level}
+        with path.open("xb") as file:
+            tifffile.imwrite(
+                file,
+                picture,
+                bigtiff=picture.nbytes + picture.nbytes // 250 >= CLASSIC_BYTES,
+                byteorder="<",
+                rowsperstrip=max(1, min(len(picture), _STRIP_BYTES // picture[0].nbytes)),
+                software=False,
+                metadata=None,  # or tifffile would describe the shape in a way of its own
+                maxworkers=1,  # several slices are written at a time as it is
+                **self._colors(),
+                **described(self.voxel_size),
+                **({} if self.spec.compression == "none" else compressed),
+            )
+
+    def _colors(self) -> dict[str, Any]:
+        """Three channels of uint8 are colours; others are samples without a meaning."""
+        channels = self.spec.channels
+        if channels == 3 and self.spec.dtype == np.uint8:
+            return {"photometric": "rgb", "planarconfig": "contig"}
+        if channels == 1:
+            return {"photometric": "minisblack"}
+        return {
+            "photometric": "minisblack",
+            "planarconfig": "contig",
+            "extrasamples": ["unspecified"] * (channels - 1),
+        }
+
+
+@dataclass(frozen=True)
+class TiffSource:
+    """The voxels that a TiffSink has written; voxel (0, 0, 0) is the extent's first."""
+
+    sink: TiffSink
+
+    @property
+    def info(self) -> VolumeInfo:
+        """What it holds."""
+        spec = self.sink.spec
+        x, y, _ = map(min, self.sink.shard_shape, spec.box.shape)
+        return VolumeInfo(spec.box.shape, spec.dtype, spec.channels, self.sink.voxel_size, (x, y, 1), spec.box.start)
+
+    def read(self, box: Box) -> Array:
+        """The voxels of a box `[c, x, y, z]`. Raises BrokenSource, SourceNotFound."""
+        placed = box.shifted(self.sink.spec.box.start)
+        width, height, depth = box.shape
+        out = np.zeros((depth, height, width, self.sink.spec.channels), self.sink.spec.dtype)
+        for part in placed.tiles(self.sink.shard_shape):
+            x, y, z = part.slices_in(placed)
+            self._fill(out[z.start, y, x], part)
+        return out.transpose(3, 2, 1, 0)
+
+    def _fill(self, out: Array, part: Box) -> None:
+        """Read a shard's part into `out[y, x, c]`."""
+        spec, shape = self.sink.spec, self.sink.shard_shape
+        corner = part.coarsened(shape).refined(shape).intersection(spec.box).start
+        path = str(self.sink.path(part))
+        found: Raster = raster(path, 0, _RECIPE)
+        try:
+            found.fill(out, part.start[1] - corner[1], part.start[0] - corner[0], tuple(range(spec.channels)), 0)
+        except Exception as error:  # on damaged data, decoders raise whatever they run into
+            raise BrokenSource(f"{path} cannot be decoded", why=str(error) or type(error).__name__) from error
+
+
+def sync(root: Path, files: Iterator[Path]) -> None:
+    """Wait until files, and their names in the folders from `root` on, are safe from a power cut."""
+    folders: set[Path] = {root}
+
+    def wait(path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def seen(path: Path) -> None:
+        folders.update(folder for folder in path.parents if folder.is_relative_to(root))
+        wait(path)
+
+    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
+        while batch := list(islice(files, _SYNC_BATCH)):  # the pool would keep a note of a million files
+            list(pool.map(seen, batch))
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            list(pool.map(wait, sorted(folders)))
+
+
+def _checksum(path: Path) -> str:
+    crc = size = 0
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            crc, size = zlib.crc32(piece, crc), size + len(piece)
+    return f"crc32:{crc:08x}:{size}"

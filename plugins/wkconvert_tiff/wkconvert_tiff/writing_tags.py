@@ -1,0 +1,60 @@
+"""The voxel size as ImageJ writes it: pixels per unit in the resolution tags, unit and depth in the description.
+
+Source: ImageJ's FileSaver and TiffEncoder. The tags hold fractions of two 32-bit numbers; the description is ASCII, so
+that µ is escaped.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from wkconvert_core import METRES, VoxelSize
+
+_NAMES = {"µm": "\\u00B5m", "Å": "angstrom"}
+_UNITS = ("nm", "µm", "mm", "m")
+_MOST = (1 << 32) - 1
+_HANDY = (1e-3, 1e4)
+"""Numbers between these have many digits left in a fraction of two 32-bit numbers."""
+
+
+def described(size: VoxelSize | None) -> dict[str, Any]:
+    """The arguments of `tifffile.imwrite` that tell the size of a voxel; none unless x and y are known."""
+    if size is None or None in size.size[:2]:
+        return {}
+    size = in_handy_unit(size)
+    depth = size.size[2]
+    lines = ["ImageJ=1.11a", "images=1", f"unit={_NAMES.get(size.unit, size.unit)}"]
+    lines += [f"spacing={depth!r}"] if depth is not None else []
+    return {
+        "description": "\n".join([*lines, "loop=false", ""]),
+        "resolution": tuple(density(side) for side in size.size[:2] if side is not None),
+        "resolutionunit": "none",
+    }
+
+
+def density(size: float) -> tuple[int, int]:
+    """Pixels per unit, as the fraction that comes closest to 1 / size: exact for sizes of up to nine digits."""
+    exact = Fraction(repr(size))
+    if max(exact.as_integer_ratio()) > _MOST:
+        exact = Fraction(size)
+        if exact >= 1:
+            exact = exact.limit_denominator(int(_MOST / exact))
+        else:
+            exact = 1 / (1 / exact).limit_denominator(int(_MOST * exact))
+    return exact.denominator, exact.numerator
+
+
+def in_handy_unit(size: VoxelSize) -> VoxelSize:
+    """The same size in a unit in which its numbers are neither tiny nor huge; inches, which ImageJ doubts, as cm."""
+    if size.unit == "inch":
+        size = size.to("cm")
+    if _is_handy(size):
+        return size
+    metres = min(side for side in size.size if side is not None) * METRES[size.unit]
+    unit = max((unit for unit in _UNITS if METRES[unit] <= metres), key=METRES.__getitem__, default="pm")
+    return size.to(unit)
+
+
+def _is_handy(size: VoxelSize) -> bool:
+    return all(side is None or _HANDY[0] <= side <= _HANDY[1] for side in size.size)
