@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
-from wkconvert_core import __version__
+from wkconvert_core import __version__, cli_datasets, cli_export, cli_toolbox
 from wkconvert_core import cli_options as opt
 from wkconvert_core.errors import OptionError, WkconvertError
 
@@ -144,20 +144,6 @@ def cube(src: opt.Src, dst: opt.Dst, **given: Any) -> None:
     _convert(src, dst, opt.settings(given, downsample=False, metadata=False, add=add), "cube", given)
 
 
-@app.command()
-@opt.takes(only=(*opt.PYRAMID_OPTIONS, *opt.RUN_OPTIONS))
-def downsample(dst: opt.Dataset, layer_name: opt.Layers = None, from_mag: opt.FromMag = None, **given: Any) -> None:
-    """Make coarser mags of a dataset's layers. Mags that are there stay as they are.
-
-    The same command again continues a run that was interrupted.
-    """
-    from wkconvert_core.pyramid import prepare
-
-    start = None if from_mag is None else opt.mag("from-mag", from_mag)
-    settings = opt.settings(given)
-    _carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given)
-
-
 def _convert(src: Path, dst: Path, settings: Settings, command: str, given: dict[str, Any]) -> None:
     from wkconvert_core.convert import prepare
 
@@ -192,6 +178,11 @@ def _carry_out(prepare: Callable[[], Conversion], given: dict[str, Any]) -> None
                 report.show_done(done, console)
 
 
+cli_toolbox.register(app, _carry_out, _console)
+cli_export.register(app, _carry_out)
+cli_datasets.register(app, _console)
+
+
 @contextmanager
 def _logging(verbose: bool) -> Iterator[None]:
     if verbose:
@@ -209,15 +200,18 @@ def info(
     option: opt.ReaderOption = None,
     json: opt.Json = False,
 ) -> None:
-    """Tell what a path is: each plugin's answer with its reason, and the layers that would be converted."""
-    from wkconvert_core import report
+    """Tell what a path is: each plugin's answer with its reason, and the layers; of a dataset, how it is stored."""
+    from wkconvert_core import report, report_datasets
     from wkconvert_core.describe import describe
 
     described = describe(path, reader, opt.pairs(option or []))
+    stored = cli_datasets.stored(described)
     if json:
-        report.print_document(report.info_document(described))
+        more = {"stored": report_datasets.stored_document(stored)} if stored else {}
+        report.print_document({**report.info_document(described), **more})
     else:
         report.show_info(described, _console(stderr=False))
+        report_datasets.show_stored(stored, _console(stderr=False))
 
 
 @app.command()

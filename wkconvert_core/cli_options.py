@@ -20,6 +20,7 @@ F = TypeVar("F", bound=Callable[..., None])
 
 SOURCE, PYRAMID, STORAGE, RUN = "Source", "Pyramid", "Storage", "Run"
 
+Copy = Annotated[Path | None, typer.Argument(help="Where a copy is written (default: in place).", metavar="target")]
 Src = Annotated[Path, typer.Argument(help="What to convert: a file, a folder of slices, a folder of layer folders.")]
 Dst = Annotated[Path, typer.Argument(help="The dataset's folder, to be made.")]
 
@@ -29,6 +30,7 @@ def _option(help: str, panel: str, *names: str) -> Any:
 
 
 Layers = Annotated[list[str] | None, _option("Only these layers, repeatable (default: all)", SOURCE, "--layer-name")]
+Mags = Annotated[list[str] | None, _option("Only these mags, 2 or 2-2-1, repeatable (default: all)", SOURCE, "--mag")]
 FromMag = Annotated[str | None, _option("Begin at this mag: 2 or 2-2-1 (default: each layer's finest)", SOURCE)]
 Dataset = Annotated[Path, typer.Argument(help="A dataset's folder.")]
 VoxelSizeText = Annotated[
@@ -128,11 +130,11 @@ class ConvertOptions:
 
 
 DEFAULTS = {name: default for name, default in vars(ConvertOptions).items() if not name.startswith("_")}
-PYRAMID_OPTIONS = (
-    *("max_mag", "interpolation_mode", "sampling_mode", "compression", "compression_level", "no_compress", "file_len"),
-)
+STORAGE_OPTIONS = ("compression", "compression_level", "no_compress", "file_len")
+"""How mags are stored."""
+PYRAMID_OPTIONS = ("max_mag", "interpolation_mode", "sampling_mode", *STORAGE_OPTIONS)
 """What decides on coarser mags and how they are stored."""
-RUN_OPTIONS = (*("force", "verify", "jobs", "memory", "distribution_strategy", "dry_run", "json", "quiet", "verbose"),)
+RUN_OPTIONS = ("force", "verify", "jobs", "memory", "distribution_strategy", "dry_run", "json", "quiet", "verbose")
 """What every command takes that writes voxels."""
 
 

@@ -56,7 +56,9 @@ class Conversion:
     extents: Mapping[str, Box]
     """Each layer's true extent, in mag-1 voxels."""
     in_place: bool = False
-    """Whether mags are added to layers that are there: what the metadata say of those stays."""
+    """Whether mags are added to layers that are there."""
+    keeps_metadata: bool = False
+    """Whether there are metadata that know more of ids and values than the mags that are written."""
 
     @property
     def raw_bytes(self) -> int:
@@ -89,7 +91,7 @@ def prepare(src: Path, dst: Path, settings: Settings, *, command: str = "auto") 
     name = dataset_name(settings.name or dst.name)
     budget = budget_of(settings, target.free_bytes(dst))
     layers = open_source(src, settings, loaded, budget)
-    names, plan = [layer.name for layer in layers], _plan(src, settings, command, layers, loaded)
+    names, plan = [layer.name for layer in layers], plan_of(src, settings, command, layers, loaded)
     target.check(dst, settings, command, names, plan)
     wanted = settings.voxel_size or (target.stored_voxel_size(dst) if settings.add else None)
     size = voxel_size(layers, wanted) if settings.metadata else None
@@ -117,16 +119,33 @@ def check_target(conversion: Conversion) -> None:
     target.check(conversion.dst, conversion.settings, conversion.command, names, conversion.plan)
 
 
-def _plan(src: Path, settings: Settings, command: str, layers: Sequence[Opened], loaded: Plugins) -> dict[str, Any]:
+def chosen(dataset: Path, layers: Sequence[Opened], names: Sequence[str]) -> list[Opened]:
+    """The layers of these names, or all. Raises OptionError for a name that there is not."""
+    known = [layer.name for layer in layers]
+    if unknown := [name for name in names if name not in known]:
+        raise OptionError(f"{dataset} has no layer {unknown[0]}", fix=f"its layers are {', '.join(known)}")
+    return [layer for layer in layers if not names or layer.name in names]
+
+
+def plan_of(src: Path, settings: Settings, command: str, layers: Sequence[Opened], loaded: Plugins) -> dict[str, Any]:
+    """What makes a run this run."""
     readers = {layer.found.match.format for layer in layers}
     return {
         "command": command,
         "source": str(src),
         "fingerprint": fingerprint(src),
+        "layers": {layer.name: {str(mag): _facts(source) for mag, source in layer.mags.items()} for layer in layers},
         "settings": settings.plan(),
         "version": __version__,
         "readers": {reader: loaded.version_of(reader) for reader in sorted(readers)},
+        "source_mags": {layer.name: [str(mag) for mag in sorted(layer.mags)] for layer in layers},
     }
+
+
+def _facts(source: Source) -> str:
+    """What a header beside the source may decide: the fingerprint alone does not tell of those."""
+    info = source.info
+    return f"{info.channels} x {info.dtype}, {info.box.shifted(info.offset)}, chunks {info.chunk_shape}"
 
 
 def budget_of(settings: Settings, free: int) -> Budget:

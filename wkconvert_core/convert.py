@@ -14,6 +14,7 @@ import numpy as np
 from wkconvert_core import engine, target
 from wkconvert_core.backends import Workers
 from wkconvert_core.conversion import Conversion, Planned, check_target, prepare
+from wkconvert_core.disk import writing
 from wkconvert_core.engine import Finished, ShardDone
 from wkconvert_core.errors import NoSpace
 from wkconvert_core.journal import Journal, locked
@@ -69,6 +70,8 @@ def convert(
 
 def execute(conversion: Conversion, listen: Listener) -> Done:
     """Write what was decided, or go on where an earlier run of the same command stopped."""
+    if not conversion.steps:
+        return Done(conversion, [], 0, 0, 0, 0)
     began = time.monotonic()
     _check_space(conversion)
     with contextlib.ExitStack() as stack:
@@ -83,7 +86,8 @@ def execute(conversion: Conversion, listen: Listener) -> Done:
         layers = [_described(conversion, layer, journals[layer.name]) for layer in conversion.layers]
         for journal in journals.values():
             journal.finish()
-        conversion.sink.finish(layers)
+        with writing(conversion.building):
+            conversion.sink.finish(layers)
         if conversion.building != conversion.dst:
             target.swap(conversion.building, conversion.dst)
     done = [shard for journal in journals.values() for shards in journal.done.values() for shard in shards.values()]
@@ -177,12 +181,12 @@ class _Meter:
 
 
 def _described(conversion: Conversion, layer: Opened, journal: Journal) -> LayerSpec:
-    """The layer's metadata, from what was written; where mags are added, finer voxels tell more of ids and values."""
+    """The layer's metadata, from what was written."""
     sinks = [sink for planned in conversion.steps if planned.layer is layer for sink in planned.step.sinks]
     finest = sinks[0].spec
     low, high, _ = value_range(journal.done[finest.mag].values())
     is_color = layer.category == "color"
-    shown = is_color and finest.dtype != np.uint8 and not conversion.in_place
+    shown = is_color and finest.dtype != np.uint8 and not conversion.keeps_metadata
     return LayerSpec(
         layer.name,
         layer.category,
@@ -190,7 +194,7 @@ def _described(conversion: Conversion, layer: Opened, journal: Journal) -> Layer
         finest.dtype,
         finest.channels,
         [sink.spec for sink in sinks],
-        largest_segment_id=None if is_color or high is None or conversion.in_place else int(high),
+        largest_segment_id=None if is_color or high is None or conversion.keeps_metadata else int(high),
         value_range=(low, high) if shown and low is not None and high is not None else None,
         intensity_range=intensity_range(sinks[-1].source()) if shown else None,
         color=layer.color,

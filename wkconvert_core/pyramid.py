@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core import __version__, target
-from wkconvert_core.conversion import Conversion, Planned, budget_of, kernel_of, spec_of, together
+from wkconvert_core.conversion import Conversion, Planned, budget_of, chosen, kernel_of, spec_of, together
 from wkconvert_core.downsample import Downsampled
 from wkconvert_core.errors import OptionError, SourceNotFound, TargetExists
 from wkconvert_core.geometry import Mag
@@ -36,7 +36,7 @@ def prepare(dst: Path, settings: Settings, *, names: Sequence[str] = (), start: 
     if not stored:
         raise SourceNotFound(f"{dst} is no finished dataset", fix="give the folder of a dataset with its metadata")
     size, budget = target.stored_voxel_size(dst), budget_of(settings, target.free_bytes(dst))
-    layers = _chosen(dst, open_source(dst, Settings(reader="wkw"), loaded, budget), names)
+    layers = chosen(dst, open_source(dst, Settings(reader="wkw"), loaded, budget), names)
     writer, taken = WkwDataset(dst, DatasetSpec(dst.name, size)), {mag for each in stored.values() for mag in each.mags}
     steps: list[Planned] = []
     for layer in layers:
@@ -59,14 +59,7 @@ def prepare(dst: Path, settings: Settings, *, names: Sequence[str] = (), start: 
     _check_target(dst, steps, command, plan)
     extents = {layer.name: stored[layer.name].box for layer in changed}
     where = dst, dst, dst, command, settings, changed, size, writer, steps
-    return Conversion(*where, budget.workers, plan, budget.scratch, extents, in_place=True)
-
-
-def _chosen(dst: Path, layers: Sequence[Opened], names: Sequence[str]) -> list[Opened]:
-    known = [layer.name for layer in layers]
-    if unknown := [name for name in names if name not in known]:
-        raise OptionError(f"{dst} has no layer {unknown[0]}", fix=f"its layers are {', '.join(known)}")
-    return [layer for layer in layers if not names or layer.name in names]
+    return Conversion(*where, budget.workers, plan, budget.scratch, extents, in_place=True, keeps_metadata=True)
 
 
 def _start(layer: Opened, wanted: Mag | None) -> Mag:

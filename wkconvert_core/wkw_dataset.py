@@ -44,6 +44,8 @@ class WkwDataset:
 
     path: Path
     spec: DatasetSpec
+    original: Properties | None = None
+    """The metadata with which a copy begins."""
 
     def layer(self, spec: MagSpec) -> WkwSink:
         """The sink of one mag of one layer. Raises OptionError and TargetError for what WKW cannot hold."""
@@ -59,7 +61,7 @@ class WkwDataset:
         for folder in (self.path / layer_name(layer.name) / str(spec.mag) for layer in layers for spec in layer.mags):
             sync(folder.rglob("*.wkw"))
         file = self.path / PROPERTIES_FILE
-        existing = datasource.read(file, DamagedData) if file.exists() else None
+        existing = datasource.read(file, DamagedData) if file.exists() else self.original
         if existing is None and self.spec.voxel_size is None:
             return
         entries = [datasource.layer_entry(layer, self._cube_lengths(layer)) for layer in layers]

@@ -1,0 +1,144 @@
+"""Copies of datasets in another form: the same voxels, and the rest of the metadata."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_convert import SETTINGS, assert_same_tree, files, layers_of, read, voxels
+
+from wkconvert_core import ConversionError, Mag, OptionError, SourceNotFound
+from wkconvert_core.convert import Settings, convert, execute
+from wkconvert_core.errors import TargetExists
+from wkconvert_core.plugins import plugins
+from wkconvert_core.recube import prepare
+
+SAMPLES = Path(__file__).parent.parent.parent / "shared" / "samples"
+JOBS = Settings(jobs=2)
+
+
+def recube(src, dst, settings=JOBS, **options):
+    return execute(prepare(src, dst, settings, **options), lambda progress: None)
+
+
+def every_mag(dataset):
+    found = plugins().hook.wkconvert_open(format="wkw", path=dataset, options={})
+    return {(layer.name, mag): source.read(source.info.box) for layer in found for mag, source in layer.mags.items()}
+
+
+@pytest.fixture
+def dataset(tmp_path, reader):
+    reader(tmp_path / "src" / "em", voxels(), offset=(3, 0, 20))
+    reader(tmp_path / "src" / "labels", voxels(dtype="uint32"))
+    convert(tmp_path / "src", tmp_path / "ds", replace(SETTINGS, interpolation_mode="max", name="ds"))
+    file = tmp_path / "ds" / "datasource-properties.json"
+    properties = json.loads(file.read_text())
+    properties["mine"] = 1
+    properties["dataLayers"][1] |= {"mappings": ["agglomerate"], "theirs": 2}
+    file.write_text(json.dumps(properties))
+    return tmp_path / "ds"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"file_len": 1}, {"file_len": 8, "compression": "none"}, {"compression": "lz4hc", "compression_level": 9}],
+)
+def test_every_mag_has_the_same_voxels_and_the_metadata_stay(tmp_path, dataset, settings):
+    recube(dataset, tmp_path / "copy", replace(JOBS, name="ds", **settings))
+    expected, found = every_mag(dataset), every_mag(tmp_path / "copy")
+    assert expected.keys() == found.keys()
+    for key, voxels_of_mag in expected.items():
+        np.testing.assert_array_equal(found[key], voxels_of_mag)
+    old, new = (json.loads((d / "datasource-properties.json").read_text()) for d in (dataset, tmp_path / "copy"))
+    for properties in (old, new):
+        for layer in properties["dataLayers"]:
+            for mag in layer["mags"]:
+                del mag["cubeLength"]
+    assert old == new
+
+
+def test_a_copy_of_a_copy_is_the_original_byte_for_byte(tmp_path, dataset):
+    recube(dataset, tmp_path / "other", replace(JOBS, file_len=1, compression="none"))
+    recube(tmp_path / "other", tmp_path / "back")
+    assert_same_tree(dataset / "em", tmp_path / "back" / "em")
+    assert_same_tree(dataset / "labels", tmp_path / "back" / "labels")
+
+
+def test_the_result_opens_in_wkw(tmp_path, dataset):
+    wkw = pytest.importorskip("wkw")
+    recube(dataset, tmp_path / "copy", replace(JOBS, file_len=1, compression="lz4hc"))
+    with wkw.Dataset.open(str(tmp_path / "copy" / "em" / "2-2-1")) as mag:
+        assert (mag.header.file_len, mag.header.block_type) == (1, wkw.Header.BLOCK_TYPE_LZ4HC)
+        np.testing.assert_array_equal(mag.read((1, 0, 20), (76, 65, 70)), read(dataset, "em", "2-2-1"))
+
+
+def test_layers_and_mags_can_be_chosen(tmp_path, dataset):
+    recube(dataset, tmp_path / "copy", names=["labels"], mags=[Mag(2, 2, 1)])
+    layers = layers_of(tmp_path / "copy")
+    assert list(layers) == ["labels"]
+    assert [mag["mag"] for mag in layers["labels"]["mags"]] == [[2, 2, 1]]
+    assert layers["labels"]["largestSegmentId"] == layers_of(dataset)["labels"]["largestSegmentId"]
+    assert layers["labels"]["boundingBox"] == layers_of(dataset)["labels"]["boundingBox"]
+    np.testing.assert_array_equal(read(tmp_path / "copy", "labels", "2-2-1"), read(dataset, "labels", "2-2-1"))
+
+
+def test_another_dtype_reaches_every_mag_and_the_metadata(tmp_path, dataset):
+    file = dataset / "datasource-properties.json"
+    properties = json.loads(file.read_text())
+    properties["dataLayers"][0]["defaultViewConfiguration"] = {"color": [1, 2, 3], "intensityRange": [0, 9], "min": 0}
+    file.write_text(json.dumps(properties))
+    recube(dataset, tmp_path / "copy", replace(JOBS, dtype="uint16"), names=["em"])
+    layer = layers_of(tmp_path / "copy")["em"]
+    assert layer["elementClass"] == "uint16"
+    assert layer["defaultViewConfiguration"] == {"color": [1, 2, 3]}
+    for mag in ("1", "2-2-1"):
+        found = read(tmp_path / "copy", "em", mag)
+        assert found.dtype == np.uint16
+        np.testing.assert_array_equal(found, read(dataset, "em", mag))
+
+
+def test_values_that_do_not_fit_are_refused(tmp_path, reader):
+    convert(reader(tmp_path / "src", voxels(dtype="uint16") * 2), tmp_path / "ds", SETTINGS)
+    with pytest.raises(ConversionError, match="does not fit uint8"):
+        recube(tmp_path / "ds", tmp_path / "copy", replace(JOBS, dtype="uint8"))
+    assert not (tmp_path / "copy" / "datasource-properties.json").exists()
+
+
+def test_the_same_command_goes_on_and_another_is_refused(tmp_path, dataset):
+    recube(dataset, tmp_path / "copy")
+    before = {name: (tmp_path / "copy" / "em" / name).stat().st_mtime_ns for name in files(tmp_path / "copy" / "em")}
+    again = recube(dataset, tmp_path / "copy")
+    assert again.resumed == again.shards
+    assert before == {name: (tmp_path / "copy" / "em" / name).stat().st_mtime_ns for name in before}
+    with pytest.raises(TargetExists):
+        recube(dataset, tmp_path / "copy", replace(JOBS, file_len=1))
+    recube(dataset, tmp_path / "copy", replace(JOBS, file_len=1, overwrite=True))
+    np.testing.assert_array_equal(read(tmp_path / "copy", "em"), read(dataset, "em"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"names": ["x"]}, "has no layer x"), ({"mags": [Mag(8, 8, 8)]}, "has no mag 8")],
+)
+def test_what_is_not_there_is_refused(tmp_path, dataset, options, message):
+    with pytest.raises(OptionError, match=message):
+        prepare(dataset, tmp_path / "copy", JOBS, **options)
+
+
+def test_what_is_no_dataset_is_refused(tmp_path):
+    (tmp_path / "src").mkdir()
+    with pytest.raises(SourceNotFound, match="is no finished dataset"):
+        prepare(tmp_path / "src", tmp_path / "copy", JOBS)
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+def test_a_dataset_of_others_is_copied(tmp_path):
+    shutil.copytree(SAMPLES / "wkw" / "simple_wkw_dataset", tmp_path / "ds")
+    expected = every_mag(tmp_path / "ds")
+    recube(tmp_path / "ds", tmp_path / "copy")
+    found = every_mag(tmp_path / "copy")
+    assert found.keys() == expected.keys()
+    for key, voxels_of_mag in expected.items():
+        np.testing.assert_array_equal(found[key], voxels_of_mag)

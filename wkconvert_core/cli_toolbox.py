@@ -1,0 +1,77 @@
+"""The commands that work on datasets that are there, as typer sees them: `downsample`, `compress`, `recube`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from wkconvert_core import cli_options as opt
+from wkconvert_core.cli_export import CarryOut
+from wkconvert_core.errors import OptionError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def register(app: typer.Typer, carry_out: CarryOut, console: Callable[[], Console]) -> None:
+    """Add the commands to the command line."""
+
+    @app.command()
+    @opt.takes(only=(*opt.PYRAMID_OPTIONS, *opt.RUN_OPTIONS))
+    def downsample(dst: opt.Dataset, layer_name: opt.Layers = None, from_mag: opt.FromMag = None, **given: Any) -> None:
+        """Make coarser mags of a dataset's layers. Mags that are there stay as they are.
+
+        The same command again continues a run that was interrupted.
+        """
+        from wkconvert_core.pyramid import prepare
+
+        start = None if from_mag is None else opt.mag("from-mag", from_mag)
+        settings = opt.settings(given)
+        carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given)
+
+    @app.command()
+    @opt.takes(only=("compression", "compression_level", *opt.RUN_OPTIONS))
+    def compress(
+        dst: opt.Dataset,
+        copy: opt.Copy = None,
+        layer_name: opt.Layers = None,
+        mag: opt.Mags = None,
+        **given: Any,
+    ) -> None:
+        """Compress what is not compressed, in place; or write a copy in which all is.
+
+        The old voxels go when the new ones are complete. The same command again continues a run that was interrupted.
+        """
+        from wkconvert_core import compressing
+
+        mags, settings = [opt.mag("mag", text) for text in mag or ()], opt.settings(given)
+        if settings.compression == "none":
+            raise OptionError("--compression none does not compress", fix="take lz4 or lz4hc")
+        in_place = copy is None and not given["dry_run"]
+        if in_place and compressing.is_pending(dst):
+            compressing.take_over(dst)
+        carry_out(lambda: compressing.prepare(dst, copy, settings, names=layer_name or (), mags=mags), given)
+        if in_place and compressing.is_pending(dst):
+            from wkconvert_core.sizes import size_text
+
+            saved = compressing.take_over(dst)
+            if not (given["quiet"] or given["json"]):
+                console().print(
+                    f"{dst}: compressed in place, {size_text(saved)} saved", highlight=False, soft_wrap=True
+                )
+
+    @app.command()
+    @opt.takes(only=("name", "dtype", "convert", *opt.STORAGE_OPTIONS, "overwrite", *opt.RUN_OPTIONS))
+    def recube(
+        src: opt.Dataset, dst: opt.Dst, layer_name: opt.Layers = None, mag: opt.Mags = None, **given: Any
+    ) -> None:
+        """Copy a dataset with other shards, another compression or another dtype: all layers and mags, or some.
+
+        The rest of the metadata is copied, too. The same command again continues a run that was interrupted.
+        """
+        from wkconvert_core.recube import prepare
+
+        mags, settings = [opt.mag("mag", text) for text in mag or ()], opt.settings(given)
+        carry_out(lambda: prepare(src, dst, settings, names=layer_name or (), mags=mags), given)
