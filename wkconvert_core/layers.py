@@ -143,6 +143,8 @@ def _with_labels(
         again = detect.open_layers(found, plugins, given) if any(labels) else layers
     except UnknownOption:
         return list(layers)
+    if len(again) != len(layers):  # which is which is not to be known
+        return list(layers)
     return [new if is_label else old for old, new, is_label in zip(layers, again, labels, strict=True)]
 
 
