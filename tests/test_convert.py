@@ -530,6 +530,16 @@ def test_a_header_beside_the_source_that_changed_is_another_source(tmp_path):
         convert(tmp_path / "a.raw", tmp_path / "ds", SETTINGS)
 
 
+def test_a_partner_of_the_source_that_changed_is_another_source(tmp_path):
+    said = "NUM_X = 8\nNUM_Y = 8\nNUM_Z = 8\nBYTEORDER = LOWBYTEFIRST\n"
+    (tmp_path / "a.vol").write_bytes(voxels((8, 8, 8), "uint16").tobytes())
+    (tmp_path / "a.vol.info").write_text(said)
+    convert(tmp_path / "a.vol", tmp_path / "ds", SETTINGS)
+    (tmp_path / "a.vol.info").write_text(said.replace("LOW", "HIGH"))
+    with pytest.raises(TargetExists, match="from another source"):
+        convert(tmp_path / "a.vol", tmp_path / "ds", SETTINGS)
+
+
 def test_a_folder_of_several_layers_below_is_not_left_out(tmp_path, reader):
     for name in ("one/a", "two/b", "two/c"):
         reader(tmp_path / "src" / "group" / name, voxels((20, 20, 20)))

@@ -311,7 +311,7 @@ def test_a_pyramid_made_anew_has_known_kernels(dataset, tmp_path):
 def test_a_plan_that_does_not_tell_the_sources_mags_leaves_kernels_unknown(dataset):
     plan = dataset / ".wkconvert/color.auto.plan"
     told = json.loads(plan.read_text())
-    del told["source_mags"]
+    del told["layers"]
     plan.write_text(json.dumps(told))
     assert [mag.kernel for mag in verify(dataset, ALONE).mags] == [None] * 3
     plan.unlink()

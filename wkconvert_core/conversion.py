@@ -138,7 +138,6 @@ def plan_of(src: Path, settings: Settings, command: str, layers: Sequence[Opened
         "settings": settings.plan(),
         "version": __version__,
         "readers": {reader: loaded.version_of(reader) for reader in sorted(readers)},
-        "source_mags": {layer.name: [str(mag) for mag in sorted(layer.mags)] for layer in layers},
     }
 
 

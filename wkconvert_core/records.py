@@ -180,7 +180,7 @@ def _taken_over(plan: Mapping[str, Any], layer: str) -> frozenset[Mag] | _All:
     if any(asked.get(name) != plain[name] for name in ("interpolation_mode", "sampling_mode", *ALTERING)):
         return frozenset()
     try:
-        return frozenset(map(Mag.parse, plan["source_mags"][layer]))
+        return frozenset(map(Mag.parse, plan["layers"][layer]))
     except (LookupError, TypeError, ValueError, AttributeError):
         return _All()
 
