@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wkconvert_core.disk import sync
 from wkconvert_core.errors import (
     BrokenSource,
     DamagedData,
@@ -29,7 +30,7 @@ from wkconvert_core.errors import (
 from wkconvert_core.geometry import Box, Mag, Vec3
 from wkconvert_core.model import MagSpec, Sink, Source
 from wkconvert_core.wkw_header import VOXEL_TYPES, Header
-from wkconvert_core.wkw_layer import COMPRESSIONS, WkwSink, WkwSource, fit_file_len, open_mag, sync
+from wkconvert_core.wkw_layer import COMPRESSIONS, WkwSink, WkwSource, fit_file_len, open_mag
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

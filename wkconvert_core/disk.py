@@ -6,12 +6,15 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 from wkconvert_core.errors import NoSpace, TargetError, TargetNotWritable, WkconvertError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SYNC_THREADS = 8
 FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
 
 
@@ -57,3 +60,27 @@ def write_atomically(path: Path, content: bytes) -> None:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def sync(paths: Iterable[Path]) -> None:
+    """Wait until files, and their names in the three folders above them, are safe from a power cut. Raises TargetError.
+
+    A sync mostly waits, so several wait side by side: that is several times as fast as one after the other.
+    """
+    folders: set[Path] = set()
+    remaining = iter(paths)
+    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
+        while batch := list(islice(remaining, 1000)):
+            folders.update(folder for path in batch for folder in path.parents[:3])
+            list(pool.map(_sync, batch))
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            list(pool.map(_sync, sorted(folders)))
+
+
+def _sync(path: Path) -> None:
+    with writing(path):
+        descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wkconvert_core import datasource
+from wkconvert_core.disk import sync
 from wkconvert_core.errors import BrokenSource, DamagedData, OptionError, SourceError, TargetError, WkconvertError
 from wkconvert_core.geometry import Mag
 from wkconvert_core.hookspecs import hookimpl
@@ -16,7 +17,7 @@ from wkconvert_core.names import PROPERTIES_FILE, layer_name
 from wkconvert_core.options import parse_options
 from wkconvert_core.stored import Properties, StoredLayer, mag_folder, stored_layers, voxel_size
 from wkconvert_core.voxel_size import VoxelSize
-from wkconvert_core.wkw_layer import COMPRESSIONS, WkwSink, WkwSource, open_mag, sync
+from wkconvert_core.wkw_layer import COMPRESSIONS, WkwSink, WkwSource, open_mag
 
 if TYPE_CHECKING:
     from wkconvert_core.geometry import Box

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from wkconvert_core.disk import target_error, temporary_name, write_atomically, writing
+from wkconvert_core.disk import sync, target_error, temporary_name, write_atomically, writing
 from wkconvert_core.errors import BrokenSource, DamagedData, OptionError, SourceNotFound, TargetError, TargetExists
 from wkconvert_core.geometry import Box, Vec3, minus
 from wkconvert_core.model import MagSpec, VolumeInfo
@@ -23,7 +21,7 @@ from wkconvert_core.wkw_header import HEADER_BYTES, BlockType, Buffer, Header
 if TYPE_CHECKING:
     from wkconvert_core.model import Array, DType
 
-__all__ = ["COMPRESSIONS", "WkwSink", "WkwSource", "fit_file_len", "open_mag", "sync"]
+__all__ = ["COMPRESSIONS", "WkwSink", "WkwSource", "fit_file_len", "open_mag"]
 
 HEADER_FILE = "header.wkw"
 BLOCK_LEN = 32
@@ -35,7 +33,6 @@ _LARGE_SHARD = 128 << 20
 _SMALL_SHARD = 2 << 20
 _ENOUGH_SHARDS = 256
 _WRITE_BYTES = 1 << 20
-_SYNC_THREADS = 8
 
 
 def fit_file_len(box: Box, dtype: DType, channels: int) -> int:
@@ -198,30 +195,6 @@ class WkwSink:
                 why=f"it says {found.hex()}; this mag's says {content.hex()}",
                 fix="choose another DST, or another layer name",
             )
-
-
-def sync(paths: Iterable[Path]) -> None:
-    """Wait until files, and their names in the three folders above them, are safe from a power cut. Raises TargetError.
-
-    A sync mostly waits, so several wait side by side: that is several times as fast as one after the other.
-    """
-    folders: set[Path] = set()
-    remaining = iter(paths)
-    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
-        while batch := list(islice(remaining, 1000)):
-            folders.update(folder for path in batch for folder in path.parents[:3])
-            list(pool.map(_sync, batch))
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            list(pool.map(_sync, sorted(folders)))
-
-
-def _sync(path: Path) -> None:
-    with writing(path):
-        descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _put(path: Path, pieces: Iterable[Buffer]) -> str:
