@@ -1,4 +1,4 @@
-"""`wkconvert verify` and `wkconvert check-equality`, as typer sees them, and what `info` says of a dataset."""
+"""`verify`, `check-equality` and `metadata`, as typer sees them, and what `info` says of a dataset."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ Deep = Annotated[bool, typer.Option("--deep", help="Make every coarser mag anew 
 WriteChecksums = Annotated[
     bool, typer.Option("--write-checksums", help="Record the checksums of sound mags that have none")
 ]
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="Take layers and mags from the folder (what happens without options)")
+]
+Extent = Annotated[bool, typer.Option("--extent", help="Measure the bounding boxes anew, by voxels that are not zero")]
+ComputeMaxId = Annotated[bool, typer.Option("--compute-max-id", help="Read all voxels to find the largest id")]
+MaxId = Annotated[int | None, typer.Option(min=1, help="The largest id of the segmentation layer", show_default=False)]
 A = Annotated[Path, typer.Argument(help="A dataset's folder.")]
 B = Annotated[Path, typer.Argument(help="Another one's.")]
 
@@ -90,6 +96,48 @@ def register(app: typer.Typer, console: MakeConsole) -> None:
             report_datasets.show_equality(found, console(False), quiet=given["quiet"])
         if not found.equal:
             raise typer.Exit(1)
+
+    @app.command()
+    @opt.takes(only=("voxel_size", "unit", "category", "name", "dry_run", *RUN))
+    def metadata(
+        dst: opt.Dataset,
+        layer_name: opt.Layers = None,
+        refresh: Refresh = False,
+        extent: Extent = False,
+        compute_max_id: ComputeMaxId = False,
+        max_id: MaxId = None,
+        **given: Any,
+    ) -> None:
+        """Make datasource-properties.json for mags that are there, or bring it up to date.
+
+        Layers and mags that are new join, those that are gone go, and what people wrote there stays.
+
+        With an option that sets or measures something, only that is changed, unless --refresh is given, too.
+        """
+        from wkconvert_core import report, report_datasets
+        from wkconvert_core.memory import tune_process
+        from wkconvert_core.metadata import Wanted, update
+        from wkconvert_core.progress import shown
+
+        tune_process()
+        settings = opt.settings(given)
+        wanted = Wanted(
+            settings.name,
+            settings.voxel_size,
+            settings.category,
+            layer_name or (),
+            refresh,
+            extent,
+            compute_max_id,
+            max_id,
+            given["dry_run"],
+        )
+        with shown(console(True), given["quiet"] or given["json"]) as listen:
+            done = update(dst, wanted, settings, listen=listen)
+        if given["json"]:
+            report.print_document(report_datasets.metadata_document(done))
+        elif not given["quiet"]:
+            report_datasets.show_metadata(done, console(False))
 
 
 def _mags(texts: list[str] | None) -> list[Mag]:

@@ -1,4 +1,4 @@
-"""The commands that work on datasets that are there, as typer sees them: `downsample`, `compress`, `recube`."""
+"""The commands on datasets that are there: `downsample`, `upsample`, `compress`, `recube`, as typer sees them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,19 @@ def register(app: typer.Typer, carry_out: CarryOut, console: Callable[[], Consol
         The same command again continues a run that was interrupted.
         """
         from wkconvert_core.pyramid import prepare
+
+        start = None if from_mag is None else opt.mag("from-mag", from_mag)
+        settings = opt.settings(given)
+        carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given)
+
+    @app.command()
+    @opt.takes(only=("target_mag", "sampling_mode", *opt.STORAGE_OPTIONS, *opt.RUN_OPTIONS))
+    def upsample(dst: opt.Dataset, layer_name: opt.Layers = None, from_mag: opt.FromMag = None, **given: Any) -> None:
+        """Make finer mags of a coarser one, for annotations: each voxel takes the value of the one in which it lies.
+
+        Mags that are there stay as they are. The same command again continues a run that was interrupted.
+        """
+        from wkconvert_core.upsample import prepare
 
         start = None if from_mag is None else opt.mag("from-mag", from_mag)
         settings = opt.settings(given)

@@ -91,8 +91,11 @@ def prepare(src: Path, dst: Path, settings: Settings, *, command: str = "auto") 
     name = dataset_name(settings.name or dst.name)
     budget = budget_of(settings, target.free_bytes(dst))
     layers = open_source(src, settings, loaded, budget)
-    names, plan = [layer.name for layer in layers], plan_of(src, settings, command, layers, loaded)
-    target.check(dst, settings, command, names, plan)
+    extents = {layer.name: extent(layer, settings) for layer in layers}
+    known = [[*size.size, size.unit] for layer in layers if (size := layer.voxel_size)]
+    plan = plan_of(src, settings, command, layers, loaded)
+    plan |= {"extents": {name: [*box.start, *box.shape] for name, box in extents.items()}, "voxel_sizes": known}
+    target.check(dst, settings, command, list(extents), plan)
     wanted = settings.voxel_size or (target.stored_voxel_size(dst) if settings.add else None)
     size = voxel_size(layers, wanted) if settings.metadata else None
     building = target.beside(dst) if settings.overwrite else dst
@@ -105,7 +108,6 @@ def prepare(src: Path, dst: Path, settings: Settings, *, command: str = "auto") 
         mine = list(_steps(layer, sink, size, settings, existing, budget))
         existing |= {sink.spec.mag for planned in mine for sink in planned.step.sinks}
         steps += mine
-    extents = {layer.name: extent(layer, settings) for layer in layers}
     return Conversion(
         src, dst, building, command, settings, layers, size, sink, steps, budget.workers, plan, budget.scratch, extents
     )

@@ -15,7 +15,7 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from wkconvert_core.errors import (
     BrokenSource,
@@ -28,14 +28,11 @@ from wkconvert_core.errors import (
     TargetNotWritable,
     WkconvertError,
 )
-from wkconvert_core.geometry import Mag
+from wkconvert_core.geometry import Box, Mag
 from wkconvert_core.model import DatasetSpec, LayerSpec
 from wkconvert_core.names import PROPERTIES_FILE
 from wkconvert_core.stored import Properties, element_class, mag_entries, mag_of, stored_layer, voxel_size
-from wkconvert_core.voxel_size import WEBKNOSSOS_UNITS
-
-if TYPE_CHECKING:
-    pass
+from wkconvert_core.voxel_size import WEBKNOSSOS_UNITS, VoxelSize
 
 _TOP = ("id", "scale", "dataLayers", "version", "defaultViewConfiguration")
 _REQUIRED = {"id": dict, "scale": (dict, list), "dataLayers": list}
@@ -105,13 +102,10 @@ def layer_entry(spec: LayerSpec, cube_lengths: Mapping[Mag, int]) -> Properties:
     entry: Properties = {
         "name": spec.name,
         "category": spec.category,
-        "boundingBox": {
-            "topLeft": list(spec.box.start),
-            **dict(zip(("width", "height", "depth"), spec.box.shape, strict=True)),
-        },
+        "boundingBox": bounding_box(spec.box),
         "elementClass": element_class(spec.dtype, spec.channels),
         "dataFormat": "wkw",
-        "mags": [_mag_entry(spec.name, mag, cube_lengths[mag]) for mag in sorted(m.mag for m in spec.mags)],
+        "mags": [mag_entry(mag, f"{spec.name}/{mag}", cube_lengths[mag]) for mag in sorted(m.mag for m in spec.mags)],
         "numChannels": spec.channels,
     }
     if spec.category == "segmentation":
@@ -123,8 +117,14 @@ def layer_entry(spec: LayerSpec, cube_lengths: Mapping[Mag, int]) -> Properties:
     return entry
 
 
-def _mag_entry(layer: str, mag: Mag, cube_length: int) -> Properties:
-    return {"mag": list(mag), "path": f"./{layer}/{mag}", "cubeLength": cube_length, "axisOrder": dict(_AXIS_ORDER)}
+def bounding_box(box: Box) -> Properties:
+    """An extent in mag-1 voxels."""
+    return {"topLeft": list(box.start), **dict(zip(("width", "height", "depth"), box.shape, strict=True))}
+
+
+def mag_entry(mag: Mag, path: str, cube_length: int) -> Properties:
+    """One mag of a layer; `path` is relative to the dataset."""
+    return {"mag": list(mag), "path": f"./{path}", "cubeLength": cube_length, "axisOrder": dict(_AXIS_ORDER)}
 
 
 def _view(spec: LayerSpec) -> Properties:
@@ -167,7 +167,7 @@ def merge(
     if existing is None:
         merged: Properties = {
             "id": {"name": dataset.name, "team": ""},
-            "scale": _scale(dataset),
+            "scale": scale(dataset.voxel_size),
             "dataLayers": [],
             "version": 1,
         }
@@ -209,17 +209,20 @@ def _joined(old: Properties, new: Properties, same: str) -> Properties:
 
 
 def _joined_mags(old: Properties, new: Properties) -> list[Properties]:
-    """All mags, finest first. Readers want `axisOrder` in all of them or in none."""
-    entries = {mag_of(entry): entry for entry in (*mag_entries(old), *mag_entries(new))}
-    in_order = [entries[mag] for mag in sorted(entries)]
-    return [{**entry, "axisOrder": entry.get("axisOrder", dict(_AXIS_ORDER))} for entry in in_order]
+    return in_order((*mag_entries(old), *mag_entries(new)))
+
+
+def in_order(mags: Iterable[Properties]) -> list[Properties]:
+    """Entries of mags, finest first, the last of each. Readers want `axisOrder` in all of them or in none."""
+    entries = {mag_of(entry): entry for entry in mags}
+    return [{**entries[mag], "axisOrder": entries[mag].get("axisOrder", dict(_AXIS_ORDER))} for mag in sorted(entries)]
 
 
 # --- the voxel size --------------------------------------------------------------------------------------------------
 
 
-def _scale(dataset: DatasetSpec) -> Properties:
-    size = dataset.voxel_size
+def scale(size: VoxelSize | None) -> Properties:
+    """A voxel size as the metadata hold it. Raises OptionError where it is not known along every axis."""
     if size is None or size.missing():
         axes = ", ".join(size.missing()) if size else "x, y, z"
         raise OptionError(f"the voxel size along {axes} is not known", fix="say it, for example --voxel-size 4,4,35")

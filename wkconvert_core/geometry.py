@@ -75,6 +75,11 @@ class Box:
         start = _vec(map(max, self.start, other.start))
         return Box.between(start, _vec(map(min, self.stop, other.stop)))
 
+    def spanning(self, other: Box) -> Box:
+        """The smallest box that holds both."""
+        start = _vec(map(min, self.start, other.start))
+        return Box.between(start, _vec(map(max, self.stop, other.stop)))
+
     def shifted(self, by: Vec3) -> Box:
         """The same box, moved."""
         return Box(_vec(a + d for a, d in zip(self.start, by, strict=True)), self.shape)

@@ -47,6 +47,11 @@ class MagFolder:
         """The extent in voxels of this mag, as the metadata say it."""
         return self.stored.box.coarsened(self.mag) if self.stored else None
 
+    @property
+    def exists(self) -> bool:
+        """Whether it is there."""
+        return (self.folder / HEADER_FILE).is_file()
+
     def header(self) -> Header:
         """Read `header.wkw` and hold it against the metadata. Raises SourceError, DamagedData."""
         header, stored = open_mag(self.folder), self.stored
@@ -109,16 +114,21 @@ def mags_of(dataset: Path) -> list[MagFolder]:
         return [MagFolder(la.name, mag, mag_folder(dataset, la, mag), la) for la in layers for mag in sorted(la.mags)]
     if begun := unfinished(dataset):
         raise BrokenSource(f"{dataset} is not finished: {begun[0]}", fix="run the command that began it again")
-    found = [
-        MagFolder(head.parent.parent.name, mag, head.parent)
-        for head in dataset.glob(f"*/*/{HEADER_FILE}")
-        if (mag := _mag(head.parent.name)) is not None
-    ]
-    if not found:
+    if not (found := found_mags(dataset)):
         raise SourceNotFound(
             f"{dataset} is no WKW dataset", why=f"it holds neither {PROPERTIES_FILE} nor a folder of mags"
         )
-    return sorted(found, key=lambda each: (each.layer, each.mag))
+    return found
+
+
+def found_mags(dataset: Path) -> list[MagFolder]:
+    """The WKW mags that lie in a folder `LAYER/MAG`, whatever the metadata say; those of hidden layers are not ours."""
+    found = {
+        (head.parent.parent.name, mag): MagFolder(head.parent.parent.name, mag, head.parent)
+        for head in sorted(dataset.glob(f"*/*/{HEADER_FILE}"), reverse=True)  # `2` before `2-2-2`
+        if (mag := _mag(head.parent.name)) is not None and not head.parent.parent.name.startswith(".")
+    }
+    return [found[key] for key in sorted(found)]
 
 
 def unfinished(dataset: Path) -> list[str]:

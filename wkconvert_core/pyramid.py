@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from wkconvert_core.plugins import plugins
 from wkconvert_core.settings import Settings
 from wkconvert_core.step import factor_between
 from wkconvert_core.stored import StoredLayer, mag_folder
+from wkconvert_core.voxel_size import VoxelSize
 from wkconvert_core.wkw_dataset import WkwDataset
 
 
@@ -30,6 +32,44 @@ def prepare(dst: Path, settings: Settings, *, names: Sequence[str] = (), start: 
     SourceNotFound where there is no dataset, OptionError for a layer or a mag that it does not have, TargetExists for
     a mag that lies there without being listed.
     """
+    place = opened(dst, settings, names)
+    taken = {mag for layer in place.stored.values() for mag in layer.mags}
+    steps: list[Planned] = []
+    for layer in place.layers:
+        first = start_of(layer, start)
+        mags = schedule(
+            place.proportions,
+            place.stored[layer.name].box.shape,
+            max_mag=settings.max_mag,
+            sampling_mode=settings.sampling_mode,
+            start=first,
+            existing=[mag for mag in taken if max(mag) > max(first)],
+        )
+        steps += _steps(layer, [first, *mags], place.writer, settings, place.budget)
+        taken |= set(mags)
+    return in_place(place, "downsample", settings, start, steps)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A finished dataset, and those of its layers that are to get mags."""
+
+    dst: Path
+    stored: Mapping[str, StoredLayer]
+    layers: Sequence[Opened]
+    size: VoxelSize | None
+    writer: WkwDataset
+    budget: Budget
+
+    @property
+    def proportions(self) -> tuple[float, float, float]:
+        """The size of a voxel along x, y, z; 1 where it is not known."""
+        x, y, z = (side or 1.0 for side in self.size.size) if self.size else (1.0, 1.0, 1.0)
+        return x, y, z
+
+
+def opened(dst: Path, settings: Settings, names: Sequence[str]) -> Place:
+    """Open a dataset to add mags to it. Raises SourceNotFound where there is none, OptionError for a wrong name."""
     loaded, dst = plugins(), dst.resolve()
     settings.check(loaded)
     stored = {layer.name: layer for layer in target.stored(dst)}
@@ -37,32 +77,27 @@ def prepare(dst: Path, settings: Settings, *, names: Sequence[str] = (), start: 
         raise SourceNotFound(f"{dst} is no finished dataset", fix="give the folder of a dataset with its metadata")
     size, budget = target.stored_voxel_size(dst), budget_of(settings, target.free_bytes(dst))
     layers = chosen(dst, open_source(dst, Settings(reader="wkw"), loaded, budget), names)
-    writer, taken = WkwDataset(dst, DatasetSpec(dst.name, size)), {mag for each in stored.values() for mag in each.mags}
-    steps: list[Planned] = []
-    for layer in layers:
-        first = _start(layer, start)
-        x, y, z = (side or 1.0 for side in size.size) if size else (1.0, 1.0, 1.0)
-        mags = schedule(
-            (x, y, z),
-            stored[layer.name].box.shape,
-            max_mag=settings.max_mag,
-            sampling_mode=settings.sampling_mode,
-            start=first,
-            existing=[mag for mag in taken if max(mag) > max(first)],
-        )
-        steps += _steps(layer, [first, *mags], writer, settings, budget)
-        taken |= set(mags)
-    changed = [layer for layer in layers if any(planned.layer is layer for planned in steps)]
+    return Place(dst, stored, layers, size, WkwDataset(dst, DatasetSpec(dst.name, size)), budget)
+
+
+def in_place(place: Place, verb: str, settings: Settings, start: Mag | None, steps: Sequence[Planned]) -> Conversion:
+    """The conversion that adds the steps' mags to the dataset.
+
+    Raises TargetExists for a mag that lies there without being listed.
+    """
+    dst, stored, budget = place.dst, place.stored, place.budget
+    changed = [layer for layer in place.layers if any(planned.layer is layer for planned in steps)]
     new = sorted({sink.spec.mag for planned in steps for sink in planned.step.sinks})
-    command = f"downsample-{new[0]}" if new else "downsample"
+    command = f"{verb}-{new[0]}" if new else verb
     plan = _plan(dst, command, settings, start, [stored[layer.name] for layer in changed])
     _check_target(dst, steps, command, plan)
     extents = {layer.name: stored[layer.name].box for layer in changed}
-    where = dst, dst, dst, command, settings, changed, size, writer, steps
+    where = dst, dst, dst, command, settings, changed, place.size, place.writer, steps
     return Conversion(*where, budget.workers, plan, budget.scratch, extents, in_place=True, keeps_metadata=True)
 
 
-def _start(layer: Opened, wanted: Mag | None) -> Mag:
+def start_of(layer: Opened, wanted: Mag | None) -> Mag:
+    """The mag from which a layer's mags are made. Raises OptionError for one that it does not have."""
     start = wanted or layer.finest
     if start not in layer.mags:
         listed = ", ".join(map(str, sorted(layer.mags)))

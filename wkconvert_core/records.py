@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from wkconvert_core.disk import write_atomically
 from wkconvert_core.engine import ShardDone
 from wkconvert_core.geometry import Mag, Vec3
-from wkconvert_core.inventory import MagFolder
+from wkconvert_core.inventory import MagFolder, mags_of
 from wkconvert_core.journal import FOLDER, fingerprint, line_of, parsed_line
 from wkconvert_core.settings import ALTERING, Settings
 
@@ -28,6 +28,9 @@ class Sums:
     """By where the shard starts: `crc32:1c291ca3:16424`."""
     voxels: int = 0
     """In all its shards, within the extent of that time."""
+    low: float | int | None = None
+    """Smallest and largest finite value, where the run noted them."""
+    high: float | int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,13 @@ class Record:
     def tells(self) -> bool:
         """Whether it tells how its mags were made."""
         return "settings" in self.plan and (self.command in ("auto", "cube") or self.adds)
+
+    @property
+    def copied(self) -> Mapping[str, Any]:
+        """Of a copy: how the mags of the original were made, as `known_makings` noted it."""
+        made = self.plan.get("made")
+        noted = made.get(self.path.stem.rpartition(".")[0]) if isinstance(made, dict) else None
+        return noted if isinstance(noted, dict) else {}
 
     @property
     def adds(self) -> bool:
@@ -70,8 +80,10 @@ class Records:
         return [record for record in self.all if record.problem]
 
     def maker(self, mag: Mag) -> Record | None:
-        """The newest record of a run that made the mag and says how."""
-        return next((record for record in self.all if mag in record.mags and record.tells), None)
+        """The newest record of a run that made the mag and says how; else of one that copied it and knows how."""
+        having = [record for record in self.all if mag in record.mags]
+        copies = (record for record in having if str(mag) in record.copied)
+        return next((record for record in having if record.tells), None) or next(copies, None)
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,13 @@ def _record(path: Path) -> Record:
         sums = mags.setdefault(done.mag, Sums())
         sums.of[done.start] = done.checksum
         sums.voxels += done.voxels
+        sums.low, sums.high = _least(min, sums.low, done.low), _least(max, sums.high, done.high)
     return Record(path, command, when, plan, mags, problem)
+
+
+def _least(choose: Callable[..., float | int], *values: float | int | None) -> float | int | None:
+    """The smallest or the largest of those that there are."""
+    return choose((value for value in values if value is not None), default=None)
 
 
 _CHECKSUM = re.compile("crc32:[0-9a-f]{8}:[0-9]+")
@@ -137,6 +155,8 @@ def making(records: Records, layer: str, mag: Mag, mags: Collection[Mag], catego
         return "the finest mag"
     if record is None:
         return "not recorded"
+    if not record.tells:
+        return _copied(record.copied[str(mag)])
     finer = [other for other in (mags if record.adds else record.mags) if other < mag]
     if not finer:
         return "made of the source"
@@ -147,6 +167,30 @@ def making(records: Records, layer: str, mag: Mag, mags: Collection[Mag], catego
         return Making(max(finer), (kernel,)) if isinstance(kernel, str) else "not recorded"
     defaults = ("median", "mode") if category == "color" else ("mode", "median")
     return Making(max(finer), defaults)
+
+
+def _copied(noted: Any) -> Making | str:
+    """What `known_makings` noted."""
+    try:
+        finer, *kernels = noted
+        return Making(Mag.parse(finer), tuple(map(str, kernels))) if kernels else "not recorded"
+    except (TypeError, ValueError, AttributeError):
+        return "not recorded"
+
+
+def known_makings(dataset: Path, layers: Collection[str]) -> dict[str, dict[str, list[str]]]:
+    """How mags were made, by layer and mag: of which finer mag, by which kernels; a copy's plan notes it."""
+    places = [place for place in mags_of(dataset) if place.layer in layers]
+    return {layer: _makings(records(dataset, layer), [p for p in places if p.layer == layer]) for layer in layers}
+
+
+def _makings(recorded: Records, places: Sequence[MagFolder]) -> dict[str, list[str]]:
+    mags, found = {place.mag: place for place in places}, {}
+    for mag, place in mags.items():
+        made = making(recorded, place.layer, mag, mags, place.stored.category if place.stored else "color")
+        if isinstance(made, Making) and made.finer in mags and not why_changed(recorded, mags[made.finer], place):
+            found[str(mag)] = [str(made.finer), *made.kernels]
+    return found
 
 
 def why_changed(records: Records, finer: MagFolder, coarser: MagFolder) -> str:
@@ -186,9 +230,13 @@ def _taken_over(plan: Mapping[str, Any], layer: str) -> frozenset[Mag] | _All:
 
 
 def add(dataset: Path, layer: str, done: Mapping[Mag, Sequence[ShardDone]]) -> None:
-    """Record mags' checksums beside those that were added before. Raises NoSpace, TargetNotWritable, TargetError."""
+    """Record mags' checksums beside those that were added before and still hold.
+
+    Raises NoSpace, TargetNotWritable, TargetError.
+    """
     path = dataset / FOLDER / f"{layer}.{VERIFY}.shards"
     old = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    kept = [line for line in old if parsed_line(line).mag not in done]
+    newest = {mag: record.command for record in reversed(records(dataset, layer).all) for mag in record.mags}
+    kept = [line for line in old if (mag := parsed_line(line).mag) not in done and newest.get(mag) == VERIFY]
     new = [line_of(shard) for mag in sorted(done) for shard in sorted(done[mag], key=lambda shard: shard.start)]
     write_atomically(path, b"".join([*kept, *new]))

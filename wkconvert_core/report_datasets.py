@@ -1,4 +1,4 @@
-"""What the commands on whole datasets print: verify, check-equality, and the table of `info`."""
+"""What the commands on whole datasets print: verify, check-equality, metadata, and the table of `info`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from wkconvert_core.equality import Equality
     from wkconvert_core.inventory import Stored
+    from wkconvert_core.metadata import Updated
     from wkconvert_core.soundness import MagSoundness, Soundness
 
 NO_KERNEL = ("the finest mag", "made of the source")
@@ -143,6 +144,30 @@ def show_equality(found: Equality, console: Console, *, quiet: bool) -> None:
     same = [f"{mag.layer} mag {mag.mag}: {mag.voxels:,} voxels are equal" for mag in found.mags if not mag.difference]
     verdict = "equal" if found.equal else "different"
     _print(console, *same, f"{found.a} and {found.b} are {verdict}, {found.seconds:.1f} s")
+
+
+# --- metadata --------------------------------------------------------------------------------------------------------
+
+
+def metadata_document(done: Updated) -> Document:
+    """What `metadata --json` prints."""
+    return {
+        "path": str(done.path),
+        "created": done.created,
+        "written": done.written,
+        "changes": [
+            {"what": change.what, "layer": change.layer, "old": change.old, "new": change.new}
+            for change in done.changes
+        ],
+        "notes": list(done.notes),
+    }
+
+
+def show_metadata(done: Updated, console: Console) -> None:
+    """What `metadata` prints."""
+    _print(console, *map(str, done.changes), *(f"note: {note}" for note in done.notes))
+    what = "metadata made" if done.created else "metadata changed" if done.changes else "metadata are up to date"
+    _print(console, f"{done.path}: {what}{'' if done.written or not done.changes else ', but not written (--dry-run)'}")
 
 
 # --- info ------------------------------------------------------------------------------------------------------------

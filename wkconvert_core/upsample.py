@@ -1,0 +1,105 @@
+"""Finer mags of a coarser one, where nothing finer is known: annotations, say. Behind `wkconvert upsample`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wkconvert_core.conversion import Conversion, Planned, spec_of
+from wkconvert_core.errors import OptionError
+from wkconvert_core.geometry import Box, Mag, Vec3, minus
+from wkconvert_core.layers import Opened
+from wkconvert_core.mags import schedule
+from wkconvert_core.model import Source, VolumeInfo
+from wkconvert_core.plan import planned
+from wkconvert_core.pyramid import Place, in_place, opened, start_of
+from wkconvert_core.settings import Settings
+from wkconvert_core.step import factor_between
+
+if TYPE_CHECKING:
+    from wkconvert_core.model import Array
+
+
+@dataclass(frozen=True)
+class Upsampled:
+    """A finer mag: every voxel is the coarser one in which it lies."""
+
+    source: Source
+    """The coarser mag."""
+    box: Box
+    """The extent in finer voxels, where it lies in the dataset; voxel (0, 0, 0) is its start."""
+    factor: Vec3
+    """How many finer voxels make one coarser along x, y, z."""
+
+    @property
+    def read_cost(self) -> float:
+        """Bytes that a read takes at its peak, per byte that it returns: the coarser voxels, and them repeated."""
+        return 2 + 1 / math.prod(self.factor)
+
+    @property
+    def info(self) -> VolumeInfo:
+        """What it holds."""
+        return replace(self.source.info, shape=self.box.shape, offset=self.box.start, chunk_shape=None)
+
+    def read(self, box: Box) -> Array:
+        """The voxels of a box `[c, x, y, z]`. Raises the source's errors."""
+        placed = box.shifted(self.box.start)
+        coarse = placed.coarsened(self.factor)
+        data = self.source.read(coarse.shifted(minus(self.source.info.offset)))
+        for axis, times in enumerate(self.factor, 1):
+            data = np.repeat(data, times, axis=axis)
+        return data[:, *placed.slices_in(coarse.refined(self.factor))]
+
+
+def prepare(dst: Path, settings: Settings, *, names: Sequence[str] = (), start: Mag | None = None) -> Conversion:
+    """Decide which finer mags a dataset gets, down to `settings.target_mag`, and write nothing.
+
+    Mags that are there stay as they are. `names` are the layers (none: all), `start` the mag of which they are made
+    (None: each layer's finest). Raises SourceNotFound where there is no dataset, OptionError for a layer or a mag that
+    it does not have or that is not coarser, TargetExists for a mag that lies there without being listed.
+    """
+    place = opened(dst, settings, names)
+    taken = {mag for layer in place.stored.values() for mag in layer.mags}
+    steps: list[Planned] = []
+    for layer in place.layers:
+        mags = _finer(place, layer, start_of(layer, start), settings, taken)
+        steps += _steps(place, layer, start_of(layer, start), mags, settings)
+        taken |= set(mags)
+    return in_place(place, "upsample", settings, start, steps)
+
+
+def _finer(place: Place, layer: Opened, start: Mag, settings: Settings, taken: Collection[Mag]) -> list[Mag]:
+    """The mags finer than `start`, the finest first: those of other layers, else by the voxel size."""
+    finest = settings.target_mag
+    if any(wanted > own for wanted, own in zip(finest, start, strict=True)):
+        raise OptionError(
+            f"--target-mag {finest} is not finer than mag {start} of layer {layer.name}",
+            fix="say a finer one, or name the layers with --layer-name",
+        )
+    if finest == start:
+        return []
+    between = schedule(
+        place.proportions,
+        place.stored[layer.name].box.shape,
+        max_mag=max(start) // 2,
+        sampling_mode=settings.sampling_mode,
+        start=finest,
+        existing=[mag for mag in taken if max(mag) > max(finest)],
+    )
+    return [finest, *between]
+
+
+def _steps(place: Place, layer: Opened, start: Mag, mags: Sequence[Mag], settings: Settings) -> Iterator[Planned]:
+    """Make each mag that is not there of the one to start from."""
+    source = layer.mags[start]
+    for mag in mags:
+        if mag not in layer.mags:
+            box = place.stored[layer.name].box.coarsened(mag)
+            made = Upsampled(source, box, factor_between(mag, start))
+            sink = place.writer.layer(spec_of(layer, settings, made, mag, box))
+            yield Planned(layer, *planned(made, [sink], "", place.budget))
