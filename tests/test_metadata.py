@@ -90,7 +90,7 @@ def test_after_cube_they_are_those_that_auto_writes(tmp_path, reader, dtype, cat
 def test_the_extent_of_mags_by_others_is_that_of_their_voxels(tmp_path, block_type):
     data = np.random.default_rng(0).integers(1, 200, (1, 50, 90, 70)).astype(np.uint16)
     write(tmp_path / "ds/em/1", data, (70, 5, 33), block_type=block_type)
-    write(tmp_path / "ds/em/2-2-1", data[:, ::2, ::2], (35, 2, 33), block_type=block_type)
+    write(tmp_path / "ds/em/2-2-1", data[:, :25, :46] + 1, (35, 2, 33), block_type=block_type)
     update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     found = layers_of(tmp_path / "ds")["em"]
     assert box_of(tmp_path / "ds", "em") == Box((70, 5, 33), (50, 90, 70))
@@ -101,6 +101,16 @@ def test_the_extent_of_mags_by_others_is_that_of_their_voxels(tmp_path, block_ty
         ([2, 2, 1], "./em/2-2-1", 64),
     ]
     assert properties(tmp_path / "ds")["id"]["name"] == "ds"
+    assert found["defaultViewConfiguration"]["intensityRange"][0] >= 1  # nothing beside the volume counts
+
+
+def test_an_extent_that_was_recorded_may_be_measured_all_the_same(tmp_path, reader):
+    data = voxels((40, 40, 40)) + 1
+    data[:, :9] = 0
+    cubed = replace(SETTINGS, metadata=False, downsample=False)
+    convert(reader(tmp_path / "src", data), tmp_path / "ds", cubed, command="cube")
+    update(tmp_path / "ds", Wanted(voxel_size=SIZE, extent=True), JOBS)
+    assert box_of(tmp_path / "ds", "color") == Box((9, 0, 0), (31, 40, 40))
 
 
 def test_without_a_voxel_size_nothing_is_written(tmp_path):
@@ -217,6 +227,19 @@ def test_what_is_new_joins_what_is_gone_goes_and_edits_stay(dataset):
     assert box_of(dataset, "extra") == Box((32, 0, 0), (40, 40, 40))
 
 
+def test_mags_stay_where_the_metadata_say_and_as_they_say(dataset):
+    (dataset / "em/1").rename(dataset / "em/finest")
+    write(dataset / "em/1", np.ones((1, 9, 9, 9), np.uint8))
+    write(dataset / "em/4-4-4", np.ones((1, 9, 9, 9), np.uint8))
+    write(dataset / "em/4", np.ones((1, 9, 9, 9), np.uint8))
+    edit(dataset, lambda top, layer: layer["mags"][0].update(path="./em/finest", axisOrder={"c": 3}))
+    update(dataset, Wanted(layers=["em"]), JOBS)
+    finest, _, coarsest = layers_of(dataset)["em"]["mags"]
+    assert (finest["path"], finest["axisOrder"]) == ("./em/finest", {"c": 3})
+    assert finest["cubeLength"] == 32 * 2 ** ((dataset / "em/finest/header.wkw").read_bytes()[4] >> 4)
+    assert coarsest["path"] == "./em/4"
+
+
 def test_only_the_layers_that_are_named_are_touched(dataset):
     write(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
     shutil.rmtree(dataset / "labels/1")
@@ -301,6 +324,13 @@ def test_the_largest_id_is_exact_to_the_last_bit(tmp_path, strategy):
     write(tmp_path / "ds/labels/1", ids, file_len=1)
     update(tmp_path / "ds", Wanted(voxel_size=SIZE, compute_max_id=True), replace(JOBS, strategy=strategy))
     assert layers_of(tmp_path / "ds")["labels"]["largestSegmentId"] == 2**53 + 1
+
+
+def test_labels_that_are_all_zero_have_no_largest_id(dataset):
+    shutil.rmtree(dataset / "labels/1")
+    write(dataset / "labels/1", np.zeros((1, 9, 9, 9), np.uint32))
+    update(dataset, Wanted(compute_max_id=True), JOBS)
+    assert layers_of(dataset)["labels"]["largestSegmentId"] is None
 
 
 def test_an_id_needs_one_layer_that_it_fits(dataset):

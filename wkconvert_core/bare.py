@@ -48,11 +48,15 @@ class Recorded:
 def recorded(dataset: Path, place: MagFolder, header: Header) -> Recorded:
     """What is noted of a mag; nothing where its shards are not those of which it was noted."""
     there = {shard.path for shard in place.shards(header.side)}
-    for record in records(dataset, place.layer).all:
-        sums = record.mags.get(place.mag)
-        if sums and {place.shard_path(start, header.side) for start in sums.of} == there:
-            return Recorded(_extent(record, place.layer), sums)
-    return Recorded()
+    holding = [
+        (record, sums)
+        for record in records(dataset, place.layer).all
+        if (sums := record.mags.get(place.mag)) and {place.shard_path(start, header.side) for start in sums.of} == there
+    ]
+    if not holding:
+        return Recorded()
+    extents = (_extent(record, place.layer) for record, _ in holding)
+    return Recorded(next((box for box in extents if box), None), holding[0][1])
 
 
 def _extent(record: Record, layer: str) -> Box | None:
