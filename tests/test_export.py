@@ -123,7 +123,7 @@ def test_ids_beyond_53_bits_come_back(tmp_path, dataset):
 
 @needs_tiff
 @needs_tiles
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int16", "int32", "float32"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_tiles_come_back_with_the_same_voxels_and_the_same_voxel_size(tmp_path, dataset, dtype):
     voxels = values(dtype, (1, 75, 40, 3))
     exported(dataset(voxels), tmp_path / "out", tile_size=(32, 25))
@@ -358,8 +358,9 @@ def test_another_export_does_not_take_the_place_of_one_that_is_there(tmp_path, d
     src = dataset(values("uint16", (1, 70, 50, 9)))
     exported(src, tmp_path / "out")
     before = names(tmp_path / "out")
-    with pytest.raises(TargetExists, match="there already"):
+    with pytest.raises(TargetExists, match="there already") as caught:
         exported(src, tmp_path / "out", **other)
+    assert "choose another OUT, or remove it" in caught.value.fix
     assert names(tmp_path / "out") == before
 
 

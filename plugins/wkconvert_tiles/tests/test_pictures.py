@@ -45,23 +45,58 @@ def test_jpeg_is_what_imageio_reads(tmp_path):
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "f2", "f4", "f8"])
-def test_tiff_is_read_right_or_not_at_all(tmp_path, dtype, compression, order):
+def test_tiff_is_read_right(tmp_path, dtype, compression, order):
     """Pillow takes some for others, and swaps no bytes of compressed big-endian files."""
     tifffile = pytest.importorskip("tifffile")
     picture = noise(12, 16, dtype="u8").view("u1")[:, : 16 * np.dtype(dtype).itemsize].copy().view(dtype)
     picture = np.nan_to_num(picture) if dtype[0] == "f" else picture
     (tmp_path / "0/0").mkdir(parents=True)
-    tifffile.imwrite(tmp_path / "0/0/0.tif", picture, compression=compression, byteorder=order)
-    must = dtype in ("u1", "u2") or (dtype in ("u4", "i2", "i4", "f4") and order == "<")
-    if error := refusal(lambda: source(tmp_path)):
-        assert not must, error
-        assert isinstance(error, SourceError)
-        assert "0/0/0.tif" in error.what
-        assert error.why
-    else:
-        found = voxels(tmp_path)
-        assert found.dtype == dtype
-        np.testing.assert_array_equal(found, volume(picture[np.newaxis]))
+    tifffile.imwrite(tmp_path / "0/0/0.tif", picture, compression=compression, byteorder=order, rowsperstrip=5)
+    found = voxels(tmp_path)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, volume(picture[np.newaxis]))
+    np.testing.assert_array_equal(source(tmp_path).read(Box((3, 5, 0), (9, 6, 1))), found[:, 3:12, 5:11])
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"predictor": True, "compression": "zlib"},
+        {"compression": "lzw"},
+        {"tile": (16, 16)},
+        {"photometric": "miniswhite"},
+        {"planarconfig": "separate", "photometric": "rgb"},
+        {"extratags": [(274, 3, 1, 6, True)]},
+        {"append": True},
+    ],
+)
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_tiff_of_64_bits_is_read_right_or_refused(tmp_path, how, bigtiff):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    picture = noise(3, 12, 16, dtype="u8") if "planarconfig" in how else noise(12, 16, dtype="u8")
+    picture = picture.astype("f8") if "predictor" in how else picture
+    how, path = dict(how), tmp_path / "0/0/0.tif"
+    twice = how.pop("append", False)
+    path.parent.mkdir(parents=True)
+    for again in range(1 + twice):
+        tifffile.imwrite(path, picture, bigtiff=bigtiff and not again, append=again > 0, metadata=None, **how)
+    assert isinstance(refusal(lambda: source(tmp_path)), SourceError)
+
+
+def test_tiff_of_64_bits_that_is_cut_or_changed_is_refused(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    path = tmp_path / "0/0/0.tif"
+    path.parent.mkdir(parents=True)
+    for compression in (None, "zlib"):
+        tifffile.imwrite(path, noise(12, 16, dtype="u8"), compression=compression)
+        whole = path.read_bytes()
+        for size in range(4, len(whole), 97):
+            path.write_bytes(whole[:size])
+            assert isinstance(refusal(lambda: voxels(tmp_path)), SourceError), size
+    for place in range(len(whole)):  # in deflate, whose own sum finds what is changed in it
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        refusal(lambda: voxels(tmp_path))  # whatever it is, it is one of ours
 
 
 @pytest.mark.parametrize("samples", [3, 4])

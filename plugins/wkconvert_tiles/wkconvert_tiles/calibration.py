@@ -6,25 +6,24 @@ are no voxel size: programs write them knowing nothing.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from wkconvert_core import VoxelSize, unit_symbol
 
+from .plain_tiff import table
+
 
 def voxel_size(path: str) -> VoxelSize | None:
     """What one tile says; None if it does not, or is no TIFF."""
-    from PIL import Image
-
     try:
-        with Path(path).open("rb") as file, Image.open(file, formats=["TIFF"]) as picture:
-            tags: Any = getattr(picture, "tag_v2", {})
-            description, x, y = str(tags.get(270, "")), _pixel(tags.get(282)), _pixel(tags.get(283))
+        _, tags, _ = table(path)
+        (description,), (x,), (y,) = (tags.get(tag, ("",)) for tag in (270, 282, 283))
+        lines = dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
+        x, y = _pixel(x), _pixel(y)
     except Exception:  # a calibration is no reason to refuse a tile: whoever reads its pixels says what is wrong
         return None
     if not description.startswith("ImageJ="):
         return None
-    lines = dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
     unit = unit_symbol(lines.get("unit", ""))
     if unit in (None, "inch") or not (x or y):
         return None

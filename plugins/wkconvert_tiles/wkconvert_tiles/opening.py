@@ -12,9 +12,10 @@ from .calibration import voxel_size
 from .grid import Grid
 from .layout import Doubt, Layout, recognise
 from .pattern import parse
-from .picture import DType, Facts, read_header
+from .picture import DType, Facts
 from .source import TileSource, Tree
 from .survey import Others, Survey, Tile
+from .tile import read_header
 
 Headers = Mapping[Tile, Facts]
 _MOST_SPARSE = 10_000

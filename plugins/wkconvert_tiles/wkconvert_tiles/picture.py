@@ -47,7 +47,7 @@ _PNM = {("1", b""): "?", ("L", b"255"): "u1", ("RGB", b"255"): "u1", ("I", b"655
 _COLOR = ("RGB", "RGBA")
 _ENDS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
 """What a whole file has near its end."""
-_MOST_PER_BYTE = 10_000
+MOST_PER_BYTE = 10_000
 """Bytes of pixels that a byte of file may stand for."""
 
 
@@ -93,7 +93,7 @@ def read_pixels(path: str, choose: Callable[[Facts], Rectangle]) -> Array:
         part = choose(facts)
         picture.load()
         if picture.size != (facts.width, facts.height):
-            raise _broken(path, f"{picture.size[0]} x {picture.size[1]} pixels were decoded")
+            raise broken(path, f"{picture.size[0]} x {picture.size[1]} pixels were decoded")
         found = picture if part == (0, 0, *picture.size) else picture.crop(part)
         pixels = np.asarray(found).astype(facts.dtype, copy=False)
         if picture.mode == "P":
@@ -112,7 +112,7 @@ def _opened(path: str) -> Iterator[tuple[Any, Facts, bool]]:
             file.seek(max(0, size - 4096))
             tail = file.read()
             if not size:
-                raise _broken(path, "the file has 0 bytes")
+                raise broken(path, "the file has 0 bytes")
             file.seek(0)
             with Image.open(file, formats=_formats(path)) as picture:
                 yield picture, _facts(path, picture, head, size), _is_whole(picture, tail, size)
@@ -121,11 +121,11 @@ def _opened(path: str) -> Iterator[tuple[Any, Facts, bool]]:
     except UnidentifiedImageError as error:
         listed = ", ".join(_formats(path))
         why = f"it is damaged, or none of {listed} (Pillow's names), or of a kind such as TIFF of 64-bit numbers"
-        raise _broken(path, why) from error
+        raise broken(path, why) from error
     except OSError as error:
-        raise _broken(path, error.strerror or str(error)) from error
+        raise broken(path, error.strerror or str(error)) from error
     except Exception as error:  # of damaged files, Pillow raises whatever its parsers run into
-        raise _broken(path, str(error) or type(error).__name__) from error
+        raise broken(path, str(error) or type(error).__name__) from error
 
 
 def _formats(path: str) -> tuple[str, ...]:
@@ -140,9 +140,9 @@ def _facts(path: str, picture: Any, head: bytes, size: int) -> Facts:
     grey_palette = palette and _is_grey(_palette(picture))
     color = picture.mode in _COLOR or (palette and not grey_palette)
     declared = width * height * dtype.itemsize * (3 if color else 1)
-    if declared > _MOST_PER_BYTE * size:
-        why = f"{size} bytes cannot hold {width} x {height} pixels: that is more than {_MOST_PER_BYTE} to 1"
-        raise _broken(path, why)
+    if declared > MOST_PER_BYTE * size:
+        why = f"{size} bytes cannot hold {width} x {height} pixels: that is more than {MOST_PER_BYTE} to 1"
+        raise broken(path, why)
     return Facts(width, height, dtype, 3 if color else 1, grey_palette, tuple(_notes(picture, head)))
 
 
@@ -234,6 +234,7 @@ def _is_whole(picture: Any, tail: bytes, size: int) -> bool:
     return all(start + count <= size for start, count in zip(starts, counts, strict=False))
 
 
-def _broken(path: str, why: str) -> BrokenSource:
+def broken(path: str, why: str) -> BrokenSource:
+    """The error for a file of which something is wrong."""
     fix = "write or copy the tile again, then repeat this"
     return BrokenSource(f"{path} is damaged, or no picture that can be read", why=why, fix=fix)

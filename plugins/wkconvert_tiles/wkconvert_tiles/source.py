@@ -13,7 +13,8 @@ from wkconvert_core import Box, BrokenSource, InconsistentStack, Vec3, VolumeInf
 
 from .grid import Grid
 from .pattern import Part
-from .picture import Array, Facts, Rectangle, read_pixels
+from .picture import Array, Facts, Rectangle
+from .tile import read_pixels
 
 _LARGEST = 4
 """How many usual tiles wide or high a border tile may be: what is larger is an overview, and a risk to memory."""
