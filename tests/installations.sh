@@ -42,5 +42,5 @@ done
 python=$(newest)
 echo "-- everything on $($python --version)"
 environment newest "$python"
-install newest "wkconvert[all]" wkconvert-example pytest hypothesis wkw
+install newest "wkconvert[all,cluster]" wkconvert-example pytest hypothesis wkw
 "$work/newest/bin/python" -m pytest -q -p no:cacheprovider -k "not system_call"  # kills depend on no Python version

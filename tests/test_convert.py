@@ -188,6 +188,17 @@ def test_an_overwrite_that_ends_while_folders_are_swapped_is_completed(tmp_path,
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["ds"]
 
 
+def test_what_a_killed_swap_has_put_aside_goes_with_the_next_run(tmp_path, reader):
+    source, target = reader(tmp_path / "src", voxels((64, 64, 64))), tmp_path / "out" / "c[1]"
+    convert(source, target, SETTINGS)
+    (tmp_path / "out" / ".c[1].wkconvert-old.0123.tmp").mkdir()
+    convert(source, target, SETTINGS)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["c[1]"]
+    (tmp_path / "out" / ".c[2].wkconvert-old.0123.tmp").mkdir()  # as long as there is nothing else, it may be needed
+    convert(source, tmp_path / "out" / "d", SETTINGS)
+    assert (tmp_path / "out" / ".c[2].wkconvert-old.0123.tmp").exists()
+
+
 def test_an_overwrite_is_refused_while_another_run_writes_the_target(tmp_path, reader):
     convert(reader(tmp_path / "old", voxels()), tmp_path / "ds", SETTINGS)
     with locked(tmp_path / "ds"), pytest.raises(TargetLocked):

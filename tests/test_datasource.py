@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from wkconvert_core import datasource
 from wkconvert_core.datasource import layer_entry, merge, read, write
+from wkconvert_core.disk import sync
 from wkconvert_core.errors import (
     BrokenSource,
     ConversionError,
@@ -512,8 +513,11 @@ def test_a_folder_that_cannot_be_synced_is_no_error_but_a_failing_disk_is(
         if raises:
             with pytest.raises(TargetNotWritable):
                 write(tmp_path / NAME, {})
+            with pytest.raises(TargetError):
+                sync([tmp_path / NAME])
         else:
             write(tmp_path / NAME, {})
+            sync([tmp_path / NAME])
 
 
 def test_writers_at_the_same_time_never_tear_the_file(tmp_path: Path) -> None:

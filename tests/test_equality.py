@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,12 +16,16 @@ from typer.testing import CliRunner
 
 from wkconvert_core import Box, Mag, MagSpec, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
 from wkconvert_core.alike import Alike, comparable
+from wkconvert_core.backends import Workers
 from wkconvert_core.cli import app
-from wkconvert_core.comparing import sampled_boxes
+from wkconvert_core.comparing import compare, sampled_boxes, step_between
 from wkconvert_core.convert import Settings, convert
+from wkconvert_core.downsample import KERNELS, Downsampled
 from wkconvert_core.equality import check_equality
 from wkconvert_core.errors import DamagedData, ResourceError, WkconvertError
-from wkconvert_core.inventory import mags_of
+from wkconvert_core.inventory import MagFolder, mags_of
+from wkconvert_core.plan import Budget
+from wkconvert_core.stored import StoredLayer
 from wkconvert_core.wkw_layer import WkwSink
 
 PEER = os.environ.get("WKCONVERT_PEER", "")
@@ -355,3 +360,104 @@ def test_nan_is_text_in_the_document(make):
     theirs[0, 0, 0, 0] = np.nan
     told = run("check-equality", make("a", ours), make("b", theirs), "--json").stdout
     assert json.loads(told, parse_constant=pytest.fail)["mags"][0]["first"]["b"] == "nan"
+
+
+# --- what is not there -----------------------------------------------------------------------------------------------
+
+
+def sparse(make, tmp_path, name, kept, far=0):
+    """A dataset of which only some shards are left, `far` voxels longer than they reach."""
+    path = make(name, em((96, 96, 64)), downsample=False, file_len=1, strategy="sequential")
+    for shard in (path / "em" / "1").rglob("x*.wkw"):
+        if str(shard.relative_to(path / "em" / "1")) not in kept:
+            shard.unlink()
+    edit(path, lambda properties, layer: layer["boundingBox"].update(width=96 + far))
+    return path
+
+
+def test_a_shard_that_only_one_has_is_compared_with_zeros(make, tmp_path):
+    both = "z0/y0/x0.wkw"
+    a = sparse(make, tmp_path, "a", {both, "z1/y2/x1.wkw"})
+    b = sparse(make, tmp_path, "b", {both})
+    c = sparse(make, tmp_path, "c", {both})
+    voxels = int(em((96, 96, 64))[:, 32:64, 64:96, 32:64].astype(bool).sum())
+    for one, other in ((a, b), (b, a)):
+        (mag,) = check_equality(one, other).mags
+        assert (mag.difference.count, mag.voxels) == (voxels, 96 * 96 * 64)
+    assert check_equality(b, c).equal
+
+
+@pytest.mark.parametrize("file_len", [1, 2])
+def test_where_neither_has_a_shard_nothing_is_looked_at(make, tmp_path, monkeypatch, file_len):
+    a = sparse(make, tmp_path, "a", {"z0/y0/x0.wkw", "z1/y2/x1.wkw"}, far=32 * 10**12)
+    b = make("b", em((96, 96, 64)) * 0, downsample=False, file_len=file_len)
+    shutil.rmtree(b / "em" / "1" / "z0", ignore_errors=True)
+    shutil.rmtree(b / "em" / "1" / "z1", ignore_errors=True)
+    edit(b, lambda properties, layer: layer["boundingBox"].update(width=96 + 32 * 10**12))
+    asked, alike = [], Alike.__call__
+    monkeypatch.setattr(Alike, "__call__", lambda self: asked.append(self.box.start) or alike(self))
+    told = []
+    (mag,) = check_equality(a, b, Settings(strategy="sequential"), listen=told.append).mags
+    assert asked == [(0, 0, 0), (32, 64, 32)]
+    assert mag.voxels == told[-1].voxels == told[-1].total == (96 + 32 * 10**12) * 96 * 64
+    assert mag.difference.place == (0, 0, 0)
+
+
+# --- how far floats may differ ---------------------------------------------------------------------------------------
+
+
+def floats(tmp_path, kernel, change, spike=1e9):
+    """Whether a mag of floats, made by a kernel and changed since, is found to differ, and in how many voxels."""
+    rng = np.random.default_rng(0)
+    fine = rng.normal(100, 10, (1, 64, 64, 64)).astype("float32")
+    fine[0, 0, 0, 0] = spike
+    layer = StoredLayer("em", "color", Box((0, 0, 0), (64, 64, 64)), np.dtype("float32"), 1, "wkw", {})
+    source = written(tmp_path / "fine", Mag(1, 1, 1), fine)
+    made = Downsampled(source, source.box, (2, 2, 2), kernel)
+    written(tmp_path / "coarse", Mag(2, 2, 2), change(made.read(made.info.box)))
+    finer, coarser = (
+        MagFolder("em", Mag(*[n] * 3), tmp_path / name, layer) for n, name in ((1, "fine"), (2, "coarse"))
+    )
+    budget = Budget(1 << 30, 1, True, 0, 0)
+    step = step_between(finer, coarser, kernel, budget, deep=True)
+    found = compare(step, budget, Workers("sequential", 1), lambda voxels: None)
+    return found.count if found else 0
+
+
+def written(folder, mag, data):
+    spec = MagSpec("em", "color", mag, Box((0, 0, 0), data.shape[1:]), data.dtype, 1, "none", None, 2)
+    sink = WkwSink(folder, spec)
+    for shard in spec.box.tiles(sink.shard_shape):
+        sink.write(shard, data[:, *shard.slices_in(spec.box)])
+    return sink.source()
+
+
+@pytest.mark.parametrize("kernel", [kernel.name for kernel in KERNELS])
+def test_a_large_value_hides_no_error_elsewhere(tmp_path, kernel):
+    def change(coarse):
+        coarse[0, 20:30, 20, 20] += 500
+        return coarse
+
+    assert floats(tmp_path, kernel, change) == 10
+
+
+@pytest.mark.parametrize("kernel", [kernel.name for kernel in KERNELS])
+@pytest.mark.parametrize("spike", [1e9, np.inf, np.nan])
+def test_sums_may_differ_as_they_do_from_one_version_of_numpy_to_the_next(tmp_path, kernel, spike):
+    def change(coarse):
+        coarse[0, 20:30, 20, 20] *= np.float32(1 + 3e-7)
+        return coarse
+
+    assert floats(tmp_path, kernel, change, spike) == (
+        10 if kernel in ("median", "mode", "nearest", "min", "max") else 0
+    )
+
+
+@pytest.mark.parametrize("kernel", ["mean", "bilinear", "bicubic"])
+def test_of_large_values_that_cancel_out_the_rest_may_differ(tmp_path, kernel):
+    def change(coarse):
+        coarse[0, 0, 0, 0] += 100  # of 1e9 / 8
+        return coarse
+
+    assert floats(tmp_path, kernel, change) == 0
+    assert floats(tmp_path / "more", kernel, lambda coarse: change(coarse) + np.float32(1)) > 30_000

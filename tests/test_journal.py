@@ -1,17 +1,21 @@
 """The journal and the lock: what survives a kill, and what is refused."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from wkconvert_core import Mag
+from wkconvert_core import Box, Mag, MagSpec
 from wkconvert_core.disk import write_atomically
 from wkconvert_core.engine import ShardDone
-from wkconvert_core.errors import TargetError, TargetExists, TargetLocked, TargetNotWritable
-from wkconvert_core.journal import FOLDER, Journal, fingerprint, locked
+from wkconvert_core.errors import DamagedData, TargetError, TargetExists, TargetLocked, TargetNotWritable
+from wkconvert_core.journal import FOLDER, Journal, fingerprint, line_of, locked
+from wkconvert_core.tally import Tally, in_order
+from wkconvert_core.target import sweep
 
 PLAN = {"source": "a", "settings": {"max_mag": None}}
 MAG = Mag(2, 2, 1)
@@ -19,6 +23,18 @@ MAG = Mag(2, 2, 1)
 
 def shard(x, low=0):
     return ShardDone(MAG, (x, 0, 0), f"crc32:0000000{x}:16", low, 2**64 - 1, 0, 64)
+
+
+class Goal:
+    """A sink whose shards are single voxels in a row."""
+
+    spec = MagSpec("color", "color", MAG, Box((0, 0, 0), (30, 1, 1)), np.dtype("uint8"), 1)
+    shard_shape = (1, 1, 1)
+
+
+def started(journal):
+    """Where the shards that are done begin, along x."""
+    return [x for x in range(30) if (MAG, (x, 0, 0)) in journal.finished]
 
 
 @pytest.fixture
@@ -34,7 +50,7 @@ def begun():
 
     def begin(target, plan=PLAN):
         opened.append(Journal(target, "color", "auto"))
-        opened[-1].begin(plan)
+        opened[-1].begin(plan, [Goal()])
         return opened[-1]
 
     yield begin
@@ -51,7 +67,9 @@ def test_what_was_added_is_there_after_a_kill(target, begun):
     journal.add(shard(1))
     journal.add(shard(0, low=-1.5))
     again = begun(target)  # the first one was never closed
-    assert again.done == {MAG: {(1, 0, 0): shard(1), (0, 0, 0): shard(0, low=-1.5)}}
+    assert started(again) == [0, 1]
+    tally = again.done[MAG]
+    assert (tally.low, tally.high, tally.count, tally.stored_bytes) == (-1.5, 2**64 - 1, 2, 32)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 30])
@@ -63,10 +81,10 @@ def test_a_torn_line_counts_as_not_done(target, begun, cut):
     path = target / FOLDER / "color.auto.journal"
     path.write_bytes(path.read_bytes()[:-cut])
     again = begun(target)
-    assert list(again.done[MAG]) == [(0, 0, 0)]
+    assert started(again) == [0]
     again.add(shard(2))
     again.close()
-    assert list(begun(target).done[MAG]) == [(0, 0, 0), (2, 0, 0)]
+    assert started(begun(target)) == [0, 2]
 
 
 def test_a_finished_layer_is_the_same_whatever_the_order(tmp_path_factory, begun):
@@ -82,10 +100,67 @@ def test_a_finished_layer_is_the_same_whatever_the_order(tmp_path_factory, begun
             contents.append((folder / FOLDER / "color.auto.shards").read_bytes())
             again = begun(folder)
             assert again.is_finished
-            assert len(again.done[MAG]) == 3
+            assert started(again) == [0, 1, 2]
             again.finish()
             assert files(folder) == ["color.auto.plan", "color.auto.shards"]
     assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("at_a_time", [1, 3, 7, 100])
+def test_more_shards_than_fit_in_memory_are_sorted_through_files(target, begun, monkeypatch, at_a_time):
+    monkeypatch.setattr("wkconvert_core.tally.SORTED_AT_A_TIME", at_a_time)
+    journal = begun(target)
+    order = [5, 2, 9, 0, 2, 7, 1]
+    for turn, x in enumerate(order):
+        journal.add(shard(x, low=turn))
+    journal.finish()
+    lines = [json.loads(line) for line in (target / FOLDER / "color.auto.shards").read_text().splitlines()]
+    assert [line[1] for line in lines] == sorted(set(order))
+    assert [line[5] for line in lines] == [3, 6, 4, 0, 5, 2]  # of a shard that was written twice, the last counts
+    assert files(target) == ["color.auto.plan", "color.auto.shards"]
+
+
+@pytest.mark.parametrize("start", [(30, 0, 0), (-1, 0, 0), (0, 1, 0)])
+def test_a_shard_of_another_place_is_refused(target, begun, start):
+    journal = begun(target)
+    journal.add(shard(1))
+    stray = ShardDone(MAG, start, "crc32:00000000:16", 0, 1, 0, 64)
+    with pytest.raises(ValueError, match="no shard of"):
+        journal.done[MAG].add(stray)
+    with (target / FOLDER / "color.auto.journal").open("ab") as file:
+        file.write(line_of(stray))
+    with pytest.raises(DamagedData, match=r"line 2 of .*color\.auto\.journal"):
+        begun(target)
+
+
+def test_a_start_within_a_shard_is_none_of_a_shard():
+    tally = Tally(Box((5, 0, 0), (100, 64, 64)), (32, 32, 32))
+    assert (5, 0, 0) not in tally
+    assert (32, 32, 0) not in tally
+    for start in ((0, 0, 0), (6, 0, 0), (33, 0, 0), (128, 0, 0)):
+        with pytest.raises(ValueError, match="no shard of"):
+            tally.drop(start)
+
+
+def test_what_a_kill_leaves_of_the_sorting_is_swept_away(target, monkeypatch):
+    monkeypatch.setattr("wkconvert_core.tally.SORTED_AT_A_TIME", 1)
+    lines = in_order([b"2\n", b"1\n"], bytes, target / FOLDER)
+    assert next(lines) == b"1\n"
+    assert len(files(target)) == 1
+    sweep(target, [])
+    assert files(target) == []
+    with contextlib.suppress(FileNotFoundError):
+        lines.close()
+
+
+def test_a_shard_that_is_written_again_counts_once(target, begun):
+    journal = begun(target)
+    journal.add(shard(3))
+    journal.done[MAG].drop((3, 0, 0))
+    assert started(journal) == []
+    journal.add(shard(3))
+    assert started(journal) == [3]
+    assert (journal.done[MAG].count, journal.done[MAG].stored_bytes) == (1, 16)
 
 
 def test_another_request_is_refused_and_named(target, begun):

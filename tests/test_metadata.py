@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_convert import SETTINGS, layers_of, voxels
 from typer.testing import CliRunner
 
-from wkconvert_core import Box, BrokenSource, Mag, OptionError, SourceNotFound, VoxelSize
+from wkconvert_core import Box, BrokenSource, Mag, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
 from wkconvert_core.backends import Workers
 from wkconvert_core.cli import app
 from wkconvert_core.convert import Settings, convert
@@ -154,14 +154,22 @@ def test_names_and_voxels_tell_the_category(tmp_path):
 
 def test_what_cannot_be_a_layer_is_left_out_and_told(tmp_path):
     write(tmp_path / "ds/a b/1", np.ones((1, 9, 9, 9), np.uint8))
-    write(tmp_path / "ds/black/1", np.zeros((1, 9, 9, 9), np.uint8))
+    shutil.rmtree(write(tmp_path / "ds/empty/1", np.zeros((1, 9, 9, 9), np.uint8)) / "z0")
     write(tmp_path / "ds/.hidden/1", np.ones((1, 9, 9, 9), np.uint8))
     with pytest.raises(SourceNotFound, match="no layer"):
         update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     write(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
     done = update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     assert list(layers_of(tmp_path / "ds")) == ["em"]
-    assert ["a b" in done.notes[0], "black" in done.notes[1], len(done.notes)] == [True, True, 2]
+    assert ["a b" in note for note in done.notes] == [True, False, False]
+    assert "empty is left out" in done.notes[2]
+
+
+def test_a_layer_of_zeros_is_as_large_as_its_shards(tmp_path):
+    write(tmp_path / "ds/empty/2", np.zeros((1, 9, 9, 9), np.uint8), (0, 70, 0))
+    done = update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
+    assert box_of(tmp_path / "ds", "empty") == Box((0, 128, 0), (128, 128, 128))
+    assert "that of its shards" in done.notes[0]
 
 
 def test_mags_of_several_kinds_and_damaged_headers_are_refused(tmp_path):
@@ -176,6 +184,74 @@ def test_mags_of_several_kinds_and_damaged_headers_are_refused(tmp_path):
         update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     with pytest.raises(SourceNotFound):
         update(tmp_path, Wanted(voxel_size=SIZE), JOBS)
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """Fails where all voxels of a mag are looked at."""
+
+    def read(place, *rest, **options):
+        raise AssertionError(f"{place.title} is read")
+
+    monkeypatch.setattr("wkconvert_core.amend.survey", read)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (Wanted(), "voxel size along x, y, z"),
+        (Wanted(voxel_size=VoxelSize((4, None, 35))), "voxel size along y"),
+        (Wanted(voxel_size=SIZE, compute_max_id=True, layers=["em"]), "needs a segmentation layer"),
+        (Wanted(voxel_size=SIZE, compute_max_id=True, category="color"), "needs a segmentation layer"),
+        (Wanted(voxel_size=SIZE, max_id=3), "fits one segmentation layer"),
+    ],
+)
+def test_what_is_missing_is_told_before_all_voxels_are_read(tmp_path, unread, wanted, message):
+    for name in ("em", "labels", "mask"):
+        write(tmp_path / "ds" / name / "1", np.ones((1, 9, 9, 9), np.uint8))
+    with pytest.raises(OptionError, match=message):
+        update(tmp_path / "ds", wanted, JOBS)
+
+
+def test_a_largest_id_may_be_for_a_layer_whose_voxels_tell_what_it_is(tmp_path):
+    labels = np.kron(np.random.default_rng(0).integers(1, 2**31, (1, 4, 4, 4)), np.ones((1, 16, 16, 16))).astype("u4")
+    write(tmp_path / "ds/a/1", labels)
+    write(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
+    update(tmp_path / "ds", Wanted(voxel_size=SIZE, compute_max_id=True), JOBS)
+    assert layers_of(tmp_path / "ds")["a"]["largestSegmentId"] == labels.max()
+
+
+def linked(tmp_path):
+    """A dataset with `em`, of which mag 2 lies elsewhere, and with `other`, which lies elsewhere."""
+    write(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
+    write(tmp_path / "elsewhere/2", np.ones((1, 9, 9, 9), np.uint8))
+    (tmp_path / "ds/em/2").symlink_to(tmp_path / "elsewhere/2")
+    (tmp_path / "ds/other").symlink_to(tmp_path / "elsewhere")
+    return tmp_path / "ds"
+
+
+def test_what_lies_behind_a_link_out_of_the_dataset_is_left_out_and_told(tmp_path):
+    dataset = linked(tmp_path)
+    for wanted in (Wanted(voxel_size=SIZE), Wanted()):
+        done = update(dataset, wanted, JOBS)
+        assert [note.split(" is left out: ")[0] for note in done.notes] == [f"{dataset}/em/2", f"{dataset}/other"]
+        assert [mag["mag"] for mag in layers_of(dataset)["em"]["mags"]] == [[1, 1, 1]]
+        assert list(layers_of(dataset)) == ["em"]
+    assert CliRunner().invoke(app, ["verify", str(dataset)]).exit_code == 0
+    assert update(dataset, Wanted("x"), JOBS).notes == []
+    shutil.rmtree(dataset / "em")
+    (dataset / NAME).unlink()
+    with pytest.raises(SourceNotFound, match="no layer") as caught:
+        update(dataset, Wanted(voxel_size=SIZE), JOBS)
+    assert "other is left out: it is a link" in caught.value.why
+
+
+def test_a_link_within_the_dataset_is_followed(tmp_path):
+    write(tmp_path / "ds/store/finest", np.ones((1, 9, 9, 9), np.uint8))
+    (tmp_path / "ds/em").mkdir()
+    (tmp_path / "ds/em/1").symlink_to(tmp_path / "ds/store/finest")
+    assert update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS).notes == []
+    assert list(layers_of(tmp_path / "ds")) == ["em"]
 
 
 # --- brought up to date ----------------------------------------------------------------------------------------------
@@ -271,6 +347,20 @@ def test_what_the_headers_say_wins(tmp_path):
         ("element_class", "uint24, unknown channels", "uint24, 3 channels"),
     ]
     assert update(tmp_path / "ds", Wanted(), JOBS).changes == []
+    edit(tmp_path / "ds", lambda top, layer: layer["mags"][0].pop("cubeLength"))
+    assert told(update(tmp_path / "ds", Wanted(), JOBS)) == [("shard_side", "color", "unknown in mag 1", "128")]
+
+
+def test_another_dtype_takes_away_what_the_view_says_of_values(dataset):
+    view = {"color": [1, 2, 3], "min": 0, "max": 9, "intensityRange": [0, 9]}
+    edit(dataset, lambda top, layer: layer.update(defaultViewConfiguration=view))
+    assert update(dataset, Wanted(), JOBS).changes == []
+    for mag in ("1", "2-2-1"):
+        shutil.rmtree(dataset / "em" / mag)
+        write(dataset / "em" / mag, np.ones((1, 9, 9, 9), np.uint16))
+    update(dataset, Wanted(), JOBS)
+    assert layers_of(dataset)["em"]["elementClass"] == "uint16"
+    assert layers_of(dataset)["em"]["defaultViewConfiguration"] == {"color": [1, 2, 3]}
 
 
 def test_layers_of_other_formats_stay_whatever_happens(dataset):
@@ -278,6 +368,18 @@ def test_layers_of_other_formats_stay_whatever_happens(dataset):
     edit(dataset, lambda top, layer: top["dataLayers"].append(zarr))
     update(dataset, Wanted("other", extent=True, refresh=True, category="segmentation"), JOBS)
     assert properties(dataset)["dataLayers"][-1] == zarr
+    for wanted in (Wanted(), Wanted(extent=True), Wanted(category="segmentation")):
+        with pytest.raises(UnsupportedSource, match=r"layer z of .* is zarr3"):
+            update(dataset, replace(wanted, layers=["z"]), JOBS)
+
+
+def test_a_layer_that_the_metadata_lack_is_no_layer_of_which_facts_are_changed(dataset):
+    write(dataset / "extra/1", np.ones((1, 9, 9, 9), np.uint8))
+    with pytest.raises(OptionError, match="--layer-name extra") as caught:
+        update(dataset, Wanted(layers=["extra"], extent=True), JOBS)
+    assert "--refresh" in caught.value.fix
+    update(dataset, Wanted(layers=["extra"], extent=True, refresh=True), JOBS)
+    assert "extra" in layers_of(dataset)
 
 
 def test_a_run_that_is_not_finished_is_not_described(dataset):
@@ -331,6 +433,9 @@ def test_labels_that_are_all_zero_have_no_largest_id(dataset):
     write(dataset / "labels/1", np.zeros((1, 9, 9, 9), np.uint32))
     update(dataset, Wanted(compute_max_id=True), JOBS)
     assert layers_of(dataset)["labels"]["largestSegmentId"] is None
+    edit(dataset, lambda top, layer: top["dataLayers"][1].pop("largestSegmentId"))
+    done = update(dataset, Wanted(compute_max_id=True), JOBS)
+    assert (done.written, done.changes) == (False, [])
 
 
 def test_an_id_needs_one_layer_that_it_fits(dataset):
@@ -441,6 +546,73 @@ def test_the_command_tells_what_changes(dataset):
     assert run(dataset, "--quiet").stdout == ""
     assert "up to date" in run(dataset).stdout
     assert run(dataset, "--max-id", "0").exit_code == 2
+
+
+@pytest.mark.parametrize("unit", ["nm", "mm"])
+def test_a_unit_alone_is_refused(dataset, unit):
+    write(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
+    before = properties(dataset)
+    result = CliRunner().invoke(app, ["metadata", str(dataset), "--unit", unit])
+    assert isinstance(result.exception, OptionError)
+    assert f"--unit {unit} says nothing without --voxel-size" in str(result.exception)
+    assert properties(dataset) == before
+
+
+# --- others at the same time -----------------------------------------------------------------------------------------
+
+
+def test_what_changes_before_the_dataset_is_ours_is_kept(dataset, monkeypatch):
+    def late(dst):
+        edit(dataset, lambda top, layer: (top.update(mine=1), layer["mags"].pop()))
+        return locked(dst)
+
+    monkeypatch.setattr("wkconvert_core.metadata.locked", late)
+    update(dataset, Wanted("other"), JOBS)
+    found = properties(dataset)
+    assert (found["mine"], found["id"]["name"], len(found["dataLayers"][0]["mags"])) == (1, "other", 1)
+
+
+def test_what_is_edited_while_voxels_are_read_is_kept_and_nothing_is_read_twice(dataset, monkeypatch):
+    looked = []
+
+    def slow(place, *rest, **options):
+        looked.append((place.title, options["outline"]))
+        edit(dataset, lambda top, layer: (top.update(mine=len(looked)), layer.update(yours=2)))
+        return survey(place, *rest, **options)
+
+    update(dataset, Wanted(max_id=7), JOBS)
+    monkeypatch.setattr("wkconvert_core.amend.survey", slow)
+    done = update(dataset, Wanted(extent=True, compute_max_id=True), JOBS)
+    assert sorted(looked) == [("em mag 1", True), ("labels mag 1", False), ("labels mag 1", True)]
+    assert told(done) == [("largest_segment_id", "labels", "7", "249")]
+    found = properties(dataset)
+    assert (found["mine"], found["dataLayers"][0]["yours"]) == (3, 2)
+    assert found["dataLayers"][1]["largestSegmentId"] == 249
+
+
+def test_metadata_that_somebody_made_meanwhile_are_kept(tmp_path, monkeypatch):
+    dataset = tmp_path / "ds"
+    write(dataset / "em/1", np.ones((1, 9, 9, 9), np.uint8))
+    update(dataset, Wanted("theirs", SIZE), JOBS)
+    theirs = (dataset / NAME).read_text()
+    (dataset / NAME).unlink()
+
+    def slow(*rest, **options):
+        (dataset / NAME).write_text(theirs)
+        return survey(*rest, **options)
+
+    monkeypatch.setattr("wkconvert_core.amend.survey", slow)
+    done = update(dataset, Wanted(voxel_size=SIZE), JOBS)
+    assert (done.created, done.written, properties(dataset)["id"]["name"]) == (False, False, "theirs")
+
+
+def test_what_a_killed_run_left_is_swept_away(dataset):
+    left = dataset / f".{NAME}.123.tmp"
+    left.write_text("{")
+    update(dataset, Wanted(dry_run=True), JOBS)
+    assert left.exists()
+    update(dataset, Wanted(), JOBS)
+    assert not left.exists()
 
 
 def test_another_writer_is_kept_out(dataset):

@@ -1,12 +1,15 @@
 """The planner: which way it takes for which source and budget, and that its figures are true."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from volumes import FileSink, FileSource
 
-from wkconvert_core import Box, Mag, VolumeInfo
+from wkconvert_core import Box, Mag, MagSpec, VolumeInfo
 from wkconvert_core.backends import Workers
 from wkconvert_core.engine import run
 from wkconvert_core.errors import ResourceError
@@ -164,3 +167,38 @@ def test_sizes_are_shown_in_units_that_can_be_typed(size, text):
 
 def test_a_box_of_the_dataset_is_found_in_the_source(tmp_path):
     assert step((9, 9, 9), None, tmp=tmp_path, start=(4, 5, 6)).in_source(Box((4, 6, 8), (1, 1, 1))).start == (0, 1, 2)
+
+
+def decoded_of_each_task(extent, start, chunk, chunk_start, cell, task):
+    """Task by task: the chunks that it touches, as far as they lie in the extent."""
+    total = 0
+    for begin in range(start // cell * cell - start, extent, task):
+        low, high = max(begin, 0), min(begin + task, extent)
+        first = (low - chunk_start) // chunk * chunk + chunk_start
+        last = -(-(high - chunk_start) // chunk) * chunk + chunk_start
+        total += min(last, extent) - max(first, 0)
+    return total / extent
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    extent=st.integers(1, 200),
+    start=st.integers(0, 60),
+    chunk=st.integers(1, 60),
+    chunk_start=st.integers(-60, 60),
+    cell=st.integers(1, 20),
+    cells=st.integers(1, 5),
+)
+def test_what_is_decoded_is_the_sum_over_all_tasks(extent, start, chunk, chunk_start, cell, cells):
+    info = VolumeInfo((extent, 1, 1), np.dtype("uint8"), chunk_shape=(chunk, 1, 1), chunk_start=(chunk_start, 0, 0))
+    source = FileSource(Path("nowhere"), info)
+    spec = MagSpec("layer", "color", Mag(1, 1, 1), Box((start, 0, 0), info.shape), info.dtype, 1)
+    costs = Costs(Step(source, FileSink(Path("nowhere"), spec, (cell, 1, 1))), budget(), 1)
+    expected = decoded_of_each_task(extent, start, chunk, chunk_start, cell, cells * cell)
+    assert costs._amplification((cells * cell, 1, 1)) == expected
+
+
+def test_a_volume_of_any_length_is_planned_at_once(tmp_path):
+    way = route(step((64 * 10**15, 64, 64), (1000, 64, 64), tmp=tmp_path), budget())
+    assert way.tasks > 10**12
+    assert way.amplification <= 1.25

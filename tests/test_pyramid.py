@@ -1,6 +1,7 @@
 """Adding coarser mags to datasets that are there, by us and by others."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from wkconvert_core.convert import Settings, convert, execute
 from wkconvert_core.engine import Copy
 from wkconvert_core.errors import TargetExists
 from wkconvert_core.pyramid import prepare
+from wkconvert_core.soundness import verify
 
 SAMPLES = Path(__file__).parent.parent.parent / "shared" / "samples"
 JOBS = Settings(jobs=2)
@@ -82,6 +84,14 @@ def test_an_existing_mag_in_between_is_what_the_next_is_made_of(finest):
     np.testing.assert_array_equal(read(finest, mag="8-8-1")[:, :18, :16], cells.max(axis=(2, 4)))
 
 
+def test_a_mag_that_is_replaced_while_a_coarser_one_is_made_of_it_is_noticed(finest):
+    downsample(finest, replace(JOBS, max_mag=2))
+    before = prepare(finest, replace(JOBS, max_mag=4)).plan
+    os.utime(finest / "color" / "2-2-1" / "header.wkw", (1, 1))
+    after = prepare(finest, replace(JOBS, max_mag=4)).plan
+    assert {key for key in before if before[key] != after[key]} == {"fingerprint"}
+
+
 def test_the_rest_of_the_metadata_stays(finest):
     file = finest / "datasource-properties.json"
     properties = json.loads(file.read_text())
@@ -141,10 +151,57 @@ def test_a_run_that_ends_early_goes_on(tmp_path, finest, monkeypatch):
         assert (finest / "color" / name).read_bytes() == (tmp_path / "whole" / "color" / name).read_bytes()
 
 
+def test_a_run_that_ends_before_the_metadata_has_nothing_left_to_make(finest):
+    file = finest / "datasource-properties.json"
+    before = file.read_text()
+    downsample(finest, replace(JOBS, max_mag=4))
+    after = file.read_text()
+    file.write_text(before)
+    done = downsample(finest, replace(JOBS, max_mag=4))
+    assert (done.resumed, file.read_text()) == (done.shards, after)
+    assert len(list((finest / ".wkconvert").glob("*.plan"))) == 2
+
+
+@pytest.mark.parametrize("kernel", ["median", "max"])
+@pytest.mark.parametrize("killed_at", [0, 1, 2, 3])
+def test_the_record_of_a_mag_that_stays_survives_a_kill_while_it_is_set_aside(finest, monkeypatch, kernel, killed_at):
+    downsample(finest, replace(JOBS, max_mag=4, interpolation_mode="median"))
+    whole = (finest / ".wkconvert/color.downsample-2-2-1.shards").read_bytes()
+    properties = json.loads((finest / "datasource-properties.json").read_text())
+    properties["dataLayers"][0]["mags"].pop(1)
+    (finest / "datasource-properties.json").write_text(json.dumps(properties))
+    shutil.rmtree(finest / "color" / "2-2-1")
+    calls, real = [], {name: getattr(Path, name) for name in ("replace", "unlink")}
+
+    def dying(name):
+        def call(path, *rest, **options):
+            if "downsample" in path.name:
+                calls.append(name)
+                if len(calls) > killed_at:
+                    raise KeyboardInterrupt
+            return real[name](path, *rest, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in real:
+            patch.setattr(Path, name, dying(name))
+        with pytest.raises(KeyboardInterrupt):
+            downsample(finest, replace(JOBS, max_mag=4, interpolation_mode=kernel))
+    downsample(finest, replace(JOBS, max_mag=4, interpolation_mode=kernel))
+    kept = [path for path in (finest / ".wkconvert").glob("color.downsample-2-2-1-*") if path.suffix == ".shards"]
+    assert [path.read_bytes() for path in kept] == [whole]
+    assert kept[0].with_suffix(".plan").exists()
+    assert list((finest / ".wkconvert").glob(".*")) == []
+    found = verify(finest, JOBS)
+    assert found.sound
+    assert [mag.compared for mag in found.mags] == [mag.shards for mag in found.mags]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"names": ["colour"]}, OptionError, "has no layer colour"),
+        ({"names": ["colour"]}, OptionError, "--layer-name colour is not in"),
         ({"start": Mag(2, 2, 1)}, OptionError, "has no mag 2-2-1"),
     ],
 )

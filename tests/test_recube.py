@@ -12,6 +12,7 @@ from test_convert import SETTINGS, assert_same_tree, files, layers_of, read, vox
 from wkconvert_core import ConversionError, Mag, OptionError, SourceNotFound
 from wkconvert_core.convert import Settings, convert, execute
 from wkconvert_core.errors import TargetExists
+from wkconvert_core.metadata import Wanted, update
 from wkconvert_core.plugins import plugins
 from wkconvert_core.recube import prepare
 
@@ -120,7 +121,7 @@ def test_the_same_command_goes_on_and_another_is_refused(tmp_path, dataset):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"names": ["x"]}, "has no layer x"), ({"mags": [Mag(8, 8, 8)]}, "has no mag 8")],
+    [({"names": ["x"]}, "--layer-name x is not in"), ({"mags": [Mag(8, 8, 8)]}, "has no mag 8")],
 )
 def test_what_is_not_there_is_refused(tmp_path, dataset, options, message):
     with pytest.raises(OptionError, match=message):
@@ -142,3 +143,75 @@ def test_a_dataset_of_others_is_copied(tmp_path):
     assert found.keys() == expected.keys()
     for key, voxels_of_mag in expected.items():
         np.testing.assert_array_equal(found[key], voxels_of_mag)
+
+
+def test_mappings_go_along_and_attachments_are_left_with_a_note(tmp_path, dataset):
+    (dataset / "labels/mappings").mkdir()
+    (dataset / "labels/mappings/a.json").write_text("{}")
+    file = dataset / "datasource-properties.json"
+    properties = json.loads(file.read_text())
+    labels = next(layer for layer in properties["dataLayers"] if layer["name"] == "labels")
+    labels |= {"mappings": ["a"], "attachments": {"meshes": [{"name": "m", "path": "./labels/meshes/m"}]}}
+    file.write_text(json.dumps(properties))
+    done = recube(dataset, tmp_path / "copy")
+    assert (tmp_path / "copy/labels/mappings/a.json").read_text() == "{}"
+    assert layers_of(tmp_path / "copy")["labels"]["mappings"] == ["a"]
+    assert "attachments" not in layers_of(tmp_path / "copy")["labels"]
+    assert any("labels: its attachments" in note for note in done.notes)
+
+
+def test_every_other_folder_of_a_layer_is_named(tmp_path, dataset):
+    for name in ("agglomerates", "meshes/lod", "mappings", ".hidden"):
+        (dataset / "labels" / name).mkdir(parents=True)
+    done = recube(dataset, tmp_path / "copy", replace(JOBS, jobs=1))
+    assert [note for note in done.notes if "copied" in note] == [
+        "labels: of its folder, agglomerates, meshes are not copied"
+    ]
+    (dataset / "labels/agglomerates").rmdir()
+    done = recube(dataset, tmp_path / "more", mags=[Mag(2, 2, 1)])
+    assert "labels: of its folder, meshes is not copied" in done.notes
+
+
+def test_in_place_nothing_is_left_behind_and_nothing_taken_along(tmp_path, dataset):
+    for name in ("meshes", "mappings"):
+        (dataset / "labels" / name).mkdir()
+    done = recube(dataset, tmp_path / "copy", in_place=True)
+    assert [note for note in done.notes if "copied" in note] == []
+    assert not (tmp_path / "copy" / "labels" / "mappings").exists()
+
+
+@pytest.mark.parametrize("fit", ["exact", "clip", "scale"])
+def test_the_largest_id_of_other_values_is_not_that_of_the_original(tmp_path, dataset, fit):
+    known = layers_of(dataset)["labels"]["largestSegmentId"]
+    assert known == 249
+    done = recube(dataset, tmp_path / "copy", replace(JOBS, dtype="uint16", convert=fit))
+    assert layers_of(tmp_path / "copy")["labels"]["largestSegmentId"] == (known if fit == "exact" else None)
+    notes = [note for note in done.notes if "largest segment id" in note]
+    assert [note.split(":")[0] for note in notes] == ([] if fit == "exact" else ["labels"])
+    done = recube(dataset, tmp_path / "same", replace(JOBS, dtype="uint32", convert=fit), names=["labels"])
+    assert layers_of(tmp_path / "same")["labels"]["largestSegmentId"] == known
+
+
+def test_a_copy_that_loses_its_metadata_has_its_own_record_of_them(tmp_path, dataset):
+    recube(dataset, tmp_path / "copy")
+    file = tmp_path / "copy" / "datasource-properties.json"
+    before = json.loads(file.read_text())
+    file.unlink()
+    update(tmp_path / "copy", Wanted(), JOBS)
+    after = json.loads(file.read_text())
+    assert after["scale"] == before["scale"]
+    boxes = [{layer["name"]: layer["boundingBox"] for layer in each["dataLayers"]} for each in (before, after)]
+    assert boxes[0] == boxes[1]
+
+
+def test_shards_of_smaller_blocks_than_ours_are_kept_as_small_as_we_write(tmp_path):
+    wkw = pytest.importorskip("wkw")
+    data = voxels((40, 40, 20))
+    header = wkw.Header(np.uint8, block_len=16, file_len=1)
+    (tmp_path / "ds/em").mkdir(parents=True)
+    with wkw.Dataset.create(str(tmp_path / "ds/em/1"), header) as mag:
+        mag.write((0, 0, 0), np.asfortranarray(data))
+    update(tmp_path / "ds", Wanted(voxel_size=SETTINGS.voxel_size), JOBS)
+    recube(tmp_path / "ds", tmp_path / "copy", keep_shards=True)
+    assert [mag["cubeLength"] for mag in layers_of(tmp_path / "copy")["em"]["mags"]] == [32]
+    np.testing.assert_array_equal(read(tmp_path / "copy", "em"), read(tmp_path / "ds", "em"))

@@ -10,7 +10,21 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-HEAVY = ["numpy", "scipy", "joblib", "tifffile", "imageio", "imagecodecs", "PIL", "nibabel", "ncempy", "wkw", "psutil"]
+HEAVY = [
+    "dask",
+    "distributed",
+    "numpy",
+    "scipy",
+    "joblib",
+    "tifffile",
+    "imageio",
+    "imagecodecs",
+    "PIL",
+    "nibabel",
+    "ncempy",
+    "wkw",
+    "psutil",
+]
 
 
 def imported_by(code):

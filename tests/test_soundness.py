@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 
 from wkconvert_core import Mag, MagSpec, OptionError, SourceNotFound, VoxelSize
 from wkconvert_core.cli import app
-from wkconvert_core.convert import Settings, convert
+from wkconvert_core.convert import Settings, convert, execute
 from wkconvert_core.errors import ResourceError, TargetLocked, WkconvertError
+from wkconvert_core.pyramid import prepare as pyramid
 from wkconvert_core.soundness import verify
+from wkconvert_core.upsample import prepare as upsample
 from wkconvert_core.wkw_layer import WkwSink
 
 SAMPLES = Path(__file__).parent.parent.parent / "shared" / "samples" / "wkw"
@@ -44,7 +46,7 @@ def dataset(tmp_path, reader):
     return made(tmp_path, reader, em())
 
 
-def shards(dataset):
+def shards_of(dataset):
     return sorted(dataset.rglob("*.wkw"), key=str)
 
 
@@ -70,7 +72,7 @@ def test_a_dataset_of_ours_is_sound_its_checksums_and_kernels_known(dataset):
         (Mag(4, 4, 1), 1, 1, "median"),
     ]
     assert sum(mag.stored_bytes for mag in found.mags) == sum(
-        p.stat().st_size for p in shards(dataset) if "x" in p.name
+        p.stat().st_size for p in shards_of(dataset) if "x" in p.name
     )
 
 
@@ -130,7 +132,7 @@ def tiny(tmp_path, reader):
 
 
 def test_every_single_bit_flip_is_found_where_checksums_are_recorded(tiny):
-    for path in shards(tiny):
+    for path in shards_of(tiny):
         content = path.read_bytes()
         assert len(content) < 1000
         for bit in range(8 * len(content)):
@@ -235,17 +237,29 @@ def test_a_damaged_list_of_checksums_is_named(dataset):
     assert record in damaged(dataset)
 
 
-def test_no_bit_flip_in_what_is_recorded_is_more_than_a_report(tiny):
-    for path in sorted((tiny / ".wkconvert").glob("color.auto.*")):
-        content = path.read_bytes()
-        for bit in range(0, 8 * len(content), 3 if path.suffix == ".shards" else 11):
-            flipped = bytearray(content)
-            flipped[bit // 8] ^= 1 << bit % 8
-            path.write_bytes(flipped)
-            found = verify(tiny, ALONE, mags=[Mag(2, 2, 1)], write_checksums=path.suffix == ".shards" and not bit % 8)
-            assert path.suffix == ".shards" or found.sound, bit
-            (tiny / ".wkconvert/color.verify.shards").unlink(missing_ok=True)
-        path.write_bytes(content)
+def flips(path, step):
+    """Each time with one bit of the file flipped; the file is as it was in the end."""
+    content = path.read_bytes()
+    for bit in range(0, 8 * len(content), step):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        yield bit
+    path.write_bytes(content)
+
+
+def test_no_bit_flip_in_a_plan_is_taken_for_damage(tiny):
+    for bit in flips(tiny / ".wkconvert/color.auto.plan", 11):
+        assert verify(tiny, ALONE, mags=[Mag(2, 2, 1)]).sound, bit
+
+
+def test_no_bit_flip_in_a_list_of_checksums_makes_fewer_be_compared_in_silence(tiny):
+    record, shards = tiny / ".wkconvert/color.auto.shards", [path for path in shards_of(tiny) if path.name[0] == "x"]
+    for bit in flips(record, 3):
+        found = verify(tiny, ALONE, write_checksums=not bit % 8)
+        told = {problem.path for problem in found.problems} & {record, *shards}
+        assert told or sum(mag.compared for mag in found.mags) == len(shards) == 2, bit
+        assert not any(mag.written for mag in found.mags), bit
 
 
 def test_headers_and_mags_that_are_gone_are_damage(dataset):
@@ -330,27 +344,101 @@ def test_what_people_edit_afterwards_is_no_damage(dataset, key, value):
 
 
 def test_mags_made_in_place_are_checked_too(dataset):
-    pyramid = pytest.importorskip("wkconvert_core.pyramid")
-    from wkconvert_core.convert import execute
-
-    execute(pyramid.prepare(dataset, Settings(max_mag=16, file_len=2)), lambda progress: None)
+    downsampled(dataset, max_mag=16)
     found = verify(dataset, ALONE, deep=True)
     assert found.sound
     assert [mag.kernel for mag in found.mags] == [None, *["median"] * 4]
     assert all(mag.compared == mag.shards for mag in found.mags)
 
 
-def test_mags_that_were_made_of_the_mag_of_another_tool_are_checked_while_that_is_as_it_was(dataset):
-    from wkconvert_core.convert import execute
-    from wkconvert_core.pyramid import prepare
+def without(dataset, mag):
+    """A mag and its entry taken away."""
+    shutil.rmtree(dataset / "color" / str(mag))
+    properties = json.loads((dataset / NAME).read_text())
+    layer = properties["dataLayers"][0]
+    layer["mags"] = [entry for entry in layer["mags"] if entry["mag"] != list(mag)]
+    (dataset / NAME).write_text(json.dumps(properties))
 
+
+def downsampled(dataset, **settings):
+    execute(pyramid(dataset, Settings(file_len=2, **settings)), lambda progress: None)
+
+
+def kernels(dataset):
+    found = verify(dataset, ALONE, deep=True)
+    assert found.sound, found.problems
+    assert all(mag.compared == mag.shards for mag in found.mags)
+    return [mag.kernel or mag.kernel_reason for mag in found.mags]
+
+
+def test_a_finer_mag_that_was_made_anew_does_not_damage_the_coarser_one(dataset):
+    without(dataset, Mag(2, 2, 1))
+    assert kernels(dataset) == ["the finest mag", "the finer mag is gone"]
+    downsampled(dataset, max_mag=2, interpolation_mode="max")
+    assert kernels(dataset) == ["the finest mag", "max", "the finer mag was made anew since"]
+    without(dataset, Mag(4, 4, 1))
+    downsampled(dataset, max_mag=4, interpolation_mode="min")
+    assert kernels(dataset) == ["the finest mag", "max", "min"]
+
+
+@pytest.mark.parametrize("kernel", ["max", "default"])
+def test_what_is_recorded_of_mags_that_stay_outlives_the_same_command(tmp_path, reader, kernel):
+    dataset = made(tmp_path, reader, em(), downsample=False)
+    downsampled(dataset, max_mag=4)
+    assert kernels(dataset) == ["the finest mag", "median", "median"]
+    for _ in range(2):
+        without(dataset, Mag(2, 2, 1))
+        assert kernels(dataset) == ["the finest mag", "the finer mag is gone"]
+        downsampled(dataset, max_mag=4, interpolation_mode=kernel)
+        expected = {"max": "max", "default": "median"}[kernel]
+        assert kernels(dataset) == ["the finest mag", expected, "the finer mag was made anew since"]
+    path = dataset / "color/4-4-1/z0/y0/x0.wkw"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert damaged(dataset) == [path]
+
+
+def test_an_edited_extent_is_noticed_even_if_the_mags_were_compressed_since(tmp_path, reader):
+    dataset = made(tmp_path, reader, em(), compression="none")
+    properties = json.loads((dataset / NAME).read_text())
+    properties["dataLayers"][0]["boundingBox"]["width"] = 75
+    (dataset / NAME).write_text(json.dumps(properties))
+    assert run("compress", dataset).exit_code == 0
+    assert kernels(dataset) == ["the finest mag", *["the bounding box has changed since"] * 2]
+
+
+def test_kernels_are_known_where_not_every_shard_is_there(tmp_path, reader):
+    voxels = em((70, 60, 40))
+    voxels[:, 64:] = 0
+    convert(
+        made(tmp_path, reader, voxels, downsample=False, file_len=1),
+        tmp_path / "sparse",
+        Settings(max_mag=2, file_len=1),
+    )
+    for path in (tmp_path / "sparse/color/1").rglob("x2.wkw"):
+        path.unlink()
+    record = tmp_path / "sparse/.wkconvert/color.auto.shards"
+    lines = [line for line in record.read_text().splitlines(keepends=True) if not line.startswith('["1", 64,')]
+    assert len(lines) < len(record.read_text().splitlines())
+    record.write_text("".join(lines))
+    assert kernels(tmp_path / "sparse") == ["the finest mag", "median"]
+
+
+def test_a_mag_that_was_made_of_a_coarser_one_is_not_held_against_the_finer_one(dataset):
+    without(dataset, Mag(2, 2, 1))
+    execute(upsample(dataset, Settings(target_mag=Mag(2, 2, 1), file_len=2), start=Mag(4, 4, 1)), lambda _: None)
+    assert kernels(dataset) == ["the finest mag", "not recorded", "the finer mag was made anew since"]
+
+
+def test_mags_that_were_made_of_the_mag_of_another_tool_are_checked_while_that_is_as_it_was(dataset):
     forget(dataset)
     for mag in ("2-2-1", "4-4-1"):
         shutil.rmtree(dataset / "color" / mag)
     properties = json.loads((dataset / NAME).read_text())
     del properties["dataLayers"][0]["mags"][1:]
     (dataset / NAME).write_text(json.dumps(properties))
-    execute(prepare(dataset, Settings(max_mag=4, file_len=2)), lambda progress: None)
+    downsampled(dataset, max_mag=4)
     assert [mag.kernel for mag in verify(dataset, ALONE).mags] == [None, "median", "median"]
     path = dataset / "color/1/z0/y0/x0.wkw"
     content = path.read_bytes()

@@ -201,3 +201,41 @@ def test_a_stream_is_cast_in_pieces(monkeypatch):
     parts = [box.volume for box, _ in stream_of(Cast(InOrder(DATA), "float64"))()]
     assert max(parts) <= 10
     assert sum(parts) == DATA[0].size
+
+
+class Knowing(InMemory):
+    def occupied(self, box):
+        return bool(self.read(box).any())
+
+
+DOT = np.zeros((3, 7, 6, 5), "uint8")
+DOT[:, 5, 1, 3] = 100
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"channel": 1},
+        {"skip_z": 2},
+        {"flip": "xz"},
+        {"box": Box((1, 0, 2), (6, 4, 2))},
+        {"dtype": "int16", "fit": "clip"},
+        {"dtype": "float32", "fit": "scale"},
+        {"channel": 2, "skip_z": 1, "flip": "yz", "dtype": "int64", "box": Box((2, 2, 0), (5, 4, 3))},
+    ],
+)
+def test_a_view_knows_where_there_is_anything(options):
+    source = transformed(Knowing(DOT), **{**PLAIN, **options})
+    tiles = list(source.info.box.tiles((2, 2, 2)))
+    assert [source.occupied(box) for box in tiles] == [bool(source.read(box).any()) for box in tiles]
+    assert sum(map(source.occupied, tiles)) == 1
+    assert transformed(InMemory(DOT), **{**PLAIN, "flip": "x"}).occupied is None
+
+
+@pytest.mark.parametrize("dtypes", [("uint8", "int8"), ("int16", "uint8"), ("float32", "int8")])
+def test_where_zero_becomes_another_value_nothing_is_known(dtypes):
+    source = Cast(Knowing(DOT.astype(dtypes[0]) // 100), dtypes[1], "scale")
+    assert source.read(Box((0, 0, 0), (1, 1, 1))).any()
+    assert source.occupied is None
+    assert Cast(source.inner, dtypes[1], "clip").occupied is not None

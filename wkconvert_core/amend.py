@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from wkconvert_core.geometry import Box, Mag
 from wkconvert_core.inventory import MagFolder
 from wkconvert_core.model import Category
 from wkconvert_core.plan import Budget
-from wkconvert_core.stored import Properties, StoredLayer, element_class, mag_entries, mag_folder, mag_of, stored_layer
+from wkconvert_core.stored import Properties, StoredLayer, mag_entries, mag_folder, mag_of, stored_layer
 from wkconvert_core.survey import Survey, survey
 from wkconvert_core.wkw_header import Header
 
@@ -25,8 +26,8 @@ class Change:
     """A fact that is no longer what it was."""
 
     what: str
-    """`name`, `voxel_size`, `layer`; of a layer: `mag`, `bounding_box`, `category`, `element_class`,
-    `largest_segment_id`, `mappings`."""
+    """`name`, `voxel_size`, `layer`; of a layer: `mag`, `bounding_box`, `category`, `element_class`, `shard_side`,
+    `largest_segment_id`, `mapping`."""
     layer: str | None
     old: str | None
     """None: there was none."""
@@ -47,15 +48,19 @@ class Change:
 
 @dataclass(frozen=True)
 class Looker:
-    """Looks at the voxels of mags, on all workers."""
+    """Looks at the voxels of mags, on all workers, once at each."""
 
     budget: Budget
     workers: Workers
     listen: Listener | None
+    seen: dict[tuple[Path, bool], Survey] = field(default_factory=dict)
 
     def __call__(self, place: MagFolder, *, outline: bool = False) -> Survey:
         """What a mag holds; `outline`: only where."""
-        return survey(place, self.budget, self.workers, self.listen, outline=outline)
+        key = place.folder, outline
+        if key not in self.seen:
+            self.seen[key] = survey(place, self.budget, self.workers, self.listen, outline=outline)
+        return self.seen[key]
 
 
 @dataclass
@@ -81,7 +86,7 @@ class Amending:
         noted = recorded(self.dst, finest, headers_of(there)[finest.mag])
         box = self._measured(finest) if measure or not noted.box else noted.box
         if box is None:
-            self.notes.append(f"{self.dst / name} is left out: it holds no voxel that is not zero")
+            self.notes.append(f"{self.dst / name} is left out: it holds no shard")
             return None
         entry, decision = described(self.dst, there, box, noted, category)
         facts = f"{entry['elementClass']}, {box}, mags {', '.join(map(str, sorted(there)))}"
@@ -89,15 +94,20 @@ class Amending:
         return entry
 
     def _measured(self, place: MagFolder) -> Box | None:
-        """The extent in mag-1 voxels, by the voxels that are not zero."""
+        """The extent in mag-1 voxels, by the voxels that are not zero; if all are, that of the shards; None of none."""
         found = self.look(place, outline=True).box
+        if found is None:
+            side = place.header().side
+            shards = [Box(shard.start, (side,) * 3) for shard in place.shards(side)]
+            found = functools.reduce(Box.spanning, shards) if shards else None
+            self.notes.append(f"{place.layer} holds no voxel that is not zero: its bounding box is that of its shards")
         return found and found.refined(place.mag)
 
-    def refreshed(self, entry: Properties, found: Sequence[MagFolder]) -> Properties | None:
+    def refreshed(self, entry: Properties, found: MagFolders) -> Properties | None:
         """A layer's entry with the mags that are there, as their headers say; None if there are none."""
         stored, name = stored_layer(entry, self.dst), entry["name"]
         listed = [MagFolder(name, mag, mag_folder(self.dst, stored, mag)) for mag in stored.mags]
-        there = {place.mag: place for place in (*found, *listed) if place.layer == name and place.exists}
+        there = {place.mag: place for place in (*found.values(), *listed) if place.exists}
         if not there:
             self.tell("layer", None, name, None)
             return None
@@ -113,9 +123,10 @@ class Amending:
         old = {mag_of(mag): mag for mag in mag_entries(entry)}
         new = {mag: {**entry_of(self.dst, there[mag], headers[mag]), **old.get(mag, {})} for mag in there}
         for mag, header in headers.items():
-            if new[mag]["cubeLength"] != header.side:
-                self.tell("shard_side", entry["name"], f"{new[mag]['cubeLength']} in mag {mag}", header.side)
-                new[mag]["cubeLength"] = header.side
+            if mag in old and old[mag].get("cubeLength") != header.side:
+                said = old[mag].get("cubeLength") or "unknown"
+                self.tell("shard_side", entry["name"], f"{said} in mag {mag}", header.side)
+            new[mag]["cubeLength"] = header.side
         if new.keys() == old.keys() and all(new[mag]["cubeLength"] == old[mag].get("cubeLength") for mag in new):
             return entry
         kept = {key: value for key, value in entry.items() if key != "wkwResolutions"}
@@ -123,13 +134,12 @@ class Amending:
 
     def _with_kind(self, entry: Properties, header: Header) -> Properties:
         """The entry with the element type that the headers say; readers of today need the number of channels."""
-        kind = {"elementClass": element_class(header.dtype, header.channels), "numChannels": header.channels}
-        old = {key: entry.get(key) for key in kind}
-        if old == kind or (old == {**kind, "numChannels": None} and header.channels == 1):
+        new = datasource.with_kind(entry, header.dtype, header.channels)
+        was, now = ((each["elementClass"], each.get("numChannels")) for each in (entry, new))
+        if was == now or (was == (now[0], None) and header.channels == 1):
             return entry
-        texts = [f"{each['elementClass']}, {each['numChannels'] or 'unknown'} channels" for each in (old, kind)]
-        self.tell("element_class", entry["name"], *texts)
-        return {**entry, **kind}
+        self.tell("element_class", entry["name"], *(f"{kind}, {n or 'unknown'} channels" for kind, n in (was, now)))
+        return new
 
     # --- single facts
 
@@ -162,6 +172,8 @@ class Amending:
         stored = stored_layer(entry, self.dst)
         if largest is None:
             largest = self.look(self._finest(stored)).largest
+        if (largest or None) == stored.largest_segment_id:
+            return entry
         self.tell("largest_segment_id", stored.name, stored.largest_segment_id, largest or None)
         return {**entry, "largestSegmentId": largest or None}
 

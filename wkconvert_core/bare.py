@@ -12,7 +12,7 @@ from wkconvert_core.errors import BrokenSource, OptionError
 from wkconvert_core.geometry import Box, Mag
 from wkconvert_core.inventory import MagFolder
 from wkconvert_core.model import Category, LayerSpec, MagSpec
-from wkconvert_core.records import Record, Sums, records
+from wkconvert_core.records import Sums, records
 from wkconvert_core.statistics import intensity_range
 from wkconvert_core.stored import Properties
 from wkconvert_core.voxel_size import VoxelSize
@@ -55,16 +55,8 @@ def recorded(dataset: Path, place: MagFolder, header: Header) -> Recorded:
     ]
     if not holding:
         return Recorded()
-    extents = (_extent(record, place.layer) for record, _ in holding)
+    extents = (record.extent(place.layer) for record, _ in holding)
     return Recorded(next((box for box in extents if box), None), holding[0][1])
-
-
-def _extent(record: Record, layer: str) -> Box | None:
-    try:
-        x, y, z, width, height, depth = map(int, record.plan["extents"][layer])
-    except (LookupError, TypeError, ValueError):
-        return None
-    return Box((x, y, z), (width, height, depth))
 
 
 def recorded_sizes(dataset: Path, layers: Sequence[str]) -> Iterator[VoxelSize]:

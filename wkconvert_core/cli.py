@@ -204,7 +204,12 @@ def info(
     from wkconvert_core import report, report_datasets
     from wkconvert_core.describe import describe
 
-    described = describe(path, reader, opt.pairs(option or []))
+    try:
+        described = describe(path, reader, opt.pairs(option or []))
+    except WkconvertError:
+        if not json:  # what can be told of a dataset before what is wrong with it
+            report_datasets.show_stored(cli_datasets.stored_at(path), _console(stderr=False))
+        raise
     stored = cli_datasets.stored(described)
     if json:
         more = {"stored": report_datasets.stored_document(stored)} if stored else {}

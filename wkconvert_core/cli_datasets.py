@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wkconvert_core import cli_options as opt
-from wkconvert_core.errors import WkconvertError
+from wkconvert_core.errors import OptionError, WkconvertError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wkconvert_core.geometry import Mag
     from wkconvert_core.inventory import Stored
 
-RUN = ("jobs", "memory", "distribution_strategy", "json", "quiet")
+RUN = (*opt.WORKER_OPTIONS, "json", "quiet")
 
 MakeConsole = Callable[[bool], "Console"]
 """Given whether it is for standard error."""
@@ -98,8 +98,17 @@ def register(app: typer.Typer, console: MakeConsole) -> None:
             raise typer.Exit(1)
 
     @app.command()
-    @opt.takes(only=("voxel_size", "unit", "category", "name", "dry_run", *RUN))
+    @opt.takes(
+        only=("voxel_size", "unit", "category", "name", "dry_run", *RUN),
+        helps={
+            "voxel_size": "x,y,z; an empty place leaves that axis: ,,35 (default: as it is; at first what `cube` saw)",
+            "category": "color or segmentation (default: as it is; of new layers by name, else by looking)",
+            "name": "Name of the dataset (default: as it is; at first the folder's)",
+            "dry_run": "Show what would change, write nothing",
+        },
+    )
     def metadata(
+        context: typer.Context,
         dst: opt.Dataset,
         layer_name: opt.Layers = None,
         refresh: Refresh = False,
@@ -120,6 +129,9 @@ def register(app: typer.Typer, console: MakeConsole) -> None:
         from wkconvert_core.progress import shown
 
         tune_process()
+        source = context.get_parameter_source("unit")
+        if source and source.name == "COMMANDLINE" and given["voxel_size"] is None:
+            raise OptionError(f"--unit {given['unit']} says nothing without --voxel-size", fix="say both")
         settings = opt.settings(given)
         wanted = Wanted(
             settings.name,
@@ -150,3 +162,13 @@ def stored(described: Described) -> list[Stored]:
 
     paths = dict.fromkeys(layer.found.path for layer in described.layers if layer.found.match.format == "wkw")
     return [mag for path in paths for mag in inventory(path)]
+
+
+def stored_at(path: Path) -> list[Stored]:
+    """The mags of a dataset that cannot be opened, as far as they can be told."""
+    from wkconvert_core.inventory import inventory
+
+    try:
+        return inventory(path)
+    except WkconvertError:
+        return []

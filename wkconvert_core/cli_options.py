@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
@@ -78,9 +80,25 @@ Add = Annotated[bool, _option("Add the layers to an existing dataset", RUN, "--a
 Overwrite = Annotated[bool, _option("Replace an existing dataset, once the new one is complete", RUN, "--overwrite")]
 Force = Annotated[bool, _option("Go on although the disk may not suffice", RUN, "--force")]
 Verify = Annotated[bool, _option("Read everything back and compare it with the source", RUN, "--verify")]
-Jobs = Annotated[int | None, _option("Workers (default: one per processor)", RUN)]
-Memory = Annotated[str | None, _option("Peak of all processes: 2GiB (default: half of what is available)", RUN)]
-Distribution = Annotated[str, _option("threads, multiprocessing or sequential (default: threads)", RUN)]
+Jobs = Annotated[
+    int | None,
+    _option(
+        "Workers (default: one per processor); with slurm, jobs (default: 10); with dask, tasks at a time to plan for",
+        RUN,
+    ),
+]
+Memory = Annotated[
+    str | None,
+    _option(
+        "Peak of all processes: 2GiB (default: half of what is available); with dask and slurm, of each worker", RUN
+    ),
+]
+Distribution = Annotated[str, _option("threads, multiprocessing, sequential, dask or slurm (default: threads)", RUN)]
+Scheduler = Annotated[str | None, _option("Address of dask's scheduler: tcp://host:8786", RUN)]
+JobResources = Annotated[
+    str | None,
+    _option('What a Slurm job gets, as sbatch calls it: \'{"mem": "4G", "time": "02:00:00"}\'', RUN),
+]
 DryRun = Annotated[bool, _option("Show the plan and its cost, write nothing", RUN, "--dry-run")]
 Json = Annotated[bool, _option("One JSON document on standard output", RUN, "--json")]
 Quiet = Annotated[bool, _option("Print errors only", RUN, "--quiet", "-q")]
@@ -123,6 +141,8 @@ class ConvertOptions:
     jobs: Jobs = None
     memory: Memory = None
     distribution_strategy: Distribution = "threads"
+    scheduler: Scheduler = None
+    job_resources: JobResources = None
     dry_run: DryRun = False
     json: Json = False
     quiet: Quiet = False
@@ -134,15 +154,23 @@ STORAGE_OPTIONS = ("compression", "compression_level", "no_compress", "file_len"
 """How mags are stored."""
 PYRAMID_OPTIONS = ("max_mag", "interpolation_mode", "sampling_mode", *STORAGE_OPTIONS)
 """What decides on coarser mags and how they are stored."""
-RUN_OPTIONS = ("force", "verify", "jobs", "memory", "distribution_strategy", "dry_run", "json", "quiet", "verbose")
+WORKER_OPTIONS = ("jobs", "memory", "distribution_strategy", "scheduler", "job_resources")
+"""Who works, and with what."""
+RUN_OPTIONS = ("force", "verify", *WORKER_OPTIONS, "dry_run", "json", "quiet", "verbose")
 """What every command takes that writes voxels."""
 
 
-def takes(without: Collection[str] = (), only: Collection[str] = (), **defaults: Any) -> Callable[[F], F]:
-    """Give a command `(…, **given)` the options above, but for some, and with other defaults for others."""
+def takes(
+    without: Collection[str] = (),
+    only: Collection[str] = (),
+    helps: Mapping[str, str] = MappingProxyType({}),
+    **defaults: Any,
+) -> Callable[[F], F]:
+    """Give a command `(…, **given)` the options above, but for some, and with other defaults or `helps` for others."""
 
     def decorate(command: F) -> F:
         hints = get_type_hints(ConvertOptions, include_extras=True)
+        hints |= {name: _with_help(hints[name], text) for name, text in helps.items()}
         given = get_type_hints(command, include_extras=True)
         own = [p.replace(annotation=given[p.name]) for p in inspect.signature(command).parameters.values()][:-1]
         options = [
@@ -158,6 +186,14 @@ def takes(without: Collection[str] = (), only: Collection[str] = (), **defaults:
         return command
 
     return decorate
+
+
+def _with_help(hint: Any, text: str) -> Any:
+    """An option's annotation, with another text for `--help`."""
+    kind, option = get_args(hint)
+    option = copy.copy(option)
+    option.help = text
+    return Annotated[kind, option]
 
 
 def settings(given: dict[str, Any], **more: Any) -> Settings:
@@ -178,6 +214,7 @@ def settings(given: dict[str, Any], **more: Any) -> Settings:
         flip=given["flip"].replace(",", ""),
         memory=None if memory is None else _read("memory", parse_size, memory),
         strategy=given["distribution_strategy"],
+        job_resources=None if given["job_resources"] is None else _document(given["job_resources"]),
         **{"downsample": not given["no_downsample"], **{name: given[name] for name in _PLAIN}, **more},
     )
 
@@ -185,7 +222,7 @@ def settings(given: dict[str, Any], **more: Any) -> Settings:
 _PLAIN = (
     *("name", "layer_name", "category", "to", "reader", "dtype", "convert", "gaps", "pad", "channel", "start_z"),
     *("skip_first_z_slices", "max_mag", "interpolation_mode", "sampling_mode", "compression_level", "add"),
-    *("overwrite", "force", "verify", "jobs"),
+    *("overwrite", "force", "verify", "jobs", "scheduler"),
 )
 """The options that are settings as they are."""
 
@@ -210,6 +247,25 @@ def pairs(texts: list[str]) -> dict[str, str]:
         if "=" not in text.strip("="):
             raise OptionError(f"-o {text} is not key=value", fix="write for example -o timepoint=0")
     return dict(text.split("=", 1) for text in texts)
+
+
+def _document(text: str) -> dict[str, Any]:
+    """The JSON object of an option. Raises OptionError."""
+    import json
+
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        document, why = None, str(error)
+    else:
+        why = "it is no object"
+    if not isinstance(document, dict):
+        raise OptionError(
+            f"--job-resources {text} cannot be read",
+            why=why,
+            fix='write one JSON object in quotes: \'{"mem": "4G", "time": "02:00:00"}\'',
+        )
+    return document
 
 
 def _compression(name: str | None, off: bool) -> Any:

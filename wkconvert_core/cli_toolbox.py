@@ -45,7 +45,13 @@ def register(app: typer.Typer, carry_out: CarryOut, console: Callable[[], Consol
         carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given)
 
     @app.command()
-    @opt.takes(only=("compression", "compression_level", *opt.RUN_OPTIONS))
+    @opt.takes(
+        only=("compression", "compression_level", "file_len", *opt.RUN_OPTIONS),
+        helps={
+            "compression": "lz4 or lz4hc (default: lz4; lz4hc for segmentation)",
+            "file_len": "Blocks along a shard's side: 1, 2, … 64 (default: as they are; fewer, where auto would)",
+        },
+    )
     def compress(
         dst: opt.Dataset,
         copy: opt.Copy = None,
@@ -62,18 +68,10 @@ def register(app: typer.Typer, carry_out: CarryOut, console: Callable[[], Consol
         mags, settings = [opt.mag("mag", text) for text in mag or ()], opt.settings(given)
         if settings.compression == "none":
             raise OptionError("--compression none does not compress", fix="take lz4 or lz4hc")
-        in_place = copy is None and not given["dry_run"]
-        if in_place and compressing.is_pending(dst):
-            compressing.take_over(dst)
+        earlier = compressing.finish(dst) if copy is None and not given["dry_run"] else ""
+        if earlier and not (given["quiet"] or given["json"]):
+            console().print(f"what an earlier run has compressed is in place: {earlier}", highlight=False)
         carry_out(lambda: compressing.prepare(dst, copy, settings, names=layer_name or (), mags=mags), given)
-        if in_place and compressing.is_pending(dst):
-            from wkconvert_core.sizes import size_text
-
-            saved = compressing.take_over(dst)
-            if not (given["quiet"] or given["json"]):
-                console().print(
-                    f"{dst}: compressed in place, {size_text(saved)} saved", highlight=False, soft_wrap=True
-                )
 
     @app.command()
     @opt.takes(only=("name", "dtype", "convert", *opt.STORAGE_OPTIONS, "overwrite", *opt.RUN_OPTIONS))

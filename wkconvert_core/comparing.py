@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +13,13 @@ import numpy as np
 from wkconvert_core import engine
 from wkconvert_core.backends import Workers
 from wkconvert_core.convert import Listener, Progress
-from wkconvert_core.downsample import Downsampled
-from wkconvert_core.geometry import Box, Vec3, minus
+from wkconvert_core.downsample import Downsampled, downsampler
+from wkconvert_core.geometry import Box, Vec3, ceil_div, minus
 from wkconvert_core.inventory import MagFolder
-from wkconvert_core.model import MagSpec, Source
+from wkconvert_core.model import MagSpec, Source, occupied_of
 from wkconvert_core.plan import Budget, route
-from wkconvert_core.settings import Settings
-from wkconvert_core.step import Step, factor_between
+from wkconvert_core.step import Step, Within, factor_between
+from wkconvert_core.views import Wrapper
 
 if TYPE_CHECKING:
     from wkconvert_core.model import Array
@@ -32,7 +31,7 @@ LEAST_SIDE = 32
 
 @dataclass(frozen=True)
 class Difference:
-    """How many values differ, and the first of them: lowest in z, then y, x, c."""
+    """How many voxels differ, and the first of them: lowest in z, then y, x, c."""
 
     count: int
     place: Vec3
@@ -61,17 +60,22 @@ class Comparing:
     spec: MagSpec
     shard_shape: Vec3
     """The boxes that are compared at a time, whatever the files are like."""
-    tolerance: float = 0.0
-    """How far floats may differ, as a part of the largest value nearby."""
+    scale: Source | None = None
+    """How large the values are of which each was made; finite floats may differ by a small part of that."""
 
     def has(self, box: Box) -> bool:
         """Nothing is compared already."""
         return False
 
+    def omits(self, box: Box) -> bool:
+        """Whether the other source holds nothing but 0 there."""
+        occupied = occupied_of(self.other)
+        return occupied is not None and not occupied(self._inside(box))
+
     def write(self, box: Box, data: Array) -> str:
         """Compare voxels `[c, x, y, z]`; returns the difference as text, which `difference` reads."""
-        found = self.other.read(box.shifted(minus(self.spec.box.start)))
-        same = self._same(data, found)
+        found = self.other.read(self._inside(box))
+        same = self._same(data, found, box)
         if same.all():
             return ":0"
         voxels = np.logical_not(same.all(axis=0))
@@ -82,16 +86,18 @@ class Comparing:
         x, y, z = (a + start for a, start in zip((x, y, z), box.start, strict=True))
         return json.dumps([count, [x, y, z], c, values]) + ":0"
 
-    def _same(self, data: Array, found: Array) -> Array:
+    def _inside(self, box: Box) -> Box:
+        return box.shifted(minus(self.spec.box.start))
+
+    def _same(self, data: Array, found: Array, box: Box) -> Array:
         same: Array = data == found
         if data.dtype.kind != "f" or same.all():
             return same
         same |= (data != data) & (found != found)  # NaN is NaN
-        if self.tolerance:
+        if self.scale and not same.all():
+            scale = self.scale.read(self._inside(box))
             with np.errstate(invalid="ignore", over="ignore"):
-                finite = np.isfinite(data) & np.isfinite(found)
-                scale = max(float(np.abs(data[finite]).max(initial=0)), float(np.abs(found[finite]).max(initial=0)))
-                same |= finite & (np.abs(data - found) <= self.tolerance * scale)
+                same |= np.isfinite(data) & np.isfinite(found) & (np.abs(data - found) <= TOLERANCE * scale)
         return same
 
     def source(self) -> Source:
@@ -108,33 +114,42 @@ def difference(text: str) -> Difference | None:
 
 
 @dataclass(frozen=True)
-class Sampled(Step):
-    """A step that goes through some boxes only."""
+class Magnitude(Wrapper):
+    """How large the voxels of a source of floats are; those that are no numbers count as 0."""
 
-    boxes: tuple[Box, ...] = ()
+    def read(self, box: Box) -> Array:
+        """Voxels `[c, x, y, z]`. Raises what the inner source raises."""
+        data = np.abs(self.inner.read(box))
+        return np.where(np.isfinite(data), data, data.dtype.type(0))
 
-    @property
-    def voxels(self) -> int:
-        """In the boxes."""
-        return sum(box.volume for box in self.boxes)
 
-    def tasks(self, shape: Vec3, within: Box | None = None) -> Iterator[Box]:
-        """The boxes, each of which lies in a task of its own."""
-        return iter(self.boxes)
+@dataclass(frozen=True)
+class Spread(Wrapper):
+    """A source in which each voxel is the largest of its neighbourhood."""
 
-    def count_tasks(self, shape: Vec3) -> int:
-        """How many boxes there are."""
-        return len(self.boxes)
+    reach: Vec3
+
+    def read(self, box: Box) -> Array:
+        """Voxels `[c, x, y, z]`. Raises what the inner source raises."""
+        from scipy import ndimage
+
+        near = box.grown(self.reach).intersection(self.info.box)
+        spread = ndimage.maximum_filter(self.inner.read(near), (1, *(2 * n + 1 for n in self.reach)), mode="nearest")
+        return np.asarray(spread[:, *box.slices_in(near)])
 
 
 def compare(step: Step, budget: Budget, workers: Workers, tell: Callable[[int], None]) -> Difference | None:
     """Go through a step whose sink is `Comparing`; `tell` hears of voxels that are done. Raises readers' errors."""
     total: Difference | None = None
+    voxels = step.voxels
     for done in engine.run(step, route(step, budget), workers, Path(), frozenset()):
         tell(done.voxels)
+        voxels -= done.voxels
         if part := difference(done.checksum):
             first = part if total is None or part.order < total.order else total
             total = replace(first, count=part.count + (total.count if total else 0))
+    if voxels:
+        tell(voxels)  # where neither holds anything
     return total
 
 
@@ -171,7 +186,9 @@ SAMPLE_SIDE = 64
 SAMPLES = 8
 """Such boxes per mag."""
 TOLERANCE = 1e-5
-"""Kernels on floats may differ by this part from one version of numpy to the next."""
+"""Kernels that add floats up may differ by this part from one version of numpy to the next."""
+EXACT = ("median", "mode", "nearest", "min", "max")
+"""Kernels that do not."""
 
 
 def step_between(finer: MagFolder, coarser: MagFolder, kernel: str, budget: Budget, *, deep: bool) -> Step:
@@ -181,21 +198,16 @@ def step_between(finer: MagFolder, coarser: MagFolder, kernel: str, budget: Budg
     spec = MagSpec(coarser.layer, "color", coarser.mag, there.box, there.header.dtype, there.header.channels)
     side = cell_side(there.header.voxel_bytes, budget, made.read_cost)
     shape = (side,) * 3 if deep else (min(side, SAMPLE_SIDE),) * 3
-    sink = Comparing(there, spec, shape, TOLERANCE)
-    return (
-        Step(made, sink) if deep else Sampled(made, sink, boxes=sampled_boxes(there.box, shape, SAMPLES, coarser.title))
-    )
+    sink = Comparing(there, spec, shape, _scale(made) if kernel not in EXACT else None)
+    if deep:
+        return Step(made, sink)
+    return Within(made, sink, boxes=sampled_boxes(there.box, shape, SAMPLES, coarser.title))
 
 
-@contextlib.contextmanager
-def at_work(settings: Settings, budget: Budget) -> Iterator[Workers]:
-    """Workers for a run; none is left behind when it ends early, whatever ends it."""
-    workers = Workers(settings.strategy, budget.workers)
-    try:
-        yield workers
-    except BaseException:
-        workers.stop()
-        raise
+def _scale(made: Downsampled) -> Source:
+    """The largest of the voxels of which each is made."""
+    x, y, z = map(ceil_div, downsampler(made.kernel).halo, made.factor)
+    return Spread(replace(made, source=Magnitude(made.source), kernel="max"), (x, y, z))
 
 
 class Meter:

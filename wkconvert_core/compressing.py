@@ -1,94 +1,205 @@
 """Compressing what is not compressed, in place. Behind `wkconvert compress`.
 
-A copy of these mags is made beside the dataset: a dataset of its own, resumable, its metadata last. Once they are
-there, its mags are moved into the dataset, one by one; an old one goes when the new one is named. Every move can be
-done again.
+The compressed mags are built in the dataset's `.wkconvert`, as a dataset of their own: resumable, its metadata last.
+Once those are there, its mags are moved, one by one, into the place of the old ones, which go when the new ones are
+named. Every move can be done again; until all are done, the dataset says that it is not finished.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wkconvert_core import datasource, recube
+from wkconvert_core import datasource, recube, target
 from wkconvert_core.conversion import Conversion
 from wkconvert_core.disk import temporary_name, writing
-from wkconvert_core.geometry import Mag
-from wkconvert_core.journal import FOLDER, locked
+from wkconvert_core.errors import DamagedData, TargetError, TargetExists
+from wkconvert_core.geometry import Box, Mag, minus
+from wkconvert_core.inventory import MagFolder, mags_of
+from wkconvert_core.journal import FOLDER, fingerprint, keep_record, locked
 from wkconvert_core.names import PROPERTIES_FILE
+from wkconvert_core.records import records
 from wkconvert_core.settings import Settings
-from wkconvert_core.stored import Properties, mag_entries, mag_folder, mag_of, stored_layer, stored_layers
+from wkconvert_core.sizes import size_text
+from wkconvert_core.stored import Properties, mag_entries, mag_folder, mag_of
+from wkconvert_core.wkw_dataset import COMPRESSED, is_half_compressed
+from wkconvert_core.wkw_layer import WkwSource
+
+if TYPE_CHECKING:
+    from wkconvert_core.model import Array
 
 COMMAND = "compress"
+
+_CELL = (128, 128, 128)
+"""What is looked at at a time outside the bounding box."""
 
 
 def prepare(
     src: Path, dst: Path | None, settings: Settings, *, names: Sequence[str] = (), mags: Collection[Mag] = ()
 ) -> Conversion:
-    """Decide what is compressed: a copy of the whole at `dst`, or, without one, what is not, beside the dataset.
+    """Decide what is compressed: a copy of the whole at `dst`, or, without one, what is not, in place.
 
-    Raises what `recube.prepare` raises.
+    Raises what `recube.prepare` raises, and TargetExists where what was begun in place does not fit this any more.
     """
     if dst is not None:
         return recube.prepare(src, dst, settings, names=names, mags=mags, keep_shards=True, command=COMMAND)
     src = src.resolve()
-    settings = replace(settings, name=src.name)
-    return recube.prepare(
-        src,
-        _beside(src),
-        settings,
-        names=names,
-        mags=mags,
-        wanted=lambda header: header.block_type == "raw",
-        keep_shards=True,
-        command=COMMAND,
-    )
+    try:
+        conversion = recube.prepare(
+            src,
+            src / COMPRESSED,
+            replace(settings, name=src.name),
+            names=names,
+            mags=mags,
+            wanted=lambda header: header.block_type == "raw",
+            keep_shards=True,
+            command=COMMAND,
+            in_place=True,
+            noted={"places": _places(src)},
+        )
+    except TargetExists as error:
+        raise TargetExists(
+            f"{src} was being compressed in another way, or has changed since",
+            why=error.why,
+            fix=f"run the command that was begun again; or remove {src / COMPRESSED}: it holds nothing but copies",
+        ) from None
+    compressed = {(sink.spec.layer, sink.spec.mag) for planned in conversion.steps for sink in planned.step.sinks}
+    for place in (place for place in mags_of(src) if (place.layer, place.mag) in compressed):
+        _check_recorded(src, place)
+        _check_outside(src, place)
+    return replace(conversion, dst=src, settle=take_over)
 
 
-def _beside(dataset: Path) -> Path:
-    return dataset.with_name(f".{dataset.name}.wkconvert-compressed")
+def _check_recorded(dataset: Path, place: MagFolder) -> None:
+    """Raise DamagedData for a shard that is missing or cut: what takes its place would look sound."""
+    sums, side = records(dataset, place.layer).sums(place.mag), place.header().side
+    for start, checksum in sums.of.items() if sums else ():
+        path, recorded = place.shard_path(start, side), int(checksum.rpartition(":")[2])
+        found = path.stat().st_size if path.exists() else 0
+        if found != recorded:
+            raise DamagedData(
+                f"{path} has {found} bytes; {recorded} were recorded",
+                why="in the compressed mag, nobody could see that any more",
+                fix=f"`wkconvert verify {dataset}` tells more; restore the shard, or compress into a copy",
+            )
 
 
-def is_pending(dataset: Path) -> bool:
-    """Whether compressed mags wait to take the place of the old ones."""
-    return (_beside(dataset.resolve()) / PROPERTIES_FILE).exists()
+def _check_outside(dataset: Path, place: MagFolder) -> None:
+    """Raise TargetError for voxels outside the bounding box: only those within are compressed."""
+    header, box = place.header(), place.box
+    assert box, "metadata tell it"
+    for shard in (Box(shard.start, (header.side,) * 3) for shard in place.shards(header.side)):
+        source = WkwSource(place.folder, header, shard)
+        for cell in shard.tiles(_CELL):
+            if cell not in box and _is_outside(source.read(cell.shifted(minus(shard.start))), cell, box):
+                raise TargetError(
+                    f"{place.title} of {dataset} has voxels outside its bounding box, within {cell}",
+                    why=f"the box is {box} in voxels of that mag; compressing in place would lose what lies outside",
+                    fix=f"`wkconvert metadata {dataset} --extent` makes the box fit; a copy leaves them out",
+                )
 
 
-def take_over(dataset: Path) -> int:
-    """Move the compressed mags into the dataset; returns the bytes saved. Raises TargetLocked, TargetError."""
-    dataset, saved = dataset.resolve(), 0
-    beside, file = _beside(dataset), dataset / PROPERTIES_FILE
-    with locked(dataset), writing(dataset):
-        ours, theirs = datasource.read(file), datasource.read(beside / PROPERTIES_FILE)
-        for layer in stored_layers(theirs, beside):
-            old = next(each for each in ours["dataLayers"] if each["name"] == layer.name)
-            for mag in layer.mags:
-                saved += _move(mag_folder(beside, layer, mag), mag_folder(dataset, stored_layer(old, dataset), mag))
+def _is_outside(voxels: Array, cell: Box, box: Box) -> bool:
+    """Whether any of a cell's voxels `[c, x, y, z]` that are not in the box is not zero."""
+    voxels[:, *cell.intersection(box).slices_in(cell)] = 0
+    return bool(voxels.any())
+
+
+def finish(dataset: Path) -> str:
+    """Move what an earlier run has compressed, if it was interrupted; tells what came of it, or nothing.
+
+    Raises TargetLocked, TargetError.
+    """
+    dataset = dataset.resolve()
+    if not is_half_compressed(dataset):
+        return ""
+    with locked(dataset):
+        return take_over(dataset / COMPRESSED, dataset)
+
+
+def _places(dataset: Path) -> dict[str, dict[str, list[str]]]:
+    """Where each raw mag lies, relative to the dataset, and what its files are like."""
+    return {
+        layer.name: {
+            str(mag): [folder.relative_to(dataset).as_posix(), fingerprint(folder)]
+            for mag in layer.mags
+            if (folder := mag_folder(dataset, layer, mag)).is_dir()
+        }
+        for layer in target.stored(dataset)
+        if layer.data_format == "wkw"
+    }
+
+
+@dataclass(frozen=True)
+class _Move:
+    """A compressed mag, the place of the old one, and what that was like."""
+
+    new: Path
+    place: Path
+    seen: str
+
+    @property
+    def old(self) -> Path:
+        """Where the old mag waits to be removed."""
+        return self.new.with_name(f"{self.new.name}.old")
+
+    def check(self) -> None:
+        """Raise TargetError if the old mag is not what was compressed."""
+        if self.new.exists() and self.place.exists() and fingerprint(self.place) != self.seen:
+            raise TargetError(
+                f"{self.place} has changed since compressing it was begun",
+                why="the compressed mag would lose that",
+                fix=f"remove {self.new.parent.parent}, and compress again",
+            )
+
+    def __call__(self) -> int:
+        """Do it, whatever of it is done already; returns the bytes saved."""
+        saved = 0
+        if self.new.exists():
+            saved = _bytes(self.place if self.place.exists() else self.old) - _bytes(self.new)
+            if self.place.exists():
+                self.place.rename(self.old)
+            self.new.rename(self.place)
+        shutil.rmtree(self.old, ignore_errors=True)
+        return saved
+
+
+def take_over(built: Path, dataset: Path) -> str:
+    """Move the compressed mags into the dataset, which the caller holds; tells how much is saved.
+
+    Raises TargetError for a mag that was changed after compressing it had begun.
+    """
+    with writing(dataset):
+        moves = list(_moves(built, dataset))
+        for move in moves:
+            move.check()
+        saved = sum(move() for move in moves)
+        file = dataset / PROPERTIES_FILE
+        ours, theirs = datasource.read(file), datasource.read(built / PROPERTIES_FILE)
         datasource.write(file, {**ours, "dataLayers": [_updated(entry, theirs) for entry in ours["dataLayers"]]})
-        for path in (beside / FOLDER).glob(f"*.{COMMAND}.*"):
-            shutil.copy2(path, dataset / FOLDER / path.name)
-        done = temporary_name(beside)
-        beside.rename(done)
+        for plan in (built / FOLDER).glob(f"*.{COMMAND}.plan"):
+            keep_record(plan, dataset / FOLDER)
+        done = temporary_name(built)
+        built.rename(done)
         shutil.rmtree(done)
-    return saved
+    return f"{size_text(saved)} saved" if saved > 0 else f"{size_text(-saved)} more than before"
 
 
-def _move(new: Path, place: Path) -> int:
-    """Put a mag in the place of another; a run that was killed in between has done a part of it."""
-    old = new.with_name(f"{new.name}.old")
-    saved = _bytes(place) - _bytes(new) if new.exists() else 0
-    if new.exists():
-        if place.exists():
-            place.rename(old)
-        new.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
-    return saved
+def _moves(built: Path, dataset: Path) -> Iterator[_Move]:
+    plan = json.loads(next((built / FOLDER).glob(f"*.{COMMAND}.plan")).read_bytes())
+    for entry in datasource.read(built / PROPERTIES_FILE)["dataLayers"]:
+        for mag in map(mag_of, mag_entries(entry)):
+            place, seen = plan["places"][entry["name"]][str(mag)]
+            yield _Move(built / entry["name"] / str(mag), dataset / place, seen)
 
 
 def _bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """What a folder takes in the dataset: nothing if it is a link."""
+    return 0 if folder.is_symlink() else sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _updated(entry: Properties, compressed: Properties) -> Properties:
@@ -98,7 +209,7 @@ def _updated(entry: Properties, compressed: Properties) -> Properties:
         return entry
     lengths = {mag_of(mag): mag["cubeLength"] for mag in mag_entries(new)}
     kind = "mags" if "mags" in entry else "wkwResolutions"
-    mags = [{**mag, "cubeLength": lengths.get(_mag(mag), mag.get("cubeLength"))} for mag in entry[kind]]
+    mags = [mag | ({"cubeLength": lengths[_mag(mag)]} if _mag(mag) in lengths else {}) for mag in entry[kind]]
     return {**entry, kind: mags}
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core import __version__, memory, target
+from wkconvert_core import __version__, cluster, memory, target
 from wkconvert_core.backends import default_jobs
+from wkconvert_core.cluster_spec import STRATEGIES
 from wkconvert_core.downsample import Downsampled, downsampler
 from wkconvert_core.errors import OptionError
 from wkconvert_core.geometry import Box, Mag
@@ -57,6 +58,8 @@ class Conversion:
     """Each layer's true extent, in mag-1 voxels."""
     in_place: bool = False
     """Whether mags are added to layers that are there."""
+    settle: Callable[[Path, Path], str] | None = None
+    """Puts what was built into a target that stays, and tells what came of it; None: it becomes the target."""
     keeps_metadata: bool = False
     """Whether there are metadata that know more of ids and values than the mags that are written."""
 
@@ -78,8 +81,15 @@ class Conversion:
         return [self.building, self.dst] if replaced else [self.building]
 
     @property
+    def useful_workers(self) -> int:
+        """On a cluster, how many workers have something to do in the longest step; 0 elsewhere."""
+        on_cluster = self.settings.strategy in STRATEGIES
+        routes = [planned.route for planned in self.steps] if on_cluster else []
+        return max((-(-route.tasks // route.workers) for route in routes), default=0)
+
+    @property
     def memory(self) -> int:
-        """Peak bytes of all processes together."""
+        """Peak bytes of all processes together; on a cluster, of one worker."""
         return max((planned.route.memory for planned in self.steps), default=0)
 
 
@@ -118,15 +128,22 @@ def check_target(conversion: Conversion) -> None:
     names = [layer.name for layer in conversion.layers]
     if conversion.in_place:
         return
-    target.check(conversion.dst, conversion.settings, conversion.command, names, conversion.plan)
+    place = conversion.building if conversion.settle else conversion.dst
+    target.check(place, conversion.settings, conversion.command, names, conversion.plan)
 
 
-def chosen(dataset: Path, layers: Sequence[Opened], names: Sequence[str]) -> list[Opened]:
-    """The layers of these names, or all. Raises OptionError for a name that there is not."""
-    known = [layer.name for layer in layers]
-    if unknown := [name for name in names if name not in known]:
-        raise OptionError(f"{dataset} has no layer {unknown[0]}", fix=f"its layers are {', '.join(known)}")
-    return [layer for layer in layers if not names or layer.name in names]
+def open_layers(dataset: Path, names: Sequence[str], loaded: Plugins, budget: Budget) -> list[Opened]:
+    """The WKW layers of these names (none: all) of a finished dataset; what others are like does not matter.
+
+    Raises OptionError for a name that there is not, BrokenSource, DamagedData.
+    """
+    known = {layer.name: layer.data_format for layer in target.stored(dataset)}
+    if unknown := [name for name in names if known.get(name) != "wkw"]:
+        what = f"is {known[unknown[0]]}, not WKW" if unknown[0] in known else f"is not in {dataset}"
+        legal = ", ".join(name for name, data_format in known.items() if data_format == "wkw")
+        raise OptionError(f"--layer-name {unknown[0]} {what}", fix=f"take one of {legal}")
+    only = {"layers": ",".join(names)} if names else {}
+    return open_source(dataset, Settings(reader="wkw", reader_options=only), loaded, budget)
 
 
 def plan_of(src: Path, settings: Settings, command: str, layers: Sequence[Opened], loaded: Plugins) -> dict[str, Any]:
@@ -150,7 +167,10 @@ def _facts(source: Source) -> str:
 
 
 def budget_of(settings: Settings, free: int) -> Budget:
-    """What a run may use, as the settings and the machine say."""
+    """What a run may use, as the settings and the machine, or the cluster, say."""
+    if settings.strategy in STRATEGIES:
+        offer = cluster.offer(settings.cluster)
+        return Budget(offer.usable(settings.memory), offer.threads, False, free, cluster.WORKER_BYTES, offer.workers)
     sequential, shared = settings.strategy == "sequential", settings.strategy != "multiprocessing"
     jobs = 1 if sequential else settings.jobs or default_jobs()
     return Budget(settings.memory or memory.available() // 2, jobs, shared, free, memory.held())

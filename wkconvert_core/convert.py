@@ -12,17 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core import engine, target
-from wkconvert_core.backends import Workers
+from wkconvert_core.backends import Workers, at_work, stopped
+from wkconvert_core.cluster import Sought
 from wkconvert_core.conversion import Conversion, Planned, check_target, prepare
 from wkconvert_core.disk import writing
 from wkconvert_core.engine import Finished, ShardDone
 from wkconvert_core.errors import NoSpace
-from wkconvert_core.journal import Journal, locked
+from wkconvert_core.journal import FOLDER, Journal, locked
 from wkconvert_core.layers import Opened
 from wkconvert_core.model import LayerSpec
+from wkconvert_core.plan import Budget
 from wkconvert_core.settings import Settings
 from wkconvert_core.sizes import size_text
-from wkconvert_core.statistics import intensity_range, value_range
+from wkconvert_core.statistics import intensity_range
 from wkconvert_core.step import Step
 from wkconvert_core.verify import Verifying
 
@@ -42,6 +44,10 @@ class Progress:
     """Done so far, of `total`."""
     total: int
     voxel_bytes: int
+    workers: str = ""
+    """Who is at work, where that changes: on a cluster."""
+    waiting: str = ""
+    """What the run waits for before anything goes on."""
 
 
 @dataclass(frozen=True)
@@ -75,25 +81,34 @@ def execute(conversion: Conversion, listen: Listener) -> Done:
     began = time.monotonic()
     _check_space(conversion)
     with contextlib.ExitStack() as stack:
-        workers = stack.enter_context(_workers(conversion))
         for place in conversion.places:
             stack.enter_context(locked(place))
+        target.sweep_replaced(conversion.dst)
         check_target(conversion)  # again: somebody else may have written there before the lock was ours
+        crew = stack.enter_context(contextlib.ExitStack())
+        workers = crew.enter_context(_workers(conversion, listen))
         journals = stack.enter_context(_journals(conversion))
-        resumed = _copy_all(conversion, journals, workers, listen)
-        if conversion.settings.verify:
-            _verify_all(conversion, workers, listen)
+        with stopped(workers):  # before what they leave is swept away
+            resumed = _copy_all(conversion, journals, workers, listen)
+            if conversion.settings.verify:
+                _verify_all(conversion, workers, listen)
+        crew.close()  # jobs of a cluster need not wait for the metadata
         layers = [_described(conversion, layer, journals[layer.name]) for layer in conversion.layers]
         for journal in journals.values():
             journal.finish()
         with writing(conversion.building):
             conversion.sink.finish(layers)
-        if conversion.building != conversion.dst:
+        settled = conversion.settle(conversion.building, conversion.dst) if conversion.settle else ""
+        if not conversion.settle and conversion.building != conversion.dst:
             target.swap(conversion.building, conversion.dst)
-    done = [shard for journal in journals.values() for shards in journal.done.values() for shard in shards.values()]
-    stored = sum(shard.stored_bytes for shard in done)
-    notes = *_extents(layers), *(note for layer in conversion.layers for note in _notes(layer, journals[layer.name]))
-    return Done(conversion, layers, time.monotonic() - began, resumed, len(done), stored, notes)
+    tallies = [tally for journal in journals.values() for tally in journal.done.values()]
+    count, stored = (sum(getattr(tally, name) for tally in tallies) for name in ("count", "stored_bytes"))
+    notes = (
+        *filter(None, [settled]),
+        *_extents(layers),
+        *(note for layer in conversion.layers for note in _notes(layer, journals[layer.name])),
+    )
+    return Done(conversion, layers, time.monotonic() - began, resumed, count, stored, notes)
 
 
 @contextlib.contextmanager
@@ -106,23 +121,41 @@ def _journals(conversion: Conversion) -> Iterator[dict[str, Journal]]:
             target.discard_other_plans(building, journals.values(), plan)
         target.sweep(building, list(journals))
         stack.callback(target.sweep, building, list(journals))
-        for journal in journals.values():
-            if conversion.in_place and journal.is_finished and not journal.matches(plan):
-                journal.discard()  # the mags that it finished have been taken away, or they would not be made again
+        for name, journal in journals.items():
+            sinks = [sink for planned in conversion.steps if planned.layer.name == name for sink in planned.step.sinks]
+            if conversion.in_place and journal.is_finished and not journal.is_of(plan, [s.spec.mag for s in sinks]):
+                journal.set_aside()  # some mags that it finished have been taken away, or there would be nothing to do
             stack.callback(journal.close)
-            journal.begin(plan)
+            journal.begin(plan, sinks)
         yield journals
 
 
 @contextlib.contextmanager
-def _workers(conversion: Conversion) -> Iterator[Workers]:
-    """The run's workers; none is left behind when it ends early, whatever ends it."""
-    workers = Workers(conversion.settings.strategy, conversion.jobs)
-    try:
+def _workers(conversion: Conversion, listen: Listener) -> Iterator[Workers]:
+    """The run's workers; those of a cluster are checked."""
+    settings, steps = conversion.settings, [planned.step for planned in conversion.steps]
+    kernels = {step.kernel for step in steps} | {getattr(step.source, "kernel", "") for step in steps}
+    formats = {*conversion.plan.get("readers", ()), settings.to}
+    logs = conversion.building / FOLDER / "logs"
+    sought = Sought(settings.cluster, sorted(formats), sorted(kernels - {""}), [conversion.src], logs, writes=True)
+    with at_work(settings.strategy, conversion.jobs, sought, _waiting(listen, len(steps))) as workers:
         yield workers
-    except BaseException:
-        workers.stop()
-        raise
+
+
+@contextlib.contextmanager
+def readers_at_work(
+    settings: Settings, budget: Budget, paths: Sequence[Path], listen: Listener | None
+) -> Iterator[Workers]:
+    """Workers that only read; the logs of a cluster's jobs go where the command was given. Raises ResourceError."""
+    sought = Sought(settings.cluster, [], [], paths, Path.cwd() / "wkconvert-logs")
+    tell = _waiting(listen or (lambda progress: None), 1)
+    with at_work(settings.strategy, budget.workers, sought, tell) as workers:
+        yield workers
+
+
+def _waiting(listen: Listener, steps: int) -> Callable[[str], None]:
+    """Tells a listener what the run waits for."""
+    return lambda text: listen(Progress("", 0, steps, 0, 0, 1, waiting=text))
 
 
 def _check_space(conversion: Conversion) -> None:
@@ -141,15 +174,41 @@ def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Wor
     resumed = 0
     for number, planned in enumerate(conversion.steps, 1):
         step, journal = planned.step, journals[planned.layer.name]
-        there = [shard for sink, box in step.shards() if (shard := journal.found(sink.spec.mag, box)) and sink.has(box)]
-        resumed += len(there)
-        meter = _Meter(step, step.title, number, len(conversion.steps), listen, sum(shard.voxels for shard in there))
-        for shard in _run(conversion, planned, workers, {(shard.mag, shard.start) for shard in there}):
+        there, voxels, total = _found(step, journal)
+        meter = _Meter(step, step.title, (number, len(conversion.steps)), listen, workers, total)
+        resumed += there
+        meter.advance(voxels)
+        for shard in _run(conversion, planned, workers, journal.finished):
             journal.add(shard)
             meter.advance(shard.voxels)
-        if not all(journal.found(sink.spec.mag, box) for sink, box in step.shards()):
+        if not all((sink.spec.mag, box.start) in journal.finished for sink, box in step.shards()):
             raise RuntimeError(f"{step.title} ended with shards missing")  # a bug: never call it complete
+        if total < step.voxels:
+            _add_zero(journal)
     return resumed
+
+
+def _add_zero(journal: Journal) -> None:
+    """Shards that are left out hold a value, too."""
+    for tally in journal.done.values():
+        tally.low, tally.high = min(0, tally.low or 0), max(0, tally.high or 0)
+
+
+def _found(step: Step, journal: Journal) -> tuple[int, int, int]:
+    """How many shards are there from an earlier run, their voxels, and those of all that have to be there.
+
+    What is recorded and not there is forgotten.
+    """
+    count = voxels = total = 0
+    for sink, box in step.shards():
+        total += box.volume
+        if (sink.spec.mag, box.start) not in journal.finished:
+            continue
+        if sink.has(box):
+            count, voxels = count + 1, voxels + box.volume
+        else:
+            journal.done[sink.spec.mag].drop(box.start)
+    return count, voxels, total
 
 
 def _verify_all(conversion: Conversion, workers: Workers, listen: Listener) -> None:
@@ -157,7 +216,8 @@ def _verify_all(conversion: Conversion, workers: Workers, listen: Listener) -> N
     for number, planned in enumerate(conversion.steps, 1):
         first, *coarser = map(Verifying, planned.step.sinks)
         step = replace(planned.step, sink=first, coarser=tuple(coarser))
-        meter = _Meter(step, f"{step.title}, verifying", number, len(conversion.steps), listen)
+        total = sum(box.volume for _, box in step.shards())
+        meter = _Meter(step, f"{step.title}, verifying", (number, len(conversion.steps)), listen, workers, total)
         for shard in _run(conversion, replace(planned, step=step), workers, frozenset()):
             meter.advance(shard.voxels)
 
@@ -170,13 +230,16 @@ def _run(conversion: Conversion, planned: Planned, workers: Workers, done: Finis
 class _Meter:
     """Tells the listener how far a step is."""
 
-    def __init__(self, step: Step, title: str, number: int, steps: int, listen: Listener, voxels: int = 0) -> None:
-        self._now = Progress(title, number, steps, voxels, step.voxels, step.voxel_bytes)
-        self._listen = listen
+    def __init__(
+        self, step: Step, title: str, place: tuple[int, int], listen: Listener, workers: Workers, total: int
+    ) -> None:
+        done, total = (0, total) if total else (step.voxels, step.voxels)  # nothing to do is all done
+        self._now = Progress(title, *place, done, total, step.voxel_bytes)
+        self._listen, self._workers = listen, workers
         listen(self._now)
 
     def advance(self, voxels: int) -> None:
-        self._now = replace(self._now, voxels=self._now.voxels + voxels)
+        self._now = replace(self._now, voxels=self._now.voxels + voxels, workers=self._workers.status)
         self._listen(self._now)
 
 
@@ -184,7 +247,7 @@ def _described(conversion: Conversion, layer: Opened, journal: Journal) -> Layer
     """The layer's metadata, from what was written."""
     sinks = [sink for planned in conversion.steps if planned.layer is layer for sink in planned.step.sinks]
     finest = sinks[0].spec
-    low, high, _ = value_range(journal.done[finest.mag].values())
+    low, high = journal.done[finest.mag].low, journal.done[finest.mag].high
     is_color = layer.category == "color"
     shown = is_color and finest.dtype != np.uint8 and not conversion.keeps_metadata
     return LayerSpec(
@@ -210,6 +273,6 @@ def _extents(layers: Sequence[LayerSpec]) -> Iterator[str]:
 def _notes(layer: Opened, journal: Journal) -> Iterator[str]:
     for note in layer.notes:
         yield f"{layer.name}: {note}"
-    finest = journal.done[min(journal.done)]
-    if nans := value_range(finest.values())[2]:
-        yield f"{layer.name}: {nans:,} voxels are not a number (NaN); coarser mags leave them out where they can"
+    if nans := journal.done[min(journal.done)].nans:
+        coarser = "; coarser mags leave them out where they can" if len(journal.done) > 1 else ""
+        yield f"{layer.name}: {nans:,} voxels are not a number (NaN){coarser}"

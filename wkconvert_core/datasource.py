@@ -7,16 +7,13 @@ channels are `uint24` with `numChannels` 3; other element classes count the bits
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import math
-import os
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from wkconvert_core.disk import sync_folder, write_atomically
 from wkconvert_core.errors import (
     BrokenSource,
     ConversionError,
@@ -33,6 +30,9 @@ from wkconvert_core.model import DatasetSpec, LayerSpec
 from wkconvert_core.names import PROPERTIES_FILE
 from wkconvert_core.stored import Properties, element_class, mag_entries, mag_of, stored_layer, voxel_size
 from wkconvert_core.voxel_size import WEBKNOSSOS_UNITS, VoxelSize
+
+if TYPE_CHECKING:
+    from wkconvert_core.model import DType
 
 _TOP = ("id", "scale", "dataLayers", "version", "defaultViewConfiguration")
 _REQUIRED = {"id": dict, "scale": (dict, list), "dataLayers": list}
@@ -125,6 +125,20 @@ def bounding_box(box: Box) -> Properties:
 def mag_entry(mag: Mag, path: str, cube_length: int) -> Properties:
     """One mag of a layer; `path` is relative to the dataset."""
     return {"mag": list(mag), "path": f"./{path}", "cubeLength": cube_length, "axisOrder": dict(_AXIS_ORDER)}
+
+
+def with_kind(entry: Properties, dtype: DType, channels: int) -> Properties:
+    """A layer's entry with voxels of another type; what its view says of values goes where the dtype is another.
+
+    Raises BrokenSource for an entry that makes no sense.
+    """
+    new = {**entry, "elementClass": element_class(dtype, channels), "numChannels": channels}
+    if stored_layer(entry).dtype != dtype and (view := entry.get("defaultViewConfiguration")):
+        new["defaultViewConfiguration"] = {key: value for key, value in view.items() if key not in _OF_VALUES}
+    return new
+
+
+_OF_VALUES = ("min", "max", "intensityRange")
 
 
 def _view(spec: LayerSpec) -> Properties:
@@ -257,45 +271,16 @@ def write(path: Path, properties: Properties) -> None:
         content = json.dumps(properties, indent=4, allow_nan=False).encode() + b"\n"
     except ValueError as error:
         raise ConversionError(f"{path} cannot hold NaN or infinity", why=str(error)) from error
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        _write_synced(temporary, content)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else TargetNotWritable
-        raise kind(f"{path} cannot be written", why=error.strerror or str(error)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-_TEMPORARY = f".{PROPERTIES_FILE}."
+        write_atomically(path, content)
+        sync_folder(path.parent)
+    except (NoSpace, TargetNotWritable):
+        raise
+    except TargetError as error:
+        raise TargetNotWritable(f"{path} cannot be written", why=error.why) from error
 
 
 def sweep(folder: Path) -> None:
     """Remove what killed runs left of unfinished metadata; only for who holds the dataset's lock."""
-    for path in folder.glob(f"{_TEMPORARY}*.tmp"):
+    for path in folder.glob(f".{PROPERTIES_FILE}.*.tmp"):
         path.unlink(missing_ok=True)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last, where folders can be synced: not on Windows, nor on every network file system."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)

@@ -9,7 +9,7 @@ from pathlib import Path
 from wkconvert_core import detect
 from wkconvert_core.detect import Answer
 from wkconvert_core.errors import UnsupportedSource
-from wkconvert_core.journal import FOLDER
+from wkconvert_core.inventory import found_mags, unfinished
 from wkconvert_core.layers import Opened, open_source
 from wkconvert_core.names import PROPERTIES_FILE
 from wkconvert_core.plugins import plugins
@@ -30,11 +30,19 @@ def describe(path: Path, reader: str | None = None, options: Mapping[str, str] |
     loaded = plugins()
     answers = detect.ask(path, detect.read_head(path), loaded, options)
     claimed = any(answer.match for answer in answers)  # such as an export, which needs no metadata
-    if (path / FOLDER).is_dir() and not (path / PROPERTIES_FILE).exists() and not claimed:
-        raise UnsupportedSource(
-            f"{path} is a dataset without metadata",
-            why="the run that makes it is not finished, or it was `cube`, which writes none",
-            fix="run the same command again",
-        )
+    if not claimed and not (path / PROPERTIES_FILE).exists():
+        _check_finished(path)
     settings = replace(Settings(), reader=reader, reader_options=options or {})
     return Described(path, answers, open_source(path, settings, loaded))
+
+
+def _check_finished(path: Path) -> None:
+    """Raise UnsupportedSource for mags of WKW without metadata."""
+    if begun := unfinished(path):
+        raise UnsupportedSource(f"{path} is not finished: {begun[0]}", fix="run the same command again")
+    if found_mags(path):
+        raise UnsupportedSource(
+            f"{path} holds mags of WKW without metadata",
+            why="`cube` writes none, nor do some other tools",
+            fix=f"`wkconvert metadata {path} --voxel-size 4,4,35` makes them, with your voxel size",
+        )

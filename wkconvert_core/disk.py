@@ -16,6 +16,8 @@ from wkconvert_core.errors import NoSpace, TargetError, TargetNotWritable, Wkcon
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SYNC_THREADS = 8
 FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
+_NEVER_SYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
+"""What a folder says that cannot be synced: on Windows, on some network file systems, or where it cannot be read."""
 
 
 def target_error(path: Path, error: OSError) -> TargetError:
@@ -47,13 +49,17 @@ def temporary_name(path: Path) -> Path:
 TEMPORARY = ".*.tmp"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put a file in place whole and synced, or not at all. Raises NoSpace, TargetNotWritable, TargetError."""
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Put a file in place whole and synced, or not at all; `content` may come bit by bit.
+
+    Raises NoSpace, TargetNotWritable, TargetError.
+    """
     temporary = temporary_name(path)
     with writing(path):
         try:
             with temporary.open("xb") as file:
-                file.write(content)
+                for part in [content] if isinstance(content, bytes) else content:
+                    file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -72,15 +78,28 @@ def sync(paths: Iterable[Path]) -> None:
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
         while batch := list(islice(remaining, 1000)):
             folders.update(folder for path in batch for folder in path.parents[:3])
-            list(pool.map(_sync, batch))
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            list(pool.map(_sync, sorted(folders)))
+            list(pool.map(_sync_file, batch))
+        list(pool.map(sync_folder, sorted(folders)))
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are safe, where folders can be synced. Raises TargetError."""
+    with writing(folder):
+        try:
+            _sync(folder)
+        except OSError as error:
+            if error.errno not in _NEVER_SYNCED:
+                raise
+
+
+def _sync_file(path: Path) -> None:
+    with writing(path):
+        _sync(path)
 
 
 def _sync(path: Path) -> None:
-    with writing(path):
-        descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import pickle
 import shutil
 import traceback
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from uuid import uuid4
 
 import numpy as np
 
 from wkconvert_core.backends import Workers
-from wkconvert_core.disk import writing
+from wkconvert_core.disk import sync, writing
 from wkconvert_core.downsample import Downsampled
 from wkconvert_core.errors import PluginError, ResourceError, WkconvertError
 from wkconvert_core.geometry import Box, Mag, Vec3, minus
 from wkconvert_core.model import MagSpec, Sink, Source, Stream, stream_of
+from wkconvert_core.pieces import PiecesSlab
 from wkconvert_core.plan import Route
 from wkconvert_core.slab import FileSlab, MemorySlab, Slab
 from wkconvert_core.step import Step, factor_between
@@ -28,11 +30,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Finished: TypeAlias = Collection[tuple[Mag, Vec3]]
+Finished: TypeAlias = Container[tuple[Mag, Vec3]]
 """Shards that are done: mags, and where the shards start in them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShardDone:
     """A finished shard: a few numbers, whatever its size."""
 
@@ -60,12 +62,13 @@ class Failed:
 
 @dataclass(frozen=True)
 class Copy:
-    """A task: read a box of whole shards, write those of them that are not done; and those of coarser mags."""
+    """A task: read a box of whole shards, write some of them; and those of coarser mags."""
 
     step: Step
     box: Box
     """In the dataset, in voxels of the finest mag."""
-    done: Finished = ()
+    wanted: Finished
+    """The shards to write."""
 
     def __call__(self) -> list[ShardDone]:
         """Do it. Raises the source's and the sink's errors."""
@@ -85,7 +88,7 @@ class Copy:
 
     def _written(self, sink: Sink, box: Box, data: Array) -> Iterator[ShardDone]:
         for shard in box.tiles(sink.shard_shape):
-            if (sink.spec.mag, shard.start) not in self.done:
+            if (sink.spec.mag, shard.start) in self.wanted:
                 part = data[:, *shard.slices_in(box)]
                 with writing(Path(sink.spec.layer, str(sink.spec.mag))):  # a plugin may leave such errors to core
                     checksum = sink.write(shard, part)
@@ -141,8 +144,13 @@ def _checked(source: Source, box: Box, data: Array) -> Array:
 def run(step: Step, route: Route, workers: Workers, scratch: Path, done: Finished) -> Iterator[ShardDone]:
     """Copy `step.source` into `step.sinks`; yields each finished shard. `done` names shards to leave alone.
 
-    Raises the first error, after the tasks that were running have finished.
+    What is zero and need not be written for that is left out. Raises the first error, after the tasks that were running
+    have finished.
     """
+    for sink in step.sinks:
+        if begin := getattr(sink, "begin", None):
+            with writing(Path(sink.spec.layer, str(sink.spec.mag))):
+                begin()
     if route.slab is None:
         yield from _perform(_copies(step, step.tasks(route.task), done), route, workers)
         return
@@ -155,39 +163,45 @@ def _through_slab(
     step: Step, route: Route, workers: Workers, box: Box, scratch: Path, done: Finished
 ) -> Iterator[ShardDone]:
     inner, info = step.in_source(box), replace(step.source.info, chunk_shape=None)
-    path = scratch / "slab"
-    slab: MemorySlab | FileSlab
+    path, cell, stream = scratch / f"slab-{uuid4().hex}", step.sink.shard_shape, stream_of(step.source)
+    slab: MemorySlab | FileSlab | PiecesSlab
     if route.way == "buffer":
         slab = MemorySlab.reserve(info, inner)
+    elif workers.cluster and not stream:
+        slab = PiecesSlab(info, inner, path, cell, step.box.start, route.fill or inner.shape, info.chunk_start)
+        slab.reserve()
     else:
-        slab = FileSlab(info, inner, path, step.sink.shard_shape, step.box.start)
+        slab = FileSlab(info, inner, path, cell, step.box.start)
         slab.reserve()
     try:
-        if stream := stream_of(step.source):
+        if stream:
             for part, data in checked_stream(step.source, stream):
                 slab.fill(part, data)
+            if workers.cluster:
+                sync([path])  # other machines are to see it
         else:
             fills = (Fill(step.source, slab, part) for part in inner.tiles(route.fill or inner.shape, info.chunk_start))
             yield from _perform(fills, route, workers)
-        copies = _copies(replace(step, source=slab), step.tasks(route.task, box), done)
-        yield from _perform(copies, route, workers)
+        yield from _perform(_copies(step, step.tasks(route.task, box), done, slab), route, workers)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _copies(step: Step, boxes: Iterable[Box], done: Finished) -> Iterator[Copy]:
-    """The tasks in which anything is left to do."""
+def _copies(step: Step, boxes: Iterable[Box], done: Finished, slab: Source | None = None) -> Iterator[Copy]:
+    """The tasks in which anything is left to do, reading the step's source or a slab of it."""
+    copying = Step(slab or step.source, step.sink, step.coarser, step.kernel)
     for box in boxes:
-        shards = [(sink.spec.mag, shard.start) for sink, shard in step.shards(box)]
-        finished = frozenset(shard for shard in shards if shard in done)
-        if len(finished) < len(shards):
-            yield Copy(step, box, finished)
+        shards = ((sink.spec.mag, shard.start) for sink, shard in step.shards(box))
+        if wanted := frozenset(shard for shard in shards if shard not in done):
+            yield Copy(copying, box, wanted)
 
 
 def _perform(tasks: Iterable[Copy | Fill], route: Route, workers: Workers) -> Iterator[ShardDone]:
     failures: list[BaseException] = []
     for result in workers.map(_attempt, _until(failures, tasks), route.workers):
         if isinstance(result, Failed):
+            if not failures:
+                workers.give_up()
             failures.append(result.error)
         else:
             yield from result

@@ -11,9 +11,9 @@ from typing import Any
 
 from wkconvert_core.alike import Alike, comparable
 from wkconvert_core.backends import Workers
-from wkconvert_core.comparing import Comparing, Difference, Meter, Sampled, at_work, cell_side, compare
+from wkconvert_core.comparing import Comparing, Difference, Meter, cell_side, compare
 from wkconvert_core.conversion import budget_of
-from wkconvert_core.convert import Listener
+from wkconvert_core.convert import Listener, readers_at_work
 from wkconvert_core.errors import OptionError, SourceNotFound, UnsupportedSource
 from wkconvert_core.geometry import Box, Mag, minus
 from wkconvert_core.inventory import MagFolder, properties_of
@@ -22,7 +22,7 @@ from wkconvert_core.names import PROPERTIES_FILE
 from wkconvert_core.plan import Budget, route
 from wkconvert_core.plugins import plugins
 from wkconvert_core.settings import Settings
-from wkconvert_core.step import Step
+from wkconvert_core.step import Step, Within
 from wkconvert_core.stored import StoredLayer, mag_folder, stored_layers, voxel_size
 from wkconvert_core.views import Cropped
 from wkconvert_core.voxel_size import VoxelSize
@@ -101,12 +101,12 @@ def check_equality(
     began = time.monotonic()
     settings = settings or Settings()
     settings.check(plugins())
-    ours, theirs = _opened(Path(a)), _opened(Path(b))
+    ours, theirs = (_opened(settings.reached(Path(path))) for path in (a, b))
     _check_names(ours, theirs, layers, mags)
     ours, theirs = _restricted(ours, layers, mags), _restricted(theirs, layers, mags)
     budget = budget_of(settings, 0)
     pairs, notes = list(_pairs(ours, theirs)), list(_left_out(ours, theirs))
-    with at_work(settings, budget) as workers:
+    with readers_at_work(settings, budget, [ours.path, theirs.path], listen) as workers:
         compared = [_compared(pair, (n, len(pairs)), budget, workers, listen) for n, pair in enumerate(pairs, 1)]
     metadata = list(_metadata(ours, theirs))
     return Equality(ours.path, theirs.path, metadata, compared, notes, time.monotonic() - began)
@@ -222,7 +222,7 @@ def _compared(
     step = Step(_part(ours, box), Comparing(_part(theirs, box), spec, (side, side, side)))
     meter = Meter(listen, where.title, place, box.volume, header.voxel_bytes)
     if comparable(ours, theirs, side):
-        step = Sampled(step.source, step.sink, boxes=_unlike(ours, theirs, step, budget, workers, meter))
+        step = Within(step.source, step.sink, boxes=_unlike(ours, theirs, step, budget, workers, meter))
     return MagCompared(where.layer, where.mag, box.volume, compare(step, budget, workers, meter.advance))
 
 
@@ -230,14 +230,17 @@ def _unlike(
     ours: WkwSource, theirs: WkwSource, step: Step, budget: Budget, workers: Workers, meter: Meter
 ) -> tuple[Box, ...]:
     """The boxes of a step that are not alike as they are stored: in those, voxels have to be compared."""
-    shape = step.sink.shard_shape
+    shape, rest = step.sink.shard_shape, step.voxels
     tasks = (Alike(ours, theirs, box, shape[0]) for box in step.tasks(shape))
     found: list[Box] = []
     for box, alike in workers.map(Alike.__call__, tasks, route(step, budget).workers):
+        rest -= box.volume
         if alike:
             meter.advance(box.volume)
         else:
             found.append(box)
+    if rest:
+        meter.advance(rest)  # where neither holds anything
     return tuple(found)
 
 

@@ -15,6 +15,7 @@ from wkconvert_core.journal import FOLDER
 from wkconvert_core.names import PROPERTIES_FILE
 from wkconvert_core.stored import Properties, StoredLayer, mag_folder, stored_layers, voxel_size
 from wkconvert_core.voxel_size import VoxelSize
+from wkconvert_core.wkw_dataset import check_not_half_compressed
 from wkconvert_core.wkw_header import Header
 from wkconvert_core.wkw_layer import HEADER_FILE, WkwSource, locate, open_mag
 
@@ -97,9 +98,13 @@ def _numbered(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
 
 
 def properties_of(dataset: Path) -> Properties | None:
-    """A dataset's metadata; None where there are none. Raises SourceNotFound for no folder, BrokenSource."""
+    """A dataset's metadata; None where there are none.
+
+    Raises SourceNotFound for no folder, BrokenSource for metadata that make no sense and while mags are being replaced.
+    """
     if not dataset.is_dir():
         raise SourceNotFound(f"{dataset} is no folder", fix="give the folder of a WKW dataset")
+    check_not_half_compressed(dataset)
     file = dataset / PROPERTIES_FILE
     return datasource.read(file) if file.exists() else None
 
@@ -109,7 +114,8 @@ def mags_of(dataset: Path) -> list[MagFolder]:
 
     Raises SourceNotFound where there is no dataset, BrokenSource for metadata that make no sense or an unfinished one.
     """
-    if (properties := properties_of(dataset)) is not None:
+    properties = properties_of(dataset)
+    if properties is not None:
         layers = [layer for layer in stored_layers(properties, dataset) if layer.data_format == "wkw"]
         return [MagFolder(la.name, mag, mag_folder(dataset, la, mag), la) for la in layers for mag in sorted(la.mags)]
     if begun := unfinished(dataset):

@@ -4,6 +4,7 @@ lock                     held while a run writes the dataset; the system frees i
 LAYER.COMMAND.plan       the request: source fingerprint, options, version; another request for the layer is refused
 LAYER.COMMAND.journal    a line per finished shard, while the run lasts
 LAYER.COMMAND.shards     when the layer is finished: the checksum of every shard, sorted, in place of the journal
+LAYER.COMMAND-SUM.…      both of a finished request that another one of the same command has followed
 scratch/                 slabs on their way to being encoded
 """
 
@@ -14,16 +15,21 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from wkconvert_core.disk import write_atomically, writing
+from wkconvert_core.disk import temporary_name, write_atomically, writing
 from wkconvert_core.engine import ShardDone
-from wkconvert_core.errors import TargetExists, TargetLocked
-from wkconvert_core.geometry import Box, Mag, Vec3
+from wkconvert_core.errors import DamagedData, TargetExists, TargetLocked
+from wkconvert_core.geometry import Mag, Vec3
+from wkconvert_core.model import Sink
+from wkconvert_core.names import FOLDER
+from wkconvert_core.tally import Tallied, Tally, in_order
 
-FOLDER = ".wkconvert"
+__all__ = ["FOLDER", "Journal", "fingerprint", "keep_record", "line_of", "locked", "parsed_line"]
 
 
 @contextlib.contextmanager
@@ -54,7 +60,7 @@ class Journal:
         stem = str(target / FOLDER / f"{layer}.{command}")
         self._plan, self._journal, self._shards = Path(stem + ".plan"), Path(stem + ".journal"), Path(stem + ".shards")
         self._file: BinaryIO | None = None
-        self.done: dict[Mag, dict[Vec3, ShardDone]] = {}
+        self.done: dict[Mag, Tally] = {}
 
     @property
     def plan_file(self) -> Path:
@@ -75,8 +81,17 @@ class Journal:
         """Whether what was begun here is this very request."""
         return self._plan.read_text("utf-8") == _text(plan)
 
-    def begin(self, plan: Mapping[str, Any]) -> None:
-        """Start or continue. Raises TargetExists where another request was begun."""
+    def is_of(self, plan: Mapping[str, Any], mags: Collection[Mag]) -> bool:
+        """Whether what was finished here is this very request, for no other mags than these."""
+        if not (self.is_begun and self.matches(plan)):
+            return False
+        try:
+            return all(parsed_line(line).mag in mags for line in self._lines())
+        except (ValueError, TypeError):
+            return True  # `begin` tells of the line
+
+    def begin(self, plan: Mapping[str, Any], sinks: Iterable[Sink]) -> None:
+        """Start or continue what goes into these sinks. Raises TargetExists where another request was begun."""
         if not self.is_begun:
             write_atomically(self._plan, _text(plan).encode())
         elif not self.matches(plan):
@@ -86,21 +101,25 @@ class Journal:
                 why=f"it differs in {', '.join(differing)}",
                 fix="run that command again to finish it, or say --overwrite, or choose another DST",
             )
+        self.done = {sink.spec.mag: Tally(sink.spec.box, sink.shard_shape) for sink in sinks}
         self._load()
 
-    def found(self, mag: Mag, shard: Box) -> ShardDone | None:
-        """What is recorded of a shard."""
-        return self.done.get(mag, {}).get(shard.start)
+    @property
+    def finished(self) -> Tallied:
+        """The shards that are done."""
+        return Tallied(self.done)
 
-    def discard(self) -> None:
-        """Forget a request whose work is gone."""
+    def set_aside(self) -> None:
+        """Make room for another request: what was recorded of mags that may still be there is kept."""
+        if self.is_begun:
+            keep_record(self._plan, self._plan.parent)
         for path in (self._plan, self._journal, self._shards):
             path.unlink(missing_ok=True)
 
     def add(self, done: ShardDone) -> None:
         """Record a finished shard."""
         assert self._file, "begin comes first"
-        self.done.setdefault(done.mag, {})[done.start] = done
+        self.done[done.mag].add(done)
         with writing(self._journal):
             self._file.write(line_of(done))
             self._file.flush()
@@ -109,8 +128,7 @@ class Journal:
         """Turn the journal into the sorted list of checksums; does nothing when that is there."""
         self.close()
         if not self.is_finished:
-            lines = [line_of(done) for mag in sorted(self.done) for _, done in sorted(self.done[mag].items())]
-            write_atomically(self._shards, b"".join(lines))
+            write_atomically(self._shards, in_order(self._lines(), _place_of, self._shards.parent))
         with writing(self._journal):
             self._journal.unlink(missing_ok=True)
 
@@ -124,20 +142,46 @@ class Journal:
         """Bytes of the shards that are recorded so far; for a journal that is not begun."""
         return sum(parsed_line(line).stored_bytes for line in self._lines())
 
-    def _lines(self) -> list[bytes]:
+    def _lines(self) -> Iterator[bytes]:
         """The whole lines; one that a kill has torn does not count: that shard is written again."""
         source = self._shards if self.is_finished else self._journal
-        lines = source.read_bytes().splitlines(keepends=True) if source.exists() else []
-        return [line for line in lines if line.endswith(b"\n")]
+        if source.exists():
+            with source.open("rb") as file:
+                yield from (line for line in file if line.endswith(b"\n"))
 
     def _load(self) -> None:
-        lines = self._lines()
-        for done in map(parsed_line, lines):
-            self.done.setdefault(done.mag, {})[done.start] = done
+        length = 0
+        for number, line in enumerate(self._lines(), 1):
+            length += len(line)
+            try:
+                done = parsed_line(line)
+                self.done[done.mag].add(done)
+            except (KeyError, ValueError, TypeError) as error:
+                path = self._shards if self.is_finished else self._journal
+                raise DamagedData(
+                    f"line {number} of {path} tells of no shard of this run",
+                    why=f"{line[:200]!r}: {error}",
+                    fix="say --overwrite to begin anew",
+                ) from None
         with writing(self._journal):
             self._file = self._journal.open("ab")
             if not self.is_finished:
-                self._file.truncate(sum(map(len, lines)))
+                self._file.truncate(length)
+
+
+def keep_record(plan: Path, folder: Path) -> None:
+    """Copy a finished request's plan and checksums into a dataset's folder of records, under a name of their own."""
+    shards = plan.with_suffix(".shards")
+    name = f"{plan.stem}-{zlib.crc32(shards.read_bytes(), zlib.crc32(plan.read_bytes())):08x}"
+    for path in (shards, plan):  # in this order: a plan alone is one that is not finished
+        temporary = temporary_name(folder / path.name)
+        shutil.copy2(path, temporary)  # with its time: of two records of a mag, the newer one holds
+        temporary.replace(folder / f"{name}{path.suffix}")
+
+
+def _place_of(line: bytes) -> tuple[Mag, Vec3]:
+    done = parsed_line(line)
+    return done.mag, done.start
 
 
 def line_of(done: ShardDone) -> bytes:

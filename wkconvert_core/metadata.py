@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wkconvert_core import datasource
 from wkconvert_core.amend import Amending, Change, Looker
-from wkconvert_core.bare import recorded_sizes
-from wkconvert_core.comparing import at_work
+from wkconvert_core.bare import MagFolders, recorded_sizes
+from wkconvert_core.classify import by_name
 from wkconvert_core.conversion import budget_of
-from wkconvert_core.convert import Listener
-from wkconvert_core.errors import BrokenSource, OptionError, SourceNotFound
+from wkconvert_core.convert import Listener, readers_at_work
+from wkconvert_core.errors import BrokenSource, OptionError, SourceNotFound, UnsupportedSource
+from wkconvert_core.geometry import Mag
 from wkconvert_core.inventory import MagFolder, found_mags, properties_of, unfinished
 from wkconvert_core.journal import FOLDER, locked
 from wkconvert_core.model import Category, DatasetSpec
 from wkconvert_core.names import PROPERTIES_FILE, dataset_name, layer_name_problem
 from wkconvert_core.plugins import plugins
 from wkconvert_core.settings import Settings
-from wkconvert_core.stored import Properties, voxel_size
+from wkconvert_core.stored import Properties, is_inside, voxel_size
 from wkconvert_core.voxel_size import VoxelSize
 
 __all__ = ["Change", "Updated", "Wanted", "update"]
@@ -72,18 +73,27 @@ def update(dst: Path, wanted: Wanted, settings: Settings | None = None, *, liste
     """
     settings, dst = settings or Settings(), dst.resolve()
     settings.check(plugins())
-    properties, found = properties_of(dst), found_mags(dst)
-    if properties is None and not found:
-        raise SourceNotFound(f"{dst} is no WKW dataset", why=f"it holds neither {PROPERTIES_FILE} nor a folder of mags")
+    _check_dataset(dst)  # before a lock is put there
     budget = budget_of(settings, 0)
-    with at_work(settings, budget) as workers, contextlib.nullcontext() if wanted.dry_run else locked(dst):
-        amend = Amending(dst, Looker(budget, workers, listen))
-        work = _Work(dst, wanted, found, amend)
-        new = work.created() if properties is None else work.updated(properties)
+    lock = contextlib.nullcontext() if wanted.dry_run else locked(dst)
+    with lock, readers_at_work(settings, budget, [dst], listen) as workers:
+        if not wanted.dry_run:
+            datasource.sweep(dst)
+        look = Looker(budget, workers, listen)
+        while True:
+            properties, work = properties_of(dst), _Work(dst, wanted, Amending(dst, look))
+            new = work.created() if properties is None else work.updated(properties)
+            if new == properties or wanted.dry_run or properties_of(dst) == properties:
+                break  # else somebody edited them while voxels were read: the same again, with what is known by now
         written = new != properties and not wanted.dry_run
         if written:
             datasource.write(dst / PROPERTIES_FILE, new)
-    return Updated(dst, properties is None, written, amend.changes, amend.notes)
+    return Updated(dst, properties is None, written, work.amend.changes, work.amend.notes)
+
+
+def _check_dataset(dst: Path) -> None:
+    if properties_of(dst) is None and not found_mags(dst):
+        raise SourceNotFound(f"{dst} is no WKW dataset", why=f"it holds neither {PROPERTIES_FILE} nor a folder of mags")
 
 
 @dataclass(frozen=True)
@@ -92,20 +102,22 @@ class _Work:
 
     dst: Path
     wanted: Wanted
-    found: Sequence[MagFolder]
     amend: Amending
 
     def created(self) -> Properties:
         """Metadata for a dataset that has none."""
         self._check_finished()
-        self._check_layers([place.layer for place in self.found])
-        entries = list(self._added(()))
+        found = self._found()
+        self._check_layers(found, found)
+        names = self._new(found, ())
+        size = self.wanted.voxel_size or VoxelSize((None, None, None))
+        for other in recorded_sizes(self.dst, names):
+            size = size.filled(other)
+        if names:
+            datasource.scale(size)  # nobody waits for all voxels to be read to be told that it is missing
+        entries = self._with_new([], found, names)
         if not entries:
             raise SourceNotFound(f"{self.dst} holds no layer that can be described", why="; ".join(self.amend.notes))
-        self._check_largest(entries)
-        size = self.wanted.voxel_size or VoxelSize((None, None, None))
-        for other in recorded_sizes(self.dst, [entry["name"] for entry in entries]):
-            size = size.filled(other)
         name = dataset_name(self.wanted.name or self.dst.name)
         created = datasource.merge(None, DatasetSpec(name, size), entries)
         self.amend.tell("name", None, None, name)
@@ -114,17 +126,20 @@ class _Work:
 
     def updated(self, properties: Properties) -> Properties:
         """The metadata with what is wanted, and, where that is wanted, what is new and without what is gone."""
-        new, entries, names = dict(properties), list(properties["dataLayers"]), datasource.layer_names(properties)
-        refresh = self.wanted.refresh or not self.wanted.edits
-        self._check_layers([*names, *(place.layer for place in self.found)])
+        new, entries, known = dict(properties), list(properties["dataLayers"]), datasource.layer_names(properties)
+        refresh, there = self.wanted.refresh or not self.wanted.edits, {place.layer for place in found_mags(self.dst)}
+        self._check_layers([*known, *sorted(there)] if refresh else known, there)
+        self._check_formats(entries)
         if refresh:
             self._check_finished()
-            kept = [self.amend.refreshed(entry, self.found) if self._means(entry) else entry for entry in entries]
-            entries = [*(entry for entry in kept if entry is not None), *self._added(names)]
+            found = self._found()
+            kept = [self.amend.refreshed(e, found.get(e["name"], {})) if self._means(e) else e for e in entries]
+            entries = self._with_new([entry for entry in kept if entry is not None], found, self._new(found, known))
+        else:
+            self._check_largest({entry["name"]: entry["category"] for entry in entries if self._means(entry)})
         if not entries:
             raise BrokenSource(f"no layer of {self.dst} is left", fix="restore its folders, or remove the dataset")
-        self._check_largest(entries)
-        new["dataLayers"] = [self._edited(entry, entry["name"] not in names, refresh=refresh) for entry in entries]
+        new["dataLayers"] = [self._edited(entry, entry["name"] not in known, refresh=refresh) for entry in entries]
         if self.wanted.name is not None:
             name = dataset_name(self.wanted.name)
             self.amend.tell("name", None, new["id"].get("name"), name)
@@ -139,19 +154,47 @@ class _Work:
 
     def _means(self, entry: Properties) -> bool:
         """Whether a layer is meant, and WKW."""
-        return entry["dataFormat"] == "wkw" and (not self.wanted.layers or entry["name"] in self.wanted.layers)
+        return entry["dataFormat"] == "wkw" and self._names(entry["name"])
 
-    def _added(self, known: Sequence[str]) -> Iterator[Properties]:
-        """The layers that lie there and are not known yet."""
-        for name in dict.fromkeys(place.layer for place in self.found):
-            if name in known or (self.wanted.layers and name not in self.wanted.layers):
-                continue
+    def _names(self, layer: str) -> bool:
+        return not self.wanted.layers or layer in self.wanted.layers
+
+    def _found(self) -> dict[str, dict[Mag, MagFolder]]:
+        """The mags that lie there, by layer; not those behind a link out of the dataset, which no reader follows."""
+        found: dict[str, dict[Mag, MagFolder]] = {}
+        outside: dict[Path, None] = {}
+        for place in found_mags(self.dst):
+            mags = found.setdefault(place.layer, {})
+            folders = place.folder.parent, place.folder
+            out = [path for path in folders if not is_inside(self.dst, path.relative_to(self.dst).as_posix())]
+            if out and self._names(place.layer):
+                outside[out[0]] = None
+            if not out:
+                mags[place.mag] = place
+        self.amend.notes += [f"{path} is left out: it is a link that leads out of the dataset" for path in outside]
+        return found
+
+    def _new(self, found: Mapping[str, MagFolders], known: Collection[str]) -> list[str]:
+        """The names of the layers that lie there and are not known yet."""
+        names = []
+        for name in (name for name, mags in found.items() if mags and name not in known and self._names(name)):
             if problem := layer_name_problem(name):
                 self.amend.notes.append(f"{self.dst / name} is left out: as a layer's name, it {problem}")
-                continue
-            there = {place.mag: place for place in self.found if place.layer == name}
-            if entry := self.amend.added(name, there, self.wanted.category, measure=self.wanted.extent):
-                yield entry
+            else:
+                names.append(name)
+        return names
+
+    def _with_new(
+        self, entries: Sequence[Properties], found: Mapping[str, MagFolders], names: Sequence[str]
+    ) -> list[Properties]:
+        """The layers, and those of these names that can be described."""
+        categories = {entry["name"]: entry["category"] for entry in entries if self._means(entry)}
+        self._check_largest({**categories, **{name: _category(name) for name in names}})
+        wanted = self.wanted.category, self.wanted.extent
+        described = (self.amend.added(name, found[name], wanted[0], measure=wanted[1]) for name in names)
+        added = [entry for entry in described if entry is not None]
+        self._check_largest({**categories, **{entry["name"]: entry["category"] for entry in added}})
+        return [*entries, *added]
 
     def _edited(self, entry: Properties, is_new: bool, *, refresh: bool) -> Properties:
         """A layer's entry with the facts that are wanted."""
@@ -178,20 +221,39 @@ class _Work:
                 fix=f"run the command that began it again; or, to give its work up, remove it and its plan in {FOLDER}",
             )
 
-    def _check_layers(self, known: Sequence[str]) -> None:
+    def _check_layers(self, known: Collection[str], there: Collection[str]) -> None:
         if missing := [name for name in self.wanted.layers if name not in known]:
-            listed = ", ".join(dict.fromkeys(known))
-            raise OptionError(f"--layer-name {missing[0]} is not in the dataset", fix=f"take one of {listed}")
+            listed = f"take one of {', '.join(dict.fromkeys(known))}"
+            raise OptionError(
+                f"--layer-name {missing[0]} is not in the dataset",
+                why="its folder is there, but the metadata do not list it" if missing[0] in there else "",
+                fix=f"{listed}, or add --refresh" if missing[0] in there else listed,
+            )
 
-    def _check_largest(self, entries: Sequence[Properties]) -> None:
-        """Raise OptionError where a largest id is wanted, and it is not clear for which layer."""
-        meant = [each for each in entries if self._means(each)]
-        names = [each["name"] for each in meant if (self.wanted.category or each["category"]) == "segmentation"]
-        if self.wanted.compute_max_id and not names:
+    def _check_formats(self, entries: Sequence[Properties]) -> None:
+        for entry in entries:
+            if entry["name"] in self.wanted.layers and entry["dataFormat"] != "wkw":
+                raise UnsupportedSource(
+                    f"the layer {entry['name']} of {self.dst} is {entry['dataFormat']}",
+                    why="only WKW layers are looked at and changed",
+                    fix="leave it out, or convert it to WKW",
+                )
+
+    def _check_largest(self, categories: Mapping[str, Category | None]) -> None:
+        """Raise OptionError where a largest id is wanted, and it is not clear for which layer; None: not known yet."""
+        kinds = {name: self.wanted.category or category for name, category in categories.items()}
+        names, is_open = [name for name, kind in kinds.items() if kind == "segmentation"], None in kinds.values()
+        if self.wanted.compute_max_id and not names and not is_open:
             raise OptionError("--compute-max-id needs a segmentation layer", why="there is none")
-        if self.wanted.max_id is not None and len(names) != 1:
+        if self.wanted.max_id is not None and (len(names) > 1 or not (names or is_open)):
             raise OptionError(
                 f"--max-id {self.wanted.max_id} fits one segmentation layer",
                 why=f"there are {len(names)}: {', '.join(names)}" if names else "there is none",
                 fix="name it with --layer-name",
             )
+
+
+def _category(name: str) -> Category | None:
+    """What a layer's name says of it."""
+    said = by_name([name])
+    return said.category if said else None

@@ -110,6 +110,15 @@ def stream_of(source: Source) -> Stream | None:
     return getattr(source, "stream", None)
 
 
+Occupied: TypeAlias = "Callable[[Box], bool]"
+"""A source's optional `occupied(box)`: whether any voxel of a box, in the source's own voxels, may be other than 0."""
+
+
+def occupied_of(source: Source) -> Occupied | None:
+    """How to ask a source, without reading, where it holds anything; None if that may be everywhere."""
+    return getattr(source, "occupied", None)
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer that a reader found."""
@@ -178,7 +187,12 @@ class DatasetSpec:
 
 
 class Sink(Protocol):
-    """One mag of one layer, being written, shard by shard; small when pickled, holds no open handle."""
+    """One mag of one layer, being written, shard by shard; small when pickled, holds no open handle.
+
+    One that reads zeros where nothing was written may have `omits(box) -> bool`: whether voxels of a box, where it lies
+    in the dataset, need not be written if all are zero. It may have `begin()`, which is called once before anything is
+    written.
+    """
 
     @property
     def spec(self) -> MagSpec:

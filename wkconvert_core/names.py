@@ -14,6 +14,8 @@ LAYER_NAME = re.compile(r"[A-Za-z0-9_$@-][A-Za-z0-9_$@.-]*")
 MAX_LENGTH = 200
 """A layer is a folder: file systems take 255 bytes, and temporary names need some of them."""
 
+FOLDER = ".wkconvert"
+"""Where a dataset keeps what our runs noted of it."""
 PROPERTIES_FILE = "datasource-properties.json"
 """The metadata, beside the layers' folders: no layer can have its name."""
 

@@ -45,14 +45,26 @@ class Budget:
     """What a run may use."""
 
     memory: int
-    """Bytes, of all processes together."""
+    """Bytes, of all processes together; on a cluster, of one worker."""
     workers: int
+    """On a cluster: threads of one worker."""
     shared: bool
     """Whether the workers share memory: threads do."""
     scratch: int
     """Free bytes where a scratch file would lie."""
     base: int
-    """Bytes that this process already holds."""
+    """Bytes that this process already holds; on a cluster, a worker."""
+    machines: int = 0
+    """Workers of a cluster, each with memory and threads of its own; 0 where all run here."""
+
+    @property
+    def each(self) -> int:
+        """Bytes that every worker holds before it reads anything; threads hold none."""
+        return 0 if self.shared or self.machines else WORKER_BYTES
+
+    def at_once(self, workers: int) -> int:
+        """How many tasks run at a time where a machine has so many workers."""
+        return workers * max(1, self.machines)
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,7 @@ class Route:
 
     way: Way
     workers: int
+    """Tasks at a time; on a cluster, of each worker."""
     task: Vec3
     """The box of one task, in whole shards."""
     slab: Vec3 | None
@@ -69,7 +82,7 @@ class Route:
     """The box that one task decodes into the slab, in whole chunks."""
     tasks: int
     memory: int
-    """Peak bytes, of all processes together."""
+    """Peak bytes, of all processes together; on a cluster, of one worker."""
     amplification: float
     """Voxels decoded per voxel written."""
     scratch: int = 0
@@ -86,17 +99,17 @@ def planned(source: Source, sinks: Sequence[Sink], kernel: str, budget: Budget) 
     for count in range(len(sinks), 1, -1):
         step = replace(alone, coarser=tuple(sinks[1:count]), kernel=kernel)
         way = _affordable(step, budget)
-        if way and _little_more(step, way, chosen):
+        if way and _little_more(step, way, chosen, budget):
             return step, way
     return alone, chosen
 
 
-def _little_more(step: Step, way: Route, alone: Route) -> bool:
+def _little_more(step: Step, way: Route, alone: Route, budget: Budget) -> bool:
     """Whether making coarser mags on the way leaves the way as it is, its tasks small, and all workers busy."""
     cost = step.read_cost if way.slab is None else 1  # of a slab, tasks read what is decoded already
     read_bytes = math.prod(map(min, way.task, step.box.shape)) * step.voxel_bytes * cost
     is_same = (way.way, way.workers) == (alone.way, alone.workers)
-    is_parallel = way.tasks >= min(alone.tasks, way.workers) or step.raw_bytes <= FILL_BYTES
+    is_parallel = way.tasks >= min(alone.tasks, budget.at_once(way.workers)) or step.raw_bytes <= FILL_BYTES
     return is_same and is_parallel and read_bytes <= HELD_BYTES
 
 
@@ -137,7 +150,7 @@ class Costs:
         self.streams = stream_of(step.source) is not None
         x, y, z = step.source.info.shape if self.streams else step.source.info.chunk_shape or (1, 1, 1)
         self.chunk: Vec3 = (x, y, z)
-        self.base = budget.base + (0 if budget.shared else workers * WORKER_BYTES)
+        self.base = budget.base + workers * budget.each
 
     def ways(self) -> list[Route]:
         """The ways that decode as little twice as is possible, cheapest first.
@@ -199,7 +212,7 @@ class Costs:
         x, y, z = self.chunk
         x *= self._repeats(self.chunk, slab[0] // x)
         y *= self._repeats((x, y, z), slab[1] // y)
-        z *= self._repeats((x, y, z), slab[2] // (z * self.workers))
+        z *= self._repeats((x, y, z), slab[2] // (z * self.budget.at_once(self.workers)))
         return x, y, z
 
     def _repeats(self, shape: Vec3, most: int) -> int:
@@ -240,14 +253,27 @@ class Costs:
         return result
 
     def _amplification_along(self, axis: int, task: int) -> float:
-        chunk, start, phase = self.chunk[axis], self.step.box.start[axis], self.step.source.info.chunk_start[axis]
-        stop, cell = self.step.box.stop[axis], self.cell[axis]
-        decoded = 0
-        for begin in range(start // cell * cell, stop, task):
-            low, high = max(begin, start) - start, min(begin + task, stop) - start
-            first, last = (low - phase) // chunk * chunk + phase, ceil_div(high - phase, chunk) * chunk + phase
-            decoded += min(last, stop - start) - max(first, 0)
-        return decoded / (stop - start)
+        """The same along one axis: a chunk through which a border between two tasks goes is decoded once more."""
+        extent, chunk, before = self.step.box.shape[axis], self.chunk[axis], self.step.box.start[axis] % self.cell[axis]
+        first = self.step.source.info.chunk_start[axis] % chunk  # chunks are cut off before this, and from `last` on
+        borders = ceil_div(extent + before, task) - 1  # at `n * task - before`, n from 1 on
+        if extent <= first:
+            return 1 + borders
+        last = first + (extent - first) // chunk * chunk
+        low = min(max(0, ceil_div(first + before, task) - 1), borders)
+        high = max(low, min((last + before) // task, borders))
+        between = high - low - _count_congruent(task, before + first, chunk, low, high)
+        return (extent + low * first + between * chunk + (borders - high) * (extent - last)) / extent
+
+
+def _count_congruent(step: int, place: int, chunk: int, low: int, high: int) -> int:
+    """How many n there are, `low < n <= high`, with `n * step` at `place` modulo `chunk`."""
+    common = math.gcd(step, chunk)
+    if place % common:
+        return 0
+    every = chunk // common
+    one = place // common * pow(step // common, -1, every) % every
+    return (high - one) // every - (low - one) // every
 
 
 def _halved(workers: int) -> list[int]:

@@ -63,6 +63,10 @@ class _Rate:
         return f", {seconds // 60}:{seconds % 60:02} left"
 
 
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
 class _Bar:
     """One bar per step."""
 
@@ -71,11 +75,14 @@ class _Bar:
         self._step: tuple[int, Any, _Rate] | None = None
 
     def __call__(self, now: Progress) -> None:
+        if now.waiting:
+            self._bar.console.print(now.waiting, highlight=False, soft_wrap=True, markup=False)
+            return
         if self._step is None or self._step[0] != now.number:
             title = f"{now.number}/{now.steps} {now.step}"
             self._step = now.number, self._bar.add_task(title, total=now.total, rate=""), _Rate(now)
         _, task, rate = self._step
-        self._bar.update(task, completed=now.voxels, rate=rate.text(now))
+        self._bar.update(task, completed=now.voxels, rate=_joined(rate.text(now), now.workers))
 
 
 class _Lines:
@@ -87,11 +94,14 @@ class _Lines:
         self._last = 0.0
 
     def __call__(self, now: Progress) -> None:
+        if now.waiting:
+            self._console.print(now.waiting, highlight=False, soft_wrap=True, markup=False)
+            return
         if self._step is None or self._step[0] != now.number:
             self._step, self._last = (now.number, _Rate(now)), time.monotonic()
         if now.voxels < now.total and time.monotonic() - self._last < PLAIN_SECONDS:
             return
         self._last, rate = time.monotonic(), self._step[1]
         done = f"{now.number}/{now.steps} {now.step}: {now.voxels / now.total:.0%}"
-        line = f"{done}, {rate.text(now)}{rate.remaining(now)}"
+        line = f"{_joined(done, rate.text(now), now.workers)}{rate.remaining(now)}"
         self._console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core import __version__, target
-from wkconvert_core.conversion import Conversion, Planned, budget_of, chosen, kernel_of, spec_of, together
+from wkconvert_core.conversion import Conversion, Planned, budget_of, kernel_of, open_layers, spec_of, together
 from wkconvert_core.downsample import Downsampled
 from wkconvert_core.errors import OptionError, SourceNotFound, TargetExists
 from wkconvert_core.geometry import Mag
 from wkconvert_core.journal import Journal, fingerprint
-from wkconvert_core.layers import Opened, open_source
+from wkconvert_core.layers import Opened
 from wkconvert_core.mags import schedule
 from wkconvert_core.model import DatasetSpec, Sink, Source
 from wkconvert_core.plan import Budget
@@ -76,7 +76,7 @@ def opened(dst: Path, settings: Settings, names: Sequence[str]) -> Place:
     if not stored:
         raise SourceNotFound(f"{dst} is no finished dataset", fix="give the folder of a dataset with its metadata")
     size, budget = target.stored_voxel_size(dst), budget_of(settings, target.free_bytes(dst))
-    layers = chosen(dst, open_source(dst, Settings(reader="wkw"), loaded, budget), names)
+    layers = open_layers(dst, names, loaded, budget)
     return Place(dst, stored, layers, size, WkwDataset(dst, DatasetSpec(dst.name, size)), budget)
 
 
@@ -87,9 +87,11 @@ def in_place(place: Place, verb: str, settings: Settings, start: Mag | None, ste
     """
     dst, stored, budget = place.dst, place.stored, place.budget
     changed = [layer for layer in place.layers if any(planned.layer is layer for planned in steps)]
-    new = sorted({sink.spec.mag for planned in steps for sink in planned.step.sinks})
-    command = f"{verb}-{new[0]}" if new else verb
-    plan = _plan(dst, command, settings, start, [stored[layer.name] for layer in changed])
+    new = sorted((sink.spec.mag, planned.layer.name) for planned in steps for sink in planned.step.sinks)
+    command = f"{verb}-{new[0][0]}" if new else verb
+    first = {name: mag for mag, name in reversed(new)}
+    sources = [(stored[layer.name], _source_mag(layer, start, first[layer.name])) for layer in changed]
+    plan = _plan(dst, command, settings, sources)
     _check_target(dst, steps, command, plan)
     extents = {layer.name: stored[layer.name].box for layer in changed}
     where = dst, dst, dst, command, settings, changed, place.size, place.writer, steps
@@ -124,12 +126,16 @@ def _steps(
     yield from together(layer, sources, sinks, kernel, budget)
 
 
-def _plan(
-    dst: Path, command: str, settings: Settings, start: Mag | None, layers: Sequence[StoredLayer]
-) -> dict[str, Any]:
-    """The request, and what the mags from which it begins were like."""
-    finest = {layer.name: fingerprint(mag_folder(dst, layer, start or min(layer.mags))) for layer in layers}
-    return {"command": command, "fingerprint": finest, "settings": settings.plan(), "version": __version__}
+def _source_mag(layer: Opened, start: Mag | None, new: Mag) -> Mag:
+    """The mag of those that are there of which the first new one is made."""
+    begin = start or layer.finest
+    return max((mag for mag in layer.mags if begin <= mag < new), default=begin)
+
+
+def _plan(dst: Path, command: str, settings: Settings, sources: Sequence[tuple[StoredLayer, Mag]]) -> dict[str, Any]:
+    """The request, and what the mags of which the new ones are made were like."""
+    were = {layer.name: fingerprint(mag_folder(dst, layer, mag)) for layer, mag in sources}
+    return {"command": command, "fingerprint": were, "settings": settings.plan(), "version": __version__}
 
 
 def _check_target(dst: Path, steps: Sequence[Planned], command: str, plan: Mapping[str, Any]) -> None:
@@ -141,5 +147,5 @@ def _check_target(dst: Path, steps: Sequence[Planned], command: str, plan: Mappi
                 raise TargetExists(
                     f"{folder} is there, but not listed in the dataset",
                     why="what it holds, and whether it is complete, is not to be known",
-                    fix="finish the command that began it, or remove it",
+                    fix="finish the command that began it, list it with `wkconvert metadata`, or remove it",
                 )

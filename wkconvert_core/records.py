@@ -11,7 +11,7 @@ from typing import Any
 
 from wkconvert_core.disk import write_atomically
 from wkconvert_core.engine import ShardDone
-from wkconvert_core.geometry import Mag, Vec3
+from wkconvert_core.geometry import Box, Mag, Vec3
 from wkconvert_core.inventory import MagFolder, mags_of
 from wkconvert_core.journal import FOLDER, fingerprint, line_of, parsed_line
 from wkconvert_core.settings import ALTERING, Settings
@@ -63,6 +63,22 @@ class Record:
         """Whether its mags were made of mags that were there."""
         return self.command.startswith("downsample")
 
+    def extent(self, layer: str) -> Box | None:
+        """The layer's extent of that time, in mag-1 voxels; None where the plan does not tell."""
+        try:
+            x, y, z, width, height, depth = map(int, self.plan["extents"][layer])
+            return Box((x, y, z), (width, height, depth))
+        except (LookupError, TypeError, ValueError):
+            return None
+
+    def why_other(self, place: MagFolder) -> str:
+        """What tells that a mag's extent is not that of the time of this record; nothing if it is the same."""
+        extent = self.extent(place.layer)
+        if extent is None:
+            is_filled = place.box is not None and self.mags[place.mag].voxels == place.box.volume
+            return "" if is_filled else "what was recorded does not fill the bounding box"
+        return "" if place.stored and place.stored.box == extent else "the bounding box has changed since"
+
 
 @dataclass(frozen=True)
 class Records:
@@ -80,10 +96,15 @@ class Records:
         return [record for record in self.all if record.problem]
 
     def maker(self, mag: Mag) -> Record | None:
-        """The newest record of a run that made the mag and says how; else of one that copied it and knows how."""
-        having = [record for record in self.all if mag in record.mags]
-        copies = (record for record in having if str(mag) in record.copied)
-        return next((record for record in having if record.tells), None) or next(copies, None)
+        """The record of the run that made the mag, or copied it, if it says how the mag was made."""
+        last = self.last(mag)
+        having = [last] if last else [record for record in self.all if mag in record.mags]
+        return next((record for record in having if record.tells or str(mag) in record.copied), None)
+
+    def last(self, mag: Mag) -> Record | None:
+        """The newest record of a run that gave the mag its voxels: not of one that only read or compressed them."""
+        having = (record for record in self.all if mag in record.mags)
+        return next((each for each in having if not each.command.startswith((VERIFY, "compress"))), None)
 
 
 @dataclass(frozen=True)
@@ -157,7 +178,7 @@ def making(records: Records, layer: str, mag: Mag, mags: Collection[Mag], catego
         return "not recorded"
     if not record.tells:
         return _copied(record.copied[str(mag)])
-    finer = [other for other in (mags if record.adds else record.mags) if other < mag]
+    finer = [other for other in ({*mags, *record.mags} if record.adds else record.mags) if other < mag]
     if not finer:
         return "made of the source"
     if not record.adds and mag in _taken_over(record.plan, layer):
@@ -196,13 +217,15 @@ def _makings(recorded: Records, places: Sequence[MagFolder]) -> dict[str, list[s
 def why_changed(records: Records, finer: MagFolder, coarser: MagFolder) -> str:
     """What keeps a mag from being held against the finer one of which it was made; nothing if both are as they were."""
     for place in (finer, coarser):
-        record = next((each for each in records.all if place.mag in each.mags and each.command != VERIFY), None)
+        having = (each for each in records.all if place.mag in each.mags and each.command != VERIFY)
+        record = records.last(place.mag) or next(having, None)
         if record is None:
             if not _is_as_it_was(records.maker(coarser.mag), finer):
                 return "the finer mag is not recorded"
-        elif place.box is None or record.mags[place.mag].voxels != place.box.volume:
-            return "the bounding box has changed since"
-    return ""
+        elif reason := record.why_other(place):
+            return reason
+    last, made = records.last(finer.mag), records.maker(coarser.mag)
+    return "the finer mag was made anew since" if last and made and last.when > made.when else ""
 
 
 def _is_as_it_was(record: Record | None, place: MagFolder) -> bool:

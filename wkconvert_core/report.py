@@ -90,6 +90,7 @@ def plan_document(conversion: Conversion) -> Document:
         "target": str(conversion.dst),
         "layers": [_layer_document(layer) for layer in conversion.layers],
         "memory_bytes": conversion.memory,
+        **({"useful_workers": conversion.useful_workers} if conversion.useful_workers else {}),
         "disk_bytes": conversion.needed,
         "free_bytes": conversion.free,
         "steps": [
@@ -182,7 +183,9 @@ def show_plan(conversion: Conversion, console: Console) -> None:
     console.print(table)
     ways = {planned.route.way for planned in conversion.steps}
     scratch = max(planned.route.scratch for planned in conversion.steps)
-    lines = [f"memory: at most {size_text(conversion.memory)}"]
+    useful = conversion.useful_workers
+    lines = [f"memory: at most {size_text(conversion.memory)}{' per worker' * bool(useful)}"]
+    lines += [f"workers: more than {useful:,} would have nothing to do"] if useful else []
     lines += [f"disk: at most {size_text(conversion.needed)}, {size_text(conversion.free)} free"]
     lines += [f"scratch: {size_text(scratch)} of that, until a step is done"] if "spool" in ways else []
     _print(console, *lines, "nothing was written")

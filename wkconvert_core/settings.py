@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from wkconvert_core.backends import Strategy
 from wkconvert_core.casting import Fit
+from wkconvert_core.cluster_spec import STRATEGIES, ClusterSpec
 from wkconvert_core.errors import OptionError
 from wkconvert_core.geometry import Box, Mag
+from wkconvert_core.job_resources import JobResources
 from wkconvert_core.mags import SamplingMode
 from wkconvert_core.model import Category
 from wkconvert_core.names import layer_name
@@ -21,7 +24,7 @@ Compression = Literal["auto", "none", "lz4", "lz4hc"]
 
 FINEST = Mag(1, 1, 1)
 
-HOW = frozenset({"overwrite", "force", "verify", "jobs", "memory", "strategy"})
+HOW = frozenset({"overwrite", "force", "verify", "jobs", "memory", "strategy", "scheduler", "job_resources"})
 """The settings that change how a run goes, and not a byte of what it writes."""
 
 
@@ -65,6 +68,10 @@ class Settings:
     jobs: int | None = None
     memory: int | None = None
     strategy: Strategy = "threads"
+    scheduler: str | None = None
+    """dask: where the scheduler listens, such as `tcp://host:8786`."""
+    job_resources: Mapping[str, Any] | None = None
+    """slurm: what each job gets, by the names of sbatch's options."""
 
     def check(self, plugins: Plugins) -> None:
         """Raise OptionError for the first option that is wrong."""
@@ -83,6 +90,7 @@ class Settings:
         if self.layer_name is not None:
             layer_name(self.layer_name)
         self._check_numbers()
+        self.cluster.check(self.strategy, self.memory)
 
     def _check_numbers(self) -> None:
         for option, number, least in (
@@ -104,6 +112,16 @@ class Settings:
             _one_of("dtype", self.dtype, DTYPES)
         if self.add and self.overwrite:
             raise OptionError("--add and --overwrite contradict each other", fix="take one of them")
+
+    @property
+    def cluster(self) -> ClusterSpec:
+        """The cluster that was asked for, if any. Raises OptionError."""
+        resources = None if self.job_resources is None else JobResources.of(self.job_resources)
+        return ClusterSpec(self.scheduler, resources, self.jobs)
+
+    def reached(self, path: Path) -> Path:
+        """A path as workers find it: elsewhere, they are in other folders."""
+        return path.resolve() if self.strategy in STRATEGIES else path
 
     @property
     def alters_voxels(self) -> bool:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wkconvert_core.backends import Workers
-from wkconvert_core.comparing import Meter, at_work, compare, step_between
+from wkconvert_core.comparing import Meter, compare, step_between
 from wkconvert_core.conversion import budget_of
-from wkconvert_core.convert import Listener
+from wkconvert_core.convert import Listener, readers_at_work
 from wkconvert_core.engine import ShardDone
 from wkconvert_core.errors import DamagedData, SourceError, WkconvertError
 from wkconvert_core.geometry import Box, Mag, Vec3
@@ -123,13 +123,14 @@ def verify(
     """
     began, dataset, settings = time.monotonic(), Path(dataset), settings or Settings()
     settings.check(plugins())
+    dataset = settings.reached(dataset)
     found = mags_of(dataset)
     wanted = chosen(found, layers, mags)
     budget = budget_of(settings, 0)
     with contextlib.ExitStack() as stack:
         if write_checksums:
             stack.enter_context(locked(dataset))
-        workers = stack.enter_context(at_work(settings, budget))
+        workers = stack.enter_context(readers_at_work(settings, budget, [dataset], listen))
         run = _Run(dataset, budget, workers, listen, 2 * len(wanted), deep)
         recorded = {name: records(dataset, name) for name in dict.fromkeys(place.layer for place in wanted)}
         results = _checked_all(run, wanted, recorded, write_checksums)

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from wkconvert_core.engine import ShardDone
 from wkconvert_core.geometry import Box
 from wkconvert_core.model import Source
 
 SAMPLE_SIDE = 96
 """Of the box in the middle of the coarsest mag whose values decide what a viewer shows as black and white."""
-
-
-def value_range(shards: Iterable[ShardDone]) -> tuple[float | int | None, float | int | None, int]:
-    """Smallest and largest finite value of all shards, and how many voxels are NaN."""
-    done = list(shards)
-    low = min((shard.low for shard in done if shard.low is not None), default=None)
-    high = max((shard.high for shard in done if shard.high is not None), default=None)
-    return low, high, sum(shard.nans for shard in done)
 
 
 def intensity_range(coarsest: Source) -> tuple[float, float] | None:

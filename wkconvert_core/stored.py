@@ -112,16 +112,20 @@ def mag_folder(dataset: Path, layer: StoredLayer, mag: Mag) -> Path:
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
-def _inside(dataset: Path, name: str) -> Path:
-    folder = dataset / name
+def is_inside(dataset: Path, name: str) -> bool:
+    """Whether a path that is relative to a dataset stays in it, links followed."""
     out = ".." in re.split(r"[/\\\\]", name) or "://" in name or "\0" in name
-    if out or not folder.resolve().is_relative_to(dataset.resolve()):
+    return not out and (dataset / name).resolve().is_relative_to(dataset.resolve())
+
+
+def _inside(dataset: Path, name: str) -> Path:
+    if not is_inside(dataset, name):
         raise BrokenSource(
             f"{dataset / PROPERTIES_FILE} names the path {name!r}",
             why="it leads out of the dataset's folder",
             fix="copy the layer into the dataset, or convert the dataset that it lies in",
         )
-    return folder
+    return dataset / name
 
 
 def element_class(dtype: DType, channels: int) -> str:

@@ -6,8 +6,8 @@ The loop that copies, with a sink that only looks.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from wkconvert_core.geometry import Box, Vec3
 from wkconvert_core.inventory import MagFolder
 from wkconvert_core.model import MagSpec, Source
 from wkconvert_core.plan import Budget, route
-from wkconvert_core.step import Step
+from wkconvert_core.step import Within
 from wkconvert_core.wkw_layer import WkwSource
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Survey:
     """What has been found so far."""
 
     box: Box | None = None
-    """Of the voxels that are not zero, in voxels of the mag; None if all are."""
+    """Of the voxels that are not zero, in voxels of the mag; None: there are none."""
     largest: int | None = None
     """The largest value of a layer of whole numbers."""
 
@@ -76,22 +76,6 @@ class Survey:
             self.box = box.spanning(self.box) if self.box else box
         if isinstance(done.high, int):
             self.largest = max(done.high, self.largest or 0)
-
-
-@dataclass(frozen=True)
-class Cells(Step):
-    """A step that goes through some boxes, told while it lasts."""
-
-    boxes: Callable[[], Iterator[Box]] = field(default=lambda: iter(()))
-    count: int = 0
-
-    def tasks(self, shape: Vec3, within: Box | None = None) -> Iterator[Box]:
-        """The boxes, each a task."""
-        return self.boxes()
-
-    def count_tasks(self, shape: Vec3) -> int:
-        """At most so many."""
-        return self.count
 
 
 def survey(
@@ -118,7 +102,7 @@ def survey(
 
     source = WkwSource(place.folder, header, domain)
     spec = MagSpec(place.layer, "segmentation", place.mag, domain, header.dtype, header.channels)
-    step = Cells(source, Looking(spec, cells, source), boxes=boxes, count=len(shards) * (header.side // side) ** 3)
+    step = Within(source, Looking(spec, cells, source), boxes=boxes())  # which are left out turns out as it goes
     total, voxels = sum(shard.volume for shard in shards), 0
     for done in engine.run(step, route(step, budget), workers, Path(), frozenset()):
         found.add(done)

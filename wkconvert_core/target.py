@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,12 @@ from wkconvert_core.names import PROPERTIES_FILE
 from wkconvert_core.settings import Settings
 from wkconvert_core.stored import StoredLayer, stored_layers, voxel_size
 from wkconvert_core.voxel_size import VoxelSize
+
+_REMEDIES = {
+    "auto": "say --overwrite to replace the dataset, --add to add layers to it, or choose another DST",
+    "compress": "remove it, or choose another TARGET",
+}
+"""What to do about a target that is taken, by command."""
 
 
 def checked_places(src: Path, dst: Path) -> tuple[Path, Path]:
@@ -87,10 +94,10 @@ def check(dst: Path, settings: Settings, command: str, layers: Sequence[str], pl
         raise TargetExists(
             f"{dst} holds a dataset already{begun_only}, made by another command or from another source",
             why="only the same command again goes on with what it began",
-            fix="say --overwrite to replace the dataset, --add to add layers to it, or choose another DST",
+            fix=_REMEDIES.get(command, "say --overwrite to replace the dataset, or choose another DST"),
         )
     for name in layers:
-        if (dst / name).exists() or any(dst.glob(f"{FOLDER}/{name}.*.plan")):
+        if (dst / name).exists() or any(dst.glob(f"{FOLDER}/{glob.escape(name)}.*.plan")):
             raise TargetExists(f"{dst} has a layer {name} already", fix="choose another name with --layer-name")
     unfinished = [plan for plan in dst.glob(f"{FOLDER}/*.plan") if not plan.with_suffix(".shards").exists()]
     if unfinished:
@@ -140,8 +147,14 @@ def swap(new: Path, dst: Path) -> None:
         if dst.exists():
             dst.rename(temporary_name(_old(dst)))
         new.rename(dst)
-    for old in dst.parent.glob(f".{_old(dst).name}.*.tmp"):
-        shutil.rmtree(old, ignore_errors=True)
+    sweep_replaced(dst)
+
+
+def sweep_replaced(dst: Path) -> None:
+    """Remove what `swap` has put aside, if it was killed before that was gone; not while there is nothing else."""
+    if is_dataset(dst):
+        for old in dst.parent.glob(f".{glob.escape(_old(dst).name)}.*.tmp"):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def sweep(dataset: Path, layers: Sequence[str]) -> None:
@@ -151,8 +164,8 @@ def sweep(dataset: Path, layers: Sequence[str]) -> None:
         for path in filter(Path.is_file, dataset.glob(TEMPORARY)):  # of writers whose files lie right in the folder
             path.unlink(missing_ok=True)
         for folder in (FOLDER, *layers):
-            for path in (dataset / folder).rglob(TEMPORARY):
-                path.unlink(missing_ok=True)
+            for path in list((dataset / folder).rglob(TEMPORARY)):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def scratch(dataset: Path) -> Path:

@@ -15,7 +15,7 @@ from wkconvert_core.errors import OptionError
 from wkconvert_core.geometry import Box, Mag, Vec3, minus
 from wkconvert_core.layers import Opened
 from wkconvert_core.mags import schedule
-from wkconvert_core.model import Source, VolumeInfo
+from wkconvert_core.model import Occupied, Source, VolumeInfo, occupied_of
 from wkconvert_core.plan import planned
 from wkconvert_core.pyramid import Place, in_place, opened, start_of
 from wkconvert_core.settings import Settings
@@ -46,11 +46,21 @@ class Upsampled:
         """What it holds."""
         return replace(self.source.info, shape=self.box.shape, offset=self.box.start, chunk_shape=None)
 
+    @property
+    def occupied(self) -> Occupied | None:
+        """Where there may be other voxels than 0; None if that is not known."""
+        coarser = occupied_of(self.source)
+        return coarser and (lambda box: coarser(self._seen(box)))
+
+    def _seen(self, box: Box) -> Box:
+        """The coarser voxels in which a box lies."""
+        return box.shifted(self.box.start).coarsened(self.factor).shifted(minus(self.source.info.offset))
+
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`. Raises the source's errors."""
         placed = box.shifted(self.box.start)
         coarse = placed.coarsened(self.factor)
-        data = self.source.read(coarse.shifted(minus(self.source.info.offset)))
+        data = self.source.read(self._seen(box))
         for axis, times in enumerate(self.factor, 1):
             data = np.repeat(data, times, axis=axis)
         return data[:, *placed.slices_in(coarse.refined(self.factor))]

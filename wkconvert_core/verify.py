@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wkconvert_core.errors import DamagedData
-from wkconvert_core.geometry import Box, Vec3
-from wkconvert_core.model import MagSpec, Sink, Source
+from wkconvert_core.geometry import Box, Vec3, minus
+from wkconvert_core.model import MagSpec, Sink, Source, occupied_of
 
 if TYPE_CHECKING:
     from wkconvert_core.model import Array
@@ -34,6 +34,11 @@ class Verifying:
     def has(self, box: Box) -> bool:
         """Whether the shard is there."""
         return self.inner.has(box)
+
+    def omits(self, box: Box) -> bool:
+        """Whether nothing is there, and that means 0."""
+        occupied, omits = occupied_of(self.inner.source()), getattr(self.inner, "omits", None)
+        return bool(occupied and omits and omits(box) and not occupied(box.shifted(minus(self.spec.box.start))))
 
     def write(self, box: Box, data: Array) -> str:
         """Compare voxels `[c, x, y, z]`. Raises DamagedData naming the first that differs."""

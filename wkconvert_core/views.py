@@ -12,7 +12,7 @@ import numpy as np
 from wkconvert_core.casting import Fit, cast, pieces
 from wkconvert_core.errors import OptionError
 from wkconvert_core.geometry import Box, Vec3, minus
-from wkconvert_core.model import Source, Stream, VolumeInfo, stream_of
+from wkconvert_core.model import Occupied, Source, Stream, VolumeInfo, occupied_of, stream_of
 
 if TYPE_CHECKING:
     from wkconvert_core.model import Array
@@ -39,6 +39,16 @@ class Wrapper:
         """How to read it in order; None if the inner source can be read in any order."""
         inner = stream_of(self.inner)
         return inner and partial(self._streamed, inner)
+
+    @property
+    def occupied(self) -> Occupied | None:
+        """Where there may be other voxels than 0; None if that is not known."""
+        inner = occupied_of(self.inner)
+        return inner and (lambda box: inner(self._inside(box)))
+
+    def _inside(self, box: Box) -> Box:
+        """Where a box lies in the inner source."""
+        return box
 
     def _streamed(self, inner: Stream) -> Iterator[tuple[Box, Array]]:
         return (self._seen(box, data) for box, data in inner())
@@ -68,7 +78,10 @@ class Cropped(Wrapper):
 
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` of a box within the part."""
-        return self.inner.read(box.shifted(self.box.start))
+        return self.inner.read(self._inside(box))
+
+    def _inside(self, box: Box) -> Box:
+        return box.shifted(self.box.start)
 
     def _streamed(self, inner: Stream) -> Iterator[tuple[Box, Array]]:
         return (seen for seen in super()._streamed(inner) if seen[0].volume)
@@ -131,7 +144,10 @@ class Flipped(Wrapper):
 
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` of a box of the mirrored volume."""
-        return self._flipped(self.inner.read(self._opposite(box)))
+        return self._flipped(self.inner.read(self._inside(box)))
+
+    def _inside(self, box: Box) -> Box:
+        return self._opposite(box)
 
     def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
         return self._opposite(box), self._flipped(data)
@@ -167,6 +183,12 @@ class Cast(Wrapper):
     def read_cost(self) -> float:
         """Bytes that a read takes at its peak, per byte that it returns."""
         return 1 + super().read_cost * self.inner.info.dtype.itemsize / np.dtype(self.dtype).itemsize
+
+    @property
+    def occupied(self) -> Occupied | None:
+        """The inner one's, if 0 stays 0: the middle of signed numbers, scaled, is another."""
+        zero = np.zeros((1, 1, 1, 1), self.inner.info.dtype)
+        return None if cast(zero, np.dtype(self.dtype), self.fit, Box((0, 0, 0), (1, 1, 1))).any() else super().occupied
 
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` in the new dtype, x fastest in memory. Raises ConversionError."""

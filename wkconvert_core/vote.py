@@ -22,10 +22,11 @@ BALLOT = 128 * 1024
 
 
 def mode(block: Array, factor: Vec3) -> Array:
-    """The most frequent value of each block of `block[c, x, y, z]`; of several, that of the first voxel, x fastest.
+    """The most frequent value of each block of `block[c, x, y, z]`; of several, that of the first voxel.
 
-    Exact for every dtype: labels are compared, never computed with. All NaN are one value, and so are 0.0 and -0.0;
-    the result is the first of the winner's voxels.
+    The first is that with the least z, then x, then y, as in `webknossos` 4.3.3. Exact for every dtype: labels are
+    compared, never computed with. All NaN are one value, and so are 0.0 and -0.0; the result is the first of the
+    winner's voxels.
     """
     return pooled(block, factor, partial(_vote, memory_order(block)))
 
@@ -68,12 +69,12 @@ def _corners(places: Array, steps: Vec3, shape: tuple[int, ...]) -> Array:
 
 
 def _offsets(order: Vec3, steps: Vec3, shape: tuple[int, ...]) -> Array:
-    """How far the voxels of a block lie from its beginning in a flat tile, x fastest whatever the order in memory."""
+    """How far the voxels of a block lie from its beginning in a flat tile: y fastest, then x, then z."""
     _, height, width = shape
     stride = dict(zip(order, (height * width, width, 1), strict=True))
     size = dict(zip(order, steps, strict=True))
     return np.array(
-        [x * stride[0] + y * stride[1] + z * stride[2] for z, y, x in product(*(range(size[a]) for a in (2, 1, 0)))]
+        [x * stride[0] + y * stride[1] + z * stride[2] for z, x, y in product(*(range(size[a]) for a in (2, 0, 1)))]
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,19 @@ from wkconvert_core.disk import sync
 from wkconvert_core.errors import BrokenSource, DamagedData, OptionError, SourceError, TargetError, WkconvertError
 from wkconvert_core.geometry import Mag
 from wkconvert_core.hookspecs import hookimpl
-from wkconvert_core.model import Confidence, DatasetSpec, Layer, LayerSpec, MagSpec, Match, Source, VolumeInfo
-from wkconvert_core.names import PROPERTIES_FILE, layer_name
+from wkconvert_core.model import (
+    Confidence,
+    DatasetSpec,
+    Layer,
+    LayerSpec,
+    MagSpec,
+    Match,
+    Occupied,
+    Source,
+    VolumeInfo,
+    occupied_of,
+)
+from wkconvert_core.names import FOLDER, PROPERTIES_FILE, layer_name
 from wkconvert_core.options import parse_options
 from wkconvert_core.stored import Properties, StoredLayer, mag_folder, stored_layers, voxel_size
 from wkconvert_core.voxel_size import VoxelSize
@@ -47,6 +59,8 @@ class WkwDataset:
     spec: DatasetSpec
     original: Properties | None = None
     """The metadata with which a copy begins."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """Folders that a copy takes along as they are, by where they go."""
 
     def layer(self, spec: MagSpec) -> WkwSink:
         """The sink of one mag of one layer. Raises OptionError and TargetError for what WKW cannot hold."""
@@ -61,6 +75,8 @@ class WkwDataset:
         """
         for folder in (self.path / layer_name(layer.name) / str(spec.mag) for layer in layers for spec in layer.mags):
             sync(folder.rglob("*.wkw"))
+        for name, folder in self.beside.items():
+            shutil.copytree(folder, self.path / name, dirs_exist_ok=True)
         file = self.path / PROPERTIES_FILE
         existing = datasource.read(file, DamagedData) if file.exists() else self.original
         if existing is None and self.spec.voxel_size is None:
@@ -141,15 +157,39 @@ def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> list[
     return open_dataset(path, **parse_options(open_dataset, options)) if format == "wkw" else None
 
 
-def open_dataset(path: Path) -> list[Layer]:
-    """The WKW layers of a dataset, each mag a WkwSource. Raises BrokenSource, DamagedData."""
+def open_dataset(path: Path, *, layers: str | None = None) -> list[Layer]:
+    """The WKW layers of a dataset, each mag a WkwSource; `layers`: only those of these names, `em,labels`.
+
+    Raises BrokenSource, DamagedData.
+    """
+    check_not_half_compressed(path)
     properties = datasource.read(path / PROPERTIES_FILE)
-    layers = stored_layers(properties, path)
-    foreign = [f"layer {layer.name} is {layer.data_format} and is left out" for layer in layers if not _is_wkw(layer)]
-    opened = [_open_layer(path, properties, layer, foreign) for layer in layers if _is_wkw(layer)]
+    found = stored_layers(properties, path)
+    foreign = [f"layer {layer.name} is {layer.data_format} and is left out" for layer in found if not _is_wkw(layer)]
+    names = layers.split(",") if layers else [layer.name for layer in found]
+    wanted = [layer for layer in found if _is_wkw(layer) and layer.name in names]
+    opened = [_open_layer(path, properties, layer, foreign) for layer in wanted]
     if not opened:
         raise BrokenSource(f"{path} holds no WKW layer", why="; ".join(foreign) or "it has no layer at all")
     return opened
+
+
+COMPRESSED = Path(FOLDER, "compressed")
+"""Where `compress` builds the mags that are to take the place of a dataset's."""
+
+
+def is_half_compressed(dataset: Path) -> bool:
+    """Whether compressed mags are complete and have still to be moved, all or some, into the place of the old ones."""
+    return (dataset / COMPRESSED / PROPERTIES_FILE).exists()
+
+
+def check_not_half_compressed(dataset: Path) -> None:
+    """Raise BrokenSource while some mags may be between their old and their new form."""
+    if is_half_compressed(dataset):
+        raise BrokenSource(
+            f"{dataset} is not finished: compress has still to move mags into their place",
+            fix=f"run `wkconvert compress {dataset}` again: it goes on there",
+        )
 
 
 def _is_wkw(layer: StoredLayer) -> bool:
@@ -161,8 +201,9 @@ def _open_layer(path: Path, properties: Properties, layer: StoredLayer, notes: S
     missing = [mag for mag, folder in folders.items() if not folder.is_dir()]
     if not folders or min(folders) in missing:
         raise BrokenSource(
-            f"the layer {layer.name} of {path} has no voxels",
+            f"the layer {layer.name} of {path} lacks its finest mag",
             why=f"{folders[missing[0]]} is missing" if missing else f"{PROPERTIES_FILE} lists no mag of it",
+            fix=f"put it back, or `wkconvert metadata {path}` to do without it; other layers: --layer-name",
         )
     size = voxel_size(properties)
     sources = {mag: _open_mag(folders[mag], layer, mag, size) for mag in folders if mag not in missing}
@@ -194,6 +235,11 @@ class Noted:
     def info(self) -> VolumeInfo:
         """The inner one's, with the notes."""
         return replace(self.inner.info, notes=self.notes)
+
+    @property
+    def occupied(self) -> Occupied | None:
+        """Where the inner one holds anything."""
+        return occupied_of(self.inner)
 
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` of the inner one."""

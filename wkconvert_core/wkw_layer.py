@@ -99,6 +99,24 @@ class WkwSource:
             self._read_shard(part, out[:, *part.slices_in(placed)])
         return out
 
+    def occupied(self, box: Box) -> bool:
+        """Whether any shard that touches a box is there: a link counts, whatever it points to.
+
+        What cannot be looked at counts, too, so that reading it says what is wrong.
+        """
+        shards = box.shifted(self.box.start).coarsened((self.header.side,) * 3)
+        columns, rows, layers = (range(a, b) for a, b in zip(shards.start, shards.stop, strict=True))
+        try:
+            there = any(
+                True
+                for layer in _numbered(self.folder, "z{}", layers)
+                for row in _numbered(layer, "y{}", rows)
+                for _ in _numbered(row, "x{}.wkw", columns)
+            )
+            return there or not (self.folder / HEADER_FILE).exists()
+        except OSError:
+            return True
+
     def _read_shard(self, part: Box, out: Array) -> None:
         path, corner = locate(self.folder, part.start, self.header.side)
         try:
@@ -151,6 +169,14 @@ class WkwSink:
     def path(self, box: Box) -> Path:
         """The file of the shard in which a box begins."""
         return locate(self.folder, box.start, self.header.side)[0]
+
+    def begin(self) -> None:
+        """Write `header.wkw`: a mag without any shard is a mag. Raises TargetExists, NoSpace, TargetNotWritable."""
+        self._put_header(self.header.pack())
+
+    def omits(self, box: Box) -> bool:
+        """A shard that is not there is zero."""
+        return True
 
     def has(self, box: Box) -> bool:
         """Whether the shard in which `box` begins is there with a sound header and jump table, not cut short."""
@@ -256,6 +282,25 @@ def locate(folder: Path, start: Vec3, side: int) -> tuple[Path, Vec3]:
     """The file of the shard that holds a voxel, and the shard's first voxel."""
     x, y, z = (a // side for a in start)
     return folder / f"z{z}" / f"y{y}" / f"x{x}.wkw", (x * side, y * side, z * side)
+
+
+_FEW = 16
+"""Names that are looked up one by one; of more, the folder is listed."""
+
+
+def _numbered(folder: Path, name: str, numbers: range) -> Iterator[Path]:
+    """What in a folder has such a name with one of these numbers. Raises OSError where that cannot be told."""
+    for number in numbers[:_FEW]:
+        with suppress(FileNotFoundError):
+            path = folder / name.format(number)
+            path.lstat()
+            yield path
+    if len(numbers) > _FEW:
+        (before, after), rest = name.split("{}"), numbers[_FEW:]
+        with suppress(FileNotFoundError):
+            found = [each.name.removeprefix(before).removesuffix(after) for each in folder.iterdir()]
+            known = sorted(int(each) for each in found if each.isascii() and each.isdigit())
+            yield from (folder / name.format(number) for number in known if number in rest)
 
 
 def _head(path: Path) -> bytes:

@@ -1,0 +1,287 @@
+"""Jobs of Slurm as dask workers: how many there are, what the queue says of them, and that they end."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wkconvert_core.errors import ResourceError
+from wkconvert_core.job_resources import JobResources
+from wkconvert_core.worker_check import soon
+
+DEFAULT_JOBS = 10
+"""Jobs at a time at most, unless `--jobs` says more."""
+IDLE_SECONDS = 60
+"""A job that has nothing to do is kept this long: the next mag may need it, and the queue may be long."""
+ORPHAN_SECONDS = 30
+"""A job that finds nobody to work for ends after this time."""
+KILL_SECONDS = 1.5
+"""How long killed jobs are waited for."""
+LOOKS = 3
+"""So often in a row there are neither workers nor jobs before that is called a failure: a new job may be on its way."""
+TAIL_LINES = 12
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """What Slurm says of a run's jobs."""
+
+    ids: frozenset[str]
+    pending: int
+    running: int
+    reasons: tuple[str, ...]
+    """Why those wait."""
+
+    def text(self) -> str:
+        """`waiting for the queue: 2 jobs pending (Resources)`."""
+        jobs = f"{self.pending} job{'s' * (self.pending != 1)} pending"
+        return f"waiting for the queue: {jobs}{f' ({chr(44).join(self.reasons)})' if self.reasons else ''}"
+
+
+class Queue:
+    """The jobs of one run: as many as there are tasks for, at most so many; none is left when it closes."""
+
+    def __init__(self, resources: JobResources, jobs: int, token: str, logs: Path) -> None:
+        """Nothing is submitted yet.
+
+        Raises ResourceError where Slurm's commands are missing, or where it could not write the logs.
+        """
+        if missing := [command for command in ("sbatch", "squeue", "scancel") if not shutil.which(command)]:
+            raise ResourceError(
+                f"{missing[0]} is not found",
+                why="jobs are submitted from here",
+                fix="run this where Slurm's commands are, mostly a login node",
+            )
+        self._jobs, self._name, self._logs, self._cpus = jobs, f"wkconvert-{token[:12]}", logs, resources.cpus
+        self._arguments, self._memory = resources.arguments(self._name, logs), resources.memory
+        self._refusals: list[str] = []
+        self._joined: set[str] = set()
+        self._outlived: set[str] = set()
+        """Jobs submitted before others worked: that they ended is no sign that none can work."""
+        self._deserted = 0
+        self._closing = threading.Event()
+        self._cluster: Any = None
+        self._config: Any = contextlib.nullcontext()
+
+    def start(self, wanted: Callable[[], int]) -> str:
+        """Begin to submit jobs; `wanted` tells how many have something to do. Returns the scheduler's address."""
+        import dask
+
+        SLURMCluster = _imported().SLURMCluster  # noqa: N806
+        self._config = dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"})  # then its job is replaced
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._cluster = SLURMCluster(
+            job_cls=_job_class(self._arguments, self._refusals, self._closing),
+            name=self._name,
+            cores=self._cpus,
+            memory=f"{self._memory}B",
+            processes=1,
+            death_timeout=ORPHAN_SECONDS,
+            python=f"exec {shlex.quote(sys.executable)}",  # else the job ends with its shell, and the worker may not
+            worker_command="wkconvert_core.slurm_worker",
+            scheduler_options={
+                "allowed_failures": 1,  # each costs a job; the task is tried alone before it is blamed
+                "dashboard": False,
+                "dashboard_address": ":0",
+                **_configured("scheduler-options", {}),
+            },
+        )
+        adaptive = functools.partial(_adaptive_class(), wanted=wanted)
+        self._cluster.adapt(
+            Adaptive=adaptive, minimum_jobs=1, maximum_jobs=self._jobs, interval="1s", wait_count=IDLE_SECONDS
+        )
+        return str(self._cluster.scheduler_address)
+
+    def state(self) -> QueueState:
+        """Ask Slurm. Raises OSError where it does not answer."""
+        listed = [line.split("|") for line in _slurm("squeue", "--noheader", *self._ours, "--format=%i|%T|%r")]
+        pending = [job for job in listed if job[1] in ("PENDING", "CONFIGURING", "REQUEUED")]
+        reasons = sorted({job[2] for job in pending} - {"None"})
+        running = sum(job[1] == "RUNNING" for job in listed)
+        return QueueState(frozenset(job[0] for job in listed), len(pending), running, tuple(reasons))
+
+    def workers(self) -> int:
+        """How many jobs work for us now; costs Slurm nothing."""
+        there = [worker["name"] for worker in self._cluster.scheduler_info["workers"].values()]
+        jobs = dict(self._cluster.workers)
+        self._joined |= {jobs[name].job_id for name in there if name in jobs}
+        if there:
+            self._deserted = 0
+            self._refusals.clear()
+            self._outlived |= self.submitted()
+        return len(there)
+
+    def submitted(self) -> set[str]:
+        """The ids of jobs."""
+        return {job.job_id for job in dict(self._cluster.workers).values() if job.job_id}
+
+    def forget(self, known: set[str], state: QueueState) -> None:
+        """Let jobs that ended before they worked, although others worked, and refused ones, be submitted anew."""
+        ended = (known - state.ids - self._joined) & self._outlived
+        self._cluster.loop.add_callback(_forget, self._cluster, ended)
+
+    def failure(self, known: set[str], state: QueueState) -> ResourceError | None:
+        """What to tell when, again and again, no job is left of those submitted before the queue was asked."""
+        if self.workers() or state.ids:
+            self._deserted = 0
+            return None
+        self._deserted += 1
+        if self._deserted < LOOKS:
+            return None
+        if self._refusals:
+            return ResourceError("Slurm takes no job", why=self._refusals[-1], fix="mend --job-resources")
+        if ended := sorted(known - self._joined - self._outlived):
+            return ResourceError(
+                f"{len(ended)} job(s) ended before any work was done, the last one {ended[-1]}",
+                why=self.last_words(ended[-1]),
+                fix=f"see {self._logs}",
+            )
+        return None
+
+    def last_words(self, job: str | None = None) -> str:
+        """The end of a job's log, or of the one that was written last."""
+        if job:
+            soon((self._logs / f"{job}.log").exists)  # a network file system shows it a little later
+        logs = [self._logs / f"{job}.log"] if job else sorted(self._logs.glob("*.log"), key=_changed)
+        if not logs or not logs[-1].exists():
+            return f"it left no log in {self._logs}; the machine may not have that folder"
+        lines = logs[-1].read_text(errors="replace").splitlines()
+        return f"{logs[-1]} ends with:\n" + "\n".join(lines[-TAIL_LINES:]) if lines else f"{logs[-1]} is empty"
+
+    def close(self, *, at_once: bool) -> None:
+        """End all jobs; `at_once` kills what they do."""
+        self._closing.set()
+        try:
+            if self._cluster is not None:
+                self._say_farewell(at_once=at_once)
+        finally:  # a signal may come in the farewell
+            try:
+                if self._cluster is not None:
+                    _cancel(*self._ours)
+            finally:
+                self._config.__exit__(None, None, None)
+
+    def _say_farewell(self, *, at_once: bool) -> None:
+        with contextlib.suppress(AttributeError):
+            self._cluster._adaptive.stop()
+        if at_once:
+            _cancel("--full", "--signal=KILL", *self._ours)
+            _cancel(*self._ours)
+            deadline = time.monotonic() + KILL_SECONDS
+            with contextlib.suppress(OSError):
+                while self.state().running and time.monotonic() < deadline:  # what they leave is swept away after this
+                    time.sleep(0.05)
+        with contextlib.suppress(Exception):  # whatever its farewell says: the jobs have to end
+            self._cluster.close(timeout=5)
+
+    @property
+    def _ours(self) -> Sequence[str]:
+        return f"--name={self._name}", f"--user={os.getuid()}"
+
+
+def _job_class(arguments: Sequence[str], refusals: list[str], closing: threading.Event) -> Any:
+    """A job that asks for what the user said, and for nothing that a configuration file or the environment adds."""
+    from distributed.core import Status
+
+    class Job(_imported().slurm.SLURMJob):  # type: ignore[misc]
+        refused = False
+
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            self.job_header = ""
+
+        async def start(self) -> None:
+            if closing.is_set():
+                self.status = Status.running
+                return
+            try:
+                await super().start()
+            except Exception as error:  # told by `failure`: raised here, it would only be logged
+                refusals.append(str(error).split("stderr:\n")[-1].strip())
+                self.refused, self.status = True, Status.running
+            if closing.is_set():  # nobody may be left to end it
+                await self.close()
+
+        async def _submit_job(self, script_filename: str) -> str:
+            return str(await self._call(["sbatch", *arguments, script_filename], env=_environment()))
+
+    return Job
+
+
+async def _forget(cluster: Any, ended: set[str]) -> None:
+    """In the loop of a cluster of dask's, which counts a job as there until its worker has come and gone."""
+    jobs = cluster.workers.items()
+    gone = [name for name, job in jobs if job.job_id in ended]
+    gone += [name for name, job in jobs if job.refused][:1]  # what Slurm refused it may refuse again: one will tell
+    for name in gone:
+        cluster.workers.pop(name, None)
+        cluster.worker_spec.pop(name, None)
+
+
+def _imported() -> Any:
+    """dask_jobqueue, whose import takes SIGINT for itself: a Ctrl-C would end us with exit code 0, and jobs left."""
+    handler = signal.getsignal(signal.SIGINT)
+    import dask_jobqueue.slurm
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
+    return dask_jobqueue
+
+
+def _configured(name: str, default: Any) -> Any:
+    """What dask's configuration says for Slurm, of things that `--job-resources` cannot."""
+    import dask
+
+    return dask.config.get(f"jobqueue.slurm.{name}", None) or default
+
+
+def _adaptive_class() -> Any:
+    from distributed.deploy.adaptive import Adaptive
+
+    class AsManyAsTasks(Adaptive):  # type: ignore[misc]
+        """A job for every few tasks that are handed over: dask's own rule guesses from how long tasks took so far."""
+
+        def __init__(self, cluster: Any, *, wanted: Callable[[], int], **more: Any) -> None:
+            super().__init__(cluster, **more)
+            self._wanted = wanted
+
+        async def target(self) -> int:
+            return self._wanted()
+
+    return AsManyAsTasks
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what would make Slurm's commands do, or show, something else."""
+    foreign = ("SBATCH_", "SQUEUE_", "SCANCEL_", "SLURM_CLUSTERS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+
+
+def _slurm(*command: str) -> list[str]:
+    """The lines that a command of Slurm prints. Raises OSError while its controller does not answer."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20, env=_environment())
+    except subprocess.SubprocessError as error:
+        raise OSError(f"{command[0]} failed: {error}") from error
+    return done.stdout.splitlines()
+
+
+def _cancel(*options: str) -> None:
+    with contextlib.suppress(OSError):  # the other ways to end the jobs are tried, too
+        _slurm("scancel", *options)
