@@ -12,7 +12,7 @@ from wkconvert_core.sizes import size_text
 
 STRATEGIES = ("dask", "slurm")
 
-_ADDRESS = re.compile(r"([a-z]+://)?[^/\s:]+(:\d+)?(/\S*)?|[a-z]+://\[[0-9a-f:]+\]:\d+")
+_ADDRESS = re.compile(r"([a-z]+://)?([^/\s:]+|\[[0-9a-f:]+\]):\d+(/\S*)?")
 
 
 @dataclass(frozen=True)
