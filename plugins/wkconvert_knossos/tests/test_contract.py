@@ -57,6 +57,14 @@ def test_opening_reads_headers_only(tmp_path, suffix):
     check_header_only_open(tmp_path)
 
 
+def test_opening_does_not_keep_the_names_of_all_files_beside_a_dataset(tmp_path):
+    for x in range(4):
+        save_cube(tmp_path / "ds" / "mag1", (x, 0, 0), noise((128, 128, 128)))
+    for number in range(20_000):
+        (tmp_path / f"a file of somebody else, {number}").touch()
+    check_header_only_open(tmp_path / "ds")
+
+
 @pytest.mark.parametrize(
     "place", ["", "mag1", "mag1/x0000", "mag1/x0000/y0001", "mag1/x0000/y0001/z0000", "the cube", "a level above"]
 )

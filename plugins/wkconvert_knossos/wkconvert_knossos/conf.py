@@ -8,6 +8,7 @@ mag's voxel size, and folders are numbered by the place in that list, or by the 
 from __future__ import annotations
 
 import math
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
@@ -116,16 +117,21 @@ def nearest_conf(near: Sequence[Path], far: Sequence[Path], experiment: str, suf
 
 def _read_all(folder: Path) -> list[Conf]:
     try:
-        names = sorted(entry.name for entry in folder.iterdir())
-    except OSError:  # folders above may be none of ours
+        with os.scandir(folder) as entries:  # a folder above may hold thousands of files that are none of ours
+            names = sorted(entry.name for entry in entries if _is_conf(entry.name))
+    except OSError:
         return []
     confs: list[Conf] = []
-    for path in (folder / name for name in names if not name.startswith(".")):
-        if path.name == "knossos.conf" or path.name.endswith(".k.conf"):
-            confs.append(read_conf(path, _text(path)))
-        elif path.name.endswith(".k.toml"):
+    for path in (folder / name for name in names):
+        if path.suffix == ".toml":
             confs += read_toml(path, _text(path))
+        else:
+            confs.append(read_conf(path, _text(path)))
     return confs
+
+
+def _is_conf(name: str) -> bool:
+    return name == "knossos.conf" or (name.endswith((".k.conf", ".k.toml")) and not name.startswith("."))
 
 
 def _text(path: Path) -> str:
