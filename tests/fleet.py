@@ -39,7 +39,7 @@ from wkconvert_core.geometry import Box
 from wkconvert_core.journal import Journal
 from wkconvert_core.plan import Budget, planned
 from wkconvert_core.step import factor_between
-from wkconvert_core.wkw_layer import WkwSink
+from wkconvert_core.wkw_sink import WkwSink
 from wkconvert_core.worker_check import Ticket, versions
 
 WORKERS = 1000

@@ -29,7 +29,7 @@ environment core python3
 install core wkconvert pytest hypothesis
 "$work/core/bin/wkconvert" plugins
 "$work/core/bin/python" -m pytest -q -p no:cacheprovider tests/test_convert.py tests/test_detect.py tests/test_plugins.py \
-    tests/test_demo.py tests/test_real_files.py tests/test_example_plugin.py tests/test_wkw_codec.py tests/test_wkw_layer.py
+    tests/test_demo.py tests/test_real_files.py tests/test_example_plugin.py tests/test_wkw_codec.py tests/test_wkw_mag.py
 
 for name in dm knossos nifti tiff tiles; do
     echo "-- core with wkconvert-$name: the plugin's tests, and no other plugin's library"

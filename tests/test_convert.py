@@ -509,7 +509,7 @@ def test_verify_reads_everything_back(tmp_path, reader, monkeypatch):
     source = reader(tmp_path / "src", voxels(), chunk_shape=(150, 130, 1))
     convert(source, tmp_path / "ds", replace(SETTINGS, verify=True))
     from wkconvert_core.errors import DamagedData
-    from wkconvert_core.wkw_layer import WkwSource
+    from wkconvert_core.wkw_source import WkwSource
 
     honest = WkwSource.read
 

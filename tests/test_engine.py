@@ -223,6 +223,32 @@ def test_value_ranges_are_those_of_the_finite_voxels(tmp_path):
     assert (shard.low, shard.high) == (0, 2**64 - 1)
 
 
+@dataclass(frozen=True)
+class Taking(FileSink):
+    """Takes what begins at 0 along x from the source's file, as it is."""
+
+    def take(self, box, source, look):
+        if box.start[0]:
+            return None
+        look(source.read(box).reshape(-1)[:7])
+        look(source.read(box).reshape(-1)[7:])
+        return super().write(box, source.read(box))
+
+    def write(self, box, data):
+        assert box.start[0], "that was taken"
+        return super().write(box, data)
+
+
+def test_a_sink_takes_what_it_can_and_the_rest_is_written(tmp_path):
+    step = steps(tmp_path, voxels((70, 50, 40)), None, (32, 32, 32))
+    sink = Taking(tmp_path, step.sink.spec, step.sink.shard_shape)
+    told = copy(step, Workers("sequential", 1), tmp_path)
+    route = replace(ways(step, Workers("sequential", 1))["direct"], task=(64, 64, 64))
+    taken = list(run(Step(step.source, sink), route, Workers("sequential", 1), tmp_path / "scratch", ()))
+    assert sorted(taken, key=lambda done: done.start) == sorted(told, key=lambda done: done.start)
+    np.testing.assert_array_equal(sink.read(step.source.info.box), step.source.read(step.source.info.box))
+
+
 def test_no_disk_space_for_a_slab_is_refused_before_it_is_used(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

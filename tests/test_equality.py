@@ -26,7 +26,7 @@ from wkconvert_core.errors import DamagedData, ResourceError, WkconvertError
 from wkconvert_core.inventory import MagFolder, mags_of
 from wkconvert_core.plan import Budget
 from wkconvert_core.stored import StoredLayer
-from wkconvert_core.wkw_layer import WkwSink
+from wkconvert_core.wkw_sink import WkwSink
 
 PEER = os.environ.get("WKCONVERT_PEER", "")
 needs_peer = pytest.mark.skipif(not PEER, reason="WKCONVERT_PEER is not set")

@@ -24,7 +24,7 @@ from wkconvert_core.journal import locked
 from wkconvert_core.metadata import Wanted, update
 from wkconvert_core.plan import Budget
 from wkconvert_core.survey import survey
-from wkconvert_core.wkw_layer import WkwSource
+from wkconvert_core.wkw_source import WkwSource
 
 PEER = os.environ.get("WKCONVERT_PEER", "")
 needs_peer = pytest.mark.skipif(not PEER, reason="WKCONVERT_PEER is not set")

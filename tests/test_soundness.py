@@ -20,7 +20,7 @@ from wkconvert_core.errors import ResourceError, TargetLocked, WkconvertError
 from wkconvert_core.pyramid import prepare as pyramid
 from wkconvert_core.soundness import verify
 from wkconvert_core.upsample import prepare as upsample
-from wkconvert_core.wkw_layer import WkwSink
+from wkconvert_core.wkw_sink import WkwSink
 
 SAMPLES = Path(__file__).parent.parent.parent / "shared" / "samples" / "wkw"
 PEER = os.environ.get("WKCONVERT_PEER", "")
@@ -287,7 +287,7 @@ def tampered(dataset, mag, value=255):
     assert box["width"] == 70
     assert meta.shards == 1
     from wkconvert_core import Box
-    from wkconvert_core.wkw_layer import WkwSource, open_mag
+    from wkconvert_core.wkw_source import WkwSource, open_mag
 
     extent = Box((0, 0, 0), (70, 60, 40)).coarsened(Mag.parse(mag))
     voxels = WkwSource(folder, open_mag(folder), extent).read(Box((0, 0, 0), extent.shape)).copy()

@@ -24,7 +24,8 @@ from wkconvert_core.soundness import verify
 from wkconvert_core.step import Step
 from wkconvert_core.verify import Verifying
 from wkconvert_core.wkw_dataset import WkwDataset
-from wkconvert_core.wkw_layer import WkwSink, WkwSource
+from wkconvert_core.wkw_sink import WkwSink
+from wkconvert_core.wkw_source import WkwSource
 
 SIZE = VoxelSize((4, 4, 35))
 JOBS = Settings(jobs=2)

@@ -10,7 +10,7 @@ import pytest
 from wkconvert_core import Mag, MagSpec, VoxelSize
 from wkconvert_core.geometry import Box
 from wkconvert_core.metadata import Wanted, update
-from wkconvert_core.wkw_layer import WkwSink
+from wkconvert_core.wkw_sink import WkwSink
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="ru_maxrss has other units elsewhere")
 

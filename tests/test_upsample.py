@@ -16,7 +16,7 @@ from wkconvert_core.cli import app
 from wkconvert_core.convert import Settings, convert, execute
 from wkconvert_core.soundness import verify
 from wkconvert_core.upsample import Upsampled, prepare
-from wkconvert_core.wkw_layer import WkwSource
+from wkconvert_core.wkw_source import WkwSource
 
 JOBS = Settings(jobs=2)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from wkconvert_core.errors import DamagedData
 from wkconvert_core.geometry import Box, minus
 from wkconvert_core.wkw_codec import Shard, run_of_blocks
-from wkconvert_core.wkw_layer import Fetching, WkwSource, locate
+from wkconvert_core.wkw_source import Fetching, WkwSource, locate
 
 
 def comparable(a: WkwSource, b: WkwSource, side: int) -> bool:

@@ -17,7 +17,7 @@ from wkconvert_core.statistics import intensity_range
 from wkconvert_core.stored import Properties
 from wkconvert_core.voxel_size import VoxelSize
 from wkconvert_core.wkw_header import Header
-from wkconvert_core.wkw_layer import WkwSource
+from wkconvert_core.wkw_source import WkwSource
 
 MagFolders = Mapping[Mag, MagFolder]
 """The mags of one layer."""

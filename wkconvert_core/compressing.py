@@ -27,7 +27,7 @@ from wkconvert_core.settings import Settings
 from wkconvert_core.sizes import size_text
 from wkconvert_core.stored import Properties, mag_entries, mag_folder, mag_of
 from wkconvert_core.wkw_dataset import COMPRESSED, is_half_compressed
-from wkconvert_core.wkw_layer import WkwSource
+from wkconvert_core.wkw_source import WkwSource
 
 if TYPE_CHECKING:
     from wkconvert_core.model import Array

@@ -67,15 +67,33 @@ class Copy:
     step: Step
     box: Box
     """In the dataset, in voxels of the finest mag."""
-    wanted: Finished
+    wanted: frozenset[tuple[Mag, Vec3]]
     """The shards to write."""
 
     def __call__(self) -> list[ShardDone]:
         """Do it. Raises the source's and the sink's errors."""
-        return [done for sink, box, data in self._mags() for done in self._written(sink, box, data)]
+        taken = list(self._taken())
+        rest = replace(self, wanted=self.wanted - {(done.mag, done.start) for done in taken})
+        return [*taken, *(done for sink, box, data in rest._mags() for done in rest._written(sink, box, data))]
+
+    def _taken(self) -> Iterator[ShardDone]:
+        """The shards that the sink writes from what the source has just as it is."""
+        sink, spec = self.step.sink, self.step.sink.spec
+        take = getattr(sink, "take", None)
+        if take is None or self.step.coarser:
+            return
+        for shard in self.box.tiles(sink.shard_shape):
+            if (spec.mag, shard.start) in self.wanted:
+                values = _Values(spec)
+                with writing(Path(spec.layer, str(spec.mag))):
+                    checksum = take(shard, self.step.source, values.add)
+                if checksum:
+                    yield values.done(shard, checksum)
 
     def _mags(self) -> Iterator[tuple[Sink, Box, Array]]:
         """Each mag's part of the box, and its voxels; a coarser one is made of the finer one's."""
+        if not self.wanted:
+            return
         step, box = self.step, self.box
         data = checked_read(step.source, step.in_source(box))
         yield step.sink, box, data
@@ -92,7 +110,9 @@ class Copy:
                 part = data[:, *shard.slices_in(box)]
                 with writing(Path(sink.spec.layer, str(sink.spec.mag))):  # a plugin may leave such errors to core
                     checksum = sink.write(shard, part)
-                yield ShardDone(sink.spec.mag, shard.start, checksum, *_range(part, sink.spec), shard.volume)
+                values = _Values(sink.spec)
+                values.add(part)
+                yield values.done(shard, checksum)
 
 
 @dataclass(frozen=True)
@@ -240,15 +260,27 @@ def _that_travels(error: Exception) -> Exception:
     return error
 
 
-def _range(data: Array, spec: MagSpec) -> tuple[float | int | None, float | int | None, int]:
-    """Smallest and largest finite value, and how many are not a number; nothing where no metadata tell of it."""
-    if spec.category == "color" and data.dtype == np.uint8:
-        return None, None, 0
-    if data.dtype.kind != "f":
-        return int(data.min()), int(data.max()), 0
-    finite = np.isfinite(data)
-    if finite.all():
-        return float(data.min()), float(data.max()), 0
-    values = data[finite]
-    low, high = (float(values.min()), float(values.max())) if values.size else (None, None)
-    return low, high, int(np.isnan(data).sum())
+@dataclass
+class _Values:
+    """What the values of a shard are; nothing where no metadata tell of it."""
+
+    spec: MagSpec
+    low: float | int | None = None
+    high: float | int | None = None
+    nans: int = 0
+
+    def add(self, data: Array) -> None:
+        """Count in some of its voxels, in any shape."""
+        if self.spec.category == "color" and data.dtype == np.uint8:
+            return
+        if data.dtype.kind == "f" and not (finite := np.isfinite(data)).all():
+            self.nans += int(np.isnan(data).sum())
+            data = data[finite]
+        if data.size:
+            low, high = data.min().item(), data.max().item()
+            self.low = low if self.low is None else min(low, self.low)
+            self.high = high if self.high is None else max(high, self.high)
+
+    def done(self, shard: Box, checksum: str) -> ShardDone:
+        """What to tell of the shard."""
+        return ShardDone(self.spec.mag, shard.start, checksum, self.low, self.high, self.nans, shard.volume)

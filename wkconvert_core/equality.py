@@ -26,7 +26,7 @@ from wkconvert_core.step import Step, Within
 from wkconvert_core.stored import StoredLayer, mag_folder, stored_layers, voxel_size
 from wkconvert_core.views import Cropped
 from wkconvert_core.voxel_size import VoxelSize
-from wkconvert_core.wkw_layer import WkwSource
+from wkconvert_core.wkw_source import WkwSource
 
 __all__ = ["Differing", "Equality", "MagCompared", "check_equality"]
 

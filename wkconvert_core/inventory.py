@@ -17,7 +17,7 @@ from wkconvert_core.stored import Properties, StoredLayer, mag_folder, stored_la
 from wkconvert_core.voxel_size import VoxelSize
 from wkconvert_core.wkw_dataset import check_not_half_compressed
 from wkconvert_core.wkw_header import Header
-from wkconvert_core.wkw_layer import HEADER_FILE, WkwSource, locate, open_mag
+from wkconvert_core.wkw_source import HEADER_FILE, WkwSource, locate, open_mag
 
 
 class ShardFile(NamedTuple):

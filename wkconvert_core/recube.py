@@ -33,7 +33,8 @@ from wkconvert_core.stored import (
 from wkconvert_core.views import Cast
 from wkconvert_core.wkw_dataset import WkwDataset
 from wkconvert_core.wkw_header import Header
-from wkconvert_core.wkw_layer import BLOCK_LEN, fit_file_len, open_mag
+from wkconvert_core.wkw_sink import BLOCK_LEN, fit_file_len
+from wkconvert_core.wkw_source import open_mag
 
 Wanted: TypeAlias = Callable[[Header], bool]
 

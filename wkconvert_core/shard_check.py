@@ -12,7 +12,7 @@ from wkconvert_core.errors import DamagedData, ResourceError
 from wkconvert_core.geometry import Vec3
 from wkconvert_core.plan import Budget
 from wkconvert_core.sizes import size_text
-from wkconvert_core.wkw_codec import CHECKED_BYTES, Shard
+from wkconvert_core.wkw_codec import PART_BYTES, Shard
 from wkconvert_core.wkw_header import Header
 
 
@@ -94,7 +94,7 @@ def _sentence(error: DamagedData) -> str:
 def affordable(header: Header, budget: Budget) -> int:
     """How many shards may be read side by side. Raises ResourceError where not even one."""
     table = 0 if header.block_type == "raw" else 8 * header.blocks
-    each = 8 * table + 3 * (CHECKED_BYTES + header.block_bytes) + budget.each
+    each = 8 * table + 3 * (PART_BYTES + header.block_bytes) + budget.each
     count = (budget.memory - budget.base) // each
     if count < 1:
         raise ResourceError(

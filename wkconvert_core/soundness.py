@@ -23,7 +23,7 @@ from wkconvert_core.records import Making, Records, add, making, records, why_ch
 from wkconvert_core.settings import Settings
 from wkconvert_core.shard_check import Check, Checked, affordable
 from wkconvert_core.wkw_header import Header
-from wkconvert_core.wkw_layer import HEADER_FILE
+from wkconvert_core.wkw_source import HEADER_FILE
 
 __all__ = ["MagSoundness", "Problem", "Soundness", "verify"]
 

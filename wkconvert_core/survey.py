@@ -22,7 +22,7 @@ from wkconvert_core.inventory import MagFolder
 from wkconvert_core.model import MagSpec, Source
 from wkconvert_core.plan import Budget, route
 from wkconvert_core.step import Within
-from wkconvert_core.wkw_layer import WkwSource
+from wkconvert_core.wkw_source import WkwSource
 
 if TYPE_CHECKING:
     from wkconvert_core.model import Array

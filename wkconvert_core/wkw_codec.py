@@ -8,7 +8,7 @@ table: for every block a u64, little endian, where it ends in the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from itertools import groupby, pairwise, product
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -23,7 +23,7 @@ from wkconvert_core.wkw_header import HEADER_BYTES, Buffer, Header, expect
 if TYPE_CHECKING:
     from wkconvert_core.model import Array, DType
 
-__all__ = ["HC_LEVELS", "Header", "Shard", "decode_shard", "empty_voxels", "encode_shard"]
+__all__ = ["HC_LEVELS", "Header", "Shard", "decode_shard", "empty_voxels", "encode_blocks", "encode_shard"]
 
 Fetch: TypeAlias = Callable[[int, int], Buffer]
 """`fetch(start, stop)` gives exactly these bytes of a shard's file."""
@@ -33,8 +33,8 @@ HC_LEVELS = range(1, 13)
 HC_LEVEL = 4
 """Unless another is asked for: 6 takes twice as long to make labels a fifth smaller, and images no smaller at all."""
 
-CHECKED_BYTES = 2 << 20
-"""Voxels that `Shard.check` reads at a time."""
+PART_BYTES = 2 << 20
+"""Bytes of voxels that are read at a time where they need not be read together."""
 
 _MAX_LZ4_RATIO = 255
 
@@ -56,6 +56,19 @@ def encode_shard(data: Array, header: Header, start: Vec3 = (0, 0, 0), level: in
         blocks = encoder.encode(_layer_of_blocks(data.T, header, start, z))
         for (y, x), block in zip(product(range(header.file_len), repeat=2), blocks, strict=True):
             pieces[_morton(x, y, z)] = block
+    return _file_of(pieces, header)
+
+
+def encode_blocks(parts: Iterable[Array], header: Header, level: int | None = None) -> list[Buffer]:
+    """Encode a whole shard from its blocks, some at a time, as `Shard.blocks` gives them; the file is the same."""
+    encoder = _Encoder(header, level)
+    return _file_of(
+        [block for part in parts for block in encoder.encode(part.astype(_stored(header), copy=False))], header
+    )
+
+
+def _file_of(pieces: list[Buffer], header: Header) -> list[Buffer]:
+    """A shard's file, from its encoded blocks in Morton order."""
     shard = header.of_shard()
     if header.block_type == "raw":
         return [shard.pack(), *pieces]
@@ -172,29 +185,36 @@ class Shard:
 
     def check(self) -> None:
         """Decode every block once, in the order of the file, and keep none. Raises DamagedData."""
-        size = max(1, CHECKED_BYTES // self.header.block_bytes)
-        for first in range(0, self.header.blocks, size):
-            numbers = range(first, min(first + size, self.header.blocks))
+        for numbers in parts_of(range(self.header.blocks), self.header):
             for number, piece in zip(numbers, self.pieces(numbers), strict=True):
                 self.decode(number, piece)
 
     def _blocks(self, x: range, y: range, z: range) -> Array:
         """Decode the blocks in these columns, rows and layers: `[z', y', x', z, y, x, c]`, first by block."""
-        numbers = [_morton(i, j, k) for k in z for j in y for i in x]
-        n, header = self.header.block_len, self.header
-        pieces = zip(numbers, self.pieces(numbers), strict=True)
-        data = b"".join([self.decode(number, piece) for number, piece in pieces])
-        voxels = np.frombuffer(data, _stored(header)).astype(header.dtype, copy=False)
-        return voxels.reshape(len(z), len(y), len(x), n, n, n, header.channels)
+        blocks = self.blocks([_morton(i, j, k) for k in z for j in y for i in x])
+        return blocks.reshape(len(z), len(y), len(x), *(self.header.block_len,) * 3, self.header.channels)
+
+    def blocks(self, numbers: Sequence[int]) -> Array:
+        """Decode some blocks of rising numbers: `[block, voxel]`; c runs fastest among the voxels, then x, y, z."""
+        if self.header.block_type == "raw":
+            data = b"".join([run for _, run in self._runs(numbers)])
+        else:
+            data = b"".join([self.decode(*block) for block in zip(numbers, self.pieces(numbers), strict=True)])
+        return np.frombuffer(data, _stored(self.header)).astype(self.header.dtype, copy=False).reshape(len(numbers), -1)
 
     def pieces(self, numbers: Sequence[int]) -> Iterator[Buffer]:
-        """The bytes of some blocks of rising numbers; neighbours in the file are fetched together."""
+        """The bytes of some blocks of rising numbers."""
+        for bounds, run in self._runs(numbers):
+            data = memoryview(run)
+            for start, stop in pairwise(bounds):
+                yield data[start - bounds[0] : stop - bounds[0]]
+
+    def _runs(self, numbers: Sequence[int]) -> Iterator[tuple[list[int], Buffer]]:
+        """The bytes of the blocks that neighbour in the file, fetched together, and the bounds of each."""
         for _, run in groupby(enumerate(numbers), lambda item: item[1] - item[0]):
             wanted = [number for _, number in run]
             bounds = self._bounds[wanted[0] : wanted[-1] + 2].tolist()
-            data = memoryview(self._fetch(bounds[0], bounds[-1]))
-            for start, stop in pairwise(bounds):
-                yield data[start - bounds[0] : stop - bounds[0]]
+            yield bounds, self._fetch(bounds[0], bounds[-1])
 
     def decode(self, number: int, piece: Buffer) -> Buffer:
         """The voxels' bytes of a block. Raises DamagedData."""
@@ -208,6 +228,12 @@ class Shard:
         if len(block) != size:
             raise DamagedData(f"block {number} decompresses to {len(block)} bytes, not to {size}")
         return block
+
+
+def parts_of(numbers: range, header: Header) -> Iterator[range]:
+    """The same numbers, as many blocks at a time as stay in the cache."""
+    size = max(1, PART_BYTES // header.block_bytes)
+    return (numbers[first : first + size] for first in range(0, len(numbers), size))
 
 
 def run_of_blocks(box: Box, header: Header) -> range:

@@ -29,7 +29,8 @@ from wkconvert_core.names import FOLDER, PROPERTIES_FILE, layer_name
 from wkconvert_core.options import parse_options
 from wkconvert_core.stored import Properties, StoredLayer, mag_folder, stored_layers, voxel_size
 from wkconvert_core.voxel_size import VoxelSize
-from wkconvert_core.wkw_layer import COMPRESSIONS, WkwSink, WkwSource, open_mag
+from wkconvert_core.wkw_sink import COMPRESSIONS, WkwSink
+from wkconvert_core.wkw_source import WkwSource, open_mag
 
 if TYPE_CHECKING:
     from wkconvert_core.geometry import Box

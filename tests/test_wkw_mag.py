@@ -30,7 +30,8 @@ from wkconvert_core.errors import (
 from wkconvert_core.geometry import Box, Mag, Vec3
 from wkconvert_core.model import MagSpec, Sink, Source
 from wkconvert_core.wkw_header import VOXEL_TYPES, Header
-from wkconvert_core.wkw_layer import COMPRESSIONS, WkwSink, WkwSource, fit_file_len, open_mag
+from wkconvert_core.wkw_sink import COMPRESSIONS, WkwSink, fit_file_len
+from wkconvert_core.wkw_source import WkwSource, open_mag
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -552,3 +553,79 @@ def test_a_dataset_of_another_tool_reads_as_wkw_reads_it() -> None:
     with wkw.Dataset.open(str(folder / "color" / "1")) as dataset:
         expected = dataset.read(box.start, box.shape)
     np.testing.assert_array_equal(everything(source), expected)
+
+
+# --- taking blocks as they are ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize(
+    ("dtype", "channels", "of"), [("uint8", 1, 4), ("uint64", 1, 2), ("int16", 3, 2), ("float32", 1, 4)]
+)
+def test_a_shard_that_is_taken_is_the_one_that_is_written(
+    tmp_path: Path, dtype: str, channels: int, of: int, compression: str
+) -> None:
+    box = Box((64, 0, 64), (140, 128, 64))
+    old = WkwSink(tmp_path / "old", spec(box, dtype, channels, file_len=of, compression=compression))
+    data = voxels(old.spec)
+    data[:, :64, :64, :40] = 3  # whole blocks of one value
+    fill(old, data)
+    source = old.source()
+    for other in COMPRESSIONS:
+        sink = WkwSink(tmp_path / other, spec(box, dtype, channels, compression=other))
+        written = WkwSink(tmp_path / f"{other} written", sink.spec)
+        checksums = fill(written, data)
+        for shard, checksum in checksums.items():
+            seen: list[Array] = []
+            taken = sink.take(shard, source, seen.append)
+            if shard.shape != (64, 64, 64):
+                assert taken is None, "blocks at the edge may hold voxels outside the box"
+                assert not seen
+                continue
+            assert taken == checksum
+            assert sink.path(shard).read_bytes() == written.path(shard).read_bytes()
+            values = data[:, *shard.slices_in(box)]
+            np.testing.assert_array_equal(np.sort(values, None), np.sort(np.concatenate(seen), None))
+
+
+def test_a_shard_that_is_not_there_is_taken_as_zeros(tmp_path: Path) -> None:
+    box = Box((0, 0, 0), (128, 64, 64))
+    old = WkwSink(tmp_path / "old", spec(box, compression="none"))
+    fill(old, voxels(old.spec))
+    first, second = box.tiles((64, 64, 64))
+    old.path(second).unlink()
+    sink = WkwSink(tmp_path / "new", old.spec)
+    assert sink.take(first, old.source(), lambda part: None)
+    assert sink.take(second, old.source(), lambda part: None)
+    np.testing.assert_array_equal(everything(sink.source()), everything(old.source()))
+    assert not everything(sink.source())[:, 64:].any()
+
+
+def test_only_what_has_the_same_blocks_in_the_same_place_is_taken(tmp_path: Path) -> None:
+    box = Box((0, 0, 0), (128, 128, 128))
+    sink = WkwSink(tmp_path / "new", spec(box))
+    same = WkwSource(tmp_path / "old", Header(32, 2, "raw", np.dtype("uint8")), box)
+    with pytest.raises(BrokenSource, match="vanished"):
+        sink.take(Box((0, 0, 0), (64, 64, 64)), same, lambda part: None)
+    others = [
+        WkwSource(same.folder, Header(16, 4, "raw", np.dtype("uint8")), box),
+        WkwSource(same.folder, Header(32, 1, "raw", np.dtype("uint8")), box),
+        WkwSource(same.folder, Header(32, 2, "raw", np.dtype("uint16")), box),
+        WkwSource(same.folder, Header(32, 2, "raw", np.dtype("uint8"), 3), box),
+        WkwSource(same.folder, same.header, Box((32, 0, 0), box.shape)),
+    ]
+    for other in others:
+        assert sink.take(Box((0, 0, 0), (64, 64, 64)), other, lambda part: None) is None
+
+
+@pytest.mark.parametrize("damage", [damage_cut, damage_empty, damage_magic])
+def test_a_damaged_shard_is_not_taken(tmp_path: Path, damage: Any) -> None:
+    box = Box((0, 0, 0), (64, 64, 64))
+    old = WkwSink(tmp_path / "old", spec(box, compression="none"))
+    fill(old, voxels(old.spec))
+    path = old.path(box)
+    path.write_bytes(damage(path.read_bytes()))
+    sink = WkwSink(tmp_path / "new", spec(box))
+    with pytest.raises(DamagedData, match=re.escape(str(path))):
+        sink.take(box, old.source(), lambda part: None)
+    assert not sink.path(box).exists()

@@ -1,29 +1,26 @@
-"""A WKW mag on disk: `header.wkw` and the shards `z{Z}/y{Y}/x{X}.wkw`, read as a Source, written as a Sink."""
+"""A WKW mag on disk, written: `header.wkw` and the shards `z{Z}/y{Y}/x{X}.wkw`, as a Sink."""
 
 from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from wkconvert_core.disk import sync, target_error, temporary_name, write_atomically, writing
-from wkconvert_core.errors import BrokenSource, DamagedData, OptionError, SourceNotFound, TargetError, TargetExists
+from wkconvert_core.errors import DamagedData, OptionError, TargetError, TargetExists
 from wkconvert_core.geometry import Box, Vec3, minus
-from wkconvert_core.model import MagSpec, VolumeInfo
-from wkconvert_core.voxel_size import VoxelSize
-from wkconvert_core.wkw_codec import HC_LEVELS, Shard, empty_voxels, encode_shard
-from wkconvert_core.wkw_header import HEADER_BYTES, BlockType, Buffer, Header
+from wkconvert_core.model import MagSpec, Source
+from wkconvert_core.wkw_codec import HC_LEVELS, Shard, encode_blocks, encode_shard
+from wkconvert_core.wkw_header import BlockType, Buffer, Header
+from wkconvert_core.wkw_source import HEADER_FILE, Fetching, WkwSource, head_of, locate, size_of
 
 if TYPE_CHECKING:
     from wkconvert_core.model import Array, DType
 
-__all__ = ["COMPRESSIONS", "WkwSink", "WkwSource", "fit_file_len", "open_mag"]
-
-HEADER_FILE = "header.wkw"
 BLOCK_LEN = 32
 """What we write: the WEBKNOSSOS server reads no other."""
 COMPRESSIONS: dict[str, BlockType] = {"none": "raw", "lz4": "lz4", "lz4hc": "lz4hc"}
@@ -54,83 +51,6 @@ def fit_file_len(box: Box, dtype: DType, channels: int) -> int:
             break
         side *= 2
     return side // BLOCK_LEN
-
-
-def open_mag(folder: Path) -> Header:
-    """Read a mag's `header.wkw`. Raises SourceNotFound, BrokenSource, DamagedData."""
-    path = folder / HEADER_FILE
-    try:
-        header = Header.parse(_head(path))
-        if header.data_offset != 0:
-            raise DamagedData(f"it says that blocks begin at byte {header.data_offset}", why="it has none")
-    except FileNotFoundError:
-        raise SourceNotFound(f"{folder} is no mag of WKW", why=f"there is no {HEADER_FILE} in it") from None
-    except OSError as error:
-        raise BrokenSource(f"{path} cannot be read", why=_reason(error)) from error
-    except DamagedData as error:
-        raise _damaged(path, error) from None
-    return header
-
-
-@dataclass(frozen=True)
-class WkwSource:
-    """A mag to be read, as a Source: voxel (0, 0, 0) is `box.start`. A shard that is not there is zero."""
-
-    folder: Path
-    header: Header
-    """The mag's, as `open_mag` reads it; every shard is held against it."""
-    box: Box
-    """The extent, where it lies in the dataset, in this mag's voxels."""
-    voxel_size: VoxelSize | None = None
-
-    @property
-    def info(self) -> VolumeInfo:
-        """What it holds."""
-        header = self.header
-        return VolumeInfo(self.box.shape, header.dtype, header.channels, self.voxel_size, offset=self.box.start)
-
-    def read(self, box: Box) -> Array:
-        """The voxels of a box `[c, x, y, z]`, x fastest in memory. Raises DamagedData, BrokenSource."""
-        placed = box.shifted(self.box.start)
-        if placed not in self.box:
-            raise ValueError(f"box {box} is not within {self.info.box}")
-        out = empty_voxels(box.shape, self.header)
-        for part in placed.tiles((self.header.side,) * 3):
-            self._read_shard(part, out[:, *part.slices_in(placed)])
-        return out
-
-    def occupied(self, box: Box) -> bool:
-        """Whether any shard that touches a box is there: a link counts, whatever it points to.
-
-        What cannot be looked at counts, too, so that reading it says what is wrong.
-        """
-        shards = box.shifted(self.box.start).coarsened((self.header.side,) * 3)
-        columns, rows, layers = (range(a, b) for a, b in zip(shards.start, shards.stop, strict=True))
-        try:
-            there = any(
-                True
-                for layer in _numbered(self.folder, "z{}", layers)
-                for row in _numbered(layer, "y{}", rows)
-                for _ in _numbered(row, "x{}.wkw", columns)
-            )
-            return there or not (self.folder / HEADER_FILE).exists()
-        except OSError:
-            return True
-
-    def _read_shard(self, part: Box, out: Array) -> None:
-        path, corner = locate(self.folder, part.start, self.header.side)
-        try:
-            with path.open("rb") as file:
-                Shard(Fetching(file), _size(file), self.header).read_into(out, part.shifted(minus(corner)))
-        except FileNotFoundError:
-            if path.is_symlink() or not (self.folder / HEADER_FILE).exists():
-                gone = "the mag's folder, or what a link points to, is gone"
-                raise BrokenSource(f"{path} has vanished", why=gone) from None
-            out[...] = 0
-        except OSError as error:
-            raise BrokenSource(f"{path} cannot be read", why=_reason(error)) from error
-        except DamagedData as error:
-            raise _damaged(path, error) from None
 
 
 @dataclass(frozen=True)
@@ -182,7 +102,7 @@ class WkwSink:
         """Whether the shard in which `box` begins is there with a sound header and jump table, not cut short."""
         try:
             with self.path(box).open("rb") as file:
-                Shard(Fetching(file), _size(file), self.header)
+                Shard(Fetching(file), size_of(file), self.header)
         except (FileNotFoundError, DamagedData):
             return False
         except OSError as error:
@@ -202,6 +122,22 @@ class WkwSink:
         self._put_header(header.pack())
         return _put(path, pieces)
 
+    def take(self, box: Box, source: Source, look: Callable[[Array], None]) -> str | None:
+        """Write one shard from blocks that a source has just as they are; returns what `write` does.
+
+        So voxels are laid out neither in rows nor in blocks again; `look` sees them, part by part. None if they have to
+        be: the source is no WKW with the same blocks, or the shard reaches beyond it or beyond a shard of its own.
+        Raises what `read` and `write` raise.
+        """
+        header, path = self.header, self.path(box)
+        if not (isinstance(source, WkwSource) and source.box == self.spec.box and _same_blocks(source.header, header)):
+            return None
+        if box.shape != self.shard_shape or header.side > source.header.side:
+            return None
+        pieces = encode_blocks(_seen(source.blocks(box), look), header, self.spec.compression_level)
+        self._put_header(header.pack())
+        return _put(path, pieces)
+
     def source(self) -> WkwSource:
         """What has been written, to be read."""
         return WkwSource(self.folder, self.header, self.spec.box)
@@ -214,7 +150,7 @@ class WkwSink:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, content)
                 sync([path])
-            found = _head(path)
+            found = head_of(path)
         if found != content:
             raise TargetExists(
                 f"{path} belongs to another mag",
@@ -264,58 +200,12 @@ def _gathered(pieces: Iterable[Buffer]) -> Iterator[bytes]:
     yield b"".join(group)
 
 
-class Fetching:
-    """Reads exactly the bytes asked for from an open file."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def __call__(self, start: int, stop: int) -> bytes:
-        self._file.seek(start)
-        data = self._file.read(stop - start)
-        if len(data) != stop - start:
-            raise DamagedData(f"the file ended at byte {start + len(data)} while it was read")
-        return data
+def _seen(parts: Iterable[Array], look: Callable[[Array], None]) -> Iterator[Array]:
+    for part in parts:
+        look(part)
+        yield part
 
 
-def locate(folder: Path, start: Vec3, side: int) -> tuple[Path, Vec3]:
-    """The file of the shard that holds a voxel, and the shard's first voxel."""
-    x, y, z = (a // side for a in start)
-    return folder / f"z{z}" / f"y{y}" / f"x{x}.wkw", (x * side, y * side, z * side)
-
-
-_FEW = 16
-"""Names that are looked up one by one; of more, the folder is listed."""
-
-
-def _numbered(folder: Path, name: str, numbers: range) -> Iterator[Path]:
-    """What in a folder has such a name with one of these numbers. Raises OSError where that cannot be told."""
-    for number in numbers[:_FEW]:
-        with suppress(FileNotFoundError):
-            path = folder / name.format(number)
-            path.lstat()
-            yield path
-    if len(numbers) > _FEW:
-        (before, after), rest = name.split("{}"), numbers[_FEW:]
-        with suppress(FileNotFoundError):
-            found = [each.name.removeprefix(before).removesuffix(after) for each in folder.iterdir()]
-            known = sorted(int(each) for each in found if each.isascii() and each.isdigit())
-            yield from (folder / name.format(number) for number in known if number in rest)
-
-
-def _head(path: Path) -> bytes:
-    """The content of a `header.wkw`, and one byte more if there is one."""
-    with path.open("rb") as file:
-        return file.read(HEADER_BYTES + 1)
-
-
-def _size(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_size
-
-
-def _damaged(path: Path, error: DamagedData) -> DamagedData:
-    return DamagedData(f"{path} is damaged", why=str(error), fix="convert it again, or restore the file from a copy")
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _same_blocks(a: Header, b: Header) -> bool:
+    """Whether the same voxels make up the same block in both."""
+    return (a.block_len, a.dtype, a.channels) == (b.block_len, b.dtype, b.channels)
