@@ -43,4 +43,6 @@ python=$(newest)
 echo "-- everything on $($python --version)"
 environment newest "$python"
 install newest "wkconvert[all,cluster]" wkconvert-example pytest hypothesis wkw
-"$work/newest/bin/python" -m pytest -q -p no:cacheprovider -k "not system_call"  # kills depend on no Python version
+# what takes minutes and depends on no version of Python: kills, budgets, a scheduler's jobs
+"$work/newest/bin/python" -m pytest -q -p no:cacheprovider --ignore tests/test_faults.py --ignore tests/test_slurm.py \
+    --ignore tests/test_toolbox_memory.py --ignore tests/test_scale.py
