@@ -174,7 +174,7 @@ def test_slurm_that_is_not_here_is_told(tmp_path, monkeypatch):
 
 def test_nothing_is_said_of_a_queue_but_what_it_says():
     state = QueueState(frozenset("12"), 2, 0, ("Priority", "Resources"))
-    assert state.text() == "waiting for the queue: 2 jobs pending (Priority,Resources)"
+    assert state.text() == "waiting for the queue: 2 jobs pending (Priority, Resources)"
 
 
 def test_the_spec_of_a_cluster_needs_no_cluster_package():

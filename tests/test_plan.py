@@ -77,6 +77,13 @@ def test_a_budget_that_cannot_do_is_refused_with_one_that_can(tmp_path):
     assert route(wide, budget(enough)).memory <= enough
 
 
+def test_what_a_worker_of_a_cluster_lacks_is_not_blamed_on_an_option_that_nobody_gave(tmp_path):
+    wide = step((16_384, 16_384, 256), (16_384, 16_384, 1), tmp=tmp_path)
+    with pytest.raises(ResourceError, match=r"does not fit in the 128MiB that a worker may take") as caught:
+        route(wide, replace(budget(128 << 20), machines=3))
+    assert "let each take" in caught.value.fix
+
+
 def test_a_part_keeps_the_chunks_of_the_whole(tmp_path):
     whole = FileSource.make(tmp_path / "source.npy", np.zeros((1, 256, 256, 256), "uint8"), chunk_shape=(64, 64, 64))
     part = Cropped(whole, Box((32, 96, 0), (200, 100, 256)))

@@ -11,7 +11,8 @@ import pytest
 from wkconvert_core import cluster, slurm
 from wkconvert_core.cluster_spec import ClusterSpec
 from wkconvert_core.job_resources import JobResources
-from wkconvert_core.slurm import Queue, QueueState
+from wkconvert_core.slurm import Queue
+from wkconvert_core.slurm_commands import QueueState
 
 pytest.importorskip("dask_jobqueue")
 
@@ -55,6 +56,32 @@ def test_jobs_that_all_end_at_once_are_told_at_the_third_look(queue):
     ]
 
 
+def test_what_slurm_calls_the_end_of_a_job_is_told(queue, tmp_path):
+    (tmp_path / "scontrol").write_text("#!/bin/sh\necho JobId=$4 JobName=a UserId=u JobState=CANCELLED Reason=None\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    with_jobs(queue, "7")
+    why = failures(queue, 3)[2].why
+    assert why.startswith("Slurm calls it CANCELLED; it left no log in ")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "lasting"),
+    [
+        ((), None),
+        (("Priority", "Resources"), None),
+        (("PartitionNodeLimit",), None),
+        (("QOSMaxCpuPerUserLimit",), None),
+        (("Priority", "PartitionTimeLimit"), "PartitionTimeLimit"),
+        (("QOSMaxWallDurationPerJobLimit",), "QOSMaxWallDurationPerJobLimit"),
+    ],
+)
+def test_waiting_names_the_reasons_and_says_which_does_not_pass(reasons, lasting):
+    text = QueueState(frozenset("1"), 1, 0, reasons).text()
+    named = f" ({', '.join(reasons)})" if reasons else ""
+    advice = f"; {lasting} does not pass by itself: change --job-resources, or ask who runs Slurm" if lasting else ""
+    assert text == f"waiting for the queue: 1 job pending{named}{advice}"
+
+
 def test_a_refusal_or_a_death_of_long_ago_does_not_end_a_run_whose_jobs_ended(queue):
     with_jobs(queue, "1", "2", working=["1"])
     queue._refusals.append("QOSMaxSubmitJobPerUserLimit")
@@ -84,13 +111,13 @@ def test_a_signal_in_the_farewell_does_not_keep_the_jobs(queue, monkeypatch):
         raise Stop
 
     calls = []
-    monkeypatch.setattr(slurm, "_cancel", lambda *options: calls.append(options))
+    monkeypatch.setattr(slurm, "cancel", lambda *options: calls.append(options))
     queue._config = contextlib.ExitStack()
     queue._config.callback(calls.append, "restored")
     queue._cluster.close = close
     with pytest.raises(Stop):
         queue.close(at_once=False)
-    assert calls == [tuple(queue._ours), "restored"]
+    assert calls == [(queue._name,), "restored"]
 
 
 def job_of(tmp_path, monkeypatch, script, refusals=None, closing=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ class Looker:
     """Looks at the voxels of mags, on all workers, once at each."""
 
     budget: Budget
-    workers: Workers
+    workers: Callable[[], Workers]
+    """Brings them in: jobs of a cluster are asked for only when there is anything to look at."""
     listen: Listener | None
     seen: dict[tuple[Path, bool], Survey] = field(default_factory=dict)
 
@@ -59,7 +60,7 @@ class Looker:
         """What a mag holds; `outline`: only where."""
         key = place.folder, outline
         if key not in self.seen:
-            self.seen[key] = survey(place, self.budget, self.workers, self.listen, outline=outline)
+            self.seen[key] = survey(place, self.budget, self.workers(), self.listen, outline=outline)
         return self.seen[key]
 
 

@@ -199,7 +199,7 @@ class Cluster:
         return ResourceError(
             f"the dask scheduler at {self._address} is gone",
             why=reason or "the connection to it broke",
-            fix="start it again, then run the same command again: finished work is kept",
+            fix="start it and its workers again, then run the same command again: finished work is kept",
         )
 
     def _watch(self) -> None:

@@ -77,7 +77,7 @@ class Offer:
             raise OptionError(
                 "it is not known how much memory a worker has",
                 why="no worker is there to be asked, or it has no limit",
-                fix="say --memory, which counts for each worker",
+                fix="start workers, or say --memory, which counts for each worker",
             )
         if wanted and self.memory and wanted > self.memory:
             raise OptionError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -144,10 +144,10 @@ def _workers(conversion: Conversion, listen: Listener) -> Iterator[Workers]:
 
 @contextlib.contextmanager
 def readers_at_work(
-    settings: Settings, budget: Budget, paths: Sequence[Path], listen: Listener | None
+    settings: Settings, budget: Budget, paths: Sequence[Path], listen: Listener | None, kernels: Collection[str] = ()
 ) -> Iterator[Workers]:
     """Workers that only read; the logs of a cluster's jobs go where the command was given. Raises ResourceError."""
-    sought = Sought(settings.cluster, [], [], paths, Path.cwd() / "wkconvert-logs")
+    sought = Sought(settings.cluster, [], sorted(kernels), paths, Path.cwd() / "wkconvert-logs")
     tell = _waiting(listen or (lambda progress: None), 1)
     with at_work(settings.strategy, budget.workers, sought, tell) as workers:
         yield workers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +76,11 @@ def update(dst: Path, wanted: Wanted, settings: Settings | None = None, *, liste
     settings.check(plugins())
     _check_dataset(dst)  # before a lock is put there
     budget = budget_of(settings, 0)
-    lock = contextlib.nullcontext() if wanted.dry_run else locked(dst)
-    with lock, readers_at_work(settings, budget, [dst], listen) as workers:
+    with contextlib.ExitStack() as stack:
         if not wanted.dry_run:
+            stack.enter_context(locked(dst))
             datasource.sweep(dst)
+        workers = functools.cache(lambda: stack.enter_context(readers_at_work(settings, budget, [dst], listen)))
         look = Looker(budget, workers, listen)
         while True:
             properties, work = properties_of(dst), _Work(dst, wanted, Amending(dst, look))

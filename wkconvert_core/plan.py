@@ -125,10 +125,14 @@ def route(step: Step, budget: Budget) -> Route:
         if reread.memory <= budget.memory:
             return reread
     least = rereads[-1].memory
+    given, enough = size_text(budget.memory), size_text(least + least // 20)
+    there, fix = f"--memory {given}", f"say --memory {enough} or more"
+    if budget.machines:
+        there, fix = f"the {given} that a worker may take", f"let each take {enough} or more: --memory, within its own"
     raise ResourceError(
-        f"{step.title} does not fit in --memory {size_text(budget.memory)}",
+        f"{step.title} does not fit in {there}",
         why=f"one worker needs {size_text(least)} to decode one chunk of the source and encode one shard",
-        fix=f"say --memory {size_text(least + least // 20)} or more, or take a smaller --file-len",
+        fix=f"{fix}, or take a smaller --file-len",
     )
 
 

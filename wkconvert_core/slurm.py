@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wkconvert_core.errors import ResourceError
 from wkconvert_core.job_resources import JobResources
+from wkconvert_core.slurm_commands import COMMANDS, QueueState, cancel, environment, fate, queue_state
 from wkconvert_core.worker_check import soon
 
 DEFAULT_JOBS = 10
@@ -34,22 +32,6 @@ LOOKS = 3
 TAIL_LINES = 12
 
 
-@dataclass(frozen=True)
-class QueueState:
-    """What Slurm says of a run's jobs."""
-
-    ids: frozenset[str]
-    pending: int
-    running: int
-    reasons: tuple[str, ...]
-    """Why those wait."""
-
-    def text(self) -> str:
-        """`waiting for the queue: 2 jobs pending (Resources)`."""
-        jobs = f"{self.pending} job{'s' * (self.pending != 1)} pending"
-        return f"waiting for the queue: {jobs}{f' ({chr(44).join(self.reasons)})' if self.reasons else ''}"
-
-
 class Queue:
     """The jobs of one run: as many as there are tasks for, at most so many; none is left when it closes."""
 
@@ -58,7 +40,7 @@ class Queue:
 
         Raises ResourceError where Slurm's commands are missing, or where it could not write the logs.
         """
-        if missing := [command for command in ("sbatch", "squeue", "scancel") if not shutil.which(command)]:
+        if missing := [command for command in COMMANDS if not shutil.which(command)]:
             raise ResourceError(
                 f"{missing[0]} is not found",
                 why="jobs are submitted from here",
@@ -106,11 +88,7 @@ class Queue:
 
     def state(self) -> QueueState:
         """Ask Slurm. Raises OSError where it does not answer."""
-        listed = [line.split("|") for line in _slurm("squeue", "--noheader", *self._ours, "--format=%i|%T|%r")]
-        pending = [job for job in listed if job[1] in ("PENDING", "CONFIGURING", "REQUEUED")]
-        reasons = sorted({job[2] for job in pending} - {"None"})
-        running = sum(job[1] == "RUNNING" for job in listed)
-        return QueueState(frozenset(job[0] for job in listed), len(pending), running, tuple(reasons))
+        return queue_state(self._name)
 
     def workers(self) -> int:
         """How many jobs work for us now; costs Slurm nothing."""
@@ -145,7 +123,7 @@ class Queue:
         if ended := sorted(known - self._joined - self._outlived):
             return ResourceError(
                 f"{len(ended)} job(s) ended before any work was done, the last one {ended[-1]}",
-                why=self.last_words(ended[-1]),
+                why=f"{fate(ended[-1])}{self.last_words(ended[-1])}",
                 fix=f"see {self._logs}",
             )
         return None
@@ -169,7 +147,7 @@ class Queue:
         finally:  # a signal may come in the farewell
             try:
                 if self._cluster is not None:
-                    _cancel(*self._ours)
+                    cancel(self._name)
             finally:
                 self._config.__exit__(None, None, None)
 
@@ -177,18 +155,14 @@ class Queue:
         with contextlib.suppress(AttributeError):
             self._cluster._adaptive.stop()
         if at_once:
-            _cancel("--full", "--signal=KILL", *self._ours)
-            _cancel(*self._ours)
+            cancel(self._name, "--full", "--signal=KILL")
+            cancel(self._name)
             deadline = time.monotonic() + KILL_SECONDS
             with contextlib.suppress(OSError):
                 while self.state().running and time.monotonic() < deadline:  # what they leave is swept away after this
                     time.sleep(0.05)
         with contextlib.suppress(Exception):  # whatever its farewell says: the jobs have to end
             self._cluster.close(timeout=5)
-
-    @property
-    def _ours(self) -> Sequence[str]:
-        return f"--name={self._name}", f"--user={os.getuid()}"
 
 
 def _job_class(arguments: Sequence[str], refusals: list[str], closing: threading.Event) -> Any:
@@ -215,7 +189,7 @@ def _job_class(arguments: Sequence[str], refusals: list[str], closing: threading
                 await self.close()
 
         async def _submit_job(self, script_filename: str) -> str:
-            return str(await self._call(["sbatch", *arguments, script_filename], env=_environment()))
+            return str(await self._call(["sbatch", *arguments, script_filename], env=environment()))
 
     return Job
 
@@ -265,23 +239,3 @@ def _adaptive_class() -> Any:
 
 def _changed(path: Path) -> float:
     return path.stat().st_mtime
-
-
-def _environment() -> dict[str, str]:
-    """Ours, without what would make Slurm's commands do, or show, something else."""
-    foreign = ("SBATCH_", "SQUEUE_", "SCANCEL_", "SLURM_CLUSTERS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-
-
-def _slurm(*command: str) -> list[str]:
-    """The lines that a command of Slurm prints. Raises OSError while its controller does not answer."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20, env=_environment())
-    except subprocess.SubprocessError as error:
-        raise OSError(f"{command[0]} failed: {error}") from error
-    return done.stdout.splitlines()
-
-
-def _cancel(*options: str) -> None:
-    with contextlib.suppress(OSError):  # the other ways to end the jobs are tried, too
-        _slurm("scancel", *options)

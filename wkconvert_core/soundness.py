@@ -130,12 +130,14 @@ def verify(
     with contextlib.ExitStack() as stack:
         if write_checksums:
             stack.enter_context(locked(dataset))
-        workers = stack.enter_context(readers_at_work(settings, budget, [dataset], listen))
-        run = _Run(dataset, budget, workers, listen, 2 * len(wanted), deep)
         recorded = {name: records(dataset, name) for name in dict.fromkeys(place.layer for place in wanted)}
+        made = [_making(where, found, recorded[where.layer]) for where in wanted]
+        kernels = {kernel for each in made if isinstance(each, Making) for kernel in each.kernels}
+        workers = stack.enter_context(readers_at_work(settings, budget, [dataset], listen, kernels & _known()))
+        run = _Run(dataset, budget, workers, listen, 2 * len(wanted), deep)
         results = _checked_all(run, wanted, recorded, write_checksums)
-        pairs = zip(wanted, results, strict=True)
-        results = [_with_kernel(run, where, found, recorded[where.layer], result) for where, result in pairs]
+        rows = zip(wanted, made, results, strict=True)
+        results = [_with_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
     notes = _notes(dataset, layers, results)
     return Soundness(dataset, results, run.problems, notes, time.monotonic() - began)
 
@@ -250,17 +252,34 @@ def _sentence(error: WkconvertError) -> str:
 # --- how coarser mags were made --------------------------------------------------------------------------------------
 
 
+def _making(where: MagFolder, found: Sequence[MagFolder], recorded: Records) -> Making | str:
+    """How a mag was made, or why that is not known."""
+    category = where.stored.category if where.stored else "color"
+    return making(recorded, where.layer, where.mag, _mags_beside(where, found), category)
+
+
+def _mags_beside(where: MagFolder, found: Sequence[MagFolder]) -> dict[Mag, MagFolder]:
+    return {other.mag: other for other in found if other.layer == where.layer}
+
+
+def _known() -> set[str]:
+    """The kernels that are installed."""
+    return set(plugins().downsamplers())
+
+
 def _with_kernel(
-    run: _Run, where: MagFolder, found: Sequence[MagFolder], recorded: Records, result: MagSoundness
+    run: _Run,
+    where: MagFolder,
+    made: Making | str,
+    found: Sequence[MagFolder],
+    recorded: Records,
+    result: MagSoundness,
 ) -> MagSoundness:
     """Compare a mag with what its kernel makes of the finer one, as far as that is recorded."""
     place = run.place()
-    others = {other.mag: other for other in found if other.layer == where.layer}
-    category = where.stored.category if where.stored else "color"
-    made = making(recorded, where.layer, where.mag, others, category)
     if isinstance(made, str):
         return replace(result, kernel_reason=made)
-    finer = others.get(made.finer)
+    finer = _mags_beside(where, found).get(made.finer)
     if reason := _incomparable(run, where, finer, recorded):
         return replace(result, kernel_reason=reason)
     assert finer
@@ -279,9 +298,8 @@ def _incomparable(run: _Run, where: MagFolder, finer: MagFolder | None, recorded
 def _compared(
     run: _Run, where: MagFolder, finer: MagFolder, made: Making, place: tuple[int, int], result: MagSoundness
 ) -> MagSoundness:
-    known = plugins().downsamplers()
     differences = []
-    for kernel in [kernel for kernel in made.kernels if kernel in known]:
+    for kernel in [kernel for kernel in made.kernels if kernel in _known()]:
         step = step_between(finer, where, kernel, run.budget, deep=run.deep)
         meter = Meter(run.listen, f"{where.title}, {kernel} of mag {finer.mag}", place, step.voxels, step.voxel_bytes)
         try:
