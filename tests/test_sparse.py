@@ -2,22 +2,37 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_convert import files
 from test_recube import every_mag
 from toolbox import run as command
 from volumes import FileSink, Telling
 
-from wkconvert_core import Box, LayerSpec, Mag, MagSpec, VoxelSize, compressing, pyramid, recube, upsample
+from wkconvert_core import (
+    Box,
+    LayerSpec,
+    Mag,
+    MagSpec,
+    VolumeInfo,
+    VoxelSize,
+    compressing,
+    kernels,
+    pyramid,
+    recube,
+    upsample,
+)
 from wkconvert_core.backends import Workers
 from wkconvert_core.convert import Settings, convert, execute
-from wkconvert_core.downsample import Downsampled
+from wkconvert_core.downsample import KERNELS, Downsampled
 from wkconvert_core.engine import Copy, run
 from wkconvert_core.equality import check_equality
 from wkconvert_core.export import prepare as export
-from wkconvert_core.model import DatasetSpec
+from wkconvert_core.model import DatasetSpec, Downsampler
 from wkconvert_core.plan import Budget, Costs
 from wkconvert_core.plugins import plugins
 from wkconvert_core.soundness import verify
@@ -122,25 +137,56 @@ def test_compressing_in_place_adds_no_shard(pair):
     assert_sound(sparse)
 
 
-@pytest.mark.parametrize("kernel", ["median", "bicubic"])
-@pytest.mark.parametrize("memory", [None, 2])
-def test_coarser_mags_are_the_same_files_whatever_is_there(tmp_path, kernel, memory):
+@pytest.mark.parametrize("kernel", [kernel.name for kernel in KERNELS])
+def test_coarser_mags_have_the_shards_in_which_there_is_anything(tmp_path, kernel):
     places = [dataset(tmp_path / n, scattered(), start=(33, 30, 95), dense=n == "dense") for n in ("sparse", "dense")]
+    again = shutil.copytree(places[0], tmp_path / "again")
+    settings = replace(JOBS, interpolation_mode=kernel, max_mag=8, file_len=1)
     for path in places:
-        if memory:  # nothing is made on the way
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("wkconvert_core.plan.HELD_BYTES", memory)
-                downsampled = pyramid.prepare(path, replace(JOBS, interpolation_mode=kernel, max_mag=8, file_len=1))
-            assert all(not planned.step.coarser for planned in downsampled.steps)
-        else:
-            downsampled = pyramid.prepare(path, replace(JOBS, interpolation_mode=kernel, max_mag=8, file_len=1))
-        execute(downsampled, quiet)
-    ours, theirs = (path / "layer" for path in places)
-    made = [[path for path in files(layer) if not str(path).startswith("1/")] for layer in (ours, theirs)]
-    assert sorted(made[0]) == sorted(made[1])
-    assert all((ours / path).read_bytes() == (theirs / path).read_bytes() for path in files(ours))
+        execute(pyramid.prepare(path, settings), quiet)
+    assert_same_voxels(*places)
     assert check_equality(*places).equal
     assert_sound(places[0])
+    ours, theirs = (path / "layer" for path in places)
+    assert all((ours / path).read_bytes() == (theirs / path).read_bytes() for path in files(ours))
+    assert 0 < count(places[0], "2-2-1") < count(places[1], "2-2-1") / 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wkconvert_core.plan.HELD_BYTES", 2)
+        apart = pyramid.prepare(again, settings)
+    assert all(not planned.step.coarser for planned in apart.steps), "nothing is made on the way"
+    execute(apart, quiet)
+    assert sorted(files(again / "layer")) == sorted(files(ours))
+
+
+@given(
+    start=st.tuples(*[st.integers(0, 9)] * 3),
+    shape=st.tuples(*[st.integers(1, 30)] * 3),
+    factor=st.tuples(*[st.sampled_from([1, 2, 4])] * 3),
+    where=st.tuples(*[st.integers(0, 29)] * 3),
+    kernel=st.sampled_from([kernel.name for kernel in KERNELS]),
+)
+def test_a_coarser_mag_is_occupied_exactly_where_it_reads_something(start, shape, factor, where, kernel):
+    asked, read = [], []
+    source = SimpleNamespace(
+        info=VolumeInfo(shape, np.dtype("uint8")),
+        occupied=lambda box: bool(asked.append(box)),
+        read=lambda box: read.append(box) or np.zeros((1, *box.shape), "uint8"),
+    )
+    made = Downsampled(source, Box(start, shape), factor, kernel, source)
+    voxel = Box(tuple(a % n for a, n in zip(where, made.box.shape, strict=True)), (1, 1, 1))
+    assert made.occupied(voxel) is False
+    made.read(voxel)
+    assert asked == read
+
+
+def test_a_kernel_of_others_that_makes_something_of_nothing_is_asked_everywhere(tmp_path, monkeypatch):
+    light = Downsampler("light", lambda block, factor: kernels.mean(block, factor) + 1)
+    monkeypatch.setattr("wkconvert_core.downsample.downsampler", lambda name: light)
+    source = every_source(dataset(tmp_path / "ds", scattered((200, 90, 80), places=((3, 3, 3),))))
+    assert Downsampled(source, source.info.box, (2, 2, 2), "light", source).occupied is None
+    light = replace(light, keeps_zeros=True)
+    assert not Downsampled(source, source.info.box, (2, 2, 2), "light", source).occupied(Box((90, 0, 0), (1, 1, 1)))
+    assert Downsampled(source, source.info.box, (2, 2, 2), "light").occupied is None, "nobody knows"
 
 
 def test_finer_mags_have_the_shards_in_which_there_is_anything(tmp_path):
@@ -179,7 +225,7 @@ def test_a_layer_without_a_shard_is_a_layer(tmp_path, command, strategy):
     }[command]()
     told = []
     done = execute(prepared, told.append)
-    assert done.shards == (2 if command == "downsample" else 0)
+    assert done.shards == 0
     assert told
     assert told[-1].voxels == told[-1].total > 0
     dst = prepared.dst
@@ -279,7 +325,8 @@ def test_every_way_and_every_backend_leaves_out_the_same(tmp_path, strategy, way
     np.testing.assert_array_equal(sink.source().read(source.info.box), whole)
     made = Downsampled(source, source.info.box, (2, 2, 2), "median")
     np.testing.assert_array_equal(coarser.source().read(made.info.box), made.read(made.info.box))
-    assert len(list((tmp_path / "coarser").rglob("x*.wkw"))) == len(list(coarser.spec.box.tiles((32, 32, 32))))
+    there = [shard for shard in coarser.spec.box.tiles((32, 32, 32)) if coarser.source().read(shard).any()]
+    assert len(there) == len(list((tmp_path / "coarser").rglob("x*.wkw")))
 
 
 def wkw(folder, source, mag=ONE):

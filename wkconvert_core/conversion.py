@@ -191,7 +191,9 @@ def _steps(
     mags = [first, *(_coarser(layer, first, size, settings, existing) if settings.downsample else [])]
     boxes = [box.coarsened(factor_between(first, mag)) for mag in mags]
     sinks = [sink.layer(spec_of(layer, settings, source, mag, part)) for mag, part in zip(mags, boxes, strict=True)]
-    sources = [source, *(_coarser_source(layer, finer, sink, settings, kernel) for finer, sink in pairwise(sinks))]
+    sources = [source]
+    for finer, coarser in pairwise(sinks):
+        sources.append(_coarser_source(layer, sources[-1], finer, coarser, settings, kernel))
     yield from together(layer, sources, sinks, kernel, budget)
 
 
@@ -212,10 +214,10 @@ def _made_on_the_way(sources: Sequence[Source], kernel: str) -> int:
     return 1 + len(list(takewhile(lambda source: isinstance(source, Downsampled), sources[1:])))
 
 
-def _coarser_source(layer: Opened, finer: Sink, sink: Sink, settings: Settings, kernel: str) -> Source:
-    """What a coarser mag is made of."""
+def _coarser_source(layer: Opened, source: Source, finer: Sink, sink: Sink, settings: Settings, kernel: str) -> Source:
+    """What a coarser mag is made of: the finer one, of which `source` tells where it will hold anything."""
     factor = factor_between(finer.spec.mag, sink.spec.mag)
-    return _stored(layer, sink.spec, settings) or Downsampled(finer.source(), finer.spec.box, factor, kernel)
+    return _stored(layer, sink.spec, settings) or Downsampled(finer.source(), finer.spec.box, factor, kernel, source)
 
 
 def _stored(layer: Opened, spec: MagSpec, settings: Settings) -> Source | None:
@@ -254,7 +256,7 @@ def _first(layer: Opened, settings: Settings, kernel: str) -> tuple[Source, Box]
     factor = factor_between(layer.finest, _first_mag(layer, settings))
     if factor == (1, 1, 1):
         return source, box
-    return Downsampled(source, box, factor, kernel), box.coarsened(factor)
+    return Downsampled(source, box, factor, kernel, source), box.coarsened(factor)
 
 
 def spec_of(layer: Opened, settings: Settings, source: Source, mag: Mag, box: Box) -> MagSpec:

@@ -14,7 +14,7 @@ from wkconvert_core import kernels, splines, vote
 from wkconvert_core.errors import OptionError, PluginError
 from wkconvert_core.geometry import Box, Vec3, ceil_div
 from wkconvert_core.hookspecs import hookimpl
-from wkconvert_core.model import Downsampler, Source, VolumeInfo
+from wkconvert_core.model import Downsampler, Occupied, Source, VolumeInfo, occupied_of
 from wkconvert_core.plugins import plugins
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ PIECE_EDGE = 128
 """The same for a kernel that needs the neighbourhood, in finer voxels along each axis."""
 
 KERNELS = (
-    Downsampler("median", kernels.median),
-    Downsampler("mode", vote.mode),
-    Downsampler("mean", kernels.mean),
-    Downsampler("nearest", kernels.nearest),
-    Downsampler("bilinear", kernels.bilinear),
-    Downsampler("bicubic", splines.bicubic, (splines.HALO,) * 3),
-    Downsampler("min", kernels.minimum),
-    Downsampler("max", kernels.maximum),
+    Downsampler("median", kernels.median, keeps_zeros=True),
+    Downsampler("mode", vote.mode, keeps_zeros=True),
+    Downsampler("mean", kernels.mean, keeps_zeros=True),
+    Downsampler("nearest", kernels.nearest, keeps_zeros=True),
+    Downsampler("bilinear", kernels.bilinear, keeps_zeros=True),
+    Downsampler("bicubic", splines.bicubic, (splines.HALO,) * 3, keeps_zeros=True),
+    Downsampler("min", kernels.minimum, keeps_zeros=True),
+    Downsampler("max", kernels.maximum, keeps_zeros=True),
 )
 
 
@@ -69,6 +69,27 @@ class Downsampled:
     """How many finer voxels make one along x, y, z."""
     kernel: str
     """A name for `downsampler`."""
+    known_by: Source | None = None
+    """What tells where the finer mag holds anything, or will: itself, or what that is made of; None: nobody does."""
+
+    @property
+    def occupied(self) -> Occupied | None:
+        """How to ask, without reading, where anything but zeros may be: where the finer mag has something."""
+        kernel, ask = downsampler(self.kernel), occupied_of(self.known_by) if self.known_by else None
+        if ask is None or not kernel.keeps_zeros:
+            return None
+        return lambda box: ask(self._made_of(box, kernel.halo))
+
+    def _made_of(self, box: Box, halo: Vec3) -> Box:
+        """The finer voxels that `read` reads, counted from 0 as in the finer source."""
+        (x, left), (y, top), (z, front) = (self._span(number, box, halo[number]) for number in range(3))
+        return Box.between((x, y, z), (left, top, front))
+
+    def _span(self, number: int, box: Box, halo: int) -> tuple[int, int]:
+        factor, extent = self.factor[number], self.fine_box.shape[number]
+        first = (self.box.start[number] + box.start[number]) * factor - self.fine_box.start[number] - halo
+        stop = first + box.shape[number] * factor + 2 * halo
+        return max(0, min(first, 2 * extent - stop)), min(extent, max(stop, -first))  # mirrored at the extent's edges
 
     @property
     def read_cost(self) -> float:

@@ -245,3 +245,5 @@ class Downsampler:
     plus `halo` voxels on every side."""
     halo: Vec3 = field(default=(0, 0, 0))
     """Voxels of neighbourhood that the kernel needs along x, y, z; core mirrors at the volume's edge."""
+    keeps_zeros: bool = False
+    """Whether a block of zeros always gives zeros: then nothing is made where the finer mag holds nothing."""

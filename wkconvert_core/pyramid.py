@@ -119,7 +119,7 @@ def _steps(
             source, sources, sinks = layer.mags[mag], [], []
         else:
             box = source.info.box.shifted(source.info.offset)
-            made = Downsampled(source, box, factor_between(finer, mag), kernel)
+            made = Downsampled(source, box, factor_between(finer, mag), kernel, sources[-1] if sources else source)
             sink = writer.layer(spec_of(layer, settings, made, mag, made.box))
             source, sources, sinks = sink.source(), [*sources, made], [*sinks, sink]
         finer = mag

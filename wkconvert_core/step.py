@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TypeAlias
 
+from wkconvert_core.downsample import Downsampled
 from wkconvert_core.geometry import Box, Mag, Vec3, minus
 from wkconvert_core.model import Occupied, Sink, Source, occupied_of
 
@@ -114,13 +115,13 @@ class Step:
             yield sink, is_needed, _tiles(part, sink.shard_shape, (0, 0, 0), is_needed)
 
     def _needed(self) -> Iterator[Needed | None]:
-        """For each mag, how to ask whether anything is to be written in a box; None if everything is.
-
-        Coarser mags are written as a whole, here and where they are made of what was written: which files are there
-        while others write them is not to be relied on.
-        """
-        yield _needed(self.source, self.sink)
-        yield from (None for _ in self.coarser)
+        """For each mag, how to ask whether anything is to be written in a box; None if everything is."""
+        source = self.source
+        yield _needed(source, self.sink)
+        for finer, sink in pairwise(self.sinks):
+            factor = factor_between(finer.spec.mag, sink.spec.mag)
+            source = Downsampled(source, finer.spec.box, factor, self.kernel, source)
+            yield _needed(source, sink)
 
     def in_source(self, box: Box) -> Box:
         """A box of the dataset, in the source's voxels."""
