@@ -165,6 +165,19 @@ def test_nearest_is_a_blocks_first_voxel_and_the_peers_drifts_to_the_last(by_us,
 
 
 @needs_peer
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_nearest_is_the_peers_where_it_works_on_one_voxel_at_a_time(tmp_path, peer, dtype):
+    folder = make_ours(tmp_path / "ours", {"em": (grey((21, 19, 9), dtype), "color", START)}, downsample=False)
+    shutil.copytree(folder, tmp_path / "theirs")
+    run("downsample", folder, "--interpolation-mode", "nearest", "--sampling-mode", "constant-z", "--max-mag", 4)
+    peer.downsample(tmp_path / "theirs", "em", "nearest", ["1", "2-2-1", "4-4-1"], buffer=1)
+    for mag in ((2, 2, 1), (4, 4, 1)):
+        ours, theirs = voxels(folder, "em", mag), voxels(tmp_path / "theirs", "em", mag)
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.any()
+
+
+@needs_peer
 @pytest.mark.parametrize("kernel", ["median", "min", "max"])
 def test_nan_is_left_out_where_the_peer_spreads_it(tmp_path, peer, kernel):
     data = grey(SHAPE, "float32")

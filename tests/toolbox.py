@@ -190,12 +190,12 @@ def make(path, size, unit, layers):
         if layer["mags"]:
             downsample(path, name, "default", layer["mags"], layer["compress"], layer["shard"], dataset)
 
-def downsample(path, layer, mode, mags, compress=True, shard=128, dataset=None):
+def downsample(path, layer, mode, mags, compress=True, shard=128, dataset=None, buffer=None):
     layer = (dataset or wk.Dataset.open(path)).get_layer(layer)
     with get_executor("sequential") as executor:
         for finer, coarser in zip(mags[:-1], mags[1:]):
             layer.downsample_mag(wk.Mag(finer), wk.Mag(coarser), interpolation_mode=mode, compress=compress,
-                                 shard_shape=shard, executor=executor)
+                                 shard_shape=shard, executor=executor, buffer_shape=buffer)
 
 def equal(a, b):
     a, b = wk.Dataset.open(a), wk.Dataset.open(b)
@@ -243,8 +243,9 @@ class Peer:
         """None, or what the peer calls different."""
         return self.ask("equal", a=str(a), b=str(b))
 
-    def downsample(self, dataset, layer, mode, mags):
-        self.ask("downsample", path=str(dataset), layer=layer, mode=mode, mags=mags)
+    def downsample(self, dataset, layer, mode, mags, buffer=None):
+        """With a buffer of so many coarse voxels a side."""
+        self.ask("downsample", path=str(dataset), layer=layer, mode=mode, mags=mags, buffer=buffer)
 
     def __enter__(self):
         return self
