@@ -172,6 +172,15 @@ def test_every_other_folder_of_a_layer_is_named(tmp_path, dataset):
     assert "labels: of its folder, meshes is not copied" in done.notes
 
 
+def test_shards_outside_the_bounding_box_are_left_behind_with_a_note(tmp_path, dataset):
+    assert not [note for note in recube(dataset, tmp_path / "whole").notes if "outside" in note]
+    shard = next((dataset / "em/2-2-1").glob("z*/y*/x0.wkw"))
+    shard.with_name("x9.wkw").write_bytes(shard.read_bytes())
+    notes = [note for note in recube(dataset, tmp_path / "copy").notes if "outside" in note]
+    assert notes == ["em: of mag 2-2-1, shards outside the bounding box are not copied"]
+    assert not list((tmp_path / "copy").rglob("x9.wkw"))
+
+
 def test_in_place_nothing_is_left_behind_and_nothing_taken_along(tmp_path, dataset):
     for name in ("meshes", "mappings"):
         (dataset / "labels" / name).mkdir()
