@@ -133,6 +133,21 @@ def test_a_shard_of_another_place_is_refused(target, begun, start):
         begun(target)
 
 
+@pytest.mark.parametrize(
+    "line", [b"\n", b"[]\n", b'["2-2-1", 2, 0, 0, "crc32:0:16', b'["2-2-1", 2, 0, 0, 7, 0, 1, 0, 64]\n', b"\xff\n"]
+)
+def test_a_line_that_is_none_is_damage_whoever_reads_it(target, begun, line):
+    journal = begun(target)
+    journal.add(shard(1))
+    assert journal.stored_bytes() == 16
+    with (target / FOLDER / "color.auto.journal").open("ab") as file:
+        file.write(line if line.endswith(b"\n") else line + b"\n")
+    with pytest.raises(DamagedData, match=r"line 2 of .*color\.auto\.journal"):
+        journal.stored_bytes()
+    with pytest.raises(DamagedData, match=r"line 2 of .*color\.auto\.journal"):
+        begun(target)
+
+
 def test_a_start_within_a_shard_is_none_of_a_shard():
     tally = Tally(Box((5, 0, 0), (100, 64, 64)), (32, 32, 32))
     assert (5, 0, 0) not in tally

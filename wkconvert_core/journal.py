@@ -17,9 +17,9 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from wkconvert_core.disk import temporary_name, write_atomically, writing
 from wkconvert_core.engine import ShardDone
@@ -30,6 +30,8 @@ from wkconvert_core.names import FOLDER
 from wkconvert_core.tally import Tallied, Tally, in_order
 
 __all__ = ["FOLDER", "Journal", "fingerprint", "keep_record", "line_of", "locked", "parsed_line"]
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -139,8 +141,8 @@ class Journal:
                 self._file.close()
 
     def stored_bytes(self) -> int:
-        """Bytes of the shards that are recorded so far; for a journal that is not begun."""
-        return sum(parsed_line(line).stored_bytes for line in self._lines())
+        """Bytes of the shards that are recorded so far; for a journal that is not begun. Raises DamagedData."""
+        return sum(stored for _, stored in self._each(lambda done: done.stored_bytes))
 
     def _lines(self) -> Iterator[bytes]:
         """The whole lines; one that a kill has torn does not count: that shard is written again."""
@@ -149,20 +151,22 @@ class Journal:
             with source.open("rb") as file:
                 yield from (line for line in file if line.endswith(b"\n"))
 
-    def _load(self) -> None:
-        length = 0
+    def _each(self, use: Callable[[ShardDone], T]) -> Iterator[tuple[int, T]]:
+        """Each line's length, and what a use makes of the shard that it tells of. Raises DamagedData if it can not."""
+        path = self._shards if self.is_finished else self._journal
         for number, line in enumerate(self._lines(), 1):
-            length += len(line)
             try:
-                done = parsed_line(line)
-                self.done[done.mag].add(done)
-            except (KeyError, ValueError, TypeError) as error:
-                path = self._shards if self.is_finished else self._journal
+                used = use(parsed_line(line))
+            except (AttributeError, KeyError, ValueError, TypeError) as error:
                 raise DamagedData(
                     f"line {number} of {path} tells of no shard of this run",
                     why=f"{line[:200]!r}: {error}",
                     fix="say --overwrite to begin anew",
                 ) from None
+            yield len(line), used
+
+    def _load(self) -> None:
+        length = sum(length for length, _ in self._each(lambda done: self.done[done.mag].add(done)))
         with writing(self._journal):
             self._file = self._journal.open("ab")
             if not self.is_finished:
