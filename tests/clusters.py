@@ -122,7 +122,7 @@ class Dask:
     def __enter__(self) -> Dask:
         try:
             self.scheduler = self._start("dask_scheduler", "--port", "0", "--no-dashboard", "--no-show")
-            wait(self._file.exists, 30, "a scheduler")
+            wait(lambda: self._file.exists() and self._file.read_text().rstrip().endswith("}"), 30, "a scheduler")
             self.workers = [self.add_worker() for _ in range(self._count)]
             self.wait_for(self._count)
         except BaseException:

@@ -187,7 +187,7 @@ def test_no_strategy_on_this_machine_has_a_cluster():
     assert ClusterSpec().check("threads", None) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(*[st.integers(1, 30)] * 3),
     part=st.tuples(*[st.integers(1, 20)] * 3),
