@@ -72,7 +72,7 @@ TargetMag = Annotated[str, _option("Finest mag to write: 2 or 2-2-1 (default: 1)
 Name = Annotated[str | None, _option("Name of the dataset (default: the name of DST)", STORAGE)]
 To = Annotated[str, _option("Writer (default: wkw)", STORAGE)]
 Compression = Annotated[str | None, _option("none, lz4 or lz4hc (default: lz4; lz4hc for segmentation)", STORAGE)]
-Level = Annotated[int | None, _option("3 to 12, for lz4hc (default: 4)", STORAGE)]
+Level = Annotated[int | None, _option("1 to 12, for lz4hc (default: 4)", STORAGE)]
 NoCompress = Annotated[bool, _option("The same as --compression none", STORAGE, "--no-compress")]
 FileLen = Annotated[str, _option("Blocks along a shard's side: auto, 1, 2, … 64 (default: auto)", STORAGE)]
 

@@ -49,7 +49,7 @@ def register(app: typer.Typer, carry_out: CarryOut, console: Callable[[], Consol
         only=("compression", "compression_level", "file_len", *opt.RUN_OPTIONS),
         helps={
             "compression": "lz4 or lz4hc (default: lz4; lz4hc for segmentation)",
-            "file_len": "Blocks along a shard's side: 1, 2, … 64 (default: as they are; fewer, where auto would)",
+            "file_len": "Blocks along a shard's side: 1, 2, … 64 (default: as it is, at most twice that of auto)",
         },
     )
     def compress(
