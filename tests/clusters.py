@@ -146,9 +146,9 @@ class Dask:
     def options(self) -> tuple[str, ...]:
         return ("--distribution-strategy", "dask", "--scheduler", self.address)
 
-    def add_worker(self, **environment: str) -> subprocess.Popen:
+    def add_worker(self, *options: str, **environment: str) -> subprocess.Popen:
         limits = ["--memory-limit", "2GiB", "--nthreads", str(self._threads)]
-        return self._start("dask_worker", self._nanny, "--no-dashboard", *limits, **environment)
+        return self._start("dask_worker", self._nanny, "--no-dashboard", *limits, *options, **environment)
 
     def _start(self, module: str, *options: str, **environment: str) -> subprocess.Popen:
         line = [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", str(self._file), *options]

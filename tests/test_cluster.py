@@ -21,8 +21,9 @@ from wkconvert_core.job_resources import JobResources
 from wkconvert_core.pieces import PiecesSlab
 from wkconvert_core.plugins import plugins
 from wkconvert_core.settings import HOW, Settings
-from wkconvert_core.slurm import Queue, QueueState
+from wkconvert_core.slurm import Queue
 from wkconvert_core.voxel_size import VoxelSize
+from wkconvert_core.worker_check import soon
 
 pytest.importorskip("dask_jobqueue")
 
@@ -172,11 +173,6 @@ def test_slurm_that_is_not_here_is_told(tmp_path, monkeypatch):
         Queue(JobResources.of(JOB), 1, "0" * 32, tmp_path / "logs")
 
 
-def test_nothing_is_said_of_a_queue_but_what_it_says():
-    state = QueueState(frozenset("12"), 2, 0, ("Priority", "Resources"))
-    assert state.text() == "waiting for the queue: 2 jobs pending (Priority, Resources)"
-
-
 def test_the_spec_of_a_cluster_needs_no_cluster_package():
     code = "import sys, wkconvert_core.cluster, wkconvert_core.conversion; print([*sys.modules])"
     listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -208,3 +204,28 @@ def test_a_slab_of_pieces_gives_what_was_filled_in(tmp_path_factory, shape, part
     for cell in box.shifted(slab.origin).tiles(slab.cell):
         wanted = cell.shifted(tuple(-a for a in slab.origin))
         np.testing.assert_array_equal(slab.read(wanted), voxels[:, *wanted.slices_in(box)])
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_piece_that_is_lost_or_cut_is_named(tmp_path, harm):
+    voxels = np.ones((1, 20, 20, 20), "uint16")
+    box = Box((0, 0, 0), (20, 20, 20))
+    info = VolumeInfo(box.shape, voxels.dtype)
+    slab = PiecesSlab(info, box, tmp_path / "slab", (8, 8, 8), (0, 0, 0), (20, 20, 20), (0, 0, 0))
+    slab.reserve()
+    slab.fill(box, voxels)
+    (piece,) = (tmp_path / "slab").iterdir()
+    harm(piece)
+    with pytest.raises(ResourceError, match=f"scratch file {piece} was lost"):
+        slab.read(box)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_not_there(monkeypatch):
+    def forbidden():
+        raise PermissionError
+
+    monkeypatch.setattr("wkconvert_core.worker_check.PATIENCE", 0.0)
+    assert not soon(forbidden)
+    answers = iter([False, True])
+    monkeypatch.setattr("wkconvert_core.worker_check.PATIENCE", 5.0)
+    assert soon(lambda: next(answers))

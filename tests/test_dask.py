@@ -97,10 +97,11 @@ def test_a_scheduler_that_dies_is_told_and_the_run_goes_on_with_another(tmp_path
     assert different(tmp_path / "ds", clean) == []
 
 
-def test_no_scheduler_is_told_before_anything_is_written(tmp_path, source, monkeypatch):
+@pytest.mark.parametrize("protocol", ["tcp", "tls"])
+def test_no_scheduler_is_told_before_anything_is_written(tmp_path, source, monkeypatch, protocol):
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 0.5)
-    settings = Settings(strategy="dask", scheduler="tcp://127.0.0.1:9")
-    with pytest.raises(ResourceError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
+    settings = Settings(strategy="dask", scheduler=f"{protocol}://127.0.0.1:9")
+    with pytest.raises(ResourceError, match=rf"no dask scheduler answers at {protocol}://127\.0\.0\.1:9"):
         convert(source, tmp_path / "ds", settings)
     assert not (tmp_path / "ds").exists()
 
@@ -181,6 +182,17 @@ def test_workers_that_join_later_check_themselves(tmp_path, source):
     assert "has other packages: lz4 1.0" in stderr
 
 
+def test_a_worker_that_joins_later_and_cannot_even_take_a_task_is_told(tmp_path, source):
+    (tmp_path / "lacks.py").write_text("import sys\nsys.modules['wkconvert_core'] = None\n")
+    with Dask(tmp_path, workers=1) as cluster:
+        process = started(source, tmp_path / "ds", *cluster.options)
+        cluster.add_worker("--preload", str(tmp_path / "lacks.py"))
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "the worker that joined later cannot do the work: ModuleNotFoundError" in stderr
+    assert "Traceback" not in stderr
+
+
 # --- tasks, without the command --------------------------------------------------------------------------------------
 
 
@@ -195,14 +207,14 @@ def test_tasks_are_taken_as_they_are_needed_and_answered_once(workers):
     taken = []
 
     def tasks():
-        for number in range(200):
+        for number in range(1000):
             taken.append(number)
             yield number
 
     answers = workers.map(double, tasks(), 2)
     first = next(answers)
-    assert len(taken) <= 5 * 4
-    assert sorted([first, *answers]) == [2 * number for number in range(200)]
+    assert len(taken) <= cluster_module.AHEAD * cluster_module.ROOM + 50
+    assert sorted([first, *answers]) == [2 * number for number in range(1000)]
     assert workers.cluster.backend.load == 0
     assert workers.cluster._client.futures == {}
 

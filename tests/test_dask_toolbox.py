@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from wkconvert_core.cli import app
 
 pytest.importorskip("distributed")
+from wkconvert_core.dask_backend import DaskBackend
 
 COMMANDS = {
     "cube": ("cube", "src", "out", "--file-len", "1"),
@@ -49,16 +50,19 @@ def cluster(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_does_the_same_on_a_cluster(tmp_path, given, cluster, name):
+def test_a_command_does_the_same_on_a_cluster(tmp_path, given, cluster, name, monkeypatch):
     if name == "export-tiff":
         pytest.importorskip("tifffile")
     command, *options = COMMANDS[name]
-    told = []
+    told, sent = [], []
+    send = DaskBackend._send
+    monkeypatch.setattr(DaskBackend, "_send", lambda self, *call: sent.append(call) or send(self, *call))
     for side, more in (("here", ("--distribution-strategy", "sequential")), ("there", cluster.options)):
         folder = shutil.copytree(given, tmp_path / "work")  # the same paths: they are recorded
         arguments = [folder / option if (folder / option).exists() or option == "out" else option for option in options]
         told.append(re.sub(r"\d+\.\d+ s|\"seconds\": .*", "", run(command, *arguments, *more, code=ENDS.get(name, 0))))
         folder.rename(tmp_path / side)
+        assert bool(sent) == (side == "there")
     assert different(tmp_path / "here", tmp_path / "there") == []
     assert told[0] == told[1]
     assert different(tmp_path / "here", given) or name in ("verify", "check-equality"), "it did something"

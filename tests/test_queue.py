@@ -10,6 +10,7 @@ import pytest
 
 from wkconvert_core import cluster, slurm
 from wkconvert_core.cluster_spec import ClusterSpec
+from wkconvert_core.errors import TargetError
 from wkconvert_core.job_resources import JobResources
 from wkconvert_core.slurm import Queue
 from wkconvert_core.slurm_commands import QueueState
@@ -62,6 +63,21 @@ def test_what_slurm_calls_the_end_of_a_job_is_told(queue, tmp_path):
     with_jobs(queue, "7")
     why = failures(queue, 3)[2].why
     assert why.startswith("Slurm calls it CANCELLED; it left no log in ")
+
+
+def test_the_last_of_several_jobs_is_that_of_the_highest_number_and_its_text_may_be_in_any_encoding(queue, tmp_path):
+    (tmp_path / "scontrol").write_bytes(b"#!/bin/sh\necho JobId=$4 Comment=caf\xe9 JobState=FAILED_$4\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    with_jobs(queue, "999", "1000")
+    error = failures(queue, 3)[2]
+    assert error.what == "2 job(s) ended before any work was done, the last one 1000"
+    assert error.why.startswith("Slurm calls it FAILED_1000; ")
+
+
+def test_logs_that_cannot_be_written_are_told(queue, tmp_path):
+    (tmp_path / "logs").write_text("in the way")
+    with pytest.raises(TargetError, match="logs cannot be written"):
+        queue.start(lambda: 1)
 
 
 @pytest.mark.parametrize(

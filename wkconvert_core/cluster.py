@@ -6,6 +6,7 @@ The work itself goes through joblib as everywhere (`dask_backend`); here is what
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import threading
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10
 AHEAD = 3
 """So many tasks are handed over for each that can be worked on: no worker waits for us, and few wait in vain."""
+ROOM = 64
+"""For so many at least, unless `--jobs` says it: workers of a scheduler that is there may join at any time."""
 WATCH_SECONDS = 2.0
 MISSES = 3
 """So often in a row the cluster cannot be asked before that is told."""
@@ -59,11 +62,13 @@ def _connected(address: str) -> Iterator[Any]:
     from distributed.versions import VersionMismatchWarning
 
     _silence()
+    client = Client.__new__(Client)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VersionMismatchWarning)  # we compare versions ourselves, and refuse
-            client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="wkconvert")
-    except (OSError, ValueError, ImportError) as error:
+            client.__init__(address, timeout=CONNECT_SECONDS, set_as_default=False, name="wkconvert")
+    except (OSError, ValueError, ImportError, TypeError) as error:  # the last one for TLS without certificates
+        client.status = "closed"  # else its end is waited for, in vain
         raise ResourceError(
             f"no dask scheduler answers at {address}",
             why=str(error) or type(error).__name__,
@@ -128,7 +133,8 @@ class Cluster:
                 stack.callback(self._close_queue)
                 self._address = self.queue.start(self._wanted_jobs)
             self._client = stack.enter_context(_connected(self._address))
-            self.backend: DaskBackend = DaskBackend(self._client, self._lost)
+            unable = functools.partial(_told, "that joined later")
+            self.backend: DaskBackend = DaskBackend(self._client, self._lost, unable)
             self._threads: dict[str, int] = dict(self._client.nthreads())
             self._failure: WkconvertError | None = None
             self._alone, self._looks, self._said = 0, 0, ""
@@ -167,7 +173,7 @@ class Cluster:
         self._slots = slots
         if self.queue:
             return AHEAD * (self._spec.jobs or DEFAULT_JOBS) * slots
-        return AHEAD * max(self._spec.jobs or 1, sum(min(slots, threads) for threads in self._threads.values()))
+        return AHEAD * max(self._spec.jobs or ROOM, sum(min(slots, threads) for threads in self._threads.values()))
 
     def status(self) -> str:
         """`12 workers, 48 tasks`."""

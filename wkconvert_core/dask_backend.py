@@ -48,10 +48,15 @@ class DaskBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib ships no
     supports_retrieve_callback = True
     default_n_jobs = 2
 
-    def __init__(self, client: Client, lost: Callable[[str], Exception]) -> None:
-        """`lost` makes the error that tells of a scheduler that is gone, from what dask says."""
+    def __init__(
+        self, client: Client, lost: Callable[[str], Exception], unable: Callable[[BaseException], Exception]
+    ) -> None:
+        """`lost` makes the error that tells of a scheduler that is gone, from what dask says.
+
+        `unable` makes the one of a worker that cannot even take a task.
+        """
         super().__init__(nesting_level=0)
-        self._client, self._lost = client, lost
+        self._client, self._lost, self._unable = client, lost, unable
         self._lock = threading.Lock()
         self._open: dict[str, tuple[Answer, Any]] = {}
         self._dropped: set[str] = set()
@@ -79,7 +84,7 @@ class DaskBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib ships no
 
     def submit_check(self, check: Callable[[], None]) -> Any:
         """Hand a call over; returns dask's future."""
-        return self._client.submit(pickle.loads, dumps(Sealed(check)), key=f"wkconvert-{uuid4().hex}", pure=False)
+        return self._send(check, f"wkconvert-{uuid4().hex}")
 
     def retrieve_result_callback(self, answer: Answer) -> list[Any]:
         """The batch's results. Raises what a task raised, or why it cannot be known."""
@@ -104,7 +109,7 @@ class DaskBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib ships no
         try:
             if self._error:
                 raise self._error
-            future = self._client.submit(pickle.loads, dumps(Sealed(func)), key=key, pure=False)
+            future = self._send(func, key)
             self._open[key] = answer, future
             results = await future
         except KilledWorker:
@@ -113,12 +118,17 @@ class DaskBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib ships no
             results = _unfinished(func, killed=False)
             if key not in self._dropped:
                 results = self._error or self._lost(getattr(error, "reason", str(error)))
+        except (ImportError, AttributeError) as error:  # of unpickling: a task's own errors are among its results
+            results = self._unable(error)
         except Exception as error:
             results = error
         finally:
             self._open.pop(key, None)
             self._dropped.discard(key)
         _settle(answer, results)
+
+    def _send(self, call: Callable[[], Any], key: str) -> Any:
+        return self._client.submit(pickle.loads, dumps(Sealed(call)), key=key, pure=False)
 
     async def _waiting(self) -> list[str]:
         busy = await self._client.scheduler.processing(workers=None)

@@ -12,16 +12,7 @@ from wkconvert_core.errors import OptionError, ResourceError
 
 _OWN = (
     *("job-name", "output", "error", "ntasks", "nodes", "array", "wrap", "chdir", "requeue", "ntasks-per-node"),
-    *(
-        "test-only",
-        "wait",
-        "clusters",
-        "help",
-        "usage",
-        "version",
-        "parsable",
-        "quiet",
-    ),  # no job, or no id, or too late
+    *("test-only", "wait", "clusters", "help", "usage", "version", "parsable", "quiet"),  # no job, no id, or too late
 )
 _KEY, _VALUE = re.compile(r"[a-z][a-z0-9-]+"), re.compile(r"[^\x00-\x1f\x7f]*")
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\\]*")

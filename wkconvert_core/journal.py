@@ -161,7 +161,7 @@ class Journal:
                 raise DamagedData(
                     f"line {number} of {path} tells of no shard of this run",
                     why=f"{line[:200]!r}: {error}",
-                    fix="say --overwrite to begin anew",
+                    fix=f"remove {path}: its shards are written again",
                 ) from None
             yield len(line), used
 

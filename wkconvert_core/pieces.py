@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from wkconvert_core.disk import temporary_name, writing
+from wkconvert_core.errors import ResourceError
 from wkconvert_core.geometry import Box, Vec3, minus
 from wkconvert_core.model import VolumeInfo
 
@@ -62,21 +63,33 @@ class PiecesSlab:
         x, y, z = box.shape
         result = np.zeros((self.info.channels, z, y, x), self.info.dtype).transpose(0, 3, 2, 1)
         for part in self.parts(box):
-            with self._path(part).open("rb") as file:
-                offset = 0
-                for piece in self._pieces(part):
-                    wanted = piece.intersection(box)
-                    if wanted.volume:
-                        result[:, *wanted.slices_in(box)] = self._piece(file, offset, piece)[
-                            :, *wanted.slices_in(piece)
-                        ]
-                    offset += piece.volume * self.info.voxel_bytes
+            for piece, voxels in self._read_part(part, box):
+                wanted = piece.intersection(box)
+                result[:, *wanted.slices_in(box)] = voxels[:, *wanted.slices_in(piece)]
         return result
+
+    def _read_part(self, part: Box, box: Box) -> Iterator[tuple[Box, Array]]:
+        """The pieces of a part that touch a box, and their voxels. Raises ResourceError."""
+        path, offset = self._path(part), 0
+        try:
+            with path.open("rb") as file:
+                for piece in self._pieces(part):
+                    if piece.intersection(box).volume:
+                        yield piece, self._piece(file, offset, piece)
+                    offset += piece.volume * self.info.voxel_bytes
+        except (OSError, EOFError) as error:
+            raise ResourceError(
+                f"the scratch file {path} was lost while it was needed",
+                why=str(error),
+                fix="run the same command again; see that nothing clears that folder while it runs",
+            ) from error
 
     def _piece(self, file: BinaryIO, offset: int, piece: Box) -> Array:
         x, y, z = piece.shape
         file.seek(offset)
-        content = file.read(piece.volume * self.info.voxel_bytes)  # cut short, it cannot be given this shape
+        content = file.read(piece.volume * self.info.voxel_bytes)
+        if len(content) < piece.volume * self.info.voxel_bytes:
+            raise EOFError("it is cut short")
         voxels: Array = np.frombuffer(content, self.info.dtype).reshape(self.info.channels, z, y, x)
         return voxels.transpose(0, 3, 2, 1)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from wkconvert_core.disk import writing
 from wkconvert_core.errors import ResourceError
 from wkconvert_core.job_resources import JobResources
 from wkconvert_core.slurm_commands import COMMANDS, QueueState, cancel, environment, fate, queue_state
@@ -63,7 +64,8 @@ class Queue:
 
         SLURMCluster = _imported().SLURMCluster  # noqa: N806
         self._config = dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"})  # then its job is replaced
-        self._logs.mkdir(parents=True, exist_ok=True)
+        with writing(self._logs):
+            self._logs.mkdir(parents=True, exist_ok=True)
         self._cluster = SLURMCluster(
             job_cls=_job_class(self._arguments, self._refusals, self._closing),
             name=self._name,
@@ -73,11 +75,12 @@ class Queue:
             death_timeout=ORPHAN_SECONDS,
             python=f"exec {shlex.quote(sys.executable)}",  # else the job ends with its shell, and the worker may not
             worker_command="wkconvert_core.slurm_worker",
+            worker_extra_args=[],  # those of a configuration file are for dask's own worker
             scheduler_options={
                 "allowed_failures": 1,  # each costs a job; the task is tried alone before it is blamed
                 "dashboard": False,
                 "dashboard_address": ":0",
-                **_configured("scheduler-options", {}),
+                **(dask.config.get("jobqueue.slurm.scheduler-options", None) or {}),
             },
         )
         adaptive = functools.partial(_adaptive_class(), wanted=wanted)
@@ -120,7 +123,7 @@ class Queue:
             return None
         if self._refusals:
             return ResourceError("Slurm takes no job", why=self._refusals[-1], fix="mend --job-resources")
-        if ended := sorted(known - self._joined - self._outlived):
+        if ended := sorted(known - self._joined - self._outlived, key=lambda job: (len(job), job)):
             return ResourceError(
                 f"{len(ended)} job(s) ended before any work was done, the last one {ended[-1]}",
                 why=f"{fate(ended[-1])}{self.last_words(ended[-1])}",
@@ -212,13 +215,6 @@ def _imported() -> Any:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, handler)
     return dask_jobqueue
-
-
-def _configured(name: str, default: Any) -> Any:
-    """What dask's configuration says for Slurm, of things that `--job-resources` cannot."""
-    import dask
-
-    return dask.config.get(f"jobqueue.slurm.{name}", None) or default
 
 
 def _adaptive_class() -> Any:

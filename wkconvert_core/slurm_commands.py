@@ -76,7 +76,7 @@ def _ours(name: str) -> tuple[str, str]:
 def _lines(*command: str) -> list[str]:
     """What a command of Slurm prints. Raises OSError where the command is missing or its controller silent."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20, env=environment())
+        done = subprocess.run(command, capture_output=True, check=True, timeout=20, env=environment())
     except subprocess.SubprocessError as error:
         raise OSError(f"{command[0]} failed: {error}") from error
-    return done.stdout.splitlines()
+    return done.stdout.decode(errors="replace").splitlines()  # a job's folder or comment may be in any encoding

@@ -155,8 +155,10 @@ def _check_writing(file: Path, token: str) -> None:
 def soon(there: Callable[[], bool]) -> bool:
     """Whether something is so, perhaps after a while."""
     deadline = time.monotonic() + PATIENCE
-    while not there():
+    while True:
+        with contextlib.suppress(OSError):  # a folder that may not be looked into, or a stale handle, shows nothing
+            if there():
+                return True
         if time.monotonic() > deadline:
             return False
         time.sleep(0.2)
-    return True
