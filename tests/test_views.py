@@ -138,6 +138,13 @@ def test_clip_takes_the_nearest_value_that_there_is(data, own, target):
     assert whole(Cast(InMemory(values), target, "clip")).ravel().tolist() == expected
 
 
+def test_clip_takes_the_largest_float_for_one_beyond_it_and_keeps_nan_and_infinity():
+    values = np.array([1e300, -1e300, np.inf, -np.inf, np.nan, 0.1]).reshape(1, 6, 1, 1)
+    most = np.finfo("float32").max
+    found = whole(Cast(InMemory(values), "float32", "clip")).ravel()
+    np.testing.assert_array_equal(found, np.array([most, -most, np.inf, -np.inf, np.nan, 0.1], "float32"))
+
+
 def test_clip_makes_nan_zero():
     assert whole(Cast(volume(np.nan, 3.4, dtype="float32"), "uint8", "clip")).ravel().tolist() == [0, 3]
 

@@ -97,8 +97,11 @@ def _range(dtype: DType) -> str:
 
 
 def _clipped(data: Array, target: DType, _: Box | None = None) -> Array:
+    bounded: Array
     if target.kind == "f":
-        return data.astype(target)
+        most = np.finfo(target).max if data.dtype.kind == "f" and data.dtype.itemsize > target.itemsize else None
+        bounded = data if most is None else np.where(np.isinf(data), data, np.clip(data, -most, most))
+        return bounded.astype(target)
     low, high = _limits(target)
     if data.dtype.kind == "f":
         rounded = np.rint(np.where(np.isnan(data), 0, data))
@@ -108,7 +111,7 @@ def _clipped(data: Array, target: DType, _: Box | None = None) -> Array:
         result[rounded <= low] = low
         return result
     own_low, own_high = _limits(data.dtype)
-    bounded: Array = np.clip(data, max(low, own_low), min(high, own_high)).astype(target)
+    bounded = np.clip(data, max(low, own_low), min(high, own_high)).astype(target)
     return bounded
 
 
