@@ -197,7 +197,7 @@ def test_the_layer_is_named_where_there_are_several(tmp_path, dataset, reader):
     assert "em, labels" in caught.value.fix
     exported(src, tmp_path / "out", layer_name="labels")
     np.testing.assert_array_equal(stack(tmp_path / "out"), labels)
-    with pytest.raises(OptionError, match="no layer other") as caught:
+    with pytest.raises(OptionError, match="--layer-name other is not in") as caught:
         exported(src, tmp_path / "out2", layer_name="other")
     assert "em, labels" in caught.value.fix
 
@@ -392,7 +392,7 @@ def test_the_record_of_the_run_does_not_disturb_reading(tmp_path, dataset):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"mag": Mag(8, 8, 8)}, "no mag 8"),
+        ({"mag": Mag(8, 8, 8)}, "--mag 8 is not in the layer"),
         ({"bbox": Box((0, 0, 0), (71, 50, 9))}, "--bbox asks for x 0:71"),
         ({"bbox": Box((70, 0, 0), (1, 50, 9))}, "--bbox"),
         ({"downsample": 3}, "--downsample 3"),

@@ -202,7 +202,7 @@ def test_the_record_of_a_mag_that_stays_survives_a_kill_while_it_is_set_aside(fi
     ("options", "error", "message"),
     [
         ({"names": ["colour"]}, OptionError, "--layer-name colour is not in"),
-        ({"start": Mag(2, 2, 1)}, OptionError, "has no mag 2-2-1"),
+        ({"start": Mag(2, 2, 1)}, OptionError, "--from-mag 2-2-1 is not in the layer"),
     ],
 )
 def test_what_is_not_there_is_refused(finest, options, error, message):

@@ -121,7 +121,7 @@ def test_the_same_command_goes_on_and_another_is_refused(tmp_path, dataset):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"names": ["x"]}, "--layer-name x is not in"), ({"mags": [Mag(8, 8, 8)]}, "has no mag 8")],
+    [({"names": ["x"]}, "--layer-name x is not in"), ({"mags": [Mag(8, 8, 8)]}, "--mag 8 is not in")],
 )
 def test_what_is_not_there_is_refused(tmp_path, dataset, options, message):
     with pytest.raises(OptionError, match=message):

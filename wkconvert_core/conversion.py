@@ -18,7 +18,7 @@ from wkconvert_core.journal import fingerprint
 from wkconvert_core.layers import Opened, open_source, voxel_size
 from wkconvert_core.mags import schedule
 from wkconvert_core.model import DatasetSink, DatasetSpec, MagSpec, Sink, Source
-from wkconvert_core.names import dataset_name
+from wkconvert_core.names import check_known, dataset_name
 from wkconvert_core.plan import Budget, Route, planned
 from wkconvert_core.plugins import Plugins, plugins
 from wkconvert_core.settings import FINEST, Settings
@@ -137,11 +137,11 @@ def open_layers(dataset: Path, names: Sequence[str], loaded: Plugins, budget: Bu
 
     Raises OptionError for a name that there is not, BrokenSource, DamagedData.
     """
-    known = {layer.name: layer.data_format for layer in target.stored(dataset)}
-    if unknown := [name for name in names if known.get(name) != "wkw"]:
-        what = f"is {known[unknown[0]]}, not WKW" if unknown[0] in known else f"is not in {dataset}"
-        legal = ", ".join(name for name, data_format in known.items() if data_format == "wkw")
-        raise OptionError(f"--layer-name {unknown[0]} {what}", fix=f"take one of {legal}")
+    formats = {layer.name: layer.data_format for layer in target.stored(dataset)}
+    known = [name for name, data_format in formats.items() if data_format == "wkw"]
+    for name in names:
+        problem = f"is {formats[name]}, not WKW" if name in formats else f"is not in {dataset}"
+        check_known("layer-name", [name], known, problem)
     only = {"layers": ",".join(names)} if names else {}
     return open_source(dataset, Settings(reader="wkw", reader_options=only), loaded, budget)
 

@@ -14,11 +14,11 @@ from wkconvert_core.backends import Workers
 from wkconvert_core.comparing import Comparing, Difference, Meter, cell_side, compare
 from wkconvert_core.conversion import budget_of
 from wkconvert_core.convert import Listener, readers_at_work
-from wkconvert_core.errors import OptionError, SourceNotFound, UnsupportedSource
+from wkconvert_core.errors import SourceNotFound, UnsupportedSource
 from wkconvert_core.geometry import Box, Mag, minus
 from wkconvert_core.inventory import MagFolder, properties_of
 from wkconvert_core.model import MagSpec
-from wkconvert_core.names import PROPERTIES_FILE
+from wkconvert_core.names import PROPERTIES_FILE, check_known
 from wkconvert_core.plan import Budget, route
 from wkconvert_core.plugins import plugins
 from wkconvert_core.settings import Settings
@@ -126,10 +126,7 @@ def _check_names(a: _Dataset, b: _Dataset, layers: Sequence[str], mags: Sequence
     known = list(dict.fromkeys([*a.layers, *b.layers]))
     listed = sorted({mag for side in (a, b) for name, layer in side.layers.items() for mag in layer.mags})
     for option, wanted, legal in (("layer-name", layers, known), ("mag", mags, listed)):
-        if missing := [one for one in wanted if one not in legal]:
-            raise OptionError(
-                f"--{option} {missing[0]} is in neither dataset", fix=f"take one of {', '.join(map(str, legal))}"
-            )
+        check_known(option, wanted, legal, "is in neither dataset")
 
 
 def _restricted(side: _Dataset, layers: Sequence[str], mags: Sequence[Mag]) -> _Dataset:

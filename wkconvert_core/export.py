@@ -7,21 +7,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core import __version__, datasource, target, views
+from wkconvert_core import __version__, target, views
 from wkconvert_core.classify import Decision
 from wkconvert_core.conversion import Conversion, Planned, budget_of, kernel_of
 from wkconvert_core.detect import Found
 from wkconvert_core.downsample import Downsampled
-from wkconvert_core.errors import OptionError, PluginError, ResourceError, SourceNotFound, TargetExists
+from wkconvert_core.errors import OptionError, PluginError, ResourceError, TargetExists
 from wkconvert_core.geometry import Box, Mag, Vec3, ceil_div, minus
 from wkconvert_core.journal import Journal, fingerprint
 from wkconvert_core.layers import Opened
 from wkconvert_core.model import Confidence, DatasetSink, DatasetSpec, Layer, MagSpec, Match, Sink, Source, VolumeInfo
-from wkconvert_core.names import PROPERTIES_FILE, dataset_name
+from wkconvert_core.names import PROPERTIES_FILE, check_known, dataset_name
 from wkconvert_core.plan import Budget, planned
 from wkconvert_core.plugins import Plugins, plugins
 from wkconvert_core.settings import Settings
-from wkconvert_core.stored import mag_folder, stored_layers, voxel_size
+from wkconvert_core.stored import Properties, mag_folder, stored_layers, voxel_size
 from wkconvert_core.views import Wrapper
 from wkconvert_core.voxel_size import VoxelSize
 from wkconvert_core.wkw_dataset import open_dataset
@@ -90,6 +90,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     settings.check(loaded)
     pictures.check()
     src, out = target.checked_places(Path(src), Path(out))
+    properties = target.finished(src)
     layer = _chosen(src, settings.layer_name)
     mag = pictures.mag or min(layer.mags)
     source, box = _part(layer, mag, settings)
@@ -98,8 +99,8 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     if pictures.downsample > 1:
         source = Downsampled(source, source.info.box, factor, kernel_of(opened, settings))
     name = _name(settings.name or opened.name)
-    size = voxel_size(datasource.read(src / PROPERTIES_FILE))
-    plan = _plan(src, opened, mag, size, settings, pictures, loaded)
+    size = voxel_size(properties)
+    plan = _plan(src, opened, mag, properties, settings, pictures, loaded)
     building = _building(out, settings, opened, plan)
     writer = _writer(loaded, building, DatasetSpec(name, _times(size, factor)))
     sink = writer.layer(_spec(opened, mag, source, settings, pictures))
@@ -113,27 +114,22 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
 
 
 def _chosen(src: Path, name: str | None) -> Layer:
-    """The layer that is asked for. Raises SourceNotFound, BrokenSource, OptionError."""
-    if not (src / PROPERTIES_FILE).is_file():
-        raise SourceNotFound(
-            f"{src} is no finished dataset",
-            why=f"there is no {PROPERTIES_FILE} in it",
-            fix="give the folder of a dataset with its metadata",
-        )
+    """The layer that is asked for. Raises BrokenSource, OptionError."""
     layers = {layer.name: layer for layer in open_dataset(src)}
-    if name is None and len(layers) == 1:
-        return next(iter(layers.values()))
-    if name not in layers:
-        what = f"{src} has no layer {name}" if name else f"{src} has {len(layers)} layers, and one is exported"
-        raise OptionError(what, fix=f"--layer-name takes one of {', '.join(map(str, layers))}")
-    return layers[name]
+    if name is not None:
+        check_known("layer-name", [name], layers, f"is not in {src}")
+        return layers[name]
+    if len(layers) > 1:
+        listed = ", ".join(map(str, layers))
+        raise OptionError(
+            f"{src} has {len(layers)} layers, and one is exported", fix=f"--layer-name takes one of {listed}"
+        )
+    return next(iter(layers.values()))
 
 
 def _part(layer: Layer, mag: Mag, settings: Settings) -> tuple[Source, Box]:
     """What is exported of a mag, and where it lies in the dataset, in the mag's voxels. Raises OptionError."""
-    if mag not in layer.mags:
-        listed = ", ".join(map(str, sorted(layer.mags)))
-        raise OptionError(f"the layer {layer.name} has no mag {mag}", fix=f"--mag takes one of {listed}")
+    check_known("mag", [mag], sorted(layer.mags), f"is not in the layer {layer.name}")
     source = layer.mags[mag]
     extent = source.info.box.shifted(source.info.offset)
     box = extent if settings.bbox is None else settings.bbox.coarsened(mag)
@@ -168,11 +164,16 @@ def _times(size: VoxelSize, factor: Vec3) -> VoxelSize:
 
 
 def _plan(
-    src: Path, layer: Opened, mag: Mag, size: VoxelSize, settings: Settings, pictures: Pictures, loaded: Plugins
+    src: Path,
+    layer: Opened,
+    mag: Mag,
+    properties: Properties,
+    settings: Settings,
+    pictures: Pictures,
+    loaded: Plugins,
 ) -> dict[str, Any]:
-    stored = next(
-        each for each in stored_layers(datasource.read(src / PROPERTIES_FILE), src) if each.name == layer.name
-    )
+    size = voxel_size(properties)
+    stored = next(each for each in stored_layers(properties, src) if each.name == layer.name)
     return {
         "command": COMMAND,
         "source": str(src),

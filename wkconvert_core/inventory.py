@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from wkconvert_core import datasource
-from wkconvert_core.errors import BrokenSource, OptionError, SourceNotFound, WkconvertError
+from wkconvert_core.errors import BrokenSource, SourceNotFound, WkconvertError
 from wkconvert_core.geometry import Box, Mag, Vec3
 from wkconvert_core.journal import FOLDER
-from wkconvert_core.names import PROPERTIES_FILE
+from wkconvert_core.names import PROPERTIES_FILE, check_known
 from wkconvert_core.stored import Properties, StoredLayer, mag_folder, stored_layers, voxel_size
 from wkconvert_core.voxel_size import VoxelSize
 from wkconvert_core.wkw_dataset import check_not_half_compressed
@@ -158,18 +158,13 @@ def _mag(name: str) -> Mag | None:
         return None
 
 
-def chosen(found: Iterable[MagFolder], layers: Sequence[str], mags: Sequence[Mag]) -> list[MagFolder]:
+def chosen(dataset: Path, layers: Sequence[str], mags: Sequence[Mag], found: Sequence[MagFolder]) -> list[MagFolder]:
     """Those of some layers and mags; all, where none are named. Raises OptionError for one that is not there."""
-    folders = list(found)
-    for option, wanted, known in (
-        ("layer-name", layers, list(dict.fromkeys(each.layer for each in folders))),
-        ("mag", mags, sorted({each.mag for each in folders if not layers or each.layer in layers})),
-    ):
-        if missing := [one for one in wanted if one not in known]:
-            raise OptionError(
-                f"--{option} {missing[0]} is not in the dataset", fix=f"take one of {', '.join(map(str, known))}"
-            )
-    return [each for each in folders if (not layers or each.layer in layers) and (not mags or each.mag in mags)]
+    problem = f"is not in {dataset}"
+    check_known("layer-name", layers, list(dict.fromkeys(each.layer for each in found)), problem)
+    found = [each for each in found if not layers or each.layer in layers]
+    check_known("mag", mags, sorted({each.mag for each in found}), problem)
+    return [each for each in found if not mags or each.mag in mags]
 
 
 # --- what they take --------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from wkconvert_core.geometry import Mag
 from wkconvert_core.inventory import MagFolder, found_mags, properties_of, unfinished
 from wkconvert_core.journal import FOLDER, locked
 from wkconvert_core.model import Category, DatasetSpec
-from wkconvert_core.names import PROPERTIES_FILE, dataset_name, layer_name_problem
+from wkconvert_core.names import PROPERTIES_FILE, check_known, dataset_name, layer_name_problem
 from wkconvert_core.plugins import plugins
 from wkconvert_core.settings import Settings
 from wkconvert_core.stored import Properties, is_inside, voxel_size
@@ -224,13 +224,14 @@ class _Work:
             )
 
     def _check_layers(self, known: Collection[str], there: Collection[str]) -> None:
-        if missing := [name for name in self.wanted.layers if name not in known]:
-            listed = f"take one of {', '.join(dict.fromkeys(known))}"
+        known, problem = list(dict.fromkeys(known)), f"is not in {self.dst}"
+        if unlisted := [name for name in self.wanted.layers if name in there and name not in known]:
             raise OptionError(
-                f"--layer-name {missing[0]} is not in the dataset",
-                why="its folder is there, but the metadata do not list it" if missing[0] in there else "",
-                fix=f"{listed}, or add --refresh" if missing[0] in there else listed,
+                f"--layer-name {unlisted[0]} {problem}",
+                why="its folder is there, but the metadata do not list it",
+                fix=f"take one of {', '.join(known)}, or add --refresh",
             )
+        check_known("layer-name", self.wanted.layers, known, problem)
 
     def _check_formats(self, entries: Sequence[Properties]) -> None:
         for entry in entries:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from wkconvert_core.errors import OptionError
@@ -68,6 +69,16 @@ def suggest(text: str, default: str = "layer") -> str:
     joined = re.sub(r"[^A-Za-z0-9_$@.-]+", "_", plain)
     name = re.sub(r"\.{2,}", ".", joined).strip("_.")[:MAX_LENGTH].rstrip("_.")
     return default if layer_name_problem(name) else name
+
+
+def check_known(option: str, wanted: Iterable[object], known: Collection[object], problem: str) -> None:
+    """Raise OptionError for the first layer or mag that an option names and that is not known; it lists those that are.
+
+    `problem` is what is wrong with it, as the end of a sentence that begins with it: `is not in the dataset`.
+    """
+    for one in wanted:
+        if one not in known:
+            raise OptionError(f"--{option} {one} {problem}", fix=f"take one of {', '.join(map(str, known))}")
 
 
 def dataset_name(text: str) -> str:

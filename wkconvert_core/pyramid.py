@@ -10,17 +10,18 @@ from typing import Any
 from wkconvert_core import __version__, target
 from wkconvert_core.conversion import Conversion, Planned, budget_of, kernel_of, open_layers, spec_of, together
 from wkconvert_core.downsample import Downsampled
-from wkconvert_core.errors import OptionError, SourceNotFound, TargetExists
+from wkconvert_core.errors import TargetExists
 from wkconvert_core.geometry import Mag
 from wkconvert_core.journal import Journal, fingerprint
 from wkconvert_core.layers import Opened
 from wkconvert_core.mags import schedule
 from wkconvert_core.model import DatasetSpec, Sink, Source
+from wkconvert_core.names import check_known
 from wkconvert_core.plan import Budget
 from wkconvert_core.plugins import plugins
 from wkconvert_core.settings import Settings
 from wkconvert_core.step import factor_between
-from wkconvert_core.stored import StoredLayer, mag_folder
+from wkconvert_core.stored import StoredLayer, mag_folder, stored_layers
 from wkconvert_core.voxel_size import VoxelSize
 from wkconvert_core.wkw_dataset import WkwDataset
 
@@ -72,9 +73,7 @@ def opened(dst: Path, settings: Settings, names: Sequence[str]) -> Place:
     """Open a dataset to add mags to it. Raises SourceNotFound where there is none, OptionError for a wrong name."""
     loaded, dst = plugins(), dst.resolve()
     settings.check(loaded)
-    stored = {layer.name: layer for layer in target.stored(dst)}
-    if not stored:
-        raise SourceNotFound(f"{dst} is no finished dataset", fix="give the folder of a dataset with its metadata")
+    stored = {layer.name: layer for layer in stored_layers(target.finished(dst), dst)}
     size, budget = target.stored_voxel_size(dst), budget_of(settings, target.free_bytes(dst))
     layers = open_layers(dst, names, loaded, budget)
     return Place(dst, stored, layers, size, WkwDataset(dst, DatasetSpec(dst.name, size)), budget)
@@ -101,9 +100,7 @@ def in_place(place: Place, verb: str, settings: Settings, start: Mag | None, ste
 def start_of(layer: Opened, wanted: Mag | None) -> Mag:
     """The mag from which a layer's mags are made. Raises OptionError for one that it does not have."""
     start = wanted or layer.finest
-    if start not in layer.mags:
-        listed = ", ".join(map(str, sorted(layer.mags)))
-        raise OptionError(f"the layer {layer.name} has no mag {start}", fix=f"--from-mag takes one of {listed}")
+    check_known("from-mag", [start], sorted(layer.mags), f"is not in the layer {layer.name}")
     return start
 
 

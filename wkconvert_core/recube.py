@@ -11,12 +11,11 @@ from typing import TypeAlias
 
 from wkconvert_core import datasource, target
 from wkconvert_core.conversion import Conversion, Planned, budget_of, open_layers, plan_of, spec_of
-from wkconvert_core.errors import OptionError, SourceNotFound
 from wkconvert_core.geometry import Box, Mag
 from wkconvert_core.inventory import found_mags, mags_of
 from wkconvert_core.layers import Opened
 from wkconvert_core.model import DatasetSpec, Source
-from wkconvert_core.names import PROPERTIES_FILE, dataset_name
+from wkconvert_core.names import check_known, dataset_name
 from wkconvert_core.plan import Budget, planned
 from wkconvert_core.plugins import plugins
 from wkconvert_core.records import known_makings
@@ -68,13 +67,10 @@ def prepare(
     loaded = plugins()
     settings.check(loaded)
     src, dst = (src.resolve(), dst) if in_place else target.checked_places(src, dst)
-    if not (src / PROPERTIES_FILE).is_file():
-        raise SourceNotFound(f"{src} is no finished dataset", fix="give the folder of a dataset with its metadata")
-    properties = datasource.read(src / PROPERTIES_FILE)
+    properties = target.finished(src)
     budget = budget_of(settings, target.free_bytes(dst))
     opened = open_layers(src, names, loaded, budget)
-    if missing := set(mags) - {mag for layer in opened for mag in layer.mags}:
-        raise OptionError(f"{src} has no mag {min(missing)}", fix="`wkconvert info` lists the mags of each layer")
+    check_known("mag", mags, sorted({mag for layer in opened for mag in layer.mags}), f"is not in {src}")
     stored = {layer.name: layer for layer in stored_layers(properties, src)}
     headers = {(la.name, mag): open_mag(mag_folder(src, stored[la.name], mag)) for la in opened for mag in la.mags}
     layers = []

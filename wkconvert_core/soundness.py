@@ -125,7 +125,7 @@ def verify(
     settings.check(plugins())
     dataset = settings.reached(dataset)
     found = mags_of(dataset)
-    wanted = chosen(found, layers, mags)
+    wanted = chosen(dataset, layers, mags, found)
     budget = budget_of(settings, 0)
     with contextlib.ExitStack() as stack:
         if write_checksums:

@@ -12,12 +12,12 @@ from typing import Any
 
 from wkconvert_core import datasource
 from wkconvert_core.disk import TEMPORARY, temporary_name, writing
-from wkconvert_core.errors import OptionError, TargetExists, TargetNotWritable
+from wkconvert_core.errors import OptionError, SourceNotFound, TargetExists, TargetNotWritable
 from wkconvert_core.geometry import Mag
 from wkconvert_core.journal import FOLDER, Journal
 from wkconvert_core.names import PROPERTIES_FILE
 from wkconvert_core.settings import Settings
-from wkconvert_core.stored import StoredLayer, stored_layers, voxel_size
+from wkconvert_core.stored import Properties, StoredLayer, stored_layers, voxel_size
 from wkconvert_core.voxel_size import VoxelSize
 
 _REMEDIES = {
@@ -136,9 +136,20 @@ def stored_voxel_size(dst: Path) -> VoxelSize | None:
     return replace(voxel_size(properties), origin="the dataset's own") if properties else None
 
 
-def _properties(dst: Path) -> dict[str, Any] | None:
+def finished(dataset: Path) -> Properties:
+    """The metadata of a dataset. Raises SourceNotFound where there are none."""
+    if (properties := _properties(dataset)) is None:
+        raise SourceNotFound(
+            f"{dataset} is no finished dataset",
+            why=f"there is no {PROPERTIES_FILE} in it",
+            fix="give the folder of a dataset with its metadata",
+        )
+    return properties
+
+
+def _properties(dst: Path) -> Properties | None:
     file = dst / PROPERTIES_FILE
-    return datasource.read(file) if file.exists() else None
+    return datasource.read(file) if file.is_file() else None
 
 
 def swap(new: Path, dst: Path) -> None:
