@@ -23,7 +23,7 @@ from wkconvert_core.plan import Budget, Route, planned
 from wkconvert_core.plugins import Plugins, plugins
 from wkconvert_core.settings import FINEST, Settings
 from wkconvert_core.step import Step, factor_between
-from wkconvert_core.voxel_size import VoxelSize
+from wkconvert_core.voxel_size import VoxelSize, proportions
 
 
 @dataclass(frozen=True)
@@ -293,9 +293,8 @@ def _coarser(
     """The mags after the first: those of other layers, then the source's own, else by the voxel size."""
     taken = {max(mag) for mag in existing}
     own = [mag for mag in layer.mags if max(mag) not in taken] if settings.keeps_pyramid else []
-    x, y, z = size.size if size else (1.0, 1.0, 1.0)
     return schedule(
-        (x or 1.0, y or 1.0, z or 1.0),
+        proportions(size),
         extent(layer, settings).shape,
         max_mag=settings.max_mag,
         sampling_mode=settings.sampling_mode,

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wkconvert_core.conversion import Conversion, Planned, spec_of
+from wkconvert_core.adding import Place, added
+from wkconvert_core.conversion import Conversion, Planned
 from wkconvert_core.errors import OptionError
 from wkconvert_core.geometry import Box, Mag, Vec3, minus
 from wkconvert_core.layers import Opened
-from wkconvert_core.mags import schedule
 from wkconvert_core.model import Occupied, Source, VolumeInfo, occupied_of
 from wkconvert_core.plan import planned
-from wkconvert_core.pyramid import Place, in_place, opened, start_of
 from wkconvert_core.settings import Settings
 from wkconvert_core.step import factor_between
 
@@ -69,47 +68,27 @@ class Upsampled:
 def prepare(dst: Path, settings: Settings, *, names: Sequence[str] = (), start: Mag | None = None) -> Conversion:
     """Decide which finer mags a dataset gets, down to `settings.target_mag`, and write nothing.
 
-    Mags that are there stay as they are. `names` are the layers (none: all), `start` the mag of which they are made
-    (None: each layer's finest). Raises SourceNotFound where there is no dataset, OptionError for a layer or a mag that
-    it does not have or that is not coarser, TargetExists for a mag that lies there without being listed.
+    All are made of `start`. Raises OptionError where that is not coarser. For the rest, see `adding.added`.
     """
-    place = opened(dst, settings, names)
-    taken = {mag for layer in place.stored.values() for mag in layer.mags}
-    steps: list[Planned] = []
-    for layer in place.layers:
-        mags = _finer(place, layer, start_of(layer, start), settings, taken)
-        steps += _steps(place, layer, start_of(layer, start), mags, settings)
-        taken |= set(mags)
-    return in_place(place, "upsample", settings, start, steps)
+    return added(dst, settings, "upsample", _steps, names, start)
 
 
-def _finer(place: Place, layer: Opened, start: Mag, settings: Settings, taken: Collection[Mag]) -> list[Mag]:
+def _steps(place: Place, layer: Opened, start: Mag, taken: Collection[Mag]) -> Iterator[Planned]:
+    """Make each mag that is not there of the one to start from."""
+    source = layer.mags[start]
+    for mag in _finer(place, layer, start, taken):
+        if mag not in layer.mags:
+            box = place.stored[layer.name].box.coarsened(mag)
+            made = Upsampled(source, box, factor_between(mag, start))
+            yield Planned(layer, *planned(made, [place.sink(layer, made, mag, box)], "", place.budget))
+
+
+def _finer(place: Place, layer: Opened, start: Mag, taken: Collection[Mag]) -> list[Mag]:
     """The mags finer than `start`, the finest first: those of other layers, else by the voxel size."""
-    finest = settings.target_mag
+    finest = place.settings.target_mag
     if any(wanted > own for wanted, own in zip(finest, start, strict=True)):
         raise OptionError(
             f"--target-mag {finest} is not finer than mag {start} of layer {layer.name}",
             fix="say a finer one, or name the layers with --layer-name",
         )
-    if finest == start:
-        return []
-    between = schedule(
-        place.proportions,
-        place.stored[layer.name].box.shape,
-        max_mag=max(start) // 2,
-        sampling_mode=settings.sampling_mode,
-        start=finest,
-        existing=[mag for mag in taken if max(mag) > max(finest)],
-    )
-    return [finest, *between]
-
-
-def _steps(place: Place, layer: Opened, start: Mag, mags: Sequence[Mag], settings: Settings) -> Iterator[Planned]:
-    """Make each mag that is not there of the one to start from."""
-    source = layer.mags[start]
-    for mag in mags:
-        if mag not in layer.mags:
-            box = place.stored[layer.name].box.coarsened(mag)
-            made = Upsampled(source, box, factor_between(mag, start))
-            sink = place.writer.layer(spec_of(layer, settings, made, mag, box))
-            yield Planned(layer, *planned(made, [sink], "", place.budget))
+    return [finest, *place.coarser(layer, finest, taken, max(start) // 2)] if finest != start else []

@@ -126,6 +126,12 @@ class VoxelSize:
         return " x ".join("?" if size is None else f"{size:.6g}" for size in self.size) + f" {self.unit}"
 
 
+def proportions(size: VoxelSize | None) -> tuple[float, float, float]:
+    """The sides of a voxel along x, y, z; 1 where they are not known."""
+    x, y, z = (side or 1.0 for side in size.size) if size else (1.0, 1.0, 1.0)
+    return x, y, z
+
+
 def _rounded(size: float) -> float:
     """A size without the last digits that a change of unit leaves behind."""
     return float(f"{size:.12g}")
