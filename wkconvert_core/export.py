@@ -23,7 +23,6 @@ from wkconvert_core.plugins import Plugins, plugins
 from wkconvert_core.settings import Settings
 from wkconvert_core.stored import Properties, mag_folder, stored_layers, voxel_size
 from wkconvert_core.views import Wrapper
-from wkconvert_core.voxel_size import VoxelSize
 from wkconvert_core.wkw_dataset import open_dataset
 
 COMMAND = "export-tiff"
@@ -99,17 +98,16 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     if pictures.downsample > 1:
         source = Downsampled(source, source.info.box, factor, kernel_of(opened, settings))
     name = _name(settings.name or opened.name)
-    size = voxel_size(properties)
+    size = voxel_size(properties).coarsened(factor)
     plan = _plan(src, opened, mag, properties, settings, pictures, loaded)
     building = _building(out, settings, opened, plan)
-    writer = _writer(loaded, building, DatasetSpec(name, _times(size, factor)))
+    writer = _writer(loaded, building, DatasetSpec(name, size))
     sink = writer.layer(_spec(opened, mag, source, settings, pictures))
     budget = budget_of(settings, target.free_bytes(out))
     steps = [_planned(opened, source, sink, budget)]
-    pixel = _times(size, (mag.x * pictures.downsample, mag.y * pictures.downsample, mag.z))
     extents = {opened.name: box.refined(mag)}
     anew = replace(settings, overwrite=True)  # of what another command has begun beside OUT, and nothing else
-    where = src, out, building, COMMAND, anew, [opened], pixel, writer, steps
+    where = src, out, building, COMMAND, anew, [opened], size.coarsened(mag), writer, steps
     return Conversion(*where, budget.workers, plan, budget.scratch, extents)
 
 
@@ -155,12 +153,6 @@ def _name(text: str) -> str:
     if text.startswith("."):
         raise OptionError(f"--name {text} starts with a dot", why="such files are hidden, and no reader takes them")
     return dataset_name(text)
-
-
-def _times(size: VoxelSize, factor: Vec3) -> VoxelSize:
-    """The size of voxels that are `factor` times larger along x, y, z."""
-    x, y, z = (None if side is None else side * f for side, f in zip(size.size, factor, strict=True))
-    return replace(size, size=(x, y, z))
 
 
 def _plan(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -203,13 +203,8 @@ def inventory(dataset: Path) -> list[Stored]:
     return [_stored(place, size) for place in mags_of(dataset)]
 
 
-def _coarser(size: VoxelSize, mag: Mag) -> VoxelSize:
-    x, y, z = (side and side * factor for side, factor in zip(size.size, mag, strict=True))
-    return replace(size, size=(x, y, z))
-
-
 def _stored(place: MagFolder, size: VoxelSize | None) -> Stored:
-    own = size and _coarser(size, place.mag)
+    own = size and size.coarsened(place.mag)
     try:
         header = place.header()
         sizes = [shard.path.stat().st_size for shard in place.shards(header.side)]

@@ -109,6 +109,11 @@ class VoxelSize:
         x, y, z = (None if size is None else size / f for size, f in zip(self.size, factor, strict=True))
         return replace(self, size=(x, y, z))
 
+    def coarsened(self, factor: Sequence[int]) -> VoxelSize:
+        """The size of voxels that are `factor` times larger along x, y, z."""
+        x, y, z = (None if size is None else size * f for size, f in zip(self.size, factor, strict=True))
+        return replace(self, size=(x, y, z))
+
     def missing(self) -> str:
         """The axes without a size, for example `z`."""
         return "".join(axis for axis, size in zip("xyz", self.size, strict=True) if size is None)

@@ -221,8 +221,7 @@ def _open_mag(folder: Path, layer: StoredLayer, mag: Mag, size: VoxelSize) -> So
             f"{folder} holds {header.channels} x {header.dtype}",
             why=f"{PROPERTIES_FILE} says {layer.channels} x {layer.dtype}",
         )
-    x, y, z = (None if side is None else side * factor for side, factor in zip(size.size, mag, strict=True))
-    return WkwSource(folder, header, layer.box.coarsened(mag), replace(size, size=(x, y, z)))
+    return WkwSource(folder, header, layer.box.coarsened(mag), size.coarsened(mag))
 
 
 @dataclass(frozen=True)

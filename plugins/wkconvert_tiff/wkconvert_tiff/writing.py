@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class TiffDataset:
             )
         check(spec)
         size = self.spec.voxel_size
-        self._sinks.append(TiffSink(self.path, spec, self.spec.name, size and _coarsened(size, spec.mag)))
+        self._sinks.append(TiffSink(self.path, spec, self.spec.name, size and size.coarsened(spec.mag)))
         return self._sinks[0]
 
     def finish(self, layers: Sequence[LayerSpec]) -> None:
@@ -88,12 +88,6 @@ def check(spec: MagSpec) -> None:
         raise OptionError(f"TIFF files cannot be {spec.shard_shape}", why="each is one picture, 1 voxel deep")
     if spec.dtype.name not in DTYPES:
         raise UnsupportedSource(f"TIFF of {spec.dtype} is not written", fix=f"take --dtype {', '.join(DTYPES)}")
-
-
-def _coarsened(size: VoxelSize, factor: Sequence[int]) -> VoxelSize:
-    """The size of voxels that are `factor` times larger along x, y, z."""
-    x, y, z = (None if side is None else side * f for side, f in zip(size.size, factor, strict=True))
-    return replace(size, size=(x, y, z))
 
 
 @dataclass(frozen=True)
