@@ -11,9 +11,9 @@ from typing import Any
 from wkconvert_core import datasource
 from wkconvert_core.backends import Workers
 from wkconvert_core.bare import MagFolders, described, entry_of, headers_of, recorded
-from wkconvert_core.convert import Listener
 from wkconvert_core.geometry import Box, Mag
 from wkconvert_core.inventory import MagFolder
+from wkconvert_core.meter import Listener
 from wkconvert_core.model import Category
 from wkconvert_core.plan import Budget
 from wkconvert_core.stored import Properties, StoredLayer, mag_entries, mag_folder, mag_of, stored_layer

@@ -12,7 +12,6 @@ import numpy as np
 
 from wkconvert_core import engine
 from wkconvert_core.backends import Workers
-from wkconvert_core.convert import Listener, Progress
 from wkconvert_core.downsample import Downsampled, downsampler
 from wkconvert_core.geometry import Box, Vec3, ceil_div, minus
 from wkconvert_core.inventory import MagFolder
@@ -208,20 +207,3 @@ def _scale(made: Downsampled) -> Source:
     """The largest of the voxels of which each is made."""
     x, y, z = map(ceil_div, downsampler(made.kernel).halo, made.factor)
     return Spread(replace(made, source=Magnitude(made.source), kernel="max"), (x, y, z))
-
-
-class Meter:
-    """Tells a listener how far a step is."""
-
-    def __init__(
-        self, listen: Listener | None, title: str, place: tuple[int, int], total: int, voxel_bytes: int
-    ) -> None:
-        number, steps = place
-        self._now = Progress(title, number, steps, 0, total, voxel_bytes)
-        self._listen = listen if listen and total else lambda progress: None
-        self._listen(self._now)
-
-    def advance(self, voxels: int) -> None:
-        """Some more are done."""
-        self._now = replace(self._now, voxels=self._now.voxels + voxels)
-        self._listen(self._now)

@@ -20,6 +20,7 @@ from wkconvert_core.engine import Finished, ShardDone
 from wkconvert_core.errors import NoSpace
 from wkconvert_core.journal import FOLDER, Journal, locked
 from wkconvert_core.layers import Opened
+from wkconvert_core.meter import Listener, Meter, Progress
 from wkconvert_core.model import LayerSpec
 from wkconvert_core.plan import Budget
 from wkconvert_core.settings import Settings
@@ -30,24 +31,7 @@ from wkconvert_core.verify import Verifying
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Done", "Progress", "Settings", "convert", "execute", "prepare"]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a step is."""
-
-    step: str
-    number: int
-    steps: int
-    voxels: int
-    """Done so far, of `total`."""
-    total: int
-    voxel_bytes: int
-    workers: str = ""
-    """Who is at work, where that changes: on a cluster."""
-    waiting: str = ""
-    """What the run waits for before anything goes on."""
+__all__ = ["Done", "Listener", "Progress", "Settings", "convert", "execute", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -64,17 +48,14 @@ class Done:
     notes: tuple[str, ...] = ()
 
 
-Listener = Callable[[Progress], None]
-
-
 def convert(
     src: Path, dst: Path, settings: Settings | None = None, *, command: str = "auto", listen: Listener | None = None
 ) -> Done:
     """Convert whatever is at `src` into a dataset at `dst`. Raises errors of `wkconvert_core.errors`."""
-    return execute(prepare(src, dst, settings or Settings(), command=command), listen or (lambda progress: None))
+    return execute(prepare(src, dst, settings or Settings(), command=command), listen)
 
 
-def execute(conversion: Conversion, listen: Listener) -> Done:
+def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
     """Write what was decided, or go on where an earlier run of the same command stopped."""
     if not conversion.steps:
         return Done(conversion, [], 0, 0, 0, 0)
@@ -131,7 +112,7 @@ def _journals(conversion: Conversion) -> Iterator[dict[str, Journal]]:
 
 
 @contextlib.contextmanager
-def _workers(conversion: Conversion, listen: Listener) -> Iterator[Workers]:
+def _workers(conversion: Conversion, listen: Listener | None) -> Iterator[Workers]:
     """The run's workers; those of a cluster are checked."""
     settings, steps = conversion.settings, [planned.step for planned in conversion.steps]
     kernels = {step.kernel for step in steps} | {getattr(step.source, "kernel", "") for step in steps}
@@ -148,14 +129,13 @@ def readers_at_work(
 ) -> Iterator[Workers]:
     """Workers that only read; the logs of a cluster's jobs go where the command was given. Raises ResourceError."""
     sought = Sought(settings.cluster, [], sorted(kernels), paths, Path.cwd() / "wkconvert-logs")
-    tell = _waiting(listen or (lambda progress: None), 1)
-    with at_work(settings.strategy, budget.workers, sought, tell) as workers:
+    with at_work(settings.strategy, budget.workers, sought, _waiting(listen, 1)) as workers:
         yield workers
 
 
-def _waiting(listen: Listener, steps: int) -> Callable[[str], None]:
-    """Tells a listener what the run waits for."""
-    return lambda text: listen(Progress("", 0, steps, 0, 0, 1, waiting=text))
+def _waiting(listen: Listener | None, steps: int) -> Callable[[str], None]:
+    """Tells a listener, if there is one, what the run waits for."""
+    return lambda text: listen(Progress("", 0, steps, 0, 0, 1, waiting=text)) if listen else None
 
 
 def _check_space(conversion: Conversion) -> None:
@@ -169,15 +149,14 @@ def _check_space(conversion: Conversion) -> None:
         )
 
 
-def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Workers, listen: Listener) -> int:
+def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Workers, listen: Listener | None) -> int:
     """Write every mag; returns how many shards were there already."""
     resumed = 0
     for number, planned in enumerate(conversion.steps, 1):
         step, journal = planned.step, journals[planned.layer.name]
         there, voxels, total = _found(step, journal)
-        meter = _Meter(step, step.title, (number, len(conversion.steps)), listen, workers, total)
+        meter = _meter(listen, step, step.title, (number, len(conversion.steps)), total, voxels, workers)
         resumed += there
-        meter.advance(voxels)
         for shard in _run(conversion, planned, workers, journal.finished):
             journal.add(shard)
             meter.advance(shard.voxels)
@@ -211,13 +190,14 @@ def _found(step: Step, journal: Journal) -> tuple[int, int, int]:
     return count, voxels, total
 
 
-def _verify_all(conversion: Conversion, workers: Workers, listen: Listener) -> None:
+def _verify_all(conversion: Conversion, workers: Workers, listen: Listener | None) -> None:
     """Read every mag back and compare it with what it was made of: the same loop, with sinks that compare."""
     for number, planned in enumerate(conversion.steps, 1):
         first, *coarser = map(Verifying, planned.step.sinks)
         step = replace(planned.step, sink=first, coarser=tuple(coarser))
         total = sum(box.volume for _, box in step.shards())
-        meter = _Meter(step, f"{step.title}, verifying", (number, len(conversion.steps)), listen, workers, total)
+        place = number, len(conversion.steps)
+        meter = _meter(listen, step, f"{step.title}, verifying", place, total, 0, workers)
         for shard in _run(conversion, replace(planned, step=step), workers, frozenset()):
             meter.advance(shard.voxels)
 
@@ -227,20 +207,11 @@ def _run(conversion: Conversion, planned: Planned, workers: Workers, done: Finis
     return engine.run(planned.step, planned.route, workers, target.scratch(conversion.building), done)
 
 
-class _Meter:
-    """Tells the listener how far a step is."""
-
-    def __init__(
-        self, step: Step, title: str, place: tuple[int, int], listen: Listener, workers: Workers, total: int
-    ) -> None:
-        done, total = (0, total) if total else (step.voxels, step.voxels)  # nothing to do is all done
-        self._now = Progress(title, *place, done, total, step.voxel_bytes)
-        self._listen, self._workers = listen, workers
-        listen(self._now)
-
-    def advance(self, voxels: int) -> None:
-        self._now = replace(self._now, voxels=self._now.voxels + voxels, workers=self._workers.status)
-        self._listen(self._now)
+def _meter(
+    listen: Listener | None, step: Step, title: str, place: tuple[int, int], total: int, done: int, workers: Workers
+) -> Meter:
+    done, total = (done, total) if total else (step.voxels, step.voxels)  # nothing to do is all done
+    return Meter(listen, title, place, total, step.voxel_bytes, done=done, workers=workers)
 
 
 def _described(conversion: Conversion, layer: Opened, journal: Journal) -> LayerSpec:

@@ -11,12 +11,13 @@ from typing import Any
 
 from wkconvert_core.alike import Alike, comparable
 from wkconvert_core.backends import Workers
-from wkconvert_core.comparing import Comparing, Difference, Meter, cell_side, compare
+from wkconvert_core.comparing import Comparing, Difference, cell_side, compare
 from wkconvert_core.conversion import budget_of
-from wkconvert_core.convert import Listener, readers_at_work
+from wkconvert_core.convert import readers_at_work
 from wkconvert_core.errors import SourceNotFound, UnsupportedSource
 from wkconvert_core.geometry import Box, Mag, minus
 from wkconvert_core.inventory import MagFolder, properties_of
+from wkconvert_core.meter import Listener, Meter
 from wkconvert_core.model import MagSpec
 from wkconvert_core.names import PROPERTIES_FILE, check_known
 from wkconvert_core.plan import Budget, route

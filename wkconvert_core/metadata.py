@@ -13,11 +13,12 @@ from wkconvert_core.amend import Amending, Change, Looker
 from wkconvert_core.bare import MagFolders, recorded_sizes
 from wkconvert_core.classify import by_name
 from wkconvert_core.conversion import budget_of
-from wkconvert_core.convert import Listener, readers_at_work
+from wkconvert_core.convert import readers_at_work
 from wkconvert_core.errors import BrokenSource, OptionError, SourceNotFound, UnsupportedSource
 from wkconvert_core.geometry import Mag
 from wkconvert_core.inventory import MagFolder, found_mags, properties_of, unfinished
 from wkconvert_core.journal import FOLDER, locked
+from wkconvert_core.meter import Listener
 from wkconvert_core.model import Category, DatasetSpec
 from wkconvert_core.names import PROPERTIES_FILE, check_known, dataset_name, layer_name_problem
 from wkconvert_core.plugins import plugins

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from wkconvert_core.convert import Listener, Progress
+    from wkconvert_core.meter import Listener, Progress
 
 PLAIN_SECONDS = 10.0
 """Time between two plain lines of one step."""

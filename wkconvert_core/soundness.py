@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wkconvert_core.backends import Workers
-from wkconvert_core.comparing import Meter, compare, step_between
+from wkconvert_core.comparing import compare, step_between
 from wkconvert_core.conversion import budget_of
-from wkconvert_core.convert import Listener, readers_at_work
+from wkconvert_core.convert import readers_at_work
 from wkconvert_core.engine import ShardDone
 from wkconvert_core.errors import DamagedData, SourceError, WkconvertError
 from wkconvert_core.geometry import Box, Mag, Vec3
 from wkconvert_core.inventory import MagFolder, chosen, foreign_layers, mags_of, unfinished
 from wkconvert_core.journal import locked
+from wkconvert_core.meter import Listener, Meter
 from wkconvert_core.plan import Budget
 from wkconvert_core.plugins import plugins
 from wkconvert_core.records import Making, Records, add, making, records, why_changed

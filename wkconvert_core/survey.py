@@ -16,9 +16,9 @@ import numpy as np
 from wkconvert_core import engine
 from wkconvert_core.backends import Workers
 from wkconvert_core.comparing import cell_side
-from wkconvert_core.convert import Listener, Progress
 from wkconvert_core.geometry import Box, Vec3
 from wkconvert_core.inventory import MagFolder
+from wkconvert_core.meter import Listener, Meter
 from wkconvert_core.model import MagSpec, Source
 from wkconvert_core.plan import Budget, route
 from wkconvert_core.step import Within
@@ -103,12 +103,11 @@ def survey(
     source = WkwSource(place.folder, header, domain)
     spec = MagSpec(place.layer, "segmentation", place.mag, domain, header.dtype, header.channels)
     step = Within(source, Looking(spec, cells, source), boxes=boxes())  # which are left out turns out as it goes
-    total, voxels = sum(shard.volume for shard in shards), 0
+    total = sum(shard.volume for shard in shards)
+    meter = Meter(listen, f"{place.title}, looking", (1, 1), total, header.voxel_bytes)
     for done in engine.run(step, route(step, budget), workers, Path(), frozenset()):
         found.add(done)
-        voxels += done.voxels
-        if listen:
-            listen(Progress(f"{place.title}, looking", 1, 1, voxels, total, header.voxel_bytes))
+        meter.advance(done.voxels)
     return found
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from wkconvert_core import compressing, export, pyramid
 from wkconvert_core import recube as recubing
 from wkconvert_core import upsample as upsampling
-from wkconvert_core.conversion import Conversion
-from wkconvert_core.convert import Done, Listener, Settings, execute
+from wkconvert_core.convert import Done, Settings, execute
 from wkconvert_core.equality import check_equality
 from wkconvert_core.export import Pictures
 from wkconvert_core.geometry import Mag
 from wkconvert_core.inventory import inventory
 from wkconvert_core.metadata import Wanted, update
+from wkconvert_core.meter import Listener
 from wkconvert_core.soundness import verify
 
 __all__ = [
@@ -46,7 +46,7 @@ def downsample(
     listen: Listener | None = None,
 ) -> Done:
     """Make coarser mags of a dataset's layers (none: all), from a mag (None: each layer's finest) on."""
-    return _done(pyramid.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
+    return execute(pyramid.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
 
 
 def upsample(
@@ -58,7 +58,7 @@ def upsample(
     listen: Listener | None = None,
 ) -> Done:
     """Make finer mags, down to `settings.target_mag`, of a mag (None: each layer's finest)."""
-    return _done(upsampling.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
+    return execute(upsampling.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
 
 
 def compress(
@@ -73,7 +73,7 @@ def compress(
     """Compress what is not compressed, in place; or write a copy in which all is. A note tells what is saved."""
     if dst is None:
         compressing.finish(src)
-    return _done(compressing.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
+    return execute(compressing.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
 
 
 def recube(
@@ -86,7 +86,7 @@ def recube(
     listen: Listener | None = None,
 ) -> Done:
     """Copy a dataset, or some layers and mags, with other shards, another compression or dtype."""
-    return _done(recubing.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
+    return execute(recubing.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
 
 
 def export_tiff(
@@ -98,8 +98,4 @@ def export_tiff(
     listen: Listener | None = None,
 ) -> Done:
     """Write a layer (`settings.layer_name`) as TIFF: slices, or the tiles that `pictures` asks for."""
-    return _done(export.prepare(src, out, settings or Settings(), pictures or Pictures()), listen)
-
-
-def _done(conversion: Conversion, listen: Listener | None) -> Done:
-    return execute(conversion, listen or (lambda progress: None))
+    return execute(export.prepare(src, out, settings or Settings(), pictures or Pictures()), listen)
