@@ -100,7 +100,8 @@ def _console(stderr: bool = True) -> Console:
 
 
 def _report(error: WkconvertError) -> None:
-    from wkconvert_core.report import error_document, print_document, show_error
+    from wkconvert_core.printing import print_document
+    from wkconvert_core.report import error_document, show_error
 
     if "--json" in sys.argv:
         print_document(error_document(error))
@@ -155,6 +156,7 @@ def _carry_out(prepare: Callable[[], Conversion], given: dict[str, Any]) -> None
     from wkconvert_core import report
     from wkconvert_core.convert import execute
     from wkconvert_core.memory import tune_process
+    from wkconvert_core.printing import print_document
     from wkconvert_core.progress import shown
 
     tune_process()
@@ -163,7 +165,7 @@ def _carry_out(prepare: Callable[[], Conversion], given: dict[str, Any]) -> None
     with _logging(given["verbose"]):
         conversion = prepare()
         if given["json"] and given["dry_run"]:
-            report.print_document(report.plan_document(conversion))
+            print_document(report.plan_document(conversion))
         elif given["dry_run"]:
             report.show_plan(conversion, _console(stderr=False))
         else:
@@ -173,7 +175,7 @@ def _carry_out(prepare: Callable[[], Conversion], given: dict[str, Any]) -> None
             with shown(console, quiet) as listen:
                 done = execute(conversion, listen)
             if given["json"]:
-                report.print_document(report.done_document(done))
+                print_document(report.done_document(done))
             elif not quiet:
                 report.show_done(done, console)
 
@@ -203,6 +205,7 @@ def info(
     """Tell what a path is: each plugin's answer with its reason, and the layers; of a dataset, how it is stored."""
     from wkconvert_core import report, report_datasets
     from wkconvert_core.describe import describe
+    from wkconvert_core.printing import print_document
 
     try:
         described = describe(path, reader, opt.pairs(option or []))
@@ -213,7 +216,7 @@ def info(
     stored = cli_datasets.stored(described)
     if json:
         more = {"stored": report_datasets.stored_document(stored)} if stored else {}
-        report.print_document({**report.info_document(described), **more})
+        print_document({**report.info_document(described), **more})
     else:
         report.show_info(described, _console(stderr=False))
         report_datasets.show_stored(stored, _console(stderr=False))
@@ -224,9 +227,10 @@ def plugins(json: opt.Json = False) -> None:
     """List what is loaded, its version and its formats, and what failed to load and why."""
     from wkconvert_core import report
     from wkconvert_core.plugins import plugins
+    from wkconvert_core.printing import print_document
 
     if json:
-        report.print_document(report.plugins_document(plugins()))
+        print_document(report.plugins_document(plugins()))
     else:
         report.show_plugins(plugins(), _console(stderr=False))
 
@@ -240,11 +244,12 @@ def check(
 ) -> None:
     """Try a reader on a file of yours: everything that core relies on; exit 1 if something does not hold."""
     from wkconvert_core import report
+    from wkconvert_core.printing import print_document
     from wkconvert_core.testing import run_checks
 
     results = list(run_checks(path, reader, opt.pairs(option or [])))
     if json:
-        report.print_document(report.checks_document(results))
+        print_document(report.checks_document(results))
     else:
         report.show_checks(results, _console(stderr=False))
     if any(result.status == "failed" for result in results):

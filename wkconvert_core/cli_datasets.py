@@ -51,8 +51,9 @@ def register(app: typer.Typer, console: MakeConsole) -> None:
         **given: Any,
     ) -> None:
         """Read every shard strictly, compare checksums, and coarser mags with finer ones; exit 1 if any is damaged."""
-        from wkconvert_core import report, report_datasets
+        from wkconvert_core import report_datasets
         from wkconvert_core.memory import tune_process
+        from wkconvert_core.printing import print_document
         from wkconvert_core.progress import shown
         from wkconvert_core.soundness import verify as run
 
@@ -68,7 +69,7 @@ def register(app: typer.Typer, console: MakeConsole) -> None:
                 listen=listen,
             )
         if given["json"]:
-            report.print_document(report_datasets.soundness_document(found))
+            print_document(report_datasets.soundness_document(found))
         else:
             report_datasets.show_soundness(found, console(False), quiet=given["quiet"])
         if not found.sound:
@@ -78,9 +79,10 @@ def register(app: typer.Typer, console: MakeConsole) -> None:
     @opt.takes(only=RUN)
     def check_equality(a: A, b: B, layer_name: opt.Layers = None, mag: opt.Mags = None, **given: Any) -> None:
         """Compare two datasets, metadata and every voxel: exit 0 equal, 1 different, 2 cannot compare."""
-        from wkconvert_core import report, report_datasets
+        from wkconvert_core import report_datasets
         from wkconvert_core.equality import check_equality as run
         from wkconvert_core.memory import tune_process
+        from wkconvert_core.printing import print_document
         from wkconvert_core.progress import shown
 
         tune_process()
@@ -91,7 +93,7 @@ def register(app: typer.Typer, console: MakeConsole) -> None:
             error.exit_code = 2  # whatever keeps us from comparing
             raise
         if given["json"]:
-            report.print_document(report_datasets.equality_document(found))
+            print_document(report_datasets.equality_document(found))
         else:
             report_datasets.show_equality(found, console(False), quiet=given["quiet"])
         if not found.equal:
@@ -123,9 +125,10 @@ def register(app: typer.Typer, console: MakeConsole) -> None:
 
         With an option that sets or measures something, only that is changed, unless --refresh is given, too.
         """
-        from wkconvert_core import report, report_datasets
+        from wkconvert_core import report_datasets
         from wkconvert_core.memory import tune_process
         from wkconvert_core.metadata import Wanted, update
+        from wkconvert_core.printing import print_document
         from wkconvert_core.progress import shown
 
         tune_process()
@@ -147,7 +150,7 @@ def register(app: typer.Typer, console: MakeConsole) -> None:
         with shown(console(True), given["quiet"] or given["json"]) as listen:
             done = update(dst, wanted, settings, listen=listen)
         if given["json"]:
-            report.print_document(report_datasets.metadata_document(done))
+            print_document(report_datasets.metadata_document(done))
         elif not given["quiet"]:
             report_datasets.show_metadata(done, console(False))
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.panel import Panel
 from rich.table import Table
@@ -13,6 +11,7 @@ from rich.text import Text
 
 from wkconvert_core.errors import WkconvertError
 from wkconvert_core.plugins import BUILT_IN
+from wkconvert_core.printing import Document, print_lines, shape_text, shard_text, size_document
 from wkconvert_core.sizes import size_text
 
 if TYPE_CHECKING:
@@ -24,20 +23,6 @@ if TYPE_CHECKING:
     from wkconvert_core.layers import Opened
     from wkconvert_core.plugins import Plugins
     from wkconvert_core.testing import CheckResult
-    from wkconvert_core.voxel_size import VoxelSize
-
-Document = dict[str, Any]
-
-
-def print_document(document: Document) -> None:
-    """Print one JSON document to standard output."""
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
-
-
-def _print(console: Console, *lines: str) -> None:
-    for line in lines:
-        console.print(Text(line), soft_wrap=True)  # a path must stay in one piece, so that it can be copied
-
 
 # --- errors ----------------------------------------------------------------------------------------------------------
 
@@ -53,14 +38,10 @@ def show_error(error: WkconvertError, console: Console) -> None:
     if console.is_terminal:
         console.print(Panel(Text("\n".join(parts)), title="error", title_align="left", border_style="red"))
     else:
-        _print(console, f"error: {parts[0]}", *(f"  {part}" for part in parts[1:]))
+        print_lines(console, f"error: {parts[0]}", *(f"  {part}" for part in parts[1:]))
 
 
 # --- a conversion ----------------------------------------------------------------------------------------------------
-
-
-def _size_document(size: VoxelSize | None) -> Document | None:
-    return {"size": list(size.size), "unit": size.unit, "origin": size.origin} if size else None
 
 
 def _layer_document(layer: Opened) -> Document:
@@ -77,7 +58,7 @@ def _layer_document(layer: Opened) -> Document:
         "dtype": info.dtype.name,
         "channels": info.channels,
         "chunk_shape": list(info.chunk_shape) if info.chunk_shape else None,
-        "voxel_size": _size_document(layer.voxel_size),
+        "voxel_size": size_document(layer.voxel_size),
         "mags": [str(mag) for mag in sorted(layer.mags)],
         "notes": list(layer.notes),
     }
@@ -119,7 +100,7 @@ def done_document(done: Done) -> Document:
         "source": str(conversion.src),
         "target": str(conversion.dst),
         "layers": [_layer_document(layer) for layer in conversion.layers],
-        "voxel_size": _size_document(conversion.voxel_size),
+        "voxel_size": size_document(conversion.voxel_size),
         "written": [
             {
                 "name": layer.name,
@@ -139,34 +120,25 @@ def done_document(done: Done) -> Document:
     }
 
 
-def _xyz(shape: Iterable[int]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _side(shape: Sequence[int]) -> str:
-    """`128^3` for a cube."""
-    return f"{shape[0]}^{len(shape)}" if len(set(shape)) == 1 else _xyz(shape)
-
-
 def _layer_line(layer: Opened) -> str:
     info = layer.info
     channels = f", {info.channels} channels" if info.channels > 1 else ""
-    return f"{layer.name}: {_xyz(info.shape)} {info.dtype.name}{channels}, {layer.found.match.reason}"
+    return f"{layer.name}: {shape_text(info.shape)} {info.dtype.name}{channels}, {layer.found.match.reason}"
 
 
 def show_layers(conversion: Conversion, console: Console) -> None:
     """What was found, before the work begins."""
     for layer in conversion.layers:
-        _print(console, _layer_line(layer), f"  {layer.decision}")
+        print_lines(console, _layer_line(layer), f"  {layer.decision}")
     if size := conversion.voxel_size:
-        _print(console, f"voxel size: {size} ({size.origin})")
+        print_lines(console, f"voxel size: {size} ({size.origin})")
 
 
 def show_plan(conversion: Conversion, console: Console) -> None:
     """What `--dry-run` prints."""
     show_layers(conversion, console)
     if not conversion.steps:
-        _print(console, "nothing to do: all is as asked")
+        print_lines(console, "nothing to do: all is as asked")
         return
     table = Table("step", "way", "tasks", "shard", "memory", "decoded", "raw", box=None, padding=(0, 2, 0, 0))
     for planned in conversion.steps:
@@ -175,7 +147,7 @@ def show_plan(conversion: Conversion, console: Console) -> None:
             step.title,
             chosen.way,
             f"{chosen.tasks:,}",
-            _side(step.sink.shard_shape),
+            shard_text(step.sink.shard_shape),
             size_text(chosen.memory),
             f"{chosen.amplification:.2f}x",
             size_text(step.raw_bytes),
@@ -188,21 +160,21 @@ def show_plan(conversion: Conversion, console: Console) -> None:
     lines += [f"workers: more than {useful:,} would have nothing to do"] if useful else []
     lines += [f"disk: at most {size_text(conversion.needed)}, {size_text(conversion.free)} free"]
     lines += [f"scratch: {size_text(scratch)} of that, until a step is done"] if "spool" in ways else []
-    _print(console, *lines, "nothing was written")
+    print_lines(console, *lines, "nothing was written")
 
 
 def show_done(done: Done, console: Console) -> None:
     """The last lines of a conversion."""
     conversion = done.conversion
-    _print(console, *(f"note: {note}" for note in done.notes))
+    print_lines(console, *(f"note: {note}" for note in done.notes))
     if done.resumed:
-        _print(console, f"{done.resumed} of {done.shards} shards were there from an earlier run")
+        print_lines(console, f"{done.resumed} of {done.shards} shards were there from an earlier run")
     mags = sum(len(layer.mags) for layer in done.layers)
     if not conversion.steps:
-        _print(console, f"{conversion.dst}: nothing to do, all is as asked")
+        print_lines(console, f"{conversion.dst}: nothing to do, all is as asked")
         return
     rate = conversion.steps[0].step.raw_bytes / done.seconds / 1e6 if done.seconds else 0
-    _print(
+    print_lines(
         console,
         f"{conversion.dst}: {len(done.layers)} layer{'s' * (len(done.layers) > 1)}, {mags} mag{'s' * (mags > 1)}, "
         f"{size_text(done.stored_bytes)} on disk ({size_text(conversion.raw_bytes)} raw), "
@@ -232,15 +204,15 @@ def info_document(described: Described) -> Document:
 
 def show_info(described: Described, console: Console) -> None:
     """What `info` prints."""
-    _print(console, str(described.path))
+    print_lines(console, str(described.path))
     for answer in described.answers:
         if answer.match:
             match = answer.match
-            _print(console, f"  {answer.plugin}: {match.format} ({match.confidence.name.lower()}), {match.reason}")
+            print_lines(console, f"  {answer.plugin}: {match.format} ({match.confidence.name.lower()}), {match.reason}")
         else:
-            _print(console, f"  {answer.plugin}: {answer.error or 'not mine'}")
+            print_lines(console, f"  {answer.plugin}: {answer.error or 'not mine'}")
     for layer in described.layers:
-        _print(console, *_layer_details(layer))
+        print_lines(console, *_layer_details(layer))
 
 
 def _layer_details(layer: Opened) -> list[str]:
@@ -252,7 +224,7 @@ def _layer_details(layer: Opened) -> list[str]:
     if any(info.offset):
         lines.append(f"  starts at {', '.join(map(str, info.offset))}")
     if info.chunk_shape:
-        lines.append(f"  decoded in boxes of {_xyz(info.chunk_shape)}")
+        lines.append(f"  decoded in boxes of {shape_text(info.chunk_shape)}")
     return lines + [f"  note: {note}" for note in layer.notes]
 
 
@@ -277,16 +249,16 @@ def plugins_document(plugins: Plugins) -> Document:
 def show_plugins(plugins: Plugins, console: Console) -> None:
     """What `plugins` prints."""
     built_in = [f"  {name}: {what}" for module in BUILT_IN for name, what in plugins.formats_of(module).items()]
-    _print(console, "built in", *built_in)
+    print_lines(console, "built in", *built_in)
     for plugin in plugins.loaded:
-        _print(console, f"{plugin.name} ({plugin.distribution} {plugin.version})")
+        print_lines(console, f"{plugin.name} ({plugin.distribution} {plugin.version})")
         if plugin.error:
             console.print(Text(f"  failed to load: {plugin.error}", style="red"), soft_wrap=True)
             continue
-        _print(console, *(f"  {name}: {what}" for name, what in plugins.formats_of(plugin.name).items()))
+        print_lines(console, *(f"  {name}: {what}" for name, what in plugins.formats_of(plugin.name).items()))
     if not plugins.loaded:
-        _print(console, 'no readers are installed; pip install "wkconvert[all]" brings all that there are')
-    _print(console, f"interpolation modes: {', '.join(sorted(plugins.downsamplers()))}")
+        print_lines(console, 'no readers are installed; pip install "wkconvert[all]" brings all that there are')
+    print_lines(console, f"interpolation modes: {', '.join(sorted(plugins.downsamplers()))}")
 
 
 def checks_document(results: Sequence[CheckResult]) -> Document:
@@ -301,4 +273,4 @@ def show_checks(results: Sequence[CheckResult], console: Console) -> None:
         line = Text(f"{result.status:8}", style=styles[result.status]).append(f"{result.name}", style="default")
         console.print(line, soft_wrap=True)
         if result.message:
-            _print(console, f"        {result.message}")
+            print_lines(console, f"        {result.message}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from wkconvert_core.report import Document, _print, _side, _size_document, _xyz
+from wkconvert_core.printing import Document, print_lines, shape_text, shard_text, size_document
 from wkconvert_core.sizes import size_text
 
 if TYPE_CHECKING:
@@ -66,17 +66,17 @@ def soundness_document(found: Soundness) -> Document:
 def show_soundness(found: Soundness, console: Console, *, quiet: bool) -> None:
     """What `verify` prints; what is damaged, even with `--quiet`."""
     for problem in found.problems[:LISTED]:
-        _print(console, f"damaged: {problem.path}", f"  {problem.reason}")
+        print_lines(console, f"damaged: {problem.path}", f"  {problem.reason}")
     if (more := len(found.problems) - LISTED) > 0:
-        _print(console, f"damaged: {more:,} more; --json lists all")
+        print_lines(console, f"damaged: {more:,} more; --json lists all")
     if quiet:
         return
-    _print(console, *(_mag_line(mag) for mag in found.mags), *(f"note: {note}" for note in found.notes))
+    print_lines(console, *(_mag_line(mag) for mag in found.mags), *(f"note: {note}" for note in found.notes))
     shards, size = sum(mag.shards for mag in found.mags), sum(mag.stored_bytes for mag in found.mags)
     verdict = f"{len(found.problems):,} damaged" if found.problems else "sound"
     rate = size / found.seconds / 1e6 if found.seconds else 0
     took = f"{size_text(size)}, {found.seconds:.1f} s, {rate:.0f} MB/s"
-    _print(console, f"{found.path}: {verdict}, {_count(shards, 'shard')}, {took}")
+    print_lines(console, f"{found.path}: {verdict}, {_count(shards, 'shard')}, {took}")
 
 
 def _mag_line(mag: MagSoundness) -> str:
@@ -134,16 +134,16 @@ def show_equality(found: Equality, console: Console, *, quiet: bool) -> None:
     """What `check-equality` prints; what differs, even with `--quiet`."""
     for each in found.metadata:
         where = f"{each.layer}: " if each.layer else ""
-        _print(console, f"{where}{each.what.replace('_', ' ')} differs: {each.a} and {each.b}")
+        print_lines(console, f"{where}{each.what.replace('_', ' ')} differs: {each.a} and {each.b}")
     for mag in found.mags:
         if mag.difference:
-            _print(console, f"{mag.layer} mag {mag.mag}: {mag.difference}")
+            print_lines(console, f"{mag.layer} mag {mag.mag}: {mag.difference}")
     if quiet:
         return
-    _print(console, *(f"note: {note}" for note in found.notes))
+    print_lines(console, *(f"note: {note}" for note in found.notes))
     same = [f"{mag.layer} mag {mag.mag}: {mag.voxels:,} voxels are equal" for mag in found.mags if not mag.difference]
     verdict = "equal" if found.equal else "different"
-    _print(console, *same, f"{found.a} and {found.b} are {verdict}, {found.seconds:.1f} s")
+    print_lines(console, *same, f"{found.a} and {found.b} are {verdict}, {found.seconds:.1f} s")
 
 
 # --- metadata --------------------------------------------------------------------------------------------------------
@@ -165,9 +165,11 @@ def metadata_document(done: Updated) -> Document:
 
 def show_metadata(done: Updated, console: Console) -> None:
     """What `metadata` prints."""
-    _print(console, *map(str, done.changes), *(f"note: {note}" for note in done.notes))
+    print_lines(console, *map(str, done.changes), *(f"note: {note}" for note in done.notes))
     what = "metadata made" if done.created else "metadata changed" if done.changes else "metadata are up to date"
-    _print(console, f"{done.path}: {what}{'' if done.written or not done.changes else ', but not written (--dry-run)'}")
+    print_lines(
+        console, f"{done.path}: {what}{'' if done.written or not done.changes else ', but not written (--dry-run)'}"
+    )
 
 
 # --- info ------------------------------------------------------------------------------------------------------------
@@ -188,7 +190,7 @@ def _stored(mag: Stored) -> Document:
         "shape": list(box.shape) if box else None,
         "dtype": header.dtype.name if header else None,
         "channels": header.channels if header else None,
-        "voxel_size": _size_document(mag.voxel_size),
+        "voxel_size": size_document(mag.voxel_size),
         "shards": mag.shards,
         "stored_bytes": mag.stored_bytes,
         "raw_bytes": mag.raw_bytes,
@@ -208,7 +210,7 @@ def _compression(mag: Stored) -> str:
 def show_stored(found: Sequence[Stored], console: Console) -> None:
     """The table of mags that `info` prints for a dataset; nothing in it is ever cut off."""
     for layer, mags in groupby(found, lambda mag: mag.place.layer):
-        _print(console, "", f"{layer}, as stored")
+        print_lines(console, "", f"{layer}, as stored")
         listed = list(mags)
         unit = next((mag.voxel_size.unit for mag in listed if mag.voxel_size), "")
         table = Table(box=None, padding=(0, 1, 0, 0))
@@ -217,19 +219,19 @@ def show_stored(found: Sequence[Stored], console: Console) -> None:
         for mag in listed:
             table.add_row(*_cells(mag))
         console.print(table, highlight=False)
-        _print(console, *(f"  mag {mag.place.mag} cannot be read: {mag.problem}" for mag in listed if mag.problem))
+        print_lines(console, *(f"  mag {mag.place.mag} cannot be read: {mag.problem}" for mag in listed if mag.problem))
 
 
 def _cells(mag: Stored) -> list[str]:
     box, header, size = mag.place.box, mag.header, mag.voxel_size
     return [
         str(mag.place.mag),
-        _xyz(box.shape) if box else "?",
+        shape_text(box.shape) if box else "?",
         f"{header.dtype.name}{f' x {header.channels}' if header.channels > 1 else ''}" if header else "?",
         f"{mag.shards:,}",
         size_text(mag.stored_bytes),
         f"{mag.ratio:.1f}" if mag.ratio is not None else "-",
         _compression(mag) if header else "?",
-        _side((header.side,) * 3) if header else "?",
+        shard_text((header.side,) * 3) if header else "?",
         ",".join(f"{side:g}" if side else "?" for side in size.size) if size else "?",
     ]
