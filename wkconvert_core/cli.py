@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wkconvert_core import __version__, cli_datasets, cli_export, cli_toolbox
 from wkconvert_core import cli_options as opt
+from wkconvert_core.cli_run import carry_out, console
 from wkconvert_core.errors import OptionError, WkconvertError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from wkconvert_core.conversion import Conversion
     from wkconvert_core.settings import Settings
 
 app = typer.Typer(
@@ -74,31 +70,6 @@ def _interrupt(number: int, frame: object) -> None:
     raise Interrupted(number)
 
 
-class _Forgiving:
-    """A stream whose reader may go away, or its disk be full: that must not end a conversion."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        with suppress(OSError):
-            return self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._stream.flush()
-
-
-def _console(stderr: bool = True) -> Console:
-    from rich.console import Console
-
-    return Console(file=cast("TextIO", _Forgiving(sys.stderr if stderr else sys.stdout)))
-
-
 def _report(error: WkconvertError) -> None:
     from wkconvert_core.printing import print_document
     from wkconvert_core.report import error_document, show_error
@@ -106,7 +77,7 @@ def _report(error: WkconvertError) -> None:
     if "--json" in sys.argv:
         print_document(error_document(error))
     else:
-        show_error(error, _console())
+        show_error(error, console(stderr=True))
 
 
 def _version(wanted: bool) -> None:
@@ -148,51 +119,14 @@ def cube(src: opt.Src, dst: opt.Dst, **given: Any) -> None:
 def _convert(src: Path, dst: Path, settings: Settings, command: str, given: dict[str, Any]) -> None:
     from wkconvert_core.convert import prepare
 
-    _carry_out(lambda: prepare(src, dst, settings, command=command), given)
+    carry_out(lambda: prepare(src, dst, settings, command=command), given)
 
 
-def _carry_out(prepare: Callable[[], Conversion], given: dict[str, Any]) -> None:
-    """Decide, and do it or show the plan."""
-    from wkconvert_core import report
-    from wkconvert_core.convert import execute
-    from wkconvert_core.memory import tune_process
-    from wkconvert_core.printing import print_document
-    from wkconvert_core.progress import shown
-
-    tune_process()
-
-    quiet = given["quiet"] or given["json"]
-    with _logging(given["verbose"]):
-        conversion = prepare()
-        if given["json"] and given["dry_run"]:
-            print_document(report.plan_document(conversion))
-        elif given["dry_run"]:
-            report.show_plan(conversion, _console(stderr=False))
-        else:
-            console = _console()
-            if not quiet:
-                report.show_layers(conversion, console)
-            with shown(console, quiet) as listen:
-                done = execute(conversion, listen)
-            if given["json"]:
-                print_document(report.done_document(done))
-            elif not quiet:
-                report.show_done(done, console)
-
-
-cli_toolbox.register(app, _carry_out, _console)
-cli_export.register(app, _carry_out)
-cli_datasets.register(app, _console)
-
-
-@contextmanager
-def _logging(verbose: bool) -> Iterator[None]:
-    if verbose:
-        import logging
-
-        logging.basicConfig(format="%(relativeCreated)6.0f ms %(name)s: %(message)s")
-        logging.getLogger("wkconvert_core").setLevel(logging.DEBUG)
-    yield
+for command in (
+    *(cli_toolbox.downsample, cli_toolbox.upsample, cli_toolbox.compress, cli_toolbox.recube),
+    *(cli_export.export_tiff, cli_datasets.verify, cli_datasets.check_equality, cli_datasets.metadata),
+):
+    app.command()(command)
 
 
 @app.command()
@@ -211,15 +145,15 @@ def info(
         described = describe(path, reader, opt.pairs(option or []))
     except WkconvertError:
         if not json:  # what can be told of a dataset before what is wrong with it
-            report_datasets.show_stored(cli_datasets.stored_at(path), _console(stderr=False))
+            report_datasets.show_stored(cli_datasets.stored_at(path), console())
         raise
     stored = cli_datasets.stored(described)
     if json:
         more = {"stored": report_datasets.stored_document(stored)} if stored else {}
         print_document({**report.info_document(described), **more})
     else:
-        report.show_info(described, _console(stderr=False))
-        report_datasets.show_stored(stored, _console(stderr=False))
+        report.show_info(described, console())
+        report_datasets.show_stored(stored, console())
 
 
 @app.command()
@@ -232,7 +166,7 @@ def plugins(json: opt.Json = False) -> None:
     if json:
         print_document(report.plugins_document(plugins()))
     else:
-        report.show_plugins(plugins(), _console(stderr=False))
+        report.show_plugins(plugins(), console())
 
 
 @app.command()
@@ -251,7 +185,7 @@ def check(
     if json:
         print_document(report.checks_document(results))
     else:
-        report.show_checks(results, _console(stderr=False))
+        report.show_checks(results, console())
     if any(result.status == "failed" for result in results):
         raise typer.Exit(1)
 
@@ -272,6 +206,6 @@ def demo(
     stack = dst.with_name(f"{dst.name}-stack")
     write_demo_stack(stack)
     if not quiet:
-        _console().print(f"Made {stack}; now: wkconvert auto {stack} {dst}", highlight=False, soft_wrap=True)
+        console(stderr=True).print(f"Made {stack}; now: wkconvert auto {stack} {dst}", highlight=False, soft_wrap=True)
     given = {"quiet": quiet, "json": False, "dry_run": False, "verbose": False}
     _convert(stack, dst, Settings(jobs=jobs), "auto", given)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wkconvert_core import cli_options as opt
+from wkconvert_core.cli_run import console, listening
 from wkconvert_core.errors import OptionError, WkconvertError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from wkconvert_core.describe import Described
-    from wkconvert_core.geometry import Mag
     from wkconvert_core.inventory import Stored
 
 RUN = (*opt.WORKER_OPTIONS, "json", "quiet")
-
-MakeConsole = Callable[[bool], "Console"]
-"""Given whether it is for standard error."""
 
 Deep = Annotated[bool, typer.Option("--deep", help="Make every coarser mag anew to compare it, not only some boxes")]
 WriteChecksums = Annotated[
@@ -37,126 +31,115 @@ A = Annotated[Path, typer.Argument(help="A dataset's folder.")]
 B = Annotated[Path, typer.Argument(help="Another one's.")]
 
 
-def register(app: typer.Typer, console: MakeConsole) -> None:
-    """Add the commands to the command line."""
+@opt.takes(only=RUN)
+def verify(
+    dst: opt.Dataset,
+    layer_name: opt.Layers = None,
+    mag: opt.Mags = None,
+    deep: Deep = False,
+    write_checksums: WriteChecksums = False,
+    **given: Any,
+) -> None:
+    """Read every shard strictly, compare checksums, and coarser mags with finer ones; exit 1 if any is damaged."""
+    from wkconvert_core import report_datasets
+    from wkconvert_core.memory import tune_process
+    from wkconvert_core.printing import print_document
+    from wkconvert_core.soundness import verify as run
 
-    @app.command()
-    @opt.takes(only=RUN)
-    def verify(
-        dst: opt.Dataset,
-        layer_name: opt.Layers = None,
-        mag: opt.Mags = None,
-        deep: Deep = False,
-        write_checksums: WriteChecksums = False,
-        **given: Any,
-    ) -> None:
-        """Read every shard strictly, compare checksums, and coarser mags with finer ones; exit 1 if any is damaged."""
-        from wkconvert_core import report_datasets
-        from wkconvert_core.memory import tune_process
-        from wkconvert_core.printing import print_document
-        from wkconvert_core.progress import shown
-        from wkconvert_core.soundness import verify as run
-
-        tune_process()
-        with shown(console(True), given["quiet"] or given["json"]) as listen:
-            found = run(
-                dst,
-                opt.settings(given),
-                layers=layer_name or (),
-                mags=_mags(mag),
-                deep=deep,
-                write_checksums=write_checksums,
-                listen=listen,
-            )
-        if given["json"]:
-            print_document(report_datasets.soundness_document(found))
-        else:
-            report_datasets.show_soundness(found, console(False), quiet=given["quiet"])
-        if not found.sound:
-            raise typer.Exit(1)
-
-    @app.command("check-equality")
-    @opt.takes(only=RUN)
-    def check_equality(a: A, b: B, layer_name: opt.Layers = None, mag: opt.Mags = None, **given: Any) -> None:
-        """Compare two datasets, metadata and every voxel: exit 0 equal, 1 different, 2 cannot compare."""
-        from wkconvert_core import report_datasets
-        from wkconvert_core.equality import check_equality as run
-        from wkconvert_core.memory import tune_process
-        from wkconvert_core.printing import print_document
-        from wkconvert_core.progress import shown
-
-        tune_process()
-        try:
-            with shown(console(True), given["quiet"] or given["json"]) as listen:
-                found = run(a, b, opt.settings(given), layers=layer_name or (), mags=_mags(mag), listen=listen)
-        except WkconvertError as error:
-            error.exit_code = 2  # whatever keeps us from comparing
-            raise
-        if given["json"]:
-            print_document(report_datasets.equality_document(found))
-        else:
-            report_datasets.show_equality(found, console(False), quiet=given["quiet"])
-        if not found.equal:
-            raise typer.Exit(1)
-
-    @app.command()
-    @opt.takes(
-        only=("voxel_size", "unit", "category", "name", "dry_run", *RUN),
-        helps={
-            "voxel_size": "x,y,z; an empty place leaves that axis: ,,35 (default: as it is; at first what `cube` saw)",
-            "category": "color or segmentation (default: as it is; of new layers by name, else by looking)",
-            "name": "Name of the dataset (default: as it is; at first the folder's)",
-            "dry_run": "Show what would change, write nothing",
-        },
-    )
-    def metadata(
-        context: typer.Context,
-        dst: opt.Dataset,
-        layer_name: opt.Layers = None,
-        refresh: Refresh = False,
-        extent: Extent = False,
-        compute_max_id: ComputeMaxId = False,
-        max_id: MaxId = None,
-        **given: Any,
-    ) -> None:
-        """Make datasource-properties.json for mags that are there, or bring it up to date.
-
-        Layers and mags that are new join, those that are gone go, and what people wrote there stays.
-
-        With an option that sets or measures something, only that is changed, unless --refresh is given, too.
-        """
-        from wkconvert_core import report_datasets
-        from wkconvert_core.memory import tune_process
-        from wkconvert_core.metadata import Wanted, update
-        from wkconvert_core.printing import print_document
-        from wkconvert_core.progress import shown
-
-        tune_process()
-        source = context.get_parameter_source("unit")
-        if source and source.name == "COMMANDLINE" and given["voxel_size"] is None:
-            raise OptionError(f"--unit {given['unit']} says nothing without --voxel-size", fix="say both")
-        settings = opt.settings(given)
-        wanted = Wanted(
-            settings.name,
-            settings.voxel_size,
-            settings.category,
-            layer_name or (),
-            refresh,
-            extent,
-            compute_max_id,
-            max_id,
-            given["dry_run"],
+    tune_process()
+    with listening(given) as listen:
+        found = run(
+            dst,
+            opt.settings(given),
+            layers=layer_name or (),
+            mags=opt.mags(mag),
+            deep=deep,
+            write_checksums=write_checksums,
+            listen=listen,
         )
-        with shown(console(True), given["quiet"] or given["json"]) as listen:
-            done = update(dst, wanted, settings, listen=listen)
-        if given["json"]:
-            print_document(report_datasets.metadata_document(done))
-        elif not given["quiet"]:
-            report_datasets.show_metadata(done, console(False))
+    if given["json"]:
+        print_document(report_datasets.soundness_document(found))
+    else:
+        report_datasets.show_soundness(found, console(), quiet=given["quiet"])
+    if not found.sound:
+        raise typer.Exit(1)
 
 
-def _mags(texts: list[str] | None) -> list[Mag]:
-    return [opt.mag("mag", text) for text in texts or ()]
+@opt.takes(only=RUN)
+def check_equality(a: A, b: B, layer_name: opt.Layers = None, mag: opt.Mags = None, **given: Any) -> None:
+    """Compare two datasets, metadata and every voxel: exit 0 equal, 1 different, 2 cannot compare."""
+    from wkconvert_core import report_datasets
+    from wkconvert_core.equality import check_equality as run
+    from wkconvert_core.memory import tune_process
+    from wkconvert_core.printing import print_document
+
+    tune_process()
+    try:
+        with listening(given) as listen:
+            found = run(a, b, opt.settings(given), layers=layer_name or (), mags=opt.mags(mag), listen=listen)
+    except WkconvertError as error:
+        error.exit_code = 2  # whatever keeps us from comparing
+        raise
+    if given["json"]:
+        print_document(report_datasets.equality_document(found))
+    else:
+        report_datasets.show_equality(found, console(), quiet=given["quiet"])
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+@opt.takes(
+    only=("voxel_size", "unit", "category", "name", "dry_run", *RUN),
+    helps={
+        "voxel_size": "x,y,z; an empty place leaves that axis: ,,35 (default: as it is; at first what `cube` saw)",
+        "category": "color or segmentation (default: as it is; of new layers by name, else by looking)",
+        "name": "Name of the dataset (default: as it is; at first the folder's)",
+        "dry_run": "Show what would change, write nothing",
+    },
+)
+def metadata(
+    context: typer.Context,
+    dst: opt.Dataset,
+    layer_name: opt.Layers = None,
+    refresh: Refresh = False,
+    extent: Extent = False,
+    compute_max_id: ComputeMaxId = False,
+    max_id: MaxId = None,
+    **given: Any,
+) -> None:
+    """Make datasource-properties.json for mags that are there, or bring it up to date.
+
+    Layers and mags that are new join, those that are gone go, and what people wrote there stays.
+
+    With an option that sets or measures something, only that is changed, unless --refresh is given, too.
+    """
+    from wkconvert_core import report_datasets
+    from wkconvert_core.memory import tune_process
+    from wkconvert_core.metadata import Wanted, update
+    from wkconvert_core.printing import print_document
+
+    tune_process()
+    source = context.get_parameter_source("unit")
+    if source and source.name == "COMMANDLINE" and given["voxel_size"] is None:
+        raise OptionError(f"--unit {given['unit']} says nothing without --voxel-size", fix="say both")
+    settings = opt.settings(given)
+    wanted = Wanted(
+        settings.name,
+        settings.voxel_size,
+        settings.category,
+        layer_name or (),
+        refresh,
+        extent,
+        compute_max_id,
+        max_id,
+        given["dry_run"],
+    )
+    with listening(given) as listen:
+        done = update(dst, wanted, settings, listen=listen)
+    if given["json"]:
+        print_document(report_datasets.metadata_document(done))
+    elif not given["quiet"]:
+        report_datasets.show_metadata(done, console())
 
 
 def stored(described: Described) -> list[Stored]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from wkconvert_core import cli_options as opt
+from wkconvert_core.cli_run import carry_out
 from wkconvert_core.errors import OptionError
-
-if TYPE_CHECKING:
-    from wkconvert_core.conversion import Conversion
 
 _PART, _FILES = "Part", "Files"
 
@@ -31,43 +28,36 @@ Tiles = Annotated[str | None, _option("x,y: write so many tiles for each slice, 
 Name = Annotated[str | None, _option("NAME of NAME_00001.tif (default: the layer's)", _FILES)]
 NoCompress = Annotated[bool, _option("Write raw pixels (default: deflate)", _FILES, "--no-compress")]
 
-CarryOut = Callable[[Callable[[], "Conversion"], dict[str, Any]], None]
-"""Decides, and does it or shows the plan."""
 
+@opt.takes(only=opt.RUN_OPTIONS)
+def export_tiff(
+    dst: opt.Dataset,
+    out: Out,
+    layer_name: LayerName = None,
+    mag: MagText = None,
+    bbox: Bbox = None,
+    downsample: Downsample = 1,
+    tile_size: TileSize = None,
+    tiles_per_dimension: Tiles = None,
+    name: Name = None,
+    no_compress: NoCompress = False,
+    **given: Any,
+) -> None:
+    """Write a layer's slices as TIFF files: a stack NAME_00001.tif, …, or tiles z/y/x.tiff.
 
-def register(app: typer.Typer, carry_out: CarryOut) -> None:
-    """Add the command to the command line."""
+    The files hold the voxel size as ImageJ does. The same command again continues a run that was interrupted.
+    """
+    from wkconvert_core.export import Pictures, prepare
 
-    @app.command("export-tiff")
-    @opt.takes(only=opt.RUN_OPTIONS)
-    def export_tiff(
-        dst: opt.Dataset,
-        out: Out,
-        layer_name: LayerName = None,
-        mag: MagText = None,
-        bbox: Bbox = None,
-        downsample: Downsample = 1,
-        tile_size: TileSize = None,
-        tiles_per_dimension: Tiles = None,
-        name: Name = None,
-        no_compress: NoCompress = False,
-        **given: Any,
-    ) -> None:
-        """Write a layer's slices as TIFF files: a stack NAME_00001.tif, …, or tiles z/y/x.tiff.
-
-        The files hold the voxel size as ImageJ does. The same command again continues a run that was interrupted.
-        """
-        from wkconvert_core.export import Pictures, prepare
-
-        pictures = Pictures(
-            None if mag is None else opt.mag("mag", mag),
-            downsample,
-            _pair("tile-size", tile_size),
-            _pair("tiles-per-dimension", tiles_per_dimension),
-        )
-        wanted = {"layer_name": layer_name, "bbox": bbox, "name": name, "no_compress": no_compress}
-        settings = opt.settings({**given, **wanted})
-        carry_out(lambda: prepare(dst, out, settings, pictures), given)
+    pictures = Pictures(
+        None if mag is None else opt.mag("mag", mag),
+        downsample,
+        _pair("tile-size", tile_size),
+        _pair("tiles-per-dimension", tiles_per_dimension),
+    )
+    wanted = {"layer_name": layer_name, "bbox": bbox, "name": name, "no_compress": no_compress}
+    settings = opt.settings({**given, **wanted})
+    carry_out(lambda: prepare(dst, out, settings, pictures), given)
 
 
 def _pair(option: str, text: str | None) -> tuple[int, int] | None:

@@ -234,6 +234,11 @@ def mag(option: str, text: str) -> Mag:
     return _read(option, Mag.parse, text)
 
 
+def mags(texts: list[str] | None) -> list[Mag]:
+    """The mags that `--mag`, said so many times, names. Raises OptionError."""
+    return [mag("mag", text) for text in texts or ()]
+
+
 def _read(option: str, reader: Callable[[str], T], text: str) -> T:
     try:
         return reader(text)

@@ -3,86 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from wkconvert_core import cli_options as opt
-from wkconvert_core.cli_export import CarryOut
+from wkconvert_core.cli_run import carry_out, console
 from wkconvert_core.errors import OptionError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from wkconvert_core.conversion import Conversion
 
 
-def register(app: typer.Typer, carry_out: CarryOut, console: Callable[[], Console]) -> None:
-    """Add the commands to the command line."""
+@opt.takes(only=(*opt.PYRAMID_OPTIONS, *opt.RUN_OPTIONS))
+def downsample(dst: opt.Dataset, layer_name: opt.Layers = None, from_mag: opt.FromMag = None, **given: Any) -> None:
+    """Make coarser mags of a dataset's layers. Mags that are there stay as they are.
 
-    @app.command()
-    @opt.takes(only=(*opt.PYRAMID_OPTIONS, *opt.RUN_OPTIONS))
-    def downsample(dst: opt.Dataset, layer_name: opt.Layers = None, from_mag: opt.FromMag = None, **given: Any) -> None:
-        """Make coarser mags of a dataset's layers. Mags that are there stay as they are.
+    The same command again continues a run that was interrupted.
+    """
+    from wkconvert_core.pyramid import prepare
 
-        The same command again continues a run that was interrupted.
-        """
-        from wkconvert_core.pyramid import prepare
+    _add_mags(prepare, dst, layer_name, from_mag, given)
 
-        start = None if from_mag is None else opt.mag("from-mag", from_mag)
-        settings = opt.settings(given)
-        carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given)
 
-    @app.command()
-    @opt.takes(only=("target_mag", "sampling_mode", *opt.STORAGE_OPTIONS, *opt.RUN_OPTIONS))
-    def upsample(dst: opt.Dataset, layer_name: opt.Layers = None, from_mag: opt.FromMag = None, **given: Any) -> None:
-        """Make finer mags of a coarser one, for annotations: each voxel takes the value of the one in which it lies.
+@opt.takes(only=("target_mag", "sampling_mode", *opt.STORAGE_OPTIONS, *opt.RUN_OPTIONS))
+def upsample(dst: opt.Dataset, layer_name: opt.Layers = None, from_mag: opt.FromMag = None, **given: Any) -> None:
+    """Make finer mags of a coarser one, for annotations: each voxel takes the value of the one in which it lies.
 
-        Mags that are there stay as they are. The same command again continues a run that was interrupted.
-        """
-        from wkconvert_core.upsample import prepare
+    Mags that are there stay as they are. The same command again continues a run that was interrupted.
+    """
+    from wkconvert_core.upsample import prepare
 
-        start = None if from_mag is None else opt.mag("from-mag", from_mag)
-        settings = opt.settings(given)
-        carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given)
+    _add_mags(prepare, dst, layer_name, from_mag, given)
 
-    @app.command()
-    @opt.takes(
-        only=("compression", "compression_level", "file_len", *opt.RUN_OPTIONS),
-        helps={
-            "compression": "lz4 or lz4hc (default: lz4; lz4hc for segmentation)",
-            "file_len": "Blocks along a shard's side: 1, 2, … 64 (default: as it is, at most twice that of auto)",
-        },
-    )
-    def compress(
-        dst: opt.Dataset,
-        copy: opt.Copy = None,
-        layer_name: opt.Layers = None,
-        mag: opt.Mags = None,
-        **given: Any,
-    ) -> None:
-        """Compress what is not compressed, in place; or write a copy in which all is.
 
-        The old voxels go when the new ones are complete. The same command again continues a run that was interrupted.
-        """
-        from wkconvert_core import compressing
+def _add_mags(
+    prepare: Callable[..., Conversion],
+    dst: Path,
+    layer_name: list[str] | None,
+    from_mag: str | None,
+    given: dict[str, Any],
+) -> None:
+    start = None if from_mag is None else opt.mag("from-mag", from_mag)
+    settings = opt.settings(given)
+    carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given)
 
-        mags, settings = [opt.mag("mag", text) for text in mag or ()], opt.settings(given)
-        if settings.compression == "none":
-            raise OptionError("--compression none does not compress", fix="take lz4 or lz4hc")
-        earlier = compressing.finish(dst) if copy is None and not given["dry_run"] else ""
-        if earlier and not (given["quiet"] or given["json"]):
-            console().print(f"what an earlier run has compressed is in place: {earlier}", highlight=False)
-        carry_out(lambda: compressing.prepare(dst, copy, settings, names=layer_name or (), mags=mags), given)
 
-    @app.command()
-    @opt.takes(only=("name", "dtype", "convert", *opt.STORAGE_OPTIONS, "overwrite", *opt.RUN_OPTIONS))
-    def recube(
-        src: opt.Dataset, dst: opt.Dst, layer_name: opt.Layers = None, mag: opt.Mags = None, **given: Any
-    ) -> None:
-        """Copy a dataset with other shards, another compression or another dtype: all layers and mags, or some.
+@opt.takes(
+    only=("compression", "compression_level", "file_len", *opt.RUN_OPTIONS),
+    helps={
+        "compression": "lz4 or lz4hc (default: lz4; lz4hc for segmentation)",
+        "file_len": "Blocks along a shard's side: 1, 2, … 64 (default: as it is, at most twice that of auto)",
+    },
+)
+def compress(
+    dst: opt.Dataset,
+    copy: opt.Copy = None,
+    layer_name: opt.Layers = None,
+    mag: opt.Mags = None,
+    **given: Any,
+) -> None:
+    """Compress what is not compressed, in place; or write a copy in which all is.
 
-        The rest of the metadata is copied, too. The same command again continues a run that was interrupted.
-        """
-        from wkconvert_core.recube import prepare
+    The old voxels go when the new ones are complete. The same command again continues a run that was interrupted.
+    """
+    from wkconvert_core import compressing
 
-        mags, settings = [opt.mag("mag", text) for text in mag or ()], opt.settings(given)
-        carry_out(lambda: prepare(src, dst, settings, names=layer_name or (), mags=mags), given)
+    mags, settings = opt.mags(mag), opt.settings(given)
+    if settings.compression == "none":
+        raise OptionError("--compression none does not compress", fix="take lz4 or lz4hc")
+    earlier = compressing.finish(dst) if copy is None and not given["dry_run"] else ""
+    if earlier and not (given["quiet"] or given["json"]):
+        console(stderr=True).print(f"what an earlier run has compressed is in place: {earlier}", highlight=False)
+    carry_out(lambda: compressing.prepare(dst, copy, settings, names=layer_name or (), mags=mags), given)
+
+
+@opt.takes(only=("name", "dtype", "convert", *opt.STORAGE_OPTIONS, "overwrite", *opt.RUN_OPTIONS))
+def recube(src: opt.Dataset, dst: opt.Dst, layer_name: opt.Layers = None, mag: opt.Mags = None, **given: Any) -> None:
+    """Copy a dataset with other shards, another compression or another dtype: all layers and mags, or some.
+
+    The rest of the metadata is copied, too. The same command again continues a run that was interrupted.
+    """
+    from wkconvert_core.recube import prepare
+
+    mags, settings = opt.mags(mag), opt.settings(given)
+    carry_out(lambda: prepare(src, dst, settings, names=layer_name or (), mags=mags), given)

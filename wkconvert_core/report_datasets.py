@@ -167,9 +167,8 @@ def show_metadata(done: Updated, console: Console) -> None:
     """What `metadata` prints."""
     print_lines(console, *map(str, done.changes), *(f"note: {note}" for note in done.notes))
     what = "metadata made" if done.created else "metadata changed" if done.changes else "metadata are up to date"
-    print_lines(
-        console, f"{done.path}: {what}{'' if done.written or not done.changes else ', but not written (--dry-run)'}"
-    )
+    only = ", but not written (--dry-run)" if done.changes and not done.written else ""
+    print_lines(console, f"{done.path}: {what}{only}")
 
 
 # --- info ------------------------------------------------------------------------------------------------------------
