@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from wkconvert_core.errors import DamagedData, TargetError
 from wkconvert_core.geometry import Box, Vec3
-from wkconvert_core.wkw_codec import Shard, decode_shard, encode_shard
+from wkconvert_core.wkw_decoding import Shard, decode_shard
+from wkconvert_core.wkw_encoding import encode_shard
 from wkconvert_core.wkw_header import BLOCK_TYPES, VOXEL_TYPES, BlockType, Header
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from wkconvert_core.errors import DamagedData
 from wkconvert_core.geometry import Box, minus
-from wkconvert_core.wkw_codec import Shard, run_of_blocks
+from wkconvert_core.wkw_blocks import run_of_blocks
+from wkconvert_core.wkw_decoding import Shard
 from wkconvert_core.wkw_source import Fetching, WkwSource, locate
 
 

@@ -12,7 +12,8 @@ from wkconvert_core.errors import DamagedData, ResourceError
 from wkconvert_core.geometry import Vec3
 from wkconvert_core.plan import Budget
 from wkconvert_core.sizes import size_text
-from wkconvert_core.wkw_codec import PART_BYTES, Shard
+from wkconvert_core.wkw_blocks import PART_BYTES
+from wkconvert_core.wkw_decoding import Shard
 from wkconvert_core.wkw_header import Header
 
 

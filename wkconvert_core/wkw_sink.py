@@ -14,7 +14,8 @@ from wkconvert_core.disk import sync, target_error, temporary_name, write_atomic
 from wkconvert_core.errors import DamagedData, OptionError, TargetError, TargetExists
 from wkconvert_core.geometry import Box, Vec3, minus
 from wkconvert_core.model import MagSpec, Source
-from wkconvert_core.wkw_codec import HC_LEVELS, Shard, encode_blocks, encode_shard
+from wkconvert_core.wkw_decoding import Shard
+from wkconvert_core.wkw_encoding import HC_LEVELS, encode_blocks, encode_shard
 from wkconvert_core.wkw_header import BlockType, Buffer, Header
 from wkconvert_core.wkw_source import HEADER_FILE, Fetching, WkwSource, head_of, locate, size_of
 

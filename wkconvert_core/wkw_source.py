@@ -15,7 +15,8 @@ from wkconvert_core.errors import BrokenSource, DamagedData, SourceNotFound
 from wkconvert_core.geometry import Box, Vec3, minus
 from wkconvert_core.model import VolumeInfo
 from wkconvert_core.voxel_size import VoxelSize
-from wkconvert_core.wkw_codec import Shard, empty_voxels, parts_of, run_of_blocks
+from wkconvert_core.wkw_blocks import empty_voxels, parts_of, run_of_blocks
+from wkconvert_core.wkw_decoding import Shard
 from wkconvert_core.wkw_header import HEADER_BYTES, Header
 
 if TYPE_CHECKING:
