@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from wkconvert_core import __version__, target
-from wkconvert_core.conversion import Conversion, Planned, budget_of, open_layers, spec_of
+from wkconvert_core.conversion import Conversion, budget_of, open_layers
 from wkconvert_core.errors import TargetExists
 from wkconvert_core.geometry import Box, Mag
 from wkconvert_core.journal import Journal, fingerprint
+from wkconvert_core.layer_steps import Planned, spec_of
 from wkconvert_core.layers import Opened
 from wkconvert_core.mags import schedule
 from wkconvert_core.model import DatasetSpec, Sink, Source

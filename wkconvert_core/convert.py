@@ -14,11 +14,12 @@ import numpy as np
 from wkconvert_core import engine, target
 from wkconvert_core.backends import Workers, at_work, stopped
 from wkconvert_core.cluster import Sought
-from wkconvert_core.conversion import Conversion, Planned, check_target, prepare
+from wkconvert_core.conversion import Conversion, check_target, prepare
 from wkconvert_core.disk import writing
 from wkconvert_core.engine import Finished, ShardDone
 from wkconvert_core.errors import NoSpace
 from wkconvert_core.journal import FOLDER, Journal, locked
+from wkconvert_core.layer_steps import Planned
 from wkconvert_core.layers import Opened
 from wkconvert_core.meter import Listener, Meter, Progress
 from wkconvert_core.model import LayerSpec

@@ -9,12 +9,13 @@ from typing import Any
 
 from wkconvert_core import __version__, target, views
 from wkconvert_core.classify import Decision
-from wkconvert_core.conversion import Conversion, Planned, budget_of, kernel_of
+from wkconvert_core.conversion import Conversion, budget_of
 from wkconvert_core.detect import Found
 from wkconvert_core.downsample import Downsampled
 from wkconvert_core.errors import OptionError, PluginError, ResourceError, TargetExists
 from wkconvert_core.geometry import Box, Mag, Vec3, ceil_div, minus
 from wkconvert_core.journal import Journal, fingerprint
+from wkconvert_core.layer_steps import Planned, kernel_of
 from wkconvert_core.layers import Opened
 from wkconvert_core.model import Confidence, DatasetSink, DatasetSpec, Layer, MagSpec, Match, Sink, Source, VolumeInfo
 from wkconvert_core.names import PROPERTIES_FILE, check_known, dataset_name

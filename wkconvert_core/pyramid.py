@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from wkconvert_core.adding import Place, added
-from wkconvert_core.conversion import Conversion, Planned, kernel_of, together
+from wkconvert_core.conversion import Conversion
 from wkconvert_core.downsample import Downsampled
 from wkconvert_core.geometry import Mag
+from wkconvert_core.layer_steps import Planned, kernel_of, together
 from wkconvert_core.layers import Opened
 from wkconvert_core.model import Sink, Source
 from wkconvert_core.settings import Settings

@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from wkconvert_core import datasource, target
-from wkconvert_core.conversion import Conversion, Planned, budget_of, open_layers, plan_of, spec_of
+from wkconvert_core.conversion import Conversion, budget_of, open_layers, plan_of
 from wkconvert_core.geometry import Box, Mag
 from wkconvert_core.inventory import found_mags, mags_of
+from wkconvert_core.layer_steps import Planned, spec_of
 from wkconvert_core.layers import Opened
 from wkconvert_core.model import DatasetSpec, Source
 from wkconvert_core.names import check_known, dataset_name

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wkconvert_core.adding import Place, added
-from wkconvert_core.conversion import Conversion, Planned
+from wkconvert_core.conversion import Conversion
 from wkconvert_core.errors import OptionError
 from wkconvert_core.geometry import Box, Mag, Vec3, minus
+from wkconvert_core.layer_steps import Planned
 from wkconvert_core.layers import Opened
 from wkconvert_core.model import Occupied, Source, VolumeInfo, occupied_of
 from wkconvert_core.plan import planned
