@@ -5,105 +5,27 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-from wkconvert_core.backends import Workers
-from wkconvert_core.comparing import compare, step_between
 from wkconvert_core.conversion import budget_of
 from wkconvert_core.convert import readers_at_work
 from wkconvert_core.engine import ShardDone
-from wkconvert_core.errors import DamagedData, SourceError, WkconvertError
+from wkconvert_core.errors import WkconvertError
+from wkconvert_core.findings import MagSoundness, Problem, Run, Soundness, sentence
 from wkconvert_core.geometry import Box, Mag, Vec3
 from wkconvert_core.inventory import MagFolder, chosen, foreign_layers, mags_of, unfinished
 from wkconvert_core.journal import locked
 from wkconvert_core.meter import Listener, Meter
-from wkconvert_core.plan import Budget
 from wkconvert_core.plugins import plugins
-from wkconvert_core.records import Making, Records, add, making, records, why_changed
+from wkconvert_core.records import Making, Records, add, records
+from wkconvert_core.remaking import making_of, with_kernel
 from wkconvert_core.settings import Settings
 from wkconvert_core.shard_check import Check, Checked, affordable
 from wkconvert_core.wkw_header import Header
 from wkconvert_core.wkw_source import HEADER_FILE
 
 __all__ = ["MagSoundness", "Problem", "Soundness", "verify"]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is damaged."""
-
-    layer: str
-    mag: Mag | None
-    """None: all of the layer."""
-    path: Path
-    """A shard, a header, a mag's folder, or a list of checksums."""
-    reason: str
-
-
-@dataclass(frozen=True)
-class MagSoundness:
-    """What was found of one mag."""
-
-    layer: str
-    mag: Mag
-    shards: int = 0
-    stored_bytes: int = 0
-    compared: int = 0
-    """Shards whose checksum was compared."""
-    unrecorded: int = 0
-    """Shards that nobody recorded, though the mag's others are recorded."""
-    kernel: str | None = None
-    """The kernel by which the mag was found to be made; None where that is not known or not so."""
-    kernel_reason: str = ""
-    """Why not."""
-    kernel_voxels: int = 0
-    """Voxels that were made anew to be compared."""
-    written: bool = False
-    """Whether checksums were added."""
-
-
-@dataclass(frozen=True)
-class Soundness:
-    """What verifying a dataset found."""
-
-    path: Path
-    mags: Sequence[MagSoundness]
-    problems: Sequence[Problem]
-    notes: Sequence[str]
-    seconds: float
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing is damaged."""
-        return not self.problems
-
-
-@dataclass
-class _Run:
-    """One run of `verify`."""
-
-    dataset: Path
-    budget: Budget
-    workers: Workers
-    listen: Listener | None
-    steps: int
-    deep: bool
-    problems: list[Problem] = field(default_factory=list)
-    step: int = 0
-
-    def place(self) -> tuple[int, int]:
-        """The number of the step that begins, and of all."""
-        self.step += 1
-        return self.step, self.steps
-
-    def blame(self, where: MagFolder, path: Path, reason: str) -> None:
-        """Add a problem."""
-        self.problems.append(Problem(where.layer, where.mag, path, reason))
-
-    def is_sound(self, where: MagFolder) -> bool:
-        """Whether nothing of a mag was found to be damaged so far."""
-        return not any((problem.layer, problem.mag) == (where.layer, where.mag) for problem in self.problems)
 
 
 def verify(
@@ -132,19 +54,19 @@ def verify(
         if write_checksums:
             stack.enter_context(locked(dataset))
         recorded = {name: records(dataset, name) for name in dict.fromkeys(place.layer for place in wanted)}
-        made = [_making(where, found, recorded[where.layer]) for where in wanted]
-        kernels = {kernel for each in made if isinstance(each, Making) for kernel in each.kernels}
-        workers = stack.enter_context(readers_at_work(settings, budget, [dataset], listen, kernels & _known()))
-        run = _Run(dataset, budget, workers, listen, 2 * len(wanted), deep)
+        made = [making_of(where, found, recorded[where.layer]) for where in wanted]
+        kernels = {kernel for each in made if isinstance(each, Making) for kernel in each.kernels} & _known()
+        workers = stack.enter_context(readers_at_work(settings, budget, [dataset], listen, kernels))
+        run = Run(dataset, budget, workers, listen, 2 * len(wanted), deep, kernels)
         results = _checked_all(run, wanted, recorded, write_checksums)
         rows = zip(wanted, made, results, strict=True)
-        results = [_with_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
+        results = [with_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
     notes = _notes(dataset, layers, results)
     return Soundness(dataset, results, run.problems, notes, time.monotonic() - began)
 
 
 def _checked_all(
-    run: _Run, wanted: Sequence[MagFolder], recorded: dict[str, Records], write_checksums: bool
+    run: Run, wanted: Sequence[MagFolder], recorded: dict[str, Records], write_checksums: bool
 ) -> list[MagSoundness]:
     for layer, found in recorded.items():
         reason = "the list of checksums is damaged: {}"
@@ -171,17 +93,22 @@ def _notes(dataset: Path, layers: Sequence[str], results: Sequence[MagSoundness]
     return notes
 
 
+def _known() -> set[str]:
+    """The kernels that are installed."""
+    return set(plugins().downsamplers())
+
+
 # --- shards ----------------------------------------------------------------------------------------------------------
 
 
-def _checked(run: _Run, where: MagFolder, recorded: Records, *, keep: bool) -> tuple[MagSoundness, list[ShardDone]]:
+def _checked(run: Run, where: MagFolder, recorded: Records, *, keep: bool) -> tuple[MagSoundness, list[ShardDone]]:
     """Read all shards of a mag; the second value is what to record of them, if that is to be kept."""
     place, result, kept = run.place(), MagSoundness(where.layer, where.mag), list[ShardDone]()
     try:
         header = where.header()
         shards = list(where.shards(header.side))
     except WkconvertError as error:
-        run.blame(where, where.folder / HEADER_FILE if where.folder.is_dir() else where.folder, _sentence(error))
+        run.blame(where, where.folder / HEADER_FILE if where.folder.is_dir() else where.folder, sentence(error))
         return result, []
     sums = recorded.sums(where.mag)
     known = {_corner(start, header.side): checksum for start, checksum in sums.of.items()} if sums else {}
@@ -213,13 +140,13 @@ def _counted(result: MagSoundness, done: Checked, known: Mapping[Vec3, str]) -> 
 
 
 def _blame_missing(
-    run: _Run, where: MagFolder, header: Header, there: Collection[Vec3], known: Mapping[Vec3, str]
+    run: Run, where: MagFolder, header: Header, there: Collection[Vec3], known: Mapping[Vec3, str]
 ) -> None:
     for start in sorted(known.keys() - there):
         run.blame(where, where.shard_path(start, header.side), "it is missing, though it was recorded")
 
 
-def _blame_type(run: _Run, where: MagFolder, header: Header, found: str) -> None:
+def _blame_type(run: Run, where: MagFolder, header: Header, found: str) -> None:
     """A header whose block type no shard has: the runs that record checksums write one type."""
     if found:
         run.blame(where, where.folder / HEADER_FILE, f"it says {header.block_type}; the shards hold {found}")
@@ -244,74 +171,3 @@ def _line(where: MagFolder, header: Header, done: Checked) -> ShardDone:
     part = _shard_in(where.box, header, done.start) if where.box else Box(done.start, (header.side,) * 3)
     start = part.start if part.volume else done.start
     return ShardDone(where.mag, start, done.checksum, None, None, 0, part.volume)
-
-
-def _sentence(error: WkconvertError) -> str:
-    return f"{error.what}: {error.why}" if error.why else error.what
-
-
-# --- how coarser mags were made --------------------------------------------------------------------------------------
-
-
-def _making(where: MagFolder, found: Sequence[MagFolder], recorded: Records) -> Making | str:
-    """How a mag was made, or why that is not known."""
-    category = where.stored.category if where.stored else "color"
-    return making(recorded, where.layer, where.mag, _mags_beside(where, found), category)
-
-
-def _mags_beside(where: MagFolder, found: Sequence[MagFolder]) -> dict[Mag, MagFolder]:
-    return {other.mag: other for other in found if other.layer == where.layer}
-
-
-def _known() -> set[str]:
-    """The kernels that are installed."""
-    return set(plugins().downsamplers())
-
-
-def _with_kernel(
-    run: _Run,
-    where: MagFolder,
-    made: Making | str,
-    found: Sequence[MagFolder],
-    recorded: Records,
-    result: MagSoundness,
-) -> MagSoundness:
-    """Compare a mag with what its kernel makes of the finer one, as far as that is recorded."""
-    place = run.place()
-    if isinstance(made, str):
-        return replace(result, kernel_reason=made)
-    finer = _mags_beside(where, found).get(made.finer)
-    if reason := _incomparable(run, where, finer, recorded):
-        return replace(result, kernel_reason=reason)
-    assert finer
-    return _compared(run, where, finer, made, place, result)
-
-
-def _incomparable(run: _Run, where: MagFolder, finer: MagFolder | None, recorded: Records) -> str:
-    """Why a mag cannot be held against the finer one; nothing if it can."""
-    if finer is None:
-        return "the finer mag is gone"
-    if not (run.is_sound(where) and run.is_sound(finer)):
-        return "it or the finer mag is damaged"
-    return why_changed(recorded, finer, where)
-
-
-def _compared(
-    run: _Run, where: MagFolder, finer: MagFolder, made: Making, place: tuple[int, int], result: MagSoundness
-) -> MagSoundness:
-    differences = []
-    for kernel in [kernel for kernel in made.kernels if kernel in _known()]:
-        step = step_between(finer, where, kernel, run.budget, deep=run.deep)
-        meter = Meter(run.listen, f"{where.title}, {kernel} of mag {finer.mag}", place, step.voxels, step.voxel_bytes)
-        try:
-            difference = compare(step, run.budget, run.workers, meter.advance)
-        except (DamagedData, SourceError) as error:
-            run.blame(where, where.folder, f"it cannot be compared with mag {finer.mag}: {_sentence(error)}")
-            return replace(result, kernel_reason="a shard is damaged")
-        if difference is None:
-            return replace(result, kernel=kernel, kernel_voxels=step.voxels)
-        differences.append(f"it is not the {kernel} of mag {finer.mag}: {difference}")
-    if not differences:
-        return replace(result, kernel_reason=f"the kernel {made.kernels[0]} is not installed")
-    run.blame(where, where.folder, differences[0])
-    return replace(result, kernel_reason="it is not what was recorded")
