@@ -1,6 +1,7 @@
 """Copies of datasets in another form: the same voxels, and the rest of the metadata."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from test_convert import SETTINGS, assert_same_tree, files, layers_of, read, voxels
 
-from wkconvert_core import ConversionError, Mag, OptionError, SourceNotFound
+from wkconvert_core import ConversionError, Mag, OptionError, SourceNotFound, compressing
 from wkconvert_core.convert import Settings, convert, execute
 from wkconvert_core.errors import TargetExists
 from wkconvert_core.metadata import Wanted, update
@@ -22,6 +23,10 @@ JOBS = Settings(jobs=2)
 
 def recube(src, dst, settings=JOBS, **options):
     return execute(prepare(src, dst, settings, **options), lambda progress: None)
+
+
+def compressed(src, dst):
+    return execute(compressing.prepare(src, dst, JOBS), lambda progress: None)
 
 
 def every_mag(dataset):
@@ -174,11 +179,17 @@ def test_every_other_folder_of_a_layer_is_named(tmp_path, dataset):
 
 def test_shards_outside_the_bounding_box_are_left_behind_with_a_note(tmp_path, dataset):
     assert not [note for note in recube(dataset, tmp_path / "whole").notes if "outside" in note]
-    shard = next((dataset / "em/2-2-1").glob("z*/y*/x0.wkw"))
-    shard.with_name("x9.wkw").write_bytes(shard.read_bytes())
-    notes = [note for note in recube(dataset, tmp_path / "copy").notes if "outside" in note]
-    assert notes == ["em: of mag 2-2-1, shards outside the bounding box are not copied"]
-    assert not list((tmp_path / "copy").rglob("x9.wkw"))
+    file = dataset / "datasource-properties.json"
+    properties = json.loads(file.read_text())
+    em = properties["dataLayers"][0]
+    em["boundingBox"]["width"] -= 2
+    file.write_text(json.dumps(properties))
+    box = layers_of(dataset)["em"]["boundingBox"]
+    cut = read(dataset, "em", "1")[:, : box["width"]]
+    for copy in (recube, compressed):
+        notes = [note for note in copy(dataset, tmp_path / copy.__name__).notes if "outside" in note]
+        assert re.fullmatch(r"em: mag 1 has voxels outside the bounding box, within .*: they are not copied", notes[0])
+        np.testing.assert_array_equal(read(tmp_path / copy.__name__, "em", "1"), cut)
 
 
 def test_in_place_nothing_is_left_behind_and_nothing_taken_along(tmp_path, dataset):

@@ -88,9 +88,12 @@ def assert_same_voxels(a, b):
         np.testing.assert_array_equal(voxels, theirs[key])
 
 
-def assert_sound(path):
+def assert_sound(path, kernel=None):
+    """Sound, and each coarser mag the kernel's, if one is given."""
     for deep in (False, True):
-        assert verify(path, deep=deep).sound
+        found = verify(path, deep=deep)
+        assert found.sound
+        assert kernel is None or {mag.kernel for mag in sorted(found.mags, key=lambda mag: mag.mag)[1:]} == {kernel}
 
 
 def quiet(progress):
@@ -146,7 +149,7 @@ def test_coarser_mags_have_the_shards_in_which_there_is_anything(tmp_path, kerne
         execute(pyramid.prepare(path, settings), quiet)
     assert_same_voxels(*places)
     assert check_equality(*places).equal
-    assert_sound(places[0])
+    assert_sound(places[0], kernel)
     ours, theirs = (path / "layer" for path in places)
     assert all((ours / path).read_bytes() == (theirs / path).read_bytes() for path in files(ours))
     assert 0 < count(places[0], "2-2-1") < count(places[1], "2-2-1") / 2

@@ -100,9 +100,9 @@ def _in_place(place: Place, verb: str, start: Mag | None, steps: Sequence[Planne
     command = f"{verb}-{new[0][0]}" if new else verb
     first = {name: mag for mag, name in reversed(new)}
     sources = [(stored[layer.name], _source_mag(layer, start, first[layer.name])) for layer in changed]
-    plan = _plan(dst, command, settings, sources)
-    _check_target(dst, steps, command, plan)
     extents = {layer.name: stored[layer.name].box for layer in changed}
+    plan = _plan(dst, command, settings, sources, extents)
+    _check_target(dst, steps, command, plan)
     where = dst, dst, dst, command, settings, changed, place.size, place.writer, steps
     return Conversion(*where, budget.workers, plan, budget.scratch, extents, in_place=True, keeps_metadata=True)
 
@@ -113,10 +113,18 @@ def _source_mag(layer: Opened, start: Mag | None, new: Mag) -> Mag:
     return max((mag for mag in layer.mags if begin <= mag < new), default=begin)
 
 
-def _plan(dst: Path, command: str, settings: Settings, sources: Sequence[tuple[StoredLayer, Mag]]) -> dict[str, Any]:
+def _plan(
+    dst: Path,
+    command: str,
+    settings: Settings,
+    sources: Sequence[tuple[StoredLayer, Mag]],
+    extents: Mapping[str, Box],
+) -> dict[str, Any]:
     """The request, and what the mags of which the new ones are made were like."""
     were = {layer.name: fingerprint(mag_folder(dst, layer, mag)) for layer, mag in sources}
-    return {"command": command, "fingerprint": were, "settings": settings.plan(), "version": __version__}
+    boxes = {name: [*box.start, *box.shape] for name, box in extents.items()}
+    request = {"command": command, "settings": settings.plan(), "version": __version__}
+    return {**request, "fingerprint": were, "extents": boxes}
 
 
 def _check_target(dst: Path, steps: Sequence[Planned], command: str, plan: Mapping[str, Any]) -> None:

@@ -15,16 +15,14 @@ from wkconvert_core.errors import DamagedData
 from wkconvert_core.geometry import Box, minus
 from wkconvert_core.wkw_blocks import run_of_blocks
 from wkconvert_core.wkw_decoding import Shard
-from wkconvert_core.wkw_source import Fetching, WkwSource, locate
+from wkconvert_core.wkw_source import Fetching, WkwSource, locate, size_of
 
 
 def comparable(a: WkwSource, b: WkwSource, side: int) -> bool:
     """Whether cubes of this side are runs of like blocks in both mags."""
     ours, theirs = a.header, b.header
     return (
-        (ours.block_len, ours.dtype, ours.channels) == (theirs.block_len, theirs.dtype, theirs.channels)
-        and ours.block_len <= side <= min(ours.side, theirs.side)
-        and side & (side - 1) == 0
+        ours.has_blocks_of(theirs) and ours.block_len <= side <= min(ours.side, theirs.side) and side & (side - 1) == 0
     )
 
 
@@ -81,4 +79,4 @@ def _opened(source: WkwSource, cube: Box) -> Iterator[Shard | None]:
         yield None
         return
     with path.open("rb") as file:
-        yield Shard(Fetching(file), os.fstat(file.fileno()).st_size, source.header)
+        yield Shard(Fetching(file), size_of(file), source.header)

@@ -193,7 +193,7 @@ EXACT = ("median", "mode", "nearest", "min", "max")
 def step_between(finer: MagFolder, coarser: MagFolder, kernel: str, budget: Budget, *, deep: bool) -> Step:
     """Make a mag anew of a finer one and compare: all of it, or some boxes. Raises SourceError, DamagedData."""
     there, fine = coarser.source(), finer.source()
-    made = Downsampled(fine, fine.box, factor_between(finer.mag, coarser.mag), kernel)
+    made = Downsampled(fine, fine.box, factor_between(finer.mag, coarser.mag), kernel, fine)
     spec = MagSpec(coarser.layer, "color", coarser.mag, there.box, there.header.dtype, there.header.channels)
     side = cell_side(there.header.voxel_bytes, budget, made.read_cost)
     shape = (side,) * 3 if deep else (min(side, SAMPLE_SIDE),) * 3

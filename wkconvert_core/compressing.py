@@ -18,24 +18,21 @@ from wkconvert_core import datasource, recube, target
 from wkconvert_core.conversion import Conversion
 from wkconvert_core.disk import temporary_name, writing
 from wkconvert_core.errors import DamagedData, TargetError, TargetExists
-from wkconvert_core.geometry import Box, Mag, minus
+from wkconvert_core.geometry import Mag
 from wkconvert_core.inventory import MagFolder, mags_of
 from wkconvert_core.journal import FOLDER, fingerprint, keep_record, locked
 from wkconvert_core.names import PROPERTIES_FILE
+from wkconvert_core.outside import outside
 from wkconvert_core.records import records
 from wkconvert_core.settings import Settings
 from wkconvert_core.sizes import size_text
 from wkconvert_core.stored import Properties, mag_entries, mag_folder, mag_of
 from wkconvert_core.wkw_dataset import COMPRESSED, is_half_compressed
-from wkconvert_core.wkw_source import WkwSource
 
 if TYPE_CHECKING:
-    from wkconvert_core.model import Array
+    pass
 
 COMMAND = "compress"
-
-_CELL = (128, 128, 128)
-"""What is looked at at a time outside the bounding box."""
 
 
 def prepare(
@@ -90,23 +87,12 @@ def _check_recorded(dataset: Path, place: MagFolder) -> None:
 
 def _check_outside(dataset: Path, place: MagFolder) -> None:
     """Raise TargetError for voxels outside the bounding box: only those within are compressed."""
-    header, box = place.header(), place.box
-    assert box, "metadata tell it"
-    for shard in (Box(shard.start, (header.side,) * 3) for shard in place.shards(header.side)):
-        source = WkwSource(place.folder, header, shard)
-        for cell in shard.tiles(_CELL):
-            if cell not in box and _is_outside(source.read(cell.shifted(minus(shard.start))), cell, box):
-                raise TargetError(
-                    f"{place.title} of {dataset} has voxels outside its bounding box, within {cell}",
-                    why=f"the box is {box} in voxels of that mag; compressing in place would lose what lies outside",
-                    fix=f"`wkconvert metadata {dataset} --extent` makes the box fit; a copy leaves them out",
-                )
-
-
-def _is_outside(voxels: Array, cell: Box, box: Box) -> bool:
-    """Whether any of a cell's voxels `[c, x, y, z]` that are not in the box is not zero."""
-    voxels[:, *cell.intersection(box).slices_in(cell)] = 0
-    return bool(voxels.any())
+    if cell := outside(place):
+        raise TargetError(
+            f"{place.title} of {dataset} has voxels outside its bounding box, within {cell}",
+            why=f"the box is {place.box} in voxels of that mag; compressing in place would lose what lies outside",
+            fix=f"`wkconvert metadata {dataset} --extent` makes the box fit; a copy leaves them out",
+        )
 
 
 def finish(dataset: Path) -> str:

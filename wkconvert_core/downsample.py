@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -71,6 +71,10 @@ class Downsampled:
     """A name for `downsampler`."""
     known_by: Source | None = None
     """What tells where the finer mag holds anything, or will: itself, or what that is made of; None: nobody does."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a task carries: what is left out is decided where tasks are made."""
+        return {**self.__dict__, "known_by": None}
 
     @property
     def occupied(self) -> Occupied | None:

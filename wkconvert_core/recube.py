@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
 from wkconvert_core import datasource, target
 from wkconvert_core.conversion import Conversion, budget_of, open_layers, plan_of
-from wkconvert_core.geometry import Box, Mag
+from wkconvert_core.geometry import Mag
 from wkconvert_core.inventory import found_mags, mags_of
 from wkconvert_core.layer_steps import Planned, spec_of
 from wkconvert_core.layers import Opened
 from wkconvert_core.model import DatasetSpec, Source
 from wkconvert_core.names import check_known, dataset_name
+from wkconvert_core.outside import outside
 from wkconvert_core.plan import Budget, planned
 from wkconvert_core.plugins import plugins
 from wkconvert_core.records import known_makings
 from wkconvert_core.settings import Settings
-from wkconvert_core.step import COUNTED_SHARDS
 from wkconvert_core.stored import (
     Properties,
     StoredLayer,
@@ -127,20 +126,11 @@ def _notes(src: Path, layer: Opened, properties: Properties, settings: Settings)
         yield "its attachments (meshes, agglomerates, …) are not copied"
     if left := sorted(_other_folders(src, stored_layer(entry, src))):
         yield f"of its folder, {', '.join(left)} {'is' if len(left) == 1 else 'are'} not copied"
-    if beyond := list(_beyond(src, layer)):
-        yield f"of {', '.join(beyond)}, shards outside the bounding box are not copied"
+    copied = (place for place in mags_of(src) if place.layer == layer.name and place.mag in layer.mags)
+    for place, cell in ((place, cell) for place in copied if (cell := outside(place))):
+        yield f"mag {place.mag} has voxels outside the bounding box, within {cell}: they are not copied"
     if entry.get("largestSegmentId") is not None and _has_other_ids(entry, layer, settings):
         yield "its largest segment id is not known any more: `wkconvert metadata --compute-max-id` finds it"
-
-
-def _beyond(src: Path, layer: Opened) -> Iterator[str]:
-    """The mags of which a shard lies wholly outside the bounding box, as far as can be seen without reading them."""
-    for place in mags_of(src):
-        if place.layer == layer.name and place.mag in layer.mags and place.box:
-            side = place.header().side
-            shards = (Box(shard.start, (side,) * 3) for shard in islice(place.shards(side), COUNTED_SHARDS))
-            if any(not shard.intersection(place.box).volume for shard in shards):
-                yield f"mag {place.mag}"
 
 
 def _other_folders(src: Path, layer: StoredLayer) -> Iterator[str]:

@@ -20,10 +20,6 @@ from wkconvert_core.model import (
     LayerSpec,
     MagSpec,
     Match,
-    Occupied,
-    Source,
-    VolumeInfo,
-    occupied_of,
 )
 from wkconvert_core.names import FOLDER, PROPERTIES_FILE, layer_name
 from wkconvert_core.options import parse_options
@@ -33,8 +29,7 @@ from wkconvert_core.wkw_sink import COMPRESSIONS, WkwSink
 from wkconvert_core.wkw_source import WkwSource, open_mag
 
 if TYPE_CHECKING:
-    from wkconvert_core.geometry import Box
-    from wkconvert_core.model import Array, DType
+    from wkconvert_core.model import DType
 
 FORMATS = {"wkw": "WKW datasets of WEBKNOSSOS"}
 
@@ -210,11 +205,11 @@ def _open_layer(path: Path, properties: Properties, layer: StoredLayer, notes: S
     sources = {mag: _open_mag(folders[mag], layer, mag, size) for mag in folders if mag not in missing}
     if missing:
         notes = [*notes, f"mags listed for layer {layer.name}, but missing: {', '.join(map(str, missing))}"]
-    noted = {mag: Noted(source, tuple(notes)) if notes else source for mag, source in sources.items()}
+    noted = {mag: replace(source, notes=tuple(notes)) for mag, source in sources.items()}
     return Layer(noted, layer.name, layer.category, layer.color)
 
 
-def _open_mag(folder: Path, layer: StoredLayer, mag: Mag, size: VoxelSize) -> Source:
+def _open_mag(folder: Path, layer: StoredLayer, mag: Mag, size: VoxelSize) -> WkwSource:
     header = open_mag(folder)
     if (header.dtype, header.channels) != (layer.dtype, layer.channels):
         raise BrokenSource(
@@ -222,25 +217,3 @@ def _open_mag(folder: Path, layer: StoredLayer, mag: Mag, size: VoxelSize) -> So
             why=f"{PROPERTIES_FILE} says {layer.channels} x {layer.dtype}",
         )
     return WkwSource(folder, header, layer.box.coarsened(mag), size.coarsened(mag))
-
-
-@dataclass(frozen=True)
-class Noted:
-    """A source with something to tell the user."""
-
-    inner: Source
-    notes: tuple[str, ...]
-
-    @property
-    def info(self) -> VolumeInfo:
-        """The inner one's, with the notes."""
-        return replace(self.inner.info, notes=self.notes)
-
-    @property
-    def occupied(self) -> Occupied | None:
-        """Where the inner one holds anything."""
-        return occupied_of(self.inner)
-
-    def read(self, box: Box) -> Array:
-        """Voxels `[c, x, y, z]` of the inner one."""
-        return self.inner.read(box)

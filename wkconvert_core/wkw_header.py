@@ -95,6 +95,10 @@ class Header:
         """Bytes of a block before compression."""
         return self.block_len**3 * self.voxel_bytes
 
+    def has_blocks_of(self, other: Header) -> bool:
+        """Whether the same voxels make up the same blocks in both."""
+        return (self.block_len, self.dtype, self.channels) == (other.block_len, other.dtype, other.channels)
+
     def of_shard(self) -> Header:
         """The same header as it stands in a shard, where it says where the blocks begin."""
         table = 0 if self.block_type == "raw" else 8 * self.blocks

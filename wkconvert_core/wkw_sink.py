@@ -131,7 +131,7 @@ class WkwSink:
         Raises what `read` and `write` raise.
         """
         header, path = self.header, self.path(box)
-        if not (isinstance(source, WkwSource) and source.box == self.spec.box and _same_blocks(source.header, header)):
+        if not (isinstance(source, WkwSource) and source.box == self.spec.box and source.header.has_blocks_of(header)):
             return None
         if box.shape != self.shard_shape or header.side > source.header.side:
             return None
@@ -205,8 +205,3 @@ def _seen(parts: Iterable[Array], look: Callable[[Array], None]) -> Iterator[Arr
     for part in parts:
         look(part)
         yield part
-
-
-def _same_blocks(a: Header, b: Header) -> bool:
-    """Whether the same voxels make up the same block in both."""
-    return (a.block_len, a.dtype, a.channels) == (b.block_len, b.dtype, b.channels)

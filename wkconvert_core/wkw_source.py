@@ -51,12 +51,14 @@ class WkwSource:
     box: Box
     """The extent, where it lies in the dataset, in this mag's voxels."""
     voxel_size: VoxelSize | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def info(self) -> VolumeInfo:
         """What it holds."""
         header = self.header
-        return VolumeInfo(self.box.shape, header.dtype, header.channels, self.voxel_size, offset=self.box.start)
+        shape, start = self.box.shape, self.box.start
+        return VolumeInfo(shape, header.dtype, header.channels, self.voxel_size, offset=start, notes=self.notes)
 
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`, x fastest in memory. Raises DamagedData, BrokenSource."""
