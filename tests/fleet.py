@@ -194,7 +194,7 @@ def simulate(folder: Path, side: int, held, *, mags: int = 3, workers: int = WOR
     (folder / "ds" / ".wkconvert").mkdir(parents=True)
     journal.begin({"command": "auto"}, [sink for made in plan for sink in made.step.sinks])
     fleet = Fleet(workers)
-    ticket = Ticket("0" * 32, versions(), (("tiff", "0.1.0"),), ("median",), (str(folder),), str(folder / "run"))
+    ticket = Ticket("0" * 32, versions(), (("tiff", "0.1.0"),), ("median",), ((str(folder),),), str(folder / "run"))
     backend = DaskBackend(fleet, AssertionError, lambda error: error)
     cluster = SimpleNamespace(
         backend=backend,

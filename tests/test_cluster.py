@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from wkconvert_core.plugins import plugins
 from wkconvert_core.settings import HOW, Settings
 from wkconvert_core.slurm import Queue
 from wkconvert_core.voxel_size import VoxelSize
-from wkconvert_core.worker_check import soon
+from wkconvert_core.worker_check import Ticket, soon, versions, witnessed
 
 pytest.importorskip("dask_jobqueue")
 
@@ -108,6 +109,7 @@ def test_a_job_asks_for_what_was_said_and_for_nothing_else():
     assert JobResources.of(given).arguments("name", Path('/logs "of"/100%')) == [
         "--job-name=name",
         "--ntasks=1",
+        "--no-requeue",
         '--output=/logs "of"/100%%/%j.log',
         "--mem=4G",
         "--time=02:00:00",
@@ -229,3 +231,29 @@ def test_a_folder_that_may_not_be_looked_into_is_not_there(monkeypatch):
     answers = iter([False, True])
     monkeypatch.setattr("wkconvert_core.worker_check.PATIENCE", 5.0)
     assert soon(lambda: next(answers))
+
+
+def test_an_empty_folder_in_the_place_of_the_source_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("wkconvert_core.worker_check.PATIENCE", 0.0)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "slice_1.tif").touch()
+    (tmp_path / "data" / ".hidden").touch()
+    ticket = Ticket("0", versions(), reads=(witnessed(tmp_path / "data"), witnessed(tmp_path / "data/slice_1.tif")))
+    assert ticket.reads == ((str(tmp_path / "data"), "slice_1.tif"), (str(tmp_path / "data/slice_1.tif"),))
+    ticket.check()
+    (tmp_path / "data" / "slice_1.tif").unlink()
+    with pytest.raises(ResourceError, match=r"does not see the source: .*slice_1\.tif"):
+        replace(ticket, token="1").check()  # what was checked once is not checked again
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"mem": "1G", "mem-per-cpu": "1G"}, "exclude each other"),
+        ({"mem": "1G", "array": "1-3"}, "array cannot be given"),
+        ({"mem": "1G", "no-requeue": True}, "no-requeue cannot be given"),
+    ],
+)
+def test_what_excludes_each_other_or_is_ours_is_refused(resources, message):
+    with pytest.raises(OptionError, match=message):
+        JobResources.of(resources).memory  # noqa: B018

@@ -81,7 +81,7 @@ def test_what_a_worker_of_a_cluster_lacks_is_not_blamed_on_an_option_that_nobody
     wide = step((16_384, 16_384, 256), (16_384, 16_384, 1), tmp=tmp_path)
     with pytest.raises(ResourceError, match=r"does not fit in the 128MiB that a worker may take") as caught:
         route(wide, replace(budget(128 << 20), machines=3))
-    assert "let each take" in caught.value.fix
+    assert "let a worker take" in caught.value.fix
 
 
 def test_a_part_keeps_the_chunks_of_the_whole(tmp_path):
@@ -209,3 +209,11 @@ def test_a_volume_of_any_length_is_planned_at_once(tmp_path):
     way = route(step((64 * 10**15, 64, 64), (1000, 64, 64), tmp=tmp_path), budget())
     assert way.tasks > 10**12
     assert way.amplification <= 1.25
+
+
+def test_a_shard_longer_than_the_volume_is_priced_by_what_it_holds(tmp_path):
+    source = FileSource.make(tmp_path / "source.npy", np.zeros((1, 300, 300, 40), "uint8"))
+    long = Step(source, FileSink.make(tmp_path / "sink", source, (2048, 2048, 2048)))
+    assert route(long, budget(GIB, workers=1)).memory < GIB / 2
+    short = Step(source, FileSink.make(tmp_path / "sink", source, (32, 32, 32)))
+    assert Costs(short, budget(), 1)._shard_bytes((32, 32, 32)) == 2 * 32**3

@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import itertools
+import os
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -10,12 +13,13 @@ import pytest
 
 from wkconvert_core import cluster, slurm
 from wkconvert_core.cluster_spec import ClusterSpec
-from wkconvert_core.errors import TargetError
+from wkconvert_core.errors import ResourceError, TargetError
 from wkconvert_core.job_resources import JobResources
 from wkconvert_core.slurm import Queue
 from wkconvert_core.slurm_commands import QueueState
 
 pytest.importorskip("dask_jobqueue")
+import dask
 
 JOB = {"mem": "4G", "time": "02:00:00", "cpus-per-task": 4}
 
@@ -134,6 +138,33 @@ def test_a_signal_in_the_farewell_does_not_keep_the_jobs(queue, monkeypatch):
     with pytest.raises(Stop):
         queue.close(at_once=False)
     assert calls == [(queue._name,), "restored"]
+
+
+def test_a_silent_controller_is_waited_for_once_and_how_to_end_the_jobs_is_told(queue, tmp_path, monkeypatch, caplog):
+    (tmp_path / "scancel").write_text(f"#!/bin/sh\necho >>{tmp_path}/asked; exec sleep 5\n")
+    monkeypatch.setattr("wkconvert_core.slurm_commands.CANCEL_SECONDS", 0.1)
+    queue._cluster.close = lambda timeout: None
+    queue.close(at_once=True)
+    assert len((tmp_path / "asked").read_text().splitlines()) == 1
+    assert f"End them with: scancel --name={queue._name}" in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_what_dask_cannot_start_is_told(queue):
+    with (
+        dask.config.set({"jobqueue.slurm.interface": "none9"}),
+        pytest.raises(ResourceError, match="cannot be started") as told,
+    ):
+        queue.start(lambda: 1)
+    assert "none9" in told.value.why
+
+
+def test_a_configuration_that_cannot_be_read_is_told(tmp_path):
+    (tmp_path / "broken.yaml").write_text("jobqueue: [")
+    code = "from wkconvert_core.cluster import _check_configuration; _check_configuration()"
+    environment = {**os.environ, "DASK_CONFIG": str(tmp_path)}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert "ResourceError: dask's configuration cannot be read" in told.stderr
 
 
 def job_of(tmp_path, monkeypatch, script, refusals=None, closing=False):

@@ -21,7 +21,7 @@ from uuid import uuid4
 from wkconvert_core.cluster_spec import ClusterSpec, Offer
 from wkconvert_core.errors import ResourceError, WkconvertError
 from wkconvert_core.slurm import DEFAULT_JOBS, Queue
-from wkconvert_core.worker_check import Ticket, reader_versions, versions
+from wkconvert_core.worker_check import Ticket, reader_versions, versions, witnessed
 
 if TYPE_CHECKING:
     from wkconvert_core.dask_backend import DaskBackend
@@ -56,8 +56,17 @@ def offer(spec: ClusterSpec) -> Offer:
     return Offer(max(1, -(-wanted // threads)), threads, min(limits, default=None), DASK_SHARE)
 
 
+def _check_configuration() -> None:
+    """Raise ResourceError where dask's files of configuration keep it from being imported."""
+    try:
+        import dask.config  # noqa: F401
+    except ValueError as error:
+        raise ResourceError("dask's configuration cannot be read", why=str(error), fix="correct that file") from error
+
+
 @contextlib.contextmanager
 def _connected(address: str) -> Iterator[Any]:
+    _check_configuration()
     from distributed import Client
     from distributed.versions import VersionMismatchWarning
 
@@ -109,7 +118,7 @@ class Sought:
             versions(),
             reader_versions(self.formats),
             tuple(self.kernels),
-            tuple(map(str, self.reads)),
+            tuple(map(witnessed, self.reads)),
             str(self.logs / "run") if self.writes else None,
         )
 
@@ -119,6 +128,7 @@ class Cluster:
 
     def __init__(self, sought: Sought, tell: Callable[[str], None]) -> None:
         """Connect; with Slurm, submit the first job. `tell` hears of waiting."""
+        _check_configuration()
         from wkconvert_core.dask_backend import DaskBackend
 
         spec, ticket, logs = sought.spec, sought.ticket(), sought.logs

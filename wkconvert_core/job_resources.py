@@ -11,9 +11,10 @@ from typing import Any
 from wkconvert_core.errors import OptionError, ResourceError
 
 _OWN = (
-    *("job-name", "output", "error", "ntasks", "nodes", "array", "wrap", "chdir", "requeue", "ntasks-per-node"),
-    *("test-only", "wait", "clusters", "help", "usage", "version", "parsable", "quiet"),  # no job, no id, or too late
+    *("job-name", "output", "error", "ntasks", "ntasks-per-node", "nodes", "array", "wrap", "chdir"),
+    *("requeue", "no-requeue", "test-only", "wait", "clusters", "parsable", "quiet", "help", "usage", "version"),
 )
+"""What we say, and what leads to no job, to several, to one whose number is not told, or told too late."""
 _KEY, _VALUE = re.compile(r"[a-z][a-z0-9-]+"), re.compile(r"[^\x00-\x1f\x7f]*")
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\\]*")
 _MEMORY = re.compile(r"([0-9]+)([KMGT]?)B?", re.IGNORECASE)
@@ -44,6 +45,8 @@ class JobResources:
     def memory(self) -> int:
         """Bytes of a job. Raises OptionError where that is not said."""
         options, cpus = dict(self.options), self.cpus
+        if {"mem", "mem-per-cpu"} <= options.keys():
+            raise OptionError("--job-resources: mem and mem-per-cpu exclude each other", fix="leave one of them out")
         if text := options.get("mem"):
             return _bytes("mem", text)
         if text := options.get("mem-per-cpu"):
@@ -66,7 +69,7 @@ class JobResources:
                 fix="use a folder without such characters in its path",
             )
         log = str(logs).replace("%", "%%")
-        own = [f"--job-name={name}", "--ntasks=1", f"--output={log}/%j.log"]
+        own = [f"--job-name={name}", "--ntasks=1", "--no-requeue", f"--output={log}/%j.log"]
         return own + [f"--{key}" if value is None else f"--{key}={value}" for key, value in self.options]
 
 
@@ -83,7 +86,11 @@ def _key(name: str) -> str:
     if not _KEY.fullmatch(key):
         raise _refused(name, name, "names are the long ones of sbatch, without dashes in front")
     if any(own.startswith(key) for own in _OWN):  # sbatch takes the beginning of a name for the name
-        raise _refused(name, name, f"wkconvert sets {', '.join(_OWN)} itself, or has no use for them")
+        raise OptionError(
+            f"--job-resources: {name} cannot be given",
+            why=f"wkconvert sets {', '.join(_OWN)} itself, or has no use for them",
+            fix="leave it out",
+        )
     return key
 
 

@@ -87,9 +87,9 @@ def _check_chunks(layers: Sequence[Layer], budget: Budget) -> None:
         needed = budget.base + 2 * x * y * z * info.voxel_bytes
         if x and needed > budget.memory:
             raise ResourceError(
-                f"--memory {size_text(budget.memory)} is too little",
+                f"{budget.given} is too little",
                 why=f"{x} x {y} x {z} voxels are decoded at a time, and the program takes {size_text(budget.base)}",
-                fix=f"say --memory {size_text(needed * 1.25)} or more",
+                fix=budget.enough(needed * 1.25),
             )
 
 

@@ -192,7 +192,9 @@ class Sink(Protocol):
     One that reads zeros where nothing was written may have `omits(box) -> bool`: whether voxels of a box, where it lies
     in the dataset, need not be written if all are zero. It may have `begin()`, which is called once before anything is
     written. It may have `take(box, source, look)`: writes a shard straight from a source that stores it in the sink's
-    own form, and returns what `write` does, or None where the source does not; `look` is to see all its voxels.
+    own form, and returns what `write` does, or None where the source does not; `look` is to see all its voxels. `box`
+    lies in the dataset, the source's voxel (0, 0, 0) is `spec.box.start`; what the source gives is not checked by core,
+    and its errors are to be raised as BrokenSource.
     """
 
     @property

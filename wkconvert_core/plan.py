@@ -40,6 +40,10 @@ KERNEL_BYTES = 24 << 20
 """What making a coarser mag of voxels in memory takes beside them and the result."""
 
 
+LAYER = 32
+"""Voxels: how deep a layer of blocks is."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """What a run may use."""
@@ -61,6 +65,19 @@ class Budget:
     def each(self) -> int:
         """Bytes that every worker holds before it reads anything; threads hold none."""
         return 0 if self.shared or self.machines else WORKER_BYTES
+
+    @property
+    def given(self) -> str:
+        """The memory that there is, in the words of who gave it."""
+        size = size_text(self.memory)
+        return f"the {size} that a worker may take" if self.machines else f"--memory {size}"
+
+    def enough(self, needed: float) -> str:
+        """What to do for so many bytes."""
+        size = size_text(needed)
+        if not self.machines:
+            return f"say --memory {size} or more"
+        return f"let a worker take {size} or more: --memory, within what it has (a job of Slurm: its mem)"
 
     def at_once(self, workers: int) -> int:
         """How many tasks run at a time where a machine has so many workers."""
@@ -125,14 +142,10 @@ def route(step: Step, budget: Budget) -> Route:
         if reread.memory <= budget.memory:
             return reread
     least = rereads[-1].memory
-    given, enough = size_text(budget.memory), size_text(least + least // 20)
-    there, fix = f"--memory {given}", f"say --memory {enough} or more"
-    if budget.machines:
-        there, fix = f"the {given} that a worker may take", f"let each take {enough} or more: --memory, within its own"
     raise ResourceError(
-        f"{step.title} does not fit in {there}",
+        f"{step.title} does not fit in {budget.given}",
         why=f"one worker needs {size_text(least)} to decode one chunk of the source and encode one shard",
-        fix=f"{fix}, or take a smaller --file-len",
+        fix=f"{budget.enough(least + least // 20)}, or take a smaller --file-len",
     )
 
 
@@ -243,11 +256,16 @@ class Costs:
 
     def _write_bytes(self, task: Vec3) -> int:
         """A shard in block order, and its encoded form; and the first coarser mag, of which the next is made."""
-        shard = 2 * max(self._bytes(sink.shard_shape) for sink in self.step.sinks)
+        shard = max(self._shard_bytes(sink.shard_shape) for sink in self.step.sinks)
         if not self.step.coarser:
             return shard
         factor = factor_between(self.step.sink.spec.mag, self.step.coarser[0].spec.mag)
         return shard + KERNEL_BYTES + 2 * self._held(task) // math.prod(factor)
+
+    def _shard_bytes(self, shape: Vec3) -> int:
+        """Of one that is longer than the extent, no more than a layer of blocks is laid out at a time."""
+        x, y, z = shape
+        return min(2 * self._bytes(shape), 2 * self._held(shape) + 2 * self._bytes((x, y, min(z, LAYER))))
 
     def _amplification(self, task: Vec3) -> float:
         """Voxels decoded per voxel written if tasks have this shape."""

@@ -11,7 +11,6 @@ from typing import BinaryIO
 from wkconvert_core.errors import DamagedData, ResourceError
 from wkconvert_core.geometry import Vec3
 from wkconvert_core.plan import Budget
-from wkconvert_core.sizes import size_text
 from wkconvert_core.wkw_blocks import PART_BYTES
 from wkconvert_core.wkw_decoding import Shard
 from wkconvert_core.wkw_header import Header
@@ -99,7 +98,7 @@ def affordable(header: Header, budget: Budget) -> int:
     count = (budget.memory - budget.base) // each
     if count < 1:
         raise ResourceError(
-            f"--memory {size_text(budget.memory)} is too little to read shards of {header.file_len}^3 blocks",
-            fix=f"say --memory {size_text(1.05 * (budget.base + each))} or more",
+            f"{budget.given} is too little to read shards of {header.file_len}^3 blocks",
+            fix=budget.enough(1.05 * (budget.base + each)),
         )
     return min(count, budget.workers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import shlex
 import shutil
 import signal
@@ -54,6 +55,8 @@ class Queue:
         self._outlived: set[str] = set()
         """Jobs submitted before others worked: that they ended is no sign that none can work."""
         self._deserted = 0
+        self._answers = True
+        """Whether Slurm does, as far as is known."""
         self._closing = threading.Event()
         self._cluster: Any = None
         self._config: Any = contextlib.nullcontext()
@@ -66,23 +69,31 @@ class Queue:
         self._config = dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"})  # then its job is replaced
         with writing(self._logs):
             self._logs.mkdir(parents=True, exist_ok=True)
-        self._cluster = SLURMCluster(
-            job_cls=_job_class(self._arguments, self._refusals, self._closing),
-            name=self._name,
-            cores=self._cpus,
-            memory=f"{self._memory}B",
-            processes=1,
-            death_timeout=ORPHAN_SECONDS,
-            python=f"exec {shlex.quote(sys.executable)}",  # else the job ends with its shell, and the worker may not
-            worker_command="wkconvert_core.slurm_worker",
-            worker_extra_args=[],  # those of a configuration file are for dask's own worker
-            scheduler_options={
+        options = {
+            "job_cls": _job_class(self._arguments, self._refusals, self._closing),
+            "name": self._name,
+            "cores": self._cpus,
+            "memory": f"{self._memory}B",
+            "processes": 1,
+            "death_timeout": ORPHAN_SECONDS,
+            "python": f"exec {shlex.quote(sys.executable)}",  # else the job ends with its shell, the worker perhaps not
+            "worker_command": "wkconvert_core.slurm_worker",
+            "worker_extra_args": [],  # those of a configuration file are for dask's own worker
+            "scheduler_options": {
                 "allowed_failures": 1,  # each costs a job; the task is tried alone before it is blamed
                 "dashboard": False,
                 "dashboard_address": ":0",
                 **(dask.config.get("jobqueue.slurm.scheduler-options", None) or {}),
             },
-        )
+        }
+        try:
+            self._cluster = SLURMCluster(**options)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ResourceError(
+                "the scheduler for Slurm's jobs cannot be started",
+                why=str(error),
+                fix="look at what dask's configuration says under jobqueue: slurm, such as the interface",
+            ) from error
         adaptive = functools.partial(_adaptive_class(), wanted=wanted)
         self._cluster.adapt(
             Adaptive=adaptive, minimum_jobs=1, maximum_jobs=self._jobs, interval="1s", wait_count=IDLE_SECONDS
@@ -137,7 +148,7 @@ class Queue:
             soon((self._logs / f"{job}.log").exists)  # a network file system shows it a little later
         logs = [self._logs / f"{job}.log"] if job else sorted(self._logs.glob("*.log"), key=_changed)
         if not logs or not logs[-1].exists():
-            return f"it left no log in {self._logs}; the machine may not have that folder"
+            return f"it left no log in {self._logs}; it may never have begun, or its machine does not have that folder"
         lines = logs[-1].read_text(errors="replace").splitlines()
         return f"{logs[-1]} ends with:\n" + "\n".join(lines[-TAIL_LINES:]) if lines else f"{logs[-1]} is empty"
 
@@ -150,20 +161,30 @@ class Queue:
         finally:  # a signal may come in the farewell
             try:
                 if self._cluster is not None:
-                    cancel(self._name)
+                    self._cancel()
             finally:
                 self._config.__exit__(None, None, None)
+
+    def _cancel(self, *options: str) -> None:
+        """End all jobs, unless Slurm has been found silent: then the user is told how to, once."""
+        try:
+            if self._answers:
+                cancel(self._name, *options)
+        except OSError as error:
+            self._answers = False
+            told = f"{error}: jobs that wait may be left. End them with: scancel --name={self._name}"
+            logging.getLogger(__name__).warning(told)
 
     def _say_farewell(self, *, at_once: bool) -> None:
         with contextlib.suppress(AttributeError):
             self._cluster._adaptive.stop()
         if at_once:
-            cancel(self._name, "--full", "--signal=KILL")
-            cancel(self._name)
+            self._cancel("--full", "--signal=KILL")
+            self._cancel()
             deadline = time.monotonic() + KILL_SECONDS
             with contextlib.suppress(OSError):
-                while self.state().running and time.monotonic() < deadline:  # what they leave is swept away after this
-                    time.sleep(0.05)
+                while self._answers and time.monotonic() < deadline and self.state().running:
+                    time.sleep(0.05)  # what they leave is swept away after this
         with contextlib.suppress(Exception):  # whatever its farewell says: the jobs have to end
             self._cluster.close(timeout=5)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import subprocess
@@ -10,6 +9,9 @@ from dataclasses import dataclass
 
 COMMANDS = ("sbatch", "squeue", "scancel")
 """Without which no job can be run."""
+
+CANCEL_SECONDS = 8.0
+"""How long somebody who pressed Ctrl-C waits for a controller that is down."""
 
 _LASTING = re.compile(
     "AccountNotAllowed|BadConstraints|DependencyNeverSatisfied|Invalid(Account|QOS)|JobHeld(Admin|User)|MaxMemPerLimit|"
@@ -58,9 +60,8 @@ def fate(job: str) -> str:
 
 
 def cancel(name: str, *options: str) -> None:
-    """End the jobs of a name."""
-    with contextlib.suppress(OSError):  # the other ways to end them are tried, too
-        _lines("scancel", *options, *_ours(name))
+    """End the jobs of a name. Raises OSError where Slurm does not answer."""
+    _lines("scancel", *options, *_ours(name), seconds=CANCEL_SECONDS)
 
 
 def environment() -> dict[str, str]:
@@ -73,10 +74,10 @@ def _ours(name: str) -> tuple[str, str]:
     return f"--name={name}", f"--user={os.getuid()}"
 
 
-def _lines(*command: str) -> list[str]:
+def _lines(*command: str, seconds: float = 20) -> list[str]:
     """What a command of Slurm prints. Raises OSError where the command is missing or its controller silent."""
     try:
-        done = subprocess.run(command, capture_output=True, check=True, timeout=20, env=environment())
+        done = subprocess.run(command, capture_output=True, check=True, timeout=seconds, env=environment())
     except subprocess.SubprocessError as error:
         raise OSError(f"{command[0]} failed: {error}") from error
     return done.stdout.decode(errors="replace").splitlines()  # a job's folder or comment may be in any encoding

@@ -14,7 +14,7 @@ from wkconvert_core import datasource
 from wkconvert_core.disk import TEMPORARY, temporary_name, writing
 from wkconvert_core.errors import OptionError, SourceNotFound, TargetExists, TargetNotWritable
 from wkconvert_core.geometry import Mag
-from wkconvert_core.journal import FOLDER, Journal
+from wkconvert_core.journal import FOLDER, Journal, locked
 from wkconvert_core.names import PROPERTIES_FILE
 from wkconvert_core.settings import Settings
 from wkconvert_core.stored import Properties, StoredLayer, stored_layers, voxel_size
@@ -91,6 +91,9 @@ def check(dst: Path, settings: Settings, command: str, layers: Sequence[str], pl
         return
     if not settings.add:
         begun_only = "" if (dst / PROPERTIES_FILE).exists() else ", which is not finished"
+        if begun_only and (dst / FOLDER).is_dir():
+            with locked(dst):  # or another run is at it at this moment: that is told instead
+                pass
         raise TargetExists(
             f"{dst} holds a dataset already{begun_only}, made by another command or from another source",
             why="only the same command again goes on with what it began",

@@ -200,7 +200,7 @@ class Cast(Wrapper):
                 yield self._seen(piece.shifted(box.start), data[:, *piece.slices_in(Box((0, 0, 0), box.shape))])
 
     def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
-        return box, cast(data, np.dtype(self.dtype), self.fit, box)
+        return box, cast(data, np.dtype(self.dtype), self.fit, box.shifted(self.inner.info.offset))
 
 
 def transformed(

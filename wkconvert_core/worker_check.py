@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
+import os
 import platform
 import socket
 import time
@@ -17,6 +19,7 @@ from wkconvert_core.errors import ResourceError
 PACKAGES = ("wkconvert", "numpy", "joblib", "lz4", "dask", "distributed")
 """Whose versions decide what is written, or whether a task can be sent at all."""
 
+WITNESSES = 3
 PATIENCE = 5.0
 """Seconds that a network file system gets to show a new file on every machine."""
 
@@ -39,8 +42,8 @@ class Ticket:
     readers: tuple[tuple[str, str], ...] = ()
     """The readers in use, and the versions of their plugins."""
     kernels: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
-    """Paths that every worker must see."""
+    reads: tuple[tuple[str, ...], ...] = ()
+    """Paths that every worker must see: each with a few names that are in it, if it is a folder."""
     writes: str | None = None
     """A file with the token, in the folder into which the workers write."""
 
@@ -63,6 +66,14 @@ class Ticket:
             with writing(file):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(self.token)
+
+
+def witnessed(path: Path) -> tuple[str, ...]:
+    """A path, and a few names of what is in it."""
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        visible = (entry.name for entry in entries if not entry.name.startswith("."))
+        return str(path), *itertools.islice(visible, WITNESSES)
+    return (str(path),)
 
 
 def versions() -> tuple[tuple[str, str], ...]:
@@ -95,8 +106,9 @@ def _version(package: str) -> str:
 @functools.lru_cache(maxsize=8)
 def _checked(ticket: Ticket) -> None:
     _check_versions(ticket)
-    for path in ticket.reads:
-        _wait_for(Path(path), "the source")
+    for path, *names in ticket.reads:
+        for name in ("", *names):  # an empty folder may wait there for what is not mounted
+            _wait_for(Path(path, name), "the source")
     if ticket.writes:
         _check_writing(Path(ticket.writes), ticket.token)
 
