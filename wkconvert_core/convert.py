@@ -88,7 +88,7 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
     notes = (
         *filter(None, [settled]),
         *_extents(layers),
-        *(note for layer in conversion.layers for note in _notes(layer, journals[layer.name])),
+        *(note for layer in conversion.layers for note in _notes(conversion, layer, journals[layer.name])),
     )
     return Done(conversion, layers, time.monotonic() - began, resumed, count, stored, notes)
 
@@ -242,9 +242,10 @@ def _extents(layers: Sequence[LayerSpec]) -> Iterator[str]:
         yield "the layers differ in extent: " + "; ".join(f"{layer.name} {layer.box}" for layer in layers)
 
 
-def _notes(layer: Opened, journal: Journal) -> Iterator[str]:
+def _notes(conversion: Conversion, layer: Opened, journal: Journal) -> Iterator[str]:
     for note in layer.notes:
         yield f"{layer.name}: {note}"
     if nans := journal.done[min(journal.done)].nans:
-        coarser = "; coarser mags leave them out where they can" if len(journal.done) > 1 else ""
-        yield f"{layer.name}: {nans:,} voxels are not a number (NaN){coarser}"
+        made = len(journal.done) > 1 and not conversion.keeps_metadata
+        coarser = "; coarser mags leave them out where they can" if made else ""
+        yield f"{layer.name}: {nans:,} voxel{'s are' if nans > 1 else ' is'} not a number (NaN){coarser}"
