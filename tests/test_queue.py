@@ -48,8 +48,11 @@ def failures(queue, looks):
     return [queue.failure(queue.submitted(), QueueState(frozenset(), 0, 0, ())) for _ in range(looks)]
 
 
-def test_a_queue_that_does_not_answer_is_not_taken_for_an_empty_one(queue):
-    with pytest.raises(OSError, match="squeue failed"):
+def test_a_queue_that_does_not_answer_is_not_taken_for_an_empty_one(queue, tmp_path):
+    with pytest.raises(OSError, match="squeue failed: exit code 1"):
+        queue.state()
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho slurm_load_jobs error: Unable to contact >&2\nexit 1\n")
+    with pytest.raises(OSError, match="squeue failed: slurm_load_jobs error: Unable to contact"):
         queue.state()
 
 
@@ -146,6 +149,7 @@ def test_a_silent_controller_is_waited_for_once_and_how_to_end_the_jobs_is_told(
     queue._cluster.close = lambda timeout: None
     queue.close(at_once=True)
     assert len((tmp_path / "asked").read_text().splitlines()) == 1
+    assert "scancel did not answer within 0.1 s: jobs that wait may be left" in caplog.text
     assert f"End them with: scancel --name={queue._name}" in caplog.text
     assert len(caplog.records) == 1
 

@@ -78,6 +78,9 @@ def _lines(*command: str, seconds: float = 20) -> list[str]:
     """What a command of Slurm prints. Raises OSError where the command is missing or its controller silent."""
     try:
         done = subprocess.run(command, capture_output=True, check=True, timeout=seconds, env=environment())
-    except subprocess.SubprocessError as error:
-        raise OSError(f"{command[0]} failed: {error}") from error
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{command[0]} did not answer within {seconds:g} s") from None
+    except subprocess.CalledProcessError as error:
+        words = error.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {error.returncode}"]
+        raise OSError(f"{command[0]} failed: {words[0]}") from None
     return done.stdout.decode(errors="replace").splitlines()  # a job's folder or comment may be in any encoding
