@@ -153,7 +153,7 @@ def _written(task):
             yield ShardDone(sink.spec.mag, shard.start, checksum, 0, 255, 0, shard.volume)
 
 
-def steps(folder: Path, side: int, mags: int = 3, workers: int = WORKERS) -> list[Planned]:
+def steps(folder: Path, side: int, mags: int = 3, workers: int = WORKERS, file_len: int | None = None) -> list[Planned]:
     """The plan for a cube of tiled slices, and its coarser mags."""
     source = Volume(folder / "src", VolumeInfo((side,) * 3, np.dtype("uint8"), 1, chunk_shape=(1024, 1024, 1)))
     layer = SimpleNamespace(name="color")
@@ -161,7 +161,7 @@ def steps(folder: Path, side: int, mags: int = 3, workers: int = WORKERS) -> lis
     for power in range(mags):
         mag = Mag(*(2**power,) * 3)
         box = Box((0, 0, 0), (side,) * 3).coarsened(mag)
-        spec = MagSpec("color", "color", mag, box, source.info.dtype, 1, "lz4")
+        spec = MagSpec("color", "color", mag, box, source.info.dtype, 1, "lz4", file_len=file_len)
         sinks.append(WkwSink(folder / "ds" / "color" / str(mag), spec))
     for finer, sink in pairwise(sinks):
         factor = factor_between(finer.spec.mag, sink.spec.mag)
@@ -187,9 +187,11 @@ class Figures:
     """Bytes that are left of it when the last shard is recorded."""
 
 
-def simulate(folder: Path, side: int, held, *, mags: int = 3, workers: int = WORKERS) -> Figures:
+def simulate(
+    folder: Path, side: int, held, *, mags: int = 3, workers: int = WORKERS, file_len: int | None = None
+) -> Figures:
     """Lead the fleet through a volume; `held` tells how much memory is taken."""
-    plan = steps(folder, side, mags, workers)
+    plan = steps(folder, side, mags, workers, file_len)
     journal = Journal(folder / "ds", "color", "auto")
     (folder / "ds" / ".wkconvert").mkdir(parents=True)
     journal.begin({"command": "auto"}, [sink for made in plan for sink in made.step.sinks])
@@ -228,7 +230,9 @@ def simulate(folder: Path, side: int, held, *, mags: int = 3, workers: int = WOR
 if __name__ == "__main__":
     side = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000  # voxels of a byte each: a petabyte
     with tempfile.TemporaryDirectory() as place:
-        for step in steps(Path(place), side):
+        for step in steps(Path(place), side, 1, file_len=32):
             print(step.step.title, step.route, step.step.sink.shard_shape, flush=True)  # noqa: T201
-        print(figures := simulate(Path(place), side, lambda: psutil.Process().memory_info().rss))  # noqa: T201
+        process = psutil.Process()
+        figures = simulate(Path(place), side, lambda: process.memory_info().rss, mags=1, file_len=32)
+        print(figures)  # noqa: T201
         print(vars(figures.fleet))  # noqa: T201
