@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_convert import files
 from test_recube import every_mag
@@ -168,6 +168,8 @@ def test_coarser_mags_have_the_shards_in_which_there_is_anything(tmp_path, kerne
     where=st.tuples(*[st.integers(0, 29)] * 3),
     kernel=st.sampled_from([kernel.name for kernel in KERNELS]),
 )
+@example(start=(3, 0, 0), shape=(30, 9, 9), factor=(4, 1, 1), where=(0, 0, 0), kernel="median")  # mirrored at the start
+@example(start=(0, 0, 0), shape=(9, 5, 9), factor=(1, 4, 1), where=(0, 1, 0), kernel="median")  # and at the end
 def test_a_coarser_mag_is_occupied_exactly_where_it_reads_something(start, shape, factor, where, kernel):
     asked, read = [], []
     source = SimpleNamespace(
