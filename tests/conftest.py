@@ -1,9 +1,9 @@
 """A reader for tests of the whole conversion, so that they need no plugin to be installed."""
 
 import pytest
-import volumes
+from helpers import npy_volumes as volumes
 
-from wkconvert_core.plugins import plugins
+from wkconvert_core.registry.plugins import plugins
 
 
 @pytest.fixture

@@ -28,14 +28,15 @@ echo "-- core alone: no reader, no format library, and its own tests"
 environment core python3
 install core wkconvert pytest hypothesis
 "$work/core/bin/wkconvert" plugins
-"$work/core/bin/python" -m pytest -q -p no:cacheprovider tests/test_convert.py tests/test_detect.py tests/test_plugins.py \
-    tests/test_demo.py tests/test_real_files.py tests/test_example_plugin.py tests/test_wkw_codec.py tests/test_wkw_mag.py
+"$work/core/bin/python" -m pytest -q -p no:cacheprovider \
+    tests/contract tests/conversion tests/registry/test_detection.py tests/registry/test_plugins.py tests/formats \
+    tests/commands/test_demo.py tests/end_to_end/test_real_files.py tests/end_to_end/test_example_plugin.py
 
 for name in dm knossos nifti tiff tiles; do
     echo "-- core with wkconvert-$name: the plugin's tests, and no other plugin's library"
     environment "$name" python3
     install "$name" "wkconvert[$name]" pytest hypothesis
-    "$work/$name/bin/python" tests/only_its_own.py "$name"
+    "$work/$name/bin/python" tests/helpers/check_installed.py "$name"
     "$work/$name/bin/python" -m pytest -q "plugins/wkconvert_$name" -p no:cacheprovider
 done
 
@@ -44,5 +45,5 @@ echo "-- everything on $($python --version)"
 environment newest "$python"
 install newest "wkconvert[all,cluster]" wkconvert-example pytest hypothesis wkw
 # what takes minutes and depends on no version of Python: kills, budgets, a scheduler's jobs
-"$work/newest/bin/python" -m pytest -q -p no:cacheprovider --ignore tests/test_faults.py --ignore tests/test_slurm.py \
-    --ignore tests/test_toolbox_memory.py --ignore tests/test_scale.py
+"$work/newest/bin/python" -m pytest -q -p no:cacheprovider --ignore tests/end_to_end/test_faults.py --ignore tests/cluster/test_slurm.py \
+    --ignore tests/end_to_end/test_memory.py --ignore tests/end_to_end/test_scale.py

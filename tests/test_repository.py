@@ -55,7 +55,7 @@ def test_every_link_of_the_readme_leads_somewhere():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("code", ["import wkconvert_core", "import wkconvert_core.cli"])
+@pytest.mark.parametrize("code", ["import wkconvert_core", "import wkconvert_core.cli.app"])
 def test_starting_imports_nothing_heavy(code):
     assert imported_by(code).isdisjoint(HEAVY)
 
@@ -63,7 +63,7 @@ def test_starting_imports_nothing_heavy(code):
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; sys.argv = ['wkconvert', 'auto', '--help']\n"
-        "from wkconvert_core.cli import app\n"
+        "from wkconvert_core.cli.app import app\n"
         "try: app()\nexcept SystemExit: pass"
     )
     assert imported_by(code).isdisjoint(HEAVY)
@@ -72,7 +72,8 @@ def test_help_imports_nothing_heavy():
 def test_loading_every_plugin_and_detecting_imports_no_format_library(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(100))
     code = (
-        "from pathlib import Path; from wkconvert_core.plugins import plugins; from wkconvert_core import detect\n"
+        "from pathlib import Path; from wkconvert_core.registry.plugins import plugins\n"
+        "from wkconvert_core.registry import detection as detect\n"
         f"path = Path({str(tmp_path / 'a.tif')!r})\n"
         "detect.ask(path, detect.read_head(path), plugins()); detect.ask(path.parent, b'', plugins())"
     )

@@ -1,6 +1,6 @@
 """What a plugin may import, and nothing else. Importing this costs neither numpy nor any format library."""
 
-from wkconvert_core.errors import (
+from wkconvert_core.contract.errors import (
     BrokenSource,
     ConversionError,
     InconsistentStack,
@@ -11,9 +11,9 @@ from wkconvert_core.errors import (
     UnsupportedSource,
     WkconvertError,
 )
-from wkconvert_core.geometry import Box, Mag, Vec3
-from wkconvert_core.hookspecs import hookimpl
-from wkconvert_core.model import (
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.hookspecs import hookimpl
+from wkconvert_core.contract.model import (
     Category,
     Confidence,
     DatasetSink,
@@ -28,8 +28,8 @@ from wkconvert_core.model import (
     StreamSource,
     VolumeInfo,
 )
-from wkconvert_core.options import parse_options
-from wkconvert_core.voxel_size import METRES, VoxelSize, unit_symbol
+from wkconvert_core.contract.reader_options import parse_options
+from wkconvert_core.contract.voxel_size import METRES, VoxelSize, unit_symbol
 
 __version__ = "0.1.0"
 

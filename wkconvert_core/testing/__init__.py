@@ -6,11 +6,16 @@ functions are its parts. Each takes a path and, where they are needed, a reader'
 (the sample cannot tell). Errors of the reader itself on the healthy sample pass through. pytest is not needed.
 """
 
-from wkconvert_core.testing.contract import CHECKS, CheckResult, SourceContract, run_checks
-from wkconvert_core.testing.converting import check_convert_twice
-from wkconvert_core.testing.describing import check_info, check_pickle
-from wkconvert_core.testing.probe import check_header_only_open, check_imports
-from wkconvert_core.testing.reading import (
+from wkconvert_core.testing.check_conversion import check_convert_twice
+from wkconvert_core.testing.check_detection import (
+    check_damaged_header,
+    check_detection,
+    check_junk,
+    check_truncated,
+    check_unknown_option,
+)
+from wkconvert_core.testing.check_info import check_info, check_pickle
+from wkconvert_core.testing.check_reading import (
     check_boxes,
     check_loky,
     check_no_open_handles,
@@ -18,13 +23,8 @@ from wkconvert_core.testing.reading import (
     check_threads,
     check_untouched,
 )
-from wkconvert_core.testing.recognising import (
-    check_damaged_header,
-    check_detection,
-    check_junk,
-    check_truncated,
-    check_unknown_option,
-)
+from wkconvert_core.testing.contract import CHECKS, CheckResult, SourceContract, run_checks
+from wkconvert_core.testing.fresh_interpreter import check_header_only_open, check_imports
 from wkconvert_core.testing.samples import ContractViolation, NotApplicable, Rule, Sample
 
 __all__ = [

@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 from unittest import SkipTest
 
-from wkconvert_core.errors import WkconvertError
-from wkconvert_core.testing.converting import check_convert_twice
-from wkconvert_core.testing.describing import check_info, check_pickle
-from wkconvert_core.testing.probe import check_header_only_open, check_imports
-from wkconvert_core.testing.reading import (
+from wkconvert_core.contract.errors import WkconvertError
+from wkconvert_core.testing.check_conversion import check_convert_twice
+from wkconvert_core.testing.check_detection import (
+    check_damaged_header,
+    check_detection,
+    check_junk,
+    check_truncated,
+    check_unknown_option,
+)
+from wkconvert_core.testing.check_info import check_info, check_pickle
+from wkconvert_core.testing.check_reading import (
     check_boxes,
     check_loky,
     check_no_open_handles,
@@ -20,13 +26,7 @@ from wkconvert_core.testing.reading import (
     check_threads,
     check_untouched,
 )
-from wkconvert_core.testing.recognising import (
-    check_damaged_header,
-    check_detection,
-    check_junk,
-    check_truncated,
-    check_unknown_option,
-)
+from wkconvert_core.testing.fresh_interpreter import check_header_only_open, check_imports
 from wkconvert_core.testing.samples import Sample, opened
 
 CHECKS: dict[str, Callable[..., None]] = {

@@ -13,14 +13,14 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wkconvert_core import detect
-from wkconvert_core import plugins as registry
-from wkconvert_core.errors import OptionError
-from wkconvert_core.geometry import Box, Vec3
-from wkconvert_core.model import Layer, Source, VolumeInfo
+from wkconvert_core.contract.errors import OptionError
+from wkconvert_core.contract.geometry import Box, Vec3
+from wkconvert_core.contract.model import Layer, Source, VolumeInfo
+from wkconvert_core.registry import detection as detect
+from wkconvert_core.registry import plugins as registry
 
 if TYPE_CHECKING:
-    from wkconvert_core.model import Array
+    from wkconvert_core.contract.model import Array
 
 READ_LIMIT = 32 << 20
 """Bytes of voxels that a check holds as its reference; of a larger volume it takes a part."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wkconvert_core import OptionError, UnsupportedSource
-from wkconvert_core.stacks import some
+from wkconvert_core.toolkit.stacks import some
 
 from .images import Image
 from .kinds import KINDS, PACKED, Component

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from wkconvert_core.stacks import natural_key
+from wkconvert_core.toolkit.stacks import natural_key
 
 from .messages import cannot_open
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wkconvert_core import Layer, Mag, SourceNotFound, VolumeInfo
-from wkconvert_core.stacks import Gaps, some, with_gaps
+from wkconvert_core.toolkit.stacks import Gaps, some, with_gaps
 
 from .calibration import voxel_size
 from .choosing import check, choose, is_complex, left_out

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from wkconvert_core import Box, VolumeInfo
-from wkconvert_core.stacks import Gaps, with_gaps
+from wkconvert_core.toolkit.stacks import Gaps, with_gaps
 
 from .choosing import choose
 from .files import list_folder

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wkconvert_core import InconsistentStack, UnsupportedSource, VoxelSize
-from wkconvert_core.stacks import some
+from wkconvert_core.toolkit.stacks import some
 
 from .calibration import voxel_size
 from .kinds import KINDS

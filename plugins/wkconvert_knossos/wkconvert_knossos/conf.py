@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3, VoxelSize
-from wkconvert_core.stacks import some
+from wkconvert_core.toolkit.stacks import some
 
 from .messages import broken, cannot_open
 

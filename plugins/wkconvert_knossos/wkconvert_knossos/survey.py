@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3
-from wkconvert_core.stacks import some
+from wkconvert_core.toolkit.stacks import some
 
 from .formats import expected, found
 from .tree import OVERLAYS, PICTURES, Tree, best_name, suffix_of, walk

@@ -8,7 +8,7 @@ import pytest
 from niftis import LAS, detect, layers, noise, saved
 
 from wkconvert_core import OptionError, SourceNotFound, VoxelSize
-from wkconvert_core.convert import Settings, convert
+from wkconvert_core.conversion.execute import Settings, convert
 
 
 @pytest.fixture

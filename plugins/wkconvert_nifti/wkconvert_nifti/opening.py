@@ -21,7 +21,7 @@ from wkconvert_core import (
     UnsupportedSource,
     VolumeInfo,
 )
-from wkconvert_core.stacks import some
+from wkconvert_core.toolkit.stacks import some
 
 from .bytestream import MOST_INFLATED, broken, bytes_of
 from .calibration import voxel_size

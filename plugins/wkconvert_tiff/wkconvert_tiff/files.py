@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 
 from wkconvert_core import BrokenSource, InconsistentStack, SourceNotFound
-from wkconvert_core.stacks import natural_key, some
+from wkconvert_core.toolkit.stacks import natural_key, some
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from wkconvert_core import Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
-from wkconvert_core.stacks import Gaps
+from wkconvert_core.toolkit.stacks import Gaps
 
 from .axes import Choice
 from .files import check_one_kind, paths_in

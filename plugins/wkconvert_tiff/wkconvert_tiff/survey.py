@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wkconvert_core import BrokenSource, InconsistentStack, SourceError, UnsupportedSource, VoxelSize
-from wkconvert_core.stacks import ranges, some
+from wkconvert_core.toolkit.stacks import ranges, some
 
 from .facts import Facts
 from .files import base, status

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from wkconvert_core import BrokenSource, InconsistentStack, SourceError, SourceNotFound, UnsupportedSource, VoxelSize
-from wkconvert_core.stacks import Gaps, oddly_named, restarts, some, with_gaps
+from wkconvert_core.toolkit.stacks import Gaps, oddly_named, restarts, some, with_gaps
 
 from . import files
 from .axes import Choice, Numbers

@@ -126,9 +126,9 @@ def test_detecting_looks_at_few_folders(tmp_path, monkeypatch):
 
 
 def test_auto_makes_one_layer_of_a_tree_and_a_layer_of_each_tree_in_a_folder(tmp_path):
-    from wkconvert_core.convert import convert
-    from wkconvert_core.settings import Settings
-    from wkconvert_core.voxel_size import VoxelSize
+    from wkconvert_core.contract.voxel_size import VoxelSize
+    from wkconvert_core.conversion.execute import convert
+    from wkconvert_core.conversion.settings import Settings
 
     settings = Settings(VoxelSize((4.0, 4.0, 35.0), "nm", "test"), downsample=False)
     slices = noise(2, 30, 40)

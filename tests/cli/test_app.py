@@ -1,0 +1,159 @@
+"""The command line: what it prints, in which form, and its exit codes."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers import paths
+from typer.testing import CliRunner
+
+from wkconvert_core.cli.app import app
+from wkconvert_core.cli.options import ConvertOptions
+from wkconvert_core.contract import errors
+
+ROOT = paths.ROOT
+SIZE = ["--voxel-size", "4,4,35"]
+
+
+def run(*args):
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def document(*args):
+    return json.loads(run(*args, "--json").stdout)
+
+
+def process(*args):
+    command = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def volume(tmp_path, reader):
+    return reader(tmp_path / "src", np.arange(64**3, dtype="uint32").reshape(1, 64, 64, 64) % 251)
+
+
+def test_auto_says_what_it_made(tmp_path, volume):
+    told = document("auto", volume, tmp_path / "ds", *SIZE, "--category", "segmentation")
+    assert told["written"] == [
+        {
+            "name": "segmentation",
+            "mags": ["1", "2-2-1", "4-4-1"],
+            "top_left": [0, 0, 0],
+            "shape": [64, 64, 64],
+            "largest_segment_id": 250,
+        }
+    ]
+    assert told["voxel_size"] == {"size": [4.0, 4.0, 35.0], "unit": "nm", "origin": "--voxel-size"}
+    assert told["shards"] == 3
+
+
+def test_a_dry_run_writes_nothing(tmp_path, volume):
+    told = document("auto", volume, tmp_path / "ds", *SIZE, "--dry-run")
+    assert [step["title"] for step in told["steps"]] == ["segmentation mags 1, 2-2-1, 4-4-1"]
+    assert [step["mags"] for step in told["steps"]] == [["1", "2-2-1", "4-4-1"]]
+    assert told["memory_bytes"] > 0
+    assert not (tmp_path / "ds").exists()
+    assert "nothing was written" in run("auto", volume, tmp_path / "ds", *SIZE, "--dry-run").stdout
+
+
+def test_options_reach_the_conversion(tmp_path, volume):
+    options = [
+        "--bbox",
+        "8,8,8,40,30,20",
+        "--start-z",
+        "5",
+        "--max-mag",
+        "2",
+        "--layer-name",
+        "part",
+        "--dtype",
+        "uint8",
+    ]
+    told = document("auto", volume, tmp_path / "ds", *SIZE, *options, "--flip", "x,y", "--memory", "1GiB")
+    assert told["written"][0] | {"largest_segment_id": None} == {
+        "name": "part",
+        "mags": ["1", "2-2-1"],
+        "top_left": [8, 8, 13],
+        "shape": [40, 30, 20],
+        "largest_segment_id": None,
+    }
+    assert told["layers"][0]["dtype"] == "uint8"
+
+
+def test_cube_needs_no_voxel_size(tmp_path, volume):
+    assert document("cube", volume, tmp_path / "ds")["written"][0]["mags"] == ["1"]
+    assert not (tmp_path / "ds" / "datasource-properties.json").exists()
+
+
+def test_info_gives_reasons(volume):
+    told = document("info", volume)
+    assert {"plugin": "volumes", "format": "volumes", "confidence": "EXACT", "reason": "volume.npy"} in told["answers"]
+    assert told["layers"][0]["category"] == "segmentation"
+    assert "voxel size: not in the source" in run("info", volume).stdout
+
+
+def test_plugins_lists_formats_and_kernels(volume):
+    told = document("plugins")
+    assert "wkw" in told["formats"]
+    assert "median" in told["interpolation_modes"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "exit_code"),
+    [
+        (["--max-mag", "3"], "option", 2),
+        (["--voxel-size", "a"], "option", 2),
+        (["--voxel-size", "-4,4,4"], "option", 2),
+        (["--voxel-size", "nan,4,4"], "option", 2),
+        (["--memory", "lots"], "option", 2),
+        (["--bogus"], "option", 2),
+        (["--jobs", "x"], "option", 2),
+        (["-o", "x"], "option", 2),
+        (["--memory", "1MiB"], "resources", 1),
+    ],
+)
+def test_an_error_is_a_document_with_a_code(tmp_path, args, code, exit_code):
+    pytest.importorskip("wkconvert_example")
+    np.save(tmp_path / "a.npy", np.zeros((40, 40, 40), "uint8"))
+    result = process("auto", tmp_path / "a.npy", tmp_path / "ds", *SIZE, *args, "--json")
+    assert json.loads(result.stdout)["error"]["code"] == code
+    assert result.returncode == exit_code
+    assert result.stderr == ""
+    assert not (tmp_path / "ds").exists()
+
+
+def test_a_message_keeps_paths_in_one_piece(tmp_path):
+    long = tmp_path / ("x" * 120) / "nothing"
+    result = process("auto", long, tmp_path / "ds")
+    assert result.returncode == 1
+    assert str(long) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_version():
+    assert re.fullmatch(r"wkconvert \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+def test_every_error_code_is_documented():
+    page = (ROOT / "docs" / "json-output.md").read_text("utf-8")
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.WkconvertError)
+    ]
+    assert [kind.code for kind in kinds if kind is not errors.WkconvertError and f"`{kind.code}`" not in page] == []
+
+
+def test_every_option_has_help_that_fits_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("auto", "--help").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    shown = " ".join(lines)
+    names = {"option": "-o", "no_downsample": "--no-downsample"}
+    missing = [n for n in ConvertOptions.__annotations__ if names.get(n, "--" + n.replace("_", "-")) not in shown]
+    assert missing == []

@@ -1,0 +1,260 @@
+"""What is decided before any cluster is asked: options, resources, the plan; and slabs that several machines fill."""
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wkconvert_core import OptionError, VolumeInfo
+from wkconvert_core.cluster import spec as cluster_spec
+from wkconvert_core.cluster.job_resources import JobResources
+from wkconvert_core.cluster.session import WORKER_BYTES
+from wkconvert_core.cluster.slurm import Queue
+from wkconvert_core.cluster.spec import ClusterSpec, Offer
+from wkconvert_core.cluster.worker_check import Ticket, soon, versions, witnessed
+from wkconvert_core.contract.errors import ResourceError
+from wkconvert_core.contract.geometry import Box
+from wkconvert_core.contract.voxel_size import VoxelSize
+from wkconvert_core.conversion.prepare import budget_of, prepare
+from wkconvert_core.conversion.settings import HOW, Settings
+from wkconvert_core.engine.shared_slabs import PiecesSlab
+from wkconvert_core.registry.plugins import plugins
+
+pytest.importorskip("dask_jobqueue")
+
+JOB = {"mem": "4G", "time": "02:00:00", "cpus-per-task": 4}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"strategy": "dask"}, "needs --scheduler"),
+        ({"strategy": "dask", "scheduler": "no host"}, "is no address"),
+        ({"strategy": "threads", "scheduler": "tcp://host:8786"}, "for --distribution-strategy dask"),
+        (
+            {"strategy": "slurm", "job_resources": JOB, "scheduler": "tcp://host:8786"},
+            "for --distribution-strategy dask",
+        ),
+        ({"strategy": "slurm"}, "needs --job-resources"),
+        ({"strategy": "threads", "job_resources": JOB}, "for --distribution-strategy slurm"),
+        ({"strategy": "slurm", "job_resources": {"time": "1:00"}}, "how much memory"),
+        ({"strategy": "slurm", "job_resources": {"mem": "lots"}}, "mem cannot be 'lots'"),
+        ({"strategy": "slurm", "job_resources": {"mem": "0"}}, "mem cannot be '0'"),
+        ({"strategy": "slurm", "job_resources": {**JOB, "cpus-per-task": "two"}}, "cpus-per-task cannot be"),
+        ({"strategy": "slurm", "job_resources": {**JOB, "p": "short"}}, "p cannot be"),
+        ({"strategy": "slurm", "job_resources": {**JOB, "output": "x"}}, "output cannot be"),
+        ({"strategy": "slurm", "job_resources": {**JOB, "comment": "a\n#SBATCH --wrap=b"}}, "comment cannot be"),
+        *(
+            ({"strategy": "slurm", "job_resources": {**JOB, name: True}}, f"{name} cannot be")
+            for name in ("test-only", "wait", "clusters", "help", "version", "ntasks-per-node", "parsable", "quiet")
+        ),
+        ({"strategy": "dask", "scheduler": "nonsense"}, "is no address"),
+        ({"strategy": "dask", "scheduler": "tcp://host"}, "is no address"),
+        ({"strategy": "slurm", "job_resources": {**JOB, "job-na": "x"}}, "job-na cannot be"),
+        ({"strategy": "slurm", "job_resources": {**JOB, "comment": ["a"]}}, "comment cannot be"),
+        ({"strategy": "slurm", "job_resources": JOB, "memory": 5 << 30}, "more than a job's mem"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(given, told):
+    with pytest.raises(OptionError, match=told):
+        Settings(**given).check(plugins())
+
+
+@pytest.mark.parametrize("address", ["tcp://host:8786", "tls://10.0.0.1:8786", "host:8786", "tcp://[::1]:8786"])
+def test_addresses_of_schedulers_are_taken(address):
+    Settings(strategy="dask", scheduler=address).check(plugins())
+
+
+@pytest.mark.parametrize(("strategy", "module"), [("dask", "distributed"), ("slurm", "dask_jobqueue")])
+def test_without_the_extra_it_is_said_how_to_install_it(monkeypatch, strategy, module):
+    find = cluster_spec.importlib.util.find_spec
+    hidden = lambda name: None if name == module else find(name)  # noqa: E731
+    monkeypatch.setattr(cluster_spec.importlib.util, "find_spec", hidden)
+    more = {"scheduler": "tcp://h:1"} if strategy == "dask" else {"job_resources": JOB}
+    with pytest.raises(OptionError) as caught:
+        Settings(strategy=strategy, **more).check(plugins())
+    assert caught.value.fix == 'pip install "wkconvert[cluster]"'
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--job-resources", "mem=4G"], "cannot be read"),
+        (["--job-resources", "[1]"], "it is no object"),
+        (["--scheduler", "tcp://host:8786"], "for --distribution-strategy dask"),
+    ],
+)
+def test_the_command_refuses_before_it_writes(tmp_path, options, told):
+    line = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()", "auto", str(tmp_path)]
+    done = subprocess.run([*line, str(tmp_path / "ds"), *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert not (tmp_path / "ds").exists()
+
+
+def test_where_a_run_works_does_not_make_it_another_run():
+    asked = Settings(strategy="slurm", job_resources=JOB, jobs=3)
+    assert asked.plan() == Settings().plan()
+    assert {"scheduler", "job_resources", "strategy"} <= HOW
+
+
+def test_a_job_asks_for_what_was_said_and_for_nothing_else():
+    given = {**JOB, "partition": "long", "gres": "gpu:1", "exclusive": True, "verbose": False, "mail-user": "a@b"}
+    assert JobResources.of(given).arguments("name", Path('/logs "of"/100%')) == [
+        "--job-name=name",
+        "--ntasks=1",
+        "--no-requeue",
+        '--output=/logs "of"/100%%/%j.log',
+        "--mem=4G",
+        "--time=02:00:00",
+        "--cpus-per-task=4",
+        "--partition=long",
+        "--gres=gpu:1",
+        "--exclusive",
+        "--mail-user=a@b",
+    ]
+
+
+@pytest.mark.parametrize("name", ["new\nline", "back\\slash"])
+def test_logs_that_slurm_would_write_elsewhere_are_refused(name):
+    with pytest.raises(ResourceError, match="cannot lie in") as caught:
+        JobResources.of(JOB).arguments("name", Path("/logs", name))
+    assert repr(str(Path("/logs", name))) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "memory"),
+    [
+        ({"mem": "4G"}, 4 << 30),
+        ({"mem": "1500"}, 1500 << 20),
+        ({"mem": "500m"}, 500 << 20),
+        ({"mem": 2048}, 2 << 30),
+        ({"mem-per-cpu": "1G", "cpus-per-task": 3}, 3 << 30),
+        ({"mem_per_cpu": "1G", "cpus_per_task": "3"}, 3 << 30),
+    ],
+)
+def test_memory_is_read_as_slurm_reads_it(given, memory):
+    assert JobResources.of(given).memory == memory
+
+
+def test_a_budget_is_that_of_one_job():
+    budget = budget_of(Settings(strategy="slurm", job_resources=JOB, jobs=50), 10**12)
+    assert (budget.workers, budget.machines, budget.shared) == (4, 50, False)
+    assert budget.memory == int(0.8 * (4 << 30))
+    assert budget_of(Settings(strategy="slurm", job_resources=JOB, memory=1 << 30), 0).memory == 1 << 30
+
+
+def test_memory_of_workers_that_nobody_knows_has_to_be_said():
+    with pytest.raises(OptionError, match="not known"):
+        Offer(1, 1, None, 0.5).usable(None)
+    assert Offer(1, 1, None, 0.5).usable(7) == 7
+    with pytest.raises(OptionError, match="more than a worker has"):
+        Offer(1, 1, 10, 0.5).usable(11)
+
+
+def test_a_plan_for_jobs_holds_for_one_job_and_tells_how_many_make_sense(tmp_path, reader):
+    source = reader(tmp_path / "src", np.zeros((1, 128, 128, 128), "uint8"))
+    job = {"mem": "1G", "cpus-per-task": 2}
+    asked = Settings(VoxelSize((4.0, 4.0, 4.0)), strategy="slurm", job_resources=job, file_len=1, downsample=False)
+    conversion = prepare(source, tmp_path / "ds", asked)
+    (planned,) = conversion.steps
+    assert planned.route.workers == 2
+    assert conversion.useful_workers == math.ceil(planned.route.tasks / 2) == 32
+    assert WORKER_BYTES < conversion.memory < 0.8 * (1 << 30)
+
+
+def test_slurm_that_is_not_here_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ResourceError, match="sbatch is not found"):
+        Queue(JobResources.of(JOB), 1, "0" * 32, tmp_path / "logs")
+
+
+def test_the_spec_of_a_cluster_needs_no_cluster_package():
+    code = "import sys, wkconvert_core.cluster.session, wkconvert_core.conversion.prepare; print([*sys.modules])"
+    listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"distributed", "dask", "dask_jobqueue", "joblib"} & set(json.loads(listed.replace("'", '"')))
+
+
+def test_no_strategy_on_this_machine_has_a_cluster():
+    assert ClusterSpec().check("threads", None) is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(1, 30)] * 3),
+    part=st.tuples(*[st.integers(1, 20)] * 3),
+    start=st.tuples(*[st.integers(-5, 5)] * 3),
+    corner=st.tuples(*[st.integers(0, 9)] * 3),
+    channels=st.integers(1, 2),
+)
+def test_a_slab_of_pieces_gives_what_was_filled_in(tmp_path_factory, shape, part, start, corner, channels):
+    voxels = np.random.default_rng(0).integers(0, 1000, (channels, *shape)).astype("uint16")
+    box = Box(corner, shape)
+    info = VolumeInfo(tuple(a + b for a, b in zip(corner, shape, strict=True)), voxels.dtype, channels)
+    folder = tmp_path_factory.mktemp("slab") / "slab"
+    slab = PiecesSlab(info, box, folder, (8, 8, 8), (3, 0, 5), part, start)
+    slab.reserve()
+    for piece in slab.parts():
+        slab.fill(piece, voxels[:, *piece.slices_in(box)])
+    assert len(list(folder.iterdir())) == len(list(slab.parts()))
+    for cell in box.shifted(slab.origin).tiles(slab.cell):
+        wanted = cell.shifted(tuple(-a for a in slab.origin))
+        np.testing.assert_array_equal(slab.read(wanted), voxels[:, *wanted.slices_in(box)])
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_piece_that_is_lost_or_cut_is_named(tmp_path, harm):
+    voxels = np.ones((1, 20, 20, 20), "uint16")
+    box = Box((0, 0, 0), (20, 20, 20))
+    info = VolumeInfo(box.shape, voxels.dtype)
+    slab = PiecesSlab(info, box, tmp_path / "slab", (8, 8, 8), (0, 0, 0), (20, 20, 20), (0, 0, 0))
+    slab.reserve()
+    slab.fill(box, voxels)
+    (piece,) = (tmp_path / "slab").iterdir()
+    harm(piece)
+    with pytest.raises(ResourceError, match=f"scratch file {piece} was lost"):
+        slab.read(box)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_not_there(monkeypatch):
+    def forbidden():
+        raise PermissionError
+
+    monkeypatch.setattr("wkconvert_core.cluster.worker_check.PATIENCE", 0.0)
+    assert not soon(forbidden)
+    answers = iter([False, True])
+    monkeypatch.setattr("wkconvert_core.cluster.worker_check.PATIENCE", 5.0)
+    assert soon(lambda: next(answers))
+
+
+def test_an_empty_folder_in_the_place_of_the_source_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("wkconvert_core.cluster.worker_check.PATIENCE", 0.0)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "slice_1.tif").touch()
+    (tmp_path / "data" / ".hidden").touch()
+    ticket = Ticket("0", versions(), reads=(witnessed(tmp_path / "data"), witnessed(tmp_path / "data/slice_1.tif")))
+    assert ticket.reads == ((str(tmp_path / "data"), "slice_1.tif"), (str(tmp_path / "data/slice_1.tif"),))
+    ticket.check()
+    (tmp_path / "data" / "slice_1.tif").unlink()
+    with pytest.raises(ResourceError, match=r"does not see the source: .*slice_1\.tif"):
+        replace(ticket, token="1").check()  # what was checked once is not checked again
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"mem": "1G", "mem-per-cpu": "1G"}, "exclude each other"),
+        ({"mem": "1G", "array": "1-3"}, "array cannot be given"),
+        ({"mem": "1G", "no-requeue": True}, "no-requeue cannot be given"),
+    ],
+)
+def test_what_excludes_each_other_or_is_ours_is_refused(resources, message):
+    with pytest.raises(OptionError, match=message):
+        JobResources.of(resources).memory  # noqa: B018

@@ -1,0 +1,232 @@
+"""Copies of datasets in another form: the same voxels, and the rest of the metadata."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import paths
+from helpers.conversions import SETTINGS, assert_same_tree, every_mag, files, layers_of, read, voxels
+
+from wkconvert_core import ConversionError, Mag, OptionError, SourceNotFound
+from wkconvert_core.commands import compress as compressing
+from wkconvert_core.commands.metadata import Wanted, update
+from wkconvert_core.commands.recube import prepare
+from wkconvert_core.contract.errors import TargetExists
+from wkconvert_core.conversion.execute import Settings, convert, execute
+
+SAMPLES = paths.SAMPLES
+JOBS = Settings(jobs=2)
+
+
+def recube(src, dst, settings=JOBS, **options):
+    return execute(prepare(src, dst, settings, **options), lambda progress: None)
+
+
+def compressed(src, dst):
+    return execute(compressing.prepare(src, dst, JOBS), lambda progress: None)
+
+
+@pytest.fixture
+def dataset(tmp_path, reader):
+    reader(tmp_path / "src" / "em", voxels(), offset=(3, 0, 20))
+    reader(tmp_path / "src" / "labels", voxels(dtype="uint32"))
+    convert(tmp_path / "src", tmp_path / "ds", replace(SETTINGS, interpolation_mode="max", name="ds"))
+    file = tmp_path / "ds" / "datasource-properties.json"
+    properties = json.loads(file.read_text())
+    properties["mine"] = 1
+    properties["dataLayers"][1] |= {"mappings": ["agglomerate"], "theirs": 2}
+    file.write_text(json.dumps(properties))
+    return tmp_path / "ds"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"file_len": 1}, {"file_len": 8, "compression": "none"}, {"compression": "lz4hc", "compression_level": 9}],
+)
+def test_every_mag_has_the_same_voxels_and_the_metadata_stay(tmp_path, dataset, settings):
+    recube(dataset, tmp_path / "copy", replace(JOBS, name="ds", **settings))
+    expected, found = every_mag(dataset), every_mag(tmp_path / "copy")
+    assert expected.keys() == found.keys()
+    for key, voxels_of_mag in expected.items():
+        np.testing.assert_array_equal(found[key], voxels_of_mag)
+    old, new = (json.loads((d / "datasource-properties.json").read_text()) for d in (dataset, tmp_path / "copy"))
+    for properties in (old, new):
+        for layer in properties["dataLayers"]:
+            for mag in layer["mags"]:
+                del mag["cubeLength"]
+    assert old == new
+
+
+def test_a_copy_of_a_copy_is_the_original_byte_for_byte(tmp_path, dataset):
+    recube(dataset, tmp_path / "other", replace(JOBS, file_len=1, compression="none"))
+    recube(tmp_path / "other", tmp_path / "back")
+    assert_same_tree(dataset / "em", tmp_path / "back" / "em")
+    assert_same_tree(dataset / "labels", tmp_path / "back" / "labels")
+
+
+def test_the_result_opens_in_wkw(tmp_path, dataset):
+    wkw = pytest.importorskip("wkw")
+    recube(dataset, tmp_path / "copy", replace(JOBS, file_len=1, compression="lz4hc"))
+    with wkw.Dataset.open(str(tmp_path / "copy" / "em" / "2-2-1")) as mag:
+        assert (mag.header.file_len, mag.header.block_type) == (1, wkw.Header.BLOCK_TYPE_LZ4HC)
+        np.testing.assert_array_equal(mag.read((1, 0, 20), (76, 65, 70)), read(dataset, "em", "2-2-1"))
+
+
+def test_layers_and_mags_can_be_chosen(tmp_path, dataset):
+    recube(dataset, tmp_path / "copy", names=["labels"], mags=[Mag(2, 2, 1)])
+    layers = layers_of(tmp_path / "copy")
+    assert list(layers) == ["labels"]
+    assert [mag["mag"] for mag in layers["labels"]["mags"]] == [[2, 2, 1]]
+    assert layers["labels"]["largestSegmentId"] == layers_of(dataset)["labels"]["largestSegmentId"]
+    assert layers["labels"]["boundingBox"] == layers_of(dataset)["labels"]["boundingBox"]
+    np.testing.assert_array_equal(read(tmp_path / "copy", "labels", "2-2-1"), read(dataset, "labels", "2-2-1"))
+
+
+def test_another_dtype_reaches_every_mag_and_the_metadata(tmp_path, dataset):
+    file = dataset / "datasource-properties.json"
+    properties = json.loads(file.read_text())
+    properties["dataLayers"][0]["defaultViewConfiguration"] = {"color": [1, 2, 3], "intensityRange": [0, 9], "min": 0}
+    file.write_text(json.dumps(properties))
+    recube(dataset, tmp_path / "copy", replace(JOBS, dtype="uint16"), names=["em"])
+    layer = layers_of(tmp_path / "copy")["em"]
+    assert layer["elementClass"] == "uint16"
+    assert layer["defaultViewConfiguration"] == {"color": [1, 2, 3]}
+    for mag in ("1", "2-2-1"):
+        found = read(tmp_path / "copy", "em", mag)
+        assert found.dtype == np.uint16
+        np.testing.assert_array_equal(found, read(dataset, "em", mag))
+
+
+def test_values_that_do_not_fit_are_refused(tmp_path, reader):
+    convert(reader(tmp_path / "src", voxels(dtype="uint16") * 2), tmp_path / "ds", SETTINGS)
+    with pytest.raises(ConversionError, match="does not fit uint8"):
+        recube(tmp_path / "ds", tmp_path / "copy", replace(JOBS, dtype="uint8"))
+    assert not (tmp_path / "copy" / "datasource-properties.json").exists()
+
+
+def test_the_same_command_goes_on_and_another_is_refused(tmp_path, dataset):
+    recube(dataset, tmp_path / "copy")
+    before = {name: (tmp_path / "copy" / "em" / name).stat().st_mtime_ns for name in files(tmp_path / "copy" / "em")}
+    again = recube(dataset, tmp_path / "copy")
+    assert again.resumed == again.shards
+    assert before == {name: (tmp_path / "copy" / "em" / name).stat().st_mtime_ns for name in before}
+    with pytest.raises(TargetExists):
+        recube(dataset, tmp_path / "copy", replace(JOBS, file_len=1))
+    recube(dataset, tmp_path / "copy", replace(JOBS, file_len=1, overwrite=True))
+    np.testing.assert_array_equal(read(tmp_path / "copy", "em"), read(dataset, "em"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"names": ["x"]}, "--layer-name x is not in"), ({"mags": [Mag(8, 8, 8)]}, "--mag 8 is not in")],
+)
+def test_what_is_not_there_is_refused(tmp_path, dataset, options, message):
+    with pytest.raises(OptionError, match=message):
+        prepare(dataset, tmp_path / "copy", JOBS, **options)
+
+
+def test_what_is_no_dataset_is_refused(tmp_path):
+    (tmp_path / "src").mkdir()
+    with pytest.raises(SourceNotFound, match="is no finished dataset"):
+        prepare(tmp_path / "src", tmp_path / "copy", JOBS)
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+def test_a_dataset_of_others_is_copied(tmp_path):
+    shutil.copytree(SAMPLES / "wkw" / "simple_wkw_dataset", tmp_path / "ds")
+    expected = every_mag(tmp_path / "ds")
+    recube(tmp_path / "ds", tmp_path / "copy")
+    found = every_mag(tmp_path / "copy")
+    assert found.keys() == expected.keys()
+    for key, voxels_of_mag in expected.items():
+        np.testing.assert_array_equal(found[key], voxels_of_mag)
+
+
+def test_mappings_go_along_and_attachments_are_left_with_a_note(tmp_path, dataset):
+    (dataset / "labels/mappings").mkdir()
+    (dataset / "labels/mappings/a.json").write_text("{}")
+    file = dataset / "datasource-properties.json"
+    properties = json.loads(file.read_text())
+    labels = next(layer for layer in properties["dataLayers"] if layer["name"] == "labels")
+    labels |= {"mappings": ["a"], "attachments": {"meshes": [{"name": "m", "path": "./labels/meshes/m"}]}}
+    file.write_text(json.dumps(properties))
+    done = recube(dataset, tmp_path / "copy")
+    assert (tmp_path / "copy/labels/mappings/a.json").read_text() == "{}"
+    assert layers_of(tmp_path / "copy")["labels"]["mappings"] == ["a"]
+    assert "attachments" not in layers_of(tmp_path / "copy")["labels"]
+    assert any("labels: its attachments" in note for note in done.notes)
+
+
+def test_every_other_folder_of_a_layer_is_named(tmp_path, dataset):
+    for name in ("agglomerates", "meshes/lod", "mappings", ".hidden"):
+        (dataset / "labels" / name).mkdir(parents=True)
+    done = recube(dataset, tmp_path / "copy", replace(JOBS, jobs=1))
+    assert [note for note in done.notes if "copied" in note] == [
+        "labels: of its folder, agglomerates, meshes are not copied"
+    ]
+    (dataset / "labels/agglomerates").rmdir()
+    done = recube(dataset, tmp_path / "more", mags=[Mag(2, 2, 1)])
+    assert "labels: of its folder, meshes is not copied" in done.notes
+
+
+def test_shards_outside_the_bounding_box_are_left_behind_with_a_note(tmp_path, dataset):
+    assert not [note for note in recube(dataset, tmp_path / "whole").notes if "outside" in note]
+    file = dataset / "datasource-properties.json"
+    properties = json.loads(file.read_text())
+    em = properties["dataLayers"][0]
+    em["boundingBox"]["width"] -= 2
+    file.write_text(json.dumps(properties))
+    box = layers_of(dataset)["em"]["boundingBox"]
+    cut = read(dataset, "em", "1")[:, : box["width"]]
+    for copy in (recube, compressed):
+        notes = [note for note in copy(dataset, tmp_path / copy.__name__).notes if "outside" in note]
+        assert re.fullmatch(r"em: mag 1 has voxels outside the bounding box, within .*: they are not copied", notes[0])
+        np.testing.assert_array_equal(read(tmp_path / copy.__name__, "em", "1"), cut)
+
+
+def test_in_place_nothing_is_left_behind_and_nothing_taken_along(tmp_path, dataset):
+    for name in ("meshes", "mappings"):
+        (dataset / "labels" / name).mkdir()
+    done = recube(dataset, tmp_path / "copy", in_place=True)
+    assert [note for note in done.notes if "copied" in note] == []
+    assert not (tmp_path / "copy" / "labels" / "mappings").exists()
+
+
+@pytest.mark.parametrize("fit", ["exact", "clip", "scale"])
+def test_the_largest_id_of_other_values_is_not_that_of_the_original(tmp_path, dataset, fit):
+    known = layers_of(dataset)["labels"]["largestSegmentId"]
+    assert known == 249
+    done = recube(dataset, tmp_path / "copy", replace(JOBS, dtype="uint16", convert=fit))
+    assert layers_of(tmp_path / "copy")["labels"]["largestSegmentId"] == (known if fit == "exact" else None)
+    notes = [note for note in done.notes if "largest segment id" in note]
+    assert [note.split(":")[0] for note in notes] == ([] if fit == "exact" else ["labels"])
+    done = recube(dataset, tmp_path / "same", replace(JOBS, dtype="uint32", convert=fit), names=["labels"])
+    assert layers_of(tmp_path / "same")["labels"]["largestSegmentId"] == known
+
+
+def test_a_copy_that_loses_its_metadata_has_its_own_record_of_them(tmp_path, dataset):
+    recube(dataset, tmp_path / "copy")
+    file = tmp_path / "copy" / "datasource-properties.json"
+    before = json.loads(file.read_text())
+    file.unlink()
+    update(tmp_path / "copy", Wanted(), JOBS)
+    after = json.loads(file.read_text())
+    assert after["scale"] == before["scale"]
+    boxes = [{layer["name"]: layer["boundingBox"] for layer in each["dataLayers"]} for each in (before, after)]
+    assert boxes[0] == boxes[1]
+
+
+def test_shards_of_smaller_blocks_than_ours_are_kept_as_small_as_we_write(tmp_path):
+    wkw = pytest.importorskip("wkw")
+    data = voxels((40, 40, 20))
+    header = wkw.Header(np.uint8, block_len=16, file_len=1)
+    (tmp_path / "ds/em").mkdir(parents=True)
+    with wkw.Dataset.create(str(tmp_path / "ds/em/1"), header) as mag:
+        mag.write((0, 0, 0), np.asfortranarray(data))
+    update(tmp_path / "ds", Wanted(voxel_size=SETTINGS.voxel_size), JOBS)
+    recube(tmp_path / "ds", tmp_path / "copy", keep_shards=True)
+    assert [mag["cubeLength"] for mag in layers_of(tmp_path / "copy")["em"]["mags"]] == [32]
+    np.testing.assert_array_equal(read(tmp_path / "copy", "em"), read(tmp_path / "ds", "em"))

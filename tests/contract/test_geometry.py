@@ -1,0 +1,134 @@
+"""Boxes and mags, checked against sets of voxels."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wkconvert_core import Box, Mag, Vec3
+from wkconvert_core.contract.geometry import ceil_div
+
+whole = st.integers(-9, 9)
+starts = st.tuples(whole, whole, whole)
+sides = st.integers(0, 6)
+boxes = st.builds(Box, starts, st.tuples(sides, sides, sides))
+steps = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
+
+
+def voxels(box: Box) -> set[Vec3]:
+    return set(itertools.product(*(range(a, a + n) for a, n in zip(box.start, box.shape, strict=True))))
+
+
+@given(st.integers(-100, 100), st.integers(1, 20))
+def test_ceil_div_rounds_up(a: int, b: int) -> None:
+    assert ceil_div(a, b) * b >= a > (ceil_div(a, b) - 1) * b
+
+
+@pytest.mark.parametrize(
+    ("text", "mag"), [("1", (1, 1, 1)), ("4", (4, 4, 4)), ("4-4-1", (4, 4, 1)), (" 2-1-16 ", (2, 1, 16))]
+)
+def test_a_mag_is_read(text: str, mag: Vec3) -> None:
+    assert Mag.parse(text) == mag
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "3", "-2", "2-2", "2-2-2-2", "2-3-2", "2-2-0", "x", "1_6", "2.0", "٢", "2--2"]
+)
+def test_what_is_no_mag_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="is no mag; a mag is a power of two such as 2") as caught:
+        Mag.parse(text)
+    assert repr(text) in str(caught.value)
+
+
+@given(st.tuples(*[st.sampled_from([1, 2, 4, 64])] * 3))
+def test_a_mag_is_read_as_it_is_written(factors: Vec3) -> None:
+    assert Mag.parse(str(Mag(*factors))) == factors
+
+
+def test_mags_are_named_as_their_folders() -> None:
+    assert [str(Mag(*factors)) for factors in ((1, 1, 1), (4, 4, 4), (4, 4, 2))] == ["1", "4", "4-4-2"]
+
+
+@given(starts, starts)
+def test_a_box_between_two_corners_holds_what_lies_between(a: Vec3, b: Vec3) -> None:
+    assert voxels(Box.between(a, b)) == set(itertools.product(*map(range, a, b)))
+
+
+@given(boxes)
+def test_volume_counts_the_voxels(box: Box) -> None:
+    assert box.volume == len(voxels(box))
+
+
+@given(boxes, boxes)
+def test_the_intersection_holds_the_common_voxels(a: Box, b: Box) -> None:
+    assert voxels(a.intersection(b)) == voxels(a) & voxels(b)
+
+
+@given(boxes, boxes)
+def test_a_box_lies_in_another_if_its_voxels_do(inner: Box, outer: Box) -> None:
+    if inner.volume:
+        assert (inner in outer) == (voxels(inner) <= voxels(outer))
+
+
+@given(boxes, starts)
+def test_a_shift_moves_every_voxel(box: Box, by: Vec3) -> None:
+    assert voxels(box.shifted(by)) == {(x + by[0], y + by[1], z + by[2]) for x, y, z in voxels(box)}
+
+
+@given(boxes, steps)
+def test_growing_adds_on_either_side(box: Box, by: Vec3) -> None:
+    grown = box.grown(by)
+    assert grown.start == tuple(a - d for a, d in zip(box.start, by, strict=True))
+    assert grown.stop == tuple(b + d for b, d in zip(box.stop, by, strict=True))
+
+
+@given(boxes, steps)
+def test_a_coarser_box_holds_the_cells_that_the_box_touches(box: Box, factor: Vec3) -> None:
+    x, y, z = factor
+    assert voxels(box.coarsened(factor)) == {(a // x, b // y, c // z) for a, b, c in voxels(box)}
+
+
+@given(boxes, steps)
+def test_a_finer_box_is_the_same_place(box: Box, factor: Vec3) -> None:
+    assert box.refined(factor).coarsened(factor) == box
+    assert box.refined(factor).volume == box.volume * factor[0] * factor[1] * factor[2]
+
+
+@given(boxes, steps)
+def test_the_aligned_box_is_the_smallest_of_whole_cells(box: Box, grid: Vec3) -> None:
+    aligned = box.aligned(grid)
+    assert all(n % g == 0 for n, g in zip(aligned.start + aligned.stop, grid + grid, strict=True))
+    assert voxels(box) <= voxels(aligned)
+    if box.volume:
+        assert all(0 <= a - b < g for a, b, g in zip(box.start, aligned.start, grid, strict=True))
+        assert all(0 <= b - a < g for a, b, g in zip(box.stop, aligned.stop, grid, strict=True))
+
+
+@given(boxes, steps)
+def test_tiles_cover_the_box_once_on_the_grid_and_x_is_fastest(box: Box, shape: Vec3) -> None:
+    tiles = list(box.tiles(shape))
+    assert len(tiles) == box.count_tiles(shape)
+    assert sorted(voxel for tile in tiles for voxel in voxels(tile)) == sorted(voxels(box))
+    assert all(tile.volume and tile == tile.aligned(shape).intersection(box) for tile in tiles)
+    assert [tile.start[::-1] for tile in tiles] == sorted(tile.start[::-1] for tile in tiles)
+
+
+def test_tiles_are_made_one_by_one() -> None:
+    assert next(Box((0, 0, 0), (10**5, 10**5, 10**5)).tiles((1, 1, 1))) == Box((0, 0, 0), (1, 1, 1))
+
+
+@given(boxes, steps)
+def test_slices_cut_a_box_out_of_an_array_of_another(inner: Box, by: Vec3) -> None:
+    outer = inner.grown(by)
+    place = np.moveaxis(np.indices(outer.shape), 0, -1) + np.array(outer.start)
+    cut = place[inner.slices_in(outer)]
+    assert cut.shape == (*inner.shape, 3)
+    assert set(map(tuple, cut.reshape(-1, 3).tolist())) == voxels(inner)
+
+
+def test_a_box_is_written_for_people() -> None:
+    assert str(Box((0, 5, 4), (10, 5, 1))) == "x 0:10, y 5:10, z 4:5"

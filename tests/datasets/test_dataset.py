@@ -1,0 +1,132 @@
+"""`info` on a dataset: its layers and mags, and what they take on the disk."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from helpers import paths
+from typer.testing import CliRunner
+
+from wkconvert_core import BrokenSource, Mag, SourceNotFound, VoxelSize
+from wkconvert_core.cli.app import app
+from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.datasets.dataset import inventory
+
+SAMPLES = paths.SAMPLES / "wkw"
+NAME = "datasource-properties.json"
+
+
+@pytest.fixture
+def dataset(tmp_path, reader):
+    """Two layers; mags 1, 2-2-1, 4-4-2."""
+    for name, dtype, channels in (("em", "uint8", 3), ("labels", "uint32", 1)):
+        voxels = np.random.default_rng(0).integers(0, 50, (channels, 170, 60, 40)).astype(dtype)
+        category = "color" if name == "em" else "segmentation"
+        plain = Settings(
+            VoxelSize((11.24, 11.24, 28)), layer_name=name, category=category, file_len=2, add=name != "em"
+        )
+        convert(reader(tmp_path / "src" / name, voxels), tmp_path / "ds", plain)
+    return tmp_path / "ds"
+
+
+def run(*args):
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.stdout
+
+
+def test_every_mag_is_there_with_what_its_files_take(dataset):
+    found = {(mag.place.layer, str(mag.place.mag)): mag for mag in inventory(dataset)}
+    assert list(found) == [(layer, mag) for layer in ("em", "labels") for mag in ("1", "2-2-1", "4-4-2")]
+    for (layer, mag), stored in found.items():
+        files = list((dataset / layer / mag).rglob("x*.wkw"))
+        assert stored.shards == len(files)
+        assert stored.stored_bytes == sum(path.stat().st_size for path in files)
+        box = stored.place.box
+        assert stored.raw_bytes == box.volume * (3 if layer == "em" else 4)
+        assert stored.ratio == stored.raw_bytes / stored.stored_bytes
+    assert found["em", "2-2-1"].voxel_size.size == (22.48, 22.48, 28)
+    assert found["em", "1"].shards == 3
+
+
+def test_shards_outside_the_extent_count_other_files_do_not(dataset):
+    folder = dataset / "em/1"
+    for name in ("z01/y0/x0.wkw", "z0/y0/.x0.wkw.tmp", "z0/y0/x0.wkw_tmp", "z0/y0/notes", "zz/y0/x0.wkw"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"12345")
+    (folder / "z5").touch()
+    before = inventory(dataset)[0].shards
+    (folder / "z9/y9").mkdir(parents=True)
+    shutil.copy(folder / "z0/y0/x0.wkw", folder / "z9/y9/x12.wkw")
+    assert inventory(dataset)[0].shards == before + 1 == 4
+    assert list(inventory(dataset)[0].place.shards(64))[-1].start == (768, 576, 576)
+
+
+def test_info_shows_a_table_that_fits_80_columns(dataset):
+    lines = run("info", dataset).splitlines()
+    begin = lines.index("em, as stored")
+    titles = lines[begin + 1].split()
+    assert titles == ["mag", "shape", "dtype", "shards", "on", "disk", "ratio", "stored", "shard", "voxel,", "nm"]
+    assert lines[begin + 2].split()[:8] == ["1", "170", "x", "60", "x", "40", "uint8", "x"]
+    assert lines[begin + 2].split()[-1] == "11.24,11.24,28"
+    table = [line for line in lines[begin:] if line]
+    assert all(len(line.rstrip()) <= 80 for line in table)
+    assert not any("…" in line for line in table)
+    assert "lz4hc" in " ".join(lines[lines.index("labels, as stored") :])
+
+
+def test_info_prints_the_table_as_json(dataset):
+    told = json.loads(run("info", dataset, "--json"))
+    first = told["stored"][0]
+    assert first["voxel_size"]["size"] == [11.24, 11.24, 28.0]
+    assert {key: first[key] for key in first if key not in ("stored_bytes", "ratio", "path", "voxel_size")} == {
+        "layer": "em",
+        "mag": "1",
+        "top_left": [0, 0, 0],
+        "shape": [170, 60, 40],
+        "dtype": "uint8",
+        "channels": 3,
+        "shards": 3,
+        "raw_bytes": 170 * 60 * 40 * 3,
+        "compression": "lz4",
+        "shard_side": 64,
+        "block_side": 32,
+        "problem": None,
+    }
+    assert told["layers"][0]["name"] == "em"
+
+
+def test_info_of_other_data_has_no_table(tmp_path, reader):
+    source = reader(tmp_path / "src", np.zeros((1, 9, 9, 9), "uint8"))
+    assert "stored" not in json.loads(run("info", source, "--json"))
+    assert "as stored" not in run("info", source)
+
+
+def test_a_mag_that_cannot_be_read_is_told(dataset):
+    shutil.rmtree(dataset / "em/4-4-2")
+    (dataset / "em/2-2-1/header.wkw").write_bytes(b"WKX")
+    problems = [mag.problem for mag in inventory(dataset)]
+    assert [bool(problem) for problem in problems] == [False, True, True, False, False, False]
+    assert "4-4-2" in problems[2]
+
+
+def test_mags_without_metadata_are_found(dataset):
+    (dataset / NAME).unlink()
+    assert [mag.place.mag for mag in inventory(dataset)][:2] == [Mag(1, 1, 1), Mag(2, 2, 1)]
+    (dataset / ".wkconvert/em.auto.shards").unlink()
+    with pytest.raises(BrokenSource, match="auto of layer em"):
+        inventory(dataset)
+
+
+def test_no_dataset_is_an_error(tmp_path):
+    with pytest.raises(SourceNotFound):
+        inventory(tmp_path)
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+def test_samples_of_other_tools_are_listed():
+    (mag,) = inventory(SAMPLES / "simple_wkw_dataset")
+    assert (mag.shards, mag.stored_bytes, mag.header.block_len, mag.header.side) == (1, 98320, 8, 32)
+    assert [mag.place.mag.x for mag in inventory(SAMPLES / "old_wkw_dataset")] == [1, 2]

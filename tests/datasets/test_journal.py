@@ -1,0 +1,248 @@
+"""The journal and the lock: what survives a kill, and what is refused."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from wkconvert_core import Box, Mag, MagSpec
+from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExists, TargetLocked, TargetNotWritable
+from wkconvert_core.datasets.destination import sweep
+from wkconvert_core.datasets.finished_shards import Tally, in_order
+from wkconvert_core.datasets.journal import FOLDER, Journal, fingerprint, line_of, locked
+from wkconvert_core.planning.step import ShardDone
+from wkconvert_core.toolkit.atomic import write_atomically
+
+PLAN = {"source": "a", "settings": {"max_mag": None}}
+MAG = Mag(2, 2, 1)
+
+
+def shard(x, low=0):
+    return ShardDone(MAG, (x, 0, 0), f"crc32:0000000{x}:16", low, 2**64 - 1, 0, 64)
+
+
+class Goal:
+    """A sink whose shards are single voxels in a row."""
+
+    spec = MagSpec("color", "color", MAG, Box((0, 0, 0), (30, 1, 1)), np.dtype("uint8"), 1)
+    shard_shape = (1, 1, 1)
+
+
+def started(journal):
+    """Where the shards that are done begin, along x."""
+    return [x for x in range(30) if (MAG, (x, 0, 0)) in journal.finished]
+
+
+@pytest.fixture
+def target(tmp_path):
+    with locked(tmp_path):
+        yield tmp_path
+
+
+@pytest.fixture
+def begun():
+    """Begins a journal; a process that is killed would close the file as well."""
+    opened = []
+
+    def begin(target, plan=PLAN):
+        opened.append(Journal(target, "color", "auto"))
+        opened[-1].begin(plan, [Goal()])
+        return opened[-1]
+
+    yield begin
+    for journal in opened:
+        journal.close()
+
+
+def files(target):
+    return sorted(path.name for path in (target / FOLDER).iterdir() if path.name != "lock")
+
+
+def test_what_was_added_is_there_after_a_kill(target, begun):
+    journal = begun(target)
+    journal.add(shard(1))
+    journal.add(shard(0, low=-1.5))
+    again = begun(target)  # the first one was never closed
+    assert started(again) == [0, 1]
+    tally = again.done[MAG]
+    assert (tally.low, tally.high, tally.count, tally.stored_bytes) == (-1.5, 2**64 - 1, 2, 32)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 30])
+def test_a_torn_line_counts_as_not_done(target, begun, cut):
+    journal = begun(target)
+    journal.add(shard(0))
+    journal.add(shard(1))
+    journal.close()
+    path = target / FOLDER / "color.auto.journal"
+    path.write_bytes(path.read_bytes()[:-cut])
+    again = begun(target)
+    assert started(again) == [0]
+    again.add(shard(2))
+    again.close()
+    assert started(begun(target)) == [0, 2]
+
+
+def test_a_finished_layer_is_the_same_whatever_the_order(tmp_path_factory, begun):
+    contents = []
+    for order in ((0, 1, 2), (2, 0, 1)):
+        folder = tmp_path_factory.mktemp("target")
+        with locked(folder):
+            journal = begun(folder)
+            for x in order:
+                journal.add(shard(x))
+            journal.finish()
+            assert files(folder) == ["color.auto.plan", "color.auto.shards"]
+            contents.append((folder / FOLDER / "color.auto.shards").read_bytes())
+            again = begun(folder)
+            assert again.is_finished
+            assert started(again) == [0, 1, 2]
+            again.finish()
+            assert files(folder) == ["color.auto.plan", "color.auto.shards"]
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("at_a_time", [1, 3, 7, 100])
+def test_more_shards_than_fit_in_memory_are_sorted_through_files(target, begun, monkeypatch, at_a_time):
+    monkeypatch.setattr("wkconvert_core.datasets.finished_shards.SORTED_AT_A_TIME", at_a_time)
+    journal = begun(target)
+    order = [5, 2, 9, 0, 2, 7, 1]
+    for turn, x in enumerate(order):
+        journal.add(shard(x, low=turn))
+    journal.finish()
+    lines = [json.loads(line) for line in (target / FOLDER / "color.auto.shards").read_text().splitlines()]
+    assert [line[1] for line in lines] == sorted(set(order))
+    assert [line[5] for line in lines] == [3, 6, 4, 0, 5, 2]  # of a shard that was written twice, the last counts
+    assert files(target) == ["color.auto.plan", "color.auto.shards"]
+
+
+@pytest.mark.parametrize("start", [(30, 0, 0), (-1, 0, 0), (0, 1, 0)])
+def test_a_shard_of_another_place_is_refused(target, begun, start):
+    journal = begun(target)
+    journal.add(shard(1))
+    stray = ShardDone(MAG, start, "crc32:00000000:16", 0, 1, 0, 64)
+    with pytest.raises(ValueError, match="no shard of"):
+        journal.done[MAG].add(stray)
+    with (target / FOLDER / "color.auto.journal").open("ab") as file:
+        file.write(line_of(stray))
+    with pytest.raises(DamagedData, match=r"line 2 of .*color\.auto\.journal"):
+        begun(target)
+
+
+@pytest.mark.parametrize(
+    "line", [b"\n", b"[]\n", b'["2-2-1", 2, 0, 0, "crc32:0:16', b'["2-2-1", 2, 0, 0, 7, 0, 1, 0, 64]\n', b"\xff\n"]
+)
+def test_a_line_that_is_none_is_damage_whoever_reads_it(target, begun, line):
+    journal = begun(target)
+    journal.add(shard(1))
+    assert journal.stored_bytes() == 16
+    with (target / FOLDER / "color.auto.journal").open("ab") as file:
+        file.write(line if line.endswith(b"\n") else line + b"\n")
+    with pytest.raises(DamagedData, match=r"line 2 of .*color\.auto\.journal"):
+        journal.stored_bytes()
+    with pytest.raises(DamagedData, match=r"line 2 of .*color\.auto\.journal"):
+        begun(target)
+
+
+def test_a_start_within_a_shard_is_none_of_a_shard():
+    tally = Tally(Box((5, 0, 0), (100, 64, 64)), (32, 32, 32))
+    assert (5, 0, 0) not in tally
+    assert (32, 32, 0) not in tally
+    for start in ((0, 0, 0), (6, 0, 0), (33, 0, 0), (128, 0, 0)):
+        with pytest.raises(ValueError, match="no shard of"):
+            tally.drop(start)
+
+
+def test_what_a_kill_leaves_of_the_sorting_is_swept_away(target, monkeypatch):
+    monkeypatch.setattr("wkconvert_core.datasets.finished_shards.SORTED_AT_A_TIME", 1)
+    lines = in_order([b"2\n", b"1\n"], bytes, target / FOLDER)
+    assert next(lines) == b"1\n"
+    assert len(files(target)) == 1
+    sweep(target, [])
+    assert files(target) == []
+    with contextlib.suppress(FileNotFoundError):
+        lines.close()
+
+
+def test_a_shard_that_is_written_again_counts_once(target, begun):
+    journal = begun(target)
+    journal.add(shard(3))
+    journal.done[MAG].drop((3, 0, 0))
+    assert started(journal) == []
+    journal.add(shard(3))
+    assert started(journal) == [3]
+    assert (journal.done[MAG].count, journal.done[MAG].stored_bytes) == (1, 16)
+
+
+def test_another_request_is_refused_and_named(target, begun):
+    begun(target).close()
+    with pytest.raises(TargetExists, match="another command") as caught:
+        begun(target, {"source": "b", "settings": {"max_mag": None}})
+    assert "source" in caught.value.why
+
+
+def test_a_second_writer_is_kept_out(target):
+    with pytest.raises(TargetLocked, match="another run"), locked(target):
+        pass
+
+
+def test_a_dead_holders_lock_is_free(tmp_path):
+    code = (
+        "import os, pathlib; from wkconvert_core.datasets.journal import locked\n"
+        f"with locked(pathlib.Path({str(tmp_path)!r})): os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    with locked(tmp_path):
+        pass
+
+
+def test_a_target_without_permission_is_refused(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(TargetNotWritable, match="cannot be written"), locked(tmp_path / "dataset"):
+        pass
+
+
+@pytest.mark.parametrize("culprit", ["replace", "fsync"])
+def test_an_atomic_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, culprit):
+    path = tmp_path / "plan"
+    write_atomically(path, b"old")
+
+    def fail(*_):
+        raise OSError("no")
+
+    monkeypatch.setattr(*(("os.fsync", fail) if culprit == "fsync" else ("pathlib.Path.replace", fail)))
+    with pytest.raises(TargetError, match="no"):
+        write_atomically(path, b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["plan"]
+    assert path.read_text() == "old"
+
+
+def test_the_fingerprint_changes_with_names_sizes_and_times(tmp_path):
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    file = source / "deep" / "a.tif"
+    file.write_bytes(b"1")
+    os.utime(file, (1, 1))
+    seen = {fingerprint(source)}
+    assert fingerprint(source) in seen
+    file.write_bytes(b"12")
+    os.utime(file, (1, 1))
+    seen.add(fingerprint(source))
+    os.utime(file, (2, 2))
+    seen.add(fingerprint(source))
+    file.rename(source / "deep" / "b.tif")
+    seen.add(fingerprint(source))
+    assert len(seen) == 4
+    assert fingerprint(source / "deep" / "b.tif") == fingerprint(source / "deep" / "b.tif")
+
+
+def test_a_plan_is_readable_json(target, begun):
+    begun(target)
+    assert json.loads((target / FOLDER / "color.auto.plan").read_text()) == PLAN

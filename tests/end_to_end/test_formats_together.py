@@ -1,0 +1,147 @@
+"""Layers of several formats in one dataset, and that every real file is read or declined with a reason."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers import paths
+
+from wkconvert_core import OptionError, UnsupportedSource, VoxelSize, WkconvertError
+from wkconvert_core.conversion.execute import Settings, convert, prepare
+
+SAMPLES = paths.SAMPLES
+SIZE = VoxelSize((4.0, 4.0, 35.0))
+wkw = pytest.importorskip("wkw")
+tifffile = pytest.importorskip("tifffile")
+nibabel = pytest.importorskip("nibabel")
+for plugin in ("dm", "knossos", "nifti", "tiff", "tiles"):
+    pytest.importorskip(f"wkconvert_{plugin}")
+
+
+def noise(*shape, dtype="uint8"):
+    return np.random.default_rng(0).integers(1, 200, shape).astype(dtype)
+
+
+def stack(folder, slices):
+    folder.mkdir(parents=True)
+    for z, one in enumerate(slices):
+        tifffile.imwrite(folder / f"s{z}.tif", one)
+
+
+def labels(path, voxels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nibabel.Nifti1Image(voxels, np.diag([0.5, 0.5, 2, 1]), dtype=voxels.dtype)
+    image.header.set_xyzt_units("micron")
+    image.to_filename(path)
+
+
+def read(dataset, layer, shape):
+    with wkw.Dataset.open(str(dataset / layer / "1")) as mag:
+        return mag.read((0, 0, 0), shape)[0]
+
+
+def test_a_folder_for_each_layer_may_have_a_format_of_its_own(tmp_path):
+    em, ids, raw = noise(40, 60, 70), noise(70, 60, 38, dtype="uint32") % 9, noise(30, 60, 70, dtype="uint16")
+    stack(tmp_path / "src" / "em", em)
+    labels(tmp_path / "src" / "labels" / "volume.nii.gz", ids)
+    (tmp_path / "src" / "prob").mkdir()
+    (tmp_path / "src" / "prob" / "prob_70x60x30_uint16.raw").write_bytes(raw.tobytes())
+    done = convert(tmp_path / "src", tmp_path / "ds", Settings(SIZE))
+    assert [(layer.name, layer.category) for layer in done.layers] == [
+        ("em", "color"),
+        ("labels", "segmentation"),
+        ("prob", "color"),
+    ]
+    assert done.notes[0].startswith("the layers differ in extent: em x 0:70, y 0:60, z 0:40; labels")
+    np.testing.assert_array_equal(read(tmp_path / "ds", "em", (70, 60, 40)), em.T)
+    np.testing.assert_array_equal(read(tmp_path / "ds", "labels", (70, 60, 38)), ids)
+    np.testing.assert_array_equal(read(tmp_path / "ds", "prob", (70, 60, 30)), raw.T)
+    written = json.loads((tmp_path / "ds" / "datasource-properties.json").read_text())
+    assert [len(layer["mags"]) for layer in written["dataLayers"]] == [3, 3, 3]
+
+
+def test_the_voxel_size_comes_from_the_layer_that_says_it(tmp_path):
+    stack(tmp_path / "src" / "em", noise(4, 60, 70))
+    labels(tmp_path / "src" / "labels" / "volume.nii", noise(70, 60, 4, dtype="uint16"))
+    size = prepare(tmp_path / "src", tmp_path / "ds", Settings()).voxel_size
+    assert size.to("nm").size == pytest.approx((500, 500, 2000), rel=1e-6)
+
+
+def test_a_reader_option_goes_to_the_readers_that_know_it(tmp_path):
+    stack(tmp_path / "src" / "em", noise(4, 60, 70))
+    labels(tmp_path / "src" / "labels" / "volume.nii", noise(70, 60, 4, 2, dtype="uint16"))
+    layers = prepare(tmp_path / "src", tmp_path / "ds", Settings(SIZE, reader_options={"volume": "1"})).layers
+    assert [layer.info.shape for layer in layers] == [(70, 60, 4), (70, 60, 4)]
+    with pytest.raises(OptionError, match="unknown reader option volumn"):
+        prepare(tmp_path / "src", tmp_path / "ds", Settings(SIZE, reader_options={"volume": "1", "volumn": "1"}))
+
+
+def test_a_slope_is_never_applied_to_labels_whatever_tells_that_they_are(tmp_path):
+    ids = noise(20, 30, 10, dtype="int16")
+    for place in ("labels.nii", "src/segmentation/volume.nii"):
+        image = nibabel.Nifti1Image(ids, np.eye(4), dtype="int16")
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        image.header.set_slope_inter(2.5, -10)
+        image.to_filename(tmp_path / place)
+    for src, layer in (("labels.nii", "segmentation"), ("src", "segmentation")):
+        # nibabel scales what it writes: read the stored integers with another eye
+        convert(tmp_path / src, tmp_path / "ds", Settings(SIZE, overwrite=True))
+        file = tmp_path / src if src.endswith(".nii") else tmp_path / "src/segmentation/volume.nii"
+        stored = np.fromfile(file, "<i2", offset=352).reshape(10, 30, 20).T
+        found = read(tmp_path / "ds", layer, (20, 30, 10))
+        assert found.dtype == np.int16
+        assert sorted(np.unique(found)) == sorted(np.unique(stored))
+
+
+OPTIONS = {
+    "multipage.tiff": {"series": "0"},
+    "example4d.nii.gz": {"volume": "1"},
+    "functional.nii": {"volume": "2"},
+}
+"""Without them, these are errors that name them."""
+PATHS = [path for folder in ("dm", "nifti") for path in sorted((SAMPLES / folder).rglob("*.*")) if path.is_file()]
+PATHS += [SAMPLES / "knossos"]
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_every_voxel_of_a_real_file_is_in_the_dataset(tmp_path, path):
+    settings = Settings(SIZE, reader_options=OPTIONS.get(path.name, {}))
+    done = convert(path, tmp_path / "ds", settings)
+    for layer in done.conversion.layers:
+        box = layer.info.box.shifted(layer.info.offset)
+        with wkw.Dataset.open(str(tmp_path / "ds" / layer.name / "1")) as dataset:
+            voxels = dataset.read(box.start, box.shape)
+        np.testing.assert_array_equal(voxels, layer.mags[layer.finest].read(layer.info.box))
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+@pytest.mark.parametrize("name", ["nifti/example4d.nii.gz", "nifti/functional.nii"])
+def test_what_needs_an_option_says_which(tmp_path, name):
+    with pytest.raises(UnsupportedSource, match="volume") as caught:
+        prepare(SAMPLES / name, tmp_path / "ds", Settings(SIZE))
+    assert "-o volume=" in caught.value.fix
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+def test_a_tree_of_real_tiles_keeps_its_place(tmp_path):
+    (layer,) = prepare(SAMPLES / "tiles" / "temca2", tmp_path / "ds", Settings(SIZE)).layers
+    assert (layer.info.offset, layer.info.shape) == ((143360, 61440, 1), (6144, 2048, 40))
+    tile = layer.mags[layer.finest].read(layer.info.box.intersection(next(layer.info.box.tiles((1024, 1024, 1)))))
+    imageio = pytest.importorskip("imageio.v3")
+    np.testing.assert_array_equal(tile[0, :, :, 0], imageio.imread(SAMPLES / "tiles/temca2/1/60/140.jpg").T)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.dm3", "a.nii", "a.nii.gz", "a.tif", "0/0/0.png", "x0000/y0000/z0000/a.raw", "a.raw"]
+)
+@pytest.mark.parametrize("content", [b"", b"\0" * 400, b"just some text\n" * 40, bytes(range(256)) * 8])
+def test_junk_of_every_name_is_one_clear_error(tmp_path, name, content):
+    path = tmp_path / "src" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    for src in (path, tmp_path / "src"):
+        with pytest.raises(WkconvertError) as caught:
+            convert(src, tmp_path / "ds", Settings(SIZE))
+        assert caught.value.what
+        assert not (tmp_path / "ds").exists()

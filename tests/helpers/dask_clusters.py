@@ -1,0 +1,160 @@
+"""Schedulers and workers of dask as processes of their own, and runs of the command that can be disturbed."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from helpers import npy_volumes as volumes
+from wkconvert_core import VoxelSize
+from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.registry.plugins import plugins
+
+COMMAND = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]
+OPTIONS = ("--name", "ds", "--file-len", "1", "--compression", "lz4hc", "--compression-level", "12")
+"""As slow as can be, so that there is time to disturb."""
+
+
+def dataset(folder, shape=(320, 320, 160)) -> Path:
+    """A WKW dataset: a source that core reads without any plugin, so that other processes can."""
+    voxels = np.random.default_rng(0).integers(0, 4, (1, *shape)).astype("uint8")
+    loaded = plugins()
+    loaded._manager.register(volumes, "volumes")
+    try:
+        made = volumes.make_folder(folder / "raw", voxels)
+        convert(made, folder / "src", Settings(VoxelSize((4.0, 4.0, 35.0)), downsample=False, category="color"))
+    finally:
+        loaded._manager.unregister(name="volumes")
+    shutil.rmtree(folder / "raw")
+    return folder / "src"
+
+
+def different(a: Path, b: Path) -> list[str]:
+    """The files that two datasets do not have in common, or that differ; what jobs said does not count."""
+    names = [{str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()} for root in (a, b)]
+    names = [{name for name in side if not name.startswith(".wkconvert/logs/")} for side in names]
+    shared = names[0] & names[1]
+    return sorted(names[0] ^ names[1]) + [n for n in sorted(shared) if not filecmp.cmp(a / n, b / n, shallow=False)]
+
+
+def command(source, target, *options) -> list[str]:
+    return [*COMMAND, "auto", str(source), str(target), *OPTIONS, *options]
+
+
+def run(source, target, *options) -> subprocess.CompletedProcess:
+    return subprocess.run(command(source, target, *options), capture_output=True, text=True, check=False, timeout=120)
+
+
+def started(source, target, *options) -> subprocess.Popen:
+    """A run that has recorded its first shards."""
+    process = subprocess.Popen(command(source, target, *options), stderr=subprocess.PIPE, text=True)
+    wait(
+        lambda: process.poll() is not None or any(map(os.path.getsize, target.glob(".wkconvert/*.journal"))),
+        60,
+        "a shard",
+    )
+    assert process.poll() is None, process.stderr.read()
+    return process
+
+
+def wait(done, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds} s"
+        time.sleep(0.02)
+
+
+def workers_of(text: str) -> list[psutil.Process]:
+    """The workers of Slurm jobs whose command line has a text in it."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if "wkconvert_core.cluster.slurm_worker" in line and text in line and "python" in process.name():
+            found.append(process)
+    return found
+
+
+# --- functions for workers: those of a test's own file cannot be imported elsewhere ----------------------------------
+
+
+def double(task):
+    return 2 * task
+
+
+def place(task):
+    begun = time.monotonic()
+    time.sleep(0.05)
+    return os.getpid(), begun, time.monotonic()
+
+
+def fails(task):
+    if task == 3:
+        raise FileNotFoundError("the task's own")
+    return task
+
+
+def deadly(task):
+    if task == 3:
+        os.kill(os.getpid(), 9)
+    return task
+
+
+class Dask:
+    """A scheduler, and workers that can be killed one by one."""
+
+    def __init__(self, folder: Path, workers: int = 2, threads: int = 1, *, nanny: bool = False) -> None:
+        """With a nanny, a worker that dies is started anew."""
+        self._file = folder / "scheduler.json"
+        self._threads, self._nanny = threads, "--nanny" if nanny else "--no-nanny"
+        self._count = workers
+        self._log = folder / "dask.log"
+        self._processes: list[subprocess.Popen] = []
+
+    def __enter__(self) -> Dask:
+        try:
+            self.scheduler = self._start("dask_scheduler", "--port", "0", "--no-dashboard", "--no-show")
+            wait(lambda: self._file.exists() and self._file.read_text().rstrip().endswith("}"), 30, "a scheduler")
+            self.workers = [self.add_worker() for _ in range(self._count)]
+            self.wait_for(self._count)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def wait_for(self, workers: int) -> None:
+        wait(lambda: self._log.read_text().count("Registered to") >= workers, 30, "the workers")
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self._processes):
+            process.kill()
+            process.wait()
+
+    @property
+    def address(self) -> str:
+        return json.loads(self._file.read_text())["address"]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return ("--distribution-strategy", "dask", "--scheduler", self.address)
+
+    def add_worker(self, *options: str, **environment: str) -> subprocess.Popen:
+        limits = ["--memory-limit", "2GiB", "--nthreads", str(self._threads)]
+        return self._start("dask_worker", self._nanny, "--no-dashboard", *limits, *options, **environment)
+
+    def _start(self, module: str, *options: str, **environment: str) -> subprocess.Popen:
+        line = [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", str(self._file), *options]
+        own = environment.get("PYTHONPATH", str(Path(__file__).parents[1]))  # for the functions of the tests
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (own, os.environ.get("PYTHONPATH"))))
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(line, stdout=log, stderr=log, env={**os.environ, **environment})
+        self._processes.append(process)
+        return process

@@ -1,0 +1,137 @@
+"""Which reader takes a path, and what is said when none or several do."""
+
+import os
+import types
+
+import numpy as np
+import pytest
+
+from wkconvert_core import Confidence, Match, SourceNotFound, hookimpl
+from wkconvert_core.contract.errors import AmbiguousFormat, BrokenSource, OptionError, UnknownFormat
+from wkconvert_core.registry.detection import ask, find, read_head
+from wkconvert_core.registry.plugins import Plugins, plugins
+
+
+def plugin(name, confidence=None, error=None):
+    """A plugin that claims every path, none, or fails."""
+
+    @hookimpl
+    def wkconvert_detect(path, head):
+        if error:
+            raise error
+        return Match(name, confidence, f"{name} says so") if confidence else None
+
+    return types.SimpleNamespace(wkconvert_detect=wkconvert_detect, FORMATS={name: "a test"}, __name__=name)
+
+
+@pytest.fixture
+def loaded():
+    """Core's own plugins and those that a test adds."""
+
+    def make(*added):
+        result = Plugins(iter(()))
+        for item in added:
+            result._manager.register(item, item.__name__)
+        return result
+
+    return make
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "a.xyz"
+    path.write_bytes(b"content")
+    return path
+
+
+def test_the_surest_reader_wins(file, loaded):
+    found = find(file, loaded(plugin("sure", Confidence.EXACT), plugin("guess", Confidence.SUFFIX)))
+    assert [(item.match.format, item.layer) for item in found] == [("sure", None)]
+
+
+def test_a_tie_names_the_rivals_and_the_way_out(file, loaded):
+    tied = loaded(plugin("one", Confidence.CONTENT), plugin("two", Confidence.CONTENT))
+    with pytest.raises(AmbiguousFormat, match=r"one \(one says so\)") as caught:
+        find(file, tied)
+    assert "--reader one or --reader two" in caught.value.fix
+    assert find(file, tied, reader="two")[0].match.format == "two"
+
+
+def test_a_reader_that_fails_to_detect_does_not_stop_the_others(file, loaded):
+    several = loaded(plugin("bad", error=RuntimeError("oops")), plugin("good", Confidence.SUFFIX))
+    assert find(file, several)[0].match.format == "good"
+    assert "failed: RuntimeError: oops" in {answer.error for answer in ask(file, b"content", several)}
+
+
+def test_an_unknown_reader_is_refused_with_the_known_ones(file, loaded):
+    with pytest.raises(OptionError, match="no reader is called 'x'") as caught:
+        find(file, loaded(plugin("one")), reader="x")
+    assert "one, raw, wkw" in caught.value.fix
+
+
+def test_nothing_at_the_path(tmp_path, loaded):
+    with pytest.raises(SourceNotFound, match="does not exist"):
+        find(tmp_path / "nothing", loaded())
+
+
+def test_an_empty_file(tmp_path, loaded):
+    (tmp_path / "a.tif").touch()
+    with pytest.raises(BrokenSource, match=r"a\.tif is empty"):
+        find(tmp_path / "a.tif", loaded())
+
+
+def test_an_empty_folder(tmp_path, loaded):
+    with pytest.raises(UnknownFormat, match="the folder is empty"):
+        find(tmp_path, loaded())
+
+
+def test_a_folder_of_text(tmp_path):
+    for number in range(7):
+        (tmp_path / f"notes{number}.txt").write_text("hello")
+    with pytest.raises(UnknownFormat, match=r"notes0\.txt.* and 2 more"):
+        find(tmp_path, plugins())
+
+
+def test_what_to_install_is_said(tmp_path, loaded):
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    with pytest.raises(UnknownFormat) as caught:
+        find(tmp_path, loaded())
+    assert 'pip install "wkconvert[tiff]"' in caught.value.fix
+
+
+def test_a_file_that_cannot_be_read(file, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(BrokenSource, match=r"cannot be read\. Permission denied"):
+        read_head(file)
+
+
+def test_folders_below_are_layers_in_natural_order(tmp_path, reader):
+    for name in ("s10", "s2", ".hidden"):
+        reader(tmp_path / "src" / name, np.zeros((1, 4, 4, 4), "uint8"))
+    (tmp_path / "src" / "readme.txt").write_text("hello")
+    (tmp_path / "src" / "empty").mkdir()
+    assert [item.layer for item in find(tmp_path / "src", plugins())] == ["s2", "s10"]
+
+
+def test_links_are_followed_once_and_never_out_of_the_source(tmp_path, reader):
+    inside = reader(tmp_path / "src" / "a", np.zeros((1, 4, 4, 4), "uint8"))
+    outside = reader(tmp_path / "elsewhere", np.zeros((1, 4, 4, 4), "uint8"))
+    (tmp_path / "src" / "loop").symlink_to(tmp_path / "src", target_is_directory=True)
+    (tmp_path / "src" / "up").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "src" / "out").symlink_to(outside, target_is_directory=True)
+    (tmp_path / "src" / "again").symlink_to(inside, target_is_directory=True)
+    assert [item.layer for item in find(tmp_path / "src", plugins())] == ["a"]
+
+
+def test_a_name_that_is_not_utf8_is_found(tmp_path, reader):
+    odd = tmp_path / "src" / os.fsdecode(b"\xff")
+    reader(odd, np.zeros((1, 4, 4, 4), "uint8"))
+    assert [item.path for item in find(tmp_path / "src", plugins())] == [odd]
+
+
+def test_a_forced_reader_looks_into_layer_folders_too(tmp_path, reader):
+    reader(tmp_path / "src" / "a", np.zeros((1, 4, 4, 4), "uint8"))
+    assert [item.layer for item in find(tmp_path / "src", plugins(), reader="volumes")] == ["a"]

@@ -1,0 +1,106 @@
+"""The commands as Python functions.
+
+Each takes `Settings`, of which those count that its command has as options; tells `listen` how far
+it is; goes on where an earlier call of the same kind was interrupted; and raises errors of
+`wkconvert_core.contract.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from wkconvert_core.commands import compress as compressing
+from wkconvert_core.commands import downsample as pyramid
+from wkconvert_core.commands import export_tiff as export
+from wkconvert_core.commands import recube as recubing
+from wkconvert_core.commands import upsample as upsampling
+from wkconvert_core.commands.check_equality import check_equality
+from wkconvert_core.commands.export_tiff import Pictures
+from wkconvert_core.commands.metadata import Wanted, update
+from wkconvert_core.commands.verify import verify
+from wkconvert_core.contract.geometry import Mag
+from wkconvert_core.conversion.execute import Done, convert, execute
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.dataset import inventory
+from wkconvert_core.engine.progress import Listener
+
+__all__ = [
+    "Pictures",
+    "Settings",
+    "Wanted",
+    "check_equality",
+    "compress",
+    "convert",
+    "downsample",
+    "export_tiff",
+    "inventory",
+    "recube",
+    "update",
+    "upsample",
+    "verify",
+]
+
+
+def downsample(
+    dst: Path,
+    settings: Settings | None = None,
+    *,
+    layers: Sequence[str] = (),
+    from_mag: Mag | None = None,
+    listen: Listener | None = None,
+) -> Done:
+    """Make coarser mags of a dataset's layers (none: all), from a mag (None: each layer's finest) on."""
+    return execute(pyramid.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
+
+
+def upsample(
+    dst: Path,
+    settings: Settings | None = None,
+    *,
+    layers: Sequence[str] = (),
+    from_mag: Mag | None = None,
+    listen: Listener | None = None,
+) -> Done:
+    """Make finer mags, down to `settings.target_mag`, of a mag (None: each layer's finest)."""
+    return execute(upsampling.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
+
+
+def compress(
+    src: Path,
+    dst: Path | None = None,
+    settings: Settings | None = None,
+    *,
+    layers: Sequence[str] = (),
+    mags: Collection[Mag] = (),
+    listen: Listener | None = None,
+) -> Done:
+    """Compress what is not compressed, in place; or write a copy in which all is. A note tells what is saved."""
+    if dst is None:
+        compressing.finish(src)
+    return execute(compressing.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
+
+
+def recube(
+    src: Path,
+    dst: Path,
+    settings: Settings | None = None,
+    *,
+    layers: Sequence[str] = (),
+    mags: Collection[Mag] = (),
+    listen: Listener | None = None,
+) -> Done:
+    """Copy a dataset, or some layers and mags, with other shards, another compression or dtype."""
+    return execute(recubing.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
+
+
+def export_tiff(
+    src: Path,
+    out: Path,
+    settings: Settings | None = None,
+    pictures: Pictures | None = None,
+    *,
+    listen: Listener | None = None,
+) -> Done:
+    """Write a layer (`settings.layer_name`) as TIFF: slices, or the tiles that `pictures` asks for."""
+    return execute(export.prepare(src, out, settings or Settings(), pictures or Pictures()), listen)

@@ -1,0 +1,1 @@
+"""The command line: options, reports and progress; nothing else prints."""

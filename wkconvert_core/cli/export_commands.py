@@ -1,0 +1,71 @@
+"""`wkconvert export-tiff`, as typer sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from wkconvert_core.cli import options as opt
+from wkconvert_core.cli.run import carry_out
+from wkconvert_core.contract.errors import OptionError
+
+_PART, _FILES = "Part", "Files"
+
+
+def _option(help: str, panel: str, *names: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+
+
+Out = Annotated[Path, typer.Argument(help="The folder for the TIFF files, to be made.")]
+LayerName = Annotated[str | None, _option("The layer (default: the only one)", _PART)]
+MagText = Annotated[str | None, _option("The mag: 2 or 2-2-1 (default: the finest)", _PART)]
+Bbox = Annotated[str | None, _option("x,y,z,width,height,depth in voxels of mag 1 (default: the whole layer)", _PART)]
+Downsample = Annotated[int, _option("Voxels of the mag for a pixel, along x and y: 2, 4, … (default: 1)", _PART)]
+TileSize = Annotated[str | None, _option("x,y: write tiles of so many pixels, as z/y/x.tiff", _FILES)]
+Tiles = Annotated[str | None, _option("x,y: write so many tiles for each slice, as z/y/x.tiff", _FILES)]
+Name = Annotated[str | None, _option("NAME of NAME_00001.tif (default: the layer's)", _FILES)]
+NoCompress = Annotated[bool, _option("Write raw pixels (default: deflate)", _FILES, "--no-compress")]
+
+
+@opt.takes(only=opt.RUN_OPTIONS)
+def export_tiff(
+    dst: opt.Dataset,
+    out: Out,
+    layer_name: LayerName = None,
+    mag: MagText = None,
+    bbox: Bbox = None,
+    downsample: Downsample = 1,
+    tile_size: TileSize = None,
+    tiles_per_dimension: Tiles = None,
+    name: Name = None,
+    no_compress: NoCompress = False,
+    **given: Any,
+) -> None:
+    """Write a layer's slices as TIFF files: a stack NAME_00001.tif, …, or tiles z/y/x.tiff.
+
+    The files hold the voxel size as ImageJ does. The same command again continues a run that was interrupted.
+    """
+    from wkconvert_core.commands.export_tiff import Pictures, prepare
+
+    pictures = Pictures(
+        None if mag is None else opt.mag("mag", mag),
+        downsample,
+        _pair("tile-size", tile_size),
+        _pair("tiles-per-dimension", tiles_per_dimension),
+    )
+    wanted = {"layer_name": layer_name, "bbox": bbox, "name": name, "no_compress": no_compress}
+    settings = opt.settings({**given, **wanted})
+    carry_out(lambda: prepare(dst, out, settings, pictures), given)
+
+
+def _pair(option: str, text: str | None) -> tuple[int, int] | None:
+    """Two whole numbers. Raises OptionError."""
+    if text is None:
+        return None
+    try:
+        x, y = (int(part) for part in text.split(","))
+    except ValueError:
+        raise OptionError(f"--{option} {text} is not x,y", fix=f"write for example --{option} 2048,2048") from None
+    return x, y

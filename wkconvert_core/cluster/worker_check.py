@@ -1,0 +1,176 @@
+"""What a worker on another machine must have: the same packages, the source, the target's folder. Runs on workers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wkconvert_core.contract.errors import ResourceError
+from wkconvert_core.toolkit.atomic import temporary_name, writing
+
+PACKAGES = ("wkconvert", "numpy", "joblib", "lz4", "dask", "distributed")
+"""Whose versions decide what is written, or whether a task can be sent at all."""
+
+WITNESSES = 3
+PATIENCE = 5.0
+"""Seconds that a network file system gets to show a new file on every machine."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """In place of a task's result: its number, and whether its workers died again and again."""
+
+    number: int
+    killed: bool
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What a run expects of its workers; small, because each task carries it to workers that join later."""
+
+    token: str
+    """Names the run."""
+    versions: tuple[tuple[str, str], ...]
+    readers: tuple[tuple[str, str], ...] = ()
+    """The readers in use, and the versions of their plugins."""
+    kernels: tuple[str, ...] = ()
+    reads: tuple[tuple[str, ...], ...] = ()
+    """Paths that every worker must see: each with a few names that are in it, if it is a folder."""
+    writes: str | None = None
+    """A file with the token, in the folder into which the workers write."""
+
+    def check(self) -> None:
+        """Raise ResourceError if this process cannot do the run's tasks; costs nothing the second time."""
+        _checked(self)
+
+    def forget(self) -> None:
+        """Remove the file that was written."""
+        if self.writes:
+            file = Path(self.writes)
+            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # logs lie there
+                file.parent.rmdir()
+
+    def publish(self) -> None:
+        """Write the file that workers look for."""
+        if self.writes:
+            file = Path(self.writes)
+            with writing(file):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(self.token)
+
+
+def witnessed(path: Path) -> tuple[str, ...]:
+    """A path, and a few names of what is in it."""
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        visible = (entry.name for entry in entries if not entry.name.startswith("."))
+        return str(path), *itertools.islice(visible, WITNESSES)
+    return (str(path),)
+
+
+def versions() -> tuple[tuple[str, str], ...]:
+    """What is installed here."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return (("python", python), *((name, _version(name)) for name in PACKAGES))
+
+
+def reader_versions(formats: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The versions of the plugins that know these formats here; empty for those that are not there."""
+    from wkconvert_core.registry.plugins import plugins
+
+    loaded = plugins()
+    return tuple((name, loaded.version_of(name)) for name in formats)
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    if package == "wkconvert":
+        from wkconvert_core import __version__
+
+        return __version__
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+@functools.lru_cache(maxsize=8)
+def _checked(ticket: Ticket) -> None:
+    _check_versions(ticket)
+    for path, *names in ticket.reads:
+        for name in ("", *names):  # an empty folder may wait there for what is not mounted
+            _wait_for(Path(path, name), "the source")
+    if ticket.writes:
+        _check_writing(Path(ticket.writes), ticket.token)
+
+
+def _check_versions(ticket: Ticket) -> None:
+    here = {
+        **dict(versions()),
+        **{f"reader {name}": v for name, v in reader_versions(name for name, _ in ticket.readers)},
+    }
+    wanted = {**dict(ticket.versions), **{f"reader {name}": v for name, v in ticket.readers}}
+    differing = [f"{name} {here[name] or 'missing'}, here {v}" for name, v in wanted.items() if here[name] != v]
+    differing += [f"kernel {name} missing" for name in ticket.kernels if name not in _kernels()]
+    if differing:
+        raise ResourceError(
+            f"the worker on {socket.gethostname()} has other packages: {'; '.join(differing)}",
+            why="different versions may write different bytes",
+            fix="install the same versions on all machines, or use one environment on the shared file system",
+        )
+
+
+def _kernels() -> Mapping[str, object]:
+    from wkconvert_core.registry.plugins import plugins
+
+    return plugins().downsamplers()
+
+
+def _wait_for(path: Path, what: str) -> None:
+    if not soon(path.exists):
+        raise ResourceError(
+            f"the worker on {socket.gethostname()} does not see {what}: {path}",
+            why="every worker reads and writes files itself",
+            fix="put it on a file system that all machines mount at the same place",
+        )
+
+
+def _check_writing(file: Path, token: str) -> None:
+    _wait_for(file.parent, "the target")
+    if not soon(lambda: file.exists() and file.read_text() == token):
+        raise ResourceError(
+            f"the worker on {socket.gethostname()} sees another folder at {file.parent}",
+            why="what this machine wrote there does not appear there",
+            fix="put the target on a file system that all machines mount at the same place",
+        )
+    probe = temporary_name(file)
+    try:
+        probe.write_text(token)
+        probe.unlink()
+    except OSError as error:
+        raise ResourceError(
+            f"the worker on {socket.gethostname()} cannot write in {file.parent}",
+            why=error.strerror or str(error),
+            fix="workers must run as a user who may write there",
+        ) from None
+
+
+def soon(there: Callable[[], bool]) -> bool:
+    """Whether something is so, perhaps after a while."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(OSError):  # a folder that may not be looked into, or a stale handle, shows nothing
+            if there():
+                return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)

@@ -1,0 +1,1 @@
+"""The commands of `wkconvert`, each a module of its name."""

@@ -1,0 +1,1 @@
+"""What core and plugins exchange: boxes, sources, sinks, errors, and the hooks."""

@@ -1,0 +1,36 @@
+"""The contract: four hooks. A plugin implements those it needs and registers under the entry point `wkconvert`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pluggy import HookimplMarker, HookspecMarker
+
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import DatasetSink, DatasetSpec, Downsampler, Layer, Match
+
+PROJECT = "wkconvert"
+hookspec = HookspecMarker(PROJECT)
+hookimpl = HookimplMarker(PROJECT)
+
+
+@hookspec
+def wkconvert_detect(path: Path, head: bytes, options: Mapping[str, str]) -> Match | None:
+    """Claim a path, or None; `head` is a file's first 4 KiB, empty for a folder. Imports no format library."""
+
+
+@hookspec(firstresult=True)
+def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Sequence[Layer] | None:
+    """Open a path as the format that `wkconvert_detect` named; None for another plugin's format."""
+
+
+@hookspec(firstresult=True)
+def wkconvert_create(format: str, path: Path, spec: DatasetSpec) -> DatasetSink | None:
+    """Begin or continue a dataset in the format that `--to` names; None for another plugin's format."""
+
+
+@hookspec
+def wkconvert_downsamplers() -> Mapping[str, Downsampler]:  # type: ignore[empty-body]
+    """The kernels this plugin has, by the name that `--interpolation-mode` takes."""

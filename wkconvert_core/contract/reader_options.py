@@ -1,0 +1,101 @@
+"""Reader options: `-o key=value` becomes the keyword arguments of a plain function, by its signature."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+from wkconvert_core.contract.errors import OptionError, PluginError
+
+
+class UnknownOption(OptionError):
+    """Options that the reader does not have; core tells whether another layer's reader has them."""
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", names: Sequence[str] = ()) -> None:
+        """`names` are the options that are not known."""
+        super().__init__(what, why=why, fix=fix)
+        self.names = tuple(names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the names, too."""
+        return _unknown, (self.what, self.why, self.fix, self.names)
+
+
+def _unknown(what: str, why: str, fix: str, names: tuple[str, ...]) -> UnknownOption:
+    return UnknownOption(what, why=why, fix=fix, names=names)
+
+
+def known_options(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters of a reader's function, by name: these are its options."""
+    parameters = inspect.signature(function).parameters
+    for parameter in parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            name = getattr(function, "__qualname__", repr(function))
+            raise PluginError(f"{name} takes **{parameter.name}", why="a reader names each of its options")
+    return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+
+def parse_options(function: Callable[..., Any], options: Mapping[str, str]) -> dict[str, Any]:
+    """Turn texts into the keyword arguments of `function`, converted by its annotations.
+
+    Annotations may be str, int, float, bool, a Literal of texts or numbers, and each of these with None. Raises
+    UnknownOption for a name that `function` does not have, OptionError for a text that does not fit.
+    """
+    known = known_options(function)
+    if unknown := sorted(set(options) - set(known)):
+        listed = ", ".join(sorted(known)) or "none"
+        raise UnknownOption(
+            f"unknown reader option {', '.join(unknown)}", fix=f"this reader's options: {listed}", names=unknown
+        )
+    return {name: _converted(name, text, _hint(function, known[name])) for name, text in options.items()}
+
+
+def _hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """What an option's annotation means; other annotations may name what only type checkers import."""
+    hint = parameter.annotation
+    if not isinstance(hint, str):
+        return str if hint is parameter.empty else hint
+    while isinstance(function, functools.partial):
+        function = function.func
+    owner = inspect.unwrap(function.__init__ if isinstance(function, type) else function)  # type: ignore[misc]
+    return eval(hint, dict(owner.__globals__))
+
+
+def _converted(name: str, text: str, hint: Any) -> Any:
+    choices = _choices(hint)
+    for choice in choices:
+        value = _as_choice(text, choice)
+        if value is not None:
+            return value
+    legal = ", ".join(_named(choice) for choice in choices)
+    raise OptionError(f"-o {name}={text} does not fit", fix=f"it takes: {legal}")
+
+
+def _named(choice: Any) -> str:
+    if choice is bool:
+        return "true, false"
+    return choice.__name__ if isinstance(choice, type) else str(choice)
+
+
+def _choices(hint: Any) -> list[Any]:
+    """The types and literal values that an annotation allows."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return [choice for part in get_args(hint) if part is not type(None) for choice in _choices(part)]
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    return [hint]
+
+
+def _as_choice(text: str, choice: Any) -> Any:
+    """`text` as a value of the type, or as the literal, that `choice` is; None if it is not one."""
+    if not isinstance(choice, type):
+        return choice if text == str(choice) else None
+    if choice is bool:
+        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(text.lower())
+    try:
+        return choice(text)
+    except ValueError:
+        return None

@@ -1,0 +1,142 @@
+"""Voxel sizes: numbers with a unit of length, and where they came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from wkconvert_core.contract.errors import OptionError
+
+METRES = {
+    "pm": 1e-12,
+    "Å": 1e-10,
+    "nm": 1e-9,
+    "µm": 1e-6,
+    "mm": 1e-3,
+    "cm": 1e-2,
+    "m": 1.0,
+    "inch": 0.0254,
+}
+"""Each unit that a voxel size can have, in metres."""
+
+WEBKNOSSOS_UNITS = {
+    "pm": "picometer",
+    "Å": "angstrom",
+    "nm": "nanometer",
+    "µm": "micrometer",
+    "mm": "millimeter",
+    "cm": "centimeter",
+    "m": "meter",
+    "inch": "inch",
+}
+"""The name of each unit in `datasource-properties.json`."""
+
+_SPELLINGS = {
+    **{
+        spelled + plural: symbol
+        for symbol, full in WEBKNOSSOS_UNITS.items()
+        for spelled in (full, full.replace("meter", "metre"))
+        for plural in ("", "s")
+    },
+    "um": "µm",
+    "\u03bcm": "µm",
+    "\\u00b5m": "µm",
+    "micron": "µm",
+    "microns": "µm",
+    "a": "Å",
+    "\u212b": "Å",
+    "ang": "Å",
+    "in": "inch",
+    "inches": "inch",
+}
+
+
+def unit_symbol(text: str) -> str | None:
+    """The symbol of a unit however it is spelled (`um`, `micron`, `nanometer`), or None if it is no length."""
+    text = text.strip().strip("\0")
+    if text in METRES:
+        return text
+    return _SPELLINGS.get(text) or _SPELLINGS.get(text.lower())
+
+
+@dataclass(frozen=True)
+class VoxelSize:
+    """The size of a voxel along x, y, z."""
+
+    size: tuple[float | None, float | None, float | None]
+    """Along x, y, z; None where the source does not say."""
+    unit: str = "nm"
+    """A key of `METRES`."""
+    origin: str = ""
+    """Where the numbers came from, for people: `ImageJ tags`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a length."""
+        if self.unit not in METRES:
+            raise OptionError(f"{self.unit!r} is no unit of length", fix=f"take one of {', '.join(METRES)} for --unit")
+        for axis, size in zip("xyz", self.size, strict=True):
+            if size is not None and not (math.isfinite(size) and size > 0):
+                raise OptionError(
+                    f"a voxel cannot measure {size:g} {self.unit} along {axis}",
+                    why="a size is a positive, finite number",
+                    fix="say the size with --voxel-size, for example --voxel-size 4,4,35",
+                )
+
+    @classmethod
+    def parse(cls, text: str, unit: str = "nm") -> VoxelSize:
+        """Read `4,4,35`; an empty place (`,,35`) leaves that axis open. Raises OptionError."""
+        parts = text.split(",")
+        symbol = unit_symbol(unit)
+        try:
+            if len(parts) != 3:
+                raise ValueError
+            x, y, z = (float(part) if part.strip() else None for part in parts)
+        except ValueError:
+            raise OptionError(
+                f"--voxel-size {text} is not three numbers", fix="write them as x,y,z, for example --voxel-size 4,4,35"
+            ) from None
+        return cls((x, y, z), symbol or unit, "--voxel-size")
+
+    def to(self, unit: str) -> VoxelSize:
+        """The same size in another unit."""
+        scale = METRES[self.unit] / METRES[unit]
+        x, y, z = (None if size is None else _rounded(size * scale) for size in self.size)
+        return replace(self, size=(x, y, z), unit=unit)
+
+    def refined(self, factor: Sequence[int]) -> VoxelSize:
+        """The size of voxels that are `factor` times smaller along x, y, z."""
+        x, y, z = (None if size is None else size / f for size, f in zip(self.size, factor, strict=True))
+        return replace(self, size=(x, y, z))
+
+    def coarsened(self, factor: Sequence[int]) -> VoxelSize:
+        """The size of voxels that are `factor` times larger along x, y, z."""
+        x, y, z = (None if size is None else size * f for size, f in zip(self.size, factor, strict=True))
+        return replace(self, size=(x, y, z))
+
+    def missing(self) -> str:
+        """The axes without a size, for example `z`."""
+        return "".join(axis for axis, size in zip("xyz", self.size, strict=True) if size is None)
+
+    def filled(self, other: VoxelSize) -> VoxelSize:
+        """This size, its open axes taken from `other`."""
+        theirs = other.to(self.unit)
+        x, y, z = (a if a is not None else b for a, b in zip(self.size, theirs.size, strict=True))
+        used = any(a is None and b is not None for a, b in zip(self.size, theirs.size, strict=True))
+        origins = [self.origin if any(self.size) else "", other.origin if used else ""]
+        return VoxelSize((x, y, z), self.unit, ", ".join(filter(None, origins)))
+
+    def __str__(self) -> str:
+        """`4 x 4 x 35 nm`."""
+        return " x ".join("?" if size is None else f"{size:.6g}" for size in self.size) + f" {self.unit}"
+
+
+def proportions(size: VoxelSize | None) -> tuple[float, float, float]:
+    """The sides of a voxel along x, y, z; 1 where they are not known."""
+    x, y, z = (side or 1.0 for side in size.size) if size else (1.0, 1.0, 1.0)
+    return x, y, z
+
+
+def _rounded(size: float) -> float:
+    """A size without the last digits that a change of unit leaves behind."""
+    return float(f"{size:.12g}")

@@ -1,0 +1,1 @@
+"""From a path to layers to steps: first decided, then carried out."""

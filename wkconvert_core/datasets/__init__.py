@@ -1,0 +1,1 @@
+"""What lies on disk: datasets, their metadata, journals and checksums."""

@@ -1,0 +1,89 @@
+"""Names of layers and datasets: what WEBKNOSSOS accepts, matched in full and before anything is read or written."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from wkconvert_core.contract.errors import OptionError
+
+LAYER_NAME = re.compile(r"[A-Za-z0-9_$@-][A-Za-z0-9_$@.-]*")
+"""What WEBKNOSSOS accepts as the name of a layer, for `fullmatch` alone: `match` would let `color\\n` pass."""
+
+MAX_LENGTH = 200
+"""A layer is a folder: file systems take 255 bytes, and temporary names need some of them."""
+
+FOLDER = ".wkconvert"
+"""Where a dataset keeps what our runs noted of it."""
+PROPERTIES_FILE = "datasource-properties.json"
+"""The metadata, beside the layers' folders: no layer can have its name."""
+
+_LEGAL = "letters A-Z and a-z, digits, and _ $ @ . -, with no dot in front and no two dots in a row"
+
+
+def layer_name(text: str) -> str:
+    """Return `text` if a layer may be called so. Raises OptionError, which offers a legal name."""
+    if problem := layer_name_problem(text):
+        raise OptionError(
+            f"{text!r} is no name for a layer",
+            why=f"it {problem}",
+            fix=f"take for example {suggest(text)!r}; a layer's name has {_LEGAL}",
+        )
+    return text
+
+
+def layer_name_problem(text: str) -> str:
+    """What keeps a text from being a layer's name, as the end of a sentence that begins with `it`; else nothing."""
+    if not text:
+        return "is empty"
+    if len(text) > MAX_LENGTH:
+        return f"is {len(text)} characters long, more than {MAX_LENGTH}"
+    if ".." in text:
+        return "holds '..'"
+    if text.startswith("."):
+        return "starts with a dot"
+    if text == PROPERTIES_FILE:
+        return "is the name of the metadata file"
+    if not LAYER_NAME.fullmatch(text):
+        return f"holds {_listed(sorted({char for char in text if not LAYER_NAME.fullmatch('_' + char)}))}"
+    return ""
+
+
+def suggest(text: str, default: str = "layer") -> str:
+    """A legal layer name made of a folder's or a channel's: `Alexa 488` becomes `Alexa_488`.
+
+    A legal name stays as it is. Accents go, other letters and signs become `_`; `default` is returned where nothing
+    is left.
+    """
+    if not layer_name_problem(text):
+        return text
+    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    joined = re.sub(r"[^A-Za-z0-9_$@.-]+", "_", plain)
+    name = re.sub(r"\.{2,}", ".", joined).strip("_.")[:MAX_LENGTH].rstrip("_.")
+    return default if layer_name_problem(name) else name
+
+
+def dataset_name(text: str) -> str:
+    """Return `text` if a dataset may be called so: any one line that is no path. Raises OptionError."""
+    if problem := _dataset_name_problem(text):
+        raise OptionError(
+            f"{text!r} is no name for a dataset",
+            why=f"it {problem}",
+            fix=f"say one with --name, for example --name {suggest(text, 'dataset')}",
+        )
+    return text
+
+
+def _dataset_name_problem(text: str) -> str:
+    if not text.strip():
+        return "is empty"
+    if len(text) > MAX_LENGTH:
+        return f"is {len(text)} characters long, more than {MAX_LENGTH}"
+    if text in (".", ".."):
+        return "is the name of no folder of its own"
+    wrong = sorted({char for char in text if char in "/\\" or not char.isprintable()})
+    return f"holds {_listed(wrong)}" if wrong else ""
+
+
+def _listed(characters: list[str]) -> str:
+    return ", ".join("a space" if char == " " else repr(char) for char in characters)

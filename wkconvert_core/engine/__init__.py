@@ -1,0 +1,1 @@
+"""The one loop that moves voxels, and the workers that run it."""

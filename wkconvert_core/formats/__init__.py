@@ -1,0 +1,1 @@
+"""The formats that core itself reads and writes, each behind the contract like any plugin's."""

@@ -1,0 +1,1 @@
+"""WKW: cubes of compressed blocks in Morton order, strictly read."""

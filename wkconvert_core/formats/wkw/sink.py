@@ -1,0 +1,207 @@
+"""A WKW mag on disk, written: `header.wkw` and the shards `z{Z}/y{Y}/x{X}.wkw`, as a Sink."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from wkconvert_core.contract.errors import DamagedData, OptionError, TargetError, TargetExists
+from wkconvert_core.contract.geometry import Box, Vec3, minus
+from wkconvert_core.contract.model import MagSpec, Source
+from wkconvert_core.formats.wkw.decoding import Shard
+from wkconvert_core.formats.wkw.encoding import HC_LEVELS, encode_blocks, encode_shard
+from wkconvert_core.formats.wkw.header import BlockType, Buffer, Header
+from wkconvert_core.formats.wkw.source import HEADER_FILE, Fetching, WkwSource, head_of, locate, size_of
+from wkconvert_core.toolkit.atomic import sync, target_error, temporary_name, write_atomically, writing
+
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import Array, DType
+
+BLOCK_LEN = 32
+"""What we write: the WEBKNOSSOS server reads no other."""
+COMPRESSIONS: dict[str, BlockType] = {"none": "raw", "lz4": "lz4", "lz4hc": "lz4hc"}
+"""The names that `MagSpec.compression` takes."""
+
+_LARGE_SHARD = 128 << 20
+_SMALL_SHARD = 2 << 20
+_ENOUGH_SHARDS = 256
+_WRITE_BYTES = 1 << 20
+
+
+def fit_file_len(box: Box, dtype: DType, channels: int) -> int:
+    """Blocks along a shard's side that fit a mag of this extent: few files, yet tasks for every core.
+
+    One shard of 32 voxels a side for a mag that is no larger; else at least 64. From there the side doubles while it is
+    shorter than the extent and than twice its thinnest axis (empty blocks are stored, too), while a shard stays within
+    128 MiB uncompressed, and while either 256 shards are left or a shard is so small that its file costs more than
+    its voxels.
+    """
+    longest, thinnest = max(box.shape), max(min(box.shape), 2 * BLOCK_LEN)
+    if longest <= BLOCK_LEN:
+        return 1
+    side = 2 * BLOCK_LEN
+    while side < min(longest, 2 * thinnest) and 2 * side <= 32 * BLOCK_LEN:
+        raw = side**3 * channels * dtype.itemsize
+        many = box.count_tiles((2 * side,) * 3) >= _ENOUGH_SHARDS
+        if 8 * raw > _LARGE_SHARD or not (many or raw < _SMALL_SHARD):
+            break
+        side *= 2
+    return side // BLOCK_LEN
+
+
+@dataclass(frozen=True)
+class WkwSink:
+    """A mag to be written, as a Sink. Raises OptionError, TargetError for a spec that WKW cannot fulfil."""
+
+    folder: Path
+    spec: MagSpec
+
+    def __post_init__(self) -> None:
+        """Refuse wrong options before anything is written."""
+        name, level = self.spec.compression, self.spec.compression_level
+        if name not in COMPRESSIONS:
+            raise OptionError(f"--compression {name} is unknown", fix=f"take one of {', '.join(COMPRESSIONS)}")
+        if level is not None and name != "lz4hc":
+            raise OptionError(f"--compression {name} has no levels", fix="leave --compression-level out, or take lz4hc")
+        if level is not None and level not in HC_LEVELS:
+            legal = f"{HC_LEVELS[0]} to {HC_LEVELS[-1]}"
+            raise OptionError(f"--compression-level {level} does not exist", fix=f"lz4hc has levels {legal}")
+        if min(self.spec.box.start) < 0:
+            raise TargetError(f"WKW has no place for an extent at {self.spec.box}", why="its voxels count from 0")
+        _ = self.header  # refuses dtype, channels and file length
+
+    @property
+    def header(self) -> Header:
+        """What `header.wkw` says."""
+        spec = self.spec
+        length = spec.file_len if spec.file_len is not None else fit_file_len(spec.box, spec.dtype, spec.channels)
+        return Header(BLOCK_LEN, length, COMPRESSIONS[spec.compression], spec.dtype, spec.channels)
+
+    @property
+    def shard_shape(self) -> Vec3:
+        """A cube."""
+        return (self.header.side,) * 3
+
+    def path(self, box: Box) -> Path:
+        """The file of the shard in which a box begins."""
+        return locate(self.folder, box.start, self.header.side)[0]
+
+    def begin(self) -> None:
+        """Write `header.wkw`: a mag without any shard is a mag. Raises TargetExists, NoSpace, TargetNotWritable."""
+        self._put_header(self.header.pack())
+
+    def omits(self, box: Box) -> bool:
+        """A shard that is not there is zero."""
+        return True
+
+    def has(self, box: Box) -> bool:
+        """Whether the shard in which `box` begins is there with a sound header and jump table, not cut short."""
+        try:
+            with self.path(box).open("rb") as file:
+                Shard(Fetching(file), size_of(file), self.header)
+        except (FileNotFoundError, DamagedData):
+            return False
+        except OSError as error:
+            raise target_error(self.path(box), error) from error
+        return True
+
+    def write(self, box: Box, data: Array) -> str:
+        """Write one shard from `data[c, x, y, z]`, atomically; returns `crc32:{8 hex digits}:{bytes}` of its file.
+
+        The file is not synced: `sync` does that for many at once. Raises NoSpace, TargetNotWritable, TargetError.
+        """
+        header = self.header
+        path, corner = locate(self.folder, box.start, header.side)
+        if box != Box(corner, self.shard_shape).intersection(self.spec.box) or data.shape[1:] != box.shape:
+            raise ValueError(f"box {box} with voxels {data.shape} is no shard of {header.side}^3 in {self.spec.box}")
+        pieces = encode_shard(data, header, box.shifted(minus(corner)).start, self.spec.compression_level)
+        self._put_header(header.pack())
+        return _put(path, pieces)
+
+    def take(self, box: Box, source: Source, look: Callable[[Array], None]) -> str | None:
+        """Write one shard from blocks that a source has just as they are; returns what `write` does.
+
+        So voxels are laid out neither in rows nor in blocks again; `look` sees them, part by part. None if they have to
+        be: the source is no WKW with the same blocks, or the shard reaches beyond it or beyond a shard of its own.
+        Raises what `read` and `write` raise.
+        """
+        header, path = self.header, self.path(box)
+        if not (isinstance(source, WkwSource) and source.box == self.spec.box and source.header.has_blocks_of(header)):
+            return None
+        if box.shape != self.shard_shape or header.side > source.header.side:
+            return None
+        pieces = encode_blocks(_seen(source.blocks(box), look), header, self.spec.compression_level)
+        self._put_header(header.pack())
+        return _put(path, pieces)
+
+    def source(self) -> WkwSource:
+        """What has been written, to be read."""
+        return WkwSource(self.folder, self.header, self.spec.box)
+
+    def _put_header(self, content: bytes) -> None:
+        """Write `header.wkw` if there is none: whichever worker comes first, it is the same."""
+        path = self.folder / HEADER_FILE
+        with writing(path):
+            if not path.exists():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, content)
+                sync([path])
+            found = head_of(path)
+        if found != content:
+            raise TargetExists(
+                f"{path} belongs to another mag",
+                why=f"it says {found.hex()}; this mag's says {content.hex()}",
+                fix="choose another DST, or another layer name",
+            )
+
+
+def _put(path: Path, pieces: Iterable[Buffer]) -> str:
+    """Put a shard in place whole, or not at all; returns its checksum."""
+    temporary = temporary_name(path)
+    crc = size = 0
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                for content in _gathered(pieces):
+                    file.write(content)
+                    crc = zlib.crc32(content, crc)
+                    size += len(content)
+                file.flush()
+                _start_writing_back(file)
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    return f"crc32:{crc:08x}:{size}"
+
+
+def _start_writing_back(file: BinaryIO) -> None:
+    """Let the disk work while the next shard is encoded: left alone, it may well do nothing until `sync`."""
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _gathered(pieces: Iterable[Buffer]) -> Iterator[bytes]:
+    """The same bytes in larger pieces: one large write is several times as fast as many of a block each."""
+    group: list[Buffer] = []
+    size = 0
+    for piece in pieces:
+        group.append(piece)
+        size += len(piece)
+        if size >= _WRITE_BYTES:
+            yield b"".join(group)
+            group, size = [], 0
+    yield b"".join(group)
+
+
+def _seen(parts: Iterable[Array], look: Callable[[Array], None]) -> Iterator[Array]:
+    for part in parts:
+        look(part)
+        yield part

@@ -1,0 +1,212 @@
+"""Finding the reader: ask every plugin, rank the answers, explain them; descend into layer folders if all decline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wkconvert_core.contract.errors import (
+    AmbiguousFormat,
+    BrokenSource,
+    OptionError,
+    PluginError,
+    SourceNotFound,
+    UnknownFormat,
+)
+from wkconvert_core.contract.model import Confidence, Layer, Match
+from wkconvert_core.registry.plugins import Plugins
+from wkconvert_core.toolkit.files import stem
+from wkconvert_core.toolkit.stacks import natural_key
+
+HEAD_BYTES = 4096
+"""How much of a file plugins see when they detect."""
+
+DEPTH = 3
+"""How far below a layer's folder its files may lie."""
+
+INSTALLABLE = {
+    "dm": (".dm3", ".dm4"),
+    "knossos": (".conf", ".zip"),
+    "nifti": (".nii", ".gz", ".hdr", ".img"),
+    "tiff": (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"),
+    "tiles": (".jpg", ".jpeg", ".png", ".tif", ".tiff"),
+}
+"""The extra `wkconvert[...]` that reads files of these suffixes."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one plugin said of a path."""
+
+    plugin: str
+    match: Match | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A path and the reader for it; `layer` is the folder's name where core descended to find it."""
+
+    path: Path
+    match: Match
+    layer: str | None = None
+    notes: tuple[str, ...] = ()
+    """What the user should know: entries beside it that no reader knows."""
+
+
+def find(
+    src: Path, plugins: Plugins, reader: str | None = None, options: Mapping[str, str] | None = None
+) -> list[Found]:
+    """Return what is to be read at `src`: itself, or one entry per layer folder below it. `options` are the reader's.
+
+    Raises SourceNotFound, BrokenSource, UnknownFormat, AmbiguousFormat, OptionError.
+    """
+    answers = ask(src, read_head(src), plugins, options)
+    if reader is not None:
+        check_reader(reader, plugins)
+        answers = _of_reader(answers, reader)
+    if match := best(src, answers):
+        return [Found(src, match)]
+    layers = _layers_below(src, plugins, reader, options) if src.is_dir() else []
+    if layers:
+        return layers
+    if reader is not None:
+        return [Found(src, Match(reader, Confidence.EXACT, "--reader"))]
+    failed = [f"{answer.plugin} {answer.error}" for answer in answers if answer.error]
+    failed += [f"{plugin.name} failed to load: {plugin.error}" for plugin in plugins.loaded if plugin.error]
+    why = "; ".join([_reasons(src), *failed])
+    raise UnknownFormat(f"no reader knows what {src} is", why=why, fix=_install_hint(src))
+
+
+def _of_reader(answers: list[Answer], reader: str) -> list[Answer]:
+    return [answer for answer in answers if answer.match and answer.match.format == reader]
+
+
+def read_head(path: Path) -> bytes:
+    """The first bytes of a file; none for a folder. Raises SourceNotFound, BrokenSource."""
+    try:
+        if not path.exists():
+            raise SourceNotFound(f"{path} does not exist", fix="check the spelling of SRC")
+        if path.is_dir():
+            os.scandir(path).close()
+            return b""
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except SourceNotFound:
+        raise
+    except OSError as error:
+        raise BrokenSource(f"{path} cannot be read", why=error.strerror or str(error)) from error
+    if not head:
+        raise BrokenSource(f"{path} is empty", why="the file has 0 bytes")
+    return head
+
+
+def ask(path: Path, head: bytes, plugins: Plugins, options: Mapping[str, str] | None = None) -> list[Answer]:
+    """Every plugin's answer to a path; one that fails is an answer too."""
+    arguments = {"path": path, "head": head, "options": options or {}}
+    return [_ask_one(impl, arguments) for impl in plugins.hook.wkconvert_detect.get_hookimpls()]
+
+
+def _ask_one(impl: Any, arguments: Mapping[str, Any]) -> Answer:
+    try:
+        match = impl.function(*(arguments[name] for name in impl.argnames))
+    except Exception as error:  # a stranger's code: the other plugins still get their say
+        return Answer(impl.plugin_name, None, f"failed: {type(error).__name__}: {error}")
+    if match is not None and not isinstance(match, Match):
+        return Answer(impl.plugin_name, None, f"failed: it answered {match!r}, which is no Match")
+    return Answer(impl.plugin_name, match)
+
+
+def best(path: Path, answers: list[Answer]) -> Match | None:
+    """The most confident match. Raises AmbiguousFormat where several are equally sure."""
+    matches = sorted((answer.match for answer in answers if answer.match), key=lambda match: -match.confidence)
+    if not matches:
+        return None
+    rivals = [match for match in matches if match.confidence == matches[0].confidence]
+    if len({match.format for match in rivals}) > 1:
+        claims = "; ".join(f"{match.format} ({match.reason})" for match in rivals)
+        raise AmbiguousFormat(
+            f"several readers claim {path}: {claims}",
+            why="none is surer than the others",
+            fix=f"choose with --reader {' or --reader '.join(sorted(match.format for match in rivals))}",
+        )
+    return matches[0]
+
+
+def check_reader(reader: str, plugins: Plugins) -> None:
+    """Raise OptionError if no plugin has a reader of this name."""
+    known = plugins.formats()
+    if reader not in known:
+        raise OptionError(
+            f"no reader is called {reader!r}", fix=f"the readers are: {', '.join(sorted(known)) or 'none'}"
+        )
+
+
+def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
+    """The visible entries of a folder, in natural order.
+
+    A linked file is a file. A linked folder leads out of the folder, or to what is found without the link.
+    """
+    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    inside = (entry for entry in entries if wanted(entry) and not (entry.is_symlink() and entry.is_dir()))
+    return sorted(inside, key=lambda entry: natural_key(entry.name))
+
+
+def _layers_below(
+    src: Path, plugins: Plugins, reader: str | None, options: Mapping[str, str] | None, depth: int = DEPTH
+) -> list[Found]:
+    """One entry per file or folder in `src` that some reader claims; the others are noted."""
+    found: list[Found] = []
+    declined: list[str] = []
+    for path in children(src, lambda entry: entry.is_dir() or (entry.is_file() and entry.stat().st_size > 0)):
+        answers = ask(path, read_head(path), plugins, options)
+        match = best(path, answers if reader is None else _of_reader(answers, reader))
+        inner = [] if match or path.is_file() or not depth else _layers_below(path, plugins, reader, options, depth - 1)
+        if match:
+            found.append(Found(path, match, layer=stem(path) if path.is_file() else path.name))
+        elif len(inner) == 1:  # a layer's folder with one file in it, such as labels/volume.nii
+            found.append(replace(inner[0], layer=path.name))
+        elif inner:
+            found += [replace(one, layer=f"{path.name}_{one.layer}") for one in inner]
+        elif path.is_file() or any(path.iterdir()):
+            declined.append(path.name)
+    if declined and found:
+        note = f"left out, as no reader knows them: {_listed(declined)}"
+        found[0] = replace(found[0], notes=(note,))
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _reasons(src: Path) -> str:
+    if not src.is_dir():
+        return "its name and its first bytes fit none of the installed formats"
+    names = [path.name for path in children(src, lambda entry: True)]
+    if not names:
+        return "the folder is empty"
+    return f"it holds {_listed(names)}, which fit none of the installed formats"
+
+
+def _install_hint(src: Path) -> str:
+    paths = [src] if src.is_file() else [p for level in ("*", "*/*") for p in src.glob(level)][:1000]
+    suffixes = {path.suffix.lower() for path in paths}
+    extras = [f'pip install "wkconvert[{extra}]"' for extra, known in INSTALLABLE.items() if suffixes & set(known)]
+    return f"try {' or '.join(extras)}" if extras else "`wkconvert plugins` lists the formats that are installed"
+
+
+def open_layers(found: Found, plugins: Plugins, options: dict[str, str]) -> list[Layer]:
+    """Open what was found. Raises the reader's own errors, PluginError if it answers with nothing."""
+    name = found.match.format
+    layers = plugins.hook.wkconvert_open(format=name, path=found.path, options=options)
+    if not layers or not all(isinstance(layer, Layer) for layer in layers):
+        raise PluginError(
+            f"the reader {name} answered {layers!r} for {found.path}",
+            why="wkconvert_open returns a list of Layers, at least one",
+            fix=f"tell the author of the plugin, or try another --reader; `wkconvert check {found.path}` says more",
+        )
+    return list(layers)

@@ -1,0 +1,131 @@
+"""Loading plugins: one by one, so that a broken one never stops the rest."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from wkconvert_core.contract import hookspecs
+from wkconvert_core.contract.errors import OptionError, PluginError
+from wkconvert_core.contract.model import Downsampler
+
+GROUP = hookspecs.PROJECT
+"""The entry-point group under which plugins register."""
+
+BUILT_IN = ("wkconvert_core.datasets.writer", "wkconvert_core.kernels", "wkconvert_core.formats.raw")
+"""Core's own plugins: they use the same hooks as everybody else's."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A plugin, or why it is missing."""
+
+    name: str
+    distribution: str
+    version: str
+    error: str = ""
+    """What loading it raised; empty for a plugin that works."""
+    trace: str = ""
+
+
+class Plugins:
+    """The plugins of this process: `hook` calls them, `loaded` tells what became of each."""
+
+    def __init__(self, found: Iterator[EntryPoint] | None = None) -> None:
+        """Load core's own plugins, then each installed one in a `try` of its own."""
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self.loaded: list[Loaded] = []
+        for name in BUILT_IN:
+            self._manager.register(_import(name), name)
+        for point in found if found is not None else iter(entry_points(group=GROUP)):
+            self.loaded.append(self._load(point))
+
+    @property
+    def hook(self) -> Any:
+        """The four hooks, as functions that ask every plugin; pluggy makes them, so they are untyped."""
+        return self._manager.hook
+
+    def formats(self) -> dict[str, str]:
+        """The readers by name, each with what it reads, from the plugins' `FORMATS`."""
+        return {name: text for _, plugin in self._manager.list_name_plugin() for name, text in _formats(plugin).items()}
+
+    def formats_of(self, name: str) -> dict[str, str]:
+        """The readers that one plugin has."""
+        return _formats(self._manager.get_plugin(name))
+
+    def downsamplers(self) -> dict[str, Downsampler]:
+        """Every plugin's kernels by name; core's own cannot be replaced."""
+        merged: dict[str, Downsampler] = {}
+        for impl in self.hook.wkconvert_downsamplers.get_hookimpls():
+            kernels = impl.function()
+            merged = {**kernels, **merged} if impl.plugin_name not in BUILT_IN else {**merged, **kernels}
+        return merged
+
+    def version_of(self, format: str) -> str:
+        """The version of the plugin that reads a format; core's own have core's."""
+        versions = {plugin.name: plugin.version for plugin in self.loaded if not plugin.error}
+        return next((v for name, v in versions.items() if format in self.formats_of(name)), "")
+
+    @staticmethod
+    def _check_formats(plugin: Any, known: Mapping[str, str]) -> None:
+        if taken := sorted(set(_formats(plugin)) & set(known)):
+            raise PluginError(
+                f"another plugin has a reader {', '.join(taken)} already",
+                fix="uninstall one of them, or rename a reader",
+            )
+
+    def _load(self, point: EntryPoint) -> Loaded:
+        name, version = (point.dist.name, point.dist.version) if point.dist else (point.value, "?")
+        plugin, known = None, self.formats()
+        try:
+            plugin = point.load()
+            self._manager.register(plugin, point.name)
+            self._manager.check_pending()
+            self._check_formats(plugin, known)
+            _check_kernels(plugin)
+        except (Exception, SystemExit) as error:  # whatever a stranger's code raises, the other plugins go on
+            if plugin is not None and self._manager.get_plugin(point.name) is plugin:
+                self._manager.unregister(name=point.name)
+            return Loaded(point.name, name, version, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return Loaded(point.name, name, version)
+
+
+def _formats(plugin: Any) -> dict[str, str]:
+    formats = getattr(plugin, "FORMATS", {})
+    if not isinstance(formats, Mapping) or not all(isinstance(word, str) for item in formats.items() for word in item):
+        raise PluginError(f"FORMATS is {formats!r}", fix='write a mapping: {"name of a reader": "what it reads"}')
+    return dict(formats)
+
+
+def _check_kernels(plugin: Any) -> None:
+    """Ask for the kernels once: a plugin that fails then must not stop every conversion later."""
+    kernels: Mapping[str, Any] = getattr(plugin, "wkconvert_downsamplers", dict)()
+    if not all(isinstance(kernel, Downsampler) for kernel in kernels.values()):
+        raise PluginError("wkconvert_downsamplers does not give Downsamplers", fix="return {name: Downsampler(...)}")
+
+
+def _import(name: str) -> Any:
+    from importlib import import_module
+
+    return import_module(name)
+
+
+@functools.cache
+def plugins() -> Plugins:
+    """The plugins of this process, loaded once."""
+    return Plugins()
+
+
+def downsampler(name: str) -> Downsampler:
+    """The kernel that `--interpolation-mode` names. Raises OptionError."""
+    known = plugins().downsamplers()
+    if name not in known:
+        raise OptionError(f"--interpolation-mode {name} is unknown", fix=f"take one of {', '.join(sorted(known))}")
+    return known[name]

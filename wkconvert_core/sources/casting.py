@@ -1,0 +1,134 @@
+"""Arrays in another dtype: exactly, clipped, or scaled; never a silent wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from wkconvert_core.contract.errors import ConversionError
+from wkconvert_core.contract.geometry import Box, Vec3
+
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import Array, DType
+
+Fit = Literal["exact", "clip", "scale"]
+
+PIECE = 500_000
+"""Voxels that are cast at a time."""
+
+
+def cast(data: Array, target: DType, fit: Fit, box: Box) -> Array:
+    """Voxels `[c, x, y, z]` of a box in another dtype, x fastest in memory, as `views.Cast` says.
+
+    Raises ConversionError naming a value that does not fit.
+    """
+    if data.dtype == target:
+        return data
+    result = np.empty((len(data), *box.shape[::-1]), target).transpose(0, 3, 2, 1)
+    for piece in pieces(box.shape):
+        where = (slice(None), *piece.slices_in(Box((0, 0, 0), box.shape)))
+        result[where] = _FITS[fit](data[where], target, piece.shifted(box.start))
+    return result
+
+
+def _exact(data: Array, target: DType, box: Box) -> Array:
+    with np.errstate(invalid="ignore", over="ignore"):
+        result = data.astype(target)
+    if _always_fits(data.dtype, target):
+        return result
+    fits = _same_value(data, result)
+    if not fits.all():
+        value = data[~fits].flat[0]
+        raise ConversionError(
+            f"the value {value} of dtype {data.dtype} does not fit {target} ({box})",
+            why="a conversion that changes values is never made unasked",
+            fix=f"take another --dtype, or say --convert clip or --convert scale; {target} holds {_range(target)}",
+        )
+    return result
+
+
+def pieces(shape: Vec3) -> Iterator[Box]:
+    """The parts of a box of about PIECE voxels: casting takes several times its voxels' memory."""
+    x, y, z = shape
+    rows = max(1, min(y, PIECE // x))
+    return Box((0, 0, 0), shape).tiles((x, rows, max(1, min(z, PIECE // (x * rows)))))
+
+
+def _always_fits(own: DType, target: DType) -> bool:
+    """Whether every value of a dtype is one of the other's; numpy calls 64-bit integers to float64 safe, too."""
+    return bool(np.can_cast(own, target, "safe")) and not (
+        own.kind in "iu" and own.itemsize == 8 and target.kind == "f"
+    )
+
+
+def _same_value(data: Array, result: Array) -> Array:
+    """Where a cast kept the value; NaN and inf keep theirs only among floats."""
+    if result.dtype.kind == "f":
+        # a float32 of a float64 is rounded, which is what a smaller float means: only overflow changes the value
+        return np.isfinite(result) | ~np.isfinite(data) if data.dtype.kind == "f" else _equal_integers(data, result)
+    same: Array
+    if data.dtype.kind == "f":
+        low, high = _limits(result.dtype)
+        wide = data.astype(np.float64)  # a half has no number for the limits of an integer, and takes infinity
+        same = (wide == np.trunc(wide)) & (wide >= low) & (wide < float(high) + 1)
+    else:
+        same = (result.astype(data.dtype) == data) & ((result < 0) == (data < 0))
+    return same
+
+
+def _equal_integers(data: Array, result: Array) -> Array:
+    """Where an integer survived as a float; the way back is only defined inside the integer's range."""
+    low, high = _limits(data.dtype)
+    inside = (result >= low) & (result < float(high) + 1)
+    same: Array = inside & (np.where(inside, result, 0).astype(data.dtype) == data)
+    return same
+
+
+def _limits(dtype: DType) -> tuple[int, int]:
+    if dtype.kind == "b":
+        return 0, 1
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+
+
+def _range(dtype: DType) -> str:
+    return "fractions" if dtype.kind == "f" else "{} to {}".format(*_limits(dtype))
+
+
+def _clipped(data: Array, target: DType, _: Box | None = None) -> Array:
+    bounded: Array
+    if target.kind == "f":
+        most = np.finfo(target).max if data.dtype.kind == "f" and data.dtype.itemsize > target.itemsize else None
+        bounded = data if most is None else np.where(np.isinf(data), data, np.clip(data, -most, most))
+        return bounded.astype(target)
+    low, high = _limits(target)
+    if data.dtype.kind == "f":
+        rounded = np.rint(np.where(np.isnan(data), 0, data))
+        # the largest 64-bit integers have no float of their own: what reaches a limit is set to it, not cast
+        result = np.where((rounded > low) & (rounded < float(high)), rounded, 0).astype(target)
+        result[rounded >= float(high)] = high
+        result[rounded <= low] = low
+        return result
+    own_low, own_high = _limits(data.dtype)
+    bounded = np.clip(data, max(low, own_low), min(high, own_high)).astype(target)
+    return bounded
+
+
+def _scaled(data: Array, target: DType, box: Box) -> Array:
+    low, high = (0, 1) if data.dtype.kind == "f" else _limits(data.dtype)
+    if data.dtype.kind == "f" and not ((data >= 0) & (data <= 1)).all():
+        value = data[~((data >= 0) & (data <= 1))].flat[0]
+        raise ConversionError(
+            f"the value {value} cannot be scaled ({box})",
+            why="--convert scale maps 0 to 1 of floats to the whole range of an integer",
+            fix="scale the values to 0 to 1 first, or say --convert clip",
+        )
+    unit = (data.astype(np.float64) - low) / (high - low)
+    if target.kind == "f":
+        return unit.astype(target)
+    new_low, new_high = _limits(target)
+    return _clipped(unit * (new_high - new_low) + new_low, target)
+
+
+_FITS: dict[Fit, Callable[[Array, DType, Box], Array]] = {"exact": _exact, "clip": _clipped, "scale": _scaled}

@@ -1,0 +1,230 @@
+"""Checks of `read`: the right voxels, from any thread or process, and nothing left behind."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import random
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wkconvert_core.contract.geometry import Box
+from wkconvert_core.contract.model import Source, StreamSource, VolumeInfo
+from wkconvert_core.testing.samples import (
+    DECODE_LIMIT,
+    READ_LIMIT,
+    NotApplicable,
+    Rule,
+    affordable,
+    boxes_in,
+    files_of,
+    opened,
+    region,
+    require,
+    volume_bytes,
+)
+
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import Array
+
+Options = Mapping[str, str] | None
+
+
+def check_boxes(
+    path: Path, *, reader: str | None = None, options: Options = None, expected: Array | None = None
+) -> None:
+    """Single voxels, planes, boxes across chunks and random ones equal the whole, in whatever order they are read.
+
+    `expected` are the true voxels `[c, x, y, z]` of the first layer's finest mag, if they are known from elsewhere.
+    """
+    for number, (label, source) in enumerate(opened(path, reader, options)):
+        within = region(source.info)
+        whole = np.array(_checked(label, source.info, within, source.read(within)))
+        if expected is not None and number == 0:
+            _check_expected(label, source.info, within, whole, expected)
+        boxes = boxes_in(source.info, within)
+        results = [(box, source.read(box)) for box in [*boxes, *reversed(boxes)]]
+        for box, data in results:  # all are compared after all were read: a buffer that is used again shows
+            _check_box(label, source.info, box, data, within, whole, "")
+
+
+def _check_expected(label: str, info: VolumeInfo, within: Box, whole: Array, expected: Array) -> None:
+    shape = (info.channels, *info.shape)
+    seen = f"{label} is {info.dtype} {shape}, expected is {expected.dtype} {expected.shape}"
+    require(expected.shape == shape and expected.dtype == info.dtype, seen, Rule.READ)
+    part = expected[(slice(None), *within.slices_in(info.box))]
+    same = _equal(whole, part)
+    require(same, "" if same else f"{label}: {_difference(whole, part, within)}", Rule.READ)
+
+
+def _check_box(label: str, info: VolumeInfo, box: Box, data: Array, within: Box, whole: Array, when: str) -> None:
+    _checked(label, info, box, data)
+    part = whole[(slice(None), *box.slices_in(within))]
+    require(_equal(data, part), f"{label}: box {box}{when} is not that part of {within}", Rule.READ)
+
+
+def _checked(label: str, info: VolumeInfo, box: Box, data: Array) -> Array:
+    """The voxels of a box, if they are an array of the right shape and dtype."""
+    require(isinstance(data, np.ndarray), f"{label}: read returned a {type(data).__name__}, no array", Rule.READ)
+    shape = (info.channels, *box.shape)
+    require(data.shape == shape, f"{label}: box {box} has the shape {data.shape}, it should be {shape}", Rule.READ)
+    good = data.dtype == info.dtype
+    require(good, f"{label}: read returned {data.dtype.str}, `info` says {info.dtype.str}", Rule.READ)
+    return data
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+
+
+def _difference(data: Array, expected: Array, box: Box) -> str:
+    """Where two arrays `[c, x, y, z]` of a box differ first."""
+    differs = (data != expected) & ((data == data) | (expected == expected))  # NaN is NaN
+    first = tuple(int(n) for n in np.argwhere(differs)[0])
+    place = tuple(a + n for a, n in zip(box.start, first[1:], strict=True))
+    return f"voxel {place} of channel {first[0]} is {data[first]}, expected {expected[first]}"
+
+
+def check_stream(path: Path, *, reader: str | None = None, options: Options = None) -> None:
+    """A source that has `stream` yields every voxel once, as `read` gives it."""
+    streams = [(label, source) for label, source in opened(path, reader, options) if isinstance(source, StreamSource)]
+    if not streams:
+        raise NotApplicable(f"{path} has no source with `stream`")
+    for label, source in streams:
+        if volume_bytes(source.info) > DECODE_LIMIT:
+            raise NotApplicable(f"{label} has more than {DECODE_LIMIT >> 30} GiB")
+        _check_one_stream(label, source)
+
+
+def _check_one_stream(label: str, source: StreamSource) -> None:
+    within = region(source.info)
+    whole = np.array(source.read(within))
+    seen = np.zeros(source.info.shape, np.uint8)
+    for box, data in source.stream():
+        require(box in source.info.box, f"{label}: stream yields {box} outside {source.info.box}", Rule.STREAM)
+        _checked(label, source.info, box, data)
+        seen[box.slices_in(source.info.box)] += 1
+        common = box.intersection(within)
+        ours = data[(slice(None), *common.slices_in(box))]
+        theirs = whole[(slice(None), *common.slices_in(within))]
+        require(_equal(ours, theirs), f"{label}: stream and read differ in {common}", Rule.STREAM)
+    wrong = np.argwhere(seen != 1)[:1].tolist()
+    require(not wrong, f"{label}: stream does not yield the voxel at {wrong} once", Rule.STREAM)
+
+
+def check_threads(path: Path, *, reader: str | None = None, options: Options = None) -> None:
+    """Eight threads that read boxes of one Source at once get what one thread gets; two if its chunks are huge."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    for label, source in opened(path, reader, options):
+        within = region(source.info)
+        whole = np.array(source.read(within))
+        boxes = (boxes_in(source.info, within, seed=1) * 4)[: max(8, affordable(source.info))]
+        random.Random(1).shuffle(boxes)
+        with ThreadPoolExecutor(max(2, min(8, affordable(source.info)))) as pool, _hasty_threads():
+            results = list(pool.map(_read_or_error, [source] * len(boxes), boxes))
+        for box, data in zip(boxes, results, strict=True):
+            if isinstance(data, Exception):
+                require(False, f"{label}: box {box} among threads: {type(data).__name__}: {data}", Rule.THREADS)
+            part = whole[(slice(None), *box.slices_in(within))]
+            same = data.shape == part.shape and _equal(data, part)
+            require(same, f"{label}: box {box} differs when several threads read", Rule.THREADS)
+
+
+@contextmanager
+def _hasty_threads() -> Iterator[None]:
+    """Make threads take turns five hundred times as often as usual, so that those which disturb each other do."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _read_or_error(source: Source, box: Box) -> Any:
+    try:
+        return source.read(box)
+    except Exception as error:
+        return error
+
+
+def check_loky(path: Path, *, reader: str | None = None, options: Options = None) -> None:
+    """Other processes, which were only sent the Source, read what this one reads."""
+    import joblib
+
+    for label, source in opened(path, reader, options):
+        boxes = boxes_in(source.info, region(source.info), seed=2)[:8]
+        tasks = (joblib.delayed(_digests)(source, part) for part in (boxes[::2], boxes[1::2]))
+        try:
+            answers = joblib.Parallel(n_jobs=2, backend="loky")(tasks)
+        except Exception as error:
+            last = str(error.__cause__ or error).strip(' "\n').rpartition("\n")[2]
+            require(False, f"{label}: in another process: {type(error).__name__}: {last}", Rule.VALUE)
+        here = [_digests(source, part) for part in (boxes[::2], boxes[1::2])]
+        require(answers == here, f"{label}: another process reads other voxels", Rule.VALUE)
+
+
+def _digests(source: Source, boxes: Sequence[Box]) -> list[str]:
+    return [hashlib.sha256(np.ascontiguousarray(source.read(box)).tobytes()).hexdigest() for box in boxes]
+
+
+def check_no_open_handles(path: Path, *, reader: str | None = None, options: Options = None) -> None:
+    """After reading no file of the source is open, none was left to the garbage collector, and none is open more."""
+    import psutil
+
+    path, process = Path(path), psutil.Process()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sources = opened(path, reader, options)
+        boxes = [(source, box) for _, source in sources for box in boxes_in(source.info, region(source.info))[:8]]
+        for source, box in boxes[:1]:
+            source.read(box)  # what libraries open once for themselves, they open here
+        gc.collect()
+        before = _handles(process)
+        for source, box in boxes:
+            source.read(box)
+        gc.collect()
+    forgotten = [str(warning.message) for warning in caught if issubclass(warning.category, ResourceWarning)]
+    require(not forgotten, f"{path}: left to the garbage collector: {'; '.join(forgotten[:3])}", Rule.HANDLES)
+    mine = {str(file.resolve()) for file in files_of(path)}
+    still = sorted({file.path for file in process.open_files() if file.path in mine})
+    require(not still, f"still open after reading: {', '.join(still[:3])}", Rule.HANDLES)
+    after = _handles(process)
+    require(after <= before, f"{path}: {after - before} more handles are open after reading than before", Rule.HANDLES)
+
+
+def _handles(process: Any) -> int:
+    """How many files, sockets and pipes are open; 0 on Windows, where libraries open and close them at will."""
+    return int(process.num_fds()) if hasattr(process, "num_fds") else 0
+
+
+def check_untouched(path: Path, *, reader: str | None = None, options: Options = None) -> None:
+    """Opening and reading neither change the source nor leave a file beside it."""
+    path = Path(path)
+    before = _state(path)
+    for _, source in opened(path, reader, options):
+        for box in boxes_in(source.info, region(source.info))[:4]:
+            source.read(box)
+    after = _state(path)
+    changed = sorted(str(file) for file in before.keys() | after.keys() if before.get(file) != after.get(file))
+    require(not changed, f"reading made, changed or removed {', '.join(changed[:3])}", Rule.UNTOUCHED)
+
+
+def _state(path: Path) -> dict[Path, tuple[int, int, str]]:
+    """Size, time and, of a small source, content of its files, and of those beside it that are named after it."""
+    files = set(files_of(path))
+    small = sum(file.stat().st_size for file in files) <= READ_LIMIT
+    beside = [file for file in path.parent.iterdir() if path.stem in file.name and file.is_file()]
+    return {file: _fingerprint(file, small and file in files) for file in files.union(beside)}
+
+
+def _fingerprint(file: Path, content: bool) -> tuple[int, int, str]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns, hashlib.sha256(file.read_bytes()).hexdigest() if content else ""

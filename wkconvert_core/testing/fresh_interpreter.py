@@ -1,0 +1,166 @@
+"""Checks that need a fresh interpreter: what detecting imports, and what opening reads."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from wkconvert_core.contract.hookspecs import PROJECT
+from wkconvert_core.registry import detection as detect
+from wkconvert_core.registry import plugins as registry
+from wkconvert_core.testing.samples import (
+    ContractViolation,
+    NotApplicable,
+    Rule,
+    files_of,
+    opened,
+    plugin_of,
+    reader_of,
+    require,
+    volume_bytes,
+)
+
+ALWAYS_ALLOWED = {PROJECT, "numpy", "pluggy"}
+"""Distributions that are loaded whenever a plugin is."""
+
+HEADER_BYTES = 128 << 10
+"""What opening may read and keep of each file, whatever its size: a buffered file fetches some 8 to 64 KiB."""
+
+
+def check_imports(path: Path, *, reader: str | None = None, options: Mapping[str, str] | None = None) -> None:
+    """Importing the plugin's module and detecting import nothing that the plugin or wkconvert depends on, but numpy."""
+    path = Path(path)
+    name = plugin_of(reader_of(path, reader))
+    heavy = _modules_of(_requirements(name) - ALWAYS_ALLOWED)
+    imported = _run({"task": "detect", **_plugin(name), "path": str(path)}, Rule.IMPORTS)["modules"]
+    found = sorted({module.partition(".")[0] for module in imported} & heavy)
+    require(not found, f"detecting {path} imports {', '.join(found)}; import it inside the functions", Rule.IMPORTS)
+
+
+def check_header_only_open(path: Path, *, reader: str | None = None, options: Mapping[str, str] | None = None) -> None:
+    """Opening neither allocates nor reads a part of the volume that grows with it.
+
+    Measured in a fresh interpreter by what Python allocates, and on Linux by the bytes that it reads.
+    """
+    path = Path(path)
+    name = reader_of(path, reader)
+    volume = sum(volume_bytes(source.info) for _, source in opened(path, reader, options))
+    allowed = _header_bytes(path) + volume // 8
+    if allowed > volume // 2:
+        raise NotApplicable(f"the {volume >> 10} KiB of {path} are too few to tell headers from voxels")
+    asked = {"task": "open", **_plugin(plugin_of(name)), "path": str(path), "reader": name, "options": options or {}}
+    spent = _run({**asked, "preload": []}, Rule.HEADERS)
+    if max(spent["allocated"], spent["read"]) > allowed:  # libraries that were imported count too: import them before
+        spent = _run({**asked, "preload": spent["modules"]}, Rule.HEADERS)
+    for what in ("allocated", "read"):
+        message = f"opening {path} {what} {spent[what] >> 10} KiB, its voxels are {volume >> 10} KiB"
+        require(spent[what] <= allowed, message, Rule.HEADERS)
+
+
+def _header_bytes(path: Path) -> int:
+    """What headers may take: on network file systems a buffered file fetches more than usual."""
+    return sum(max(HEADER_BYTES, 2 * getattr(file.stat(), "st_blksize", 0)) for file in files_of(path))
+
+
+def _plugin(name: str) -> dict[str, str]:
+    """What the other interpreter needs to load a plugin: core's own are modules, the others entry points."""
+    values = {point.name: point.value for point in metadata.entry_points(group=registry.GROUP)}
+    return {"plugin": name, "value": values.get(name, name)}
+
+
+def _requirements(plugin: str) -> set[str]:
+    """The distributions that wkconvert and the plugin's own depend on, extras aside, by normalised name."""
+    points = [point for point in metadata.entry_points(group=registry.GROUP) if point.name == plugin]
+    distributions = [PROJECT, *(point.dist.name for point in points if point.dist)]
+    lines = [line for name in distributions for line in metadata.requires(name) or [] if "extra ==" not in line]
+    return {_normal(re.split(r"[^A-Za-z0-9._-]", line.strip(), maxsplit=1)[0]) for line in lines}
+
+
+def _modules_of(distributions: Iterable[str]) -> set[str]:
+    """The names under which distributions are imported."""
+    wanted = set(distributions)
+    provided = metadata.packages_distributions()
+    modules = {module for module, owners in provided.items() if wanted & set(map(_normal, owners))}
+    return modules | {name.replace("-", "_") for name in wanted}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _run(request: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
+    """Answer a request in a fresh interpreter that finds the same modules."""
+    start = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    command = [sys.executable, "-c", start + f"from {__name__} import main; main(sys.argv[2])"]
+    done = subprocess.run([*command, json.dumps(sys.path), json.dumps(request)], capture_output=True, text=True)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise ContractViolation(f"{request['path']} fails in a fresh interpreter: {last[0]}", rule)
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def main(text: str) -> None:
+    """Answer one request on standard output; runs in the fresh interpreter."""
+    request = json.loads(text)
+    answer = {"detect": _detect, "open": _open}[request["task"]](request)
+    sys.stdout.write("\n" + json.dumps(answer) + "\n")
+
+
+def _hook(request: Mapping[str, Any]) -> Any:
+    import pluggy
+
+    from wkconvert_core.contract import hookspecs
+
+    name, value = request["plugin"], request["value"]
+    point = metadata.EntryPoint(name, value, registry.GROUP)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(import_module(name) if name in registry.BUILT_IN else point.load(), name)
+    return manager.hook
+
+
+def _detect(request: Mapping[str, Any]) -> dict[str, Any]:
+    path = Path(request["path"])
+    for name in registry.BUILT_IN:  # what core loads before any plugin is not the plugin's doing
+        import_module(name)
+    before = set(sys.modules)
+    _hook(request).wkconvert_detect(path=path, head=detect.read_head(path), options={})
+    return {"modules": sorted(set(sys.modules) - before)}
+
+
+def _open(request: Mapping[str, Any]) -> dict[str, Any]:
+    import tracemalloc
+
+    hook = _hook(request)
+    for module in request["preload"]:
+        _import_quietly(module)
+    before, modules = _bytes_read(), set(sys.modules)
+    tracemalloc.start()
+    layers = hook.wkconvert_open(format=request["reader"], path=Path(request["path"]), options=request["options"])
+    described = [source.info for layer in layers for source in layer.mags.values()]
+    allocated = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    read, new = _bytes_read() - before, sorted(set(sys.modules) - modules)
+    return {"allocated": allocated, "read": read, "modules": new, "sources": len(described)}
+
+
+def _import_quietly(module: str) -> None:
+    try:
+        import_module(module)
+    except Exception:  # a module that only loads on another platform, or through its parent
+        return
+
+
+def _bytes_read() -> int:
+    """What this process has read from files so far; 0 where the system does not tell."""
+    import psutil
+
+    counters = getattr(psutil.Process(), "io_counters", None)
+    return getattr(counters(), "read_chars", 0) if counters else 0

@@ -1,0 +1,137 @@
+"""Slices in files of their own: their order, and which are missing. For readers of folders."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from wkconvert_core.contract.errors import InconsistentStack
+
+__all__ = ["Gaps", "natural_key", "oddly_named", "ranges", "restarts", "some", "with_gaps"]
+
+Gaps = Literal["error", "fill", "close"]
+"""What to do where slices are missing, as `--gaps` says it."""
+
+_DIGITS = re.compile(r"([0-9]+)")
+_MOST_FILLED = 1000
+"""Empty slices filled in for each slice that is there; more than that is no numbering of slices."""
+_SHOWN = 5
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """A sort key that puts `s2` before `s10`."""
+    parts = _DIGITS.split(name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def with_gaps(folder: str, names: Sequence[str], gaps: Gaps) -> list[str | None]:
+    """The slices in order, None for each that is missing and to be filled.
+
+    The number that counts the slices is the last one in the names that changes and does not merely accompany another.
+    Raises InconsistentStack for holes in that numbering with `gaps="error"`, and for two slices with one number unless
+    `gaps="close"`, which takes the files as they come.
+    """
+    if gaps == "close":
+        return list(names)
+    missing_before: dict[str, int] = {}
+    holes: list[tuple[int, int]] = []
+    for run in _runs(names):
+        _check_unique(folder, run)
+        for (low, _), (high, name) in itertools.pairwise(run):
+            missing_before[name] = high - low - 1
+            holes += [(low + 1, high - 1)] if high > low + 1 else []
+    if holes and gaps == "error":
+        raise InconsistentStack(
+            f"slices are missing in {folder}: {_listed(holes)} ({sum(missing_before.values())} in all)",
+            why=f"the numbers in the {len(names)} names, from {names[0]} to {names[-1]}, have holes",
+            fix="add the missing files, or say --gaps fill for empty slices, --gaps close to do without",
+        )
+    if sum(missing_before.values()) > _MOST_FILLED * len(names):
+        raise InconsistentStack(
+            f"{sum(missing_before.values())} slices are missing between the {len(names)} in {folder}",
+            why="so many cannot be filled: the numbers in the names do not seem to count slices",
+            fix="say --gaps close to take the files as they come",
+        )
+    return [entry for name in names for entry in (*[None] * missing_before.get(name, 0), name)]
+
+
+def oddly_named(names: Sequence[str]) -> list[str]:
+    """The few files that are named on another pattern than nearly all the others."""
+    most = max(_by_pattern(names).values(), key=len, default=[])
+    usual = set(most)
+    return [name for name in names if name not in usual] if 10 * len(most) >= 9 * len(names) else []
+
+
+def restarts(names: Sequence[str]) -> int:
+    """How often the numbering of the slices starts."""
+    return sum(len(run) > 1 for run in _runs(names))
+
+
+def _runs(names: Sequence[str]) -> list[list[tuple[int, str]]]:
+    """The names that count on from one another, with the number that does the counting, sorted."""
+    runs: list[list[tuple[int, str]]] = []
+    for alike in _by_pattern(names).values():
+        numbers = [tuple(map(int, _DIGITS.findall(_stem(name)))) for name in alike]
+        at = _counting(numbers)
+        if at is None:
+            continue
+        grouped: dict[tuple[int, ...], list[tuple[int, str]]] = defaultdict(list)
+        for name, number in zip(alike, numbers, strict=True):
+            grouped[number[:at]].append((number[at], name))
+        runs += map(sorted, grouped.values())
+    return runs
+
+
+def _counting(numbers: Sequence[tuple[int, ...]]) -> int | None:
+    """The position of the number that counts: the last one that changes among names that agree up to it."""
+    for at in reversed(range(len(numbers[0]))):
+        heads = {number[:at] for number in numbers}
+        if 2 * len(heads) <= len(numbers) and len({number[: at + 1] for number in numbers}) > len(heads):
+            return at
+    return None
+
+
+def _check_unique(folder: str, run: list[tuple[int, str]]) -> None:
+    for (a, first), (b, second) in itertools.pairwise(run):
+        if a == b:
+            raise InconsistentStack(
+                f"two slices in {folder} have the number {a}: {first} and {second}",
+                why="which comes first, or counts at all, is not to be known",
+                fix="move one away, or say --gaps close to take both as they come",
+            )
+
+
+def _by_pattern(names: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
+    """Names by what is between their numbers."""
+    patterns: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name in names:
+        patterns[tuple(_DIGITS.split(_stem(name))[::2])].append(name)
+    return patterns
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name
+
+
+def some(items: Sequence[str]) -> str:
+    """The first few of a list, and how many there are."""
+    shown = ", ".join(items[:_SHOWN])
+    return shown if len(items) <= _SHOWN else f"{shown} and {len(items) - _SHOWN} more"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Sorted numbers as `3, 7-9`."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = runs[-1][0], number
+        else:
+            runs.append((number, number))
+    return _listed(runs)
+
+
+def _listed(runs: Sequence[tuple[int, int]]) -> str:
+    return some([str(first) if first == last else f"{first}-{last}" for first, last in runs])
