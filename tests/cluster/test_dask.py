@@ -17,7 +17,8 @@ from wkconvert_core.cluster import session as cluster_module
 from wkconvert_core.cluster.session import Sought
 from wkconvert_core.cluster.spec import ClusterSpec
 from wkconvert_core.contract.errors import ResourceError
-from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.engine.loop import run as run_step
 from wkconvert_core.engine.workers import at_work
 from wkconvert_core.planning.route import Budget, Costs

@@ -18,12 +18,14 @@ from wkconvert_core import Box, Mag, MagSpec, OptionError, SourceNotFound, Unsup
 from wkconvert_core.cli.app import app
 from wkconvert_core.commands.check_equality import check_equality
 from wkconvert_core.contract.errors import DamagedData, ResourceError, WkconvertError
-from wkconvert_core.conversion.execute import Settings, convert
-from wkconvert_core.datasets.dataset import MagFolder, mags_of
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.properties import StoredLayer
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.formats.wkw.same_blocks import Alike, comparable
+from wkconvert_core.formats.wkw import Wkw
 from wkconvert_core.formats.wkw.sink import WkwSink
+from wkconvert_core.formats.wkw.source import WkwSource
 from wkconvert_core.inspection.compare import compare, sampled_boxes, step_between
 from wkconvert_core.kernels import KERNELS
 from wkconvert_core.planning.route import Budget
@@ -162,16 +164,16 @@ def test_cubes_are_alike_whatever_the_shards_are_like(make, side):
     a = make("a", ours, file_len=4, downsample=False)
     b = make("b", theirs, file_len=2, downsample=False, compression="none")
     first, second = (source_of(dataset) for dataset in (a, b))
-    assert comparable(first, second, side)
-    assert not comparable(first, second, 128)
-    boxes = list(first.box.tiles((side,) * 3))
-    unlike = [box for box in boxes if not Alike(first, second, box, side)()[1]]
-    assert unlike == [box for box in boxes if Box((100, 90, 40), (1, 1, 1)) in box]
-    assert all(Alike(first, first, box, side)()[1] for box in boxes)
+    assert first.compares_with(second, side)
+    assert not first.compares_with(second, 128)
+    cubes = {box: box.aligned((side,) * 3) for box in first.box.tiles((side,) * 3)}
+    unlike = [box for box, cube in cubes.items() if not first.holds_the_same(second, cube)]
+    assert unlike == [box for box in cubes if Box((100, 90, 40), (1, 1, 1)) in box]
+    assert all(first.holds_the_same(first, cube) for cube in cubes.values())
 
 
 def source_of(dataset):
-    return mags_of(dataset)[0].source()
+    return Dataset.open(dataset).mags[0].open()
 
 
 @settings(max_examples=20, deadline=None)
@@ -296,7 +298,7 @@ def test_layers_of_other_formats_are_refused_unless_left_out(make):
 MAKE = """
 import numpy as np, sys, webknossos as wk
 dataset = wk.Dataset(sys.argv[1], voxel_size=(4, 4, 35))
-layer = dataset.add_layer("em", "color", dtype_per_channel="uint8", data_format="wkw")
+layer = dataset.add_layer("em", "color", dtype_per_channel="uint8", data_format="webknossos")
 data = np.load(sys.argv[2])
 layer.add_mag(1, compress=True, shard_shape=1024).write(data[0], allow_unaligned=True, allow_resize=True)
 """
@@ -310,8 +312,8 @@ def test_a_dataset_of_the_peer_equals_ours_until_a_voxel_differs(make, tmp_path)
     ours = make("a", voxels, downsample=False)
     assert check_equality(ours, tmp_path / "peer").equal
     voxels[0, 129, 69, 39] += 1
-    spec = MagSpec("em", "color", Mag(1, 1, 1), Box((0, 0, 0), (130, 70, 40)), np.dtype("uint8"), 1, file_len=32)
-    sink = WkwSink(tmp_path / "other" / "em/1", spec)
+    spec = MagSpec("em", "color", Mag(1, 1, 1), Box((0, 0, 0), (130, 70, 40)), np.dtype("uint8"), 1)
+    sink = WkwSink(tmp_path / "other" / "em/1", spec, file_len=32)
     sink.write(spec.box, voxels)
     (tmp_path / "other" / NAME).write_text((ours / NAME).read_text())
     found = check_equality(tmp_path / "other", tmp_path / "peer").mags[0].difference
@@ -395,8 +397,8 @@ def test_where_neither_has_a_shard_nothing_is_looked_at(make, tmp_path, monkeypa
     shutil.rmtree(b / "em" / "1" / "z0", ignore_errors=True)
     shutil.rmtree(b / "em" / "1" / "z1", ignore_errors=True)
     edit(b, lambda properties, layer: layer["boundingBox"].update(width=96 + 32 * 10**12))
-    asked, alike = [], Alike.__call__
-    monkeypatch.setattr(Alike, "__call__", lambda self: asked.append(self.box.start) or alike(self))
+    asked, compare_stored = [], WkwSource.holds_the_same
+    monkeypatch.setattr(WkwSource, "holds_the_same", lambda *args: asked.append(args[2].start) or compare_stored(*args))
     told = []
     (mag,) = check_equality(a, b, Settings(strategy="sequential"), listen=told.append).mags
     assert asked == [(0, 0, 0), (32, 64, 32)]
@@ -417,7 +419,7 @@ def floats(tmp_path, kernel, change, spike=1e9):
     made = Downsampled(source, source.box, (2, 2, 2), kernel)
     written(tmp_path / "coarse", Mag(2, 2, 2), change(made.read(made.info.box)))
     finer, coarser = (
-        MagFolder("em", Mag(*[n] * 3), tmp_path / name, layer) for n, name in ((1, "fine"), (2, "coarse"))
+        MagOnDisk("em", Mag(*[n] * 3), tmp_path / name, Wkw(), layer) for n, name in ((1, "fine"), (2, "coarse"))
     )
     budget = Budget(1 << 30, 1, True, 0, 0)
     step = step_between(finer, coarser, kernel, budget, deep=True)
@@ -426,8 +428,8 @@ def floats(tmp_path, kernel, change, spike=1e9):
 
 
 def written(folder, mag, data):
-    spec = MagSpec("em", "color", mag, Box((0, 0, 0), data.shape[1:]), data.dtype, 1, "none", None, 2)
-    sink = WkwSink(folder, spec)
+    spec = MagSpec("em", "color", mag, Box((0, 0, 0), data.shape[1:]), data.dtype, 1)
+    sink = WkwSink(folder, spec, "none", file_len=2)
     for shard in spec.box.tiles(sink.shard_shape):
         sink.write(shard, data[:, *shard.slices_in(spec.box)])
     return sink.source()

@@ -18,9 +18,10 @@ from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.commands.recube import prepare as recube
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import BrokenSource, DamagedData, TargetError, TargetExists, TargetLocked
-from wkconvert_core.conversion.execute import Settings, convert, execute
+from wkconvert_core.conversion.execute import convert, execute
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.dataset import COMPRESSED, is_half_compressed
 from wkconvert_core.datasets.journal import locked
-from wkconvert_core.datasets.writer import COMPRESSED, is_half_compressed
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 JOBS = Settings(jobs=2)

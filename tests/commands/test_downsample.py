@@ -15,7 +15,8 @@ from wkconvert_core import Box, Mag, OptionError, SourceNotFound
 from wkconvert_core.commands.downsample import prepare
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import TargetExists
-from wkconvert_core.conversion.execute import Settings, convert, execute
+from wkconvert_core.conversion.execute import convert, execute
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.engine.loop import Copy
 
 SAMPLES = paths.SAMPLES

@@ -18,9 +18,9 @@ from wkconvert_core.commands import export_tiff as export
 from wkconvert_core.commands.export_tiff import Pictures, prepare
 from wkconvert_core.commands.info import describe
 from wkconvert_core.contract.errors import NoSpace, ResourceError, TargetExists
-from wkconvert_core.conversion.execute import Settings, convert, execute
-from wkconvert_core.conversion.settings import DTYPES
-from wkconvert_core.datasets.writer import open_dataset
+from wkconvert_core.conversion.execute import convert, execute
+from wkconvert_core.conversion.settings import DTYPES, Settings
+from wkconvert_core.datasets.reader import open_layers
 from wkconvert_core.registry.plugins import Plugins, plugins
 from wkconvert_core.toolkit.atomic import writing
 
@@ -57,7 +57,7 @@ def exported(src, out, *, mag=None, downsample=1, tile_size=None, tiles=None, **
 
 
 def layer(path, name=None):
-    layers = open_dataset(path)
+    layers = open_layers(path)
     assert name or len(layers) == 1
     return next(layer for layer in layers if name in (None, layer.name))
 

@@ -18,10 +18,12 @@ from wkconvert_core import Box, BrokenSource, Mag, OptionError, SourceNotFound, 
 from wkconvert_core.cli.app import app
 from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.contract.errors import DamagedData, TargetLocked
-from wkconvert_core.conversion.execute import Settings, convert
-from wkconvert_core.datasets.dataset import MagFolder
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.datasets.journal import locked
 from wkconvert_core.engine.workers import Workers
+from wkconvert_core.formats.wkw import Wkw
 from wkconvert_core.formats.wkw.source import WkwSource
 from wkconvert_core.inspection.contents import survey
 from wkconvert_core.planning.route import Budget
@@ -499,7 +501,7 @@ def test_any_voxels_are_found_where_they_are(tmp_path_factory, data):
     for number, point in enumerate(points):
         volume[(number % 2, *point)] = number - 2 or 9
     write(folder, volume, file_len=data.draw(st.sampled_from([1, 4])), block_type=data.draw(st.sampled_from([1, 2])))
-    place, low, high = MagFolder("em", Mag(1, 1, 1), folder), np.min(points, axis=0), np.max(points, axis=0) + 1
+    place, low, high = MagOnDisk("em", Mag(1, 1, 1), folder, Wkw()), np.min(points, axis=0), np.max(points, axis=0) + 1
     expected = Box(tuple(map(int, low)), tuple(map(int, high - low)))
     for outline in (True, False):
         found = survey(place, PLENTY, Workers("threads", 2), None, outline=outline)
@@ -511,7 +513,7 @@ def test_an_outline_leaves_the_inside_unread(tmp_path, monkeypatch):
     folder = write(tmp_path / "em/1", np.ones((1, 192, 192, 192), np.uint8), file_len=1)
     read, real = [], WkwSource.read
     monkeypatch.setattr(WkwSource, "read", lambda self, box: (read.append(box), real(self, box))[1])
-    place = MagFolder("em", Mag(1, 1, 1), folder)
+    place = MagOnDisk("em", Mag(1, 1, 1), folder, Wkw())
     found = survey(place, PLENTY, Workers("sequential", 1), None, outline=True)
     assert found.box == Box((0, 0, 0), (192, 192, 192))
     assert len(read) <= 6**3 - 4**3

@@ -15,7 +15,8 @@ from wkconvert_core.commands import compress as compressing
 from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.commands.recube import prepare
 from wkconvert_core.contract.errors import TargetExists
-from wkconvert_core.conversion.execute import Settings, convert, execute
+from wkconvert_core.conversion.execute import convert, execute
+from wkconvert_core.conversion.settings import Settings
 
 SAMPLES = paths.SAMPLES
 JOBS = Settings(jobs=2)

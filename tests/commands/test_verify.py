@@ -20,7 +20,8 @@ from wkconvert_core.commands.downsample import prepare as pyramid
 from wkconvert_core.commands.upsample import prepare as upsample
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import ResourceError, TargetLocked, WkconvertError
-from wkconvert_core.conversion.execute import Settings, convert, execute
+from wkconvert_core.conversion.execute import convert, execute
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.formats.wkw.sink import WkwSink
 
 SAMPLES = paths.SAMPLES / "wkw"
@@ -293,8 +294,8 @@ def tampered(dataset, mag, value=255):
     extent = Box((0, 0, 0), (70, 60, 40)).coarsened(Mag.parse(mag))
     voxels = WkwSource(folder, open_mag(folder), extent).read(Box((0, 0, 0), extent.shape)).copy()
     voxels[0, 5, 6, 7] = value
-    spec = MagSpec("color", "color", Mag.parse(mag), extent, np.dtype("uint8"), 1, file_len=2)
-    checksum = WkwSink(folder, spec).write(extent, voxels)
+    spec = MagSpec("color", "color", Mag.parse(mag), extent, np.dtype("uint8"), 1)
+    checksum = WkwSink(folder, spec, file_len=2).write(extent, voxels)
     for line in lines:
         if line[0] == mag:
             line[4] = checksum
@@ -553,7 +554,7 @@ MAKE = """
 import numpy as np, sys, webknossos as wk
 dataset = wk.Dataset(sys.argv[1], voxel_size=(4, 4, 35))
 data = (np.random.default_rng(0).random((120, 90, 40)) * 200).astype("uint8")
-layer = dataset.add_layer("em", "color", dtype_per_channel="uint8", data_format="wkw")
+layer = dataset.add_layer("em", "color", dtype_per_channel="uint8", data_format="webknossos")
 mag = layer.add_mag(1, compress=True, shard_shape=64)
 mag.write(data, allow_unaligned=True, allow_resize=True)
 layer.downsample(coarsest_mag=wk.Mag("4-4-1"))

@@ -29,7 +29,9 @@ from wkconvert_core.contract.errors import (
     TargetLocked,
     UnknownFormat,
 )
-from wkconvert_core.conversion.execute import Settings, convert, execute, prepare
+from wkconvert_core.conversion.execute import convert, execute
+from wkconvert_core.conversion.prepare import prepare_conversion as prepare
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.journal import locked
 
 

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from wkconvert_core import BrokenSource, Mag, SourceNotFound, VoxelSize
 from wkconvert_core.cli.app import app
-from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.dataset import inventory
 
 SAMPLES = paths.SAMPLES / "wkw"
@@ -38,13 +39,13 @@ def run(*args):
 
 
 def test_every_mag_is_there_with_what_its_files_take(dataset):
-    found = {(mag.place.layer, str(mag.place.mag)): mag for mag in inventory(dataset)}
+    found = {(mag.where.layer, str(mag.where.mag)): mag for mag in inventory(dataset)}
     assert list(found) == [(layer, mag) for layer in ("em", "labels") for mag in ("1", "2-2-1", "4-4-2")]
     for (layer, mag), stored in found.items():
         files = list((dataset / layer / mag).rglob("x*.wkw"))
         assert stored.shards == len(files)
         assert stored.stored_bytes == sum(path.stat().st_size for path in files)
-        box = stored.place.box
+        box = stored.where.box
         assert stored.raw_bytes == box.volume * (3 if layer == "em" else 4)
         assert stored.ratio == stored.raw_bytes / stored.stored_bytes
     assert found["em", "2-2-1"].voxel_size.size == (22.48, 22.48, 28)
@@ -114,7 +115,7 @@ def test_a_mag_that_cannot_be_read_is_told(dataset):
 
 def test_mags_without_metadata_are_found(dataset):
     (dataset / NAME).unlink()
-    assert [mag.place.mag for mag in inventory(dataset)][:2] == [Mag(1, 1, 1), Mag(2, 2, 1)]
+    assert [mag.where.mag for mag in inventory(dataset)][:2] == [Mag(1, 1, 1), Mag(2, 2, 1)]
     (dataset / ".wkconvert/em.auto.shards").unlink()
     with pytest.raises(BrokenSource, match="auto of layer em"):
         inventory(dataset)
@@ -129,4 +130,4 @@ def test_no_dataset_is_an_error(tmp_path):
 def test_samples_of_other_tools_are_listed():
     (mag,) = inventory(SAMPLES / "simple_wkw_dataset")
     assert (mag.shards, mag.stored_bytes, mag.header.block_len, mag.header.side) == (1, 98320, 8, 32)
-    assert [mag.place.mag.x for mag in inventory(SAMPLES / "old_wkw_dataset")] == [1, 2]
+    assert [mag.where.mag.x for mag in inventory(SAMPLES / "old_wkw_dataset")] == [1, 2]

@@ -13,11 +13,11 @@ from wkconvert_core import Box, Mag, MagSpec
 from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExists, TargetLocked, TargetNotWritable
 from wkconvert_core.datasets.destination import sweep
 from wkconvert_core.datasets.finished_shards import Tally, in_order
-from wkconvert_core.datasets.journal import FOLDER, Journal, fingerprint, line_of, locked
+from wkconvert_core.datasets.journal import FOLDER, Journal, Request, fingerprint, line_of, locked
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
 
-PLAN = {"source": "a", "settings": {"max_mag": None}}
+PLAN = Request("auto", "a", "f", {"max_mag": None}, {"color": Box((0, 0, 0), (30, 1, 1))})
 MAG = Mag(2, 2, 1)
 
 
@@ -192,7 +192,7 @@ def test_a_second_writer_is_kept_out(target):
 
 def test_a_dead_holders_lock_is_free(tmp_path):
     code = (
-        "import os, pathlib; from wkconvert_core.datasets.journal import locked\n"
+        "import os, pathlib; from wkconvert_core.datasets.journal import Request, locked\n"
         f"with locked(pathlib.Path({str(tmp_path)!r})): os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
@@ -245,4 +245,4 @@ def test_the_fingerprint_changes_with_names_sizes_and_times(tmp_path):
 
 def test_a_plan_is_readable_json(target, begun):
     begun(target)
-    assert json.loads((target / FOLDER / "color.auto.plan").read_text()) == PLAN
+    assert json.loads((target / FOLDER / "color.auto.plan").read_text()) == json.loads(PLAN.text)

@@ -32,8 +32,8 @@ from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import DatasetSpec, LayerSpec, MagSpec
 from wkconvert_core.contract.voxel_size import METRES, WEBKNOSSOS_UNITS, VoxelSize
 from wkconvert_core.datasets import properties_file as datasource
-from wkconvert_core.datasets.properties import element_class, element_type, mag_folder, stored_layers, voxel_size
-from wkconvert_core.datasets.properties_file import layer_entry, merge, read, write
+from wkconvert_core.datasets.properties import element_class, element_type, mag_folder, stored_layer, voxel_size
+from wkconvert_core.datasets.properties_file import layer_entry, mag_entry, merge, read, write
 from wkconvert_core.toolkit.atomic import sync
 
 SAMPLES = paths.SAMPLES / "wkw"
@@ -54,7 +54,8 @@ def layer(
 
 
 def entry(spec: LayerSpec) -> dict[str, Any]:
-    return layer_entry(spec, {mag.mag: 1024 // mag.mag.x for mag in spec.mags})
+    mags = [mag_entry(each.mag, f"{spec.name}/{each.mag}", {"cubeLength": 1024 // each.mag.x}) for each in spec.mags]
+    return layer_entry(spec, "wkw", mags)
 
 
 def test_a_new_dataset_reads_as_the_format_says() -> None:
@@ -117,7 +118,7 @@ def test_an_unknown_largest_id_is_null(largest: int | None) -> None:
 def test_the_largest_64_bit_id_survives(tmp_path: Path) -> None:
     spec = layer("s", "segmentation", "uint64", largest_segment_id=2**64 - 1)
     write(tmp_path / NAME, merge(None, EM, [entry(spec)]))
-    (stored,) = stored_layers(read(tmp_path / NAME), tmp_path)
+    (stored,) = [stored_layer(each, tmp_path) for each in (read(tmp_path / NAME))["dataLayers"]]
     assert stored.largest_segment_id == 2**64 - 1
 
 
@@ -246,7 +247,10 @@ def test_extending_brings_older_forms_to_the_newer() -> None:
     assert "wkwResolutions" not in found
     assert [m["mag"] for m in found["mags"]] == [[1, 1, 1], [2, 2, 2]]
     assert all("axisOrder" in m and "resolution" not in m for m in found["mags"])
-    assert set(stored_layers({"dataLayers": [found]}, Path("d"))[0].mags) == {Mag(1, 1, 1), Mag(2, 2, 2)}
+    assert set([stored_layer(each, Path("d")) for each in ({"dataLayers": [found]})["dataLayers"]][0].mags) == {
+        Mag(1, 1, 1),
+        Mag(2, 2, 2),
+    }
 
 
 def test_extending_a_layer_of_another_dtype_is_refused() -> None:
@@ -329,7 +333,7 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
 def test_a_layer_that_makes_no_sense_is_named(change: dict[str, Any], why: str) -> None:
     properties = {"dataLayers": [{**entry(layer()), **change}]}
     with pytest.raises(BrokenSource, match=r"datasource-properties.json: layer 'color'") as caught:
-        stored_layers(properties, Path("set"))
+        [stored_layer(each, Path("set")) for each in (properties)["dataLayers"]]
     assert why in caught.value.why
 
 
@@ -342,7 +346,9 @@ def test_a_layer_that_makes_no_sense_is_named(change: dict[str, Any], why: str) 
 )
 def test_what_is_written_is_read_back(start: Any, shape: Any, dtype: str, channels: int, mags: set[Mag]) -> None:
     spec = layer("l", dtype=dtype, channels=channels, box=Box(start, shape), mags=sorted(mags))
-    (found,) = stored_layers(json.loads(json.dumps(merge(None, EM, [entry(spec)]))), Path("d"))
+    (found,) = [
+        stored_layer(each, Path("d")) for each in (json.loads(json.dumps(merge(None, EM, [entry(spec)]))))["dataLayers"]
+    ]
     assert (found.name, found.category, found.box) == ("l", "color", spec.box)
     assert (found.dtype, found.channels, set(found.mags)) == (spec.dtype, channels, mags)
 
@@ -350,7 +356,7 @@ def test_what_is_written_is_read_back(start: Any, shape: Any, dtype: str, channe
 @needs_samples
 def test_metadata_of_other_tools_are_read() -> None:
     simple, old, rich = (
-        stored_layers(read(SAMPLES / name / NAME), SAMPLES / name)
+        [stored_layer(each, SAMPLES / name) for each in (read(SAMPLES / name / NAME))["dataLayers"]]
         for name in ("simple_wkw_dataset", "old_wkw_dataset", "complex_property_ds")
     )
     assert (simple[0].dtype, simple[0].channels, simple[0].color) == (np.uint8, 3, (255, 0, 0))
@@ -365,7 +371,9 @@ def test_metadata_of_other_tools_are_read() -> None:
 def test_ids_in_an_envelope_are_read() -> None:
     spec = entry(layer("s", "segmentation", "uint64"))
     spec["largestSegmentId"] = {"customJsonEncoding": "bigint", "value": "18446744073709551615"}
-    assert stored_layers({"dataLayers": [spec]}, Path("d"))[0].largest_segment_id == 2**64 - 1
+    assert [stored_layer(each, Path("d")) for each in ({"dataLayers": [spec]})["dataLayers"]][
+        0
+    ].largest_segment_id == 2**64 - 1
 
 
 @pytest.mark.parametrize("path", ["../other/color/1", "/etc", "color/../../x", "s3://b/color", "link/1", "..\\x"])
@@ -375,7 +383,7 @@ def test_a_path_that_leaves_the_dataset_is_refused(tmp_path: Path, path: str) ->
     (dataset / "link").symlink_to(tmp_path)
     spec = entry(layer())
     spec["mags"] = [{"mag": [1, 1, 1], "path": path}]
-    (found,) = stored_layers({"dataLayers": [spec]}, dataset)
+    (found,) = [stored_layer(each, dataset) for each in ({"dataLayers": [spec]})["dataLayers"]]
     with pytest.raises(BrokenSource, match="names the path") as caught:
         mag_folder(dataset, found, Mag(1, 1, 1))
     assert "out of the dataset" in caught.value.why
@@ -386,7 +394,7 @@ def test_a_mag_without_a_path_is_found_by_either_name(tmp_path: Path, folder: st
     (tmp_path / "color" / folder).mkdir(parents=True)
     spec = entry(layer())
     spec["mags"] = [{"mag": [2, 2, 2], "cubeLength": 32}]
-    (found,) = stored_layers({"dataLayers": [spec]}, tmp_path)
+    (found,) = [stored_layer(each, tmp_path) for each in ({"dataLayers": [spec]})["dataLayers"]]
     assert mag_folder(tmp_path, found, Mag(2, 2, 2)) == tmp_path / "color" / folder
 
 

@@ -25,7 +25,8 @@ from wkconvert_core.contract.model import Confidence, DatasetSpec, LayerSpec, Ma
 from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file as datasource
-from wkconvert_core.datasets.writer import WkwDataset, wkconvert_create, wkconvert_detect, wkconvert_open
+from wkconvert_core.datasets.reader import wkconvert_detect, wkconvert_open
+from wkconvert_core.datasets.writer import DatasetWriter
 
 SAMPLES = paths.SAMPLES / "wkw"
 needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
@@ -41,7 +42,7 @@ def volume(dtype: str, channels: int, shape: tuple[int, ...], seed: int = 0) -> 
     return (np.random.default_rng(seed).random((channels, *shape)) * 100).astype(dtype)
 
 
-def put(dataset: WkwDataset, spec: LayerSpec, data: Volume) -> None:
+def put(dataset: DatasetWriter, spec: LayerSpec, data: Volume) -> None:
     """Write a layer; coarser mags hold the first voxels of the finest."""
     for mag in spec.mags:
         sink = dataset.layer(mag)
@@ -52,7 +53,7 @@ def put(dataset: WkwDataset, spec: LayerSpec, data: Volume) -> None:
 def layer(name: str, category: Any, dtype: str, channels: int = 1, **more: Any) -> LayerSpec:
     box = Box((3, 4, 5), (70, 50, 33))
     mags = [
-        MagSpec(name, category, mag, box.coarsened(mag), np.dtype(dtype), channels, file_len=length)
+        MagSpec(name, category, mag, box.coarsened(mag), np.dtype(dtype), channels, (32 * length,) * 3, "wkw")
         for mag, length in ((Mag(1, 1, 1), 2), (Mag(2, 2, 1), 1))
     ]
     return LayerSpec(name, category, box, np.dtype(dtype), channels, mags, **more)
@@ -69,7 +70,7 @@ LAYERS = [
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    dataset = WkwDataset(tmp_path_factory.mktemp("made") / "set", EM)
+    dataset = DatasetWriter(tmp_path_factory.mktemp("made") / "set", EM)
     for number, spec in enumerate(LAYERS):
         put(dataset, spec, volume(spec.dtype.name, spec.channels, spec.box.shape, number))
     dataset.finish(LAYERS)
@@ -86,7 +87,7 @@ def test_a_written_dataset_is_read_as_it_was_meant(made: Path) -> None:
     match = wkconvert_detect(made, b"")
     assert match
     assert match.confidence == Confidence.EXACT
-    layers = wkconvert_open("wkw", made, {})
+    layers = wkconvert_open("webknossos", made, {})
     assert layers
     for number, (found, spec) in enumerate(zip(layers, LAYERS, strict=True)):
         assert (found.name, found.category, found.color) == (spec.name, spec.category, spec.color)
@@ -156,7 +157,7 @@ def test_webknossos_opens_what_was_written(made: Path) -> None:
 
 @needs_peer
 def test_webknossos_opens_a_dataset_to_which_a_layer_was_added(tmp_path: Path) -> None:
-    dataset = WkwDataset(tmp_path / "set", EM)
+    dataset = DatasetWriter(tmp_path / "set", EM)
     for spec in LAYERS[:2]:
         put(dataset, spec, volume(spec.dtype.name, spec.channels, spec.box.shape))
         dataset.finish([spec])
@@ -165,7 +166,7 @@ def test_webknossos_opens_a_dataset_to_which_a_layer_was_added(tmp_path: Path) -
 
 @needs_peer
 def test_webknossos_opens_an_old_dataset_to_which_a_mag_was_added(tmp_path: Path) -> None:
-    dataset, spec = WkwDataset(tmp_path / "set", EM), LAYERS[3]
+    dataset, spec = DatasetWriter(tmp_path / "set", EM), LAYERS[3]
     put(dataset, spec, volume("uint32", 1, spec.box.shape))
     dataset.finish([replace(spec, mags=spec.mags[:1])])
     properties = json.loads((dataset.path / NAME).read_text())
@@ -182,7 +183,7 @@ def test_webknossos_opens_an_old_dataset_to_which_a_mag_was_added(tmp_path: Path
 @needs_peer
 @pytest.mark.parametrize("largest", [2**53 + 1, 2**64 - 1])
 def test_webknossos_reads_the_largest_ids(tmp_path: Path, largest: int) -> None:
-    dataset, spec = WkwDataset(tmp_path, EM), layer("ids", "segmentation", "uint64", largest_segment_id=largest)
+    dataset, spec = DatasetWriter(tmp_path, EM), layer("ids", "segmentation", "uint64", largest_segment_id=largest)
     put(dataset, spec, np.full((1, *spec.box.shape), largest, np.uint64))
     dataset.finish([spec])
     assert ask_peer(tmp_path)["layers"]["ids"]["largest"] == largest
@@ -190,19 +191,19 @@ def test_webknossos_reads_the_largest_ids(tmp_path: Path, largest: int) -> None:
 
 def test_what_wkw_reads_is_what_the_reader_reads(made: Path) -> None:
     wkw = pytest.importorskip("wkw")
-    (seg,) = (found for found in wkconvert_open("wkw", made, {}) or [] if found.name == "seg")
+    (seg,) = (found for found in wkconvert_open("webknossos", made, {}) or [] if found.name == "seg")
     with wkw.Dataset.open(str(made / "seg" / "1")) as theirs:
         assert np.array_equal(theirs.read((3, 4, 5), (70, 50, 33)), seg.source.read(Box((0, 0, 0), (70, 50, 33))))
 
 
 def test_finishing_again_changes_not_a_byte(made: Path) -> None:
     before = (made / NAME).read_bytes()
-    WkwDataset(made, EM).finish(LAYERS)
+    DatasetWriter(made, EM).finish(LAYERS)
     assert (made / NAME).read_bytes() == before
 
 
 def test_finishing_keeps_edits_and_sweeps_what_a_kill_left(tmp_path: Path) -> None:
-    dataset = WkwDataset(tmp_path, EM)
+    dataset = DatasetWriter(tmp_path, EM)
     put(dataset, LAYERS[0], volume("uint8", 3, (70, 50, 33)))
     dataset.finish(LAYERS[:1])
     properties = json.loads((tmp_path / NAME).read_text()) | {"licence": "CC0"}
@@ -216,11 +217,11 @@ def test_finishing_keeps_edits_and_sweeps_what_a_kill_left(tmp_path: Path) -> No
 
 
 def test_layers_added_without_a_voxel_size_wait_for_one(tmp_path: Path) -> None:
-    dataset = WkwDataset(tmp_path, DatasetSpec("d", None))
+    dataset = DatasetWriter(tmp_path, DatasetSpec("d", None))
     put(dataset, LAYERS[0], volume("uint8", 3, (70, 50, 33)))
     dataset.finish(LAYERS[:1])
     assert not (tmp_path / NAME).exists()
-    WkwDataset(tmp_path, EM).finish(LAYERS[:1])
+    DatasetWriter(tmp_path, EM).finish(LAYERS[:1])
     put(dataset, LAYERS[1], volume("uint16", 1, (70, 50, 33)))
     dataset.finish(LAYERS[1:2])
     assert datasource.layer_names(datasource.read(tmp_path / NAME)) == ["color", "grey"]
@@ -228,16 +229,16 @@ def test_layers_added_without_a_voxel_size_wait_for_one(tmp_path: Path) -> None:
 
 def test_metadata_never_list_a_mag_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DamagedData, match="color/1"):
-        WkwDataset(tmp_path, EM).finish(LAYERS[:1])
+        DatasetWriter(tmp_path, EM).finish(LAYERS[:1])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_damaged_metadata_are_not_overwritten(made: Path, tmp_path: Path) -> None:
     (tmp_path / NAME).write_text("{")
     with pytest.raises(DamagedData, match=NAME):
-        WkwDataset(tmp_path, EM).finish([])
+        DatasetWriter(tmp_path, EM).finish([])
     with pytest.raises(DamagedData, match=NAME):
-        wkconvert_create("wkw", tmp_path, EM)
+        DatasetWriter(tmp_path, EM).check()
     assert (tmp_path / NAME).read_text() == "{"
 
 
@@ -247,21 +248,23 @@ def test_damaged_metadata_are_not_overwritten(made: Path, tmp_path: Path) -> Non
 def mag(**changes: Any) -> MagSpec:
     dtype = np.dtype(changes.pop("dtype", "uint8"))
     return MagSpec(
-        "color", "color", Mag(1, 1, 1), Box((0, 0, 0), (9, 9, 9)), dtype, changes.pop("channels", 1), **changes
+        *("color", "color", Mag(1, 1, 1), Box((0, 0, 0), (9, 9, 9)), dtype, changes.pop("channels", 1)),
+        data_format="wkw",
+        **changes,
     )
 
 
 @pytest.mark.parametrize("length", [0, 3, 128, -1])
 def test_a_wrong_file_length_lists_the_legal_ones(tmp_path: Path, length: int) -> None:
     with pytest.raises(OptionError, match=f"--file-len {length}") as caught:
-        WkwDataset(tmp_path, EM).layer(mag(file_len=length))
+        DatasetWriter(tmp_path, EM, {"file_len": str(length)}).layer(mag())
     assert "1, 2, 4, 8, 16, 32, 64" in caught.value.fix
 
 
-@pytest.mark.parametrize("changes", [{"compression": "zip"}, {"compression": "lz4hc", "compression_level": 13}])
+@pytest.mark.parametrize("changes", [{"compression": "zip"}, {"compression": "lz4hc", "compression_level": "13"}])
 def test_a_wrong_compression_lists_the_legal_ones(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(OptionError) as caught:
-        WkwDataset(tmp_path, EM).layer(mag(**changes))
+        DatasetWriter(tmp_path, EM, changes).layer(mag())
     assert "none, lz4, lz4hc" in caught.value.fix or "1 to 12" in caught.value.fix
 
 
@@ -271,7 +274,7 @@ def test_a_wrong_compression_lists_the_legal_ones(tmp_path: Path, changes: dict[
 )
 def test_an_element_type_that_wkw_lacks_is_named_with_a_remedy(tmp_path: Path, dtype: str, remedy: str) -> None:
     with pytest.raises(TargetError, match=dtype) as caught:
-        WkwDataset(tmp_path, EM).layer(mag(dtype=dtype))
+        DatasetWriter(tmp_path, EM).layer(mag(dtype=dtype))
     assert remedy in caught.value.fix
 
 
@@ -279,7 +282,7 @@ def test_an_element_type_that_wkw_lacks_is_named_with_a_remedy(tmp_path: Path, d
     ("dtype", "channels", "fits"), [("uint8", 255, True), ("uint8", 256, False), ("uint64", 32, False)]
 )
 def test_a_voxel_has_at_most_255_bytes(tmp_path: Path, dtype: str, channels: int, fits: bool) -> None:
-    dataset = WkwDataset(tmp_path, EM)
+    dataset = DatasetWriter(tmp_path, EM)
     if fits:
         dataset.layer(mag(dtype=dtype, channels=channels))
     else:
@@ -288,19 +291,14 @@ def test_a_voxel_has_at_most_255_bytes(tmp_path: Path, dtype: str, channels: int
 
 
 def test_a_layer_name_that_leaves_the_dataset_is_refused(tmp_path: Path) -> None:
-    spec = MagSpec("../x", "color", Mag(1, 1, 1), Box((0, 0, 0), (9, 9, 9)), np.dtype("uint8"), 1)
+    spec = MagSpec("../x", "color", Mag(1, 1, 1), Box((0, 0, 0), (9, 9, 9)), np.dtype("uint8"), 1, data_format="wkw")
     with pytest.raises(OptionError, match=r"\.\./x"):
-        WkwDataset(tmp_path, EM).layer(spec)
-
-
-def test_the_writer_answers_to_its_name_alone(tmp_path: Path) -> None:
-    assert wkconvert_create("zarr", tmp_path, EM) is None
-    assert wkconvert_create("wkw", tmp_path, EM) == WkwDataset(tmp_path, EM)
+        DatasetWriter(tmp_path, EM).layer(spec)
 
 
 def test_another_voxel_size_is_noticed_before_anything_is_written(made: Path) -> None:
     with pytest.raises(InconsistentStack):
-        wkconvert_create("wkw", made, DatasetSpec("d", VoxelSize((1.0, 1.0, 1.0))))
+        DatasetWriter(made, DatasetSpec("d", VoxelSize((1.0, 1.0, 1.0)))).check()
 
 
 # --- datasets of others
@@ -322,12 +320,12 @@ def test_damaged_metadata_are_claimed_and_then_explained(tmp_path: Path) -> None
     assert match
     assert "damaged" in match.reason
     with pytest.raises(BrokenSource, match="no valid JSON"):
-        wkconvert_open("wkw", tmp_path, {})
+        wkconvert_open("webknossos", tmp_path, {})
 
 
 def test_the_reader_has_no_options(made: Path) -> None:
     with pytest.raises(UnknownOption, match="timepoint"):
-        wkconvert_open("wkw", made, {"timepoint": "1"})
+        wkconvert_open("webknossos", made, {"timepoint": "1"})
 
 
 def changed(made: Path, tmp_path: Path, **change: Any) -> Path:
@@ -341,9 +339,9 @@ def changed(made: Path, tmp_path: Path, **change: Any) -> Path:
 
 
 def test_a_coarser_mag_that_is_missing_is_left_out_with_a_note(made: Path, tmp_path: Path) -> None:
-    (found,) = wkconvert_open("wkw", changed(made, tmp_path), {}) or []
+    (found,) = wkconvert_open("webknossos", changed(made, tmp_path), {}) or []
     assert set(found.mags) == {Mag(1, 1, 1)}
-    assert found.source.info.notes == ("mags listed for layer color, but missing: 2-2-1",)
+    assert found.notes == ("mags listed for layer color, but missing: 2-2-1",)
     assert not found.source.read(Box((0, 0, 0), (3, 3, 3))).any()
 
 
@@ -353,13 +351,13 @@ def test_a_coarser_mag_that_is_missing_is_left_out_with_a_note(made: Path, tmp_p
         ({"mags": [{"mag": [1, 1, 1], "path": "./color/none"}]}, "color/none is missing"),
         ({"mags": []}, "lists no mag"),
         ({"elementClass": "uint16", "numChannels": 1}, "says 1 x uint16"),
-        ({"mags": [{"mag": [1, 1, 1], "path": "../color/1"}]}, "out of the dataset"),
+        ({"mags": [{"mag": [1, 1, 1], "path": "../color/1"}]}, "it lies elsewhere, at ../color/1"),
         ({"dataFormat": "zarr3"}, ""),
     ],
 )
 def test_metadata_that_do_not_fit_the_data_are_refused(made: Path, tmp_path: Path, change: Any, why: str) -> None:
     with pytest.raises(WkconvertError) as caught:
-        wkconvert_open("wkw", changed(made, tmp_path, **change), {})
+        wkconvert_open("webknossos", changed(made, tmp_path, **change), {})
     assert why in caught.value.why
 
 
@@ -368,8 +366,8 @@ def test_layers_of_other_formats_are_left_out_with_a_note(made: Path, tmp_path: 
     properties = json.loads((folder / NAME).read_text())
     properties["dataLayers"].append({**properties["dataLayers"][0], "name": "z", "dataFormat": "zarr3"})
     (folder / NAME).write_text(json.dumps(properties))
-    (found,) = wkconvert_open("wkw", folder, {}) or []
-    assert "layer z is zarr3 and is left out" in found.source.info.notes
+    (found,) = wkconvert_open("webknossos", folder, {}) or []
+    assert "layer z is left alone: its format is zarr3, which no installed plugin stores" in found.notes
 
 
 @needs_samples
@@ -379,7 +377,7 @@ def test_datasets_of_other_tools_are_read_as_wkw_reads_them(name: str) -> None:
     match = wkconvert_detect(SAMPLES / name, b"")
     assert match
     assert match.confidence == Confidence.EXACT
-    for found in wkconvert_open("wkw", SAMPLES / name, {}) or []:
+    for found in wkconvert_open("webknossos", SAMPLES / name, {}) or []:
         for number, source in found.mags.items():
             shape = tuple(min(side, 48) for side in source.info.shape)
             with wkw.Dataset.open(str(SAMPLES / name / str(found.name) / str(number))) as theirs:
@@ -389,11 +387,11 @@ def test_datasets_of_other_tools_are_read_as_wkw_reads_them(name: str) -> None:
 
 
 def test_importing_costs_no_format_library() -> None:
-    script = "import sys, wkconvert_core.datasets.writer; print(*sys.modules)"
+    script = "import sys, wkconvert_core.datasets.writer, wkconvert_core.datasets.reader; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"tifffile", "imageio", "wkw", "scipy", "PIL", "joblib", "rich", "typer"} & set(found)
 
 
 def test_the_hooks_are_marked_for_the_plugin_manager() -> None:
-    for hook in (wkconvert_create, wkconvert_detect, wkconvert_open):
+    for hook in (wkconvert_detect, wkconvert_open):
         assert hasattr(hook, f"{PROJECT}_impl")

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from wkconvert_core import Mag
 from wkconvert_core import api as toolbox
 from wkconvert_core.cli.app import app
-from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.registry.plugins import plugins
 
 

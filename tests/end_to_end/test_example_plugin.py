@@ -20,7 +20,8 @@ from helpers.fake_plugins import Forge, forge_in
 import wkconvert_core
 from wkconvert_core import Box, BrokenSource, Layer, Mag, UnsupportedSource, VolumeInfo, VoxelSize
 from wkconvert_core.contract import hookspecs
-from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.testing import CHECKS, Rule, check_boxes
 
 EXAMPLE = paths.ROOT / "tests" / "example_plugin"
@@ -189,7 +190,7 @@ def test_the_kernel_on_the_page_makes_coarser_mags(forge: Forge, brain: Path, tm
     convert(brain, tmp_path / "out", Settings(size, category="color", interpolation_mode="contrast", max_mag=2))
     block = np.load(brain)[:2, :2, :2]
     layer = wkconvert_core.registry.plugins.plugins().hook.wkconvert_open(
-        format="wkw", path=tmp_path / "out", options={}
+        format="webknossos", path=tmp_path / "out", options={}
     )[0]
     voxel = layer.mags[Mag(2, 2, 2)].read(Box((0, 0, 0), (1, 1, 1)))
     assert voxel.item() == block.max() - block.min()

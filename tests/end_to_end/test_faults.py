@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from wkconvert_core import VoxelSize
-from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.settings import Settings
 
 COMMAND = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]
 FAULTY_CALLS = ["write", "fsync", "rename", "unlink", "mkdir", "rmdir"]

@@ -7,7 +7,9 @@ import pytest
 from helpers import paths
 
 from wkconvert_core import OptionError, UnsupportedSource, VoxelSize, WkconvertError
-from wkconvert_core.conversion.execute import Settings, convert, prepare
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.prepare import prepare_conversion as prepare
+from wkconvert_core.conversion.settings import Settings
 
 SAMPLES = paths.SAMPLES
 SIZE = VoxelSize((4.0, 4.0, 35.0))

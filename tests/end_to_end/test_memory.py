@@ -31,8 +31,11 @@ COMMANDS = {
 def make(folder, side, mag=1):
     """A raw layer of noise in large shards, without records."""
     box = Box((0, 0, 0), (side,) * 3)
-    spec = MagSpec("em", "color", Mag(mag, mag, mag), box, np.dtype("uint8"), 1, "none", file_len=8)
-    sink, voxels = WkwSink(folder / "em" / str(mag), spec), np.random.default_rng(0).integers(1, 99, (1, 256, 256, 256))
+    spec = MagSpec("em", "color", Mag(mag, mag, mag), box, np.dtype("uint8"), 1)
+    sink, voxels = (
+        WkwSink(folder / "em" / str(mag), spec, "none", file_len=8),
+        np.random.default_rng(0).integers(1, 99, (1, 256, 256, 256)),
+    )
     for shard in box.tiles(sink.shard_shape):
         sink.write(shard, voxels[:, *map(slice, shard.shape)].astype("uint8"))
     update(folder, Wanted(voxel_size=VoxelSize((4, 4, 4)), category="color"))

@@ -9,7 +9,9 @@ import pytest
 from helpers import paths
 
 from wkconvert_core import VoxelSize, WkconvertError
-from wkconvert_core.conversion.execute import Settings, convert, prepare
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.prepare import prepare_conversion as prepare
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.sources.views import Cast
 
 SAMPLES = paths.SAMPLES

@@ -20,8 +20,9 @@ from wkconvert_core.commands.check_equality import check_equality
 from wkconvert_core.commands.export_tiff import prepare as export
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.model import DatasetSpec, Downsampler
-from wkconvert_core.conversion.execute import Settings, convert, execute
-from wkconvert_core.datasets.writer import WkwDataset
+from wkconvert_core.conversion.execute import convert, execute
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.consumers import Verifying
 from wkconvert_core.engine.loop import Copy, run
 from wkconvert_core.engine.workers import Workers
@@ -49,8 +50,8 @@ def dataset(path, whole, *, mag=ONE, file_len=1, start=(0, 0, 0), dense=False, d
     """Of an extent, the shards that hold anything; all of them, if it is to be dense."""
     data = whole.astype(dtype)
     box = Box(start, data.shape[1:])
-    spec = MagSpec("layer", category, mag, box, data.dtype, len(data), "none", None, file_len)
-    writer = WkwDataset(path, DatasetSpec("same", SIZE))
+    spec = MagSpec("layer", category, mag, box, data.dtype, len(data), (32 * file_len,) * 3, "wkw")
+    writer = DatasetWriter(path, DatasetSpec("same", SIZE), {"compression": "none"})
     sink = writer.layer(spec)
     sink.begin()
     for shard in box.tiles(sink.shard_shape):
@@ -279,21 +280,21 @@ def test_an_exported_stack_has_every_slice(tmp_path, pair):
 def test_space_and_tasks_are_those_of_what_is_there(tmp_path):
     src = dataset(tmp_path / "src", scattered((64, 64, 64), places=((3, 5, 7),)))
     far = WkwSource(src / "layer" / "1", every_source(src).header, Box((0, 0, 0), (10**6,) * 3))
-    step = Step(far, WkwSink(tmp_path / "dst", MagSpec("layer", "color", ONE, far.box, far.info.dtype, 1, file_len=2)))
+    step = Step(far, WkwSink(tmp_path / "dst", MagSpec("layer", "color", ONE, far.box, far.info.dtype, 1), file_len=2))
     assert step.count_tasks((64, 64, 64)) == len(list(step.shards())) == 1
     assert step.most_bytes < 2 * 64**3
     assert step.voxels == 10**18
 
 
 def every_source(path):
-    (layer,) = plugins().hook.wkconvert_open(format="wkw", path=path, options={})
+    (layer,) = plugins().hook.wkconvert_open(format="webknossos", path=path, options={})
     return layer.source
 
 
 def test_of_more_than_can_be_counted_all_count(tmp_path, monkeypatch):
     src = every_source(dataset(tmp_path / "src", unlike((96, 96, 96))))
-    spec = MagSpec("layer", "color", ONE, src.box, src.info.dtype, 1, file_len=1)
-    step = Step(src, WkwSink(tmp_path / "dst", spec))
+    spec = MagSpec("layer", "color", ONE, src.box, src.info.dtype, 1)
+    step = Step(src, WkwSink(tmp_path / "dst", spec, file_len=1))
     exact = step.most_bytes, step.count_tasks((32, 32, 32))
     monkeypatch.setattr("wkconvert_core.planning.step.COUNTED_SHARDS", 3)
     assert (replace(step).most_bytes, replace(step).count_tasks((32, 32, 32))) == exact == (exact[0], 27)
@@ -328,7 +329,7 @@ def test_every_way_and_every_backend_leaves_out_the_same(tmp_path, strategy, way
 
 def wkw(folder, source, mag=ONE):
     box = source.info.box.coarsened(mag)
-    return WkwSink(folder, MagSpec("layer", "color", mag, box, source.info.dtype, 1, file_len=1))
+    return WkwSink(folder, MagSpec("layer", "color", mag, box, source.info.dtype, 1), file_len=1)
 
 
 def test_a_sink_that_has_no_zeros_of_its_own_gets_them_all(tmp_path):

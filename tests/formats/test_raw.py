@@ -17,7 +17,8 @@ from wkconvert_core import (
     WkconvertError,
     parse_options,
 )
-from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.formats import raw as raw_volume
 from wkconvert_core.formats.raw import open_raw, wkconvert_detect, wkconvert_open
 from wkconvert_core.testing import Sample, SourceContract

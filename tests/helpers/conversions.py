@@ -24,7 +24,7 @@ def layers_of(dataset):
 
 def read(dataset, layer="color", mag="1"):
     """A mag's voxels, as core's own reader of datasets gives them."""
-    found = plugins().hook.wkconvert_open(format="wkw", path=dataset, options={})
+    found = plugins().hook.wkconvert_open(format="webknossos", path=dataset, options={})
     source = next(item for item in found if item.name == layer).mags[Mag.parse(mag)]
     return source.read(source.info.box)
 
@@ -40,5 +40,5 @@ def assert_same_tree(a, b):
 
 
 def every_mag(dataset):
-    found = plugins().hook.wkconvert_open(format="wkw", path=dataset, options={})
+    found = plugins().hook.wkconvert_open(format="webknossos", path=dataset, options={})
     return {(layer.name, mag): source.read(source.info.box) for layer in found for mag, source in layer.mags.items()}

@@ -16,7 +16,8 @@ import psutil
 
 from helpers import npy_volumes as volumes
 from wkconvert_core import VoxelSize
-from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.registry.plugins import plugins
 
 COMMAND = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]

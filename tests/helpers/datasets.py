@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from helpers import npy_volumes as volumes
 from wkconvert_core import VoxelSize
 from wkconvert_core.cli.app import app
-from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.registry.plugins import plugins
 
 PEER = os.environ.get("WKCONVERT_PEER", "")

@@ -33,8 +33,8 @@ from wkconvert_core.cluster.session import AHEAD
 from wkconvert_core.cluster.worker_check import Ticket, versions
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.conversion.execute import _copy_all
-from wkconvert_core.conversion.prepare import Planned
-from wkconvert_core.datasets.journal import Journal
+from wkconvert_core.conversion.steps import PlannedStep
+from wkconvert_core.datasets.journal import Journal, Request
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw.sink import WkwSink
 from wkconvert_core.planning.route import Budget, planned
@@ -152,7 +152,9 @@ def _written(task):
             yield ShardDone(sink.spec.mag, shard.start, checksum, 0, 255, 0, shard.volume)
 
 
-def steps(folder: Path, side: int, mags: int = 3, workers: int = WORKERS, file_len: int | None = None) -> list[Planned]:
+def steps(
+    folder: Path, side: int, mags: int = 3, workers: int = WORKERS, file_len: int | None = None
+) -> list[PlannedStep]:
     """The plan for a cube of tiled slices, and its coarser mags."""
     source = Volume(folder / "src", VolumeInfo((side,) * 3, np.dtype("uint8"), 1, chunk_shape=(1024, 1024, 1)))
     layer = SimpleNamespace(name="color")
@@ -160,8 +162,8 @@ def steps(folder: Path, side: int, mags: int = 3, workers: int = WORKERS, file_l
     for power in range(mags):
         mag = Mag(*(2**power,) * 3)
         box = Box((0, 0, 0), (side,) * 3).coarsened(mag)
-        spec = MagSpec("color", "color", mag, box, source.info.dtype, 1, "lz4", file_len=file_len)
-        sinks.append(WkwSink(folder / "ds" / "color" / str(mag), spec))
+        spec = MagSpec("color", "color", mag, box, source.info.dtype, 1)
+        sinks.append(WkwSink(folder / "ds" / "color" / str(mag), spec, file_len=file_len))
     for finer, sink in pairwise(sinks):
         factor = factor_between(finer.spec.mag, sink.spec.mag)
         sources.append(Downsampled(finer.source(), finer.spec.box, factor, "median"))
@@ -169,7 +171,7 @@ def steps(folder: Path, side: int, mags: int = 3, workers: int = WORKERS, file_l
     made = []
     while sinks:
         step, route = planned(sources[0], sinks, "median", budget)
-        made.append(Planned(layer, step, route))
+        made.append(PlannedStep(layer, step, route))
         sources, sinks = sources[len(step.sinks) :], sinks[len(step.sinks) :]
     return made
 
@@ -193,7 +195,7 @@ def simulate(
     plan = steps(folder, side, mags, workers, file_len)
     journal = Journal(folder / "ds", "color", "auto")
     (folder / "ds" / ".wkconvert").mkdir(parents=True)
-    journal.begin({"command": "auto"}, [sink for made in plan for sink in made.step.sinks])
+    journal.begin(Request("auto", "", "", {}, {}), [sink for made in plan for sink in made.step.sinks])
     fleet = Fleet(workers)
     ticket = Ticket("0" * 32, versions(), (("tiff", "0.1.0"),), ("median",), ((str(folder),),), str(folder / "run"))
     backend = DaskBackend(fleet, AssertionError, lambda error: error)
@@ -204,7 +206,7 @@ def simulate(
         status=lambda: f"{workers} workers, {backend.load} tasks",
         last_words=lambda: "",
     )
-    conversion = SimpleNamespace(steps=plan, building=folder / "ds")
+    conversion = SimpleNamespace(steps=plan, destination=SimpleNamespace(building=folder / "ds"))
     before, most, shards, began = held(), 0, 0, time.monotonic()
 
     def listen(progress) -> None:

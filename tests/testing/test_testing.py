@@ -18,7 +18,8 @@ from helpers.fake_plugins import Forge, forge_in
 
 from wkconvert_core import SourceNotFound, VoxelSize
 from wkconvert_core.contract.errors import UnknownFormat
-from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.testing import CHECKS, ContractViolation, NotApplicable, run_checks
 
 pytest_plugins = ["pytester"]

@@ -120,9 +120,9 @@ def cube(src: opt.Src, dst: opt.Dst, **given: Any) -> None:
 
 
 def _convert(src: Path, dst: Path, settings: Settings, command: str, given: dict[str, Any]) -> None:
-    from wkconvert_core.conversion.execute import prepare
+    from wkconvert_core.conversion.prepare import prepare_conversion
 
-    carry_out(lambda: prepare(src, dst, settings, command=command), given)
+    carry_out(lambda: prepare_conversion(src, dst, settings, command=command), given)
 
 
 for command in (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wkconvert_core.commands.check_equality import Equality
     from wkconvert_core.commands.metadata import Updated
     from wkconvert_core.commands.verify import MagSoundness, Soundness
-    from wkconvert_core.datasets.dataset import Stored
+    from wkconvert_core.datasets.dataset import MagStorage
 
 NO_KERNEL = ("the finest mag", "made of the source")
 """Why a mag has no kernel that could be known."""
@@ -174,63 +174,58 @@ def show_metadata(done: Updated, console: Console) -> None:
 # --- info ------------------------------------------------------------------------------------------------------------
 
 
-def stored_document(found: Sequence[Stored]) -> list[Document]:
+def stored_document(found: Sequence[MagStorage]) -> list[Document]:
     """What `info --json` adds for a dataset."""
     return [_stored(mag) for mag in found]
 
 
-def _stored(mag: Stored) -> Document:
-    box, header = mag.place.box, mag.header
+def _stored(mag: MagStorage) -> Document:
+    box, opened = mag.where.box, mag.mag
     return {
-        "layer": mag.place.layer,
-        "mag": str(mag.place.mag),
-        "path": str(mag.place.folder),
+        "layer": mag.where.layer,
+        "mag": str(mag.where.mag),
+        "path": str(mag.where.folder),
         "top_left": list(box.start) if box else None,
         "shape": list(box.shape) if box else None,
-        "dtype": header.dtype.name if header else None,
-        "channels": header.channels if header else None,
-        "voxel_size": size_document(mag.voxel_size),
+        "dtype": opened.info.dtype.name if opened else None,
+        "channels": opened.info.channels if opened else None,
+        "voxel_size": size_document(mag.where.voxel_size),
         "shards": mag.shards,
         "stored_bytes": mag.stored_bytes,
         "raw_bytes": mag.raw_bytes,
         "ratio": round(mag.ratio, 3) if mag.ratio is not None else None,
-        "compression": _compression(mag) if header else None,
-        "shard_side": header.side if header else None,
-        "block_side": header.block_len if header else None,
+        "compression": opened.compression if opened else None,
+        "shard_side": opened.shard_shape[0] if opened else None,
+        "block_side": opened.block_shape[0] if opened else None,
         "problem": mag.problem or None,
     }
 
 
-def _compression(mag: Stored) -> str:
-    kind = mag.header.block_type if mag.header else ""
-    return "none" if kind == "raw" else kind
-
-
-def show_stored(found: Sequence[Stored], console: Console) -> None:
+def show_stored(found: Sequence[MagStorage], console: Console) -> None:
     """The table of mags that `info` prints for a dataset; nothing in it is ever cut off."""
-    for layer, mags in groupby(found, lambda mag: mag.place.layer):
+    for layer, mags in groupby(found, lambda mag: mag.where.layer):
         print_lines(console, "", f"{layer}, as stored")
         listed = list(mags)
-        unit = next((mag.voxel_size.unit for mag in listed if mag.voxel_size), "")
+        unit = next((size.unit for mag in listed if (size := mag.where.voxel_size)), "")
         table = Table(box=None, padding=(0, 1, 0, 0))
         for title in ("mag", "shape", "dtype", "shards", "on disk", "ratio", "stored", "shard", f"voxel, {unit}"):
             table.add_column(title, overflow="fold")
         for mag in listed:
             table.add_row(*_cells(mag))
         console.print(table, highlight=False)
-        print_lines(console, *(f"  mag {mag.place.mag} cannot be read: {mag.problem}" for mag in listed if mag.problem))
+        print_lines(console, *(f"  mag {mag.where.mag} cannot be read: {mag.problem}" for mag in listed if mag.problem))
 
 
-def _cells(mag: Stored) -> list[str]:
-    box, header, size = mag.place.box, mag.header, mag.voxel_size
+def _cells(mag: MagStorage) -> list[str]:
+    box, opened, size = mag.where.box, mag.mag, mag.where.voxel_size
     return [
-        str(mag.place.mag),
+        str(mag.where.mag),
         shape_text(box.shape) if box else "?",
-        f"{header.dtype.name}{f' x {header.channels}' if header.channels > 1 else ''}" if header else "?",
+        f"{opened.info.dtype.name}{f' x {n}' if (n := opened.info.channels) > 1 else ''}" if opened else "?",
         f"{mag.shards:,}",
         size_text(mag.stored_bytes),
         f"{mag.ratio:.1f}" if mag.ratio is not None else "-",
-        _compression(mag) if header else "?",
-        shard_text((header.side,) * 3) if header else "?",
+        opened.compression if opened else "?",
+        shard_text(opened.shard_shape) if opened else "?",
         ",".join(f"{side:g}" if side else "?" for side in size.size) if size else "?",
     ]

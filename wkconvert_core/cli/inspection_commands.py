@@ -13,7 +13,7 @@ from wkconvert_core.contract.errors import OptionError, WkconvertError
 
 if TYPE_CHECKING:
     from wkconvert_core.commands.info import Described
-    from wkconvert_core.datasets.dataset import Stored
+    from wkconvert_core.datasets.dataset import MagStorage
 
 RUN = (*opt.WORKER_OPTIONS, "json", "quiet")
 
@@ -142,15 +142,15 @@ def metadata(
         report_datasets.show_metadata(done, console())
 
 
-def stored(described: Described) -> list[Stored]:
+def stored(described: Described) -> list[MagStorage]:
     """The mags of the datasets at a path, as they are stored; none for other data."""
     from wkconvert_core.datasets.dataset import inventory
 
-    paths = dict.fromkeys(layer.found.path for layer in described.layers if layer.found.match.format == "wkw")
+    paths = dict.fromkeys(layer.found.path for layer in described.layers if layer.found.match.format == "webknossos")
     return [mag for path in paths for mag in inventory(path)]
 
 
-def stored_at(path: Path) -> list[Stored]:
+def stored_at(path: Path) -> list[MagStorage]:
     """The mags of a dataset that cannot be opened, as far as they can be told."""
     from wkconvert_core.datasets.dataset import inventory
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from wkconvert_core.commands.info import Described
     from wkconvert_core.conversion.execute import Done
-    from wkconvert_core.conversion.opening import Opened
+    from wkconvert_core.conversion.opening import SourceLayer
     from wkconvert_core.conversion.prepare import Conversion
     from wkconvert_core.registry.plugins import Plugins
     from wkconvert_core.testing import CheckResult
@@ -44,7 +44,7 @@ def show_error(error: WkconvertError, console: Console) -> None:
 # --- a conversion ----------------------------------------------------------------------------------------------------
 
 
-def _layer_document(layer: Opened) -> Document:
+def _layer_document(layer: SourceLayer) -> Document:
     info = layer.info
     return {
         "name": layer.name,
@@ -120,7 +120,7 @@ def done_document(done: Done) -> Document:
     }
 
 
-def _layer_line(layer: Opened) -> str:
+def _layer_line(layer: SourceLayer) -> str:
     info = layer.info
     channels = f", {info.channels} channels" if info.channels > 1 else ""
     return f"{layer.name}: {shape_text(info.shape)} {info.dtype.name}{channels}, {layer.found.match.reason}"
@@ -215,7 +215,7 @@ def show_info(described: Described, console: Console) -> None:
         print_lines(console, *_layer_details(layer))
 
 
-def _layer_details(layer: Opened) -> list[str]:
+def _layer_details(layer: SourceLayer) -> list[str]:
     info = layer.info
     size = f"{layer.voxel_size} ({layer.voxel_size.origin})" if layer.voxel_size else "not in the source: --voxel-size"
     lines = ["", _layer_line(layer), f"  {layer.decision}", f"  voxel size: {size}"]

@@ -9,20 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core.contract.errors import SourceNotFound, UnsupportedSource, check_known
+from wkconvert_core.contract.errors import UnsupportedSource, check_known
 from wkconvert_core.contract.geometry import Box, Mag, minus
+from wkconvert_core.contract.mag_format import ComparableMag, StoredMag
 from wkconvert_core.contract.model import MagSpec
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.execute import readers_at_work
 from wkconvert_core.conversion.prepare import budget_of
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.dataset import MagFolder, properties_of
-from wkconvert_core.datasets.naming import PROPERTIES_FILE
-from wkconvert_core.datasets.properties import StoredLayer, mag_folder, stored_layers, voxel_size
+from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
+from wkconvert_core.datasets.properties import StoredLayer
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.formats.wkw.same_blocks import Alike, comparable
-from wkconvert_core.formats.wkw.source import WkwSource
 from wkconvert_core.inspection.compare import Comparing, Difference, cell_side, compare
 from wkconvert_core.planning.route import Budget, route
 from wkconvert_core.planning.step import Step, Within
@@ -76,15 +74,6 @@ class Equality:
         return not self.metadata and not any(mag.difference for mag in self.mags)
 
 
-@dataclass(frozen=True)
-class _Dataset:
-    """One of the two."""
-
-    path: Path
-    size: VoxelSize
-    layers: Mapping[str, StoredLayer]
-
-
 def check_equality(
     a: Path,
     b: Path,
@@ -94,62 +83,80 @@ def check_equality(
     mags: Sequence[Mag] = (),
     listen: Listener | None = None,
 ) -> Equality:
-    """Compare two WKW datasets, or some of their layers and mags: metadata and every voxel; NaN equals NaN.
+    """Compare two datasets, or some of their layers and mags: metadata and every voxel; NaN equals NaN.
 
-    The length of shards and their compression are no difference. Of `settings`, jobs, memory and strategy count. Raises
-    OptionError, and SourceError or DamagedData where one of the two cannot be read: then nothing is known.
+    The format of mags, the length of shards and their compression are no difference. Raises OptionError, and SourceError
+    or DamagedData where one of the two cannot be read: then nothing is known.
     """
     began = time.monotonic()
     settings = settings or Settings()
     settings.check(plugins())
-    ours, theirs = (_opened(settings.reached(Path(path))) for path in (a, b))
-    _check_names(ours, theirs, layers, mags)
-    ours, theirs = _restricted(ours, layers, mags), _restricted(theirs, layers, mags)
+    ours, theirs = (_Compared.open(settings.reached(Path(path)), layers, mags) for path in (a, b))
+    known = list(dict.fromkeys([*ours.all_layers, *theirs.all_layers]))
+    check_known("layer-name", layers, known, "is in neither dataset")
+    check_known("mag", mags, sorted(ours.all_mags | theirs.all_mags), "is in neither dataset")
     budget = budget_of(settings, 0)
     pairs, notes = list(_pairs(ours, theirs)), list(_left_out(ours, theirs))
-    with readers_at_work(settings, budget, [ours.path, theirs.path], listen) as workers:
+    with readers_at_work(settings, budget, [ours.dataset.path, theirs.dataset.path], listen) as workers:
         compared = [_compared(pair, (n, len(pairs)), budget, workers, listen) for n, pair in enumerate(pairs, 1)]
     metadata = list(_metadata(ours, theirs))
-    return Equality(ours.path, theirs.path, metadata, compared, notes, time.monotonic() - began)
+    return Equality(ours.dataset.path, theirs.dataset.path, metadata, compared, notes, time.monotonic() - began)
 
 
-def _opened(path: Path) -> _Dataset:
-    properties = properties_of(path)
-    if properties is None:
-        raise SourceNotFound(
-            f"{path} is no dataset", why=f"there is no {PROPERTIES_FILE} in it", fix="`wkconvert metadata` makes one"
-        )
-    return _Dataset(path, voxel_size(properties), {layer.name: layer for layer in stored_layers(properties, path)})
+@dataclass(frozen=True)
+class _Compared:
+    """One of the two, and what of it is compared."""
 
+    dataset: Dataset
+    layers: Mapping[str, StoredLayer]
+    mags: Mapping[str, Mapping[Mag, MagOnDisk]]
 
-def _check_names(a: _Dataset, b: _Dataset, layers: Sequence[str], mags: Sequence[Mag]) -> None:
-    """Raise OptionError for a layer or a mag that neither has."""
-    known = list(dict.fromkeys([*a.layers, *b.layers]))
-    listed = sorted({mag for side in (a, b) for name, layer in side.layers.items() for mag in layer.mags})
-    for option, wanted, legal in (("layer-name", layers, known), ("mag", mags, listed)):
-        check_known(option, wanted, legal, "is in neither dataset")
-
-
-def _restricted(side: _Dataset, layers: Sequence[str], mags: Sequence[Mag]) -> _Dataset:
-    """The layers and mags that were asked for. Raises UnsupportedSource for layers of other formats."""
-    kept = {name: layer for name, layer in side.layers.items() if not layers or name in layers}
-    if foreign := [f"{layer.name} ({layer.data_format})" for layer in kept.values() if layer.data_format != "wkw"]:
-        raise UnsupportedSource(
-            f"{side.path} has layers that are not WKW: {', '.join(foreign)}",
-            fix="name the layers to compare with --layer-name",
-        )
-    if mags:
-        kept = {
-            name: replace(layer, mags={mag: path for mag, path in layer.mags.items() if mag in mags})
-            for name, layer in kept.items()
+    @classmethod
+    def open(cls, path: Path, layers: Sequence[str], mags: Sequence[Mag]) -> _Compared:
+        """Open a dataset. Raises UnsupportedSource for layers and mags that cannot be compared."""
+        dataset = Dataset.finished(path)
+        wanted = {name: layer for name, layer in dataset.layers.items() if not layers or name in layers}
+        left = {name: why for name, why in dataset.foreign.items() if not layers or name in layers}
+        left |= {
+            f"{name} mag {mag}": why
+            for (name, mag), why in dataset.foreign_mags.items()
+            if name in wanted and (not mags or mag in mags)
         }
-    return replace(side, layers=kept)
+        if left:
+            raise UnsupportedSource(
+                f"{path} cannot be compared as a whole",
+                why="; ".join(f"{name}: {reason}" for name, reason in left.items()),
+                fix="name the layers to compare with --layer-name, or their mags with --mag",
+            )
+        if mags:
+            wanted = {
+                name: replace(layer, mags={mag: where for mag, where in layer.mags.items() if mag in mags})
+                for name, layer in wanted.items()
+            }
+        found = {name: {m: where for m, where in dataset.of(name).items() if m in wanted[name].mags} for name in wanted}
+        return cls(dataset, wanted, found)
+
+    @property
+    def size(self) -> VoxelSize:
+        """Of mag 1."""
+        assert self.dataset.voxel_size, "the metadata state it"
+        return self.dataset.voxel_size
+
+    @property
+    def all_layers(self) -> list[str]:
+        """The names of all layers."""
+        return [*self.dataset.layers, *self.dataset.foreign]
+
+    @property
+    def all_mags(self) -> set[Mag]:
+        """The mags of all layers."""
+        return {mag for layer in self.dataset.layers.values() for mag in layer.mags}
 
 
 # --- metadata --------------------------------------------------------------------------------------------------------
 
 
-def _metadata(a: _Dataset, b: _Dataset) -> Iterator[Differing]:
+def _metadata(a: _Compared, b: _Compared) -> Iterator[Differing]:
     if not _same_size(a.size, b.size):
         yield Differing("voxel_size", None, str(a.size), str(b.size))
     if a.layers.keys() != b.layers.keys():
@@ -182,21 +189,19 @@ def _listed(names: Iterable[Any]) -> str:
 
 # --- voxels ----------------------------------------------------------------------------------------------------------
 
-_Pair = tuple[WkwSource, WkwSource, MagFolder]
+_Pair = tuple[StoredMag, StoredMag, MagOnDisk]
 
 
-def _pairs(a: _Dataset, b: _Dataset) -> Iterator[_Pair]:
-    """The mags that both have, with voxels that can be compared. Raises what reading a mag's header raises."""
+def _pairs(a: _Compared, b: _Compared) -> Iterator[_Pair]:
+    """The mags that both have, with voxels that can be compared. Raises what opening a mag raises."""
     for name, ours in a.layers.items():
         theirs = b.layers.get(name)
         if theirs and (ours.dtype, ours.channels) == (theirs.dtype, theirs.channels):
-            for mag in sorted(ours.mags.keys() & theirs.mags.keys()):
-                places = (MagFolder(name, mag, mag_folder(s.path, s.layers[name], mag), s.layers[name]) for s in (a, b))
-                first, second = places
-                yield first.source(), second.source(), first
+            for mag in sorted(a.mags[name].keys() & b.mags[name].keys()):
+                yield a.mags[name][mag].open(), b.mags[name][mag].open(), a.mags[name][mag]
 
 
-def _left_out(a: _Dataset, b: _Dataset) -> Iterator[str]:
+def _left_out(a: _Compared, b: _Compared) -> Iterator[str]:
     """What to tell of voxels that are not compared."""
     for name, ours in a.layers.items():
         if (theirs := b.layers.get(name)) is None:
@@ -211,29 +216,43 @@ def _compared(
     pair: _Pair, place: tuple[int, int], budget: Budget, workers: Workers, listen: Listener | None
 ) -> MagCompared:
     ours, theirs, where = pair
-    box, header = ours.box.intersection(theirs.box), ours.header
+    box, info = ours.box.intersection(theirs.box), ours.info
     if not box.volume:
         return MagCompared(where.layer, where.mag, 0, None)
-    side = cell_side(header.voxel_bytes, budget)
-    side = max(min(side, header.side, theirs.header.side), header.block_len, theirs.header.block_len)
-    spec = MagSpec(where.layer, "color", where.mag, box, header.dtype, header.channels)
+    side = cell_side(info.voxel_bytes, budget)
+    side = max(min(side, *ours.shard_shape, *theirs.shard_shape), *ours.block_shape, *theirs.block_shape)
+    spec = MagSpec(where.layer, "color", where.mag, box, info.dtype, info.channels)
     step = Step(_part(ours, box), Comparing(_part(theirs, box), spec, (side, side, side)))
-    meter = Meter(listen, where.title, place, box.volume, header.voxel_bytes)
-    if comparable(ours, theirs, side):
+    meter = Meter(listen, where.title, place, box.volume, info.voxel_bytes)
+    if isinstance(ours, ComparableMag) and ours.compares_with(theirs, side):
         step = Within(step.source, step.sink, boxes=_unlike(ours, theirs, step, budget, workers, meter))
     return MagCompared(where.layer, where.mag, box.volume, compare(step, budget, workers, meter.advance))
 
 
+@dataclass(frozen=True)
+class _CompareStored:
+    """A task: compare a cube as it is stored."""
+
+    ours: ComparableMag
+    theirs: StoredMag
+    box: Box
+    """What of the cube lies in the extent."""
+    cube: Box
+
+    def __call__(self) -> tuple[Box, bool]:
+        return self.box, self.ours.holds_the_same(self.theirs, self.cube)
+
+
 def _unlike(
-    ours: WkwSource, theirs: WkwSource, step: Step, budget: Budget, workers: Workers, meter: Meter
+    ours: ComparableMag, theirs: StoredMag, step: Step, budget: Budget, workers: Workers, meter: Meter
 ) -> tuple[Box, ...]:
-    """The boxes of a step that are not alike as they are stored: in those, voxels have to be compared."""
+    """The boxes of a step that differ as they are stored: in those, voxels have to be compared."""
     shape, rest = step.sink.shard_shape, step.voxels
-    tasks = (Alike(ours, theirs, box, shape[0]) for box in step.tasks(shape))
+    tasks = (_CompareStored(ours, theirs, box, box.aligned(shape)) for box in step.tasks(shape))
     found: list[Box] = []
-    for box, alike in workers.map(Alike.__call__, tasks, route(step, budget).workers):
+    for box, is_same in workers.map(_CompareStored.__call__, tasks, route(step, budget).workers):
         rest -= box.volume
-        if alike:
+        if is_same:
             meter.advance(box.volume)
         else:
             found.append(box)
@@ -242,5 +261,5 @@ def _unlike(
     return tuple(found)
 
 
-def _part(source: WkwSource, box: Box) -> Cropped:
+def _part(source: StoredMag, box: Box) -> Cropped:
     return Cropped(source, box.shifted(minus(source.box.start)))

@@ -7,34 +7,67 @@ named. Every move can be done again; until all are done, the dataset says that i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from wkconvert_core.commands import recube
+from wkconvert_core.commands.recube import prepare_copy
 from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExists
 from wkconvert_core.contract.geometry import Mag
+from wkconvert_core.contract.mag_format import UNCOMPRESSED
 from wkconvert_core.conversion.prepare import Conversion
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets import destination as target
-from wkconvert_core.datasets import properties_file as datasource
+from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import records
-from wkconvert_core.datasets.dataset import MagFolder, mags_of
-from wkconvert_core.datasets.journal import FOLDER, fingerprint, keep_record, locked
+from wkconvert_core.datasets.dataset import COMPRESSED, Dataset, MagOnDisk, is_half_compressed
+from wkconvert_core.datasets.destination import NewDataset, checked_places
+from wkconvert_core.datasets.journal import FOLDER, Journal, Request, fingerprint, keep_record, locked
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
-from wkconvert_core.datasets.properties import Properties, mag_entries, mag_folder, mag_of
-from wkconvert_core.datasets.writer import COMPRESSED, is_half_compressed
+from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of
 from wkconvert_core.inspection.voxels_outside import outside
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.byte_sizes import size_text
 
-if TYPE_CHECKING:
-    pass
-
 COMMAND = "compress"
+
+
+@dataclass(frozen=True)
+class CompressedInPlace:
+    """A dataset whose mags are compressed beside it, and take the place of the old ones: a Destination."""
+
+    path: Path
+
+    @property
+    def building(self) -> Path:
+        """In the dataset's `.wkconvert`."""
+        return self.path / COMPRESSED
+
+    def check(self, request: Request) -> None:
+        """Raise TargetExists where something else was begun."""
+        try:
+            NewDataset(self.building).check(request)
+        except TargetExists as error:
+            raise TargetExists(
+                f"{self.path} was being compressed in another way, or has changed since",
+                why=error.why,
+                fix=f"run the command that was begun again; or remove {self.building}: it holds nothing but copies",
+            ) from None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold both."""
+        with locked(self.building), locked(self.path):
+            yield
+
+    def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
+        """Nothing else is there."""
+
+    def publish(self) -> str:
+        """Move the mags over; returns how much is saved."""
+        return take_over(self.building, self.path)
 
 
 def prepare(
@@ -42,42 +75,38 @@ def prepare(
 ) -> Conversion:
     """Decide what is compressed: a copy of the whole at `dst`, or, without one, what is not, in place.
 
-    Raises what `recube.prepare` raises, and TargetExists where what was begun in place does not fit this any more.
+    Raises what `prepare_copy` raises, and TargetExists where what was begun in place does not fit any more.
     """
     if dst is not None:
-        return recube.prepare(src, dst, settings, names=names, mags=mags, keep_shards=True, command=COMMAND)
+        src, dst = checked_places(src, dst)
+        place = NewDataset(dst, remedy="remove it, or choose another TARGET")
+        return prepare_copy(COMMAND, src, place, settings, names=names, mags=mags, keep_shards=True)
     src = src.resolve()
-    try:
-        conversion = recube.prepare(
-            src,
-            src / COMPRESSED,
-            replace(settings, name=src.name),
-            names=names,
-            mags=mags,
-            wanted=lambda header: header.block_type == "raw",
-            keep_shards=True,
-            command=COMMAND,
-            in_place=True,
-            noted={"places": _places(src)},
-        )
-    except TargetExists as error:
-        raise TargetExists(
-            f"{src} was being compressed in another way, or has changed since",
-            why=error.why,
-            fix=f"run the command that was begun again; or remove {src / COMPRESSED}: it holds nothing but copies",
-        ) from None
+    conversion = prepare_copy(
+        COMMAND,
+        src,
+        CompressedInPlace(src),
+        replace(settings, name=src.name),
+        names=names,
+        mags=mags,
+        wanted=lambda mag: mag.compression == UNCOMPRESSED,
+        keep_shards=True,
+        in_place=True,
+        facts={"places": _places(src)},
+    )
     compressed = {(sink.spec.layer, sink.spec.mag) for planned in conversion.steps for sink in planned.step.sinks}
-    for place in (place for place in mags_of(src) if (place.layer, place.mag) in compressed):
-        _check_recorded(src, place)
-        _check_outside(src, place)
-    return replace(conversion, dst=src, settle=take_over)
+    for where in Dataset.finished(src).mags:
+        if (where.layer, where.mag) in compressed:
+            _check_recorded(src, where)
+            _check_outside(src, where)
+    return conversion
 
 
-def _check_recorded(dataset: Path, place: MagFolder) -> None:
+def _check_recorded(dataset: Path, where: MagOnDisk) -> None:
     """Raise DamagedData for a shard that is missing or cut: what takes its place would look sound."""
-    sums, side = records(dataset, place.layer).sums(place.mag), place.header().side
+    sums, mag = records(dataset, where.layer).sums(where.mag), where.open()
     for start, checksum in sums.of.items() if sums else ():
-        path, recorded = place.shard_path(start, side), int(checksum.rpartition(":")[2])
+        path, recorded = mag.shard_path(start), int(checksum.rpartition(":")[2])
         found = path.stat().st_size if path.exists() else 0
         if found != recorded:
             raise DamagedData(
@@ -87,12 +116,12 @@ def _check_recorded(dataset: Path, place: MagFolder) -> None:
             )
 
 
-def _check_outside(dataset: Path, place: MagFolder) -> None:
+def _check_outside(dataset: Path, where: MagOnDisk) -> None:
     """Raise TargetError for voxels outside the bounding box: only those within are compressed."""
-    if cell := outside(place):
+    if cell := outside(where):
         raise TargetError(
-            f"{place.title} of {dataset} has voxels outside its bounding box, within {cell}",
-            why=f"the box is {place.box} in voxels of that mag; compressing in place would lose what lies outside",
+            f"{where.title} of {dataset} has voxels outside its bounding box, within {cell}",
+            why=f"the box is {where.box} in voxels of that mag; compressing in place would lose what lies outside",
             fix=f"`wkconvert metadata {dataset} --extent` makes the box fit; a copy leaves them out",
         )
 
@@ -110,16 +139,13 @@ def finish(dataset: Path) -> str:
 
 
 def _places(dataset: Path) -> dict[str, dict[str, list[str]]]:
-    """Where each raw mag lies, relative to the dataset, and what its files are like."""
-    return {
-        layer.name: {
-            str(mag): [folder.relative_to(dataset).as_posix(), fingerprint(folder)]
-            for mag in layer.mags
-            if (folder := mag_folder(dataset, layer, mag)).is_dir()
-        }
-        for layer in target.stored(dataset)
-        if layer.data_format == "wkw"
-    }
+    """Where each mag lies, relative to the dataset, and what its files are like."""
+    places: dict[str, dict[str, list[str]]] = {}
+    for where in Dataset.finished(dataset).mags:
+        if where.folder.is_dir():
+            lies = where.folder.relative_to(dataset).as_posix()
+            places.setdefault(where.layer, {})[str(where.mag)] = [lies, fingerprint(where.folder)]
+    return places
 
 
 @dataclass(frozen=True)
@@ -167,8 +193,8 @@ def take_over(built: Path, dataset: Path) -> str:
             move.check()
         saved = sum(move() for move in moves)
         file = dataset / PROPERTIES_FILE
-        ours, theirs = datasource.read(file), datasource.read(built / PROPERTIES_FILE)
-        datasource.write(file, {**ours, "dataLayers": [_updated(entry, theirs) for entry in ours["dataLayers"]]})
+        ours, theirs = properties_file.read(file), properties_file.read(built / PROPERTIES_FILE)
+        properties_file.write(file, {**ours, "dataLayers": [_updated(entry, theirs) for entry in ours["dataLayers"]]})
         for plan in (built / FOLDER).glob(f"*.{COMMAND}.plan"):
             keep_record(plan, dataset / FOLDER)
         done = temporary_name(built)
@@ -179,7 +205,7 @@ def take_over(built: Path, dataset: Path) -> str:
 
 def _moves(built: Path, dataset: Path) -> Iterator[_Move]:
     plan = json.loads(next((built / FOLDER).glob(f"*.{COMMAND}.plan")).read_bytes())
-    for entry in datasource.read(built / PROPERTIES_FILE)["dataLayers"]:
+    for entry in properties_file.read(built / PROPERTIES_FILE)["dataLayers"]:
         for mag in map(mag_of, mag_entries(entry)):
             place, seen = plan["places"][entry["name"]][str(mag)]
             yield _Move(built / entry["name"] / str(mag), dataset / place, seen)
@@ -191,14 +217,18 @@ def _bytes(folder: Path) -> int:
 
 
 def _updated(entry: Properties, compressed: Properties) -> Properties:
-    """A layer's entry, with the shards' length of the mags that were compressed."""
+    """A layer's entry, with what the compressed mags' format says of them: the length of their shards."""
     new = next((each for each in compressed["dataLayers"] if each["name"] == entry["name"]), None)
     if new is None:
         return entry
-    lengths = {mag_of(mag): mag["cubeLength"] for mag in mag_entries(new)}
+    stated = {mag_of(mag): {k: v for k, v in mag.items() if k not in _OF_CORE} for mag in mag_entries(new)}
     kind = "mags" if "mags" in entry else "wkwResolutions"
-    mags = [mag | ({"cubeLength": lengths[_mag(mag)]} if _mag(mag) in lengths else {}) for mag in entry[kind]]
+    mags = [mag | stated.get(_mag(mag), {}) for mag in entry[kind]]
     return {**entry, kind: mags}
+
+
+_OF_CORE = ("mag", "path", "axisOrder")
+"""What core itself says of a mag."""
 
 
 def _mag(entry: Properties) -> Mag:

@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from wkconvert_core import __version__
 from wkconvert_core.contract.errors import OptionError, PluginError, ResourceError, TargetExists, check_known
 from wkconvert_core.contract.geometry import Box, Mag, Vec3, ceil_div, minus
-from wkconvert_core.contract.model import (
-    Confidence,
-    DatasetSink,
-    DatasetSpec,
-    Layer,
-    MagSpec,
-    Match,
-    Sink,
-    Source,
-    VolumeInfo,
-)
-from wkconvert_core.conversion.opening import Opened
-from wkconvert_core.conversion.prepare import Conversion, budget_of
+from wkconvert_core.contract.mag_format import StoredMag
+from wkconvert_core.contract.model import DatasetSink, DatasetSpec, MagSpec, Source, VolumeInfo
+from wkconvert_core.conversion.opening import SourceLayer, open_dataset
+from wkconvert_core.conversion.prepare import Conversion, Inputs, budget_of
+from wkconvert_core.conversion.prepare import prepare as prepare_conversion
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.conversion.steps import Planned, kernel_of
-from wkconvert_core.datasets import destination as target
-from wkconvert_core.datasets.journal import Journal, fingerprint
-from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
-from wkconvert_core.datasets.properties import Properties, mag_folder, stored_layers, voxel_size
-from wkconvert_core.datasets.writer import open_dataset
-from wkconvert_core.planning.route import Budget, planned
-from wkconvert_core.registry.detection import Found
-from wkconvert_core.registry.plugins import Plugins, plugins
+from wkconvert_core.conversion.steps import MagRecipe, kernel_of
+from wkconvert_core.datasets.dataset import Dataset
+from wkconvert_core.datasets.destination import NewDataset, Replacement, checked_places, free_bytes
+from wkconvert_core.datasets.journal import Journal, Request, fingerprint
+from wkconvert_core.datasets.naming import dataset_name
+from wkconvert_core.datasets.provenance import Provenance
+from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources import views
-from wkconvert_core.sources.category import Decision
 from wkconvert_core.sources.downsampled import Downsampled
 from wkconvert_core.sources.views import Wrapper
 
 COMMAND = "export-tiff"
 FORMAT = "tiff"
 """What the writing hook is asked for."""
-
-BLOCK = (32, 32, 32)
-"""What one decode of a WKW block yields."""
 
 Pair = tuple[int, int]
 
@@ -81,66 +67,119 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Blocks(Wrapper):
-    """A mag of WKW that says what a decode yields: a slice alone would decode every block 32 times."""
+    """A mag that states what a decode yields: a slice alone would decode every block as often as it is deep."""
 
     @cached_property
     def info(self) -> VolumeInfo:
         """The inner one's, with its blocks as chunks, on the dataset's grid."""
+        assert isinstance(self.inner, StoredMag), "it wraps a dataset's mag"
         info = self.inner.info
-        return replace(info, chunk_shape=BLOCK, chunk_start=minus(info.offset))
+        return replace(info, chunk_shape=self.inner.block_shape, chunk_start=minus(info.offset))
+
+
+@dataclass(frozen=True)
+class NewFiles(Replacement):
+    """Files that are built beside OUT, since half a stack looks like a whole one: a Destination."""
+
+    is_finished: bool
+    """Whether they are all there already."""
+
+    @property
+    def building(self) -> Path:
+        """Beside OUT; OUT if all is there."""
+        return self.path if self.is_finished else super().building
+
+    def check(self, request: Request) -> None:
+        """Raise TargetExists unless OUT is free or holds this very export."""
+        try:
+            NewDataset(self.path).check(request)
+        except TargetExists as error:
+            why = "it is not what this very command has written"
+            raise TargetExists(
+                f"{self.path} is there already", why=why, fix="choose another OUT, or remove it"
+            ) from error
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold both."""
+        with NewDataset(self.path).locked() if self.is_finished else super().locked():
+            yield
+
+    def publish(self) -> str:
+        """Move the files to OUT."""
+        return "" if self.is_finished else super().publish()
 
 
 def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None = None) -> Conversion:
     """Decide how a part of a dataset becomes TIFF files, and write nothing.
 
     Of the settings, `layer_name` (None: the only layer), `bbox` (in mag-1 voxels), `name` (of the files; None: the
-    layer's), `compression` and those of how to run count. `execute` of `convert` does it. Raises OptionError,
-    SourceNotFound, BrokenSource, TargetExists, ResourceError; PluginError where no plugin writes TIFF.
+    layer's), the writer's options and those of how to run count. Raises OptionError, SourceNotFound, BrokenSource,
+    TargetExists, ResourceError; PluginError where no plugin writes TIFF.
     """
     pictures = pictures or Pictures()
-    loaded = plugins()
-    settings.check(loaded)
+    settings.check(plugins())
     pictures.check()
-    src, out = target.checked_places(Path(src), Path(out))
-    properties = target.finished(src)
-    layer = _chosen(src, settings.layer_name)
-    mag = pictures.mag or min(layer.mags)
+    src, out = checked_places(Path(src), Path(out))
+    dataset, budget = Dataset.finished(src), budget_of(settings, free_bytes(out))
+    name = settings.layer_name or _only_layer(dataset)
+    layer = open_dataset(dataset, [name], budget)[0]
+    mag = pictures.mag or layer.finest
+    check_known("mag", [mag], sorted(layer.mags), f"is not in the layer {layer.name}")
     source, box = _part(layer, mag, settings)
-    opened = _opened(src, layer, mag, source, box)
+    layer = replace(layer, mags={mag: source})
     factor = (pictures.downsample, pictures.downsample, 1)
     if pictures.downsample > 1:
-        source = Downsampled(source, source.info.box, factor, kernel_of(opened, settings))
-    name = _name(settings.name or opened.name)
-    size = voxel_size(properties).coarsened(factor)
-    plan = _plan(src, opened, mag, properties, settings, pictures, loaded)
-    building = _building(out, settings, opened, plan)
-    writer = _writer(loaded, building, DatasetSpec(name, size))
-    sink = writer.layer(_spec(opened, mag, source, settings, pictures))
-    budget = budget_of(settings, target.free_bytes(out))
-    steps = [_planned(opened, source, sink, budget)]
-    extents = {opened.name: box.refined(mag)}
-    anew = replace(settings, overwrite=True)  # of what another command has begun beside OUT, and nothing else
-    where = src, out, building, COMMAND, anew, [opened], size.coarsened(mag), writer, steps
-    return Conversion(*where, budget.workers, plan, budget.scratch, extents)
+        source = Downsampled(source, source.info.box, factor, kernel_of(layer, settings))
+    info = source.info
+    spec = MagSpec(  # pictures count from 0, wherever they lie in the dataset
+        *(layer.name, layer.category, mag, info.box, info.dtype, info.channels),
+        shard_shape=pictures.shard_shape(info.shape),
+    )
+    assert dataset.voxel_size, "the metadata state it"
+    size = dataset.voxel_size.coarsened(factor)
+    file_name = _file_name(settings.name or layer.name)
+    facts = {
+        "category": layer.category,
+        "voxel_size": str((dataset.voxel_size.size, dataset.voxel_size.unit)),
+        "pictures": str(replace(pictures, mag=mag)),
+        "extent": str(layer.info.box.shifted(layer.info.offset)),
+        "writer": plugins().version_of(FORMAT),
+    }
+    inputs = Inputs(
+        COMMAND,
+        src,
+        settings,
+        [layer],
+        {layer.name: box.refined(mag)},
+        size.coarsened(mag),
+        budget,
+        lambda folder: _writer(folder, DatasetSpec(file_name, size), settings),
+        fingerprint=fingerprint(dataset.of(layer.name)[mag].folder),
+        facts=facts,
+    )
+    destination = NewFiles(out, Journal(out, layer.name, COMMAND).is_finished)
+    try:
+        return prepare_conversion(inputs, destination, lambda layer: [MagRecipe(spec, source, copied=Provenance())])
+    except ResourceError as error:
+        enough = error.fix.partition(", or ")[0]  # what else it offers is a choice that a dataset's shards alone have
+        fix = f"{enough}; or write smaller files, for example --tile-size 2048,2048"
+        raise ResourceError(error.what, why=error.why, fix=fix) from None
 
 
-def _chosen(src: Path, name: str | None) -> Layer:
-    """The layer that is asked for. Raises BrokenSource, OptionError."""
-    layers = {layer.name: layer for layer in open_dataset(src)}
-    if name is not None:
-        check_known("layer-name", [name], layers, f"is not in {src}")
-        return layers[name]
-    if len(layers) > 1:
-        listed = ", ".join(map(str, layers))
+def _only_layer(dataset: Dataset) -> str:
+    """The name of the only layer. Raises OptionError where there are several, UnsupportedSource for none."""
+    names = list(dict.fromkeys(where.layer for where in dataset.choose()))
+    if len(names) > 1:
         raise OptionError(
-            f"{src} has {len(layers)} layers, and one is exported", fix=f"--layer-name takes one of {listed}"
+            f"{dataset.path} has {len(names)} layers, and one is exported",
+            fix=f"--layer-name takes one of {', '.join(names)}",
         )
-    return next(iter(layers.values()))
+    return names[0]
 
 
-def _part(layer: Layer, mag: Mag, settings: Settings) -> tuple[Source, Box]:
+def _part(layer: SourceLayer, mag: Mag, settings: Settings) -> tuple[Source, Box]:
     """What is exported of a mag, and where it lies in the dataset, in the mag's voxels. Raises OptionError."""
-    check_known("mag", [mag], sorted(layer.mags), f"is not in the layer {layer.name}")
     source = layer.mags[mag]
     extent = source.info.box.shifted(source.info.offset)
     box = extent if settings.bbox is None else settings.bbox.coarsened(mag)
@@ -150,95 +189,23 @@ def _part(layer: Layer, mag: Mag, settings: Settings) -> tuple[Source, Box]:
             why=f"the layer {layer.name} holds {extent.refined(mag)}, in voxels of mag 1",
             fix="ask for a part of that",
         )
-    x, y, z = (a - o for a, o in zip(box.start, extent.start, strict=True))
-    return views.Moved(views.Cropped(Blocks(source), Box((x, y, z), box.shape)), box.start), box
+    return views.Moved(views.Cropped(Blocks(source), box.shifted(minus(extent.start))), box.start), box
 
 
-def _opened(src: Path, layer: Layer, mag: Mag, source: Source, box: Box) -> Opened:
-    match = Match("wkw", Confidence.EXACT, f"mag {mag} of {src}, {box}")
-    decision = Decision(layer.category or "color", f"{PROPERTIES_FILE} says so")
-    name = layer.name or decision.category
-    return Opened(name, decision, {mag: source}, Found(src, match), layer.color, source.info.notes)
-
-
-def _name(text: str) -> str:
+def _file_name(text: str) -> str:
     """What the files' names begin with. Raises OptionError for what cannot be one, or would hide them."""
     if text.startswith("."):
         raise OptionError(f"--name {text} starts with a dot", why="such files are hidden, and no reader takes them")
     return dataset_name(text)
 
 
-def _plan(
-    src: Path,
-    layer: Opened,
-    mag: Mag,
-    properties: Properties,
-    settings: Settings,
-    pictures: Pictures,
-    loaded: Plugins,
-) -> dict[str, Any]:
-    size = voxel_size(properties)
-    stored = next(each for each in stored_layers(properties, src) if each.name == layer.name)
-    return {
-        "command": COMMAND,
-        "source": str(src),
-        "layer": layer.name,
-        "category": layer.category,
-        "fingerprint": fingerprint(mag_folder(src, stored, mag)),
-        "voxel_size": str((size.size, size.unit)),
-        "pictures": str(replace(pictures, mag=mag)),
-        "extent": str(layer.info.box.shifted(layer.info.offset)),
-        "settings": settings.plan(),
-        "version": __version__,
-        "writer": loaded.version_of(FORMAT),
-    }
-
-
-def _building(out: Path, settings: Settings, layer: Opened, plan: dict[str, Any]) -> Path:
-    """Where the files are written: beside OUT, as half a stack looks like a whole one; OUT if they are all there.
-
-    Raises TargetExists unless OUT is free or holds this very export.
-    """
-    try:
-        target.check(out, settings, COMMAND, [layer.name], plan)
-    except TargetExists as error:
-        why = "it is not what this very command has written"
-        raise TargetExists(f"{out} is there already", why=why, fix="choose another OUT, or remove it") from error
-    return out if Journal(out, layer.name, COMMAND).is_finished else target.beside(out)
-
-
-def _writer(loaded: Plugins, out: Path, spec: DatasetSpec) -> DatasetSink:
+def _writer(folder: Path, spec: DatasetSpec, settings: Settings) -> DatasetSink:
     """The plugin that writes TIFF. Raises PluginError, which says what to install, where there is none."""
-    writer: DatasetSink | None = loaded.hook.wkconvert_create(format=FORMAT, path=out, spec=spec)
+    loaded = plugins()
+    options = {"compression": "none"} if settings.compression == "none" else {}
+    writer: DatasetSink | None = loaded.hook.wkconvert_create(format=FORMAT, path=folder, spec=spec, options=options)
     if writer is None:
         failed = [f"{plugin.name} failed to load: {plugin.error}" for plugin in loaded.loaded if plugin.error]
         why = "; ".join(["no plugin that is installed writes it", *failed])
         raise PluginError("TIFF cannot be written", why=why, fix='pip install "wkconvert[tiff]"')
     return writer
-
-
-def _spec(layer: Opened, mag: Mag, source: Source, settings: Settings, pictures: Pictures) -> MagSpec:
-    """What is written: pictures count from 0, wherever they lie in the dataset."""
-    info = source.info
-    compression = "none" if settings.compression == "none" else "deflate"
-    return MagSpec(
-        layer.name,
-        layer.category,
-        mag,
-        info.box,
-        info.dtype,
-        info.channels,
-        compression,
-        shard_shape=pictures.shard_shape(info.shape),
-    )
-
-
-def _planned(layer: Opened, source: Source, sink: Sink, budget: Budget) -> Planned:
-    """The way from the dataset to the files. Raises ResourceError, which says what would do."""
-    try:
-        step, way = planned(source, [sink], "", budget)
-    except ResourceError as error:
-        enough = error.fix.partition(", or ")[0]  # what else it offers is a choice that WKW alone has
-        fix = f"{enough}; or write smaller files, for example --tile-size 2048,2048"
-        raise ResourceError(error.what, why=error.why, fix=fix) from None
-    return Planned(layer, step, way)

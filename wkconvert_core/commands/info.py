@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wkconvert_core.contract.errors import UnsupportedSource
-from wkconvert_core.conversion.opening import Opened, open_source
+from wkconvert_core.conversion.opening import SourceLayer, open_source
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.dataset import found_mags, unfinished
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
@@ -22,7 +22,7 @@ class Described:
 
     path: Path
     answers: Sequence[Answer]
-    layers: Sequence[Opened]
+    layers: Sequence[SourceLayer]
 
 
 def describe(path: Path, reader: str | None = None, options: Mapping[str, str] | None = None) -> Described:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wkconvert_core.commands.metadata_entries import Amending, Change, Looker
-from wkconvert_core.commands.metadata_new_layers import MagFolders, recorded_sizes
+from wkconvert_core.commands.metadata_entries import Change, ContentsCache, EntryEditor
+from wkconvert_core.commands.metadata_new_layers import Mags, recorded_sizes
 from wkconvert_core.contract.errors import BrokenSource, OptionError, SourceNotFound, UnsupportedSource, check_known
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Category, DatasetSpec
@@ -17,8 +17,8 @@ from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.execute import readers_at_work
 from wkconvert_core.conversion.prepare import budget_of
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets import properties_file as datasource
-from wkconvert_core.datasets.dataset import MagFolder, found_mags, properties_of, unfinished
+from wkconvert_core.datasets import properties_file
+from wkconvert_core.datasets.dataset import MagOnDisk, found_mags, read_properties, unfinished
 from wkconvert_core.datasets.journal import FOLDER, locked
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name, layer_name_problem
 from wkconvert_core.datasets.properties import Properties, is_inside, voxel_size
@@ -68,7 +68,7 @@ class Updated:
 def update(dst: Path, wanted: Wanted, settings: Settings | None = None, *, listen: Listener | None = None) -> Updated:
     """Make a dataset's metadata, or bring them up to date; whatever else they hold stays.
 
-    Where there are none, every folder `LAYER/MAG` with a `header.wkw` joins; a voxel size is needed. Where there are
+    Where there are none, every folder `LAYER/MAG` with a mag joins; a voxel size is needed. Where there are
     some and nothing single is wanted, they are refreshed. Of `settings`, jobs, memory and strategy count. Raises
     SourceNotFound where there is no mag, BrokenSource for mags that do not fit together or an unfinished dataset,
     DamagedData, OptionError, TargetError.
@@ -80,23 +80,25 @@ def update(dst: Path, wanted: Wanted, settings: Settings | None = None, *, liste
     with contextlib.ExitStack() as stack:
         if not wanted.dry_run:
             stack.enter_context(locked(dst))
-            datasource.sweep(dst)
+            properties_file.sweep(dst)
         workers = functools.cache(lambda: stack.enter_context(readers_at_work(settings, budget, [dst], listen)))
-        look = Looker(budget, workers, listen)
+        look = ContentsCache(budget, workers, listen)
         while True:
-            properties, work = properties_of(dst), _Work(dst, wanted, Amending(dst, look))
+            properties, work = read_properties(dst), _Work(dst, wanted, EntryEditor(dst, look))
             new = work.created() if properties is None else work.updated(properties)
-            if new == properties or wanted.dry_run or properties_of(dst) == properties:
+            if new == properties or wanted.dry_run or read_properties(dst) == properties:
                 break  # else somebody edited them while voxels were read: the same again, with what is known by now
         written = new != properties and not wanted.dry_run
         if written:
-            datasource.write(dst / PROPERTIES_FILE, new)
-    return Updated(dst, properties is None, written, work.amend.changes, work.amend.notes)
+            properties_file.write(dst / PROPERTIES_FILE, new)
+    return Updated(dst, properties is None, written, work.editor.changes, work.editor.notes)
 
 
 def _check_dataset(dst: Path) -> None:
-    if properties_of(dst) is None and not found_mags(dst):
-        raise SourceNotFound(f"{dst} is no WKW dataset", why=f"it holds neither {PROPERTIES_FILE} nor a folder of mags")
+    if read_properties(dst) is None and not found_mags(dst):
+        raise SourceNotFound(
+            f"{dst} is no dataset", why=f"it holds neither {PROPERTIES_FILE} nor a folder LAYER/MAG with a mag"
+        )
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class _Work:
 
     dst: Path
     wanted: Wanted
-    amend: Amending
+    editor: EntryEditor
 
     def created(self) -> Properties:
         """Metadata for a dataset that has none."""
@@ -117,26 +119,26 @@ class _Work:
         for other in recorded_sizes(self.dst, names):
             size = size.filled(other)
         if names:
-            datasource.scale(size)  # nobody waits for all voxels to be read to be told that it is missing
+            properties_file.scale(size)  # nobody waits for all voxels to be read to be told that it is missing
         entries = self._with_new([], found, names)
         if not entries:
-            raise SourceNotFound(f"{self.dst} holds no layer that can be described", why="; ".join(self.amend.notes))
+            raise SourceNotFound(f"{self.dst} holds no layer that can be described", why="; ".join(self.editor.notes))
         name = dataset_name(self.wanted.name or self.dst.name)
-        created = datasource.merge(None, DatasetSpec(name, size), entries)
-        self.amend.tell("name", None, None, name)
-        self.amend.tell("voxel_size", None, None, size)
+        created = properties_file.merge(None, DatasetSpec(name, size), entries)
+        self.editor.tell("name", None, None, name)
+        self.editor.tell("voxel_size", None, None, size)
         return {**created, "dataLayers": [self._with_ids(entry, refresh=True) for entry in entries]}
 
     def updated(self, properties: Properties) -> Properties:
         """The metadata with what is wanted, and, where that is wanted, what is new and without what is gone."""
-        new, entries, known = dict(properties), list(properties["dataLayers"]), datasource.layer_names(properties)
+        new, entries, known = dict(properties), list(properties["dataLayers"]), properties_file.layer_names(properties)
         refresh, there = self.wanted.refresh or not self.wanted.edits, {place.layer for place in found_mags(self.dst)}
         self._check_layers([*known, *sorted(there)] if refresh else known, there)
         self._check_formats(entries)
         if refresh:
             self._check_finished()
             found = self._found()
-            kept = [self.amend.refreshed(e, found.get(e["name"], {})) if self._means(e) else e for e in entries]
+            kept = [self.editor.refreshed(e, found.get(e["name"], {})) if self._means(e) else e for e in entries]
             entries = self._with_new([entry for entry in kept if entry is not None], found, self._new(found, known))
         else:
             self._check_largest({entry["name"]: entry["category"] for entry in entries if self._means(entry)})
@@ -145,26 +147,26 @@ class _Work:
         new["dataLayers"] = [self._edited(entry, entry["name"] not in known, refresh=refresh) for entry in entries]
         if self.wanted.name is not None:
             name = dataset_name(self.wanted.name)
-            self.amend.tell("name", None, new["id"].get("name"), name)
+            self.editor.tell("name", None, new["id"].get("name"), name)
             new["id"] = {**new["id"], "name": name}
         if self.wanted.voxel_size is not None:
             old = voxel_size(properties)
             size = self.wanted.voxel_size.filled(old)
             if (size.size, size.unit) != (old.size, old.unit):
-                self.amend.tell("voxel_size", None, old, size)
-                new["scale"] = datasource.scale(size)
+                self.editor.tell("voxel_size", None, old, size)
+                new["scale"] = properties_file.scale(size)
         return new
 
     def _means(self, entry: Properties) -> bool:
-        """Whether a layer is meant, and WKW."""
-        return entry["dataFormat"] == "wkw" and self._names(entry["name"])
+        """Whether a layer is meant, and in a format that can be worked on."""
+        return entry["dataFormat"] in plugins().mag_formats() and self._names(entry["name"])
 
     def _names(self, layer: str) -> bool:
         return not self.wanted.layers or layer in self.wanted.layers
 
-    def _found(self) -> dict[str, dict[Mag, MagFolder]]:
+    def _found(self) -> dict[str, dict[Mag, MagOnDisk]]:
         """The mags that lie there, by layer; not those behind a link out of the dataset, which no reader follows."""
-        found: dict[str, dict[Mag, MagFolder]] = {}
+        found: dict[str, dict[Mag, MagOnDisk]] = {}
         outside: dict[Path, None] = {}
         for place in found_mags(self.dst):
             mags = found.setdefault(place.layer, {})
@@ -174,27 +176,27 @@ class _Work:
                 outside[out[0]] = None
             if not out:
                 mags[place.mag] = place
-        self.amend.notes += [f"{path} is left out: it is a link that leads out of the dataset" for path in outside]
+        self.editor.notes += [f"{path} is left out: it is a link that leads out of the dataset" for path in outside]
         return found
 
-    def _new(self, found: Mapping[str, MagFolders], known: Collection[str]) -> list[str]:
+    def _new(self, found: Mapping[str, Mags], known: Collection[str]) -> list[str]:
         """The names of the layers that lie there and are not known yet."""
         names = []
         for name in (name for name, mags in found.items() if mags and name not in known and self._names(name)):
             if problem := layer_name_problem(name):
-                self.amend.notes.append(f"{self.dst / name} is left out: as a layer's name, it {problem}")
+                self.editor.notes.append(f"{self.dst / name} is left out: as a layer's name, it {problem}")
             else:
                 names.append(name)
         return names
 
     def _with_new(
-        self, entries: Sequence[Properties], found: Mapping[str, MagFolders], names: Sequence[str]
+        self, entries: Sequence[Properties], found: Mapping[str, Mags], names: Sequence[str]
     ) -> list[Properties]:
         """The layers, and those of these names that can be described."""
         categories = {entry["name"]: entry["category"] for entry in entries if self._means(entry)}
         self._check_largest({**categories, **{name: _category(name) for name in names}})
         wanted = self.wanted.category, self.wanted.extent
-        described = (self.amend.added(name, found[name], wanted[0], measure=wanted[1]) for name in names)
+        described = (self.editor.added(name, found[name], wanted[0], measure=wanted[1]) for name in names)
         added = [entry for entry in described if entry is not None]
         self._check_largest({**categories, **{entry["name"]: entry["category"] for entry in added}})
         return [*entries, *added]
@@ -204,9 +206,9 @@ class _Work:
         if not self._means(entry):
             return entry
         if self.wanted.category is not None:
-            entry = self.amend.with_category(entry, self.wanted.category)
+            entry = self.editor.with_category(entry, self.wanted.category)
         if self.wanted.extent and not is_new:
-            entry = self.amend.with_extent(entry)
+            entry = self.editor.with_extent(entry)
         return self._with_ids(entry, refresh=refresh)
 
     def _with_ids(self, entry: Properties, *, refresh: bool) -> Properties:
@@ -214,8 +216,8 @@ class _Work:
         if entry["category"] != "segmentation":
             return entry
         if self.wanted.max_id is not None or self.wanted.compute_max_id:
-            entry = self.amend.with_largest(entry, self.wanted.max_id)
-        return self.amend.with_mappings(entry) if refresh else entry
+            entry = self.editor.with_largest(entry, self.wanted.max_id)
+        return self.editor.with_mappings(entry) if refresh else entry
 
     def _check_finished(self) -> None:
         if begun := unfinished(self.dst):
@@ -236,11 +238,12 @@ class _Work:
 
     def _check_formats(self, entries: Sequence[Properties]) -> None:
         for entry in entries:
-            if entry["name"] in self.wanted.layers and entry["dataFormat"] != "wkw":
+            known = plugins().mag_formats()
+            if entry["name"] in self.wanted.layers and entry["dataFormat"] not in known:
                 raise UnsupportedSource(
                     f"the layer {entry['name']} of {self.dst} is {entry['dataFormat']}",
-                    why="only WKW layers are looked at and changed",
-                    fix="leave it out, or convert it to WKW",
+                    why=f"no installed plugin stores that; there are {', '.join(known)}",
+                    fix="leave it out, or install a plugin for it",
                 )
 
     def _check_largest(self, categories: Mapping[str, Category | None]) -> None:

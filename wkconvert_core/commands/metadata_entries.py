@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core.commands.metadata_new_layers import MagFolders, described, entry_of, headers_of, recorded
+from wkconvert_core.commands.metadata_new_layers import Mags, described, entry_of, opened, recorded
+from wkconvert_core.contract.errors import BrokenSource
 from wkconvert_core.contract.geometry import Box, Mag
-from wkconvert_core.contract.model import Category
-from wkconvert_core.datasets import properties_file as datasource
-from wkconvert_core.datasets.dataset import MagFolder
+from wkconvert_core.contract.mag_format import StoredMag
+from wkconvert_core.contract.model import Category, VolumeInfo
+from wkconvert_core.datasets import properties_file
+from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_entries, mag_folder, mag_of, stored_layer
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.formats.wkw.header import Header
 from wkconvert_core.inspection.contents import Survey, survey
 from wkconvert_core.planning.route import Budget
+from wkconvert_core.registry.plugins import plugins
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Looker:
+class ContentsCache:
     """Looks at the voxels of mags, on all workers, once at each."""
 
     budget: Budget
@@ -56,7 +58,7 @@ class Looker:
     listen: Listener | None
     seen: dict[tuple[Path, bool], Survey] = field(default_factory=dict)
 
-    def __call__(self, place: MagFolder, *, outline: bool = False) -> Survey:
+    def __call__(self, place: MagOnDisk, *, outline: bool = False) -> Survey:
         """What a mag holds; `outline`: only where."""
         key = place.folder, outline
         if key not in self.seen:
@@ -65,11 +67,11 @@ class Looker:
 
 
 @dataclass
-class Amending:
+class EntryEditor:
     """Takes entries of layers to what they shall be, and notes what changes."""
 
     dst: Path
-    look: Looker
+    look: ContentsCache
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -81,10 +83,10 @@ class Amending:
 
     # --- layers and mags
 
-    def added(self, name: str, there: MagFolders, category: Category | None, *, measure: bool) -> Properties | None:
+    def added(self, name: str, there: Mags, category: Category | None, *, measure: bool) -> Properties | None:
         """The entry of a layer that is not known yet; None, and a note, where there is nothing to be seen."""
         finest = there[min(there)]
-        noted = recorded(self.dst, finest, headers_of(there)[finest.mag])
+        noted = recorded(self.dst, name, finest.mag, opened(there)[finest.mag])
         box = self._measured(finest) if measure or not noted.box else noted.box
         if box is None:
             self.notes.append(f"{self.dst / name} is left out: it holds no shard")
@@ -94,50 +96,67 @@ class Amending:
         self.tell("layer", None, None, f"{name}, {facts}; {decision.category}: {decision.reason}")
         return entry
 
-    def _measured(self, place: MagFolder) -> Box | None:
+    def _measured(self, place: MagOnDisk) -> Box | None:
         """The extent in mag-1 voxels, by the voxels that are not zero; if all are, that of the shards; None of none."""
         found = self.look(place, outline=True).box
         if found is None:
-            side = place.header().side
-            shards = [Box(shard.start, (side,) * 3) for shard in place.shards(side)]
+            mag = place.open()
+            shards = [Box(shard.start, mag.shard_shape) for shard in mag.shards()]
             found = functools.reduce(Box.spanning, shards) if shards else None
             self.notes.append(f"{place.layer} holds no voxel that is not zero: its bounding box is that of its shards")
         return found and found.refined(place.mag)
 
-    def refreshed(self, entry: Properties, found: MagFolders) -> Properties | None:
+    def refreshed(self, entry: Properties, found: Mags) -> Properties | None:
         """A layer's entry with the mags that are there, as their headers say; None if there are none."""
         stored, name = stored_layer(entry, self.dst), entry["name"]
-        listed = [MagFolder(name, mag, mag_folder(self.dst, stored, mag)) for mag in stored.mags]
+        own = plugins().mag_formats()[stored.data_format]
+        folders = {mag: mag_folder(self.dst, stored, mag) for mag in stored.mags}
+        elsewhere = {mag for mag, folder in folders.items() if folder is None}
+        listed = [MagOnDisk(name, mag, folder, own) for mag, folder in folders.items() if folder]
         there = {place.mag: place for place in (*found.values(), *listed) if place.exists}
         if not there:
+            if elsewhere:  # nothing here says anything about those
+                return entry
             self.tell("layer", None, name, None)
             return None
-        headers = headers_of(there)
-        for mag in sorted({*stored.mags, *there}):
+        mags = opened(there)
+        for mag in sorted({*stored.mags, *there} - elsewhere):
             if (mag in stored.mags) != (mag in there):
                 self.tell("mag", name, *((mag, None) if mag in stored.mags else (None, mag)))
-        new = self._with_mags(entry, there, headers)
-        return self._with_kind(new, next(iter(headers.values())))
+        new = self._with_mags(entry, there, mags, elsewhere)
+        return self._with_kind(new, next(iter(mags.values())).info)
 
-    def _with_mags(self, entry: Properties, there: MagFolders, headers: Mapping[Mag, Header]) -> Properties:
-        """The entry with the mags that are there; in the newer form if that changes anything."""
+    def _with_mags(
+        self, entry: Properties, there: Mags, mags: Mapping[Mag, StoredMag], elsewhere: Collection[Mag]
+    ) -> Properties:
+        """The entry with the mags that are there, or lie elsewhere; in the newer form if that changes anything."""
         old = {mag_of(mag): mag for mag in mag_entries(entry)}
-        new = {mag: {**entry_of(self.dst, there[mag], headers[mag]), **old.get(mag, {})} for mag in there}
-        for mag, header in headers.items():
-            if mag in old and old[mag].get("cubeLength") != header.side:
-                said = old[mag].get("cubeLength") or "unknown"
-                self.tell("shard_side", entry["name"], f"{said} in mag {mag}", header.side)
-            new[mag]["cubeLength"] = header.side
-        if new.keys() == old.keys() and all(new[mag]["cubeLength"] == old[mag].get("cubeLength") for mag in new):
+        new = {mag: old[mag] for mag in elsewhere}
+        changed = new.keys() | there.keys() != old.keys()
+        for mag, where in there.items():
+            stated = where.format.entry(mags[mag])
+            known = old.get(mag, {})
+            new[mag] = {**entry_of(self.dst, where, mags[mag]), **known, **stated}
+            if known and any(known.get(key) != value for key, value in stated.items()):
+                changed = True
+                self._tell_shard(entry["name"], mag, known, stated)
+        if not changed:
             return entry
         kept = {key: value for key, value in entry.items() if key != "wkwResolutions"}
-        return {**kept, "mags": datasource.in_order(new.values())}
+        return {**kept, "mags": properties_file.in_order(new.values())}
 
-    def _with_kind(self, entry: Properties, header: Header) -> Properties:
-        """The entry with the element type that the headers say; readers of today need the number of channels."""
-        new = datasource.with_kind(entry, header.dtype, header.channels)
+    def _tell_shard(self, layer: str, mag: Mag, known: Properties, stated: Mapping[str, Any]) -> None:
+        """Note what the format says of a mag, and the metadata say otherwise."""
+        for key, value in stated.items():
+            if known.get(key) != value:
+                what = "shard_side" if key == "cubeLength" else key
+                self.tell(what, layer, f"{known.get(key) or 'unknown'} in mag {mag}", value)
+
+    def _with_kind(self, entry: Properties, info: VolumeInfo) -> Properties:
+        """The entry with the element type that the mags have; readers of today need the number of channels."""
+        new = properties_file.with_kind(entry, info.dtype, info.channels)
         was, now = ((each["elementClass"], each.get("numChannels")) for each in (entry, new))
-        if was == now or (was == (now[0], None) and header.channels == 1):
+        if was == now or (was == (now[0], None) and info.channels == 1):
             return entry
         self.tell("element_class", entry["name"], *(f"{kind}, {n or 'unknown'} channels" for kind, n in (was, now)))
         return new
@@ -166,7 +185,7 @@ class Amending:
             return entry
         box = found.refined(place.mag)
         self.tell("bounding_box", stored.name, stored.box, box)
-        return {**entry, "boundingBox": datasource.bounding_box(box)}
+        return {**entry, "boundingBox": properties_file.bounding_box(box)}
 
     def with_largest(self, entry: Properties, largest: int | None) -> Properties:
         """The entry with the largest id that is given, or else measured; null stands for none at all."""
@@ -191,7 +210,12 @@ class Amending:
             self.tell("mapping", entry["name"], name, None)
         return {**entry, "mappings": [name for name in listed if name not in gone] + added} if added or gone else entry
 
-    def _finest(self, stored: StoredLayer) -> MagFolder:
-        """Where a layer's voxels are told best."""
-        mag = min(stored.mags)
-        return MagFolder(stored.name, mag, mag_folder(self.dst, stored, mag), stored)
+    def _finest(self, stored: StoredLayer) -> MagOnDisk:
+        """The finest mag of a layer that can be read. Raises BrokenSource where there is none."""
+        folders = {mag: folder for mag in sorted(stored.mags) if (folder := mag_folder(self.dst, stored, mag))}
+        if not folders:
+            raise BrokenSource(
+                f"no mag of layer {stored.name} of {self.dst} can be read", why="all of them lie elsewhere"
+            )
+        mag, folder = next(iter(folders.items()))
+        return MagOnDisk(stored.name, mag, folder, plugins().mag_formats()[stored.data_format], stored)

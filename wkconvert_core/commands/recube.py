@@ -6,168 +6,148 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any
 
 from wkconvert_core.contract.errors import check_known
 from wkconvert_core.contract.geometry import Mag
+from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import DatasetSpec, Source
-from wkconvert_core.conversion.opening import Opened
-from wkconvert_core.conversion.prepare import Conversion, budget_of, open_layers, plan_of
+from wkconvert_core.conversion.opening import SourceLayer, open_dataset
+from wkconvert_core.conversion.prepare import Conversion, Inputs, budget_of
+from wkconvert_core.conversion.prepare import prepare as prepare_conversion
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.conversion.steps import Planned, spec_of
-from wkconvert_core.datasets import destination as target
-from wkconvert_core.datasets import properties_file as datasource
-from wkconvert_core.datasets.checksums import known_makings
-from wkconvert_core.datasets.dataset import found_mags, mags_of
+from wkconvert_core.conversion.steps import MagRecipe, spec_of
+from wkconvert_core.datasets import properties_file
+from wkconvert_core.datasets.checksums import known_provenance
+from wkconvert_core.datasets.dataset import Dataset, found_mags
+from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement, checked_places, free_bytes
 from wkconvert_core.datasets.naming import dataset_name
-from wkconvert_core.datasets.properties import (
-    Properties,
-    StoredLayer,
-    mag_entries,
-    mag_folder,
-    mag_of,
-    stored_layer,
-    stored_layers,
-    voxel_size,
-)
-from wkconvert_core.datasets.writer import WkwDataset
-from wkconvert_core.formats.wkw.header import Header
-from wkconvert_core.formats.wkw.sink import BLOCK_LEN, fit_file_len
-from wkconvert_core.formats.wkw.source import open_mag
+from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of, stored_layer
+from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.inspection.voxels_outside import outside
-from wkconvert_core.planning.route import Budget, planned
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import Cast
-
-Wanted: TypeAlias = Callable[[Header], bool]
 
 _TAKEN_ALONG = "mappings"
 """The folder of a layer that goes along with its mags."""
 
 
 def prepare(
+    src: Path, dst: Path, settings: Settings, *, names: Sequence[str] = (), mags: Collection[Mag] = ()
+) -> Conversion:
+    """Decide how a dataset is copied, and write nothing. For the rest, see `prepare_copy`."""
+    src, dst = checked_places(src, dst)
+    destination = Replacement(dst) if settings.overwrite else NewDataset(dst)
+    return prepare_copy("recube", src, destination, settings, names=names, mags=mags)
+
+
+def prepare_copy(
+    command: str,
     src: Path,
-    dst: Path,
+    destination: Destination,
     settings: Settings,
     *,
     names: Sequence[str] = (),
     mags: Collection[Mag] = (),
-    wanted: Wanted = lambda header: True,
+    wanted: Callable[[StoredMag], bool] = lambda mag: True,
     keep_shards: bool = False,
-    command: str = "recube",
     in_place: bool = False,
-    noted: Mapping[str, object] = MappingProxyType({}),
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Conversion:
     """Decide how a dataset is copied, and write nothing.
 
-    `names` are the layers, `mags` the mags to copy (none: all), as far as their header is `wanted`; `keep_shards`: in
-    shards as long as they are, but at most twice as long as in a new dataset: a large shard keeps one worker busy, and
-    takes several times its size; `in_place`: `dst` is a place in the dataset, to be moved over it; `noted`
-    goes into the plan. Raises SourceNotFound where there is no dataset, OptionError for a layer or
-    a mag that it does not have.
+    `names` are the layers, `mags` the mags to copy (none: all), as far as they are `wanted`; `keep_shards`: in shards
+    like theirs; `in_place`: the copies take the place of the mags in the dataset itself; `facts` join the request.
+    Raises SourceNotFound where there is no dataset, OptionError for a layer or a mag that it does not have.
     """
-    loaded = plugins()
-    settings.check(loaded)
-    src, dst = (src.resolve(), dst) if in_place else target.checked_places(src, dst)
-    properties = target.finished(src)
-    budget = budget_of(settings, target.free_bytes(dst))
-    opened = open_layers(src, names, loaded, budget)
+    settings.check(plugins())
+    dataset, budget = Dataset.finished(src), budget_of(settings, free_bytes(destination.path))
+    opened = open_dataset(dataset, names, budget)
     check_known("mag", mags, sorted({mag for layer in opened for mag in layer.mags}), f"is not in {src}")
-    stored = {layer.name: layer for layer in stored_layers(properties, src)}
-    headers = {(la.name, mag): open_mag(mag_folder(src, stored[la.name], mag)) for la in opened for mag in la.mags}
-    layers = []
+    layers, stored = [], {layer.name: layer.mags for layer in opened}
     for layer in opened:
-        kept = [mag for mag in layer.mags if (not mags or mag in mags) and wanted(headers[layer.name, mag])]
-        layers += [_with_mags(layer, kept, settings)] if kept else []
-    name, size = dataset_name(settings.name or dst.name), voxel_size(properties)
-    extents = {layer.name: stored[layer.name].box for layer in layers}
-    plan = plan_of(src, settings, command, layers, loaded) | {"made": _made(src, layers, stored)} | dict(noted)
-    boxes = {layer: [*box.start, *box.shape] for layer, box in extents.items()}
-    plan |= {"extents": boxes, "voxel_sizes": [[*size.size, size.unit]]}
-    target.check(dst, settings, command, [layer.name for layer in layers], plan)
-    building = target.beside(dst) if settings.overwrite else dst
-    mappings: dict[str, Path] = {}
+        kept = [mag for mag, it in layer.mags.items() if (not mags or mag in mags) and wanted(_stored(it))]
+        if kept:
+            layers.append(replace(layer, mags={mag: _cast(layer.mags[mag], settings) for mag in kept}))
+    name = dataset_name(settings.name or destination.path.name)
+    folders: dict[str, Path] = {}
     if not in_place:  # there everything else stays where it is
-        layers = [replace(layer, notes=(*layer.notes, *_notes(src, layer, properties, settings))) for layer in layers]
-        folders = [f"{layer.name}/{_TAKEN_ALONG}" for layer in layers]
-        mappings = {folder: src / folder for folder in folders if (src / folder).is_dir()}
-    writer = WkwDataset(building, DatasetSpec(name, size), _described(properties, layers, name, settings), mappings)
-    steps = list(_steps(layers, settings, writer, headers if keep_shards else {}, budget))
-    where = src, dst, building, command, settings, layers, size, writer, steps
-    return Conversion(*where, budget.workers, plan, budget.scratch, extents, keeps_metadata=True)
+        layers = [replace(layer, notes=(*layer.notes, *_notes(dataset, layer, settings))) for layer in layers]
+        paths = [f"{layer.name}/{_TAKEN_ALONG}" for layer in layers]
+        folders = {path: src / path for path in paths if (src / path).is_dir()}
+    described = _described(dataset, layers, name, settings)
 
-
-def _steps(
-    layers: Sequence[Opened],
-    settings: Settings,
-    writer: WkwDataset,
-    kept: Mapping[tuple[str, Mag], Header],
-    budget: Budget,
-) -> Iterator[Planned]:
-    """Copy each mag; where its header is given, in shards that are no longer than they are."""
-    for layer in layers:
+    def recipe(layer: SourceLayer) -> Iterator[MagRecipe]:
+        listed = dataset.layers[layer.name]
+        known = known_provenance(dataset, layer.name) if layer.info.dtype == listed.dtype else {}
         for mag, source in sorted(layer.mags.items()):
             box = source.info.box.shifted(source.info.offset)
-            spec = spec_of(layer, settings, source, mag, box)
-            if (layer.name, mag) in kept and spec.file_len is None:
-                fitted = fit_file_len(box, spec.dtype, spec.channels)
-                own = max(1, kept[layer.name, mag].side // BLOCK_LEN)  # others may have smaller blocks than ours
-                spec = replace(spec, file_len=min(2 * fitted, own))
-            yield Planned(layer, *planned(source, [writer.layer(spec)], "", budget))
+            spec = spec_of(layer, settings, source, mag, box, listed.data_format)
+            if keep_shards:
+                spec = replace(spec, shard_shape=_stored(stored[layer.name][mag]).shard_shape)
+            yield MagRecipe(spec, source, copied=known.get(mag))
+
+    def writer(folder: Path) -> DatasetWriter:
+        spec = DatasetSpec(name, dataset.voxel_size)
+        return DatasetWriter(folder, spec, settings.writer_options, described, folders)
+
+    extents = {layer.name: dataset.layers[layer.name].box for layer in layers}
+    size = dataset.voxel_size
+    inputs = Inputs(command, src, settings, layers, extents, size, budget, writer, facts=facts, keeps_metadata=True)
+    return prepare_conversion(inputs, destination, recipe)
 
 
-def _made(src: Path, layers: Sequence[Opened], stored: Mapping[str, StoredLayer]) -> dict[str, dict[str, list[str]]]:
-    """How the mags were made that are copied as they are, for `verify`."""
-    return known_makings(src, [layer.name for layer in layers if layer.info.dtype == stored[layer.name].dtype])
+def _stored(source: Source) -> StoredMag:
+    assert isinstance(source, StoredMag), "the mags of a dataset are"
+    return source
 
 
-def _notes(src: Path, layer: Opened, properties: Properties, settings: Settings) -> Iterator[str]:
+def _notes(dataset: Dataset, layer: SourceLayer, settings: Settings) -> Iterator[str]:
     """What of a layer is left behind, and what is not known of it any more."""
-    entry = next(each for each in properties["dataLayers"] if each["name"] == layer.name)
+    entry = _entry(dataset, layer.name)
     if entry.get("attachments"):
         yield "its attachments (meshes, agglomerates, …) are not copied"
-    if left := sorted(_other_folders(src, stored_layer(entry, src))):
+    if left := sorted(_other_folders(dataset, layer.name)):
         yield f"of its folder, {', '.join(left)} {'is' if len(left) == 1 else 'are'} not copied"
-    copied = (place for place in mags_of(src) if place.layer == layer.name and place.mag in layer.mags)
-    for place, cell in ((place, cell) for place in copied if (cell := outside(place))):
-        yield f"mag {place.mag} has voxels outside the bounding box, within {cell}: they are not copied"
+    for mag, where in dataset.of(layer.name).items():
+        if mag in layer.mags and (cell := outside(where)):
+            yield f"mag {mag} has voxels outside the bounding box, within {cell}: they are not copied"
     if entry.get("largestSegmentId") is not None and _has_other_ids(entry, layer, settings):
         yield "its largest segment id is not known any more: `wkconvert metadata --compute-max-id` finds it"
 
 
-def _other_folders(src: Path, layer: StoredLayer) -> Iterator[str]:
+def _other_folders(dataset: Dataset, layer: str) -> Iterator[str]:
     """The names of the folders beside a layer's mags."""
-    mags = [mag_folder(src, layer, mag) for mag in layer.mags] + [place.folder for place in found_mags(src)]
-    for path in (src / layer.name).glob("[!.]*/"):
+    mags = [where.folder for where in (*dataset.of(layer).values(), *found_mags(dataset.path))]
+    for path in (dataset.path / layer).glob("[!.]*/"):
         if path.name != _TAKEN_ALONG and not any(mag.is_relative_to(path) for mag in mags):
             yield path.name
 
 
-def _has_other_ids(entry: Properties, layer: Opened, settings: Settings) -> bool:
+def _has_other_ids(entry: Properties, layer: SourceLayer, settings: Settings) -> bool:
     """Whether the copy's values are others, so that nobody knows their largest."""
     return settings.convert != "exact" and stored_layer(entry).dtype != layer.info.dtype
 
 
-def _with_mags(layer: Opened, mags: Collection[Mag], settings: Settings) -> Opened:
-    """The layer with some of its mags, each in the dtype that is asked for."""
-    return replace(layer, mags={mag: _cast(layer.mags[mag], settings) for mag in mags})
-
-
 def _cast(source: Source, settings: Settings) -> Source:
-    return (
-        source if settings.dtype in (None, source.info.dtype.name) else Cast(source, settings.dtype, settings.convert)
-    )
+    same = settings.dtype in (None, source.info.dtype.name)
+    return source if same or settings.dtype is None else Cast(source, settings.dtype, settings.convert)
 
 
-def _described(properties: Properties, layers: Sequence[Opened], name: str, settings: Settings) -> Properties:
+def _entry(dataset: Dataset, layer: str) -> Properties:
+    assert dataset.properties is not None, "the dataset is finished"
+    return next(dict(entry) for entry in dataset.properties["dataLayers"] if entry["name"] == layer)
+
+
+def _described(dataset: Dataset, layers: Sequence[SourceLayer], name: str, settings: Settings) -> Properties:
     """The metadata of the copy, before its mags are written: what people and other tools put there stays."""
-    entries = {entry["name"]: entry for entry in properties["dataLayers"]}
-    described = [_layer_described(entries[layer.name], layer, settings) for layer in layers]
+    described = [_layer_described(_entry(dataset, layer.name), layer, settings) for layer in layers]
+    properties = dataset.properties or {}
     return {**properties, "id": {**properties["id"], "name": name}, "dataLayers": described}
 
 
-def _layer_described(entry: Properties, layer: Opened, settings: Settings) -> Properties:
-    whole = datasource.with_kind(entry, layer.info.dtype, layer.info.channels)
+def _layer_described(entry: Properties, layer: SourceLayer, settings: Settings) -> Properties:
+    whole = properties_file.with_kind(entry, layer.info.dtype, layer.info.channels)
     kept = {key: value for key, value in whole.items() if key not in ("wkwResolutions", "attachments")}
     kept["mags"] = [
         {**mag, "path": f"./{layer.name}/{mag_of(mag)}"} for mag in mag_entries(entry) if mag_of(mag) in layer.mags

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wkconvert_core.contract.errors import WkconvertError
+from wkconvert_core.contract.errors import ResourceError, WkconvertError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.mag_format import ShardCheck, StoredMag
 from wkconvert_core.conversion.execute import readers_at_work
 from wkconvert_core.conversion.prepare import budget_of
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.checksums import Making, Records, add, records
-from wkconvert_core.datasets.dataset import MagFolder, chosen, foreign_layers, mags_of, unfinished
+from wkconvert_core.datasets.checksums import Records, add, records
+from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, unfinished
 from wkconvert_core.datasets.journal import locked
+from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.engine.progress import Listener, Meter
-from wkconvert_core.formats.wkw.header import Header
-from wkconvert_core.formats.wkw.source import HEADER_FILE
 from wkconvert_core.inspection.findings import MagSoundness, Problem, Run, Soundness, sentence
-from wkconvert_core.inspection.recomputed import making_of, with_kernel
-from wkconvert_core.inspection.shard_check import Check, Checked, affordable
+from wkconvert_core.inspection.recomputed import provenance_of, with_kernel
+from wkconvert_core.planning.route import Budget
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.registry.plugins import plugins
 
@@ -47,26 +48,30 @@ def verify(
     began, dataset, settings = time.monotonic(), Path(dataset), settings or Settings()
     settings.check(plugins())
     dataset = settings.reached(dataset)
-    found = mags_of(dataset)
-    wanted = chosen(dataset, layers, mags, found)
+    found = Dataset.open(dataset)
+    wanted = found.choose(layers, mags)
     budget = budget_of(settings, 0)
     with contextlib.ExitStack() as stack:
         if write_checksums:
             stack.enter_context(locked(dataset))
         recorded = {name: records(dataset, name) for name in dict.fromkeys(place.layer for place in wanted)}
-        made = [making_of(where, found, recorded[where.layer]) for where in wanted]
-        kernels = {kernel for each in made if isinstance(each, Making) for kernel in each.kernels} & _known()
+        made = [provenance_of(where, found, recorded[where.layer]) for where in wanted]
+        kernels = {each.kernel for each in made if isinstance(each, Provenance)} & set(plugins().downsamplers())
         workers = stack.enter_context(readers_at_work(settings, budget, [dataset], listen, kernels))
         run = Run(dataset, budget, workers, listen, 2 * len(wanted), deep, kernels)
         results = _checked_all(run, wanted, recorded, write_checksums)
         rows = zip(wanted, made, results, strict=True)
         results = [with_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
-    notes = _notes(dataset, layers, results)
+    notes = [] if layers else found.left_alone
+    notes += [f"{begun} is begun and not finished" for begun in unfinished(dataset)]
+    for mag in results:
+        if mag.unrecorded:
+            notes.append(f"{mag.layer} mag {mag.mag}: {mag.unrecorded} sound shards that no run has recorded")
     return Soundness(dataset, results, run.problems, notes, time.monotonic() - began)
 
 
 def _checked_all(
-    run: Run, wanted: Sequence[MagFolder], recorded: dict[str, Records], write_checksums: bool
+    run: Run, wanted: Sequence[MagOnDisk], recorded: dict[str, Records], write_checksums: bool
 ) -> list[MagSoundness]:
     for layer, found in recorded.items():
         reason = "the list of checksums is damaged: {}"
@@ -83,91 +88,74 @@ def _checked_all(
     return results
 
 
-def _notes(dataset: Path, layers: Sequence[str], results: Sequence[MagSoundness]) -> list[str]:
-    foreign = foreign_layers(dataset)
-    notes = [f"layer {name} is {kind}: not verified" for name, kind in foreign.items() if not layers]
-    notes += [f"{begun} is begun and not finished" for begun in unfinished(dataset)]
-    for mag in results:
-        if mag.unrecorded:
-            notes.append(f"{mag.layer} mag {mag.mag}: {mag.unrecorded} sound shards that no run has recorded")
-    return notes
-
-
-def _known() -> set[str]:
-    """The kernels that are installed."""
-    return set(plugins().downsamplers())
-
-
 # --- shards ----------------------------------------------------------------------------------------------------------
 
 
-def _checked(run: Run, where: MagFolder, recorded: Records, *, keep: bool) -> tuple[MagSoundness, list[ShardDone]]:
+@dataclass(frozen=True)
+class _CheckShard:
+    """A task: read a shard whole."""
+
+    mag: StoredMag
+    start: Vec3
+    recorded: str
+
+    def __call__(self) -> ShardCheck:
+        return self.mag.check(self.start, self.recorded)
+
+
+def _checked(run: Run, where: MagOnDisk, recorded: Records, *, keep: bool) -> tuple[MagSoundness, list[ShardDone]]:
     """Read all shards of a mag; the second value is what to record of them, if that is to be kept."""
     place, result, kept = run.place(), MagSoundness(where.layer, where.mag), list[ShardDone]()
     try:
-        header = where.header()
-        shards = list(where.shards(header.side))
+        mag = where.open()
+        starts = [shard.start for shard in mag.shards()]
     except WkconvertError as error:
-        run.blame(where, where.folder / HEADER_FILE if where.folder.is_dir() else where.folder, sentence(error))
+        run.blame(where, where.folder, sentence(error))
         return result, []
-    sums = recorded.sums(where.mag)
-    known = {_corner(start, header.side): checksum for start, checksum in sums.of.items()} if sums else {}
-    _blame_missing(run, where, header, {shard.start for shard in shards}, known)
-    meter = Meter(run.listen, f"{where.title}, reading", place, len(shards) * header.side**3, header.voxel_bytes)
-    tasks = (Check(shard.path, header, shard.start, known.get(shard.start)) for shard in shards)
-    types: set[str] = set()
-    for done in run.workers.map(Check.__call__, tasks, affordable(header, run.budget)):
-        meter.advance(header.side**3)
-        types.add(done.block_type)
+    sums, volume = recorded.sums(where.mag), math.prod(mag.shard_shape)
+    # runs record a shard by its first voxel within the extent
+    known = {Box(start, (1, 1, 1)).aligned(mag.shard_shape).start: of for start, of in sums.of.items()} if sums else {}
+    for start in sorted(known.keys() - set(starts)):
+        run.blame(where, mag.shard_path(start), "it is missing, though it was recorded")
+    meter = Meter(run.listen, f"{where.title}, reading", place, len(starts) * volume, mag.info.voxel_bytes)
+    tasks = (_CheckShard(mag, start, known.get(start, "")) for start in starts)
+    compressions: set[str] = set()
+    for done in run.workers.map(_CheckShard.__call__, tasks, _affordable(mag, run.budget)):
+        meter.advance(volume)
+        compressions.add(done.compression)
         if done.problem:
-            run.blame(where, where.shard_path(done.start, header.side), done.problem)
+            run.blame(where, mag.shard_path(done.start), done.problem)
         elif keep:
-            kept.append(_line(where, header, done))
-        result = _counted(result, done, known)
-    if header.block_type not in types and len(types) == 1 and recorded.maker(where.mag):
-        _blame_type(run, where, header, *types)
-    unrecorded = sum(_is_inside(where, header, shard.start) and shard.start not in known for shard in shards)
-    return replace(result, unrecorded=unrecorded if sums else 0), kept
+            kept.append(_line(where, mag, done))
+        result = replace(
+            result,
+            shards=result.shards + 1,
+            stored_bytes=result.stored_bytes + done.stored_bytes,
+            compared=result.compared + (done.start in known),
+        )
+    # the runs that record checksums write one kind of shard; the damaged ones have stated none
+    stated = compressions - {""}
+    if len(compressions) == 1 and stated and mag.compression not in stated and recorded.maker(where.layer, where.mag):
+        run.blame(where, mag.description, f"it says {mag.compression}; the shards hold {stated.pop()}")
+    inside = [s for s in starts if where.box is None or Box(s, mag.shard_shape).intersection(where.box).volume]
+    return replace(result, unrecorded=sum(start not in known for start in inside) if sums else 0), kept
 
 
-def _counted(result: MagSoundness, done: Checked, known: Mapping[Vec3, str]) -> MagSoundness:
-    return replace(
-        result,
-        shards=result.shards + 1,
-        stored_bytes=result.stored_bytes + done.stored_bytes,
-        compared=result.compared + (done.start in known),
-    )
+def _affordable(mag: StoredMag, budget: Budget) -> int:
+    """How many shards may be read side by side. Raises ResourceError where not even one."""
+    each = mag.check_bytes + budget.each
+    count = (budget.memory - budget.base) // each
+    if count < 1:
+        shape = " x ".join(map(str, mag.shard_shape))
+        raise ResourceError(
+            f"{budget.given} is too little to read shards of {shape} voxels",
+            fix=budget.enough(1.05 * (budget.base + each)),
+        )
+    return min(count, budget.workers)
 
 
-def _blame_missing(
-    run: Run, where: MagFolder, header: Header, there: Collection[Vec3], known: Mapping[Vec3, str]
-) -> None:
-    for start in sorted(known.keys() - there):
-        run.blame(where, where.shard_path(start, header.side), "it is missing, though it was recorded")
-
-
-def _blame_type(run: Run, where: MagFolder, header: Header, found: str) -> None:
-    """A header whose block type no shard has: the runs that record checksums write one type."""
-    if found:
-        run.blame(where, where.folder / HEADER_FILE, f"it says {header.block_type}; the shards hold {found}")
-
-
-def _is_inside(where: MagFolder, header: Header, start: Vec3) -> bool:
-    return where.box is None or bool(_shard_in(where.box, header, start).volume)
-
-
-def _corner(start: Vec3, side: int) -> Vec3:
-    """A shard's first voxel; runs record its first one within the extent."""
-    x, y, z = (a // side * side for a in start)
-    return x, y, z
-
-
-def _shard_in(box: Box, header: Header, start: Vec3) -> Box:
-    return Box(start, (header.side,) * 3).intersection(box)
-
-
-def _line(where: MagFolder, header: Header, done: Checked) -> ShardDone:
+def _line(where: MagOnDisk, mag: StoredMag, done: ShardCheck) -> ShardDone:
     """What to record of a shard; its range of values is left open."""
-    part = _shard_in(where.box, header, done.start) if where.box else Box(done.start, (header.side,) * 3)
-    start = part.start if part.volume else done.start
-    return ShardDone(where.mag, start, done.checksum, None, None, 0, part.volume)
+    shard = Box(done.start, mag.shard_shape)
+    part = shard.intersection(where.box) if where.box else shard
+    return ShardDone(where.mag, part.start if part.volume else done.start, done.checksum, None, None, 0, part.volume)

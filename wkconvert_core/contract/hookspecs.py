@@ -1,4 +1,4 @@
-"""The contract: four hooks. A plugin implements those it needs and registers under the entry point `wkconvert`."""
+"""The contract: five hooks. A plugin implements those it needs and registers under the entry point `wkconvert`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
+    from wkconvert_core.contract.mag_format import MagFormat
     from wkconvert_core.contract.model import DatasetSink, DatasetSpec, Downsampler, Layer, Match
 
 PROJECT = "wkconvert"
@@ -27,8 +28,13 @@ def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Seque
 
 
 @hookspec(firstresult=True)
-def wkconvert_create(format: str, path: Path, spec: DatasetSpec) -> DatasetSink | None:
-    """Begin or continue a dataset in the format that `--to` names; None for another plugin's format."""
+def wkconvert_create(format: str, path: Path, spec: DatasetSpec, options: Mapping[str, str]) -> DatasetSink | None:
+    """Begin or continue what `--to` names, if it is no WEBKNOSSOS dataset; None for another plugin's format."""
+
+
+@hookspec
+def wkconvert_mag_formats() -> Sequence[MagFormat]:  # type: ignore[empty-body]
+    """The ways in which this plugin stores the mags of a WEBKNOSSOS dataset, each with the name that `--to` takes."""
 
 
 @hookspec

@@ -131,6 +131,8 @@ class Layer:
     """None: core decides by name, then by looking at the data."""
     color: tuple[int, int, int] | None = None
     """Red, green, blue (0 to 255) in which the layer is shown."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of the layer as a whole: `mags that are listed are missing`."""
 
     @property
     def source(self) -> Source:
@@ -149,13 +151,11 @@ class MagSpec:
     """The extent, in this mag's voxels, where it lies in the dataset."""
     dtype: DType
     channels: int
-    compression: str = "lz4"
-    """A name that the writer knows; core's own: none, lz4, lz4hc."""
-    compression_level: int | None = None
-    file_len: int | None = None
-    """Blocks along a shard's side; None: the writer fits it to box and dtype."""
     shard_shape: Vec3 | None = None
-    """The box that is one file, for writers that can choose it: tiles of TIFF; None: the writer's own."""
+    """The box that should be one file, for writers that can choose it: tiles of TIFF, a dataset's own shards when it is
+    compressed. None: the writer's own."""
+    data_format: str = ""
+    """The mag format, as `--to` names it; empty where the writer knows only one."""
 
 
 @dataclass(frozen=True)

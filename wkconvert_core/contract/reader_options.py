@@ -38,19 +38,25 @@ def known_options(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
-def parse_options(function: Callable[..., Any], options: Mapping[str, str]) -> dict[str, Any]:
+def parse_options(
+    function: Callable[..., Any],
+    options: Mapping[str, str],
+    shown: Callable[[str, str], str] = "-o {}={}".format,
+) -> dict[str, Any]:
     """Turn texts into the keyword arguments of `function`, converted by its annotations.
 
-    Annotations may be str, int, float, bool, a Literal of texts or numbers, and each of these with None. Raises
-    UnknownOption for a name that `function` does not have, OptionError for a text that does not fit.
+    `shown` writes an option's name and text as users do; that of a writer is not `-o`. Annotations may be str, int,
+    float, bool, a Literal of texts or numbers, and each of these with None. Raises UnknownOption for a name that `function` does not have, OptionError for a text that does not fit.
     """
     known = known_options(function)
     if unknown := sorted(set(options) - set(known)):
         listed = ", ".join(sorted(known)) or "none"
+        who = "reader" if shown(*"ab").startswith("-o ") else "writer"
         raise UnknownOption(
-            f"unknown reader option {', '.join(unknown)}", fix=f"this reader's options: {listed}", names=unknown
+            f"unknown {who} option {', '.join(unknown)}", fix=f"this {who}'s options: {listed}", names=unknown
         )
-    return {name: _converted(name, text, _hint(function, known[name])) for name, text in options.items()}
+    hints = {name: _hint(function, known[name]) for name in options}
+    return {name: _converted(shown(name, text), text, hints[name]) for name, text in options.items()}
 
 
 def _hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
@@ -64,14 +70,14 @@ def _hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
     return eval(hint, dict(owner.__globals__))
 
 
-def _converted(name: str, text: str, hint: Any) -> Any:
+def _converted(option: str, text: str, hint: Any) -> Any:
     choices = _choices(hint)
     for choice in choices:
         value = _as_choice(text, choice)
         if value is not None:
             return value
     legal = ", ".join(_named(choice) for choice in choices)
-    raise OptionError(f"-o {name}={text} does not fit", fix=f"it takes: {legal}")
+    raise OptionError(f"{option} does not fit", fix=f"it takes: {legal}")
 
 
 def _named(choice: Any) -> str:

@@ -1,4 +1,4 @@
-"""The whole story: detect, open, plan, copy every mag, write the metadata. The Python API behind `auto` and `cube`."""
+"""Carrying out what was decided: lock, copy every mag, verify, write the metadata, publish."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ import numpy as np
 from wkconvert_core.cluster.session import Sought
 from wkconvert_core.contract.errors import NoSpace
 from wkconvert_core.contract.model import LayerSpec
-from wkconvert_core.conversion.opening import Opened
-from wkconvert_core.conversion.prepare import Conversion, check_target, prepare
+from wkconvert_core.conversion.opening import SourceLayer
+from wkconvert_core.conversion.prepare import Conversion, prepare_conversion
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.conversion.steps import Planned
-from wkconvert_core.datasets import destination as target
-from wkconvert_core.datasets.journal import FOLDER, Journal, locked
-from wkconvert_core.engine import loop as engine
+from wkconvert_core.conversion.steps import PlannedStep
+from wkconvert_core.datasets.destination import scratch, sweep, sweep_replaced
+from wkconvert_core.datasets.journal import FOLDER, Journal
+from wkconvert_core.engine import loop
 from wkconvert_core.engine.consumers import Verifying
-from wkconvert_core.engine.loop import Finished
 from wkconvert_core.engine.progress import Listener, Meter, Progress
 from wkconvert_core.engine.workers import Workers, at_work, stopped
 from wkconvert_core.planning.route import Budget
@@ -33,20 +32,18 @@ from wkconvert_core.toolkit.byte_sizes import size_text
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Done", "Listener", "Progress", "Settings", "convert", "execute", "prepare"]
-
 
 @dataclass(frozen=True)
 class Done:
     """What became of a conversion."""
 
     conversion: Conversion
-    layers: Sequence[LayerSpec]
-    seconds: float
-    resumed: int
+    layers: Sequence[LayerSpec] = ()
+    seconds: float = 0
+    resumed: int = 0
     """Shards that an earlier run had finished."""
-    shards: int
-    stored_bytes: int
+    shards: int = 0
+    stored_bytes: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -54,74 +51,76 @@ def convert(
     src: Path, dst: Path, settings: Settings | None = None, *, command: str = "auto", listen: Listener | None = None
 ) -> Done:
     """Convert whatever is at `src` into a dataset at `dst`. Raises errors of `wkconvert_core.contract.errors`."""
-    return execute(prepare(src, dst, settings or Settings(), command=command), listen)
+    return execute(prepare_conversion(src, dst, settings or Settings(), command=command), listen)
 
 
 def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
-    """Write what was decided, or go on where an earlier run of the same command stopped."""
+    """Write what was decided, or go on where an earlier run of the same command stopped.
+
+    Raises errors of `wkconvert_core.contract.errors`; what was finished by then is kept for the next run.
+    """
     if not conversion.steps:
-        return Done(conversion, [], 0, 0, 0, 0)
-    began = time.monotonic()
+        return Done(conversion)
+    began, destination, settings = time.monotonic(), conversion.destination, conversion.inputs.settings
     _check_space(conversion)
-    with contextlib.ExitStack() as stack:
-        for place in conversion.places:
-            stack.enter_context(locked(place))
-        target.sweep_replaced(conversion.dst)
-        check_target(conversion)  # again: somebody else may have written there before the lock was ours
+    with destination.locked(), contextlib.ExitStack() as stack:
+        sweep_replaced(destination.path)
+        destination.check(conversion.request)  # again: somebody may have written there before the lock was ours
         crew = stack.enter_context(contextlib.ExitStack())
         workers = crew.enter_context(_workers(conversion, listen))
         journals = stack.enter_context(_journals(conversion))
         with stopped(workers):  # before what they leave is swept away
             resumed = _copy_all(conversion, journals, workers, listen)
-            if conversion.settings.verify:
+            if settings.verify:
                 _verify_all(conversion, workers, listen)
         crew.close()  # jobs of a cluster need not wait for the metadata
         layers = [_described(conversion, layer, journals[layer.name]) for layer in conversion.layers]
         for journal in journals.values():
             journal.finish()
-        with writing(conversion.building):
-            conversion.sink.finish(layers)
-        settled = conversion.settle(conversion.building, conversion.dst) if conversion.settle else ""
-        if not conversion.settle and conversion.building != conversion.dst:
-            target.swap(conversion.building, conversion.dst)
-    tallies = [tally for journal in journals.values() for tally in journal.done.values()]
-    count, stored = (sum(getattr(tally, name) for tally in tallies) for name in ("count", "stored_bytes"))
-    notes = (
-        *filter(None, [settled]),
-        *_extents(layers),
-        *(note for layer in conversion.layers for note in _notes(conversion, layer, journals[layer.name])),
-    )
-    return Done(conversion, layers, time.monotonic() - began, resumed, count, stored, notes)
+        with writing(destination.building):
+            conversion.writer.finish(layers)
+        published = destination.publish()
+    finished = [mag for journal in journals.values() for mag in journal.done.values()]
+    notes = [published] if published else []
+    if len({layer.box for layer in layers}) > 1:
+        notes.append("the layers differ in extent: " + "; ".join(f"{layer.name} {layer.box}" for layer in layers))
+    for layer in conversion.layers:
+        notes += _notes(conversion, layer, journals[layer.name])
+    count, stored = sum(mag.count for mag in finished), sum(mag.stored_bytes for mag in finished)
+    return Done(conversion, layers, time.monotonic() - began, resumed, count, stored, tuple(notes))
 
 
 @contextlib.contextmanager
 def _journals(conversion: Conversion) -> Iterator[dict[str, Journal]]:
-    """The layers' journals, and no temporary file of this or an earlier run when it is over."""
-    building, plan = conversion.building, conversion.plan
+    """The layers' journals; when it is over, no temporary file of this or an earlier run is left."""
+    request, building = conversion.request, conversion.destination.building
+    sinks = {
+        name: [sink for planned in conversion.steps if planned.layer.name == name for sink in planned.step.sinks]
+        for name in request.layers
+    }
+    journals = {name: Journal(building, name, request.command) for name in request.layers}
+    mags = {name: [sink.spec.mag for sink in each] for name, each in sinks.items()}
     with contextlib.ExitStack() as stack:
-        journals = {layer.name: Journal(building, layer.name, conversion.command) for layer in conversion.layers}
-        if conversion.settings.overwrite:
-            target.discard_other_plans(building, journals.values(), plan)
-        target.sweep(building, list(journals))
-        stack.callback(target.sweep, building, list(journals))
+        conversion.destination.make_room(request, journals, mags)
+        sweep(building, request.layers)
+        stack.callback(sweep, building, request.layers)
         for name, journal in journals.items():
-            sinks = [sink for planned in conversion.steps if planned.layer.name == name for sink in planned.step.sinks]
-            if conversion.in_place and journal.is_finished and not journal.is_of(plan, [s.spec.mag for s in sinks]):
-                journal.set_aside()  # some mags that it finished have been taken away, or there would be nothing to do
             stack.callback(journal.close)
-            journal.begin(plan, sinks)
+            journal.begin(request, sinks[name])
         yield journals
 
 
 @contextlib.contextmanager
 def _workers(conversion: Conversion, listen: Listener | None) -> Iterator[Workers]:
     """The run's workers; those of a cluster are checked."""
-    settings, steps = conversion.settings, [planned.step for planned in conversion.steps]
+    inputs, steps = conversion.inputs, [planned.step for planned in conversion.steps]
     kernels = {step.kernel for step in steps} | {getattr(step.source, "kernel", "") for step in steps}
-    formats = {*conversion.plan.get("readers", ()), settings.to}
-    logs = conversion.building / FOLDER / "logs"
-    sought = Sought(settings.cluster, sorted(formats), sorted(kernels - {""}), [conversion.src], logs, writes=True)
-    with at_work(settings.strategy, conversion.jobs, sought, _waiting(listen, len(steps))) as workers:
+    formats = {layer.found.match.format for layer in inputs.layers}
+    formats |= {sink.spec.data_format for step in steps for sink in step.sinks} - {""}
+    logs = conversion.destination.building / FOLDER / "logs"
+    sought = Sought(inputs.settings.cluster, sorted(formats), sorted(kernels - {""}), [inputs.src], logs, writes=True)
+    waiting = _waiting(listen, len(steps))
+    with at_work(inputs.settings.strategy, inputs.budget.workers, sought, waiting) as workers:
         yield workers
 
 
@@ -141,11 +140,12 @@ def _waiting(listen: Listener | None, steps: int) -> Callable[[str], None]:
 
 
 def _check_space(conversion: Conversion) -> None:
-    journals = (Journal(conversion.building, layer.name, conversion.command) for layer in conversion.layers)
+    destination, request, free = conversion.destination, conversion.request, conversion.inputs.budget.scratch
+    journals = (Journal(destination.building, name, request.command) for name in request.layers)
     needed = conversion.needed - sum(journal.stored_bytes() for journal in journals)
-    if needed > conversion.free and not conversion.settings.force:
+    if needed > free and not conversion.inputs.settings.force:
         raise NoSpace(
-            f"{conversion.dst} may take {size_text(needed)}, and {size_text(conversion.free)} are free",
+            f"{destination.path} may take {size_text(needed)}, and {size_text(free)} are free",
             why="that is what is left to write, uncompressed; how much compression saves is not known before",
             fix="free some space, or say --force to try nevertheless: a run that fills the disk can be continued",
         )
@@ -204,9 +204,9 @@ def _verify_all(conversion: Conversion, workers: Workers, listen: Listener | Non
             meter.advance(shard.voxels)
 
 
-def _run(conversion: Conversion, planned: Planned, workers: Workers, done: Finished) -> Iterator[ShardDone]:
+def _run(conversion: Conversion, planned: PlannedStep, workers: Workers, done: loop.Finished) -> Iterator[ShardDone]:
     log.info("%s: %s", planned.step.title, planned.route)
-    return engine.run(planned.step, planned.route, workers, target.scratch(conversion.building), done)
+    return loop.run(planned.step, planned.route, workers, scratch(conversion.destination.building), done)
 
 
 def _meter(
@@ -216,37 +216,31 @@ def _meter(
     return Meter(listen, title, place, total, step.voxel_bytes, done=done, workers=workers)
 
 
-def _described(conversion: Conversion, layer: Opened, journal: Journal) -> LayerSpec:
+def _described(conversion: Conversion, layer: SourceLayer, journal: Journal) -> LayerSpec:
     """The layer's metadata, from what was written."""
     sinks = [sink for planned in conversion.steps if planned.layer is layer for sink in planned.step.sinks]
     finest = sinks[0].spec
     low, high = journal.done[finest.mag].low, journal.done[finest.mag].high
     is_color = layer.category == "color"
-    shown = is_color and finest.dtype != np.uint8 and not conversion.keeps_metadata
+    shown = is_color and finest.dtype != np.uint8 and not conversion.inputs.keeps_metadata
     return LayerSpec(
         layer.name,
         layer.category,
-        conversion.extents[layer.name],
+        conversion.request.extents[layer.name],
         finest.dtype,
         finest.channels,
         [sink.spec for sink in sinks],
-        largest_segment_id=None if is_color or high is None or conversion.keeps_metadata else int(high),
+        largest_segment_id=None if is_color or high is None or conversion.inputs.keeps_metadata else int(high),
         value_range=(low, high) if shown and low is not None and high is not None else None,
         intensity_range=intensity_range(sinks[-1].source()) if shown else None,
         color=layer.color,
     )
 
 
-def _extents(layers: Sequence[LayerSpec]) -> Iterator[str]:
-    """What to tell of layers that do not cover the same place."""
-    if len({layer.box for layer in layers}) > 1:
-        yield "the layers differ in extent: " + "; ".join(f"{layer.name} {layer.box}" for layer in layers)
-
-
-def _notes(conversion: Conversion, layer: Opened, journal: Journal) -> Iterator[str]:
+def _notes(conversion: Conversion, layer: SourceLayer, journal: Journal) -> Iterator[str]:
     for note in layer.notes:
         yield f"{layer.name}: {note}"
     if nans := journal.done[min(journal.done)].nans:
-        made = len(journal.done) > 1 and not conversion.keeps_metadata
+        made = len(journal.done) > 1 and not conversion.inputs.keeps_metadata
         coarser = "; coarser mags leave them out where they can" if made else ""
         yield f"{layer.name}: {nans:,} voxel{'s are' if nans > 1 else ' is'} not a number (NaN){coarser}"

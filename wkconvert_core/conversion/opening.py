@@ -11,11 +11,13 @@ import numpy as np
 
 from wkconvert_core.contract.errors import InconsistentStack, OptionError, ResourceError, UnsupportedSource
 from wkconvert_core.contract.geometry import Mag
-from wkconvert_core.contract.model import Category, Layer, Source, VolumeInfo, stream_of
+from wkconvert_core.contract.model import Category, Confidence, Layer, Match, Source, VolumeInfo, stream_of
 from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.settings import DTYPES, FINEST, Settings
-from wkconvert_core.datasets.naming import suggest
+from wkconvert_core.datasets.dataset import Dataset
+from wkconvert_core.datasets.naming import PROPERTIES_FILE, suggest
+from wkconvert_core.datasets.reader import open_layer
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry import detection as detect
 from wkconvert_core.registry.detection import Found
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Opened:
+class SourceLayer:
     """A layer as it will be written."""
 
     name: str
@@ -64,7 +66,7 @@ class Opened:
         return size and size.refined(self.finest)
 
 
-def open_source(src: Path, settings: Settings, plugins: Plugins, budget: Budget | None = None) -> list[Opened]:
+def open_source(src: Path, settings: Settings, plugins: Plugins, budget: Budget | None = None) -> list[SourceLayer]:
     """Open everything at `src`, as the settings want it; within a budget if there is one.
 
     Raises OptionError, ResourceError and the readers' errors.
@@ -80,6 +82,29 @@ def open_source(src: Path, settings: Settings, plugins: Plugins, budget: Budget 
     if budget:
         _check_chunks([layer for _, layer, _ in layers], budget)
     return _named([_opened(item, layer, wanted) for item, layer, wanted in layers], settings)
+
+
+def open_dataset(dataset: Dataset, names: Collection[str], budget: Budget) -> list[SourceLayer]:
+    """The layers of these names (none: all) of a finished dataset, as they are.
+
+    Raises UnsupportedSource for a layer that cannot be worked on, OptionError for one that is not there, BrokenSource,
+    DamagedData.
+    """
+    wanted = dict.fromkeys(each.layer for each in dataset.choose(list(names)))
+    match = Match("webknossos", Confidence.EXACT, f"{PROPERTIES_FILE}, {len(wanted)} layer{'s' * (len(wanted) != 1)}")
+    layers = {name: open_layer(dataset, name) for name in wanted}
+    _check_chunks(list(layers.values()), budget)
+    return [
+        SourceLayer(
+            name,
+            Decision(dataset.layers[name].category, f"{PROPERTIES_FILE} says so"),
+            layer.mags,
+            Found(dataset.path, match),
+            layer.color,
+            layer.notes,
+        )
+        for name, layer in layers.items()
+    ]
 
 
 def _check_chunks(layers: Sequence[Layer], budget: Budget) -> None:
@@ -172,7 +197,7 @@ def _core_options(settings: Settings) -> dict[str, str]:
     return {name: text for name, text in wanted.items() if text is not None}
 
 
-def _opened(found: Found, layer: Layer, settings: Settings) -> Opened:
+def _opened(found: Found, layer: Layer, settings: Settings) -> SourceLayer:
     names = _names(found, layer)
     decision = classify(layer.source, option=settings.category, hint=layer.category, names=names)
     note, dtype, fit = _element_type(layer.source.info.dtype, settings, decision.category)
@@ -180,8 +205,8 @@ def _opened(found: Found, layer: Layer, settings: Settings) -> Opened:
     finest = min(layer.mags)
     mags = {finest: source} if source is not layer.source else layer.mags
     coarse = [f"the source has no mag 1; its finest is {finest}"] if finest != FINEST else []
-    notes = (*found.notes, *layer.source.info.notes, *coarse, *note)
-    return Opened(layer.name or "", decision, mags, found, layer.color, notes)
+    notes = (*found.notes, *layer.notes, *layer.source.info.notes, *coarse, *note)
+    return SourceLayer(layer.name or "", decision, mags, found, layer.color, notes)
 
 
 def _element_type(own: DType, settings: Settings, category: Category) -> tuple[list[str], str | None, Fit]:
@@ -214,9 +239,9 @@ def _wanted(source: Source, settings: Settings, dtype: str | None, fit: Fit) -> 
     )
 
 
-def _named(layers: Sequence[Opened], settings: Settings) -> list[Opened]:
+def _named(layers: Sequence[SourceLayer], settings: Settings) -> list[SourceLayer]:
     """The layers with names of their own: as asked, as the reader or the folder says, else by category."""
-    named: dict[str, Opened] = {}
+    named: dict[str, SourceLayer] = {}
     for layer in layers:
         wanted = settings.layer_name or _base_name(layer)
         unique = next(n for n in (wanted, *(f"{wanted}_{i}" for i in range(2, len(layers) + 2))) if n not in named)
@@ -226,17 +251,17 @@ def _named(layers: Sequence[Opened], settings: Settings) -> list[Opened]:
     return list(named.values())
 
 
-def _base_name(layer: Opened) -> str:
+def _base_name(layer: SourceLayer) -> str:
     said = _said_name(layer)
     return suggest(said, layer.category) if said else layer.category
 
 
-def _said_name(layer: Opened) -> str:
+def _said_name(layer: SourceLayer) -> str:
     """What folder and reader call a layer."""
     return "_".join(part for part in (layer.found.layer, layer.name) if part)
 
 
-def voxel_size(layers: Sequence[Opened], wanted: VoxelSize | None) -> VoxelSize:
+def voxel_size(layers: Sequence[SourceLayer], wanted: VoxelSize | None) -> VoxelSize:
     """The one voxel size of the dataset: as asked, its open axes as the sources say.
 
     Raises OptionError for an axis that nobody knows, InconsistentStack where sources differ.
@@ -261,7 +286,7 @@ def voxel_size(layers: Sequence[Opened], wanted: VoxelSize | None) -> VoxelSize:
     return size
 
 
-def _what_is_known(layers: Sequence[Opened], size: VoxelSize) -> str:
+def _what_is_known(layers: Sequence[SourceLayer], size: VoxelSize) -> str:
     """Why there is no voxel size: the axes that are known, and what the readers noted, perhaps of a unit."""
     known = f" (known: {size}, {size.origin})" if any(size.size) else ""
     notes = [note for layer in layers for note in layer.info.notes if "size" in note or "unit" in note]
@@ -274,7 +299,7 @@ def _example(size: VoxelSize) -> str:
     )
 
 
-def _check_agreement(layers: Sequence[Opened], wanted: VoxelSize | None) -> None:
+def _check_agreement(layers: Sequence[SourceLayer], wanted: VoxelSize | None) -> None:
     """Raise if the sources' sizes differ along an axis that `wanted` leaves to them."""
     open_axes = [i for i in range(3) if wanted is None or wanted.size[i] is None]
     for i in open_axes:

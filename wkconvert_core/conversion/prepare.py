@@ -3,56 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core import __version__
 from wkconvert_core.cluster import session as cluster
 from wkconvert_core.cluster.spec import STRATEGIES
-from wkconvert_core.contract.errors import OptionError, check_known
+from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, Source
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.conversion.opening import Opened, open_source, voxel_size
+from wkconvert_core.conversion.opening import SourceLayer, open_source, voxel_size
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.conversion.steps import Planned, extent, steps_of
-from wkconvert_core.datasets import destination as target
-from wkconvert_core.datasets.journal import fingerprint
-from wkconvert_core.datasets.naming import dataset_name
+from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, extent, planned_steps, pyramid
+from wkconvert_core.datasets.dataset import Dataset
+from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement, checked_places, free_bytes
+from wkconvert_core.datasets.journal import Request, fingerprint
+from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
+from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.workers import default_jobs
 from wkconvert_core.planning.route import Budget
-from wkconvert_core.registry.plugins import Plugins, plugins
+from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit import process as memory
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a command reads, and how it wants that to be written."""
+
+    command: str
+    src: Path
+    settings: Settings
+    layers: Sequence[SourceLayer]
+    extents: Mapping[str, Box]
+    """Each layer's true extent, in mag-1 voxels."""
+    voxel_size: VoxelSize | None
+    budget: Budget
+    writer: Callable[[Path], DatasetSink]
+    """What writes in a folder."""
+    fingerprint: str | Mapping[str, str] = ""
+    """Of what is read; empty: of all of `src`."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else makes the request this request."""
+    keeps_metadata: bool = False
+    """Whether existing metadata know more of ids and values than the mags that are written."""
 
 
 @dataclass(frozen=True)
 class Conversion:
     """Everything decided, nothing written."""
 
-    src: Path
-    dst: Path
-    building: Path
-    """Where the dataset is built: beside the target where that is to be replaced."""
-    command: str
-    settings: Settings
-    layers: Sequence[Opened]
-    voxel_size: VoxelSize | None
-    sink: DatasetSink
-    steps: Sequence[Planned]
-    jobs: int
-    plan: Mapping[str, Any]
-    """What makes this run this run: another one must not continue its work."""
-    free: int
-    """Bytes free where the target lies."""
-    extents: Mapping[str, Box]
-    """Each layer's true extent, in mag-1 voxels."""
-    in_place: bool = False
-    """Whether mags are added to layers that are there."""
-    settle: Callable[[Path, Path], str] | None = None
-    """Puts what was built into a target that stays, and tells what came of it; None: it becomes the target."""
-    keeps_metadata: bool = False
-    """Whether there are metadata that know more of ids and values than the mags that are written."""
+    inputs: Inputs
+    destination: Destination
+    request: Request
+    writer: DatasetSink
+    steps: Sequence[PlannedStep]
+
+    @property
+    def src(self) -> Path:
+        """What is read."""
+        return self.inputs.src
+
+    @property
+    def dst(self) -> Path:
+        """What the user named."""
+        return self.destination.path
+
+    @property
+    def voxel_size(self) -> VoxelSize | None:
+        """Of the dataset."""
+        return self.inputs.voxel_size
+
+    @property
+    def free(self) -> int:
+        """Bytes free where the target lies."""
+        return self.inputs.budget.scratch
+
+    @property
+    def layers(self) -> list[SourceLayer]:
+        """The layers of which mags are written."""
+        return [layer for layer in self.inputs.layers if layer.name in self.request.extents]
 
     @property
     def raw_bytes(self) -> int:
@@ -66,15 +96,9 @@ class Conversion:
         return written + max((planned.route.scratch for planned in self.steps), default=0)
 
     @property
-    def places(self) -> list[Path]:
-        """The folders that must be ours alone while the run lasts."""
-        replaced = self.building != self.dst and target.is_dataset(self.dst)
-        return [self.building, self.dst] if replaced else [self.building]
-
-    @property
     def useful_workers(self) -> int:
         """On a cluster, how many workers have something to do in the longest step; 0 elsewhere."""
-        on_cluster = self.settings.strategy in STRATEGIES
+        on_cluster = self.inputs.settings.strategy in STRATEGIES
         routes = [planned.route for planned in self.steps] if on_cluster else []
         return max((-(-route.tasks // route.workers) for route in routes), default=0)
 
@@ -84,77 +108,89 @@ class Conversion:
         return max((planned.route.memory for planned in self.steps), default=0)
 
 
-def prepare(src: Path, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:
-    """Decide and check everything, and write nothing."""
-    loaded = plugins()
-    settings.check(loaded)
-    src, dst = target.checked_places(Path(src), Path(dst))
-    name = dataset_name(settings.name or dst.name)
-    budget = budget_of(settings, target.free_bytes(dst))
-    layers = open_source(src, settings, loaded, budget)
-    extents = {layer.name: extent(layer, settings) for layer in layers}
-    known = [[*size.size, size.unit] for layer in layers if (size := layer.voxel_size)]
-    plan = plan_of(src, settings, command, layers, loaded)
-    plan |= {"extents": {name: [*box.start, *box.shape] for name, box in extents.items()}, "voxel_sizes": known}
-    target.check(dst, settings, command, list(extents), plan)
-    wanted = settings.voxel_size or (target.stored_voxel_size(dst) if settings.add else None)
-    size = voxel_size(layers, wanted) if settings.metadata else None
-    building = target.beside(dst) if settings.overwrite else dst
-    sink = loaded.hook.wkconvert_create(format=settings.to, path=building, spec=DatasetSpec(name, size))
-    if sink is None:
-        raise OptionError(f"nothing writes {settings.to!r}", fix="`wkconvert plugins` lists what is installed")
-    existing = set(target.stored_mags(dst)) if settings.add else set()
-    steps: list[Planned] = []
-    for layer in layers:
-        mine = list(steps_of(layer, sink, size, settings, existing, budget))
-        existing |= {sink.spec.mag for planned in mine for sink in planned.step.sinks}
-        steps += mine
-    return Conversion(
-        src, dst, building, command, settings, layers, size, sink, steps, budget.workers, plan, budget.scratch, extents
+def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Conversion:
+    """Decide and check everything, and write nothing; a command is its recipe.
+
+    Layers of which no mag is due are left out. Raises TargetExists, OptionError, TargetError for what the format of the
+    mags cannot hold, ResourceError for too small a budget.
+    """
+    recipes = {layer.name: list(recipe(layer)) for layer in inputs.layers}
+    request = _request(inputs, recipes)
+    destination.check(request)
+    writer = inputs.writer(destination.building)
+    steps = [
+        step for layer in inputs.layers for step in planned_steps(layer, recipes[layer.name], writer, inputs.budget)
+    ]
+    return Conversion(inputs, destination, request, writer, steps)
+
+
+def _request(inputs: Inputs, recipes: Mapping[str, Sequence[MagRecipe]]) -> Request:
+    layers = [layer for layer in inputs.layers if recipes[layer.name]]
+    readers = {layer.found.match.format for layer in layers}
+    facts = {
+        "layers": {layer.name: {str(mag): _facts(source) for mag, source in layer.mags.items()} for layer in layers},
+        "readers": {reader: plugins().version_of(reader) for reader in sorted(readers)},
+        "voxel_sizes": [[*size.size, size.unit] for layer in layers if (size := layer.voxel_size)],
+    }
+    return Request(
+        inputs.command,
+        str(inputs.src),
+        inputs.fingerprint or fingerprint(inputs.src),
+        inputs.settings.plan(),
+        {layer.name: inputs.extents[layer.name] for layer in layers},
+        {
+            layer.name: {each.spec.mag: made for each in recipes[layer.name] if (made := each.provenance)}
+            for layer in layers
+        },
+        {**facts, **inputs.facts},
     )
 
 
-def check_target(conversion: Conversion) -> None:
-    """Raise TargetExists unless the target is free, or this command's own work, or may be replaced or added to."""
-    names = [layer.name for layer in conversion.layers]
-    if conversion.in_place:
-        return
-    place = conversion.building if conversion.settle else conversion.dst
-    target.check(place, conversion.settings, conversion.command, names, conversion.plan)
-
-
-def open_layers(dataset: Path, names: Sequence[str], loaded: Plugins, budget: Budget) -> list[Opened]:
-    """The WKW layers of these names (none: all) of a finished dataset; what others are like does not matter.
-
-    Raises OptionError for a name that there is not, BrokenSource, DamagedData.
-    """
-    formats = {layer.name: layer.data_format for layer in target.stored(dataset)}
-    known = [name for name, data_format in formats.items() if data_format == "wkw"]
-    for name in names:
-        problem = f"is {formats[name]}, not WKW" if name in formats else f"is not in {dataset}"
-        check_known("layer-name", [name], known, problem)
-    only = {"layers": ",".join(names)} if names else {}
-    return open_source(dataset, Settings(reader="wkw", reader_options=only), loaded, budget)
-
-
-def plan_of(src: Path, settings: Settings, command: str, layers: Sequence[Opened], loaded: Plugins) -> dict[str, Any]:
-    """What makes a run this run."""
-    readers = {layer.found.match.format for layer in layers}
-    return {
-        "command": command,
-        "source": str(src),
-        "fingerprint": fingerprint(src),
-        "layers": {layer.name: {str(mag): _facts(source) for mag, source in layer.mags.items()} for layer in layers},
-        "settings": settings.plan(),
-        "version": __version__,
-        "readers": {reader: loaded.version_of(reader) for reader in sorted(readers)},
-    }
-
-
 def _facts(source: Source) -> str:
-    """What a header beside the source may decide: the fingerprint alone does not tell of those."""
+    """What a header beside the source may decide: the fingerprint alone would not show it."""
     info = source.info
     return f"{info.channels} x {info.dtype}, {info.box.shifted(info.offset)}, chunks {info.chunk_shape}"
+
+
+def prepare_conversion(src: Path, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:
+    """Decide how whatever is at `src` becomes a dataset at `dst`. Behind `wkconvert auto` and `cube`."""
+    settings.check(plugins())
+    src, dst = checked_places(Path(src), Path(dst))
+    name, budget = dataset_name(settings.name or dst.name), budget_of(settings, free_bytes(dst))
+    layers = open_source(src, settings, plugins(), budget)
+    extents = {layer.name: extent(layer, settings) for layer in layers}
+    destination: Destination = Replacement(dst) if settings.overwrite else NewDataset(dst, settings.add, _REMEDY)
+    there = Dataset.finished(dst) if settings.add and (dst / PROPERTIES_FILE).is_file() else None
+    size = (
+        voxel_size(layers, settings.voxel_size or (there.voxel_size if there else None)) if settings.metadata else None
+    )
+    existing = {mag for layer in there.layers.values() for mag in layer.mags} if there else set()
+
+    def recipe(layer: SourceLayer) -> list[MagRecipe]:
+        recipes = list(pyramid(layer, settings, size, existing))
+        existing.update(each.spec.mag for each in recipes)
+        return recipes
+
+    def writer(folder: Path) -> DatasetSink:
+        return writer_of(settings, folder, DatasetSpec(name, size))
+
+    return prepare(Inputs(command, src, settings, layers, extents, size, budget, writer), destination, recipe)
+
+
+_REMEDY = "say --overwrite to replace the dataset, --add to add layers to it, or choose another DST"
+
+
+def writer_of(settings: Settings, folder: Path, spec: DatasetSpec) -> DatasetSink:
+    """What writes the format that `--to` names. Raises OptionError where nothing does, InconsistentStack."""
+    loaded, options = plugins(), settings.writer_options
+    if settings.to in loaded.mag_formats():
+        writer = DatasetWriter(folder, spec, options)
+        writer.check()
+        return writer
+    sink: DatasetSink | None = loaded.hook.wkconvert_create(format=settings.to, path=folder, spec=spec, options=options)
+    if sink is None:
+        raise OptionError(f"nothing writes {settings.to!r}", fix="`wkconvert plugins` lists what is installed")
+    return sink
 
 
 def budget_of(settings: Settings, free: int) -> Budget:

@@ -1,17 +1,19 @@
-"""The steps that make a layer's mags: what each is made of, and how it is stored."""
+"""From layers to steps: which mags a layer gets, what each is made of, and how it is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
+from typing import TypeAlias
 
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import DatasetSink, MagSpec, Sink, Source
 from wkconvert_core.contract.voxel_size import VoxelSize, proportions
-from wkconvert_core.conversion.opening import Opened
+from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import FINEST, Settings
+from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.mag_schedule import schedule
 from wkconvert_core.planning.route import Budget, Route, planned
 from wkconvert_core.planning.step import Step, factor_between
@@ -20,76 +22,124 @@ from wkconvert_core.sources.downsampled import Downsampled
 
 
 @dataclass(frozen=True)
-class Planned:
-    """One step of a conversion and the way it will go."""
+class MagRecipe:
+    """One mag to be written, and what it is made of."""
 
-    layer: Opened
+    spec: MagSpec
+    source: Source | None = None
+    """What is copied; None: the mag is made of `finer`."""
+    finer: Mag | None = None
+    """A mag of the layer that is there, or that an earlier recipe makes."""
+    kernel: str = ""
+    """How a voxel is made of a block of `finer`."""
+    copied: Provenance | None = None
+    """How the mag was made that is copied, where that is known."""
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """What is recorded of how the mag was made; None if that is not known."""
+        return Provenance(self.finer, self.kernel) if self.finer else self.copied
+
+
+Recipe: TypeAlias = Callable[[SourceLayer], Iterable[MagRecipe]]
+"""Which mags a layer gets, and what each is made of: all in which commands differ."""
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step of a conversion, and its route."""
+
+    layer: SourceLayer
     step: Step
     route: Route
 
 
-def steps_of(
-    layer: Opened,
-    sink: DatasetSink,
-    size: VoxelSize | None,
-    settings: Settings,
-    existing: Collection[Mag],
-    budget: Budget,
-) -> Iterator[Planned]:
-    """Copy the finest mag; make each coarser one from the one before, or copy it where the source has it."""
+@dataclass(frozen=True)
+class _Made:
+    """A recipe with its ends."""
+
+    recipe: MagRecipe
+    source: Source
+    sink: Sink
+
+
+def planned_steps(
+    layer: SourceLayer, recipes: Iterable[MagRecipe], writer: DatasetSink, budget: Budget
+) -> Iterator[PlannedStep]:
+    """The steps that make a layer's mags; mags that are made of one another go together where that is cheap."""
+    made = _with_ends(layer, recipes, writer)
+    while made:
+        follows = takewhile(lambda pair: _could_follow(*(each.recipe for each in pair)), pairwise(made))
+        chain = made[: 1 + len(list(follows))]
+        kernel = chain[-1].recipe.kernel if len(chain) > 1 else ""
+        step, route = planned(made[0].source, [each.sink for each in chain], kernel, budget)
+        yield PlannedStep(layer, step, route)
+        made = made[len(step.sinks) :]
+
+
+def _with_ends(layer: SourceLayer, recipes: Iterable[MagRecipe], writer: DatasetSink) -> list[_Made]:
+    """The recipes with their sources and sinks."""
+    there: dict[Mag, Source] = dict(layer.mags)
+    known_by = dict(there)
+    """What tells where each mag holds anything: itself; while it is being written, what it is made of."""
+    made = []
+    for recipe in recipes:
+        spec, sink, source = recipe.spec, writer.layer(recipe.spec), recipe.source
+        if source is None:
+            assert recipe.finer, "a mag is copied, or made of a finer one"
+            finer, factor = there[recipe.finer], factor_between(recipe.finer, spec.mag)
+            extent = finer.info.box.shifted(finer.info.offset)
+            source = Downsampled(finer, extent, factor, recipe.kernel, known_by[recipe.finer])
+        there[spec.mag], known_by[spec.mag] = sink.source(), source
+        made.append(_Made(recipe, source, sink))
+    return made
+
+
+def _could_follow(first: MagRecipe, second: MagRecipe) -> bool:
+    """Whether a mag can be made while the voxels of the one before are in memory: a halo would need more of them."""
+    return second.source is None and second.finer == first.spec.mag and not any(downsampler(second.kernel).halo)
+
+
+# --- what `auto` and `cube` make -------------------------------------------------------------------------------------
+
+
+def pyramid(
+    layer: SourceLayer, settings: Settings, size: VoxelSize | None, existing: Collection[Mag]
+) -> Iterator[MagRecipe]:
+    """Copy the finest mag; make each coarser one of the one before, or copy it where the source has it.
+
+    `existing` are the mags of the dataset's other layers. Raises OptionError.
+    """
     kernel = kernel_of(layer, settings)
-    source, box = _first(layer, settings, kernel)
+    source, box = layer.mags[layer.finest], _own_extent(layer, settings)
     first = _first_mag(layer, settings)
-    mags = [first, *(_coarser(layer, first, size, settings, existing) if settings.downsample else [])]
-    boxes = [box.coarsened(factor_between(first, mag)) for mag in mags]
-    sinks = [sink.layer(spec_of(layer, settings, source, mag, part)) for mag, part in zip(mags, boxes, strict=True)]
-    sources = [source]
-    for finer, coarser in pairwise(sinks):
-        sources.append(_coarser_source(layer, sources[-1], finer, coarser, settings, kernel))
-    yield from together(layer, sources, sinks, kernel, budget)
+    if first != layer.finest:
+        source = Downsampled(source, box, factor_between(layer.finest, first), kernel, source)
+        box = source.box
+    yield MagRecipe(spec_of(layer, settings, source, first, box), source, copied=Provenance())
+    finer = first
+    for mag in _coarser(layer, first, size, settings, existing) if settings.downsample else []:
+        spec = spec_of(layer, settings, source, mag, box.coarsened(factor_between(first, mag)))
+        own = layer.mags.get(mag) if settings.keeps_pyramid else None
+        if own and own.info.box.shifted(own.info.offset) == spec.box:  # the very mag that would be made
+            yield MagRecipe(spec, own, copied=Provenance())
+        else:
+            yield MagRecipe(spec, None, finer, kernel)
+        finer = mag
 
 
-def together(
-    layer: Opened, sources: Sequence[Source], sinks: Sequence[Sink], kernel: str, budget: Budget
-) -> Iterator[Planned]:
-    """The steps that copy each source into its sink; each `Downsampled` one is made of the sink before it."""
-    while sinks:
-        step, way = planned(sources[0], sinks[: _made_on_the_way(sources, kernel)], kernel, budget)
-        yield Planned(layer, step, way)
-        sources, sinks = sources[len(step.sinks) :], sinks[len(step.sinks) :]
-
-
-def _made_on_the_way(sources: Sequence[Source], kernel: str) -> int:
-    """How many mags, from the first on, could be written in one step: a kernel with a halo needs its surroundings."""
-    if any(downsampler(kernel).halo):
-        return 1
-    return 1 + len(list(takewhile(lambda source: isinstance(source, Downsampled), sources[1:])))
-
-
-def _coarser_source(layer: Opened, source: Source, finer: Sink, sink: Sink, settings: Settings, kernel: str) -> Source:
-    """What a coarser mag is made of: the finer one, of which `source` tells where it will hold anything."""
-    factor = factor_between(finer.spec.mag, sink.spec.mag)
-    return _stored(layer, sink.spec, settings) or Downsampled(finer.source(), finer.spec.box, factor, kernel, source)
-
-
-def _stored(layer: Opened, spec: MagSpec, settings: Settings) -> Source | None:
-    """The source's own mag, if it is the one that would be made: same place, same kernel, nothing done to mag 1."""
-    source = layer.mags.get(spec.mag) if settings.keeps_pyramid else None
-    return source if source and source.info.box.shifted(source.info.offset) == spec.box else None
-
-
-def extent(layer: Opened, settings: Settings) -> Box:
+def extent(layer: SourceLayer, settings: Settings) -> Box:
     """The layer's true extent, in mag-1 voxels."""
     return _own_extent(layer, settings).refined(layer.finest)
 
 
-def _own_extent(layer: Opened, settings: Settings) -> Box:
+def _own_extent(layer: SourceLayer, settings: Settings) -> Box:
     """The same in voxels of the source's finest mag."""
     x, y, z = layer.info.offset
     return Box((x, y, z + settings.start_z), layer.info.shape)
 
 
-def _first_mag(layer: Opened, settings: Settings) -> Mag:
+def _first_mag(layer: SourceLayer, settings: Settings) -> Mag:
     """The finest mag that is written. Raises OptionError where that is finer than what the source has."""
     if settings.target_mag == FINEST:
         return layer.finest
@@ -102,45 +152,8 @@ def _first_mag(layer: Opened, settings: Settings) -> Mag:
     return settings.target_mag
 
 
-def _first(layer: Opened, settings: Settings, kernel: str) -> tuple[Source, Box]:
-    """The finest mag that is written, and its extent in that mag's voxels."""
-    source, box = layer.mags[layer.finest], _own_extent(layer, settings)
-    factor = factor_between(layer.finest, _first_mag(layer, settings))
-    if factor == (1, 1, 1):
-        return source, box
-    return Downsampled(source, box, factor, kernel, source), box.coarsened(factor)
-
-
-def spec_of(layer: Opened, settings: Settings, source: Source, mag: Mag, box: Box) -> MagSpec:
-    """One mag of a layer, to be written as the settings say."""
-    return MagSpec(
-        layer.name,
-        layer.category,
-        mag,
-        box,
-        source.info.dtype,
-        source.info.channels,
-        _compression(layer, settings),
-        settings.compression_level,
-        settings.file_len,
-    )
-
-
-def _compression(layer: Opened, settings: Settings) -> str:
-    if settings.compression != "auto":
-        return settings.compression
-    return "lz4hc" if layer.category == "segmentation" or settings.compression_level else "lz4"
-
-
-def kernel_of(layer: Opened, settings: Settings) -> str:
-    """The name of the kernel that makes a layer's coarser mags."""
-    if settings.interpolation_mode != "default":
-        return settings.interpolation_mode
-    return "median" if layer.category == "color" else "mode"
-
-
 def _coarser(
-    layer: Opened, first: Mag, size: VoxelSize | None, settings: Settings, existing: Collection[Mag]
+    layer: SourceLayer, first: Mag, size: VoxelSize | None, settings: Settings, existing: Collection[Mag]
 ) -> list[Mag]:
     """The mags after the first: those of other layers, then the source's own, else by the voxel size."""
     taken = {max(mag) for mag in existing}
@@ -153,3 +166,23 @@ def _coarser(
         start=first,
         existing=[mag for mag in (*existing, *own) if max(mag) > max(first)],
     )
+
+
+# --- what all commands make ------------------------------------------------------------------------------------------
+
+
+def spec_of(
+    layer: SourceLayer, settings: Settings, source: Source, mag: Mag, box: Box, data_format: str = ""
+) -> MagSpec:
+    """One mag of a layer, to be written in a format (default: that of `--to`)."""
+    info = source.info
+    return MagSpec(
+        layer.name, layer.category, mag, box, info.dtype, info.channels, data_format=data_format or settings.to
+    )
+
+
+def kernel_of(layer: SourceLayer, settings: Settings) -> str:
+    """The name of the kernel that makes a layer's coarser mags."""
+    if settings.interpolation_mode != "default":
+        return settings.interpolation_mode
+    return "median" if layer.category == "color" else "mode"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
-from wkconvert_core.conversion.settings import ALTERING, Settings
-from wkconvert_core.datasets.dataset import MagFolder, mags_of
+from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.journal import FOLDER, fingerprint, line_of, parsed_line
+from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
 
@@ -47,21 +47,15 @@ class Record:
     """What is wrong with the file."""
 
     @property
-    def tells(self) -> bool:
-        """Whether it tells how its mags were made."""
-        return "settings" in self.plan and (self.command in ("auto", "cube") or self.adds)
+    def gives_voxels(self) -> bool:
+        """Whether the run gave its mags their voxels, instead of reading or compressing what was there."""
+        return not self.command.startswith((VERIFY, "compress"))
 
-    @property
-    def copied(self) -> Mapping[str, Any]:
-        """Of a copy: how the mags of the original were made, as `known_makings` noted it."""
+    def provenance(self, layer: str, mag: Mag) -> Provenance | None:
+        """How the run made a mag; None where it is not recorded."""
         made = self.plan.get("made")
-        noted = made.get(self.path.stem.rpartition(".")[0]) if isinstance(made, dict) else None
-        return noted if isinstance(noted, dict) else {}
-
-    @property
-    def adds(self) -> bool:
-        """Whether its mags were made of mags that were there."""
-        return self.command.startswith("downsample")
+        mags = made.get(layer) if isinstance(made, dict) else None
+        return Provenance.parse(mags[str(mag)]) if isinstance(mags, dict) and str(mag) in mags else None
 
     def extent(self, layer: str) -> Box | None:
         """The layer's extent of that time, in mag-1 voxels; None where the plan does not tell."""
@@ -71,13 +65,13 @@ class Record:
         except (LookupError, TypeError, ValueError):
             return None
 
-    def why_other(self, place: MagFolder) -> str:
-        """What tells that a mag's extent is not that of the time of this record; nothing if it is the same."""
-        extent = self.extent(place.layer)
+    def why_other(self, where: MagOnDisk) -> str:
+        """Why a mag's extent is not the one of this record, or "" if it is."""
+        extent = self.extent(where.layer)
         if extent is None:
-            is_filled = place.box is not None and self.mags[place.mag].voxels == place.box.volume
+            is_filled = where.box is not None and self.mags[where.mag].voxels == where.box.volume
             return "" if is_filled else "what was recorded does not fill the bounding box"
-        return "" if place.stored and place.stored.box == extent else "the bounding box has changed since"
+        return "" if where.stored and where.stored.box == extent else "the bounding box has changed since"
 
 
 @dataclass(frozen=True)
@@ -95,26 +89,16 @@ class Records:
         """Those of which something cannot be read."""
         return [record for record in self.all if record.problem]
 
-    def maker(self, mag: Mag) -> Record | None:
-        """The record of the run that made the mag, or copied it, if it says how the mag was made."""
+    def last(self, mag: Mag) -> Record | None:
+        """The newest record of a run that gave the mag its voxels."""
+        return next((record for record in self.all if mag in record.mags and record.gives_voxels), None)
+
+    def maker(self, layer: str, mag: Mag) -> tuple[Record, Provenance] | None:
+        """The record of how the mag was made: that of the run that wrote its voxels, else of one that copied them."""
         last = self.last(mag)
         having = [last] if last else [record for record in self.all if mag in record.mags]
-        return next((record for record in having if record.tells or str(mag) in record.copied), None)
-
-    def last(self, mag: Mag) -> Record | None:
-        """The newest record of a run that gave the mag its voxels: not of one that only read or compressed them."""
-        having = (record for record in self.all if mag in record.mags)
-        return next((each for each in having if not each.command.startswith((VERIFY, "compress"))), None)
-
-
-@dataclass(frozen=True)
-class Making:
-    """How a mag was made."""
-
-    finer: Mag
-    """The mag of which it was made."""
-    kernels: tuple[str, ...]
-    """The kernel; two where only the category that the layer had then would tell."""
+        found = ((record, record.provenance(layer, mag)) for record in having)
+        return next(((record, made) for record, made in found if made), None)
 
 
 def records(dataset: Path, layer: str) -> Records:
@@ -169,87 +153,37 @@ def _read_plan(path: Path) -> Mapping[str, Any]:
     return plan if isinstance(plan, dict) and isinstance(plan.get("settings"), dict) else {}
 
 
-def making(records: Records, layer: str, mag: Mag, mags: Collection[Mag], category: str) -> Making | str:
-    """How a mag was made of a finer one, as recorded; else why that is not known, for people."""
-    record = records.maker(mag)
-    if mag == min(mags):
-        return "the finest mag"
-    if record is None:
-        return "not recorded"
-    if not record.tells:
-        return _copied(record.copied[str(mag)])
-    finer = [other for other in ({*mags, *record.mags} if record.adds else record.mags) if other < mag]
-    if not finer:
-        return "made of the source"
-    if not record.adds and mag in _taken_over(record.plan, layer):
-        return "perhaps the source's own"
-    kernel = record.plan["settings"].get("interpolation_mode")
-    if kernel != "default":
-        return Making(max(finer), (kernel,)) if isinstance(kernel, str) else "not recorded"
-    defaults = ("median", "mode") if category == "color" else ("mode", "median")
-    return Making(max(finer), defaults)
-
-
-def _copied(noted: Any) -> Making | str:
-    """What `known_makings` noted."""
-    try:
-        finer, *kernels = noted
-        return Making(Mag.parse(finer), tuple(map(str, kernels))) if kernels else "not recorded"
-    except (TypeError, ValueError, AttributeError):
-        return "not recorded"
-
-
-def known_makings(dataset: Path, layers: Collection[str]) -> dict[str, dict[str, list[str]]]:
-    """How mags were made, by layer and mag: of which finer mag, by which kernels; a copy's plan notes it."""
-    places = [place for place in mags_of(dataset) if place.layer in layers]
-    return {layer: _makings(records(dataset, layer), [p for p in places if p.layer == layer]) for layer in layers}
-
-
-def _makings(recorded: Records, places: Sequence[MagFolder]) -> dict[str, list[str]]:
-    mags, found = {place.mag: place for place in places}, {}
-    for mag, place in mags.items():
-        made = making(recorded, place.layer, mag, mags, place.stored.category if place.stored else "color")
-        if isinstance(made, Making) and made.finer in mags and not why_changed(recorded, mags[made.finer], place):
-            found[str(mag)] = [str(made.finer), *made.kernels]
+def known_provenance(dataset: Dataset, layer: str) -> dict[Mag, Provenance]:
+    """How a layer's mags were made, as far as that is recorded and still holds."""
+    mags, recorded = dataset.of(layer), records(dataset.path, layer)
+    found = {}
+    for mag, where in mags.items():
+        if maker := recorded.maker(layer, mag):
+            made = maker[1]
+            if made.finer is None or (made.finer in mags and not why_changed(recorded, mags[made.finer], where)):
+                found[mag] = made
     return found
 
 
-def why_changed(records: Records, finer: MagFolder, coarser: MagFolder) -> str:
-    """What keeps a mag from being held against the finer one of which it was made; nothing if both are as they were."""
-    for place in (finer, coarser):
-        having = (each for each in records.all if place.mag in each.mags and each.command != VERIFY)
-        record = records.last(place.mag) or next(having, None)
+def why_changed(records: Records, finer: MagOnDisk, coarser: MagOnDisk) -> str:
+    """Why `coarser` cannot be recomputed from `finer` for comparison, or "" if it can: both are as they were."""
+    maker = records.maker(coarser.layer, coarser.mag)
+    for where in (finer, coarser):
+        having = (each for each in records.all if where.mag in each.mags and each.command != VERIFY)
+        record = records.last(where.mag) or next(having, None)
         if record is None:
-            if not _is_as_it_was(records.maker(coarser.mag), finer):
+            if not (maker and _has_files_of(maker[0], finer)):
                 return "the finer mag is not recorded"
-        elif reason := record.why_other(place):
+        elif reason := record.why_other(where):
             return reason
-    last, made = records.last(finer.mag), records.maker(coarser.mag)
-    return "the finer mag was made anew since" if last and made and last.when > made.when else ""
+    last = records.last(finer.mag)
+    return "the finer mag was made anew since" if last and maker and last.when > maker[0].when else ""
 
 
-def _is_as_it_was(record: Record | None, place: MagFolder) -> bool:
-    """Whether a mag that others made has the files of which a run noted names, sizes and times."""
-    noted = record.plan.get("fingerprint") if record else None
-    return isinstance(noted, dict) and noted.get(place.layer) == fingerprint(place.folder)
-
-
-class _All:
-    """Holds every mag."""
-
-    def __contains__(self, mag: object) -> bool:
-        return True
-
-
-def _taken_over(plan: Mapping[str, Any], layer: str) -> frozenset[Mag] | _All:
-    """The mags that the run may have copied from the source instead of making them."""
-    plain, asked = Settings().plan(), plan["settings"]
-    if any(asked.get(name) != plain[name] for name in ("interpolation_mode", "sampling_mode", *ALTERING)):
-        return frozenset()
-    try:
-        return frozenset(map(Mag.parse, plan["layers"][layer]))
-    except (LookupError, TypeError, ValueError, AttributeError):
-        return _All()
+def _has_files_of(record: Record, where: MagOnDisk) -> bool:
+    """Whether a mag that others made has the files whose names, sizes and times a run recorded."""
+    noted = record.plan.get("fingerprint")
+    return isinstance(noted, dict) and noted.get(where.layer) == fingerprint(where.folder)
 
 
 def add(dataset: Path, layer: str, done: Mapping[Mag, Sequence[ShardDone]]) -> None:

@@ -1,42 +1,40 @@
-"""What lies in a WKW dataset: layers, mags, the files of their shards, and what those take on the disk."""
+"""A dataset on disk: its metadata, its layers, and the mags in which their voxels lie, whatever format those have.
+
+What cannot be worked on here is left alone and named, never a reason to refuse the rest: layers in a format that no
+installed plugin knows, mags that lie on a server or outside the dataset's folder.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
-from wkconvert_core.contract.errors import BrokenSource, SourceNotFound, WkconvertError, check_known
-from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.errors import BrokenSource, SourceNotFound, UnsupportedSource, WkconvertError, check_known
+from wkconvert_core.contract.geometry import Box, Mag
+from wkconvert_core.contract.mag_format import MagFormat, StoredMag
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.datasets import properties_file as datasource
-from wkconvert_core.datasets.journal import FOLDER
-from wkconvert_core.datasets.naming import PROPERTIES_FILE
-from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_folder, stored_layers, voxel_size
-from wkconvert_core.datasets.writer import check_not_half_compressed
-from wkconvert_core.formats.wkw.header import Header
-from wkconvert_core.formats.wkw.source import HEADER_FILE, WkwSource, locate, open_mag
+from wkconvert_core.datasets import properties_file
+from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
+from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_folder, stored_layer, voxel_size
+from wkconvert_core.registry.plugins import plugins
 
-
-class ShardFile(NamedTuple):
-    """The file of one shard."""
-
-    start: Vec3
-    """The shard's first voxel, in voxels of its mag."""
-    path: Path
+COMPRESSED = Path(FOLDER, "compressed")
+"""Where `compress` builds the mags that take the place of a dataset's."""
 
 
 @dataclass(frozen=True)
-class MagFolder:
+class MagOnDisk:
     """One mag of one layer, where it lies."""
 
     layer: str
     mag: Mag
     folder: Path
+    format: MagFormat
     stored: StoredLayer | None = None
-    """What the metadata say of the layer; None where there are no metadata."""
+    """What the metadata say of the layer; None where they do not list it."""
+    layer_voxel_size: VoxelSize | None = None
+    """Of mag 1."""
 
     @property
     def title(self) -> str:
@@ -45,95 +43,166 @@ class MagFolder:
 
     @property
     def box(self) -> Box | None:
-        """The extent in voxels of this mag, as the metadata say it."""
+        """The extent in voxels of this mag, as the metadata state it; None where they do not list the layer."""
         return self.stored.box.coarsened(self.mag) if self.stored else None
 
     @property
-    def exists(self) -> bool:
-        """Whether it is there."""
-        return (self.folder / HEADER_FILE).is_file()
+    def voxel_size(self) -> VoxelSize | None:
+        """Of this mag's voxels."""
+        return self.layer_voxel_size and self.layer_voxel_size.coarsened(self.mag)
 
-    def header(self) -> Header:
-        """Read `header.wkw` and hold it against the metadata. Raises SourceError, DamagedData."""
-        header, stored = open_mag(self.folder), self.stored
-        if stored and (header.dtype, header.channels) != (stored.dtype, stored.channels):
+    @property
+    def exists(self) -> bool:
+        """Whether there is a mag in the folder."""
+        return self.format.has_mag(self.folder)
+
+    def open(self) -> StoredMag:
+        """Open it, and hold it against the metadata. Raises SourceNotFound, BrokenSource, DamagedData.
+
+        Without metadata, its extent is that of its shards.
+        """
+        mag, stored = self.format.open(self.folder, self.box, self.voxel_size), self.stored
+        if stored and (mag.info.dtype, mag.info.channels) != (stored.dtype, stored.channels):
             raise BrokenSource(
-                f"{self.folder / HEADER_FILE} says {header.channels} x {header.dtype}",
+                f"{mag.description} says {mag.info.channels} x {mag.info.dtype}",
                 why=f"{PROPERTIES_FILE} says {stored.channels} x {stored.dtype}",
             )
-        return header
-
-    def source(self) -> WkwSource:
-        """The voxels within the extent. Raises SourceError, DamagedData."""
-        assert self.box, "only metadata tell the extent"
-        return WkwSource(self.folder, self.header(), self.box)
-
-    def shards(self, side: int) -> Iterator[ShardFile]:
-        """The files of all shards, wherever they lie, if a shard is a cube with this side. Raises BrokenSource."""
-        for z, layer in _numbered(self.folder, _Z):
-            for y, row in _numbered(layer, _Y):
-                for x, path in _numbered(row, _X):
-                    yield ShardFile((x * side, y * side, z * side), path)
-
-    def shard_path(self, start: Vec3, side: int) -> Path:
-        """The file of the shard that begins at a voxel."""
-        return locate(self.folder, start, side)[0]
+        return mag
 
 
-_Z, _Y, _X = re.compile(r"z([0-9]+)"), re.compile(r"y([0-9]+)"), re.compile(r"x([0-9]+)\.wkw")
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset, as far as its metadata, or the folders of its mags, describe it; no mag is opened."""
+
+    path: Path
+    properties: Properties | None
+    """The metadata; None where there are none yet."""
+    layers: Mapping[str, StoredLayer] = field(default_factory=dict)
+    """What the metadata say of each layer that can be worked on, in their order."""
+    mags: Sequence[MagOnDisk] = ()
+    """The mags that can be worked on, layer by layer, finest first, whether they are there or not."""
+    foreign: Mapping[str, str] = field(default_factory=dict)
+    """Layers that cannot be worked on, by name, and why."""
+    foreign_mags: Mapping[tuple[str, Mag], str] = field(default_factory=dict)
+    """Mags of other layers that cannot be worked on, and why."""
+
+    @classmethod
+    def open(cls, path: Path) -> Dataset:
+        """Describe what lies in a folder: what the metadata list, or, without metadata, the mags that are found.
+
+        Raises SourceNotFound where there is no dataset, BrokenSource for metadata that make no sense, for an unfinished
+        dataset without metadata, and while `compress` is moving mags.
+        """
+        properties = read_properties(path)
+        if properties is not None:
+            return cls._listed(path, properties)
+        if begun := unfinished(path):
+            raise BrokenSource(f"{path} is not finished: {begun[0]}", fix="run the command that began it again")
+        if not (found := found_mags(path)):
+            raise SourceNotFound(
+                f"{path} is no dataset", why=f"it holds neither {PROPERTIES_FILE} nor a folder LAYER/MAG with a mag"
+            )
+        return cls(path, None, mags=found)
+
+    @classmethod
+    def finished(cls, path: Path) -> Dataset:
+        """A dataset with metadata. Raises SourceNotFound where there are none, BrokenSource as `open` does."""
+        properties = read_properties(path)
+        if properties is None:
+            raise SourceNotFound(
+                f"{path} is no finished dataset",
+                why=f"there is no {PROPERTIES_FILE} in it",
+                fix="give the folder of a dataset; `wkconvert metadata` makes the file for mags that are there",
+            )
+        return cls._listed(path, properties)
+
+    @classmethod
+    def _listed(cls, path: Path, properties: Properties) -> Dataset:
+        formats, size = plugins().mag_formats(), voxel_size(properties)
+        layers: dict[str, StoredLayer] = {}
+        mags: list[MagOnDisk] = []
+        foreign: dict[str, str] = {}
+        foreign_mags: dict[tuple[str, Mag], str] = {}
+        for entry in properties["dataLayers"]:
+            if entry["dataFormat"] not in formats:
+                foreign[entry["name"]] = f"its format is {entry['dataFormat']}, which no installed plugin stores"
+                continue
+            layer = stored_layer(entry, path)
+            layers[layer.name] = layer
+            for mag in sorted(layer.mags):
+                folder = mag_folder(path, layer, mag)
+                if folder is None:
+                    foreign_mags[layer.name, mag] = f"it lies elsewhere, at {layer.mags[mag]}"
+                else:
+                    mags.append(MagOnDisk(layer.name, mag, folder, formats[layer.data_format], layer, size))
+        return cls(path, properties, layers, mags, foreign, foreign_mags)
+
+    @property
+    def voxel_size(self) -> VoxelSize | None:
+        """Of mag 1; None without metadata."""
+        return replace(voxel_size(self.properties), origin="the dataset's own") if self.properties else None
+
+    @property
+    def left_alone(self) -> list[str]:
+        """What cannot be worked on here, a sentence each."""
+        layers = [f"layer {name} is left alone: {why}" for name, why in self.foreign.items()]
+        return layers + [
+            f"mag {mag} of layer {name} is left alone: {w}" for (name, mag), w in self.foreign_mags.items()
+        ]
+
+    def of(self, layer: str) -> dict[Mag, MagOnDisk]:
+        """The mags of a layer that can be worked on."""
+        return {each.mag: each for each in self.mags if each.layer == layer}
+
+    def choose(self, layers: Sequence[str] = (), mags: Sequence[Mag] = ()) -> list[MagOnDisk]:
+        """The mags of these layers and factors; all, where none are named.
+
+        Raises OptionError for a name or a mag that is not there, UnsupportedSource for one that cannot be worked on, or
+        if nothing can be.
+        """
+        for name in layers:
+            if name in self.foreign:
+                raise UnsupportedSource(f"layer {name} of {self.path} cannot be read", why=self.foreign[name])
+        problem = f"is not in {self.path}"
+        check_known("layer-name", layers, list(dict.fromkeys(each.layer for each in self.mags)), problem)
+        found = [each for each in self.mags if not layers or each.layer in layers]
+        for (name, mag), why in self.foreign_mags.items():
+            if mag in mags and (not layers or name in layers):
+                raise UnsupportedSource(f"mag {mag} of layer {name} of {self.path} cannot be read", why=why)
+        check_known("mag", mags, sorted({each.mag for each in found}), problem)
+        if not found:
+            raise UnsupportedSource(f"{self.path} holds nothing to work on", why="; ".join(self.left_alone) or "no mag")
+        return [each for each in found if not mags or each.mag in mags]
 
 
-def _numbered(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
-    """What in a folder has such a name, by number; a number with a zero in front is no name that readers look for."""
-    try:
-        matches = [match for path in folder.iterdir() if (match := pattern.fullmatch(path.name))]
-    except NotADirectoryError:
-        return []
-    except OSError as error:
-        raise BrokenSource(f"{folder} cannot be read", why=error.strerror or str(error)) from error
-    return sorted((int(m[1]), folder / m[0]) for m in matches if m[1] == str(int(m[1])))
+# --- what a folder holds ---------------------------------------------------------------------------------------------
 
 
-# --- which mags there are --------------------------------------------------------------------------------------------
-
-
-def properties_of(dataset: Path) -> Properties | None:
+def read_properties(dataset: Path) -> Properties | None:
     """A dataset's metadata; None where there are none.
 
     Raises SourceNotFound for no folder, BrokenSource for metadata that make no sense and while mags are being replaced.
     """
     if not dataset.is_dir():
-        raise SourceNotFound(f"{dataset} is no folder", fix="give the folder of a WKW dataset")
+        raise SourceNotFound(f"{dataset} is no folder", fix="give the folder of a dataset")
     check_not_half_compressed(dataset)
     file = dataset / PROPERTIES_FILE
-    return datasource.read(file) if file.exists() else None
+    return properties_file.read(file) if file.exists() else None
 
 
-def mags_of(dataset: Path) -> list[MagFolder]:
-    """The WKW mags that the metadata list, whether they are there or not; without metadata, all that are found.
+def found_mags(dataset: Path) -> list[MagOnDisk]:
+    """The mags that lie in a folder `LAYER/MAG`, whatever the metadata say; hidden folders are no layers.
 
-    Raises SourceNotFound where there is no dataset, BrokenSource for metadata that make no sense or an unfinished one.
+    Of two folders that name the same mag, such as `2` and `2-2-2`, the longer name counts.
     """
-    properties = properties_of(dataset)
-    if properties is not None:
-        layers = [layer for layer in stored_layers(properties, dataset) if layer.data_format == "wkw"]
-        return [MagFolder(la.name, mag, mag_folder(dataset, la, mag), la) for la in layers for mag in sorted(la.mags)]
-    if begun := unfinished(dataset):
-        raise BrokenSource(f"{dataset} is not finished: {begun[0]}", fix="run the command that began it again")
-    if not (found := found_mags(dataset)):
-        raise SourceNotFound(
-            f"{dataset} is no WKW dataset", why=f"it holds neither {PROPERTIES_FILE} nor a folder of mags"
-        )
-    return found
-
-
-def found_mags(dataset: Path) -> list[MagFolder]:
-    """The WKW mags that lie in a folder `LAYER/MAG`, whatever the metadata say; those of hidden layers are not ours."""
-    found = {
-        (head.parent.parent.name, mag): MagFolder(head.parent.parent.name, mag, head.parent)
-        for head in sorted(dataset.glob(f"*/*/{HEADER_FILE}"), reverse=True)  # `2` before `2-2-2`
-        if (mag := _mag(head.parent.name)) is not None and not head.parent.parent.name.startswith(".")
-    }
+    formats, found = plugins().mag_formats().values(), dict[tuple[str, Mag], MagOnDisk]()
+    for folder in sorted(dataset.glob("[!.]*/[0-9]*"), key=lambda folder: (len(folder.name), folder)):
+        try:
+            mag = Mag.parse(folder.name)
+        except ValueError:
+            continue
+        if fitting := next((one for one in formats if one.has_mag(folder)), None):
+            found[folder.parent.name, mag] = MagOnDisk(folder.parent.name, mag, folder, fitting)
     return [found[key] for key in sorted(found)]
 
 
@@ -144,51 +213,39 @@ def unfinished(dataset: Path) -> list[str]:
     return [f"{command} of layer {layer}" for layer, _, command in parts]
 
 
-def foreign_layers(dataset: Path) -> dict[str, str]:
-    """Name and format of the layers that are not WKW."""
-    properties = properties_of(dataset)
-    layers = stored_layers(properties, dataset) if properties else []
-    return {layer.name: layer.data_format for layer in layers if layer.data_format != "wkw"}
+def is_half_compressed(dataset: Path) -> bool:
+    """Whether compressed mags are complete and have still to be moved, all or some, into the place of the old ones."""
+    return (dataset / COMPRESSED / PROPERTIES_FILE).exists()
 
 
-def _mag(name: str) -> Mag | None:
-    try:
-        return Mag.parse(name)
-    except ValueError:
-        return None
+def check_not_half_compressed(dataset: Path) -> None:
+    """Raise BrokenSource while some mags may be between their old and their new form."""
+    if is_half_compressed(dataset):
+        raise BrokenSource(
+            f"{dataset} is not finished: compress has still to move mags into their place",
+            fix=f"run `wkconvert compress {dataset}` again: it goes on there",
+        )
 
 
-def chosen(dataset: Path, layers: Sequence[str], mags: Sequence[Mag], found: Sequence[MagFolder]) -> list[MagFolder]:
-    """Those of some layers and mags; all, where none are named. Raises OptionError for one that is not there."""
-    problem = f"is not in {dataset}"
-    check_known("layer-name", layers, list(dict.fromkeys(each.layer for each in found)), problem)
-    found = [each for each in found if not layers or each.layer in layers]
-    check_known("mag", mags, sorted({each.mag for each in found}), problem)
-    return [each for each in found if not mags or each.mag in mags]
-
-
-# --- what they take --------------------------------------------------------------------------------------------------
+# --- what it takes ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Stored:
-    """One mag of one layer, as it is stored."""
+class MagStorage:
+    """How one mag of one layer is stored."""
 
-    place: MagFolder
-    header: Header | None
+    where: MagOnDisk
+    mag: StoredMag | None
     """None where it cannot be read."""
-    shards: int
-    stored_bytes: int
-    voxel_size: VoxelSize | None
-    """Of this mag's voxels."""
+    shards: int = 0
+    stored_bytes: int = 0
     problem: str = ""
     """What keeps the mag from being read."""
 
     @property
     def raw_bytes(self) -> int | None:
-        """Bytes of the voxels within the extent, uncompressed."""
-        box = self.place.box
-        return box.volume * self.header.voxel_bytes if box and self.header else None
+        """Bytes of the voxels within the extent, uncompressed; None where that is not known."""
+        return self.mag.box.volume * self.mag.info.voxel_bytes if self.where.box and self.mag else None
 
     @property
     def ratio(self) -> float | None:
@@ -196,20 +253,17 @@ class Stored:
         return self.raw_bytes / self.stored_bytes if self.raw_bytes is not None and self.stored_bytes else None
 
 
-def inventory(dataset: Path) -> list[Stored]:
-    """Every mag of a dataset, and what it takes on the disk; no shard is read. Raises what `mags_of` raises."""
-    properties = properties_of(dataset)
-    size = voxel_size(properties) if properties else None
-    return [_stored(place, size) for place in mags_of(dataset)]
+def inventory(dataset: Path) -> list[MagStorage]:
+    """Every mag of a dataset, and what it takes on the disk; no shard is read. Raises what `Dataset.open` raises."""
+    return [_storage(where) for where in Dataset.open(dataset).mags]
 
 
-def _stored(place: MagFolder, size: VoxelSize | None) -> Stored:
-    own = size and size.coarsened(place.mag)
+def _storage(where: MagOnDisk) -> MagStorage:
     try:
-        header = place.header()
-        sizes = [shard.path.stat().st_size for shard in place.shards(header.side)]
+        mag = where.open()
+        sizes = [shard.path.stat().st_size for shard in mag.shards()]
     except WkconvertError as error:
-        return Stored(place, None, 0, 0, own, error.what)
+        return MagStorage(where, None, problem=error.what)
     except OSError as error:
-        return Stored(place, None, 0, 0, own, f"{error.filename}: {error.strerror}")
-    return Stored(place, header, len(sizes), sum(sizes), own)
+        return MagStorage(where, None, problem=f"{error.filename}: {error.strerror}")
+    return MagStorage(where, mag, len(sizes), sum(sizes))

@@ -1,30 +1,193 @@
-"""The place where a dataset is written: what may be there, and how a new dataset takes an old one's place."""
+"""Where a run's work goes, and how it is published: each way to treat what is there already is a Destination."""
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from wkconvert_core.contract.errors import OptionError, SourceNotFound, TargetExists, TargetNotWritable
+from wkconvert_core.contract.errors import OptionError, TargetExists, TargetNotWritable
 from wkconvert_core.contract.geometry import Mag
-from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets import properties_file as datasource
-from wkconvert_core.datasets.journal import FOLDER, Journal, locked
+from wkconvert_core.datasets.journal import FOLDER, Journal, Request, locked
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
-from wkconvert_core.datasets.properties import Properties, StoredLayer, stored_layers, voxel_size
 from wkconvert_core.toolkit.atomic import TEMPORARY, temporary_name, writing
 
-_REMEDIES = {
-    "auto": "say --overwrite to replace the dataset, --add to add layers to it, or choose another DST",
-    "compress": "remove it, or choose another TARGET",
-}
-"""What to do about a target that is taken, by command."""
+
+class Destination(Protocol):
+    """Where a run's work goes."""
+
+    @property
+    def path(self) -> Path:
+        """What the user named."""
+        ...
+
+    @property
+    def building(self) -> Path:
+        """Where files are written until they are published."""
+        ...
+
+    def check(self, request: Request) -> None:
+        """Raise TargetExists unless this request may write here. Asked before the work, and again under the lock."""
+        ...
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the folders that must be ours alone while the run lasts. Raises TargetLocked, TargetNotWritable."""
+        ...
+
+    def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
+        """Put away what other requests left where this one builds, layer by layer; `mags` are those to be written."""
+        ...
+
+    def publish(self) -> str:
+        """Put what was built, metadata included, where the user wants it; returns what there is to say of that."""
+        ...
+
+
+@dataclass(frozen=True)
+class NewDataset:
+    """A folder that is free, or holds what the same request began; or a dataset to which layers are added."""
+
+    path: Path
+    add: bool = False
+    remedy: str = "say --overwrite to replace the dataset, or choose another DST"
+    """What to do about a dataset that is in the way."""
+
+    @property
+    def building(self) -> Path:
+        """The place itself: without metadata, nobody takes it for complete."""
+        return self.path
+
+    def check(self, request: Request) -> None:
+        """Raise TargetExists unless the place is free, this request's own work, or may be added to."""
+        path = self.path
+        if not _holds_dataset(path):
+            return
+        begun = [journal for name in request.layers if (journal := Journal(path, name, request.command)).is_begun]
+        if begun and all(journal.continues(request) for journal in begun):
+            return
+        if not self.add:
+            raise self._taken()
+        for name in request.layers:
+            if (path / name).exists() or any(path.glob(f"{FOLDER}/{glob.escape(name)}.*.plan")):
+                raise TargetExists(f"{path} has a layer {name} already", fix="choose another name with --layer-name")
+        unfinished = [plan for plan in path.glob(f"{FOLDER}/*.plan") if not plan.with_suffix(".shards").exists()]
+        if unfinished:
+            raise TargetExists(
+                f"{path} is not finished: layer {unfinished[0].name.split('.')[0]} is only begun",
+                fix="run the command that began it again, then add layers",
+            )
+
+    def _taken(self) -> TargetExists:
+        path, begun_only = self.path, ""
+        if not (path / PROPERTIES_FILE).exists():
+            begun_only = ", which is not finished"
+            with locked(path):  # or another run is at it at this moment: then that is the error
+                pass
+        return TargetExists(
+            f"{path} holds a dataset already{begun_only}, made by another command or from another source",
+            why="only the same command again goes on with what it began",
+            fix=self.remedy,
+        )
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the folder."""
+        return locked(self.path)
+
+    def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
+        """Nothing else is there."""
+
+    def publish(self) -> str:
+        """It is in place."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A dataset that is built beside the target, and takes its place once it is complete."""
+
+    path: Path
+
+    @property
+    def building(self) -> Path:
+        """Beside the target."""
+        return self.path.with_name(f".{self.path.name}.wkconvert-new")
+
+    def check(self, request: Request) -> None:
+        """Raise TargetExists where the target is anything but a dataset."""
+        _holds_dataset(self.path)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold both."""
+        with locked(self.building), locked(self.path) if is_dataset(self.path) else contextlib.nullcontext():
+            yield
+
+    def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
+        """Empty the place if another request was begun there: it was never complete."""
+        own = {journal.plan_file for journal in journals.values() if journal.continues(request)}
+        if set(self.building.glob(f"{FOLDER}/*.plan")) - own:
+            for path in self.building.iterdir():
+                if path.name != FOLDER:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for path in (self.building / FOLDER).iterdir():
+                if path.name != "lock" and path.is_file():
+                    path.unlink()
+
+    def publish(self) -> str:
+        """Swap the folders; the old dataset goes last."""
+        with writing(self.path):
+            if self.path.exists():
+                self.path.rename(temporary_name(_old(self.path)))
+            self.building.rename(self.path)
+        sweep_replaced(self.path)
+        return ""
+
+
+@dataclass(frozen=True)
+class ExtendedDataset:
+    """A finished dataset whose layers get more mags."""
+
+    path: Path
+    folders: Sequence[tuple[str, Path]]
+    """Layer and folder of each new mag."""
+
+    @property
+    def building(self) -> Path:
+        """The dataset itself: mags that the metadata do not list are not there for anybody."""
+        return self.path
+
+    def check(self, request: Request) -> None:
+        """Raise TargetExists for a mag in the way that this request has not begun."""
+        for layer, folder in self.folders:
+            if folder.exists() and not Journal(self.path, layer, request.command).continues(request):
+                raise TargetExists(
+                    f"{folder} is there, but not listed in the dataset",
+                    why="what it holds, and whether it is complete, cannot be known",
+                    fix="finish the command that began it, list it with `wkconvert metadata`, or remove it",
+                )
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the dataset."""
+        return locked(self.path)
+
+    def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
+        """Keep the record of a finished request apart: some of its mags have been removed since, or none were due."""
+        for name, journal in journals.items():
+            if journal.is_finished and not journal.is_of(request, mags[name]):
+                journal.set_aside()
+
+    def publish(self) -> str:
+        """They are in place."""
+        return ""
+
+
+# --- places ----------------------------------------------------------------------------------------------------------
 
 
 def checked_places(src: Path, dst: Path) -> tuple[Path, Path]:
@@ -39,15 +202,6 @@ def checked_places(src: Path, dst: Path) -> tuple[Path, Path]:
     if source.is_relative_to(target):
         raise OptionError(f"SRC {src} lies in DST {dst}", why="a dataset's folder holds the dataset alone")
     return source, target
-
-
-def beside(dst: Path) -> Path:
-    """Where the dataset that will replace `dst` is built."""
-    return dst.with_name(f".{dst.name}.wkconvert-new")
-
-
-def _old(dst: Path) -> Path:
-    return dst.with_name(f"{dst.name}.wkconvert-old")
 
 
 def free_bytes(dst: Path) -> int:
@@ -65,107 +219,31 @@ def is_dataset(path: Path) -> bool:
     return (path / PROPERTIES_FILE).is_file() or (path / FOLDER).is_dir()
 
 
-def _is_bare(dst: Path) -> bool:
-    """Whether a folder holds nothing, or no more than a run leaves that was killed before it began."""
-    return {path.name for path in dst.iterdir()} <= {FOLDER} and not any(dst.glob(f"{FOLDER}/*.plan"))
-
-
-def check(dst: Path, settings: Settings, command: str, layers: Sequence[str], plan: Mapping[str, Any]) -> None:
-    """Raise TargetExists unless `dst` is free, this command's own work, or to be replaced or added to."""
+def _holds_dataset(dst: Path) -> bool:
+    """Whether a dataset is there; False: the place is free. Raises TargetExists where anything else is."""
     if dst.is_symlink() and not dst.exists():
         raise TargetExists(f"{dst} is a link that leads nowhere", fix="remove it, or choose another DST")
     if dst.exists() and not dst.is_dir():
         raise TargetExists(f"{dst} is a file", fix="choose another DST")
-    if not dst.exists() or _is_bare(dst):
-        return
+    if not dst.exists() or (
+        {path.name for path in dst.iterdir()} <= {FOLDER} and not any(dst.glob(f"{FOLDER}/*.plan"))
+    ):
+        return False  # a run that was killed before it began leaves no more than that
     if not is_dataset(dst):
         raise TargetExists(
             f"{dst} is a folder with other things in it",
             why="only a dataset is ever added to or replaced",
             fix="choose another DST",
         )
-    if settings.overwrite:
-        return
-    begun = [journal for name in layers if (journal := Journal(dst, name, command)).is_begun]
-    if begun and all(journal.matches(plan) for journal in begun):
-        return
-    if not settings.add:
-        begun_only = "" if (dst / PROPERTIES_FILE).exists() else ", which is not finished"
-        if begun_only and (dst / FOLDER).is_dir():
-            with locked(dst):  # or another run is at it at this moment: that is told instead
-                pass
-        raise TargetExists(
-            f"{dst} holds a dataset already{begun_only}, made by another command or from another source",
-            why="only the same command again goes on with what it began",
-            fix=_REMEDIES.get(command, "say --overwrite to replace the dataset, or choose another DST"),
-        )
-    for name in layers:
-        if (dst / name).exists() or any(dst.glob(f"{FOLDER}/{glob.escape(name)}.*.plan")):
-            raise TargetExists(f"{dst} has a layer {name} already", fix="choose another name with --layer-name")
-    unfinished = [plan for plan in dst.glob(f"{FOLDER}/*.plan") if not plan.with_suffix(".shards").exists()]
-    if unfinished:
-        raise TargetExists(
-            f"{dst} is not finished: layer {unfinished[0].name.split('.')[0]} is only begun",
-            fix="run the command that began it again, then add layers",
-        )
+    return True
 
 
-def discard_other_plans(building: Path, journals: Iterable[Journal], plan: Mapping[str, Any]) -> None:
-    """Empty the place beside a target where another `--overwrite` was begun: it was never complete."""
-    own = {path for journal in journals if journal.is_begun and journal.matches(plan) for path in [journal.plan_file]}
-    if set(building.glob(f"{FOLDER}/*.plan")) - own:
-        for path in building.iterdir():
-            if path.name != FOLDER:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for path in (building / FOLDER).iterdir():
-            if path.name != "lock" and path.is_file():
-                path.unlink()
-
-
-def stored(dst: Path) -> list[StoredLayer]:
-    """A dataset's layers; none where there are no metadata."""
-    properties = _properties(dst)
-    return stored_layers(properties, dst) if properties else []
-
-
-def stored_mags(dst: Path) -> set[Mag]:
-    """The mags that a dataset's layers have; none where there are no metadata."""
-    return {mag for layer in stored(dst) for mag in layer.mags}
-
-
-def stored_voxel_size(dst: Path) -> VoxelSize | None:
-    """The voxel size of a dataset; None where there are no metadata."""
-    properties = _properties(dst)
-    return replace(voxel_size(properties), origin="the dataset's own") if properties else None
-
-
-def finished(dataset: Path) -> Properties:
-    """The metadata of a dataset. Raises SourceNotFound where there are none."""
-    if (properties := _properties(dataset)) is None:
-        raise SourceNotFound(
-            f"{dataset} is no finished dataset",
-            why=f"there is no {PROPERTIES_FILE} in it",
-            fix="give the folder of a dataset with its metadata",
-        )
-    return properties
-
-
-def _properties(dst: Path) -> Properties | None:
-    file = dst / PROPERTIES_FILE
-    return datasource.read(file) if file.is_file() else None
-
-
-def swap(new: Path, dst: Path) -> None:
-    """Put a finished dataset in the place of the old one, which goes last."""
-    with writing(dst):
-        if dst.exists():
-            dst.rename(temporary_name(_old(dst)))
-        new.rename(dst)
-    sweep_replaced(dst)
+def _old(dst: Path) -> Path:
+    return dst.with_name(f"{dst.name}.wkconvert-old")
 
 
 def sweep_replaced(dst: Path) -> None:
-    """Remove what `swap` has put aside, if it was killed before that was gone; not while there is nothing else."""
+    """Remove what `Replacement.publish` has put aside, if it was killed before; not while there is nothing else."""
     if is_dataset(dst):
         for old in dst.parent.glob(f".{glob.escape(_old(dst).name)}.*.tmp"):
             shutil.rmtree(old, ignore_errors=True)

@@ -18,14 +18,17 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from wkconvert_core import __version__
 from wkconvert_core.contract.errors import DamagedData, TargetExists, TargetLocked
-from wkconvert_core.contract.geometry import Mag, Vec3
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Sink
 from wkconvert_core.datasets.finished_shards import Tallied, Tally, in_order
 from wkconvert_core.datasets.naming import FOLDER
+from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import temporary_name, write_atomically, writing
 
@@ -54,6 +57,52 @@ def locked(target: Path) -> Iterator[None]:
         lock.release()
 
 
+@dataclass(frozen=True)
+class Request:
+    """What makes a run this run: another one must not continue its work."""
+
+    command: str
+    source: str
+    fingerprint: str | Mapping[str, str]
+    """Of the source's files: a change of theirs makes another request."""
+    settings: Mapping[str, Any]
+    """Those that decide what is written."""
+    extents: Mapping[str, Box]
+    """Of each layer that is written, in mag-1 voxels."""
+    provenance: Mapping[str, Mapping[Mag, Provenance]] = field(default_factory=dict)
+    """How each mag is made, layer by layer."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else decides, as JSON has it."""
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of the layers that are written."""
+        return list(self.extents)
+
+    @property
+    def text(self) -> str:
+        """As `LAYER.COMMAND.plan` holds it."""
+        document = {
+            "command": self.command,
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+            "settings": self.settings,
+            "version": __version__,
+            "extents": {layer: [*box.start, *box.shape] for layer, box in self.extents.items()},
+            "made": {
+                layer: {str(mag): made.document for mag, made in mags.items()}
+                for layer, mags in self.provenance.items()
+            },
+            **self.facts,
+        }
+        return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+    def differences(self, text: str) -> list[str]:
+        """What differs from the request that a plan holds, such as `settings`."""
+        old, new = json.loads(text), json.loads(self.text)
+        return sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+
+
 class Journal:
     """The record of one layer's run."""
 
@@ -79,25 +128,25 @@ class Journal:
         """Whether the layer was written completely."""
         return self._shards.exists()
 
-    def matches(self, plan: Mapping[str, Any]) -> bool:
-        """Whether what was begun here is this very request."""
-        return self._plan.read_text("utf-8") == _text(plan)
+    def continues(self, request: Request) -> bool:
+        """Whether this very request was begun here."""
+        return self.is_begun and self._plan.read_text("utf-8") == request.text
 
-    def is_of(self, plan: Mapping[str, Any], mags: Collection[Mag]) -> bool:
-        """Whether what was finished here is this very request, for no other mags than these."""
-        if not (self.is_begun and self.matches(plan)):
+    def is_of(self, request: Request, mags: Collection[Mag]) -> bool:
+        """Whether this very request was begun here, for no other mags than these."""
+        if not self.continues(request):
             return False
         try:
             return all(parsed_line(line).mag in mags for line in self._lines())
         except (ValueError, TypeError):
             return True  # `begin` tells of the line
 
-    def begin(self, plan: Mapping[str, Any], sinks: Iterable[Sink]) -> None:
+    def begin(self, request: Request, sinks: Iterable[Sink]) -> None:
         """Start or continue what goes into these sinks. Raises TargetExists where another request was begun."""
         if not self.is_begun:
-            write_atomically(self._plan, _text(plan).encode())
-        elif not self.matches(plan):
-            differing = _differences(json.loads(self._plan.read_text("utf-8")), plan)
+            write_atomically(self._plan, request.text.encode())
+        elif not self.continues(request):
+            differing = request.differences(self._plan.read_text("utf-8"))
             raise TargetExists(
                 f"{self._plan.parent.parent} holds the work of another command",
                 why=f"it differs in {', '.join(differing)}",
@@ -198,14 +247,6 @@ def parsed_line(line: bytes) -> ShardDone:
     """The shard that a line tells of."""
     mag, x, y, z, checksum, low, high, nans, voxels = json.loads(line)
     return ShardDone(Mag.parse(mag), (x, y, z), checksum, low, high, nans, voxels)
-
-
-def _text(plan: Mapping[str, Any]) -> str:
-    return json.dumps(plan, indent=1, sort_keys=True) + "\n"
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    return sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
 
 
 def fingerprint(source: Path) -> str:

@@ -40,16 +40,11 @@ class StoredLayer:
     dtype: DType
     channels: int
     data_format: str
-    """`wkw`, or a format of other tools: `zarr`, `zarr3`, `n5`."""
+    """The name of a mag format: `wkw`."""
     mags: Mapping[Mag, str | None]
     """Where each mag lies, relative to the dataset; None: in the folder of its name."""
     largest_segment_id: int | None = None
     color: tuple[int, int, int] | None = None
-
-
-def stored_layers(properties: Properties, dataset: Path) -> list[StoredLayer]:
-    """Every layer, in the order of the file. Raises BrokenSource."""
-    return [stored_layer(entry, dataset) for entry in properties["dataLayers"]]
 
 
 def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
@@ -104,28 +99,18 @@ def _color(view: Properties) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
-def mag_folder(dataset: Path, layer: StoredLayer, mag: Mag) -> Path:
-    """Where a mag of a WKW layer lies. Raises BrokenSource for a path that leads out of the dataset."""
-    said = layer.mags[mag]
-    names = [said] if said is not None else [f"{layer.name}/{mag}", f"{layer.name}/{mag.x}-{mag.y}-{mag.z}"]
-    folders = [_inside(dataset, name) for name in names]
-    return next((folder for folder in folders if folder.is_dir()), folders[0])
+def mag_folder(dataset: Path, layer: StoredLayer, mag: Mag) -> Path | None:
+    """Where a mag lies; None if that is on a server, or outside the dataset's folder."""
+    stated = layer.mags[mag]
+    names = [stated] if stated is not None else [f"{layer.name}/{mag}", f"{layer.name}/{mag.x}-{mag.y}-{mag.z}"]
+    folders = [dataset / name for name in names if is_inside(dataset, name)]
+    return next((folder for folder in folders if folder.is_dir()), folders[0] if folders else None)
 
 
 def is_inside(dataset: Path, name: str) -> bool:
     """Whether a path that is relative to a dataset stays in it, links followed."""
     out = ".." in re.split(r"[/\\\\]", name) or "://" in name or "\0" in name
     return not out and (dataset / name).resolve().is_relative_to(dataset.resolve())
-
-
-def _inside(dataset: Path, name: str) -> Path:
-    if not is_inside(dataset, name):
-        raise BrokenSource(
-            f"{dataset / PROPERTIES_FILE} names the path {name!r}",
-            why="it leads out of the dataset's folder",
-            fix="copy the layer into the dataset, or convert the dataset that it lies in",
-        )
-    return dataset / name
 
 
 def element_class(dtype: DType, channels: int) -> str:

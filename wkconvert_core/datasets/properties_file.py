@@ -92,11 +92,8 @@ def _lacking(found: Mapping[str, Any], required: Mapping[str, Any], who: str) ->
 # --- a layer's entry -------------------------------------------------------------------------------------------------
 
 
-def layer_entry(spec: LayerSpec, cube_lengths: Mapping[Mag, int]) -> Properties:
-    """Describe a layer whose mags are WKW; `cube_lengths`: voxels along the side of each mag's shards.
-
-    Raises TargetError for a layer without voxels.
-    """
+def layer_entry(spec: LayerSpec, data_format: str, mags: Iterable[Properties]) -> Properties:
+    """Describe a layer, whose mags `mag_entry` has described. Raises TargetError for a layer without voxels."""
     if not spec.box.volume:
         raise TargetError(f"the layer {spec.name} has no voxels ({spec.box})", why="WEBKNOSSOS refuses an empty layer")
     entry: Properties = {
@@ -104,8 +101,8 @@ def layer_entry(spec: LayerSpec, cube_lengths: Mapping[Mag, int]) -> Properties:
         "category": spec.category,
         "boundingBox": bounding_box(spec.box),
         "elementClass": element_class(spec.dtype, spec.channels),
-        "dataFormat": "wkw",
-        "mags": [mag_entry(mag, f"{spec.name}/{mag}", cube_lengths[mag]) for mag in sorted(m.mag for m in spec.mags)],
+        "dataFormat": data_format,
+        "mags": sorted(mags, key=mag_of),
         "numChannels": spec.channels,
     }
     if spec.category == "segmentation":
@@ -122,9 +119,10 @@ def bounding_box(box: Box) -> Properties:
     return {"topLeft": list(box.start), **dict(zip(("width", "height", "depth"), box.shape, strict=True))}
 
 
-def mag_entry(mag: Mag, path: str, cube_length: int) -> Properties:
-    """One mag of a layer; `path` is relative to the dataset."""
-    return {"mag": list(mag), "path": f"./{path}", "cubeLength": cube_length, "axisOrder": dict(_AXIS_ORDER)}
+def mag_entry(mag: Mag, path: str, stored: Mapping[str, Any]) -> Properties:
+    """One mag of a layer; `path` is relative to the dataset, `stored` what its format says of it."""
+    entry: Properties = {"mag": list(mag), "path": f"./{path}", **stored}
+    return {**entry, "axisOrder": entry.get("axisOrder", dict(_AXIS_ORDER))}
 
 
 def with_kind(entry: Properties, dtype: DType, channels: int) -> Properties:

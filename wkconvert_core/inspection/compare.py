@@ -12,7 +12,7 @@ import numpy as np
 
 from wkconvert_core.contract.geometry import Box, Vec3, ceil_div, minus
 from wkconvert_core.contract.model import MagSpec, Source, occupied_of
-from wkconvert_core.datasets.dataset import MagFolder
+from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.engine import loop as engine
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.route import Budget, route
@@ -191,12 +191,12 @@ EXACT = ("median", "mode", "nearest", "min", "max")
 """Kernels that do not."""
 
 
-def step_between(finer: MagFolder, coarser: MagFolder, kernel: str, budget: Budget, *, deep: bool) -> Step:
+def step_between(finer: MagOnDisk, coarser: MagOnDisk, kernel: str, budget: Budget, *, deep: bool) -> Step:
     """Make a mag anew of a finer one and compare: all of it, or some boxes. Raises SourceError, DamagedData."""
-    there, fine = coarser.source(), finer.source()
+    there, fine = coarser.open(), finer.open()
     made = Downsampled(fine, fine.box, factor_between(finer.mag, coarser.mag), kernel, fine)
-    spec = MagSpec(coarser.layer, "color", coarser.mag, there.box, there.header.dtype, there.header.channels)
-    side = cell_side(there.header.voxel_bytes, budget, made.read_cost)
+    spec = MagSpec(coarser.layer, "color", coarser.mag, there.box, there.info.dtype, there.info.channels)
+    side = cell_side(there.info.voxel_bytes, budget, made.read_cost)
     shape = (side,) * 3 if deep else (min(side, SAMPLE_SIDE),) * 3
     sink = Comparing(there, spec, shape, _scale(made) if kernel not in EXACT else None)
     if deep:

@@ -15,11 +15,10 @@ import numpy as np
 
 from wkconvert_core.contract.geometry import Box, Vec3
 from wkconvert_core.contract.model import MagSpec, Source
-from wkconvert_core.datasets.dataset import MagFolder
+from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.engine import loop as engine
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.formats.wkw.source import WkwSource
 from wkconvert_core.inspection.compare import cell_side
 from wkconvert_core.planning.route import Budget, route
 from wkconvert_core.planning.step import ShardDone, Within
@@ -79,32 +78,33 @@ class Survey:
 
 
 def survey(
-    place: MagFolder, budget: Budget, workers: Workers, listen: Listener | None, *, outline: bool = False
+    place: MagOnDisk, budget: Budget, workers: Workers, listen: Listener | None, *, outline: bool = False
 ) -> Survey:
     """Look at every shard of a mag, wherever it lies, whatever the metadata say.
 
     `outline`: the box alone is wanted, so that what lies in the box that is known by then is not read. Raises
     SourceError, DamagedData, ResourceError.
     """
-    header, found = place.header(), Survey()
-    shards = [Box(shard.start, (header.side,) * 3) for shard in place.shards(header.side)]
+    mag, found = place.open(), Survey()
+    shards = [Box(shard.start, mag.shard_shape) for shard in mag.shards()]
     if not shards:
         return found
     domain = shards[0]
     for shard in shards:
         domain = domain.spanning(shard)
-    side = max(min(cell_side(header.voxel_bytes, budget), header.side), header.block_len)
+    voxel_bytes = mag.info.voxel_bytes
+    side = max(min(cell_side(voxel_bytes, budget), *mag.shard_shape), *mag.block_shape)
     cells = (side, side, side)
 
     def boxes() -> Iterator[Box]:
         for shard in sorted(shards, key=lambda shard: _depth(shard, domain)):
             yield from (cell for cell in shard.tiles(cells) if not (outline and found.box and cell in found.box))
 
-    source = WkwSource(place.folder, header, domain)
-    spec = MagSpec(place.layer, "segmentation", place.mag, domain, header.dtype, header.channels)
+    source = mag.within(domain)
+    spec = MagSpec(place.layer, "segmentation", place.mag, domain, mag.info.dtype, mag.info.channels)
     step = Within(source, Looking(spec, cells, source), boxes=boxes())  # which are left out turns out as it goes
     total = sum(shard.volume for shard in shards)
-    meter = Meter(listen, f"{place.title}, looking", (1, 1), total, header.voxel_bytes)
+    meter = Meter(listen, f"{place.title}, looking", (1, 1), total, voxel_bytes)
     for done in engine.run(step, route(step, budget), workers, Path(), frozenset()):
         found.add(done)
         meter.advance(done.voxels)

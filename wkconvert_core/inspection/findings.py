@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.contract.geometry import Mag
-from wkconvert_core.datasets.dataset import MagFolder
+from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.route import Budget
@@ -85,11 +85,11 @@ class Run:
         self.step += 1
         return self.step, self.steps
 
-    def blame(self, where: MagFolder, path: Path, reason: str) -> None:
+    def blame(self, where: MagOnDisk, path: Path, reason: str) -> None:
         """Add a problem."""
         self.problems.append(Problem(where.layer, where.mag, path, reason))
 
-    def is_sound(self, where: MagFolder) -> bool:
+    def is_sound(self, where: MagOnDisk) -> bool:
         """Whether nothing of a mag was found to be damaged so far."""
         return not any((problem.layer, problem.mag) == (where.layer, where.mag) for problem in self.problems)
 

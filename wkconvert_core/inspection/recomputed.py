@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from wkconvert_core.contract.errors import DamagedData, SourceError
-from wkconvert_core.contract.geometry import Mag
-from wkconvert_core.datasets.checksums import Making, Records, making, why_changed
-from wkconvert_core.datasets.dataset import MagFolder
+from wkconvert_core.datasets.checksums import Records, why_changed
+from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
+from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.engine.progress import Meter
 from wkconvert_core.inspection.compare import compare, step_between
 from wkconvert_core.inspection.findings import MagSoundness, Run, sentence
 
 
-def making_of(where: MagFolder, found: Sequence[MagFolder], recorded: Records) -> Making | str:
-    """How a mag was made, or why that is not known."""
-    category = where.stored.category if where.stored else "color"
-    return making(recorded, where.layer, where.mag, _mags_beside(where, found), category)
-
-
-def _mags_beside(where: MagFolder, found: Sequence[MagFolder]) -> dict[Mag, MagFolder]:
-    return {other.mag: other for other in found if other.layer == where.layer}
+def provenance_of(where: MagOnDisk, found: Dataset, recorded: Records) -> Provenance | str:
+    """How a mag was made of a finer one, or why that is not known."""
+    if where.mag == min(found.of(where.layer)):
+        return "the finest mag"
+    maker = recorded.maker(where.layer, where.mag)
+    if maker is None:
+        return "not recorded"
+    return maker[1] if maker[1].finer else "made of the source"
 
 
 def with_kernel(
     run: Run,
-    where: MagFolder,
-    made: Making | str,
-    found: Sequence[MagFolder],
+    where: MagOnDisk,
+    made: Provenance | str,
+    found: Dataset,
     recorded: Records,
     result: MagSoundness,
 ) -> MagSoundness:
@@ -36,14 +35,15 @@ def with_kernel(
     place = run.place()
     if isinstance(made, str):
         return replace(result, kernel_reason=made)
-    finer = _mags_beside(where, found).get(made.finer)
+    assert made.finer
+    finer = found.of(where.layer).get(made.finer)
     if reason := _incomparable(run, where, finer, recorded):
         return replace(result, kernel_reason=reason)
     assert finer
     return _compared(run, where, finer, made, place, result)
 
 
-def _incomparable(run: Run, where: MagFolder, finer: MagFolder | None, recorded: Records) -> str:
+def _incomparable(run: Run, where: MagOnDisk, finer: MagOnDisk | None, recorded: Records) -> str:
     """Why a mag cannot be held against the finer one; nothing if it can."""
     if finer is None:
         return "the finer mag is gone"
@@ -53,21 +53,19 @@ def _incomparable(run: Run, where: MagFolder, finer: MagFolder | None, recorded:
 
 
 def _compared(
-    run: Run, where: MagFolder, finer: MagFolder, made: Making, place: tuple[int, int], result: MagSoundness
+    run: Run, where: MagOnDisk, finer: MagOnDisk, made: Provenance, place: tuple[int, int], result: MagSoundness
 ) -> MagSoundness:
-    differences = []
-    for kernel in [kernel for kernel in made.kernels if kernel in run.kernels]:
-        step = step_between(finer, where, kernel, run.budget, deep=run.deep)
-        meter = Meter(run.listen, f"{where.title}, {kernel} of mag {finer.mag}", place, step.voxels, step.voxel_bytes)
-        try:
-            difference = compare(step, run.budget, run.workers, meter.advance)
-        except (DamagedData, SourceError) as error:
-            run.blame(where, where.folder, f"it cannot be compared with mag {finer.mag}: {sentence(error)}")
-            return replace(result, kernel_reason="a shard is damaged")
-        if difference is None:
-            return replace(result, kernel=kernel, kernel_voxels=step.voxels)
-        differences.append(f"it is not the {kernel} of mag {finer.mag}: {difference}")
-    if not differences:
-        return replace(result, kernel_reason=f"the kernel {made.kernels[0]} is not installed")
-    run.blame(where, where.folder, differences[0])
+    kernel = made.kernel
+    if kernel not in run.kernels:
+        return replace(result, kernel_reason=f"the kernel {kernel} is not installed")
+    step = step_between(finer, where, kernel, run.budget, deep=run.deep)
+    meter = Meter(run.listen, f"{where.title}, {kernel} of mag {finer.mag}", place, step.voxels, step.voxel_bytes)
+    try:
+        difference = compare(step, run.budget, run.workers, meter.advance)
+    except (DamagedData, SourceError) as error:
+        run.blame(where, where.folder, f"it cannot be compared with mag {finer.mag}: {sentence(error)}")
+        return replace(result, kernel_reason="a shard is damaged")
+    if difference is None:
+        return replace(result, kernel=kernel, kernel_voxels=step.voxels)
+    run.blame(where, where.folder, f"it is not the {kernel} of mag {finer.mag}: {difference}")
     return replace(result, kernel_reason="it is not what was recorded")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wkconvert_core.contract.geometry import Box, minus
-from wkconvert_core.datasets.dataset import MagFolder
-from wkconvert_core.formats.wkw.source import WkwSource
+from wkconvert_core.datasets.dataset import MagOnDisk
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
@@ -15,15 +14,15 @@ _CELL = (128, 128, 128)
 """What is looked at at a time."""
 
 
-def outside(place: MagFolder) -> Box | None:
+def outside(place: MagOnDisk) -> Box | None:
     """A cell in which voxels outside the extent are not zero, in voxels of the mag; None if there is none.
 
     Reads what lies outside, in all shards. Raises SourceError, DamagedData.
     """
-    header, box = place.header(), place.box
+    mag, box = place.open(), place.box
     assert box, "metadata tell it"
-    for shard in (Box(shard.start, (header.side,) * 3) for shard in place.shards(header.side)):
-        source = WkwSource(place.folder, header, shard)
+    for shard in (Box(shard.start, mag.shard_shape) for shard in mag.shards()):
+        source = mag.within(shard)
         for cell in shard.tiles(_CELL):
             if cell not in box and _is_outside(source.read(cell.shifted(minus(shard.start))), cell, box):
                 return cell

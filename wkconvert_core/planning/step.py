@@ -220,7 +220,7 @@ def _most_bytes(sink: Sink, voxel_bytes: int, needed: list[Box] | None) -> int:
     if needed is not None and len(needed) <= COUNTED_SHARDS:
         count, voxels = len(needed), sum(part.volume for part in needed)
     padded = count * math.prod(shard)
-    if sink.spec.compression == "none":
+    if getattr(sink, "compression", "none") == "none":
         return padded * voxel_bytes
     tables = 16 * count + 32 * (padded // BLOCK_VOXELS)
     return int(1.01 * voxels * voxel_bytes) + padded * voxel_bytes // 250 + tables

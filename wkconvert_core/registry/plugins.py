@@ -13,12 +13,18 @@ import pluggy
 
 from wkconvert_core.contract import hookspecs
 from wkconvert_core.contract.errors import OptionError, PluginError
+from wkconvert_core.contract.mag_format import MagFormat
 from wkconvert_core.contract.model import Downsampler
 
 GROUP = hookspecs.PROJECT
 """The entry-point group under which plugins register."""
 
-BUILT_IN = ("wkconvert_core.datasets.writer", "wkconvert_core.kernels", "wkconvert_core.formats.raw")
+BUILT_IN = (
+    "wkconvert_core.datasets.reader",
+    "wkconvert_core.formats.wkw",
+    "wkconvert_core.formats.raw",
+    "wkconvert_core.kernels",
+)
 """Core's own plugins: they use the same hooks as everybody else's."""
 
 
@@ -67,6 +73,11 @@ class Plugins:
             kernels = impl.function()
             merged = {**kernels, **merged} if impl.plugin_name not in BUILT_IN else {**merged, **kernels}
         return merged
+
+    def mag_formats(self) -> dict[str, MagFormat]:
+        """Every plugin's mag formats by name; core's own cannot be replaced."""
+        found = [one for formats in self.hook.wkconvert_mag_formats() for one in formats]
+        return {one.name: one for one in found}
 
     def version_of(self, format: str) -> str:
         """The version of the plugin that reads a format; core's own have core's."""

@@ -36,10 +36,10 @@ def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Seque
 
 
 @hookimpl
-def wkconvert_create(format: str, path: Path, spec: DatasetSpec) -> DatasetSink | None:
+def wkconvert_create(format: str, path: Path, spec: DatasetSpec, options: Mapping[str, str]) -> DatasetSink | None:
     """Write one mag of one layer as TIFF files; None for formats other than `tiff`."""
     if format != "tiff":
         return None
-    from .writing import TiffDataset
+    from .writing import dataset
 
-    return TiffDataset(path, spec)
+    return dataset(path, spec, **parse_options(dataset, options, shown="--to-option {}={}".format))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -44,7 +44,9 @@ DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int6
 CLASSIC_BYTES = (1 << 32) - (1 << 25)
 """A file that may become larger is a BigTIFF: offsets of the classic kind have 32 bits."""
 
-_LEVEL = 3
+Compression = Literal["deflate", "none"]
+
+LEVEL = 3
 """Of deflate: higher ones are slower and gain 2 % on EM."""
 _STRIP_BYTES = 1 << 18
 _DIGITS = 5
@@ -60,6 +62,8 @@ class TiffDataset:
 
     path: Path
     spec: DatasetSpec
+    compression: Compression = "deflate"
+    level: int = LEVEL
     _sinks: list[TiffSink] = field(default_factory=list)
 
     def layer(self, spec: MagSpec) -> TiffSink:
@@ -73,13 +77,21 @@ class TiffDataset:
             )
         check(spec)
         size = self.spec.voxel_size
-        self._sinks.append(TiffSink(self.path, spec, self.spec.name, size and size.coarsened(spec.mag)))
+        own = size and size.coarsened(spec.mag)
+        self._sinks.append(TiffSink(self.path, spec, self.spec.name, own, self.compression, self.level))
         return self._sinks[0]
 
     def finish(self, layers: Sequence[LayerSpec]) -> None:
         """Wait until every file is safe on the disk. Raises OSError, which core explains."""
         for sink in self._sinks:
             sync(self.path, sink.files())
+
+
+def dataset(
+    path: Path, spec: DatasetSpec, *, compression: Compression = "deflate", compression_level: int = LEVEL
+) -> TiffDataset:
+    """The files that the writer's options ask for."""
+    return TiffDataset(path, spec, compression, compression_level)
 
 
 def check(spec: MagSpec) -> None:
@@ -103,6 +115,8 @@ class TiffSink:
     """Begins the names of slices."""
     voxel_size: VoxelSize | None
     """Of this mag's voxels."""
+    compression: Compression = "deflate"
+    level: int = LEVEL
 
     @property
     def shard_shape(self) -> Vec3:
@@ -161,8 +175,7 @@ class TiffSink:
         import tifffile
 
         picture = np.ascontiguousarray(picture[..., 0] if self.spec.channels == 1 else picture)
-        level = {"level": self.spec.compression_level or _LEVEL}
-        compressed: dict[str, Any] = {"compression": "zlib", "compressionargs": level}
+        compressed: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": self.level}}
         with path.open("xb") as file:
             tifffile.imwrite(
                 file,
@@ -175,7 +188,7 @@ class TiffSink:
                 maxworkers=1,  # several slices are written at a time as it is
                 **self._colors(),
                 **described(self.voxel_size),
-                **({} if self.spec.compression == "none" else compressed),
+                **({} if self.compression == "none" else compressed),
             )
 
     def _colors(self) -> dict[str, Any]:

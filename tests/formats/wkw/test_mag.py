@@ -7,6 +7,7 @@ import re
 import stat
 import threading
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,14 @@ ODD = Box((10, 37, 70), (90, 50, 61))
 """An extent that is aligned to nothing."""
 
 
-def spec(box: Box = ODD, dtype: str = "uint8", channels: int = 1, **more: Any) -> MagSpec:
-    return MagSpec("layer", "color", Mag(1, 1, 1), box, np.dtype(dtype), channels, **{"file_len": 2} | more)
+def wanted(box: Box = ODD, dtype: str = "uint8", channels: int = 1, **more: Any) -> WkwSink:
+    """A sink that has no folder yet."""
+    spec = MagSpec("layer", "color", Mag(1, 1, 1), box, np.dtype(dtype), channels)
+    return WkwSink(Path(), spec, **{"file_len": 2} | more)
+
+
+def sink_in(folder: Path, like: WkwSink) -> WkwSink:
+    return replace(like, folder=folder)
 
 
 def voxels(spec: MagSpec, seed: int = 0) -> Array:
@@ -57,7 +64,7 @@ def fill(sink: WkwSink, data: Array) -> dict[Box, str]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[WkwSink, Array]:
-    sink = WkwSink(tmp_path / "1", spec())
+    sink = sink_in(tmp_path / "1", wanted())
     data = voxels(sink.spec)
     fill(sink, data)
     return sink, data
@@ -150,9 +157,9 @@ def test_wkw_reads_what_a_sink_writes_and_a_source_reads_any_box_of_it(
     draw: st.DataObject,
 ) -> None:
     wkw = pytest.importorskip("wkw")
-    mag = spec(Box(start, shape), dtype, channels, compression=compression, file_len=file_len)
+    mag = wanted(Box(start, shape), dtype, channels, compression=compression, file_len=file_len)
     data, folder = voxels(mag), tmp_path_factory.mktemp("mag")
-    sink = WkwSink(folder, mag)
+    sink = sink_in(folder, mag)
     fill(sink, data)
     with wkw.Dataset.open(str(folder)) as dataset:
         np.testing.assert_array_equal(dataset.read(start, shape), data)
@@ -167,7 +174,7 @@ def test_wkw_reads_what_a_sink_writes_and_a_source_reads_any_box_of_it(
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "int64"])
 def test_a_source_reads_what_wkw_writes_into_parts_of_files(tmp_path: Path, block_len: int, dtype: str) -> None:
     wkw = pytest.importorskip("wkw")
-    mag = spec(dtype=dtype, channels=2)
+    mag = wanted(dtype=dtype, channels=2)
     data = voxels(mag)
     header = wkw.Header(np.dtype(dtype), 2, 1, block_len, 4, wkw.Header.BLOCK_TYPE_RAW)
     with wkw.Dataset.create(str(tmp_path / "1"), header) as dataset:
@@ -187,8 +194,8 @@ def test_the_checksum_is_that_of_the_file(written: tuple[WkwSink, Array]) -> Non
 
 
 def test_a_large_shard_is_written_whole(tmp_path: Path) -> None:
-    mag = spec(Box((0, 0, 0), (128, 128, 128)), "uint16", file_len=4, compression="none")
-    sink = WkwSink(tmp_path / "1", mag)
+    mag = wanted(Box((0, 0, 0), (128, 128, 128)), "uint16", file_len=4, compression="none")
+    sink = sink_in(tmp_path / "1", mag)
     data = voxels(mag)
     ((box, checksum),) = fill(sink, data).items()
     content = sink.path(box).read_bytes()
@@ -206,7 +213,7 @@ def test_a_mag_is_laid_out_as_the_format_says(written: tuple[WkwSink, Array]) ->
 
 def test_every_worker_and_every_rerun_writes_the_same_bytes(written: tuple[WkwSink, Array], tmp_path: Path) -> None:
     sink, data = written
-    other = WkwSink(tmp_path / "other", sink.spec)
+    other = sink_in(tmp_path / "other", sink)
     boxes = list(ODD.tiles(sink.shard_shape)) * 3
     barrier = threading.Barrier(8)
 
@@ -272,13 +279,13 @@ def test_a_spec_that_wkw_cannot_fulfil_is_refused_before_anything_is_written(
 )
 def test_voxels_that_are_not_one_shard_are_never_moved_or_cut(tmp_path: Path, box: Box, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="is no shard"):
-        WkwSink(tmp_path / "1", spec()).write(box, np.zeros(shape, np.uint8))
+        sink_in(tmp_path / "1", wanted()).write(box, np.zeros(shape, np.uint8))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_header_of_another_mag_is_left_alone(written: tuple[WkwSink, Array]) -> None:
     sink, data = written
-    other = WkwSink(sink.folder, spec(file_len=4))
+    other = sink_in(sink.folder, wanted(file_len=4))
     before = files(sink.folder)
     with pytest.raises(TargetExists, match=r"header\.wkw"):
         fill(other, data)
@@ -303,7 +310,7 @@ FAULTS = [
 def test_a_fault_of_the_disk_names_the_file_and_leaves_no_temporary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, number: int, kind: type[TargetError]
 ) -> None:
-    sink = WkwSink(tmp_path / "1", spec(Box((0, 0, 0), (64, 64, 64))))
+    sink = sink_in(tmp_path / "1", wanted(Box((0, 0, 0), (64, 64, 64))))
     fill(sink, np.zeros((1, 64, 64, 64), np.uint8))
     before = files(tmp_path)
 
@@ -327,7 +334,7 @@ def test_a_fault_of_the_disk_names_the_file_and_leaves_no_temporary(
 def test_an_interrupted_write_leaves_no_temporary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
 ) -> None:
-    sink = WkwSink(tmp_path / "1", spec())
+    sink = sink_in(tmp_path / "1", wanted())
     original = Path.replace
 
     def interrupt(path: Path, target: Path) -> Path:
@@ -346,7 +353,7 @@ def test_an_interrupted_write_leaves_no_temporary(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_no_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sink = WkwSink(tmp_path / "1", spec(compression="none"))
+    sink = sink_in(tmp_path / "1", wanted(compression="none"))
     original = Path.open
     monkeypatch.setattr(
         Path, "open", lambda path, mode="r": original(Path("/dev/full"), "wb") if mode == "xb" else original(path, mode)
@@ -359,13 +366,13 @@ def test_a_full_disk_is_no_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_folder_without_permission_is_not_writable(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(TargetNotWritable):
-        fill(WkwSink(tmp_path / "1", spec()), voxels(spec()))
+        fill(sink_in(tmp_path / "1", wanted()), voxels(wanted().spec))
 
 
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "1").write_bytes(b"")
     with pytest.raises(TargetError, match=re.escape(str(tmp_path / "1"))):
-        fill(WkwSink(tmp_path / "1", spec()), voxels(spec()))
+        fill(sink_in(tmp_path / "1", wanted()), voxels(wanted().spec))
 
 
 def test_sync_reaches_every_file_and_the_folders_above(
@@ -443,7 +450,7 @@ def damage_blocks(content: bytes) -> bytes:
     ],
 )
 def test_a_damaged_shard_is_named_and_never_black(tmp_path: Path, compression: str, damage: Any) -> None:
-    sink = WkwSink(tmp_path / "1", spec(compression=compression))
+    sink = sink_in(tmp_path / "1", wanted(compression=compression))
     data = voxels(sink.spec)
     fill(sink, data)
     box = next(ODD.tiles(sink.shard_shape))
@@ -460,7 +467,7 @@ def test_a_damaged_shard_is_named_and_never_black(tmp_path: Path, compression: s
 
 def test_a_shard_of_another_mag_is_damage(written: tuple[WkwSink, Array], tmp_path: Path) -> None:
     sink, _ = written
-    other = WkwSink(tmp_path / "other", spec(dtype="int8"))
+    other = sink_in(tmp_path / "other", wanted(dtype="int8"))
     fill(other, voxels(other.spec))
     box = next(ODD.tiles(sink.shard_shape))
     sink.path(box).write_bytes(other.path(box).read_bytes())
@@ -567,14 +574,14 @@ def test_a_shard_that_is_taken_is_the_one_that_is_written(
     tmp_path: Path, dtype: str, channels: int, of: int, compression: str
 ) -> None:
     box = Box((64, 0, 64), (140, 128, 64))
-    old = WkwSink(tmp_path / "old", spec(box, dtype, channels, file_len=of, compression=compression))
+    old = sink_in(tmp_path / "old", wanted(box, dtype, channels, file_len=of, compression=compression))
     data = voxels(old.spec)
     data[:, :64, :64, :40] = 3  # whole blocks of one value
     fill(old, data)
     source = old.source()
     for other in COMPRESSIONS:
-        sink = WkwSink(tmp_path / other, spec(box, dtype, channels, compression=other))
-        written = WkwSink(tmp_path / f"{other} written", sink.spec)
+        sink = sink_in(tmp_path / other, wanted(box, dtype, channels, compression=other))
+        written = sink_in(tmp_path / f"{other} written", sink)
         checksums = fill(written, data)
         for shard, checksum in checksums.items():
             seen: list[Array] = []
@@ -591,11 +598,11 @@ def test_a_shard_that_is_taken_is_the_one_that_is_written(
 
 def test_a_shard_that_is_not_there_is_taken_as_zeros(tmp_path: Path) -> None:
     box = Box((0, 0, 0), (128, 64, 64))
-    old = WkwSink(tmp_path / "old", spec(box, compression="none"))
+    old = sink_in(tmp_path / "old", wanted(box, compression="none"))
     fill(old, voxels(old.spec))
     first, second = box.tiles((64, 64, 64))
     old.path(second).unlink()
-    sink = WkwSink(tmp_path / "new", old.spec)
+    sink = sink_in(tmp_path / "new", old)
     assert sink.take(first, old.source(), lambda part: None)
     assert sink.take(second, old.source(), lambda part: None)
     np.testing.assert_array_equal(everything(sink.source()), everything(old.source()))
@@ -604,7 +611,7 @@ def test_a_shard_that_is_not_there_is_taken_as_zeros(tmp_path: Path) -> None:
 
 def test_only_what_has_the_same_blocks_in_the_same_place_is_taken(tmp_path: Path) -> None:
     box = Box((0, 0, 0), (128, 128, 128))
-    sink = WkwSink(tmp_path / "new", spec(box))
+    sink = sink_in(tmp_path / "new", wanted(box))
     same = WkwSource(tmp_path / "old", Header(32, 2, "raw", np.dtype("uint8")), box)
     with pytest.raises(BrokenSource, match="vanished"):
         sink.take(Box((0, 0, 0), (64, 64, 64)), same, lambda part: None)
@@ -622,11 +629,11 @@ def test_only_what_has_the_same_blocks_in_the_same_place_is_taken(tmp_path: Path
 @pytest.mark.parametrize("damage", [damage_cut, damage_empty, damage_magic])
 def test_a_damaged_shard_is_not_taken(tmp_path: Path, damage: Any) -> None:
     box = Box((0, 0, 0), (64, 64, 64))
-    old = WkwSink(tmp_path / "old", spec(box, compression="none"))
+    old = sink_in(tmp_path / "old", wanted(box, compression="none"))
     fill(old, voxels(old.spec))
     path = old.path(box)
     path.write_bytes(damage(path.read_bytes()))
-    sink = WkwSink(tmp_path / "new", spec(box))
+    sink = sink_in(tmp_path / "new", wanted(box))
     with pytest.raises(DamagedData, match=re.escape(str(path))):
         sink.take(box, old.source(), lambda part: None)
     assert not sink.path(box).exists()

@@ -31,6 +31,8 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 BLOCK_TYPES: tuple[BlockType, ...] = ("raw", "lz4", "lz4hc")
 """Numbered from 1."""
+COMPRESSIONS: dict[BlockType, str] = {"raw": "none", "lz4": "lz4", "lz4hc": "lz4hc"}
+"""Each block type as `--compression` names it."""
 VOXEL_TYPES = ("uint8", "uint16", "uint32", "uint64", "float32", "float64", "int8", "int16", "int32", "int64")
 """The dtypes that WKW can hold; numbered from 1."""
 HEADER_BYTES = 16

@@ -15,7 +15,7 @@ from wkconvert_core.contract.geometry import Box, Vec3, minus
 from wkconvert_core.contract.model import MagSpec, Source
 from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.encoding import HC_LEVELS, encode_blocks, encode_shard
-from wkconvert_core.formats.wkw.header import BlockType, Buffer, Header
+from wkconvert_core.formats.wkw.header import COMPRESSIONS, Buffer, Header
 from wkconvert_core.formats.wkw.source import HEADER_FILE, Fetching, WkwSource, head_of, locate, size_of
 from wkconvert_core.toolkit.atomic import sync, target_error, temporary_name, write_atomically, writing
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 BLOCK_LEN = 32
 """What we write: the WEBKNOSSOS server reads no other."""
-COMPRESSIONS: dict[str, BlockType] = {"none": "raw", "lz4": "lz4", "lz4hc": "lz4hc"}
-"""The names that `MagSpec.compression` takes."""
+BLOCK_TYPES = {name: kind for kind, name in COMPRESSIONS.items()}
+"""By the name that `--compression` takes."""
 
 _LARGE_SHARD = 128 << 20
 _SMALL_SHARD = 2 << 20
@@ -60,12 +60,16 @@ class WkwSink:
 
     folder: Path
     spec: MagSpec
+    compression: str = "lz4"
+    """none, lz4 or lz4hc."""
+    level: int | None = None
+    """Of lz4hc; None: the default."""
+    file_len: int | None = None
+    """Blocks along a shard's side; None: fitted to the extent, and to the wish of `spec.shard_shape`."""
 
     def __post_init__(self) -> None:
-        """Refuse wrong options before anything is written."""
-        name, level = self.spec.compression, self.spec.compression_level
-        if name not in COMPRESSIONS:
-            raise OptionError(f"--compression {name} is unknown", fix=f"take one of {', '.join(COMPRESSIONS)}")
+        """Refuse what cannot be before anything is written."""
+        name, level = self.compression, self.level
         if level is not None and name != "lz4hc":
             raise OptionError(f"--compression {name} has no levels", fix="leave --compression-level out, or take lz4hc")
         if level is not None and level not in HC_LEVELS:
@@ -78,9 +82,12 @@ class WkwSink:
     @property
     def header(self) -> Header:
         """What `header.wkw` says."""
-        spec = self.spec
-        length = spec.file_len if spec.file_len is not None else fit_file_len(spec.box, spec.dtype, spec.channels)
-        return Header(BLOCK_LEN, length, COMPRESSIONS[spec.compression], spec.dtype, spec.channels)
+        spec, length = self.spec, self.file_len
+        if length is None:
+            length = fit_file_len(spec.box, spec.dtype, spec.channels)
+            if spec.shard_shape:  # a larger shard keeps one worker busy, and takes several times its size in memory
+                length = min(2 * length, max(1, spec.shard_shape[0] // BLOCK_LEN))
+        return Header(BLOCK_LEN, length, BLOCK_TYPES[self.compression], spec.dtype, spec.channels)
 
     @property
     def shard_shape(self) -> Vec3:
@@ -119,7 +126,7 @@ class WkwSink:
         path, corner = locate(self.folder, box.start, header.side)
         if box != Box(corner, self.shard_shape).intersection(self.spec.box) or data.shape[1:] != box.shape:
             raise ValueError(f"box {box} with voxels {data.shape} is no shard of {header.side}^3 in {self.spec.box}")
-        pieces = encode_shard(data, header, box.shifted(minus(corner)).start, self.spec.compression_level)
+        pieces = encode_shard(data, header, box.shifted(minus(corner)).start, self.level)
         self._put_header(header.pack())
         return _put(path, pieces)
 
@@ -135,7 +142,7 @@ class WkwSink:
             return None
         if box.shape != self.shard_shape or header.side > source.header.side:
             return None
-        pieces = encode_blocks(_seen(source.blocks(box), look), header, self.spec.compression_level)
+        pieces = encode_blocks(_seen(source.blocks(box), look), header, self.level)
         self._put_header(header.pack())
         return _put(path, pieces)
 

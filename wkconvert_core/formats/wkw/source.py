@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -13,11 +15,14 @@ import numpy as np
 
 from wkconvert_core.contract.errors import BrokenSource, DamagedData, SourceNotFound
 from wkconvert_core.contract.geometry import Box, Vec3, minus
-from wkconvert_core.contract.model import VolumeInfo
+from wkconvert_core.contract.mag_format import ShardCheck, ShardFile
+from wkconvert_core.contract.model import Source, VolumeInfo
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.formats.wkw.blocks import empty_voxels, parts_of, run_of_blocks
 from wkconvert_core.formats.wkw.decoding import Shard
-from wkconvert_core.formats.wkw.header import HEADER_BYTES, Header
+from wkconvert_core.formats.wkw.header import COMPRESSIONS, HEADER_BYTES, Header
+from wkconvert_core.formats.wkw.same_blocks import comparable, hold_the_same
+from wkconvert_core.formats.wkw.shard_check import check_bytes, check_shard
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
@@ -41,6 +46,14 @@ def open_mag(folder: Path) -> Header:
     return header
 
 
+def open_source(folder: Path, box: Box | None, voxel_size: VoxelSize | None) -> WkwSource:
+    """The mag in a folder; without an extent, that of its shards. Raises SourceNotFound, BrokenSource, DamagedData."""
+    source = WkwSource(folder, open_mag(folder), box or Box((0, 0, 0), (0, 0, 0)), voxel_size)
+    if box is None and (shards := [Box(shard.start, source.shard_shape) for shard in source.shards()]):
+        return source.within(functools.reduce(Box.spanning, shards))
+    return source
+
+
 @dataclass(frozen=True)
 class WkwSource:
     """A mag to be read, as a Source: voxel (0, 0, 0) is `box.start`. A shard that is not there is zero."""
@@ -51,14 +64,38 @@ class WkwSource:
     box: Box
     """The extent, where it lies in the dataset, in this mag's voxels."""
     voxel_size: VoxelSize | None = None
-    notes: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> Path:
+        """`header.wkw`."""
+        return self.folder / HEADER_FILE
+
+    @property
+    def shard_shape(self) -> Vec3:
+        """A cube."""
+        return (self.header.side,) * 3
+
+    @property
+    def block_shape(self) -> Vec3:
+        """A cube."""
+        return (self.header.block_len,) * 3
+
+    @property
+    def compression(self) -> str:
+        """Of the blocks: none, lz4 or lz4hc."""
+        return COMPRESSIONS[self.header.block_type]
+
+    @property
+    def check_bytes(self) -> int:
+        """Memory that `check` takes at its peak."""
+        return check_bytes(self.header)
 
     @property
     def info(self) -> VolumeInfo:
         """What it holds."""
         header = self.header
         shape, start = self.box.shape, self.box.start
-        return VolumeInfo(shape, header.dtype, header.channels, self.voxel_size, offset=start, notes=self.notes)
+        return VolumeInfo(shape, header.dtype, header.channels, self.voxel_size, offset=start)
 
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`, x fastest in memory. Raises DamagedData, BrokenSource."""
@@ -87,6 +124,44 @@ class WkwSource:
             return there or not (self.folder / HEADER_FILE).exists()
         except OSError:
             return True
+
+    def within(self, box: Box) -> WkwSource:
+        """The same mag with another extent."""
+        return replace(self, box=box)
+
+    def shards(self) -> Iterator[ShardFile]:
+        """Every shard `z{Z}/y{Y}/x{X}.wkw`. Raises BrokenSource."""
+        side = self.header.side
+        for z, layer in _listed(self.folder, _Z):
+            for y, row in _listed(layer, _Y):
+                for x, path in _listed(row, _X):
+                    yield ShardFile((x * side, y * side, z * side), path)
+
+    def shard_path(self, start: Vec3) -> Path:
+        """The file of the shard that holds a voxel."""
+        return locate(self.folder, start, self.header.side)[0]
+
+    def check(self, start: Vec3, recorded: str) -> ShardCheck:
+        """Read a shard whole and strictly. Raises ResourceError if memory runs out."""
+        return check_shard(self.shard_path(start), self.header, start, recorded)
+
+    def compares_with(self, other: Source, side: int) -> bool:
+        """Whether cubes of this side are runs of like blocks in both mags."""
+        return isinstance(other, WkwSource) and comparable(self.header, other.header, side)
+
+    def holds_the_same(self, other: Source, cube: Box) -> bool:
+        """Whether a cube is sound and the same in both, told from its blocks."""
+        assert isinstance(other, WkwSource), "compares_with allows no other"
+        with suppress(DamagedData, BrokenSource), self._shard_of(cube) as ours, other._shard_of(cube) as theirs:
+            return hold_the_same(ours, theirs)
+        return False  # reading the voxels will say what is wrong
+
+    @contextmanager
+    def _shard_of(self, cube: Box) -> Iterator[tuple[Shard, range] | None]:
+        """The shard in which a cube lies, and the numbers of its blocks there; None where there is no shard."""
+        path, corner = locate(self.folder, cube.start, self.header.side)
+        with self._shard(path) as shard:
+            yield (shard, run_of_blocks(cube.shifted(minus(corner)), self.header)) if shard else None
 
     def blocks(self, cube: Box) -> Iterator[Array]:
         """The blocks of a cube of the dataset in Morton order, some at a time, as `Shard.blocks` gives them.
@@ -148,6 +223,20 @@ def locate(folder: Path, start: Vec3, side: int) -> tuple[Path, Vec3]:
     """The file of the shard that holds a voxel, and the shard's first voxel."""
     x, y, z = (a // side for a in start)
     return folder / f"z{z}" / f"y{y}" / f"x{x}.wkw", (x * side, y * side, z * side)
+
+
+_Z, _Y, _X = re.compile(r"z([0-9]+)"), re.compile(r"y([0-9]+)"), re.compile(r"x([0-9]+)\.wkw")
+
+
+def _listed(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
+    """What in a folder has such a name, by number. `x01.wkw` is ignored: no reader looks for it."""
+    try:
+        matches = [match for path in folder.iterdir() if (match := pattern.fullmatch(path.name))]
+    except NotADirectoryError:
+        return []
+    except OSError as error:
+        raise BrokenSource(f"{folder} cannot be read", why=_reason(error)) from error
+    return sorted((int(m[1]), folder / m[0]) for m in matches if m[1] == str(int(m[1])))
 
 
 _FEW = 16

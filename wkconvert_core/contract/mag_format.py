@@ -1,0 +1,155 @@
+"""How one mag is stored in a folder: the form in which a WEBKNOSSOS dataset keeps its voxels.
+
+A dataset is metadata plus mags. Core owns the metadata, journals, checksums, locks and publishing; a *mag format* owns
+the files of one mag. WKW is core's own; others register through the hook `wkconvert_mag_formats`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+
+from wkconvert_core.contract.geometry import Box, Vec3
+from wkconvert_core.contract.model import MagSpec, Sink, Source
+from wkconvert_core.contract.voxel_size import VoxelSize
+
+UNCOMPRESSED = "none"
+"""What every format calls voxels that are stored as they are."""
+
+
+class ShardFile(NamedTuple):
+    """The file of one shard."""
+
+    start: Vec3
+    """The shard's first voxel, in voxels of its mag, on the grid of shards through 0."""
+    path: Path
+
+
+@dataclass(frozen=True)
+class ShardCheck:
+    """What reading one shard from its first byte to its last found."""
+
+    start: Vec3
+    stored_bytes: int = 0
+    checksum: str = ""
+    """`crc32:{8 hex digits}:{bytes}`; empty where the shard is damaged."""
+    compression: str = ""
+    """As the shard itself states it."""
+    problem: str = ""
+    """Why the shard is damaged; empty if it is sound."""
+
+
+@runtime_checkable
+class StoredMag(Source, Protocol):
+    """A mag as it lies on disk: a Source that reads strictly and knows its files. Small when pickled.
+
+    Voxel (0, 0, 0) is `box.start`. Where there is no shard, voxels are 0. Two optional methods let `check-equality`
+    compare cubes as they are stored, without putting voxels in order: `compares_with(other, side)` tells whether that
+    works for cubes of a side in another mag, and `holds_the_same(other, cube)` does it.
+    """
+
+    @property
+    def folder(self) -> Path:
+        """Where the mag lies."""
+        ...
+
+    @property
+    def description(self) -> Path:
+        """The file that says how the mag is stored: `header.wkw`."""
+        ...
+
+    @property
+    def box(self) -> Box:
+        """The extent that is read, in voxels of the mag, where it lies in the dataset."""
+        ...
+
+    @property
+    def shard_shape(self) -> Vec3:
+        """The box that is one file, on a grid through 0."""
+        ...
+
+    @property
+    def block_shape(self) -> Vec3:
+        """The box that one decode yields, on a grid through 0."""
+        ...
+
+    @property
+    def compression(self) -> str:
+        """As `--compression` names it; `none` if voxels are stored as they are."""
+        ...
+
+    @property
+    def check_bytes(self) -> int:
+        """Memory that `check` takes at its peak."""
+        ...
+
+    def within(self, box: Box) -> Self:
+        """The same mag with another extent."""
+        ...
+
+    def shards(self) -> Iterator[ShardFile]:
+        """Every shard that is there, inside the extent or not. Raises BrokenSource."""
+        ...
+
+    def shard_path(self, start: Vec3) -> Path:
+        """The file of the shard that holds a voxel, whether it is there or not."""
+        ...
+
+    def check(self, start: Vec3, recorded: str) -> ShardCheck:
+        """Read a shard whole and strictly, and hold it against its recorded checksum, if there is one (else "").
+
+        Damage is a result, not an error. Raises ResourceError if memory runs out.
+        """
+        ...
+
+
+@runtime_checkable
+class ComparableMag(StoredMag, Protocol):
+    """A mag whose cubes can be compared with another mag's as they are stored."""
+
+    def compares_with(self, other: Source, side: int) -> bool:
+        """Whether aligned cubes of `side` voxels can be compared with those of `other` as they are stored."""
+        ...
+
+    def holds_the_same(self, other: Source, cube: Box) -> bool:
+        """Whether a cube is sound and the same in both. False: its voxels have to be compared to know."""
+        ...
+
+
+class MagFormat(Protocol):
+    """One way to store a mag: a value that a plugin's `wkconvert_mag_formats` returns."""
+
+    @property
+    def name(self) -> str:
+        """As `dataFormat` in the metadata, and `--to`, name it: `wkw`."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """A few words for `wkconvert plugins`."""
+        ...
+
+    def has_mag(self, folder: Path) -> bool:
+        """Whether a folder holds a mag of this format; a look at names, nothing is read."""
+        ...
+
+    def open(self, folder: Path, box: Box | None = None, voxel_size: VoxelSize | None = None) -> StoredMag:
+        """Open the mag in a folder; `box` is its extent in voxels of the mag (None: all that lies there).
+
+        Raises SourceNotFound where there is no mag, BrokenSource, DamagedData.
+        """
+        ...
+
+    def sink(self, folder: Path, spec: MagSpec, options: Mapping[str, str]) -> Sink:
+        """A mag to be written; `options` are those of `--to-option`, to be read with `parse_options`.
+
+        Its `source()` is a StoredMag. `spec.shard_shape` is a wish. Raises OptionError, which lists what is legal, and
+        TargetError for what the format cannot hold.
+        """
+        ...
+
+    def entry(self, mag: StoredMag) -> Mapping[str, Any]:
+        """What the metadata say of a mag beside its factors and its path: `{"cubeLength": 1024}`."""
+        ...

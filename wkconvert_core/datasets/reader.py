@@ -1,0 +1,74 @@
+"""The reader of WEBKNOSSOS datasets that are there already, a plugin like any other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from wkconvert_core.contract.errors import BrokenSource, WkconvertError
+from wkconvert_core.contract.hookspecs import hookimpl
+from wkconvert_core.contract.model import Confidence, Layer, Match
+from wkconvert_core.contract.reader_options import parse_options
+from wkconvert_core.datasets import properties_file
+from wkconvert_core.datasets.dataset import Dataset
+from wkconvert_core.datasets.naming import PROPERTIES_FILE
+from wkconvert_core.registry.plugins import plugins
+
+FORMATS = {"webknossos": "datasets of WEBKNOSSOS, with mags in any format below that `--to` names"}
+
+
+@hookimpl
+def wkconvert_detect(path: Path, head: bytes) -> Match | None:
+    """Claim a folder whose metadata list a layer that can be read; damaged metadata are claimed to be explained."""
+    if head or not (path / PROPERTIES_FILE).is_file():
+        return None
+    try:
+        formats = Counter(layer["dataFormat"] for layer in properties_file.read(path / PROPERTIES_FILE)["dataLayers"])
+    except WkconvertError:
+        return Match("webknossos", Confidence.CONTENT, f"{PROPERTIES_FILE}, damaged")
+    known = [f"{n} {name} layer{'s' * (n != 1)}" for name, n in formats.items() if name in plugins().mag_formats()]
+    return Match("webknossos", Confidence.EXACT, f"{PROPERTIES_FILE} with {', '.join(known)}") if known else None
+
+
+@hookimpl
+def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> list[Layer] | None:
+    """Open the layers of a dataset with all their mags."""
+    return open_layers(path, **parse_options(open_layers, options)) if format == "webknossos" else None
+
+
+def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:
+    """The layers of a dataset, each mag a StoredMag; `layers`: only those of these names, `em,labels`.
+
+    Raises SourceNotFound, BrokenSource, DamagedData.
+    """
+    dataset = Dataset.finished(path)
+    names = layers.split(",") if layers else list(dataset.layers)
+    opened = [open_layer(dataset, name) for name in dataset.layers if name in names]
+    if not opened:
+        raise BrokenSource(
+            f"{path} holds no layer that can be read", why="; ".join(dataset.left_alone) or "it has none"
+        )
+    return opened
+
+
+def open_layer(dataset: Dataset, name: str) -> Layer:
+    """A layer with the mags that are there. Raises BrokenSource if the finest is not among them, DamagedData."""
+    layer, mags = dataset.layers[name], dataset.of(name)
+    there = {mag: where for mag, where in mags.items() if where.folder.is_dir()}
+    if not layer.mags or min(layer.mags) not in there:
+        finest = min(layer.mags, default=None)
+        if finest is None:
+            why = f"{PROPERTIES_FILE} lists no mag of it"
+        else:
+            why = dataset.foreign_mags.get((name, finest)) or f"{mags[finest].folder} is missing"
+        raise BrokenSource(
+            f"the layer {name} of {dataset.path} lacks its finest mag",
+            why=why,
+            fix=f"put it back, or `wkconvert metadata {dataset.path}` to do without it; other layers: --layer-name",
+        )
+    notes = list(dataset.left_alone)
+    if missing := [str(mag) for mag in mags if mag not in there]:
+        notes.append(f"mags listed for layer {name}, but missing: {', '.join(missing)}")
+    opened = {mag: where.open() for mag, where in there.items()}
+    return Layer(opened, name, layer.category, layer.color, tuple(notes))
