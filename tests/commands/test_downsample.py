@@ -88,9 +88,9 @@ def test_an_existing_mag_in_between_is_what_the_next_is_made_of(finest):
 
 def test_a_mag_that_is_replaced_while_a_coarser_one_is_made_of_it_is_noticed(finest):
     downsample(finest, replace(JOBS, max_mag=2))
-    before = prepare(finest, replace(JOBS, max_mag=4)).plan
+    before = prepare(finest, replace(JOBS, max_mag=4)).request
     os.utime(finest / "color" / "2-2-1" / "header.wkw", (1, 1))
-    after = prepare(finest, replace(JOBS, max_mag=4)).plan
+    after = prepare(finest, replace(JOBS, max_mag=4)).request
     assert {key for key in before if before[key] != after[key]} == {"fingerprint"}
 
 

@@ -13,10 +13,11 @@ from helpers.conversions import SETTINGS, assert_same_tree, every_mag, files, la
 from wkconvert_core import ConversionError, Mag, OptionError, SourceNotFound
 from wkconvert_core.commands import compress as compressing
 from wkconvert_core.commands.metadata import Wanted, update
-from wkconvert_core.commands.recube import prepare
+from wkconvert_core.commands.recube import prepare, prepare_copy
 from wkconvert_core.contract.errors import TargetExists
 from wkconvert_core.conversion.execute import convert, execute
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.destination import NewDataset
 
 SAMPLES = paths.SAMPLES
 JOBS = Settings(jobs=2)
@@ -191,7 +192,7 @@ def test_shards_outside_the_bounding_box_are_left_behind_with_a_note(tmp_path, d
 def test_in_place_nothing_is_left_behind_and_nothing_taken_along(tmp_path, dataset):
     for name in ("meshes", "mappings"):
         (dataset / "labels" / name).mkdir()
-    done = recube(dataset, tmp_path / "copy", in_place=True)
+    done = execute(prepare_copy("recube", dataset, NewDataset(tmp_path / "copy"), JOBS, in_place=True))
     assert [note for note in done.notes if "copied" in note] == []
     assert not (tmp_path / "copy" / "labels" / "mappings").exists()
 
@@ -228,6 +229,6 @@ def test_shards_of_smaller_blocks_than_ours_are_kept_as_small_as_we_write(tmp_pa
     with wkw.Dataset.create(str(tmp_path / "ds/em/1"), header) as mag:
         mag.write((0, 0, 0), np.asfortranarray(data))
     update(tmp_path / "ds", Wanted(voxel_size=SETTINGS.voxel_size), JOBS)
-    recube(tmp_path / "ds", tmp_path / "copy", keep_shards=True)
+    execute(prepare_copy("recube", tmp_path / "ds", NewDataset(tmp_path / "copy"), JOBS, keep_shards=True))
     assert [mag["cubeLength"] for mag in layers_of(tmp_path / "copy")["em"]["mags"]] == [32]
     np.testing.assert_array_equal(read(tmp_path / "copy", "em"), read(tmp_path / "ds", "em"))

@@ -267,7 +267,7 @@ def test_no_bit_flip_in_a_list_of_checksums_makes_fewer_be_compared_in_silence(t
 def test_headers_and_mags_that_are_gone_are_damage(dataset):
     (dataset / "color/1/header.wkw").unlink()
     shutil.rmtree(dataset / "color/4-4-1")
-    assert damaged(dataset) == [dataset / "color/1/header.wkw", dataset / "color/4-4-1"]
+    assert damaged(dataset) == [dataset / "color/1", dataset / "color/4-4-1"]
 
 
 def test_damaged_metadata_are_an_error_that_names_them(dataset):
@@ -311,12 +311,12 @@ def test_a_voxel_that_the_kernel_does_not_make_is_damage(dataset):
     assert "255" in problem.reason
 
 
-def test_mags_of_a_source_with_a_pyramid_have_unknown_kernels(dataset, tmp_path):
+def test_mags_that_were_taken_over_have_no_kernel(dataset, tmp_path):
     convert(dataset, tmp_path / "copy", Settings())
     tampered(tmp_path / "copy", "4-4-1")
     found = verify(tmp_path / "copy", ALONE, deep=True)
     assert found.sound
-    assert [mag.kernel_reason for mag in found.mags[1:]] == ["perhaps the source's own"] * 2
+    assert [mag.kernel_reason for mag in found.mags[1:]] == ["made of the source"] * 2
 
 
 def test_a_pyramid_made_anew_has_known_kernels(dataset, tmp_path):
@@ -324,10 +324,10 @@ def test_a_pyramid_made_anew_has_known_kernels(dataset, tmp_path):
     assert [mag.kernel for mag in verify(tmp_path / "copy", ALONE).mags] == [None, "mean", "mean"]
 
 
-def test_a_plan_that_does_not_tell_the_sources_mags_leaves_kernels_unknown(dataset):
+def test_without_a_record_of_how_mags_were_made_kernels_are_unknown(dataset):
     plan = dataset / ".wkconvert/color.auto.plan"
     told = json.loads(plan.read_text())
-    del told["layers"]
+    del told["made"]
     plan.write_text(json.dumps(told))
     assert [mag.kernel for mag in verify(dataset, ALONE).mags] == [None] * 3
     plan.unlink()

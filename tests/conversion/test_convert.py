@@ -408,7 +408,7 @@ def test_source_and_target_must_not_lie_in_each_other(tmp_path, reader, places):
 
 
 def test_a_disk_that_would_not_do_is_refused_unless_forced(tmp_path, reader, monkeypatch):
-    monkeypatch.setattr("wkconvert_core.datasets.destination.free_bytes", lambda path: 1000)
+    monkeypatch.setattr("wkconvert_core.conversion.prepare.free_bytes", lambda path: 1000)
     source = reader(tmp_path / "src", voxels())
     with pytest.raises(NoSpace, match="may take"):
         convert(source, tmp_path / "ds", SETTINGS)

@@ -62,7 +62,7 @@ def test_shards_outside_the_extent_count_other_files_do_not(dataset):
     (folder / "z9/y9").mkdir(parents=True)
     shutil.copy(folder / "z0/y0/x0.wkw", folder / "z9/y9/x12.wkw")
     assert inventory(dataset)[0].shards == before + 1 == 4
-    assert list(inventory(dataset)[0].place.shards(64))[-1].start == (768, 576, 576)
+    assert list(inventory(dataset)[0].mag.shards())[-1].start == (768, 576, 576)
 
 
 def test_info_shows_a_table_that_fits_80_columns(dataset):
@@ -129,5 +129,5 @@ def test_no_dataset_is_an_error(tmp_path):
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
 def test_samples_of_other_tools_are_listed():
     (mag,) = inventory(SAMPLES / "simple_wkw_dataset")
-    assert (mag.shards, mag.stored_bytes, mag.header.block_len, mag.header.side) == (1, 98320, 8, 32)
+    assert (mag.shards, mag.stored_bytes, mag.mag.block_shape, mag.mag.shard_shape) == (1, 98320, (8,) * 3, (32,) * 3)
     assert [mag.where.mag.x for mag in inventory(SAMPLES / "old_wkw_dataset")] == [1, 2]

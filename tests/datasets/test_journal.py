@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -181,7 +182,7 @@ def test_a_shard_that_is_written_again_counts_once(target, begun):
 def test_another_request_is_refused_and_named(target, begun):
     begun(target).close()
     with pytest.raises(TargetExists, match="another command") as caught:
-        begun(target, {"source": "b", "settings": {"max_mag": None}})
+        begun(target, replace(PLAN, source="b"))
     assert "source" in caught.value.why
 
 

@@ -66,7 +66,7 @@ def test_a_reader_that_fails_to_detect_does_not_stop_the_others(file, loaded):
 def test_an_unknown_reader_is_refused_with_the_known_ones(file, loaded):
     with pytest.raises(OptionError, match="no reader is called 'x'") as caught:
         find(file, loaded(plugin("one")), reader="x")
-    assert "one, raw, wkw" in caught.value.fix
+    assert "one, raw, webknossos" in caught.value.fix
 
 
 def test_nothing_at_the_path(tmp_path, loaded):

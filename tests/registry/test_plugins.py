@@ -114,7 +114,7 @@ def wkconvert_downsamplers():
 def test_core_uses_the_same_hooks() -> None:
     loaded = Plugins(iter([]))
     assert loaded.loaded == []
-    hooks = (loaded.hook.wkconvert_open, loaded.hook.wkconvert_create, loaded.hook.wkconvert_downsamplers)
+    hooks = (loaded.hook.wkconvert_open, loaded.hook.wkconvert_mag_formats, loaded.hook.wkconvert_downsamplers)
     assert set(BUILT_IN) == {impl.plugin_name for hook in hooks for impl in hook.get_hookimpls()}
 
 
@@ -124,7 +124,8 @@ def test_installed_plugins_are_found_by_their_entry_points() -> None:
     assert {one.name: (one.distribution, one.error) for one in plugins().loaded}["example"] == ("wkconvert-example", "")
 
 
-def test_the_contract_has_four_hooks() -> None:
+def test_the_contract_has_five_hooks() -> None:
     hooks = sorted(name for name in vars(hookspecs) if name.startswith("wkconvert_"))
-    assert hooks == ["wkconvert_create", "wkconvert_detect", "wkconvert_downsamplers", "wkconvert_open"]
+    names = ("create", "detect", "downsamplers", "mag_formats", "open")
+    assert hooks == [f"wkconvert_{name}" for name in names]
     assert all(getattr(hookspecs, name).__doc__ for name in hooks)

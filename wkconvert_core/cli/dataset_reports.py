@@ -189,7 +189,7 @@ def _stored(mag: MagStorage) -> Document:
         "shape": list(box.shape) if box else None,
         "dtype": opened.info.dtype.name if opened else None,
         "channels": opened.info.channels if opened else None,
-        "voxel_size": size_document(mag.where.voxel_size),
+        "voxel_size": size_document(mag.voxel_size),
         "shards": mag.shards,
         "stored_bytes": mag.stored_bytes,
         "raw_bytes": mag.raw_bytes,
@@ -206,7 +206,7 @@ def show_stored(found: Sequence[MagStorage], console: Console) -> None:
     for layer, mags in groupby(found, lambda mag: mag.where.layer):
         print_lines(console, "", f"{layer}, as stored")
         listed = list(mags)
-        unit = next((size.unit for mag in listed if (size := mag.where.voxel_size)), "")
+        unit = next((size.unit for mag in listed if (size := mag.voxel_size)), "")
         table = Table(box=None, padding=(0, 1, 0, 0))
         for title in ("mag", "shape", "dtype", "shards", "on disk", "ratio", "stored", "shard", f"voxel, {unit}"):
             table.add_column(title, overflow="fold")
@@ -217,7 +217,7 @@ def show_stored(found: Sequence[MagStorage], console: Console) -> None:
 
 
 def _cells(mag: MagStorage) -> list[str]:
-    box, opened, size = mag.where.box, mag.mag, mag.where.voxel_size
+    box, opened, size = mag.where.box, mag.mag, mag.voxel_size
     return [
         str(mag.where.mag),
         shape_text(box.shape) if box else "?",

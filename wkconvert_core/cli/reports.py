@@ -241,7 +241,7 @@ def plugins_document(plugins: Plugins) -> Document:
             }
             for plugin in plugins.loaded
         ],
-        "formats": plugins.formats(),
+        "formats": {**plugins.formats(), **{name: one.summary for name, one in plugins.mag_formats().items()}},
         "interpolation_modes": sorted(plugins.downsamplers()),
     }
 
@@ -249,6 +249,7 @@ def plugins_document(plugins: Plugins) -> Document:
 def show_plugins(plugins: Plugins, console: Console) -> None:
     """What `plugins` prints."""
     built_in = [f"  {name}: {what}" for module in BUILT_IN for name, what in plugins.formats_of(module).items()]
+    built_in += [f"  {name}: {one.summary}" for name, one in plugins.mag_formats().items()]
     print_lines(console, "built in", *built_in)
     for plugin in plugins.loaded:
         print_lines(console, f"{plugin.name} ({plugin.distribution} {plugin.version})")

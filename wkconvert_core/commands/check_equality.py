@@ -85,8 +85,8 @@ def check_equality(
 ) -> Equality:
     """Compare two datasets, or some of their layers and mags: metadata and every voxel; NaN equals NaN.
 
-    The format of mags, the length of shards and their compression are no difference. Raises OptionError, and SourceError
-    or DamagedData where one of the two cannot be read: then nothing is known.
+    The format of mags, the length of shards and their compression are no difference. Raises OptionError, and
+    SourceError or DamagedData where one of the two cannot be read: then nothing is known.
     """
     began = time.monotonic()
     settings = settings or Settings()

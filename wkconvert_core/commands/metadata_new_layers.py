@@ -25,13 +25,15 @@ Mags = Mapping[Mag, MagOnDisk]
 def opened(there: Mags) -> dict[Mag, StoredMag]:
     """Each mag, the finest first. Raises BrokenSource where they differ in format or dtype, DamagedData."""
     mags = {mag: there[mag].open() for mag in sorted(there)}
-    kinds = {mag: f"{it.info.channels} x {it.info.dtype}, {there[mag].format.name}" for mag, it in mags.items()}
-    if len(set(kinds.values())) > 1:
-        raise BrokenSource(
-            f"the mags of {there[min(there)].folder.parent} differ in what a voxel is, or how it is stored",
-            why="; ".join(f"mag {mag}: {kind}" for mag, kind in kinds.items()),
-            fix="remove the mags that do not belong to the layer",
-        )
+    formats = {mag: where.format.name for mag, where in there.items()}
+    kinds = {mag: f"{it.info.channels} x {it.info.dtype}" for mag, it in mags.items()}
+    for what, found in (("format", formats), ("what a voxel is", kinds)):
+        if len(set(found.values())) > 1:
+            raise BrokenSource(
+                f"the mags of {there[min(there)].folder.parent} differ in {what}",
+                why="; ".join(f"mag {mag}: {kind}" for mag, kind in found.items()),
+                fix="remove the mags that do not belong to the layer",
+            )
     return mags
 
 

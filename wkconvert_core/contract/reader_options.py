@@ -46,7 +46,8 @@ def parse_options(
     """Turn texts into the keyword arguments of `function`, converted by its annotations.
 
     `shown` writes an option's name and text as users do; that of a writer is not `-o`. Annotations may be str, int,
-    float, bool, a Literal of texts or numbers, and each of these with None. Raises UnknownOption for a name that `function` does not have, OptionError for a text that does not fit.
+    float, bool, a Literal of texts or numbers, and each of these with None. Raises UnknownOption for a name that
+    `function` does not have, OptionError for a text that does not fit.
     """
     known = known_options(function)
     if unknown := sorted(set(options) - set(known)):

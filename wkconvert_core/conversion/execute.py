@@ -38,7 +38,7 @@ class Done:
     """What became of a conversion."""
 
     conversion: Conversion
-    layers: Sequence[LayerSpec] = ()
+    layers: Sequence[LayerSpec]
     seconds: float = 0
     resumed: int = 0
     """Shards that an earlier run had finished."""
@@ -60,7 +60,7 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
     Raises errors of `wkconvert_core.contract.errors`; what was finished by then is kept for the next run.
     """
     if not conversion.steps:
-        return Done(conversion)
+        return Done(conversion, [])
     began, destination, settings = time.monotonic(), conversion.destination, conversion.inputs.settings
     _check_space(conversion)
     with destination.locked(), contextlib.ExitStack() as stack:

@@ -193,10 +193,10 @@ def read_properties(dataset: Path) -> Properties | None:
 def found_mags(dataset: Path) -> list[MagOnDisk]:
     """The mags that lie in a folder `LAYER/MAG`, whatever the metadata say; hidden folders are no layers.
 
-    Of two folders that name the same mag, such as `2` and `2-2-2`, the longer name counts.
+    Of two folders that name the same mag, such as `2` and `2-2-2`, the shorter name counts.
     """
     formats, found = plugins().mag_formats().values(), dict[tuple[str, Mag], MagOnDisk]()
-    for folder in sorted(dataset.glob("[!.]*/[0-9]*"), key=lambda folder: (len(folder.name), folder)):
+    for folder in sorted(dataset.glob("[!.]*/[0-9]*"), key=lambda folder: (-len(folder.name), folder)):
         try:
             mag = Mag.parse(folder.name)
         except ValueError:
@@ -241,6 +241,11 @@ class MagStorage:
     stored_bytes: int = 0
     problem: str = ""
     """What keeps the mag from being read."""
+
+    @property
+    def voxel_size(self) -> VoxelSize | None:
+        """Of this mag's voxels."""
+        return self.where.voxel_size
 
     @property
     def raw_bytes(self) -> int | None:

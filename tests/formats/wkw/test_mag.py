@@ -30,8 +30,9 @@ from wkconvert_core.contract.errors import (
 )
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import MagSpec, Sink, Source
+from wkconvert_core.formats.wkw import Wkw
 from wkconvert_core.formats.wkw.header import VOXEL_TYPES, Header
-from wkconvert_core.formats.wkw.sink import COMPRESSIONS, WkwSink, fit_file_len
+from wkconvert_core.formats.wkw.sink import BLOCK_TYPES, WkwSink, fit_file_len
 from wkconvert_core.formats.wkw.source import WkwSource, open_mag
 from wkconvert_core.toolkit.atomic import sync
 
@@ -136,7 +137,7 @@ def test_source_and_sink_fulfil_the_contract(written: tuple[WkwSink, Array]) -> 
     np.testing.assert_array_equal(everything(source), data)
 
 
-@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("compression", BLOCK_TYPES)
 @given(
     start=st.tuples(*[st.integers(0, 100)] * 3),
     shape=st.tuples(*[st.integers(1, 90)] * 3),
@@ -158,7 +159,7 @@ def test_wkw_reads_what_a_sink_writes_and_a_source_reads_any_box_of_it(
 ) -> None:
     wkw = pytest.importorskip("wkw")
     mag = wanted(Box(start, shape), dtype, channels, compression=compression, file_len=file_len)
-    data, folder = voxels(mag), tmp_path_factory.mktemp("mag")
+    data, folder = voxels(mag.spec), tmp_path_factory.mktemp("mag")
     sink = sink_in(folder, mag)
     fill(sink, data)
     with wkw.Dataset.open(str(folder)) as dataset:
@@ -175,7 +176,7 @@ def test_wkw_reads_what_a_sink_writes_and_a_source_reads_any_box_of_it(
 def test_a_source_reads_what_wkw_writes_into_parts_of_files(tmp_path: Path, block_len: int, dtype: str) -> None:
     wkw = pytest.importorskip("wkw")
     mag = wanted(dtype=dtype, channels=2)
-    data = voxels(mag)
+    data = voxels(mag.spec)
     header = wkw.Header(np.dtype(dtype), 2, 1, block_len, 4, wkw.Header.BLOCK_TYPE_RAW)
     with wkw.Dataset.create(str(tmp_path / "1"), header) as dataset:
         dataset.write(ODD.start, data)
@@ -196,7 +197,7 @@ def test_the_checksum_is_that_of_the_file(written: tuple[WkwSink, Array]) -> Non
 def test_a_large_shard_is_written_whole(tmp_path: Path) -> None:
     mag = wanted(Box((0, 0, 0), (128, 128, 128)), "uint16", file_len=4, compression="none")
     sink = sink_in(tmp_path / "1", mag)
-    data = voxels(mag)
+    data = voxels(mag.spec)
     ((box, checksum),) = fill(sink, data).items()
     content = sink.path(box).read_bytes()
     assert len(content) == 16 + data.nbytes
@@ -249,11 +250,11 @@ def test_a_sink_says_which_shards_are_there_whole(written: tuple[WkwSink, Array]
 @pytest.mark.parametrize(
     ("change", "error", "complaint"),
     [
-        ({"compression": "zip"}, OptionError, "zip.*none, lz4, lz4hc"),
-        ({"compression_level": 4}, OptionError, "lz4 has no levels"),
-        ({"compression": "lz4hc", "compression_level": 0}, OptionError, "0.*1 to 12"),
-        ({"compression": "lz4hc", "compression_level": 13}, OptionError, "13.*1 to 12"),
-        ({"file_len": 3}, TargetError, "3.*power of two"),
+        ({"compression": "zip"}, OptionError, "zip.*auto, none, lz4, lz4hc"),
+        ({"compression": "lz4", "compression_level": "4"}, OptionError, "lz4 has no levels"),
+        ({"compression": "lz4hc", "compression_level": "0"}, OptionError, "0.*1 to 12"),
+        ({"compression": "lz4hc", "compression_level": "13"}, OptionError, "13.*1 to 12"),
+        ({"file_len": "3"}, OptionError, "3.*auto, 1, 2, 4, 8, 16, 32, 64"),
         ({"dtype": np.dtype("bool")}, TargetError, "bool"),
         ({"channels": 256}, TargetError, "256"),
         ({"box": Box((0, -1, 0), (10, 10, 10))}, TargetError, "-1"),
@@ -262,9 +263,11 @@ def test_a_sink_says_which_shards_are_there_whole(written: tuple[WkwSink, Array]
 def test_a_spec_that_wkw_cannot_fulfil_is_refused_before_anything_is_written(
     tmp_path: Path, change: dict[str, Any], error: type[Exception], complaint: str
 ) -> None:
-    values = {"box": ODD, "dtype": np.dtype("uint8"), "channels": 1} | change
+    values = {"box": ODD, "dtype": np.dtype("uint8"), "channels": 1}
+    options = {name: text for name, text in change.items() if name not in values}
+    spec = MagSpec("layer", "color", Mag(1, 1, 1), **values | {key: change[key] for key in values if key in change})
     with pytest.raises(error, match=complaint):
-        WkwSink(tmp_path / "1", MagSpec("layer", "color", Mag(1, 1, 1), **values))
+        Wkw().sink(tmp_path / "1", spec, options)
     assert not list(tmp_path.iterdir())
 
 
@@ -445,7 +448,7 @@ def damage_blocks(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("compression", "damage"),
     [
-        *[(name, damage) for name in COMPRESSIONS for damage in (damage_cut, damage_empty, damage_magic, damage_zeros)],
+        *[(name, damage) for name in BLOCK_TYPES for damage in (damage_cut, damage_empty, damage_magic, damage_zeros)],
         ("lz4", damage_blocks),
     ],
 )
@@ -566,7 +569,7 @@ def test_a_dataset_of_another_tool_reads_as_wkw_reads_it() -> None:
 # --- taking blocks as they are ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("compression", BLOCK_TYPES)
 @pytest.mark.parametrize(
     ("dtype", "channels", "of"), [("uint8", 1, 4), ("uint64", 1, 2), ("int16", 3, 2), ("float32", 1, 4)]
 )
@@ -579,7 +582,7 @@ def test_a_shard_that_is_taken_is_the_one_that_is_written(
     data[:, :64, :64, :40] = 3  # whole blocks of one value
     fill(old, data)
     source = old.source()
-    for other in COMPRESSIONS:
+    for other in BLOCK_TYPES:
         sink = sink_in(tmp_path / other, wanted(box, dtype, channels, compression=other))
         written = sink_in(tmp_path / f"{other} written", sink)
         checksums = fill(written, data)
