@@ -101,7 +101,7 @@ def test_a_finer_box_is_the_same_place(box: Box, factor: Vec3) -> None:
 @given(boxes, steps)
 def test_the_aligned_box_is_the_smallest_of_whole_cells(box: Box, grid: Vec3) -> None:
     aligned = box.aligned(grid)
-    assert all(n % g == 0 for n, g in zip(aligned.start + aligned.stop, grid + grid, strict=True))
+    assert all(n % g == 0 for n, g in zip((*aligned.start, *aligned.stop), grid + grid, strict=True))
     assert voxels(box) <= voxels(aligned)
     if box.volume:
         assert all(0 <= a - b < g for a, b, g in zip(box.start, aligned.start, grid, strict=True))

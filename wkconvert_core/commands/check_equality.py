@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core.contract.errors import SourceNotFound, UnsupportedSource, check_known
-from wkconvert_core.contract.geometry import Box, Mag, minus
+from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import MagSpec
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.execute import readers_at_work
@@ -243,4 +243,4 @@ def _unlike(
 
 
 def _part(source: WkwSource, box: Box) -> Cropped:
-    return Cropped(source, box.shifted(minus(source.box.start)))
+    return Cropped(source, box - source.box.start)

@@ -77,7 +77,7 @@ def _check_recorded(dataset: Path, place: MagFolder) -> None:
     """Raise DamagedData for a shard that is missing or cut: what takes its place would look sound."""
     sums, side = records(dataset, place.layer).sums(place.mag), place.header().side
     for start, checksum in sums.of.items() if sums else ():
-        path, recorded = place.shard_path(start, side), int(checksum.rpartition(":")[2])
+        path, recorded = place.shard_path(start, side), checksum.size
         found = path.stat().st_size if path.exists() else 0
         if found != recorded:
             raise DamagedData(

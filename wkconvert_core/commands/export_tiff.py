@@ -9,7 +9,7 @@ from typing import Any
 
 from wkconvert_core import __version__
 from wkconvert_core.contract.errors import OptionError, PluginError, ResourceError, TargetExists, check_known
-from wkconvert_core.contract.geometry import Box, Mag, Vec3, ceil_div, minus
+from wkconvert_core.contract.geometry import Box, Mag, Vec3Like, ceil_div, minus
 from wkconvert_core.contract.model import (
     Confidence,
     DatasetSink,
@@ -71,7 +71,7 @@ class Pictures:
             if pair and min(pair) < 1:
                 raise OptionError(f"--{option} {pair[0]},{pair[1]} is not possible", fix="take numbers from 1 on")
 
-    def shard_shape(self, shape: Vec3) -> Vec3 | None:
+    def shard_shape(self, shape: Vec3Like) -> Vec3Like | None:
         """The box of one tile of pictures of a shape; None for whole slices."""
         if self.tiles_per_dimension:
             x, y = (ceil_div(n, parts) for n, parts in zip(shape, self.tiles_per_dimension, strict=False))

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from wkconvert_core.contract.errors import WkconvertError
-from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
+from wkconvert_core.contract.model import Checksum
 from wkconvert_core.conversion.execute import readers_at_work
 from wkconvert_core.conversion.prepare import budget_of
 from wkconvert_core.conversion.settings import Settings
@@ -130,7 +131,7 @@ def _checked(run: Run, where: MagFolder, recorded: Records, *, keep: bool) -> tu
     return replace(result, unrecorded=unrecorded if sums else 0), kept
 
 
-def _counted(result: MagSoundness, done: Checked, known: Mapping[Vec3, str]) -> MagSoundness:
+def _counted(result: MagSoundness, done: Checked, known: Mapping[Vec3Like, Checksum]) -> MagSoundness:
     return replace(
         result,
         shards=result.shards + 1,
@@ -140,7 +141,7 @@ def _counted(result: MagSoundness, done: Checked, known: Mapping[Vec3, str]) -> 
 
 
 def _blame_missing(
-    run: Run, where: MagFolder, header: Header, there: Collection[Vec3], known: Mapping[Vec3, str]
+    run: Run, where: MagFolder, header: Header, there: Collection[Vec3Like], known: Mapping[Vec3Like, Checksum]
 ) -> None:
     for start in sorted(known.keys() - there):
         run.blame(where, where.shard_path(start, header.side), "it is missing, though it was recorded")
@@ -152,17 +153,16 @@ def _blame_type(run: Run, where: MagFolder, header: Header, found: str) -> None:
         run.blame(where, where.folder / HEADER_FILE, f"it says {header.block_type}; the shards hold {found}")
 
 
-def _is_inside(where: MagFolder, header: Header, start: Vec3) -> bool:
+def _is_inside(where: MagFolder, header: Header, start: Vec3Like) -> bool:
     return where.box is None or bool(_shard_in(where.box, header, start).volume)
 
 
-def _corner(start: Vec3, side: int) -> Vec3:
+def _corner(start: Vec3Like, side: int) -> Vec3Like:
     """A shard's first voxel; runs record its first one within the extent."""
-    x, y, z = (a // side * side for a in start)
-    return x, y, z
+    return Vec3(*start) // side * side
 
 
-def _shard_in(box: Box, header: Header, start: Vec3) -> Box:
+def _shard_in(box: Box, header: Header, start: Vec3Like) -> Box:
     return Box(start, (header.side,) * 3).intersection(box)
 
 
@@ -170,4 +170,5 @@ def _line(where: MagFolder, header: Header, done: Checked) -> ShardDone:
     """What to record of a shard; its range of values is left open."""
     part = _shard_in(where.box, header, done.start) if where.box else Box(done.start, (header.side,) * 3)
     start = part.start if part.volume else done.start
+    assert done.checksum, "only what is sound is recorded"
     return ShardDone(where.mag, start, done.checksum, None, None, 0, part.volume)

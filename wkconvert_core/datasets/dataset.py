@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wkconvert_core.contract.errors import BrokenSource, SourceNotFound, WkconvertError, check_known
-from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file as datasource
 from wkconvert_core.datasets.journal import FOLDER
@@ -23,7 +23,7 @@ from wkconvert_core.formats.wkw.source import HEADER_FILE, WkwSource, locate, op
 class ShardFile(NamedTuple):
     """The file of one shard."""
 
-    start: Vec3
+    start: Vec3Like
     """The shard's first voxel, in voxels of its mag."""
     path: Path
 
@@ -75,7 +75,7 @@ class MagFolder:
                 for x, path in _numbered(row, _X):
                     yield ShardFile((x * side, y * side, z * side), path)
 
-    def shard_path(self, start: Vec3, side: int) -> Path:
+    def shard_path(self, start: Vec3Like, side: int) -> Path:
         """The file of the shard that begins at a voxel."""
         return locate(self.folder, start, side)[0]
 

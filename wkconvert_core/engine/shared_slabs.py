@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from wkconvert_core.contract.errors import ResourceError
-from wkconvert_core.contract.geometry import Box, Vec3, minus
+from wkconvert_core.contract.geometry import Box, Vec3Like
 from wkconvert_core.contract.model import VolumeInfo
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 
@@ -29,13 +29,13 @@ class PiecesSlab:
     info: VolumeInfo
     box: Box
     folder: Path
-    cell: Vec3
+    cell: Vec3Like
     """What lies in one run of bytes in a file: the slab is read in whole cells."""
-    origin: Vec3
+    origin: Vec3Like
     """Where voxel (0, 0, 0) of the volume lies on the cells' grid."""
-    part: Vec3
+    part: Vec3Like
     """The shape of the boxes that are filled at a time."""
-    start: Vec3
+    start: Vec3Like
     """A corner of their grid."""
 
     def reserve(self) -> None:
@@ -45,7 +45,7 @@ class PiecesSlab:
 
     def parts(self, box: Box | None = None) -> Iterator[Box]:
         """The boxes to be filled; those that touch a box."""
-        near = self.box if box is None else box.shifted(minus(self.start)).aligned(self.part).shifted(self.start)
+        near = self.box if box is None else (box - self.start).aligned(self.part) + self.start
         return near.intersection(self.box).tiles(self.part, self.start)
 
     def fill(self, box: Box, data: Array) -> None:
@@ -95,7 +95,7 @@ class PiecesSlab:
 
     def _pieces(self, part: Box) -> Iterator[Box]:
         """The parts of a box that lie in one cell each, in the order of their file."""
-        return (placed.shifted(minus(self.origin)) for placed in part.shifted(self.origin).tiles(self.cell))
+        return (placed - self.origin for placed in part.shifted(self.origin).tiles(self.cell))
 
     def _path(self, part: Box) -> Path:
         return self.folder / "-".join(map(str, part.start))

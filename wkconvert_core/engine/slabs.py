@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from wkconvert_core.contract.geometry import Box, Vec3, minus
+from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
 from wkconvert_core.contract.model import MagSpec, Source, VolumeInfo
 from wkconvert_core.toolkit.atomic import writing
 
@@ -45,7 +45,7 @@ class MemorySlab:
     def of(cls, spec: MagSpec, box: Box, data: Array) -> MemorySlab:
         """The voxels `[c, x, y, z]` of a box of a mag, given where it lies in the dataset."""
         info = VolumeInfo(spec.box.shape, data.dtype, len(data))
-        return cls(info, box.shifted(minus(spec.box.start)), data.transpose(0, 3, 2, 1))
+        return cls(info, box - spec.box.start, data.transpose(0, 3, 2, 1))
 
     def fill(self, box: Box, data: Array) -> None:
         """Keep the voxels `[c, x, y, z]` of a box, as far as it lies in the slab."""
@@ -64,9 +64,9 @@ class FileSlab:
     info: VolumeInfo
     box: Box
     path: Path
-    cell: Vec3
+    cell: Vec3Like
     """What lies in one piece in the file: the slab is read in whole cells."""
-    origin: Vec3
+    origin: Vec3Like
     """Where voxel (0, 0, 0) of the volume lies on the cells' grid."""
 
     @property
@@ -111,9 +111,9 @@ class FileSlab:
             # mapped for this piece only: no handle outlives the call, and no more than a cell counts as our memory
             cell = np.memmap(self.path, self.info.dtype, mode, offset, (self.info.channels, z, y, x))  # type: ignore[call-overload]
             whole = corner.refined(self.cell)
-            yield placed.shifted(minus(self.origin)), cell.transpose(0, 3, 2, 1)[:, *placed.slices_in(whole)]
+            yield placed - self.origin, cell.transpose(0, 3, 2, 1)[:, *placed.slices_in(whole)]
 
 
 def _index(cell: Vec3, grid: Box) -> int:
-    x, y, z = (c - s for c, s in zip(cell, grid.start, strict=True))
+    x, y, z = cell - grid.start
     return (z * grid.shape[1] + y) * grid.shape[0] + x

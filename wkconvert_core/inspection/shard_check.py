@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wkconvert_core.contract.errors import DamagedData, ResourceError
-from wkconvert_core.contract.geometry import Vec3
+from wkconvert_core.contract.geometry import Vec3Like
+from wkconvert_core.contract.model import Checksum
 from wkconvert_core.formats.wkw.blocks import PART_BYTES
 from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.header import Header
@@ -20,10 +21,10 @@ from wkconvert_core.planning.route import Budget
 class Checked:
     """What was found of a shard."""
 
-    start: Vec3
+    start: Vec3Like
     stored_bytes: int = 0
-    checksum: str = ""
-    """`crc32:{8 hex digits}:{bytes}`; nothing where the shard is damaged."""
+    checksum: Checksum | None = None
+    """None where the shard is damaged."""
     block_type: str = ""
     """As the shard's own header says it."""
     problem: str = ""
@@ -37,8 +38,8 @@ class Check:
     path: Path
     header: Header
     """The mag's."""
-    start: Vec3
-    recorded: str | None
+    start: Vec3Like
+    recorded: Checksum | None
     """Its checksum, if anybody recorded it."""
 
     def __call__(self) -> Checked:
@@ -56,18 +57,16 @@ class Check:
             raise ResourceError(f"no memory left while reading {self.path}", fix="take fewer --jobs") from None
 
     def _checked(self, file: BinaryIO, size: int) -> Checked:
-        if self.recorded and size != int(self.recorded.rpartition(":")[2] or 0):
-            raise DamagedData(f"it has {size} bytes; {self.recorded.rpartition(':')[2]} were recorded")
+        if self.recorded and size != self.recorded.size:
+            raise DamagedData(f"it has {size} bytes; {self.recorded.size} were recorded")
         read = _Summing(file)
         shard = Shard(read, size, self.header)
         shard.check()
         if read.at != size:
             raise RuntimeError(f"{self.path}: {read.at} of {size} bytes were read")  # a bug: never call it sound
-        checksum = f"crc32:{read.crc:08x}:{size}"
+        checksum = Checksum(read.crc, size)
         if self.recorded and checksum != self.recorded:
-            raise DamagedData(
-                f"its checksum is {checksum.split(':')[1]}, not {self.recorded.split(':')[1]} as recorded"
-            )
+            raise DamagedData(f"its checksum is {checksum.crc32:08x}, not {self.recorded.crc32:08x} as recorded")
         return Checked(self.start, size, checksum, shard.header.block_type)
 
 

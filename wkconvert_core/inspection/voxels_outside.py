@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wkconvert_core.contract.geometry import Box, minus
+from wkconvert_core.contract.geometry import Box
 from wkconvert_core.datasets.dataset import MagFolder
 from wkconvert_core.formats.wkw.source import WkwSource
 
@@ -25,7 +25,7 @@ def outside(place: MagFolder) -> Box | None:
     for shard in (Box(shard.start, (header.side,) * 3) for shard in place.shards(header.side)):
         source = WkwSource(place.folder, header, shard)
         for cell in shard.tiles(_CELL):
-            if cell not in box and _is_outside(source.read(cell.shifted(minus(shard.start))), cell, box):
+            if cell not in box and _is_outside(source.read(cell - shard.start), cell, box):
                 return cell
     return None
 

@@ -15,7 +15,7 @@ import numpy as np
 from wkconvert_core.kernels.reductions import bilinear, settle
 
 if TYPE_CHECKING:
-    from wkconvert_core.contract.geometry import Vec3
+    from wkconvert_core.contract.geometry import Vec3Like
     from wkconvert_core.contract.model import Array
 
 POLE = math.sqrt(3) - 2
@@ -29,7 +29,7 @@ TAPS = [math.sqrt(3) / 48 * (POLE**2 + 23 * POLE + 23 + 1 / POLE) * POLE**d for 
 TILE_BYTES = 256 * 1024
 
 
-def bicubic(block: Array, factor: Vec3) -> Array:
+def bicubic(block: Array, factor: Vec3Like) -> Array:
     """The cubic spline at each block's centre; integers rounded (halves to even) and clipped to what the dtype holds.
 
     `block[c, x, y, z]` has `HALO` more voxels on every side. Where a NaN or inf lies within the spline's reach, the
@@ -44,7 +44,7 @@ def bicubic(block: Array, factor: Vec3) -> Array:
         return np.rint(_spline(block, factor)).clip(limits.min, limits.max).astype(block.dtype)
 
 
-def _as_float(block: Array, factor: Vec3) -> Array:
+def _as_float(block: Array, factor: Vec3Like) -> Array:
     values = _spline(block, factor)
     limits = np.finfo(block.dtype)
     result: Array = values.clip(limits.min, limits.max).astype(block.dtype)
@@ -56,7 +56,7 @@ def _as_float(block: Array, factor: Vec3) -> Array:
     return result
 
 
-def _as_long(block: Array, factor: Vec3) -> Array:
+def _as_long(block: Array, factor: Vec3Like) -> Array:
     """64-bit integers as two halves, so that float64 holds each exactly: a constant volume stays what it is."""
     high = _spline(block >> 32, factor)
     low = _spline(block & 0xFFFFFFFF, factor)
@@ -70,7 +70,7 @@ def _as_long(block: Array, factor: Vec3) -> Array:
     return result
 
 
-def _spline(block: Array, factor: Vec3) -> Array:
+def _spline(block: Array, factor: Vec3Like) -> Array:
     """The spline's values as float64; along z, y, x one after the other, whatever the order in memory."""
     channels = []
     for channel in block:

@@ -14,14 +14,14 @@ import numpy as np
 from wkconvert_core.kernels.pooling import BITS, blocks, first, lines, memory_order, pooled
 
 if TYPE_CHECKING:
-    from wkconvert_core.contract.geometry import Vec3
+    from wkconvert_core.contract.geometry import Vec3Like
     from wkconvert_core.contract.model import Array
 
 BALLOT = 128 * 1024
 """Voxels that vote at a time."""
 
 
-def mode(block: Array, factor: Vec3) -> Array:
+def mode(block: Array, factor: Vec3Like) -> Array:
     """The most frequent value of each block of `block[c, x, y, z]`; of several, that of the first voxel.
 
     The first is that with the least z, then x, then y, as in `webknossos` 4.3.3. Exact for every dtype: labels are
@@ -31,7 +31,7 @@ def mode(block: Array, factor: Vec3) -> Array:
     return pooled(block, factor, partial(_vote, memory_order(block)))
 
 
-def _vote(order: Vec3, fine: Array, coarse: Array, steps: Vec3) -> None:
+def _vote(order: Vec3Like, fine: Array, coarse: Array, steps: Vec3Like) -> None:
     first(fine, coarse, steps)
     mixed = np.flatnonzero(_mixed(fine.view(BITS[fine.itemsize]), steps))
     offsets = _offsets(order, steps, fine.shape)[:, None]
@@ -41,7 +41,7 @@ def _vote(order: Vec3, fine: Array, coarse: Array, steps: Vec3) -> None:
         coarse.reshape(-1)[places] = _winners(voxels)
 
 
-def _mixed(fine: Array, steps: Vec3) -> Array:
+def _mixed(fine: Array, steps: Vec3Like) -> Array:
     """Which blocks hold more than one value: whole rows are compared with others, and with themselves moved by one."""
     row, *others = lines(fine, steps)
     differs = np.zeros(row.shape, bool)
@@ -59,7 +59,7 @@ def _mixed(fine: Array, steps: Vec3) -> Array:
     return np.asarray(blocks(differs, (1, 1, steps[2])).any(axis=(3, 4, 5)))
 
 
-def _corners(places: Array, steps: Vec3, shape: tuple[int, ...]) -> Array:
+def _corners(places: Array, steps: Vec3Like, shape: tuple[int, ...]) -> Array:
     """Where in a flat tile the blocks with these flat numbers begin."""
     _, height, width = shape
     rows = places // (width // steps[2])
@@ -68,7 +68,7 @@ def _corners(places: Array, steps: Vec3, shape: tuple[int, ...]) -> Array:
     return corners
 
 
-def _offsets(order: Vec3, steps: Vec3, shape: tuple[int, ...]) -> Array:
+def _offsets(order: Vec3Like, steps: Vec3Like, shape: tuple[int, ...]) -> Array:
     """How far the voxels of a block lie from its beginning in a flat tile: y fastest, then x, then z."""
     _, height, width = shape
     stride = dict(zip(order, (height * width, width, 1), strict=True))

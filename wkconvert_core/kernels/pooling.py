@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from wkconvert_core.contract.geometry import Vec3
+    from wkconvert_core.contract.geometry import Vec3Like
     from wkconvert_core.contract.model import Array
 
 TILE_BYTES = 1024 * 1024
 """Input that is worked on at a time: with what is made of it, it stays in a core's second-level cache."""
 
-Fold = Callable[["Array", "Array", "Vec3"], None]
+Fold = Callable[["Array", "Array", "Vec3Like"], None]
 """`(fine, coarse, steps)`: fills `coarse` from `fine`, both with three axes, slowest first; rows are contiguous."""
 
 BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 """The unsigned integer of each size in bytes."""
 
 
-def pooled(block: Array, factor: Vec3, fold: Fold) -> Array:
+def pooled(block: Array, factor: Vec3Like, fold: Fold) -> Array:
     """Apply a fold to every piece of `block[c, x, y, z]`; the result has the block's order of axes in memory."""
     order = memory_order(block)
     steps = tuple_of(factor[axis] for axis in order)
@@ -40,19 +40,19 @@ def pooled(block: Array, factor: Vec3, fold: Fold) -> Array:
     return coarse.transpose(0, *(1 + order.index(axis) for axis in range(3)))
 
 
-def memory_order(block: Array) -> Vec3:
+def memory_order(block: Array) -> Vec3Like:
     """The axes of `block[c, x, y, z]` (x is 0) by their steps in memory, largest first; axes of length 1 come first."""
     shape, strides = block.shape[1:], block.strides[1:]
     return tuple_of(sorted(range(3), key=lambda axis: (shape[axis] > 1, -abs(strides[axis]), -axis)))
 
 
-def tuple_of(numbers: Iterator[int] | list[int]) -> Vec3:
+def tuple_of(numbers: Iterator[int] | list[int]) -> Vec3Like:
     """Three numbers as a vector."""
     a, b, c = numbers
     return a, b, c
 
 
-def _tiles(fine: Array, coarse: Array, steps: Vec3) -> Iterator[tuple[Array, Array]]:
+def _tiles(fine: Array, coarse: Array, steps: Vec3Like) -> Iterator[tuple[Array, Array]]:
     """Pieces of whole rows, several slices or a part of one, and where their result belongs.
 
     Each is copied into the cache first: reading memory in one go is twice as fast as row by row, and strides, holes
@@ -69,23 +69,23 @@ def _tiles(fine: Array, coarse: Array, steps: Vec3) -> Iterator[tuple[Array, Arr
         yield tile, coarse[s : s + slices, r : r + rows]
 
 
-def lines(fine: Array, steps: Vec3) -> list[Array]:
+def lines(fine: Array, steps: Vec3Like) -> list[Array]:
     """The rows at each place within a block, as `steps[0] * steps[1]` arrays of full width."""
     return [fine[i :: steps[0], j :: steps[1]] for i, j in product(range(steps[0]), range(steps[1]))]
 
 
-def blocks(fine: Array, steps: Vec3) -> Array:
+def blocks(fine: Array, steps: Vec3Like) -> Array:
     """A view with one block's voxels in the last three axes."""
     shape = [size for n, step in zip(fine.shape, steps, strict=True) for size in (n // step, step)]
     return fine.reshape(shape).transpose(0, 2, 4, 1, 3, 5)
 
 
-def members(fine: Array, steps: Vec3, where: Array) -> Array:
+def members(fine: Array, steps: Vec3Like, where: Array) -> Array:
     """The voxels of the blocks that a mask chooses, `[block, voxel]`."""
     return blocks(fine, steps)[where].reshape(-1, math.prod(steps))
 
 
-def first(fine: Array, coarse: Array, steps: Vec3) -> None:
+def first(fine: Array, coarse: Array, steps: Vec3Like) -> None:
     """A fold: the first voxel of each block."""
     rows = fine[:: steps[0], :: steps[1]]
     pairs = _paired(rows) if steps[2] == 2 else None

@@ -20,26 +20,26 @@ import numpy as np
 from wkconvert_core.kernels.pooling import blocks, first, halves, lines, members, memory_order, pooled
 
 if TYPE_CHECKING:
-    from wkconvert_core.contract.geometry import Vec3
+    from wkconvert_core.contract.geometry import Vec3Like
     from wkconvert_core.contract.model import Array
 
 
-def nearest(block: Array, factor: Vec3) -> Array:
+def nearest(block: Array, factor: Vec3Like) -> Array:
     """The block's first voxel, unchanged."""
     return pooled(block, factor, first)
 
 
-def minimum(block: Array, factor: Vec3) -> Array:
+def minimum(block: Array, factor: Vec3Like) -> Array:
     """The block's smallest value."""
     return pooled(block, factor, partial(_extreme, np.fmin))
 
 
-def maximum(block: Array, factor: Vec3) -> Array:
+def maximum(block: Array, factor: Vec3Like) -> Array:
     """The block's largest value."""
     return pooled(block, factor, partial(_extreme, np.fmax))
 
 
-def _extreme(choose: np.ufunc, fine: Array, coarse: Array, steps: Vec3) -> None:
+def _extreme(choose: np.ufunc, fine: Array, coarse: Array, steps: Vec3Like) -> None:
     row, *others = lines(fine, steps)
     for other in others:
         row = choose(row, other)
@@ -56,7 +56,7 @@ def settle(coarse: Array) -> None:
         coarse[np.isnan(coarse)] = np.nan
 
 
-def mean(block: Array, factor: Vec3) -> Array:
+def mean(block: Array, factor: Vec3Like) -> Array:
     """The block's mean, correctly rounded: integers to the nearest, halves to the even one; floats summed as float64.
 
     Integers are exact up to 64 bits. Halves to even because rounding them up brightens every mag a little.
@@ -65,7 +65,7 @@ def mean(block: Array, factor: Vec3) -> Array:
     return pooled(block, factor, _integer_mean if whole else partial(_float_mean, memory_order(block)))
 
 
-def _integer_mean(fine: Array, coarse: Array, steps: Vec3) -> None:
+def _integer_mean(fine: Array, coarse: Array, steps: Vec3Like) -> None:
     """Add up the quotients and the remainders of the voxels: neither sum overflows, whatever the dtype."""
     count = math.prod(steps)
     shift = count.bit_length() - 1
@@ -93,7 +93,7 @@ def _row_sum(rows: tuple[Array, ...]) -> Array:
     return total
 
 
-def _float_mean(order: Vec3, fine: Array, coarse: Array, steps: Vec3) -> None:
+def _float_mean(order: Vec3Like, fine: Array, coarse: Array, steps: Vec3Like) -> None:
     """Add up pairs along z, then y, then x, whatever the order in memory: the order decides the last bits."""
     total = fine.astype(np.float64)
     for place in sorted(range(3), key=order.__getitem__, reverse=True):
@@ -118,7 +118,7 @@ def _mean_of_values(values: Array) -> Array:
     return total.clip(np.fmin.reduce(ranked, axis=1), np.fmax.reduce(ranked, axis=1))
 
 
-def bilinear(block: Array, factor: Vec3) -> Array:
+def bilinear(block: Array, factor: Vec3Like) -> Array:
     """The linear spline at the block's centre: the mean of the middle two along each axis, rounded like `mean`."""
     middle = tuple(slice(None) if f == 1 else np.s_[f // 2 - 1 : f // 2 + 1] for f in factor)
     shape = [size for n, f in zip(block.shape[1:], factor, strict=True) for size in (n // f, f)]
@@ -128,7 +128,7 @@ def bilinear(block: Array, factor: Vec3) -> Array:
     return mean(inner.reshape(len(block), *fine), (x, y, z))
 
 
-def median(block: Array, factor: Vec3) -> Array:
+def median(block: Array, factor: Vec3Like) -> Array:
     """The block's median; of an even count the mean of the middle two, integers truncated towards zero.
 
     That is `np.median(...).astype(dtype)`, but exact for 64 bits and without overflow; 64-bit ids near the end of
@@ -137,7 +137,7 @@ def median(block: Array, factor: Vec3) -> Array:
     return pooled(block, factor, _median)
 
 
-def _median(fine: Array, coarse: Array, steps: Vec3) -> None:
+def _median(fine: Array, coarse: Array, steps: Vec3Like) -> None:
     """Sort by a network of minima and maxima of whole rows; blocks of more than 8 voxels are sorted one by one."""
     if math.prod(steps) == 1:
         coarse[...] = fine
@@ -150,7 +150,7 @@ def _median(fine: Array, coarse: Array, steps: Vec3) -> None:
     settle(coarse)
 
 
-def _middle_two(fine: Array, steps: Vec3) -> tuple[Array, Array]:
+def _middle_two(fine: Array, steps: Vec3Like) -> tuple[Array, Array]:
     """The two middle values of each block, in either order."""
     rows = lines(fine, steps)
     if steps[2] == 1:
@@ -199,7 +199,7 @@ def _average(a: Array, b: Array, coarse: Array) -> None:
         coarse += (coarse < 0) & differing & 1
 
 
-def _mend_nan(fine: Array, coarse: Array, steps: Vec3) -> None:
+def _mend_nan(fine: Array, coarse: Array, steps: Vec3Like) -> None:
     """Take the median of the other values where there was a NaN: minima and maxima pass it on to the result."""
     if coarse.dtype.kind == "f" and (odd := np.isnan(coarse)).any():
         coarse[odd] = _middle_of_values(members(fine, steps, odd))

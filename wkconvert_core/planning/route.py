@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
+from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.contract.errors import ResourceError
-from wkconvert_core.contract.geometry import Vec3, ceil_div
-from wkconvert_core.contract.model import Sink, Source, stream_of
+from wkconvert_core.contract.geometry import Vec3, Vec3Like, ceil_div
+from wkconvert_core.contract.model import Sink, Source
 from wkconvert_core.planning.step import Step, factor_between
 from wkconvert_core.toolkit.byte_sizes import size_text
 
@@ -124,7 +125,7 @@ def planned(source: Source, sinks: Sequence[Sink], kernel: str, budget: Budget) 
 def _little_more(step: Step, way: Route, alone: Route, budget: Budget) -> bool:
     """Whether making coarser mags on the way leaves the way as it is, its tasks small, and all workers busy."""
     cost = step.read_cost if way.slab is None else 1  # of a slab, tasks read what is decoded already
-    read_bytes = math.prod(map(min, way.task, step.box.shape)) * step.voxel_bytes * cost
+    read_bytes = way.task.min(step.box.shape).volume * step.voxel_bytes * cost
     is_same = (way.way, way.workers) == (alone.way, alone.workers)
     is_parallel = way.tasks >= min(alone.tasks, budget.at_once(way.workers)) or step.raw_bytes <= FILL_BYTES
     return is_same and is_parallel and read_bytes <= HELD_BYTES
@@ -165,8 +166,8 @@ class Costs:
         self.step, self.budget, self.workers = step, budget, workers
         self.cell = step.cell
         self.streams = stream_of(step.source) is not None
-        x, y, z = step.source.info.shape if self.streams else step.source.info.chunk_shape or (1, 1, 1)
-        self.chunk: Vec3 = (x, y, z)
+        info = step.source.info
+        self.chunk = Vec3(*(info.shape if self.streams else info.chunk_shape or (1, 1, 1)))
         self.base = budget.base + workers * budget.each
 
     def ways(self) -> list[Route]:
@@ -205,7 +206,7 @@ class Costs:
             {n, s, *(ceil_div(k * c, s) * s for k in (1, 2, 4))} if c > 1 else {s}
             for n, s, c in zip(self._extent(), self.cell, self.chunk, strict=True)
         ]
-        return (self._direct(self._clipped((x, y, z)), "direct") for x, y, z in product(*lengths))
+        return (self._direct(self._clipped(Vec3(*shape)), "direct") for shape in product(*lengths))
 
     def _direct(self, task: Vec3, way: Way) -> Route:
         memory = self.base + self.workers * (self._read_bytes(task) + self._write_bytes(task))
@@ -215,7 +216,7 @@ class Costs:
     def _slab_route(self, way: Way) -> Route:
         extent, depth = self._extent(), self.cell[2]
         deep = extent[2] if self.streams else ceil_div(self.chunk[2], depth) * depth
-        slab = self._clipped((extent[0], extent[1], deep))
+        slab = self._clipped(Vec3(extent.x, extent.y, deep))
         fill = self._fill(slab)
         reading = FILL_BYTES if self.streams else self._read_bytes(fill)
         writing = self._write_bytes(self.cell) + self._held(self.cell)
@@ -230,9 +231,9 @@ class Costs:
         x *= self._repeats(self.chunk, slab[0] // x)
         y *= self._repeats((x, y, z), slab[1] // y)
         z *= self._repeats((x, y, z), slab[2] // (z * self.budget.at_once(self.workers)))
-        return x, y, z
+        return Vec3(x, y, z)
 
-    def _repeats(self, shape: Vec3, most: int) -> int:
+    def _repeats(self, shape: Vec3Like, most: int) -> int:
         return max(1, min(most, FILL_BYTES // max(1, self._bytes(shape))))
 
     def _extent(self) -> Vec3:
@@ -240,15 +241,14 @@ class Costs:
         return self.step.box.aligned(self.cell).shape
 
     def _clipped(self, shape: Vec3) -> Vec3:
-        x, y, z = map(min, shape, self._extent())
-        return x, y, z
+        return shape.min(self._extent())
 
-    def _bytes(self, shape: Vec3) -> int:
+    def _bytes(self, shape: Vec3Like) -> int:
         return math.prod(shape) * self.step.voxel_bytes
 
-    def _held(self, shape: Vec3) -> int:
+    def _held(self, shape: Vec3Like) -> int:
         """Bytes of the voxels in a box: no more than there are."""
-        return math.prod(map(min, shape, self.step.box.shape)) * self.step.voxel_bytes
+        return self.step.box.shape.min(shape).volume * self.step.voxel_bytes
 
     def _read_bytes(self, shape: Vec3) -> int:
         chunk = 2 * self._bytes(self.chunk) if self.chunk != (1, 1, 1) else 0
@@ -262,7 +262,7 @@ class Costs:
         factor = factor_between(self.step.sink.spec.mag, self.step.coarser[0].spec.mag)
         return shard + KERNEL_BYTES + 2 * self._held(task) // math.prod(factor)
 
-    def _shard_bytes(self, shape: Vec3) -> int:
+    def _shard_bytes(self, shape: Vec3Like) -> int:
         """Of one that is longer than the extent, no more than a layer of blocks is laid out at a time."""
         x, y, z = shape
         return min(2 * self._bytes(shape), 2 * self._held(shape) + 2 * self._bytes((x, y, min(z, LAYER))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from wkconvert_core.contract.errors import ConversionError
-from wkconvert_core.contract.geometry import Box, Vec3
+from wkconvert_core.contract.geometry import Box, Vec3Like
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array, DType
@@ -49,7 +49,7 @@ def _exact(data: Array, target: DType, box: Box) -> Array:
     return result
 
 
-def pieces(shape: Vec3) -> Iterator[Box]:
+def pieces(shape: Vec3Like) -> Iterator[Box]:
     """The parts of a box of about PIECE voxels: casting takes several times its voxels' memory."""
     x, y, z = shape
     rows = max(1, min(y, PIECE // x))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wkconvert_core.contract.abilities import Occupied, occupied_of, read_cost_of
 from wkconvert_core.contract.errors import PluginError
-from wkconvert_core.contract.geometry import Box, Vec3, ceil_div
-from wkconvert_core.contract.model import Downsampler, Occupied, Source, VolumeInfo, occupied_of
+from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like, ceil_div
+from wkconvert_core.contract.model import Downsampler, Source, VolumeInfo
 from wkconvert_core.registry.plugins import downsampler
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Downsampled:
     """The finer mag."""
     fine_box: Box
     """Its extent in its own voxels, where it lies in the dataset; its voxel (0, 0, 0) is the box's start."""
-    factor: Vec3
+    factor: Vec3Like
     """How many finer voxels make one along x, y, z."""
     kernel: str
     """A name for `downsampler`."""
@@ -57,7 +58,7 @@ class Downsampled:
             return None
         return lambda box: ask(self._made_of(box, kernel.halo))
 
-    def _made_of(self, box: Box, halo: Vec3) -> Box:
+    def _made_of(self, box: Box, halo: Vec3Like) -> Box:
         """The finer voxels that `read` reads, counted from 0 as in the finer source."""
         (x, left), (y, top), (z, front) = (self._span(number, box, halo[number]) for number in range(3))
         return Box.between((x, y, z), (left, top, front))
@@ -73,7 +74,7 @@ class Downsampled:
         """Bytes that a read takes at its peak, per byte that it returns: the finer voxels, the result, the pieces."""
         halo = downsampler(self.kernel).halo
         sides = ((64 * f + 2 * h) / 64 for f, h in zip(self.factor, halo, strict=True))
-        return 1 + math.prod(sides) * float(getattr(self.source, "read_cost", 1.0))
+        return 1 + math.prod(sides) * read_cost_of(self.source)
 
     @property
     def box(self) -> Box:
@@ -84,10 +85,9 @@ class Downsampled:
     def info(self) -> VolumeInfo:
         """What it holds; its chunks are what the finer source's chunks come down to."""
         fine = self.source.info
-        chunk = fine.chunk_shape and _divided(fine.chunk_shape, self.factor)
-        x, y, z = (start // factor for start, factor in zip(fine.chunk_start, self.factor, strict=True))
-        shape, offset = self.box.shape, self.box.start
-        return replace(fine, shape=shape, offset=offset, chunk_shape=chunk, chunk_start=(x, y, z), voxel_size=None)
+        chunk = fine.chunk_shape and Vec3(*fine.chunk_shape).ceildiv(self.factor)
+        start, box = Vec3(*fine.chunk_start) // self.factor, self.box
+        return replace(fine, shape=box.shape, offset=box.start, chunk_shape=chunk, chunk_start=start, voxel_size=None)
 
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`, in coarse voxels from 0; x is contiguous. Reads the finer source once.
@@ -119,17 +119,18 @@ class Downsampled:
     def _piece_shape(self, box: Box, kernel: Downsampler, voxel_bytes: int) -> Vec3:
         """How much of a box a kernel gets at a time: whole rows, or cubes if it needs the neighbourhood too."""
         if any(kernel.halo):
-            return _divided((max(PIECE_EDGE, 4 * max(kernel.halo)),) * 3, self.factor)
+            edge = max(PIECE_EDGE, 4 * max(kernel.halo))
+            return Vec3(edge, edge, edge).ceildiv(self.factor)
         width, height = box.shape[:2]
         row = max(1, width * math.prod(self.factor) * voxel_bytes)
         rows = min(max(1, PIECE_BYTES // row), max(1, height))
-        return max(1, width), rows, max(1, PIECE_BYTES // (row * rows))
+        return Vec3(max(1, width), rows, max(1, PIECE_BYTES // (row * rows)))
 
     def _made(self, kernel: Downsampler, window: Array) -> Array:
         """The kernel's result, if it is what the contract says."""
         sides = zip(window.shape[1:], kernel.halo, self.factor, strict=True)
         shape = (len(window), *((n - 2 * halo) // factor for n, halo, factor in sides))
-        made = kernel.kernel(window, self.factor)
+        made = kernel.kernel(window, Vec3(*self.factor))
         if made.shape != shape or made.dtype != window.dtype:
             raise PluginError(
                 f"the kernel {kernel.name} made {made.dtype} {made.shape} of {window.dtype} {window.shape}",
@@ -159,11 +160,6 @@ class _Axis:
     def high(self) -> int:
         """The first that is not needed any more."""
         return int(self.voxels.max()) + 1
-
-
-def _divided(shape: Vec3, factor: Vec3) -> Vec3:
-    x, y, z = (ceil_div(n, f) for n, f in zip(shape, factor, strict=True))
-    return x, y, z
 
 
 def _mirrored(places: Array, extent: int) -> Array:

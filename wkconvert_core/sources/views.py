@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wkconvert_core.contract.abilities import Occupied, Stream, occupied_of, read_cost_of, stream_of
 from wkconvert_core.contract.errors import OptionError
-from wkconvert_core.contract.geometry import Box, Vec3, minus
-from wkconvert_core.contract.model import Occupied, Source, Stream, VolumeInfo, occupied_of, stream_of
+from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
+from wkconvert_core.contract.model import Source, VolumeInfo
 from wkconvert_core.sources.casting import Fit, cast, pieces
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Wrapper:
     @property
     def read_cost(self) -> float:
         """Bytes that a read takes at its peak, per byte that it returns."""
-        return float(getattr(self.inner, "read_cost", 1.0))
+        return read_cost_of(self.inner)
 
     @property
     def stream(self) -> Stream | None:
@@ -73,8 +74,7 @@ class Cropped(Wrapper):
     def info(self) -> VolumeInfo:
         """The inner one's, as large as the box."""
         info = self.inner.info
-        x, y, z = (a - b for a, b in zip(info.chunk_start, self.box.start, strict=True))
-        return replace(info, shape=self.box.shape, chunk_start=(x, y, z))
+        return replace(info, shape=self.box.shape, chunk_start=Vec3(*info.chunk_start) - self.box.start)
 
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` of a box within the part."""
@@ -88,14 +88,14 @@ class Cropped(Wrapper):
 
     def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
         part = box.intersection(self.box)
-        return part.shifted(minus(self.box.start)), data[:, *part.slices_in(box)]
+        return part - self.box.start, data[:, *part.slices_in(box)]
 
 
 @dataclass(frozen=True)
 class Moved(Wrapper):
     """A source at another place in the dataset."""
 
-    offset: Vec3
+    offset: Vec3Like
 
     @cached_property
     def info(self) -> VolumeInfo:
@@ -139,24 +139,20 @@ class Flipped(Wrapper):
         """The inner one's; its chunks' grid is mirrored, too."""
         info = self.inner.info
         sides = zip("xyz", info.shape, info.chunk_start, strict=True)
-        x, y, z = (side - start if axis in self.axes else start for axis, side, start in sides)
-        return replace(info, chunk_start=(x, y, z))
+        start = Vec3(*(side - start if axis in self.axes else start for axis, side, start in sides))
+        return replace(info, chunk_start=start)
 
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]` of a box of the mirrored volume."""
         return self._flipped(self.inner.read(self._inside(box)))
 
     def _inside(self, box: Box) -> Box:
-        return self._opposite(box)
+        """The mirror image of a box, in either direction."""
+        sides = zip("xyz", self.inner.info.shape, box.start, box.stop, strict=True)
+        return Box(Vec3(*(side - b if axis in self.axes else a for axis, side, a, b in sides)), box.shape)
 
     def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
-        return self._opposite(box), self._flipped(data)
-
-    def _opposite(self, box: Box) -> Box:
-        start = [
-            self.info.shape[i] - box.stop[i] if axis in self.axes else box.start[i] for i, axis in enumerate("xyz")
-        ]
-        return Box((start[0], start[1], start[2]), box.shape)
+        return self._inside(box), self._flipped(data)
 
     def _flipped(self, data: Array) -> Array:
         return np.flip(data, tuple(i + 1 for i, axis in enumerate("xyz") if axis in self.axes))
@@ -214,7 +210,7 @@ def transformed(
     if flip:
         source = Flipped(source, flip)
     if box is not None:
-        source = _placed_crop(source, box)
+        source = Moved(cropped(source, box, "--bbox"), box.start + source.info.offset)  # it keeps its place
     if dtype is not None and np.dtype(dtype) != source.info.dtype:
         source = Cast(source, dtype, fit)
     return source
@@ -232,9 +228,3 @@ def cropped(source: Source, box: Box, option: str) -> Source:
     if not box.volume or box not in source.info.box:
         raise OptionError(f"{option} asks for {box}", why=f"the source holds {source.info.box}")
     return Cropped(source, box)
-
-
-def _placed_crop(source: Source, box: Box) -> Source:
-    """The part of a source that keeps its place in the dataset."""
-    x, y, z = (o + s for o, s in zip(source.info.offset, box.start, strict=True))
-    return Moved(cropped(source, box, "--bbox"), (x, y, z))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wkconvert_core.contract.geometry import Box, Vec3
+from wkconvert_core.contract.geometry import Box, Vec3Like
 from wkconvert_core.formats.wkw.header import Header
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def stored_dtype(header: Header) -> DType:
     return header.dtype.newbyteorder("<")
 
 
-def empty_voxels(shape: Vec3, header: Header) -> Array:
+def empty_voxels(shape: Vec3Like, header: Header) -> Array:
     """An array `[c, x, y, z]` to be filled, in the memory order that is quickest here: c fastest, then x, y, z."""
     return np.empty((*reversed(shape), header.channels), header.dtype).T
 

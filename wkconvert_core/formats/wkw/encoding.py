@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import lz4.block
 import numpy as np
 
-from wkconvert_core.contract.geometry import Vec3
+from wkconvert_core.contract.geometry import Vec3Like
 from wkconvert_core.formats.wkw.blocks import copy_voxels, in_blocks, morton, stored_dtype
 from wkconvert_core.formats.wkw.header import Buffer, Header
 
@@ -27,7 +27,7 @@ HC_LEVEL = 4
 """Unless another is asked for: 6 takes twice as long to make labels a fifth smaller, and images no smaller at all."""
 
 
-def encode_shard(data: Array, header: Header, start: Vec3 = (0, 0, 0), level: int | None = None) -> list[Buffer]:
+def encode_shard(data: Array, header: Header, start: Vec3Like = (0, 0, 0), level: int | None = None) -> list[Buffer]:
     """Encode a whole shard from `data[c, x, y, z]`; returns the pieces that make up its file, in order.
 
     `data` begins at voxel `start` of the shard; what it does not cover is zero. `level` is for lz4hc. The same voxels
@@ -98,7 +98,7 @@ class _Encoder:
         return self._known[value]
 
 
-def _layer_of_blocks(rows: Array, header: Header, start: Vec3, z: int) -> Array | None:
+def _layer_of_blocks(rows: Array, header: Header, start: Vec3Like, z: int) -> Array | None:
     """The blocks that are `z`th along z, as an array [block, word], x fastest; None if `rows[z, y, x, c]` has none."""
     n, count, side = header.block_len, header.file_len, header.side
     begin = z * n - start[2]

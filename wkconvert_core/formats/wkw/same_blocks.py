@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wkconvert_core.contract.errors import DamagedData
-from wkconvert_core.contract.geometry import Box, minus
+from wkconvert_core.contract.geometry import Box
 from wkconvert_core.formats.wkw.blocks import run_of_blocks
 from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.source import Fetching, WkwSource, locate, size_of
@@ -58,7 +58,7 @@ class Alike:
     def _numbers(self, source: WkwSource) -> range:
         """The cube's blocks in a source's shard."""
         side = source.header.side
-        return run_of_blocks(self.cube.shifted(minus(locate(source.folder, self.cube.start, side)[1])), source.header)
+        return run_of_blocks(self.cube - locate(source.folder, self.cube.start, side)[1], source.header)
 
 
 def _same(a: Shard, numbers: range, b: Shard, others: range) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from wkconvert_core.contract.errors import BrokenSource, DamagedData, SourceNotFound
-from wkconvert_core.contract.geometry import Box, Vec3, minus
+from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
 from wkconvert_core.contract.model import VolumeInfo
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.formats.wkw.blocks import empty_voxels, parts_of, run_of_blocks
@@ -98,14 +98,14 @@ class WkwSource:
         path, corner = locate(self.folder, cube.start, header.side)
         with self._shard(path) as shard:
             words = header.block_len**3 * header.channels
-            for numbers in parts_of(run_of_blocks(cube.shifted(minus(corner)), header), header):
+            for numbers in parts_of(run_of_blocks(cube - corner, header), header):
                 yield (shard.blocks(numbers) if shard else np.zeros((len(numbers), words), header.dtype))
 
     def _read_shard(self, part: Box, out: Array) -> None:
         path, corner = locate(self.folder, part.start, self.header.side)
         with self._shard(path) as shard:
             if shard:
-                shard.read_into(out, part.shifted(minus(corner)))
+                shard.read_into(out, part - corner)
             else:
                 out[...] = 0
 
@@ -144,10 +144,10 @@ class Fetching:
         return data
 
 
-def locate(folder: Path, start: Vec3, side: int) -> tuple[Path, Vec3]:
+def locate(folder: Path, start: Vec3Like, side: int) -> tuple[Path, Vec3]:
     """The file of the shard that holds a voxel, and the shard's first voxel."""
-    x, y, z = (a // side for a in start)
-    return folder / f"z{z}" / f"y{y}" / f"x{x}.wkw", (x * side, y * side, z * side)
+    shard = Vec3(*start) // side
+    return folder / f"z{shard.z}" / f"y{shard.y}" / f"x{shard.x}.wkw", shard * side
 
 
 _FEW = 16
