@@ -18,8 +18,7 @@ from wkconvert_core.contract.abilities import Stream, begin_of, copy_encoded_of,
 from wkconvert_core.contract.errors import PluginError, ResourceError, WkconvertError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.model import Checksum, MagSpec, Sink, Source
-from wkconvert_core.engine.shared_slabs import PiecesSlab
-from wkconvert_core.engine.slabs import FileSlab, MemorySlab, Slab
+from wkconvert_core.engine.slabs import FileSlab, MemorySlab, SharedSlab, Slab
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.route import Route
 from wkconvert_core.planning.step import ShardDone, Step, factor_between
@@ -166,11 +165,11 @@ def _through_slab(
 ) -> Iterator[ShardDone]:
     inner, info = step.in_source(box), replace(step.source.info, chunk_shape=None)
     path, cell, stream = scratch / f"slab-{uuid4().hex}", step.sink.shard_shape, stream_of(step.source)
-    slab: MemorySlab | FileSlab | PiecesSlab
+    slab: MemorySlab | FileSlab | SharedSlab
     if route.way == "buffer":
         slab = MemorySlab.reserve(info, inner)
     elif workers.cluster and not stream:
-        slab = PiecesSlab(info, inner, path, cell, step.box.start, route.fill or inner.shape, info.chunk_start)
+        slab = SharedSlab(info, inner, path, cell, step.box.start, route.fill or inner.shape, info.chunk_start)
         slab.reserve()
     else:
         slab = FileSlab(info, inner, path, cell, step.box.start)
