@@ -138,10 +138,10 @@ def check_occupied(path: Path, *, reader: str | None = None, options: Options = 
 def check_read_cost(path: Path, *, reader: str | None = None, options: Options = None) -> None:
     """A source that has `read_cost` gives a finite number that covers at least the array that `read` returns."""
     sources = [(label, source) for label, source in opened(path, reader, options) if isinstance(source, CostlySource)]
-    if not sources:
+    costs = [(label, source.read_cost) for label, source in sources if source.read_cost is not None]
+    if not costs:
         raise NotApplicable(f"{path} has no source with `read_cost`")
-    for label, source in sources:
-        cost = source.read_cost
+    for label, cost in costs:
         good = isinstance(cost, int | float) and 1 <= cost < math.inf
         require(good, f"{label}: read_cost is {cost!r}", Rule.COST)
 
