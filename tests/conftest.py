@@ -5,6 +5,8 @@ from helpers import npy_volumes as volumes
 
 from wkconvert_core.registry.plugins import plugins
 
+collect_ignore = ["readme_commands.py", "helpers/check_installed.py"]  # programs, which know no examples
+
 
 @pytest.fixture
 def reader():

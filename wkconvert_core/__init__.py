@@ -1,5 +1,13 @@
 """What a plugin may import, and nothing else. Importing this costs neither numpy nor any format library."""
 
+from wkconvert_core.contract.abilities import (
+    BeginningSink,
+    CopyingSink,
+    CostlySource,
+    SparseSink,
+    SparseSource,
+    StreamSource,
+)
 from wkconvert_core.contract.errors import (
     BrokenSource,
     ConversionError,
@@ -11,10 +19,11 @@ from wkconvert_core.contract.errors import (
     UnsupportedSource,
     WkconvertError,
 )
-from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
 from wkconvert_core.contract.hookspecs import hookimpl
 from wkconvert_core.contract.model import (
     Category,
+    Checksum,
     Confidence,
     DatasetSink,
     DatasetSpec,
@@ -25,7 +34,6 @@ from wkconvert_core.contract.model import (
     Match,
     Sink,
     Source,
-    StreamSource,
     VolumeInfo,
 )
 from wkconvert_core.contract.reader_options import parse_options
@@ -35,11 +43,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "METRES",
+    "BeginningSink",
     "Box",
     "BrokenSource",
     "Category",
+    "Checksum",
     "Confidence",
     "ConversionError",
+    "CopyingSink",
+    "CostlySource",
     "DatasetSink",
     "DatasetSpec",
     "Downsampler",
@@ -55,9 +67,12 @@ __all__ = [
     "Source",
     "SourceError",
     "SourceNotFound",
+    "SparseSink",
+    "SparseSource",
     "StreamSource",
     "UnsupportedSource",
     "Vec3",
+    "Vec3Like",
     "VolumeInfo",
     "VoxelSize",
     "WkconvertError",

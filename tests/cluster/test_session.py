@@ -24,7 +24,7 @@ from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.prepare import budget_of, prepare
 from wkconvert_core.conversion.settings import HOW, Settings
-from wkconvert_core.engine.shared_slabs import PiecesSlab
+from wkconvert_core.engine.slabs import SharedSlab
 from wkconvert_core.registry.plugins import plugins
 
 pytest.importorskip("dask_jobqueue")
@@ -199,7 +199,7 @@ def test_a_slab_of_pieces_gives_what_was_filled_in(tmp_path_factory, shape, part
     box = Box(corner, shape)
     info = VolumeInfo(tuple(a + b for a, b in zip(corner, shape, strict=True)), voxels.dtype, channels)
     folder = tmp_path_factory.mktemp("slab") / "slab"
-    slab = PiecesSlab(info, box, folder, (8, 8, 8), (3, 0, 5), part, start)
+    slab = SharedSlab(info, box, folder, (8, 8, 8), (3, 0, 5), part, start)
     slab.reserve()
     for piece in slab.parts():
         slab.fill(piece, voxels[:, *piece.slices_in(box)])
@@ -214,7 +214,7 @@ def test_a_piece_that_is_lost_or_cut_is_named(tmp_path, harm):
     voxels = np.ones((1, 20, 20, 20), "uint16")
     box = Box((0, 0, 0), (20, 20, 20))
     info = VolumeInfo(box.shape, voxels.dtype)
-    slab = PiecesSlab(info, box, tmp_path / "slab", (8, 8, 8), (0, 0, 0), (20, 20, 20), (0, 0, 0))
+    slab = SharedSlab(info, box, tmp_path / "slab", (8, 8, 8), (0, 0, 0), (20, 20, 20), (0, 0, 0))
     slab.reserve()
     slab.fill(box, voxels)
     (piece,) = (tmp_path / "slab").iterdir()

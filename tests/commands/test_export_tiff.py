@@ -415,7 +415,7 @@ def test_a_wrong_option_is_refused_before_anything_is_written(tmp_path, dataset,
 def test_what_is_no_dataset_is_refused(tmp_path):
     (tmp_path / "src").mkdir()
     for src in (tmp_path / "src", tmp_path / "nothing"):
-        with pytest.raises(SourceNotFound, match="is no (folder|finished dataset)"):
+        with pytest.raises(SourceNotFound, match=r"is no (folder|finished dataset)"):
             prepare(src, tmp_path / "out", Settings())
 
 

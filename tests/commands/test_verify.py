@@ -298,7 +298,7 @@ def tampered(dataset, mag, value=255):
     checksum = WkwSink(folder, spec, file_len=2).write(extent, voxels)
     for line in lines:
         if line[0] == mag:
-            line[4] = checksum
+            line[4] = str(checksum)
     record.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
 

@@ -1,8 +1,10 @@
-"""Boxes and mags, checked against sets of voxels."""
+"""Vectors, checked number by number; boxes and mags, checked against sets of voxels."""
 
 from __future__ import annotations
 
 import itertools
+import operator
+import pickle
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wkconvert_core import Box, Mag, Vec3
-from wkconvert_core.contract.geometry import ceil_div
+from wkconvert_core.contract.geometry import ceil_div, is_power_of_two
 
 whole = st.integers(-9, 9)
 starts = st.tuples(whole, whole, whole)
@@ -26,6 +28,52 @@ def voxels(box: Box) -> set[Vec3]:
 @given(st.integers(-100, 100), st.integers(1, 20))
 def test_ceil_div_rounds_up(a: int, b: int) -> None:
     assert ceil_div(a, b) * b >= a > (ceil_div(a, b) - 1) * b
+
+
+@given(st.integers(-5, 5000))
+def test_powers_of_two_are_those_with_one_bit(n: int) -> None:
+    assert is_power_of_two(n) == (n > 0 and f"{n:b}".count("1") == 1)
+
+
+@given(starts, starts)
+def test_vectors_are_added_and_compared_number_by_number(a: Vec3, b: Vec3) -> None:
+    pairs = list(zip(a, b, strict=True))
+    assert Vec3(*a) + b == tuple(x + y for x, y in pairs)
+    assert Vec3(*a) - b == tuple(x - y for x, y in pairs)
+    assert -Vec3(*a) == tuple(-x for x in a)
+    assert Vec3(*a).min(b) == tuple(min(x, y) for x, y in pairs)
+    assert Vec3(*a).max(b) == tuple(max(x, y) for x, y in pairs)
+    assert Vec3(*a).volume == a[0] * a[1] * a[2]
+
+
+@given(starts, st.one_of(st.integers(1, 4), steps))
+def test_vectors_are_multiplied_and_divided_by_a_number_or_number_by_number(a: Vec3, by: int | Vec3) -> None:
+    pairs = list(zip(a, (by,) * 3 if isinstance(by, int) else by, strict=True))
+    assert Vec3(*a) * by == by * Vec3(*a) == tuple(x * y for x, y in pairs)
+    assert Vec3(*a) // by == tuple(x // y for x, y in pairs)
+    assert Vec3(*a).ceildiv(by) == tuple(ceil_div(x, y) for x, y in pairs)
+
+
+@pytest.mark.parametrize("operation", [operator.add, operator.sub, operator.mul, operator.floordiv, Vec3.min, Vec3.max])
+def test_a_vector_takes_no_tuple_of_another_length(operation) -> None:
+    with pytest.raises(ValueError, match="unpack"):
+        operation(Vec3(1, 2, 3), (1, 2))
+
+
+def test_a_vector_is_a_tuple_in_sets_in_text_and_when_pickled() -> None:
+    vector = Vec3(1, 2, 3)
+    assert vector in {(1, 2, 3)}
+    assert f"{vector} {[vector]}" == "(1, 2, 3) [(1, 2, 3)]"
+    assert type(pickle.loads(pickle.dumps(vector))) is Vec3
+    assert type(pickle.loads(pickle.dumps(Mag(2, 2, 1)))) is Mag
+    assert repr(Mag(2, 2, 1)) == "Mag(2, 2, 1)"
+
+
+def test_a_box_holds_vectors_whatever_it_is_made_of() -> None:
+    for box in (Box((1, 2, 3), Mag(2, 2, 1)), Box.between((1, 2, 3), (3, 4, 4)), Box(Vec3(1, 2, 3), Vec3(2, 2, 1))):
+        assert (type(box.start), type(box.shape)) == (Vec3, Vec3)
+        assert box == Box((1, 2, 3), (2, 2, 1)) == pickle.loads(pickle.dumps(box))
+        assert hash(box) == hash(Box((1, 2, 3), (2, 2, 1)))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +149,7 @@ def test_a_finer_box_is_the_same_place(box: Box, factor: Vec3) -> None:
 @given(boxes, steps)
 def test_the_aligned_box_is_the_smallest_of_whole_cells(box: Box, grid: Vec3) -> None:
     aligned = box.aligned(grid)
-    assert all(n % g == 0 for n, g in zip(aligned.start + aligned.stop, grid + grid, strict=True))
+    assert all(n % g == 0 for n, g in zip((*aligned.start, *aligned.stop), grid + grid, strict=True))
     assert voxels(box) <= voxels(aligned)
     if box.volume:
         assert all(0 <= a - b < g for a, b, g in zip(box.start, aligned.start, grid, strict=True))

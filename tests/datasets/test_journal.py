@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from wkconvert_core import Box, Mag, MagSpec
+from wkconvert_core import Box, Checksum, Mag, MagSpec
 from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExists, TargetLocked, TargetNotWritable
 from wkconvert_core.datasets.destination import sweep
 from wkconvert_core.datasets.finished_shards import Tally, in_order
@@ -23,7 +23,7 @@ MAG = Mag(2, 2, 1)
 
 
 def shard(x, low=0):
-    return ShardDone(MAG, (x, 0, 0), f"crc32:0000000{x}:16", low, 2**64 - 1, 0, 64)
+    return ShardDone(MAG, (x, 0, 0), Checksum(x, 16), low, 2**64 - 1, 0, 64)
 
 
 class Goal:
@@ -125,7 +125,7 @@ def test_more_shards_than_fit_in_memory_are_sorted_through_files(target, begun, 
 def test_a_shard_of_another_place_is_refused(target, begun, start):
     journal = begun(target)
     journal.add(shard(1))
-    stray = ShardDone(MAG, start, "crc32:00000000:16", 0, 1, 0, 64)
+    stray = ShardDone(MAG, start, Checksum(0, 16), 0, 1, 0, 64)
     with pytest.raises(ValueError, match="no shard of"):
         journal.done[MAG].add(stray)
     with (target / FOLDER / "color.auto.journal").open("ab") as file:

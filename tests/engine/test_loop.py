@@ -227,11 +227,11 @@ def test_value_ranges_are_those_of_the_finite_voxels(tmp_path):
 class Taking(FileSink):
     """Takes what begins at 0 along x from the source's file, as it is."""
 
-    def take(self, box, source, look):
+    def copy_encoded(self, box, source, observe):
         if box.start[0]:
             return None
-        look(source.read(box).reshape(-1)[:7])
-        look(source.read(box).reshape(-1)[7:])
+        observe(source.read(box).reshape(-1)[:7])
+        observe(source.read(box).reshape(-1)[7:])
         return super().write(box, source.read(box))
 
     def write(self, box, data):

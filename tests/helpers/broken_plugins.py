@@ -19,7 +19,12 @@ def reading(code: str, **globals: str) -> list[Change]:
 
 def streaming(boxes: str = "self.info.box.tiles((80, 90, 30))", pair: str = "box, self.read(box)") -> list[Change]:
     """A stream in addition to `read`."""
-    return reading(f"return {READ}\n\n    def stream(self):\n        for box in {boxes}:\n            yield {pair}")
+    return having(f"def stream(self):\n        for box in {boxes}:\n            yield {pair}")
+
+
+def having(member: str) -> list[Change]:
+    """One more member of the Source."""
+    return reading(f"return {READ}\n\n    {member}")
 
 
 def opening(code: str) -> list[Change]:
@@ -114,6 +119,16 @@ BROKEN: dict[str, dict[str, list[Change]]] = {
         "repeats itself": streaming(boxes="2 * [*self.info.box.tiles((80, 90, 30))]"),
         "tells other voxels": streaming(pair="box, self.read(box) + np.uint16(1)"),
         "leaves the volume": streaming(pair="box.shifted((0, 0, 1)), self.read(box)"),
+    },
+    "occupied": {
+        "denies everything": having("def occupied(self, box):\n        return False"),
+        "denies a corner": having("def occupied(self, box):\n        return box.start != (0, 0, 0)"),
+        "answers by a number": having("def occupied(self, box):\n        return 1"),
+    },
+    "read cost": {
+        "is less than what is returned": having("read_cost = 0.5"),
+        "is a text": having("read_cost = '2'"),
+        "is infinite": having("read_cost = float('inf')"),
     },
     "pickle": {
         "holds a function": [("), layout)", "), lambda: layout)")],

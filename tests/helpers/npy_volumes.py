@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wkconvert_core import Box, Confidence, Layer, Mag, MagSpec, Match, VolumeInfo, hookimpl, parse_options
+from wkconvert_core import Box, Checksum, Confidence, Layer, Mag, MagSpec, Match, VolumeInfo, hookimpl, parse_options
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ class FileSink:
     def has(self, box: Box) -> bool:
         return self._path(box.start).exists()
 
-    def write(self, box: Box, data: np.ndarray) -> str:
+    def write(self, box: Box, data: np.ndarray) -> Checksum:
         assert data.shape[1:] == box.shape
         np.save(self._path(box.start), data)
-        return f"crc32:{zlib.crc32(np.ascontiguousarray(data)):08x}:{data.nbytes}"
+        return Checksum(zlib.crc32(np.ascontiguousarray(data)), data.nbytes)
 
     def source(self):
         return self

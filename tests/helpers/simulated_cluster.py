@@ -27,7 +27,7 @@ import numpy as np
 import psutil
 from distributed import KilledWorker
 
-from wkconvert_core import Mag, MagSpec, VolumeInfo
+from wkconvert_core import Checksum, Mag, MagSpec, VolumeInfo
 from wkconvert_core.cluster.dask_backend import DaskBackend
 from wkconvert_core.cluster.session import AHEAD
 from wkconvert_core.cluster.worker_check import Ticket, versions
@@ -148,7 +148,7 @@ class Fleet:
 def _written(task):
     for sink, shard in task.step.shards(task.box):
         if (sink.spec.mag, shard.start) in task.wanted:
-            checksum = f"crc32:{hash(shard.start) & 0xFFFFFFFF:08x}:{1_000_000_000 + shard.start[0]}"
+            checksum = Checksum(hash(shard.start) & 0xFFFFFFFF, 1_000_000_000 + shard.start[0])
             yield ShardDone(sink.spec.mag, shard.start, checksum, 0, 255, 0, shard.volume)
 
 

@@ -218,15 +218,15 @@ def test_votes_of_large_blocks_are_counted_in_full():
 
 
 @pytest.mark.parametrize("factor", [(2, 2, 1), (2, 2, 2), (1, 1, 2), (4, 2, 2)])
-def test_only_blocks_of_several_labels_vote(monkeypatch, factor):
+def test_only_blocks_of_several_labels_are_counted(monkeypatch, factor):
     labels = np.zeros((1, 64, 64, 4), np.uint64, order="F")
     labels[0, 20:40] = 2**64 - 1
     labels[0, 33, 17, 2] = 5
-    voted = []
+    counted = []
     winners = vote._winners
-    monkeypatch.setattr(vote, "_winners", lambda values: voted.append(values.shape[1]) or winners(values))
+    monkeypatch.setattr(vote, "_winners", lambda values: counted.append(values.shape[1]) or winners(values))
     mode(labels, factor)
-    assert voted == [1]
+    assert counted == [1]
 
 
 def test_a_mean_rounds_halves_to_even():

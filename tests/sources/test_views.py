@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from wkconvert_core import Box, ConversionError, OptionError, VolumeInfo
-from wkconvert_core.contract.model import stream_of
+from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.sources.views import Cast, Flipped, transformed
 
 INTEGERS = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]

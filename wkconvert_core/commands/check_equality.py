@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core.contract.errors import UnsupportedSource, check_known
-from wkconvert_core.contract.geometry import Box, Mag, minus
+from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.mag_format import ComparableMag, StoredMag
 from wkconvert_core.contract.model import MagSpec
 from wkconvert_core.contract.voxel_size import VoxelSize
@@ -262,4 +262,4 @@ def _unlike(
 
 
 def _part(source: StoredMag, box: Box) -> Cropped:
-    return Cropped(source, box.shifted(minus(source.box.start)))
+    return Cropped(source, box - source.box.start)

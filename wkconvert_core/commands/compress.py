@@ -106,7 +106,7 @@ def _check_recorded(dataset: Path, where: MagOnDisk) -> None:
     """Raise DamagedData for a shard that is missing or cut: what takes its place would look sound."""
     sums, mag = records(dataset, where.layer).sums(where.mag), where.open()
     for start, checksum in sums.of.items() if sums else ():
-        path, recorded = mag.shard_path(start), int(checksum.rpartition(":")[2])
+        path, recorded = mag.shard_path(start), checksum.size
         found = path.stat().st_size if path.exists() else 0
         if found != recorded:
             raise DamagedData(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wkconvert_core.contract.errors import NoSpace, PluginError, TargetNotWritable
-from wkconvert_core.contract.geometry import Vec3
+from wkconvert_core.contract.geometry import Vec3Like
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
-SHAPE: Vec3 = (256, 256, 64)
+SHAPE: Vec3Like = (256, 256, 64)
 """Extent along x, y, z."""
 VOXEL_SIZE = (11.24, 11.24, 28.0)
 """In nm along x, y, z."""
@@ -25,7 +25,7 @@ _PIXELS_PER_NM = (25, 281)
 """1 / 11.24 as TIFF stores it, a ratio of whole numbers."""
 
 
-def demo_volume(shape: Vec3 = SHAPE, seed: int = 0) -> tuple[Array, Array]:
+def demo_volume(shape: Vec3Like = SHAPE, seed: int = 0) -> tuple[Array, Array]:
     """Make tissue of cells, membranes and mitochondria.
 
     Returns grey values `[x, y, z]` uint8 and the id of each voxel's cell `[x, y, z]` uint32, from 1.
@@ -39,7 +39,7 @@ def demo_volume(shape: Vec3 = SHAPE, seed: int = 0) -> tuple[Array, Array]:
     return _recorded(grey, rng), cells
 
 
-def write_demo_stack(folder: Path, shape: Vec3 = SHAPE, seed: int = 0) -> None:
+def write_demo_stack(folder: Path, shape: Vec3Like = SHAPE, seed: int = 0) -> None:
     """Write `folder/color/slice_0000.tif …` and `folder/segmentation/slice_0000.tif …`, calibrated as ImageJ does it.
 
     Slices that are there already, whole, are left alone: so a conversion of the stack that was interrupted can go on.
@@ -97,7 +97,7 @@ def _put(path: Path, content: bytes) -> None:
 # --- what is in the tissue -------------------------------------------------------------------------------------------
 
 
-def _smooth(shape: Vec3, rng: np.random.Generator, grain: Vec3) -> Array:
+def _smooth(shape: Vec3Like, rng: np.random.Generator, grain: Vec3Like) -> Array:
     """Random values of mean 0 and spread 1 that change over about `grain` voxels: cubic B-splines on a coarse grid."""
     weights = [_spline(n, g) for n, g in zip(shape, grain, strict=True)]
     field = rng.standard_normal([w.shape[1] for w in weights], dtype=np.float32)
@@ -114,7 +114,7 @@ def _spline(size: int, grain: int) -> Array:
     return np.where(t < 1, 2 / 3 - t**2 + t**3 / 2, np.clip(2 - t, 0, None) ** 3 / 6).astype(np.float32)
 
 
-def _cells(shape: Vec3, rng: np.random.Generator) -> Array:
+def _cells(shape: Vec3Like, rng: np.random.Generator) -> Array:
     """Ids from 1: each voxel belongs to the nearest of random points, seen through a wavy glass."""
     from scipy import ndimage
 

@@ -23,13 +23,13 @@ def _coarser_mags(planner: MagPlanner, layer: SourceLayer, start: Mag, taken: Co
     """Make each mag after the first, unless it is there, of the one before it."""
     kernel, finer = kernel_of(layer, planner.settings), start
     info = layer.mags[start].info
-    box = info.box.shifted(info.offset)
+    box = info.extent
     for mag in planner.coarser(layer, start, taken, planner.settings.max_mag):
         if planner.is_elsewhere(layer, mag):
             continue
         if mag in layer.mags:
             info = layer.mags[mag].info
-            box = info.box.shifted(info.offset)
+            box = info.extent
         else:
             box = box.coarsened(factor_between(finer, mag))
             yield MagRecipe(planner.spec(layer, mag, box), None, finer, kernel)

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from wkconvert_core.contract.errors import OptionError, PluginError, ResourceError, TargetExists, check_known
-from wkconvert_core.contract.geometry import Box, Mag, Vec3, ceil_div, minus
+from wkconvert_core.contract.geometry import Box, Mag, Vec3Like, ceil_div
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, MagSpec, Source, VolumeInfo
 from wkconvert_core.conversion.opening import SourceLayer, open_dataset
@@ -57,7 +57,7 @@ class Pictures:
             if pair and min(pair) < 1:
                 raise OptionError(f"--{option} {pair[0]},{pair[1]} is not possible", fix="take numbers from 1 on")
 
-    def shard_shape(self, shape: Vec3) -> Vec3 | None:
+    def shard_shape(self, shape: Vec3Like) -> Vec3Like | None:
         """The box of one tile of pictures of a shape; None for whole slices."""
         if self.tiles_per_dimension:
             x, y = (ceil_div(n, parts) for n, parts in zip(shape, self.tiles_per_dimension, strict=False))
@@ -74,7 +74,7 @@ class Blocks(Wrapper):
         """The inner one's, with its blocks as chunks, on the dataset's grid."""
         assert isinstance(self.inner, StoredMag), "it wraps a dataset's mag"
         info = self.inner.info
-        return replace(info, chunk_shape=self.inner.block_shape, chunk_start=minus(info.offset))
+        return replace(info, chunk_shape=self.inner.block_shape, chunk_start=-info.extent.start)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
         "category": layer.category,
         "voxel_size": str((dataset.voxel_size.size, dataset.voxel_size.unit)),
         "pictures": str(replace(pictures, mag=mag)),
-        "extent": str(layer.info.box.shifted(layer.info.offset)),
+        "extent": str(layer.info.extent),
         "writer": plugins().version_of(FORMAT),
     }
     inputs = Inputs(
@@ -181,7 +181,7 @@ def _only_layer(dataset: Dataset) -> str:
 def _part(layer: SourceLayer, mag: Mag, settings: Settings) -> tuple[Source, Box]:
     """What is exported of a mag, and where it lies in the dataset, in the mag's voxels. Raises OptionError."""
     source = layer.mags[mag]
-    extent = source.info.box.shifted(source.info.offset)
+    extent = source.info.extent
     box = extent if settings.bbox is None else settings.bbox.coarsened(mag)
     if box not in extent or not box.volume:
         raise OptionError(
@@ -189,7 +189,7 @@ def _part(layer: SourceLayer, mag: Mag, settings: Settings) -> tuple[Source, Box
             why=f"the layer {layer.name} holds {extent.refined(mag)}, in voxels of mag 1",
             fix="ask for a part of that",
         )
-    return views.Moved(views.Cropped(Blocks(source), box.shifted(minus(extent.start))), box.start), box
+    return views.Moved(views.Cropped(Blocks(source), box - extent.start), box.start), box
 
 
 def _file_name(text: str) -> str:

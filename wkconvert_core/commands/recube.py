@@ -81,7 +81,7 @@ def prepare_copy(
         listed = dataset.layers[layer.name]
         known = known_provenance(dataset, layer.name) if layer.info.dtype == listed.dtype else {}
         for mag, source in sorted(layer.mags.items()):
-            box = source.info.box.shifted(source.info.offset)
+            box = source.info.extent
             spec = spec_of(layer, settings, source, mag, box, listed.data_format)
             if keep_shards:
                 spec = replace(spec, shard_shape=_stored(stored[layer.name][mag]).shard_shape)

@@ -12,6 +12,7 @@ from pathlib import Path
 from wkconvert_core.contract.errors import ResourceError, WkconvertError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.mag_format import ShardCheck, StoredMag
+from wkconvert_core.contract.model import Checksum
 from wkconvert_core.conversion.execute import readers_at_work
 from wkconvert_core.conversion.prepare import budget_of
 from wkconvert_core.conversion.settings import Settings
@@ -97,7 +98,7 @@ class _CheckShard:
 
     mag: StoredMag
     start: Vec3
-    recorded: str
+    recorded: Checksum | None
 
     def __call__(self) -> ShardCheck:
         return self.mag.check(self.start, self.recorded)
@@ -118,7 +119,7 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, keep: bool) -> tu
     for start in sorted(known.keys() - set(starts)):
         run.blame(where, mag.shard_path(start), "it is missing, though it was recorded")
     meter = Meter(run.listen, f"{where.title}, reading", place, len(starts) * volume, mag.info.voxel_bytes)
-    tasks = (_CheckShard(mag, start, known.get(start, "")) for start in starts)
+    tasks = (_CheckShard(mag, start, known.get(start)) for start in starts)
     compressions: set[str] = set()
     for done in run.workers.map(_CheckShard.__call__, tasks, _affordable(mag, run.budget)):
         meter.advance(volume)
@@ -158,4 +159,5 @@ def _line(where: MagOnDisk, mag: StoredMag, done: ShardCheck) -> ShardDone:
     """What to record of a shard; its range of values is left open."""
     shard = Box(done.start, mag.shard_shape)
     part = shard.intersection(where.box) if where.box else shard
+    assert done.checksum, "only what is sound is recorded"
     return ShardDone(where.mag, part.start if part.volume else done.start, done.checksum, None, None, 0, part.volume)

@@ -157,9 +157,13 @@ class PluginError(WkconvertError):
 
 
 def check_known(option: str, wanted: Iterable[object], known: Collection[object], problem: str) -> None:
-    """Raise OptionError for the first layer or mag that an option names and that is not known; it lists those that are.
+    """Raise OptionError for the first value of an option that is not in `known`; its message lists the known ones.
 
-    `problem` is what is wrong with it, as the end of a sentence that begins with it: `is not in the dataset`.
+    `problem` ends the sentence that begins with the option and the value, such as `is not in the dataset`.
+
+    >>> check_known("layers", ["em", "ids"], ["em", "labels"], "is not in the dataset")
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.OptionError: --layers ids is not in the dataset. take one of em, labels
     """
     for one in wanted:
         if one not in known:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
-from wkconvert_core.contract.geometry import Box, Vec3
-from wkconvert_core.contract.model import MagSpec, Sink, Source
+from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
+from wkconvert_core.contract.model import Checksum, MagSpec, Sink, Source
 from wkconvert_core.contract.voxel_size import VoxelSize
 
 UNCOMPRESSED = "none"
@@ -33,8 +33,8 @@ class ShardCheck:
 
     start: Vec3
     stored_bytes: int = 0
-    checksum: str = ""
-    """`crc32:{8 hex digits}:{bytes}`; empty where the shard is damaged."""
+    checksum: Checksum | None = None
+    """None where the shard is damaged."""
     compression: str = ""
     """As the shard itself states it."""
     problem: str = ""
@@ -93,12 +93,12 @@ class StoredMag(Source, Protocol):
         """Every shard that is there, inside the extent or not. Raises BrokenSource."""
         ...
 
-    def shard_path(self, start: Vec3) -> Path:
+    def shard_path(self, start: Vec3Like) -> Path:
         """The file of the shard that holds a voxel, whether it is there or not."""
         ...
 
-    def check(self, start: Vec3, recorded: str) -> ShardCheck:
-        """Read a shard whole and strictly, and hold it against its recorded checksum, if there is one (else "").
+    def check(self, start: Vec3, recorded: Checksum | None) -> ShardCheck:
+        """Read a shard whole and strictly, and hold it against its recorded checksum, if there is one.
 
         Damage is a result, not an error. Raises ResourceError if memory runs out.
         """

@@ -1,16 +1,18 @@
 """What core and plugins exchange: the description of a volume, the Source that is read, the Sink that is written.
 
-A *Source* is anything with `info` and `read(box)`; a *Sink* takes whole shards. Data are arrays `[c, x, y, z]`.
+A *Source* is anything with `info` and `read(box)`; a *Sink* takes whole shards. Data are arrays `[c, x, y, z]`. What a
+Source or a Sink may do beside that is in `abilities`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
 from wkconvert_core.contract.voxel_size import VoxelSize
 
 if TYPE_CHECKING:  # `wkconvert --help` must not wait for numpy
@@ -46,28 +48,39 @@ class Match:
 
 @dataclass(frozen=True)
 class VolumeInfo:
-    """What a source holds, known from headers alone."""
+    """What a source holds, known from headers alone. Vectors may be plain tuples along x, y, z.
 
-    shape: Vec3
+    >>> import numpy as np
+    >>> info = VolumeInfo((512, 512, 60), np.dtype("uint16"), channels=2, offset=(0, 0, 100))
+    >>> print(info.box, "|", info.extent, "|", info.voxel_bytes, "bytes per voxel")
+    x 0:512, y 0:512, z 0:60 | x 0:512, y 0:512, z 100:160 | 4 bytes per voxel
+    """
+
+    shape: Vec3Like
     """Extent along x, y, z, in voxels."""
     dtype: DType
     """Of the arrays that `read` returns, in native byte order."""
     channels: int = 1
     voxel_size: VoxelSize | None = None
-    """Of these voxels (of a coarser mag: larger ones), as the source says it, or None."""
-    chunk_shape: Vec3 | None = None
+    """Size of these voxels (of a coarser mag: larger ones) as the source states it; None if it states none."""
+    chunk_shape: Vec3Like | None = None
     """The box that one decode yields: a slice of PNG, a tile of TIFF. None: any box costs what its voxels cost."""
-    offset: Vec3 = (0, 0, 0)
+    offset: Vec3Like = (0, 0, 0)
     """Where voxel (0, 0, 0) of the source lies in the dataset."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the data are read: `alpha dropped`."""
-    chunk_start: Vec3 = (0, 0, 0)
-    """A voxel where a chunk begins, or would: the chunks' grid goes through it."""
+    chunk_start: Vec3Like = (0, 0, 0)
+    """A corner of the grid of chunks, in the source's voxels; it may lie outside the volume."""
 
     @property
     def box(self) -> Box:
-        """All of the volume, in the source's own voxels."""
+        """The whole volume in the source's own voxels, counted from 0."""
         return Box((0, 0, 0), self.shape)
+
+    @property
+    def extent(self) -> Box:
+        """The whole volume where it lies in the dataset: `box` moved by `offset`."""
+        return Box(self.offset, self.shape)
 
     @property
     def voxel_bytes(self) -> int:
@@ -90,33 +103,6 @@ class Source(Protocol):
         May be called from several threads at once. Raises BrokenSource.
         """
         ...
-
-
-@runtime_checkable
-class StreamSource(Source, Protocol):
-    """A source that can only be read in order, such as one compressed stream."""
-
-    def stream(self) -> Iterator[tuple[Box, Array]]:
-        """Everything once, in the order in which it is stored: boxes and their voxels `[c, x, y, z]`."""
-        ...
-
-
-Stream: TypeAlias = "Callable[[], Iterator[tuple[Box, Array]]]"
-"""A source's `stream`."""
-
-
-def stream_of(source: Source) -> Stream | None:
-    """How to read a source in order; None if boxes may be read in any order."""
-    return getattr(source, "stream", None)
-
-
-Occupied: TypeAlias = "Callable[[Box], bool]"
-"""A source's optional `occupied(box)`: whether any voxel of a box, in the source's own voxels, may be other than 0."""
-
-
-def occupied_of(source: Source) -> Occupied | None:
-    """How to ask a source, without reading, where it holds anything; None if that may be everywhere."""
-    return getattr(source, "occupied", None)
 
 
 @dataclass(frozen=True)
@@ -151,7 +137,7 @@ class MagSpec:
     """The extent, in this mag's voxels, where it lies in the dataset."""
     dtype: DType
     channels: int
-    shard_shape: Vec3 | None = None
+    shard_shape: Vec3Like | None = None
     """The box that should be one file, for writers that can choose it: tiles of TIFF, a dataset's own shards when it is
     compressed. None: the writer's own."""
     data_format: str = ""
@@ -186,16 +172,39 @@ class DatasetSpec:
     """None only when layers are added without writing metadata."""
 
 
-class Sink(Protocol):
-    """One mag of one layer, being written, shard by shard; small when pickled, holds no open handle.
+class Checksum(NamedTuple):
+    """What identifies a written file: the CRC-32 of its bytes, and how many there are.
 
-    One that reads zeros where nothing was written may have `omits(box) -> bool`: whether voxels of a box, where it lies
-    in the dataset, need not be written if all are zero. It may have `begin()`, which is called once before anything is
-    written. It may have `take(box, source, look)`: writes a shard straight from a source that stores it in the sink's
-    own form, and returns what `write` does, or None where the source does not; `look` is to see all its voxels. `box`
-    lies in the dataset, the source's voxel (0, 0, 0) is `spec.box.start`; what the source gives is not checked by core,
-    and its errors are to be raised as BrokenSource.
+    >>> checksum = Checksum.parse("crc32:1c291ca3:16424")
+    >>> checksum.size
+    16424
+    >>> print(Checksum(0x1C291CA3, 16424))
+    crc32:1c291ca3:16424
     """
+
+    crc32: int
+    size: int
+
+    @classmethod
+    def parse(cls, text: str) -> Checksum:
+        """Read the form that `str` gives. Raises ValueError for any other text.
+
+        >>> Checksum.parse("md5:1c29")
+        Traceback (most recent call last):
+        ValueError: 'md5:1c29' is no checksum; one reads crc32:1c291ca3:16424
+        """
+        match = re.fullmatch("crc32:([0-9a-f]{8}):([0-9]+)", text)
+        if not match:
+            raise ValueError(f"{text!r} is no checksum; one reads crc32:1c291ca3:16424")
+        return cls(int(match[1], 16), int(match[2]))
+
+    def __str__(self) -> str:
+        """`crc32:1c291ca3:16424`: eight hexadecimal digits, and the number of bytes."""
+        return f"crc32:{self.crc32:08x}:{self.size}"
+
+
+class Sink(Protocol):
+    """One mag of one layer, being written, shard by shard; small when pickled, holds no open handle."""
 
     @property
     def spec(self) -> MagSpec:
@@ -203,7 +212,7 @@ class Sink(Protocol):
         ...
 
     @property
-    def shard_shape(self) -> Vec3:
+    def shard_shape(self) -> Vec3Like:
         """The box that is one file, on a grid through 0. WKW: a cube; a stack of TIFF: one slice."""
         ...
 
@@ -211,10 +220,8 @@ class Sink(Protocol):
         """Whether the shard of this box is there, whole."""
         ...
 
-    def write(self, box: Box, data: Array) -> str:
-        """Write one shard from `data[c, x, y, z]` (a shard's box, clipped to the extent).
-
-        Return its checksum and size, such as `crc32:1c291ca3:16424`.
+    def write(self, box: Box, data: Array) -> Checksum:
+        """Write one shard from `data[c, x, y, z]` (a shard's box, clipped to the extent); return its file's checksum.
 
         Atomic: after a crash the shard is there whole or not at all. Writing the same voxels gives the same bytes.
         """
@@ -245,7 +252,7 @@ class Downsampler:
     kernel: Callable[[Array, Vec3], Array]
     """`(block[c, x, y, z], factor)` to the coarser block; the block's shape is `factor` times the result's,
     plus `halo` voxels on every side."""
-    halo: Vec3 = field(default=(0, 0, 0))
+    halo: Vec3Like = (0, 0, 0)
     """Voxels of neighbourhood that the kernel needs along x, y, z; core mirrors at the volume's edge."""
     keeps_zeros: bool = False
     """Whether a block of zeros always gives zeros: then nothing is made where the finer mag holds nothing."""

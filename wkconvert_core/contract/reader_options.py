@@ -12,15 +12,15 @@ from wkconvert_core.contract.errors import OptionError, PluginError
 
 
 class UnknownOption(OptionError):
-    """Options that the reader does not have; core tells whether another layer's reader has them."""
+    """Options that the reader does not have; of a folder of layers, another layer's reader may have them."""
 
     def __init__(self, what: str, *, why: str = "", fix: str = "", names: Sequence[str] = ()) -> None:
-        """`names` are the options that are not known."""
+        """`names` are the unknown options."""
         super().__init__(what, why=why, fix=fix)
         self.names = tuple(names)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with the names, too."""
+        """Pickle with the names as well."""
         return _unknown, (self.what, self.why, self.fix, self.names)
 
 
@@ -29,7 +29,12 @@ def _unknown(what: str, why: str, fix: str, names: tuple[str, ...]) -> UnknownOp
 
 
 def known_options(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The keyword-only parameters of a reader's function, by name: these are its options."""
+    """A reader's options: the keyword-only parameters of its function, by name. Raises PluginError for `**kwargs`.
+
+    >>> def source(path, *, zyx: bool = False, level: int = 0): ...
+    >>> list(known_options(source))
+    ['zyx', 'level']
+    """
     parameters = inspect.signature(function).parameters
     for parameter in parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
@@ -48,6 +53,13 @@ def parse_options(
     `shown` writes an option's name and text as users do; that of a writer is not `-o`. Annotations may be str, int,
     float, bool, a Literal of texts or numbers, and each of these with None. Raises UnknownOption for a name that
     `function` does not have, OptionError for a text that does not fit.
+
+    >>> def source(path, *, zyx: bool = False, level: int = 0, order: Literal["F", "C"] = "F"): ...
+    >>> parse_options(source, {"zyx": "yes", "level": "2", "order": "C"})
+    {'zyx': True, 'level': 2, 'order': 'C'}
+    >>> parse_options(source, {"order": "x"})
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.OptionError: -o order=x does not fit. it takes: F, C
     """
     known = known_options(function)
     if unknown := sorted(set(options) - set(known)):
@@ -61,7 +73,11 @@ def parse_options(
 
 
 def _hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
-    """What an option's annotation means; other annotations may name what only type checkers import."""
+    """An option's annotation as an object.
+
+    It is evaluated by itself: `get_type_hints` would evaluate the others too, which may name what only type checkers
+    import.
+    """
     hint = parameter.annotation
     if not isinstance(hint, str):
         return str if hint is parameter.empty else hint
@@ -77,14 +93,9 @@ def _converted(option: str, text: str, hint: Any) -> Any:
         value = _as_choice(text, choice)
         if value is not None:
             return value
-    legal = ", ".join(_named(choice) for choice in choices)
-    raise OptionError(f"{option} does not fit", fix=f"it takes: {legal}")
-
-
-def _named(choice: Any) -> str:
-    if choice is bool:
-        return "true, false"
-    return choice.__name__ if isinstance(choice, type) else str(choice)
+    names = {bool: "true, false"}
+    legal = [names.get(choice) or (choice.__name__ if isinstance(choice, type) else str(choice)) for choice in choices]
+    raise OptionError(f"{option} does not fit", fix=f"it takes: {', '.join(legal)}")
 
 
 def _choices(hint: Any) -> list[Any]:
@@ -97,7 +108,7 @@ def _choices(hint: Any) -> list[Any]:
 
 
 def _as_choice(text: str, choice: Any) -> Any:
-    """`text` as a value of the type, or as the literal, that `choice` is; None if it is not one."""
+    """`text` as a value of the type `choice`, or as the literal `choice`; None if it is no such value."""
     if not isinstance(choice, type):
         return choice if text == str(choice) else None
     if choice is bool:

@@ -1,4 +1,4 @@
-"""Voxel sizes: numbers with a unit of length, and where they came from."""
+"""Voxel sizes: a length along x, y, z, its unit, and where the numbers came from."""
 
 from __future__ import annotations
 
@@ -53,7 +53,11 @@ _SPELLINGS = {
 
 
 def unit_symbol(text: str) -> str | None:
-    """The symbol of a unit however it is spelled (`um`, `micron`, `nanometer`), or None if it is no length."""
+    """The key of `METRES` for a unit of length, however it is spelled; None if it is no unit of length.
+
+    >>> unit_symbol("um"), unit_symbol("microns"), unit_symbol("Nanometre"), unit_symbol("pixel")
+    ('µm', 'µm', 'nm', None)
+    """
     text = text.strip().strip("\0")
     if text in METRES:
         return text
@@ -62,17 +66,16 @@ def unit_symbol(text: str) -> str | None:
 
 @dataclass(frozen=True)
 class VoxelSize:
-    """The size of a voxel along x, y, z."""
+    """The size of a voxel along x, y, z. Raises OptionError for an unknown unit or a size that is no length."""
 
     size: tuple[float | None, float | None, float | None]
-    """Along x, y, z; None where the source does not say."""
+    """Along x, y, z, in `unit`; None where it is not known."""
     unit: str = "nm"
     """A key of `METRES`."""
     origin: str = ""
     """Where the numbers came from, for people: `ImageJ tags`."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a length."""
         if self.unit not in METRES:
             raise OptionError(f"{self.unit!r} is no unit of length", fix=f"take one of {', '.join(METRES)} for --unit")
         for axis, size in zip("xyz", self.size, strict=True):
@@ -85,7 +88,11 @@ class VoxelSize:
 
     @classmethod
     def parse(cls, text: str, unit: str = "nm") -> VoxelSize:
-        """Read `4,4,35`; an empty place (`,,35`) leaves that axis open. Raises OptionError."""
+        """Read `4,4,35`; an empty place leaves that axis unknown. Raises OptionError.
+
+        >>> print(VoxelSize.parse("4,4,35"), "|", VoxelSize.parse(",,0.5", "micron"))
+        4 x 4 x 35 nm | ? x ? x 0.5 µm
+        """
         parts = text.split(",")
         symbol = unit_symbol(unit)
         try:
@@ -99,27 +106,50 @@ class VoxelSize:
         return cls((x, y, z), symbol or unit, "--voxel-size")
 
     def to(self, unit: str) -> VoxelSize:
-        """The same size in another unit."""
+        """The same size in another unit, a key of `METRES`.
+
+        >>> print(VoxelSize((4, 4, 35)).to("µm"))
+        0.004 x 0.004 x 0.035 µm
+        """
         scale = METRES[self.unit] / METRES[unit]
-        x, y, z = (None if size is None else _rounded(size * scale) for size in self.size)
+        # the last digits are what floating point leaves of a change of unit: 11.24 nm would be 0.011240000000000002 µm
+        x, y, z = (None if size is None else float(f"{size * scale:.12g}") for size in self.size)
         return replace(self, size=(x, y, z), unit=unit)
 
     def refined(self, factor: Sequence[int]) -> VoxelSize:
-        """The size of voxels that are `factor` times smaller along x, y, z."""
+        """The size of voxels that are `factor` times smaller along x, y, z.
+
+        >>> print(VoxelSize((8, 8, 35)).refined((2, 2, 1)))
+        4 x 4 x 35 nm
+        """
         x, y, z = (None if size is None else size / f for size, f in zip(self.size, factor, strict=True))
         return replace(self, size=(x, y, z))
 
     def coarsened(self, factor: Sequence[int]) -> VoxelSize:
-        """The size of voxels that are `factor` times larger along x, y, z."""
+        """The size of voxels that are `factor` times larger along x, y, z: of a coarser mag.
+
+        >>> print(VoxelSize((4, 4, 35)).coarsened((2, 2, 1)))
+        8 x 8 x 35 nm
+        """
         x, y, z = (None if size is None else size * f for size, f in zip(self.size, factor, strict=True))
         return replace(self, size=(x, y, z))
 
     def missing(self) -> str:
-        """The axes without a size, for example `z`."""
+        """The axes without a size.
+
+        >>> VoxelSize((4, 4, None)).missing()
+        'z'
+        """
         return "".join(axis for axis, size in zip("xyz", self.size, strict=True) if size is None)
 
     def filled(self, other: VoxelSize) -> VoxelSize:
-        """This size, its open axes taken from `other`."""
+        """This size, with unknown axes taken from `other`; the unit is this one's.
+
+        >>> said = VoxelSize((None, None, 0.035), "µm", "--voxel-size")
+        >>> size = VoxelSize((4, 4, None), "nm", "TIFF tags").filled(said)
+        >>> print(size, "from", size.origin)
+        4 x 4 x 35 nm from TIFF tags, --voxel-size
+        """
         theirs = other.to(self.unit)
         x, y, z = (a if a is not None else b for a, b in zip(self.size, theirs.size, strict=True))
         used = any(a is None and b is not None for a, b in zip(self.size, theirs.size, strict=True))
@@ -132,11 +162,10 @@ class VoxelSize:
 
 
 def proportions(size: VoxelSize | None) -> tuple[float, float, float]:
-    """The sides of a voxel along x, y, z; 1 where they are not known."""
+    """The sides of a voxel along x, y, z, for comparing axes: 1 where a side is not known.
+
+    >>> proportions(VoxelSize((4, 4, None))), proportions(None)
+    ((4, 4, 1.0), (1.0, 1.0, 1.0))
+    """
     x, y, z = (side or 1.0 for side in size.size) if size else (1.0, 1.0, 1.0)
     return x, y, z
-
-
-def _rounded(size: float) -> float:
-    """A size without the last digits that a change of unit leaves behind."""
-    return float(f"{size:.12g}")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.contract.errors import InconsistentStack, OptionError, ResourceError, UnsupportedSource
 from wkconvert_core.contract.geometry import Mag
-from wkconvert_core.contract.model import Category, Confidence, Layer, Match, Source, VolumeInfo, stream_of
+from wkconvert_core.contract.model import Category, Confidence, Layer, Match, Source, VolumeInfo
 from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.settings import DTYPES, FINEST, Settings

@@ -149,7 +149,7 @@ def _request(inputs: Inputs, recipes: Mapping[str, Sequence[MagRecipe]]) -> Requ
 def _facts(source: Source) -> str:
     """What a header beside the source may decide: the fingerprint alone would not show it."""
     info = source.info
-    return f"{info.channels} x {info.dtype}, {info.box.shifted(info.offset)}, chunks {info.chunk_shape}"
+    return f"{info.channels} x {info.dtype}, {info.extent}, chunks {info.chunk_shape}"
 
 
 def prepare_conversion(src: Path, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:

@@ -88,7 +88,7 @@ def _with_ends(layer: SourceLayer, recipes: Iterable[MagRecipe], writer: Dataset
         if source is None:
             assert recipe.finer, "a mag is copied, or made of a finer one"
             finer, factor = there[recipe.finer], factor_between(recipe.finer, spec.mag)
-            extent = finer.info.box.shifted(finer.info.offset)
+            extent = finer.info.extent
             source = Downsampled(finer, extent, factor, recipe.kernel, known_by[recipe.finer])
         there[spec.mag], known_by[spec.mag] = sink.source(), source
         made.append(_Made(recipe, source, sink))
@@ -121,7 +121,7 @@ def pyramid(
     for mag in _coarser(layer, first, size, settings, existing) if settings.downsample else []:
         spec = spec_of(layer, settings, source, mag, box.coarsened(factor_between(first, mag)))
         own = layer.mags.get(mag) if settings.keeps_pyramid else None
-        if own and own.info.box.shifted(own.info.offset) == spec.box:  # the very mag that would be made
+        if own and own.info.extent == spec.box:  # the very mag that would be made
             yield MagRecipe(spec, own, copied=Provenance())
         else:
             yield MagRecipe(spec, None, finer, kernel)

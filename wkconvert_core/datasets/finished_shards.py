@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.planning.step import ShardDone
 
 SORTED_AT_A_TIME = 200_000
@@ -23,7 +23,7 @@ class Tally:
 
     box: Box
     """The mag's extent."""
-    shape: Vec3
+    shape: Vec3Like
     """Of a shard."""
     low: float | int | None = None
     """Smallest finite value so far."""
@@ -41,7 +41,7 @@ class Tally:
         self._grid = self.box.coarsened(self.shape)
         self._there, self._known = (bytearray(-(-self._grid.volume // 8)) for _ in range(2))
 
-    def __contains__(self, start: Vec3) -> bool:
+    def __contains__(self, start: Vec3Like) -> bool:
         """Whether the shard that begins there is done."""
         byte, bit = self._place(start)
         return bool(self._there[byte] & bit)
@@ -59,12 +59,12 @@ class Tally:
         self.low = min((value for value in (self.low, done.low) if value is not None), default=None)
         self.high = max((value for value in (self.high, done.high) if value is not None), default=None)
 
-    def drop(self, start: Vec3) -> None:
+    def drop(self, start: Vec3Like) -> None:
         """One has to be done again."""
         byte, bit = self._place(start)
         self._there[byte] &= ~bit
 
-    def _place(self, start: Vec3) -> tuple[int, int]:
+    def _place(self, start: Vec3Like) -> tuple[int, int]:
         cell = Box(start, (1, 1, 1)).coarsened(self.shape)
         if cell.refined(self.shape).intersection(self.box).start != start or cell.intersection(self._grid) != cell:
             raise ValueError(f"no shard of {self.box} begins at {start}")
@@ -75,14 +75,14 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Tallied(Container[tuple[Mag, Vec3]]):
+class Tallied(Container[tuple[Mag, Vec3Like]]):
     """The shards of all mags that are done: mags, and where the shards begin in them."""
 
     tallies: Mapping[Mag, Tally]
 
     def __contains__(self, shard: object) -> bool:
         """Whether a shard is done."""
-        mag, start = cast("tuple[Mag, Vec3]", shard)
+        mag, start = cast("tuple[Mag, Vec3Like]", shard)
         return start in self.tallies[mag]
 
 

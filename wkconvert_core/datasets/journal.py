@@ -24,8 +24,8 @@ from typing import Any, BinaryIO, TypeVar
 
 from wkconvert_core import __version__
 from wkconvert_core.contract.errors import DamagedData, TargetExists, TargetLocked
-from wkconvert_core.contract.geometry import Box, Mag, Vec3
-from wkconvert_core.contract.model import Sink
+from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
+from wkconvert_core.contract.model import Checksum, Sink
 from wkconvert_core.datasets.finished_shards import Tallied, Tally, in_order
 from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.datasets.provenance import Provenance
@@ -232,21 +232,21 @@ def keep_record(plan: Path, folder: Path) -> None:
         temporary.replace(folder / f"{name}{path.suffix}")
 
 
-def _place_of(line: bytes) -> tuple[Mag, Vec3]:
+def _place_of(line: bytes) -> tuple[Mag, Vec3Like]:
     done = parsed_line(line)
     return done.mag, done.start
 
 
 def line_of(done: ShardDone) -> bytes:
     """A shard's line in a journal or a list of checksums."""
-    fields = [str(done.mag), *done.start, done.checksum, done.low, done.high, done.nans, done.voxels]
+    fields = [str(done.mag), *done.start, str(done.checksum), done.low, done.high, done.nans, done.voxels]
     return json.dumps(fields).encode() + b"\n"
 
 
 def parsed_line(line: bytes) -> ShardDone:
     """The shard that a line tells of."""
     mag, x, y, z, checksum, low, high, nans, voxels = json.loads(line)
-    return ShardDone(Mag.parse(mag), (x, y, z), checksum, low, high, nans, voxels)
+    return ShardDone(Mag.parse(mag), Vec3(x, y, z), Checksum.parse(checksum), low, high, nans, voxels)
 
 
 def fingerprint(source: Path) -> str:

@@ -22,7 +22,14 @@ _LEGAL = "letters A-Z and a-z, digits, and _ $ @ . -, with no dot in front and n
 
 
 def layer_name(text: str) -> str:
-    """Return `text` if a layer may be called so. Raises OptionError, which offers a legal name."""
+    """Return `text` if it is a legal name of a layer. Raises OptionError, which suggests one.
+
+    >>> layer_name("em_raw")
+    'em_raw'
+    >>> layer_name("em raw")
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.OptionError: 'em raw' is no name for a layer. it holds a space. take ...
+    """
     if problem := layer_name_problem(text):
         raise OptionError(
             f"{text!r} is no name for a layer",
@@ -52,8 +59,11 @@ def layer_name_problem(text: str) -> str:
 def suggest(text: str, default: str = "layer") -> str:
     """A legal layer name made of a folder's or a channel's: `Alexa 488` becomes `Alexa_488`.
 
-    A legal name stays as it is. Accents go, other letters and signs become `_`; `default` is returned where nothing
-    is left.
+    A legal name stays as it is. Accents are dropped, other letters and signs become `_`; `default` is returned if
+    nothing is left.
+
+    >>> suggest("Alexa 488"), suggest("Zürich (raw)"), suggest("日本")
+    ('Alexa_488', 'Zurich_raw', 'layer')
     """
     if not layer_name_problem(text):
         return text

@@ -114,7 +114,13 @@ def is_inside(dataset: Path, name: str) -> bool:
 
 
 def element_class(dtype: DType, channels: int) -> str:
-    """The name of a voxel's type, all channels together: `uint8`, `uint24`, `float`, `double`."""
+    """The `elementClass` of WEBKNOSSOS: the type of a voxel, all channels together.
+
+    >>> [element_class(np.dtype(name), 1) for name in ("uint8", "int64", "float32", "float64")]
+    ['uint8', 'int64', 'float', 'double']
+    >>> element_class(np.dtype("uint8"), 3)
+    'uint24'
+    """
     bits = 8 * dtype.itemsize * channels
     if dtype.kind == "f":
         return _FLOATS[bits] if channels == 1 else f"float{bits}"

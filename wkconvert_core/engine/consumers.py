@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wkconvert_core.contract.abilities import occupied_of, omits_of
 from wkconvert_core.contract.errors import DamagedData
-from wkconvert_core.contract.geometry import Box, Vec3, minus
-from wkconvert_core.contract.model import MagSpec, Sink, Source, occupied_of
+from wkconvert_core.contract.geometry import Box, Vec3Like
+from wkconvert_core.contract.model import Checksum, MagSpec, Sink, Source
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
@@ -27,7 +28,7 @@ class Verifying:
         return self.inner.spec
 
     @property
-    def shard_shape(self) -> Vec3:
+    def shard_shape(self) -> Vec3Like:
         """The inner one's."""
         return self.inner.shard_shape
 
@@ -37,13 +38,12 @@ class Verifying:
 
     def omits(self, box: Box) -> bool:
         """Whether nothing is there, and that means 0."""
-        occupied, omits = occupied_of(self.inner.source()), getattr(self.inner, "omits", None)
-        return bool(occupied and omits and omits(box) and not occupied(box.shifted(minus(self.spec.box.start))))
+        occupied, omits = occupied_of(self.inner.source()), omits_of(self.inner)
+        return bool(occupied and omits and omits(box) and not occupied(box - self.spec.box.start))
 
-    def write(self, box: Box, data: Array) -> str:
+    def write(self, box: Box, data: Array) -> Checksum:
         """Compare voxels `[c, x, y, z]`. Raises DamagedData naming the first that differs."""
-        x, y, z = self.spec.box.start
-        found = self.inner.source().read(box.shifted((-x, -y, -z)))
+        found = self.inner.source().read(box - self.spec.box.start)
         if not np.array_equal(found, data, equal_nan=data.dtype.kind == "f"):
             same = (found == data) | (found != found) & (data != data)  # NaN is NaN
             c, *where = (int(index[0]) for index in np.nonzero(~same))
@@ -53,7 +53,7 @@ class Verifying:
                 why=f"channel {c} is {found[(c, *where)]} instead of {data[(c, *where)]}",
                 fix="convert again with --overwrite, and check the disk and the memory of this machine",
             )
-        return ":0"
+        return Checksum(0, 0)
 
     def source(self) -> Source:
         """What was written."""

@@ -14,11 +14,11 @@ from uuid import uuid4
 
 import numpy as np
 
+from wkconvert_core.contract.abilities import Stream, begin_of, copy_encoded_of, stream_of
 from wkconvert_core.contract.errors import PluginError, ResourceError, WkconvertError
-from wkconvert_core.contract.geometry import Box, Mag, Vec3, minus
-from wkconvert_core.contract.model import MagSpec, Sink, Source, Stream, stream_of
-from wkconvert_core.engine.shared_slabs import PiecesSlab
-from wkconvert_core.engine.slabs import FileSlab, MemorySlab, Slab
+from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
+from wkconvert_core.contract.model import Checksum, MagSpec, Sink, Source
+from wkconvert_core.engine.slabs import FileSlab, MemorySlab, SharedSlab, Slab
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.route import Route
 from wkconvert_core.planning.step import ShardDone, Step, factor_between
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Finished: TypeAlias = Container[tuple[Mag, Vec3]]
+Finished: TypeAlias = Container[tuple[Mag, Vec3Like]]
 """Shards that are done: mags, and where the shards start in them."""
 
 
@@ -48,7 +48,7 @@ class Copy:
     step: Step
     box: Box
     """In the dataset, in voxels of the finest mag."""
-    wanted: frozenset[tuple[Mag, Vec3]]
+    wanted: frozenset[tuple[Mag, Vec3Like]]
     """The shards to write."""
 
     def __call__(self) -> list[ShardDone]:
@@ -60,14 +60,14 @@ class Copy:
     def _taken(self) -> Iterator[ShardDone]:
         """The shards that the sink writes from what the source has just as it is."""
         sink, spec = self.step.sink, self.step.sink.spec
-        take = getattr(sink, "take", None)
-        if take is None or self.step.coarser:
+        copy_encoded = copy_encoded_of(sink)
+        if copy_encoded is None or self.step.coarser:
             return
         for shard in self.box.tiles(sink.shard_shape):
             if (spec.mag, shard.start) in self.wanted:
                 values = _Values(spec)
                 with writing(Path(spec.layer, str(spec.mag))):
-                    checksum = take(shard, self.step.source, values.add)
+                    checksum = copy_encoded(shard, self.step.source, values.add)
                 if checksum:
                     yield values.done(shard, checksum)
 
@@ -82,7 +82,7 @@ class Copy:
             factor = factor_between(finer.spec.mag, sink.spec.mag)
             coarser = Downsampled(MemorySlab.of(finer.spec, box, data), finer.spec.box, factor, step.kernel)
             box = box.coarsened(factor)
-            data = checked_read(coarser, box.shifted(minus(sink.spec.box.start)))
+            data = checked_read(coarser, box - sink.spec.box.start)
             yield sink, box, data
 
     def _written(self, sink: Sink, box: Box, data: Array) -> Iterator[ShardDone]:
@@ -149,7 +149,7 @@ def run(step: Step, route: Route, workers: Workers, scratch: Path, done: Finishe
     have finished.
     """
     for sink in step.sinks:
-        if begin := getattr(sink, "begin", None):
+        if begin := begin_of(sink):
             with writing(Path(sink.spec.layer, str(sink.spec.mag))):
                 begin()
     if route.slab is None:
@@ -165,11 +165,11 @@ def _through_slab(
 ) -> Iterator[ShardDone]:
     inner, info = step.in_source(box), replace(step.source.info, chunk_shape=None)
     path, cell, stream = scratch / f"slab-{uuid4().hex}", step.sink.shard_shape, stream_of(step.source)
-    slab: MemorySlab | FileSlab | PiecesSlab
+    slab: MemorySlab | FileSlab | SharedSlab
     if route.way == "buffer":
         slab = MemorySlab.reserve(info, inner)
     elif workers.cluster and not stream:
-        slab = PiecesSlab(info, inner, path, cell, step.box.start, route.fill or inner.shape, info.chunk_start)
+        slab = SharedSlab(info, inner, path, cell, step.box.start, route.fill or inner.shape, info.chunk_start)
         slab.reserve()
     else:
         slab = FileSlab(info, inner, path, cell, step.box.start)
@@ -262,6 +262,6 @@ class _Values:
             self.low = low if self.low is None else min(low, self.low)
             self.high = high if self.high is None else max(high, self.high)
 
-    def done(self, shard: Box, checksum: str) -> ShardDone:
+    def done(self, shard: Box, checksum: Checksum) -> ShardDone:
         """What to tell of the shard."""
         return ShardDone(self.spec.mag, shard.start, checksum, self.low, self.high, self.nans, shard.volume)

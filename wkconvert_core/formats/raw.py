@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from wkconvert_core.contract.errors import BrokenSource, OptionError, UnsupportedSource
-from wkconvert_core.contract.geometry import Mag, Vec3
+from wkconvert_core.contract.geometry import Mag, Vec3Like
 from wkconvert_core.contract.hookspecs import hookimpl
 from wkconvert_core.contract.model import Confidence, Layer, Match, VolumeInfo
 from wkconvert_core.contract.reader_options import parse_options
@@ -49,7 +49,7 @@ _SPAN = 1 << 20
 class Layout:
     """What is known of a raw volume, and who says so."""
 
-    shape: Vec3
+    shape: Vec3Like
     dtype: str | None
     origin: str
     big: bool = False
@@ -88,7 +88,7 @@ class RawSource:
         return out.transpose(axes)[np.newaxis]
 
 
-def _axes(order: Literal["F", "C"]) -> Vec3:
+def _axes(order: Literal["F", "C"]) -> Vec3Like:
     """The axes from the slowest to the fastest; the other way round they are the same."""
     return (2, 1, 0) if order == "F" else (0, 1, 2)
 
@@ -171,14 +171,14 @@ def open_raw(
     return RawSource(path, info, np.dtype(kind).newbyteorder(">" if big else "<").str, order, offset)
 
 
-def _chunk_shape(shape: Vec3, order: Literal["F", "C"]) -> Vec3:
+def _chunk_shape(shape: Vec3Like, order: Literal["F", "C"]) -> Vec3Like:
     """A run along the fastest axis: boxes that are thin there cost many accesses."""
     fastest = _axes(order)[2]
     x, y, z = (min(n, _RUN) if axis == fastest else 1 for axis, n in enumerate(shape))
     return x, y, z
 
 
-def _shape(text: str) -> Vec3:
+def _shape(text: str) -> Vec3Like:
     """The shape that an option gives. Raises OptionError."""
     try:
         return _vec3(re.split("[,x]", text))
@@ -187,7 +187,7 @@ def _shape(text: str) -> Vec3:
         raise OptionError(f"-o shape={text} is no shape", fix=fix) from error
 
 
-def _vec3(said: Iterable[object]) -> Vec3:
+def _vec3(said: Iterable[object]) -> Vec3Like:
     """Three whole numbers from texts or from numbers. Raises ValueError."""
     texts = [str(one).strip() for one in said]
     if len(texts) != 3 or not all(re.fullmatch(r"0*[1-9]\d{0,8}", text, re.ASCII) for text in texts):
@@ -196,7 +196,7 @@ def _vec3(said: Iterable[object]) -> Vec3:
     return x, y, z
 
 
-def _bytes(shape: Vec3, dtype: str) -> int:
+def _bytes(shape: Vec3Like, dtype: str) -> int:
     return math.prod(shape) * np.dtype(dtype).itemsize
 
 

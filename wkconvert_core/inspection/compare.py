@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wkconvert_core.contract.geometry import Box, Vec3, ceil_div, minus
-from wkconvert_core.contract.model import MagSpec, Source, occupied_of
+from wkconvert_core.contract.abilities import occupied_of
+from wkconvert_core.contract.geometry import Box, Vec3Like, ceil_div
+from wkconvert_core.contract.model import MagSpec, Source
 from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.engine import loop as engine
 from wkconvert_core.engine.workers import Workers
@@ -34,7 +34,7 @@ class Difference:
     """How many voxels differ, and the first of them: lowest in z, then y, x, c."""
 
     count: int
-    place: Vec3
+    place: Vec3Like
     """In voxels of the mag, where it lies in the dataset."""
     channel: int
     values: tuple[Any, Any]
@@ -58,7 +58,7 @@ class Comparing:
 
     other: Source
     spec: MagSpec
-    shard_shape: Vec3
+    shard_shape: Vec3Like
     """The boxes that are compared at a time, whatever the files are like."""
     scale: Source | None = None
     """How large the values are of which each was made; finite floats may differ by a small part of that."""
@@ -72,22 +72,22 @@ class Comparing:
         occupied = occupied_of(self.other)
         return occupied is not None and not occupied(self._inside(box))
 
-    def write(self, box: Box, data: Array) -> str:
-        """Compare voxels `[c, x, y, z]`; returns the difference as text, which `difference` reads."""
+    def write(self, box: Box, data: Array) -> Any:
+        """Compare voxels `[c, x, y, z]`; returns a Difference or None in place of a checksum."""
         found = self.other.read(self._inside(box))
         same = self._same(data, found, box)
         if same.all():
-            return ":0"
+            return None
         voxels = np.logical_not(same.all(axis=0))
         count = int(voxels.sum())
         z, y, x = (int(index) for index in np.unravel_index(int(voxels.T.argmax()), voxels.T.shape))
         c = int(same[:, x, y, z].argmin())
         values = data[c, x, y, z].item(), found[c, x, y, z].item()
         x, y, z = (a + start for a, start in zip((x, y, z), box.start, strict=True))
-        return json.dumps([count, [x, y, z], c, values]) + ":0"
+        return Difference(count, (x, y, z), c, values)
 
     def _inside(self, box: Box) -> Box:
-        return box.shifted(minus(self.spec.box.start))
+        return box - self.spec.box.start
 
     def _same(self, data: Array, found: Array, box: Box) -> Array:
         same: Array = data == found
@@ -105,14 +105,6 @@ class Comparing:
         return self.other
 
 
-def difference(text: str) -> Difference | None:
-    """What `Comparing.write` returned."""
-    if text == ":0":
-        return None
-    count, (x, y, z), channel, (ours, theirs) = json.loads(text.removesuffix(":0"))
-    return Difference(count, (x, y, z), channel, (ours, theirs))
-
-
 @dataclass(frozen=True)
 class Magnitude(Wrapper):
     """How large the voxels of a source of floats are; those that are no numbers count as 0."""
@@ -127,7 +119,7 @@ class Magnitude(Wrapper):
 class Spread(Wrapper):
     """A source in which each voxel is the largest of its neighbourhood."""
 
-    reach: Vec3
+    reach: Vec3Like
 
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]`. Raises what the inner source raises."""
@@ -145,7 +137,8 @@ def compare(step: Step, budget: Budget, workers: Workers, tell: Callable[[int], 
     for done in engine.run(step, route(step, budget), workers, Path(), frozenset()):
         tell(done.voxels)
         voxels -= done.voxels
-        if part := difference(done.checksum):
+        part: Any = done.checksum
+        if part:
             first = part if total is None or part.order < total.order else total
             total = replace(first, count=part.count + (total.count if total else 0))
     if voxels:
@@ -166,7 +159,7 @@ def cell_side(voxel_bytes: int, budget: Budget, cost: float = 1.0) -> int:
     return side
 
 
-def sampled_boxes(box: Box, shape: Vec3, count: int, seed: str) -> tuple[Box, ...]:
+def sampled_boxes(box: Box, shape: Vec3Like, count: int, seed: str) -> tuple[Box, ...]:
     """At most `count` cells of a grid, clipped to a box: its first, its last, and some between, the same every time."""
     import random
 

@@ -5,15 +5,14 @@ The loop that copies, with a sink that only looks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wkconvert_core.contract.geometry import Box, Vec3
+from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
 from wkconvert_core.contract.model import MagSpec, Source
 from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.engine import loop as engine
@@ -32,32 +31,25 @@ class Looking:
     """A sink where writing a box means: find the voxels in it that are not zero."""
 
     spec: MagSpec
-    shard_shape: Vec3
+    shard_shape: Vec3Like
     other: Source
 
     def has(self, box: Box) -> bool:
         """Nothing is looked at already."""
         return False
 
-    def write(self, box: Box, data: Array) -> str:
-        """The smallest box with all voxels of `[c, x, y, z]` that are not zero, as text, which `_box` reads."""
+    def write(self, box: Box, data: Array) -> Any:
+        """The smallest box with all voxels of `[c, x, y, z]` that are not zero, in place of a checksum."""
         solid: Array = np.any(data, axis=0, keepdims=False)
         inside = [np.flatnonzero(solid.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
         if not inside[0].size:
-            return ":0"
+            return None
         start = [int(indices[0]) + begin for indices, begin in zip(inside, box.start, strict=True)]
-        return json.dumps([*start, *(int(indices[-1] - indices[0]) + 1 for indices in inside)]) + ":0"
+        return Box(Vec3(*start), Vec3(*(int(indices[-1] - indices[0]) + 1 for indices in inside)))
 
     def source(self) -> Source:
         """What is looked at."""
         return self.other
-
-
-def _box(text: str) -> Box | None:
-    if text == ":0":
-        return None
-    x, y, z, width, height, depth = json.loads(text.removesuffix(":0"))
-    return Box((x, y, z), (width, height, depth))
 
 
 @dataclass
@@ -71,7 +63,8 @@ class Survey:
 
     def add(self, done: ShardDone) -> None:
         """Take in what was found of a cell."""
-        if box := _box(done.checksum):
+        box: Any = done.checksum
+        if box:
             self.box = box.spanning(self.box) if self.box else box
         if isinstance(done.high, int):
             self.largest = max(done.high, self.largest or 0)

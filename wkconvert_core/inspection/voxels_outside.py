@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wkconvert_core.contract.geometry import Box, minus
+from wkconvert_core.contract.geometry import Box
 from wkconvert_core.datasets.dataset import MagOnDisk
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def outside(place: MagOnDisk) -> Box | None:
     for shard in (Box(shard.start, mag.shard_shape) for shard in mag.shards()):
         source = mag.within(shard)
         for cell in shard.tiles(_CELL):
-            if cell not in box and _is_outside(source.read(cell.shifted(minus(shard.start))), cell, box):
+            if cell not in box and _is_outside(source.read(cell - shard.start), cell, box):
                 return cell
     return None
 

@@ -1,4 +1,4 @@
-"""How a voxel of a coarser mag is computed from a block of finer ones: core's kernels, registered as a plugin's are."""
+"""Kernels: how a voxel of a coarser mag is computed from a block of finer ones. Registered as a plugin's are."""
 
 from __future__ import annotations
 
@@ -22,5 +22,9 @@ KERNELS = (
 
 @hookimpl
 def wkconvert_downsamplers() -> Mapping[str, Downsampler]:
-    """Core's kernels."""
+    """Core's kernels, by the name that `--interpolation-mode` takes.
+
+    >>> list(wkconvert_downsamplers())
+    ['median', 'mode', 'mean', 'nearest', 'bilinear', 'bicubic', 'min', 'max']
+    """
     return {kernel.name: kernel for kernel in KERNELS}

@@ -1,7 +1,7 @@
-"""Walking through a block in pieces that fit the cache, and telling apart the two voxels of a pair quickly.
+"""What the kernels share: walking through an array in tiles that fit the cache, and splitting pairs of voxels fast.
 
-Inside, axes are ordered by memory, slowest first, so that the last one runs along contiguous memory (x, mostly); the
-factor of each axis, in that order, is called `steps`.
+Inside, axes are in memory order, slowest first, so that the last one is contiguous (mostly x). The factors in that
+order are called `steps`.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from wkconvert_core.contract.geometry import Vec3
+    from wkconvert_core.contract.geometry import Vec3Like
     from wkconvert_core.contract.model import Array
 
 TILE_BYTES = 1024 * 1024
-"""Input that is worked on at a time: with what is made of it, it stays in a core's second-level cache."""
+"""Input per tile: with intermediate results, it stays in a core's second-level cache."""
 
-Fold = Callable[["Array", "Array", "Vec3"], None]
-"""`(fine, coarse, steps)`: fills `coarse` from `fine`, both with three axes, slowest first; rows are contiguous."""
+Fold = Callable[["Array", "Array", "Vec3Like"], None]
+"""`(fine, coarse, steps)`: computes `coarse` from `fine`, both with three axes, slowest first; rows are contiguous."""
 
 BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-"""The unsigned integer of each size in bytes."""
+"""The unsigned integer dtype of each size in bytes."""
 
 
-def pooled(block: Array, factor: Vec3, fold: Fold) -> Array:
-    """Apply a fold to every piece of `block[c, x, y, z]`; the result has the block's order of axes in memory."""
+def pooled(block: Array, factor: Vec3Like, fold: Fold) -> Array:
+    """Apply a fold to every tile of `block[c, x, y, z]`; the result has the same memory order as the block."""
     order = memory_order(block)
-    steps = tuple_of(factor[axis] for axis in order)
+    a, b, c = order
+    steps = factor[a], factor[b], factor[c]
     coarse = np.empty((len(block), *(block.shape[1 + axis] // factor[axis] for axis in order)), block.dtype)
     with np.errstate(all="ignore"):  # each kernel says what becomes of NaN and inf
         for channel, target in zip(block, coarse, strict=True):
@@ -40,24 +41,24 @@ def pooled(block: Array, factor: Vec3, fold: Fold) -> Array:
     return coarse.transpose(0, *(1 + order.index(axis) for axis in range(3)))
 
 
-def memory_order(block: Array) -> Vec3:
-    """The axes of `block[c, x, y, z]` (x is 0) by their steps in memory, largest first; axes of length 1 come first."""
+def memory_order(block: Array) -> Vec3Like:
+    """The axes of `block[c, x, y, z]` (x is 0), the largest stride first; axes of length 1 come before all others.
+
+    >>> memory_order(np.zeros((1, 30, 20, 10))), memory_order(np.zeros((10, 20, 30, 1)).T)
+    ((0, 1, 2), (2, 1, 0))
+    """
     shape, strides = block.shape[1:], block.strides[1:]
-    return tuple_of(sorted(range(3), key=lambda axis: (shape[axis] > 1, -abs(strides[axis]), -axis)))
-
-
-def tuple_of(numbers: Iterator[int] | list[int]) -> Vec3:
-    """Three numbers as a vector."""
-    a, b, c = numbers
+    a, b, c = sorted(range(3), key=lambda axis: (shape[axis] > 1, -abs(strides[axis]), -axis))
     return a, b, c
 
 
-def _tiles(fine: Array, coarse: Array, steps: Vec3) -> Iterator[tuple[Array, Array]]:
-    """Pieces of whole rows, several slices or a part of one, and where their result belongs.
+def _tiles(fine: Array, coarse: Array, steps: Vec3Like) -> Iterator[tuple[Array, Array]]:
+    """Tiles of whole rows, of several slices or a part of one, each with the part of `coarse` that it makes.
 
-    Each is copied into the cache first: reading memory in one go is twice as fast as row by row, and strides, holes
-    and addresses no longer matter.
+    A tile is copied before it is worked on: reading memory in one sweep is twice as fast as row by row, and the
+    block's strides and alignment no longer matter.
     """
+    # `row`: bytes of the finer voxels that make one row of coarse ones
     row = max(1, steps[0] * steps[1] * fine.shape[2] * fine.itemsize)
     rows = min(max(1, TILE_BYTES // row), max(1, coarse.shape[1]))
     slices = max(1, TILE_BYTES // (row * rows))
@@ -69,23 +70,23 @@ def _tiles(fine: Array, coarse: Array, steps: Vec3) -> Iterator[tuple[Array, Arr
         yield tile, coarse[s : s + slices, r : r + rows]
 
 
-def lines(fine: Array, steps: Vec3) -> list[Array]:
-    """The rows at each place within a block, as `steps[0] * steps[1]` arrays of full width."""
+def lines(fine: Array, steps: Vec3Like) -> list[Array]:
+    """The rows at each position within a block: `steps[0] * steps[1]` arrays of full width, views of `fine`."""
     return [fine[i :: steps[0], j :: steps[1]] for i, j in product(range(steps[0]), range(steps[1]))]
 
 
-def blocks(fine: Array, steps: Vec3) -> Array:
-    """A view with one block's voxels in the last three axes."""
+def blocks(fine: Array, steps: Vec3Like) -> Array:
+    """A view whose last three axes are the voxels of one block."""
     shape = [size for n, step in zip(fine.shape, steps, strict=True) for size in (n // step, step)]
     return fine.reshape(shape).transpose(0, 2, 4, 1, 3, 5)
 
 
-def members(fine: Array, steps: Vec3, where: Array) -> Array:
-    """The voxels of the blocks that a mask chooses, `[block, voxel]`."""
+def members(fine: Array, steps: Vec3Like, where: Array) -> Array:
+    """The voxels `[block, voxel]` of the blocks that a mask selects."""
     return blocks(fine, steps)[where].reshape(-1, math.prod(steps))
 
 
-def first(fine: Array, coarse: Array, steps: Vec3) -> None:
+def first(fine: Array, coarse: Array, steps: Vec3Like) -> None:
     """A fold: the first voxel of each block."""
     rows = fine[:: steps[0], :: steps[1]]
     pairs = _paired(rows) if steps[2] == 2 else None
@@ -96,9 +97,12 @@ def first(fine: Array, coarse: Array, steps: Vec3) -> None:
 
 
 def halves(row: Array) -> tuple[Array, Array]:
-    """The first and the second voxel of each pair in a row, contiguous.
+    """The first and the second voxel of each pair along the last axis, contiguous.
 
-    Narrowing integers of twice the width does this ten times faster than slices with a step.
+    Narrowing integers of twice the width is ten times as fast as slicing with a step of 2.
+
+    >>> [half.tolist() for half in halves(np.array([1, 2, 3, 4], "uint8"))]
+    [[1, 3], [2, 4]]
     """
     pairs = _paired(row)
     if pairs is None:
@@ -108,7 +112,7 @@ def halves(row: Array) -> tuple[Array, Array]:
 
 
 def _paired(row: Array) -> Array | None:
-    """A row's pairs of voxels as one integer each, the first in its lower half; None where that cannot be had."""
+    """Each pair of voxels as one integer, the first in its lower half; None where memory or dtype do not allow it."""
     if row.itemsize == 8 or sys.byteorder != "little" or row.strides[-1] != row.itemsize:
         return None
     return row.view(BITS[2 * row.itemsize])

@@ -1,15 +1,15 @@
-"""How one source gets into one sink within a memory budget: decided, and priced, before anything runs.
+"""How a source gets into its sinks within a memory budget: decided, and its cost known, before anything runs.
 
 A task owns whole shards, so tasks need no locks and can be run again. Where a task's voxels make up whole shards of
-coarser mags, too, it writes those from the same voxels: nothing is read back. What differs is how often a source's
-chunk (the box that one decode yields) is decoded:
+coarser mags as well, it writes those from the same voxels: nothing is read back. The ways differ in how often a chunk
+of the source (the box that one decode yields) is decoded:
 
 direct   tasks so large that each chunk is decoded (nearly) once; needs a task's voxels per worker
 buffer   slab by slab: decode each chunk once into memory that all workers share, then encode shard by shard
 spool    the same through a scratch file: for slabs too large for memory, and for workers that share none
 re-read  shard by shard, decoding chunks again for each: when there is neither memory nor scratch space
 
-A source that streams is one chunk: it fills a slab as large as the volume, in its own order, once.
+A source that streams counts as one chunk: it fills a slab of the whole volume once, in its own order.
 """
 
 from __future__ import annotations
@@ -20,28 +20,27 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
+from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.contract.errors import ResourceError
-from wkconvert_core.contract.geometry import Vec3, ceil_div
-from wkconvert_core.contract.model import Sink, Source, stream_of
+from wkconvert_core.contract.geometry import Vec3, Vec3Like, ceil_div
+from wkconvert_core.contract.model import Sink, Source
 from wkconvert_core.planning.step import Step, factor_between
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 Way = Literal["direct", "buffer", "spool", "re-read"]
 
 TOLERATED = 1.25
-"""Decoding this many times the voxels is still called direct: it costs less than moving everything twice."""
+"""Up to this amplification, direct is preferred: decoding a little twice costs less than moving every voxel twice."""
 WORKER_BYTES = 110_000_000
-"""What a worker process holds before it reads anything: interpreter, numpy, a format library."""
+"""Memory of a worker process before it reads anything: interpreter, numpy, a format library."""
 FILL_BYTES = 8_000_000
-"""Chunks are decoded into a slab in batches of about this size: a task has to be worth its dispatch."""
+"""Chunks are decoded into a slab in batches of about this size, so that a task is worth its dispatch."""
 HELD_BYTES = 48 << 20
-"""For the sake of coarser mags, a task reads this much at most."""
+"""A task that also makes coarser mags reads at most this much."""
 KERNEL_BYTES = 24 << 20
-"""What making a coarser mag of voxels in memory takes beside them and the result."""
-
-
+"""Working memory of a kernel, beyond its input and output."""
 LAYER = 32
-"""Voxels: how deep a layer of blocks is."""
+"""Depth of a layer of blocks, in voxels."""
 
 
 @dataclass(frozen=True)
@@ -49,57 +48,57 @@ class Budget:
     """What a run may use."""
 
     memory: int
-    """Bytes, of all processes together; on a cluster, of one worker."""
+    """Bytes of all processes together; on a cluster, of one worker."""
     workers: int
-    """On a cluster: threads of one worker."""
+    """Tasks at a time; on a cluster, threads of one worker."""
     shared: bool
     """Whether the workers share memory: threads do."""
     scratch: int
     """Free bytes where a scratch file would lie."""
     base: int
-    """Bytes that this process already holds; on a cluster, a worker."""
+    """Bytes that this process holds already; on a cluster, that a worker holds."""
     machines: int = 0
-    """Workers of a cluster, each with memory and threads of its own; 0 where all run here."""
+    """Workers of a cluster, each with memory and threads of its own; 0 if everything runs on this machine."""
 
     @property
     def each(self) -> int:
-        """Bytes that every worker holds before it reads anything; threads hold none."""
+        """Bytes that each additional worker holds before it reads anything: 0 for threads."""
         return 0 if self.shared or self.machines else WORKER_BYTES
 
     @property
     def given(self) -> str:
-        """The memory that there is, in the words of who gave it."""
+        """The memory limit as the user knows it, for messages."""
         size = size_text(self.memory)
         return f"the {size} that a worker may take" if self.machines else f"--memory {size}"
 
     def enough(self, needed: float) -> str:
-        """What to do for so many bytes."""
+        """How to raise the limit to this many bytes, for messages."""
         size = size_text(needed)
         if not self.machines:
             return f"say --memory {size} or more"
         return f"let a worker take {size} or more: --memory, within what it has (a job of Slurm: its mem)"
 
     def at_once(self, workers: int) -> int:
-        """How many tasks run at a time where a machine has so many workers."""
+        """Concurrent tasks over all machines, given workers per machine."""
         return workers * max(1, self.machines)
 
 
 @dataclass(frozen=True)
 class Route:
-    """The chosen way from a source to a sink, and what it costs."""
+    """A way from a source to its sinks, and what it costs."""
 
     way: Way
     workers: int
-    """Tasks at a time; on a cluster, of each worker."""
+    """Tasks at a time; on a cluster, per worker."""
     task: Vec3
-    """The box of one task, in whole shards."""
+    """Shape of one task's box, in whole shards."""
     slab: Vec3 | None
-    """The box that is buffered or spooled at a time."""
+    """Shape of the box that is buffered or spooled at a time; None for direct and re-read."""
     fill: Vec3 | None
-    """The box that one task decodes into the slab, in whole chunks."""
+    """Shape of the box that one task decodes into the slab, in whole chunks."""
     tasks: int
     memory: int
-    """Peak bytes, of all processes together; on a cluster, of one worker."""
+    """Peak bytes of all processes together; on a cluster, of one worker."""
     amplification: float
     """Voxels decoded per voxel written."""
     scratch: int = 0
@@ -107,7 +106,7 @@ class Route:
 
 
 def planned(source: Source, sinks: Sequence[Sink], kernel: str, budget: Budget) -> tuple[Step, Route]:
-    """The step that copies a source into the first sink, and into those after it for which that costs little more.
+    """The step that copies a source into the first sink, and into as many of the following ones as cost little more.
 
     `kernel` makes each of them from the one before. Raises ResourceError, naming the smallest budget that would do.
     """
@@ -122,9 +121,9 @@ def planned(source: Source, sinks: Sequence[Sink], kernel: str, budget: Budget) 
 
 
 def _little_more(step: Step, way: Route, alone: Route, budget: Budget) -> bool:
-    """Whether making coarser mags on the way leaves the way as it is, its tasks small, and all workers busy."""
-    cost = step.read_cost if way.slab is None else 1  # of a slab, tasks read what is decoded already
-    read_bytes = math.prod(map(min, way.task, step.box.shape)) * step.voxel_bytes * cost
+    """Whether making coarser mags in passing keeps way and workers the same, tasks small, and all workers busy."""
+    cost = step.read_cost if way.slab is None else 1  # from a slab, tasks read decoded voxels
+    read_bytes = way.task.min(step.box.shape).volume * step.voxel_bytes * cost
     is_same = (way.way, way.workers) == (alone.way, alone.workers)
     is_parallel = way.tasks >= min(alone.tasks, budget.at_once(way.workers)) or step.raw_bytes <= FILL_BYTES
     return is_same and is_parallel and read_bytes <= HELD_BYTES
@@ -134,6 +133,43 @@ def route(step: Step, budget: Budget) -> Route:
     """Choose the cheapest way that the budget allows.
 
     Raises ResourceError, naming the smallest budget that would do.
+
+    >>> from pathlib import Path
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> from wkconvert_core.contract.geometry import Mag
+    >>> from wkconvert_core.contract.model import MagSpec, VolumeInfo
+    >>> from wkconvert_core.formats.wkw.sink import WkwSink
+    >>> def copying(shape, chunk):  # into shards of 64 x 64 x 64 voxels
+    ...     info = VolumeInfo(shape, np.dtype("uint8"), chunk_shape=chunk)
+    ...     spec = MagSpec("em", "color", Mag(1, 1, 1), info.box, info.dtype, 1, file_len=2)
+    ...     return Step(SimpleNamespace(info=info), WkwSink(Path("em"), spec))
+    >>> budget = Budget(memory=4 << 30, workers=4, shared=True, scratch=100 << 30, base=100_000_000)
+
+    Small chunks: shard by shard.
+
+    >>> way = route(copying((1000, 1000, 1000), chunk=(32, 32, 32)), budget)
+    >>> way.way, way.task, way.amplification
+    ('direct', (64, 64, 64), 1.0)
+
+    Slices, of which 64 fit in memory: a slab for all workers together.
+
+    >>> way = route(copying((8192, 8192, 256), chunk=(8192, 8192, 1)), replace(budget, memory=6 << 30))
+    >>> way.way, way.slab, way.task
+    ('buffer', (8192, 8192, 64), (64, 64, 64))
+
+    Slices, of which 64 do not fit: the same through a scratch file.
+
+    >>> wide = copying((16384, 16384, 256), chunk=(16384, 16384, 1))
+    >>> way = route(wide, budget)
+    >>> way.way, way.slab, way.scratch == 16384 * 16384 * 64
+    ('spool', (16384, 16384, 64), True)
+
+    Neither memory nor scratch space: every shard decodes its 64 slices again.
+
+    >>> way = route(wide, replace(budget, scratch=1 << 30))
+    >>> way.way, way.amplification
+    ('re-read', 65536.0)
     """
     if way := _affordable(step, budget):
         return way
@@ -150,7 +186,7 @@ def route(step: Step, budget: Budget) -> Route:
 
 
 def _affordable(step: Step, budget: Budget) -> Route | None:
-    """The cheapest way that decodes as little twice as is possible; None if the budget allows none."""
+    """The cheapest of the ways that decode (nearly) nothing twice; None if the budget allows none of them."""
     for workers in _halved(budget.workers):
         for way in Costs(step, budget, workers).ways():
             if way.memory <= budget.memory:
@@ -159,21 +195,21 @@ def _affordable(step: Step, budget: Budget) -> Route | None:
 
 
 class Costs:
-    """What each way would cost for one step with a number of workers."""
+    """What each way would cost for one step with a given number of workers."""
 
     def __init__(self, step: Step, budget: Budget, workers: int) -> None:
         self.step, self.budget, self.workers = step, budget, workers
         self.cell = step.cell
         self.streams = stream_of(step.source) is not None
-        x, y, z = step.source.info.shape if self.streams else step.source.info.chunk_shape or (1, 1, 1)
-        self.chunk: Vec3 = (x, y, z)
+        info = step.source.info
+        self.chunk = Vec3(*(info.shape if self.streams else info.chunk_shape or (1, 1, 1)))
         self.base = budget.base + workers * budget.each
 
     def ways(self) -> list[Route]:
-        """The ways that decode as little twice as is possible, cheapest first.
+        """The possible ways but re-read, the preferred first.
 
         A buffer moves every voxel once more than direct tasks do, so it comes first only where it saves memory: where
-        tasks are larger than cells.
+        direct tasks are larger than cells.
         """
         direct, buffer, spool = self.direct(), self.buffer(), self.spool()
         if direct and buffer and direct.task != self._clipped(self.cell) and buffer.memory < direct.memory:
@@ -181,31 +217,32 @@ class Costs:
         return [way for way in (direct, buffer, spool) if way]
 
     def direct(self) -> Route | None:
-        """The smallest task that decodes hardly anything twice; None if only a slab would."""
+        """Tasks just large enough that chunks are decoded (nearly) once; None if no task shape achieves that."""
         if self.streams:
             return None
         good = [route for route in self._direct_routes() if route.amplification <= TOLERATED]
         return min(good, key=lambda route: route.memory, default=None)
 
     def reread(self) -> Route:
-        """One cell a task, whatever that decodes twice."""
+        """Tasks of one cell, however often that decodes chunks again."""
         return self._direct(self._clipped(self.cell), "re-read")
 
     def buffer(self) -> Route | None:
-        """A slab in memory; None where workers share no memory."""
+        """A slab in memory; None if workers share no memory."""
         return self._slab_route("buffer") if self.budget.shared else None
 
     def spool(self) -> Route | None:
-        """A slab in a scratch file; None where that does not fit on the disk."""
+        """A slab in a scratch file; None if it does not fit on the disk."""
         route = self._slab_route("spool")
         return route if route.scratch < self.budget.scratch else None
 
     def _direct_routes(self) -> Iterator[Route]:
+        # along each axis: one cell, about one, two or four chunks rounded up to cells, or the whole extent
         lengths = [
             {n, s, *(ceil_div(k * c, s) * s for k in (1, 2, 4))} if c > 1 else {s}
             for n, s, c in zip(self._extent(), self.cell, self.chunk, strict=True)
         ]
-        return (self._direct(self._clipped((x, y, z)), "direct") for x, y, z in product(*lengths))
+        return (self._direct(self._clipped(Vec3(*shape)), "direct") for shape in product(*lengths))
 
     def _direct(self, task: Vec3, way: Way) -> Route:
         memory = self.base + self.workers * (self._read_bytes(task) + self._write_bytes(task))
@@ -214,8 +251,9 @@ class Costs:
 
     def _slab_route(self, way: Way) -> Route:
         extent, depth = self._extent(), self.cell[2]
+        # whole slices, as deep as one chunk: that decodes each chunk once, with the least memory
         deep = extent[2] if self.streams else ceil_div(self.chunk[2], depth) * depth
-        slab = self._clipped((extent[0], extent[1], deep))
+        slab = self._clipped(Vec3(extent.x, extent.y, deep))
         fill = self._fill(slab)
         reading = FILL_BYTES if self.streams else self._read_bytes(fill)
         writing = self._write_bytes(self.cell) + self._held(self.cell)
@@ -225,71 +263,97 @@ class Costs:
         return Route(way, self.workers, self.cell, slab, fill, tasks, memory, self._amplification(slab), scratch)
 
     def _fill(self, slab: Vec3) -> Vec3:
-        """As many chunks as make a task worth its dispatch: whole rows first, then slices, one for every worker."""
+        """As many chunks as make a task worth its dispatch, along x, then y, then z; at least a task per worker."""
         x, y, z = self.chunk
         x *= self._repeats(self.chunk, slab[0] // x)
         y *= self._repeats((x, y, z), slab[1] // y)
         z *= self._repeats((x, y, z), slab[2] // (z * self.budget.at_once(self.workers)))
-        return x, y, z
+        return Vec3(x, y, z)
 
-    def _repeats(self, shape: Vec3, most: int) -> int:
+    def _repeats(self, shape: Vec3Like, most: int) -> int:
         return max(1, min(most, FILL_BYTES // max(1, self._bytes(shape))))
 
     def _extent(self) -> Vec3:
-        """The extent in whole cells: a task is never larger."""
+        """The extent in whole cells: the largest task."""
         return self.step.box.aligned(self.cell).shape
 
     def _clipped(self, shape: Vec3) -> Vec3:
-        x, y, z = map(min, shape, self._extent())
-        return x, y, z
+        return shape.min(self._extent())
 
-    def _bytes(self, shape: Vec3) -> int:
+    def _bytes(self, shape: Vec3Like) -> int:
         return math.prod(shape) * self.step.voxel_bytes
 
-    def _held(self, shape: Vec3) -> int:
-        """Bytes of the voxels in a box: no more than there are."""
-        return math.prod(map(min, shape, self.step.box.shape)) * self.step.voxel_bytes
+    def _held(self, shape: Vec3Like) -> int:
+        """Bytes of the voxels of a box as far as the extent goes."""
+        return self.step.box.shape.min(shape).volume * self.step.voxel_bytes
 
     def _read_bytes(self, shape: Vec3) -> int:
+        """The voxels that are read, and a chunk encoded and decoded on its way there."""
         chunk = 2 * self._bytes(self.chunk) if self.chunk != (1, 1, 1) else 0
         return int((self._held(shape) + chunk) * self.step.read_cost)
 
     def _write_bytes(self, task: Vec3) -> int:
-        """A shard in block order, and its encoded form; and the first coarser mag, of which the next is made."""
+        """A shard in block order and encoded; with coarser mags, the first of them and the kernel's memory as well."""
         shard = max(self._shard_bytes(sink.shard_shape) for sink in self.step.sinks)
         if not self.step.coarser:
             return shard
         factor = factor_between(self.step.sink.spec.mag, self.step.coarser[0].spec.mag)
         return shard + KERNEL_BYTES + 2 * self._held(task) // math.prod(factor)
 
-    def _shard_bytes(self, shape: Vec3) -> int:
-        """Of one that is longer than the extent, no more than a layer of blocks is laid out at a time."""
+    def _shard_bytes(self, shape: Vec3Like) -> int:
+        """A shard twice; of one that is longer than the extent, the encoder lays out a layer of blocks at a time."""
         x, y, z = shape
         return min(2 * self._bytes(shape), 2 * self._held(shape) + 2 * self._bytes((x, y, min(z, LAYER))))
 
     def _amplification(self, task: Vec3) -> float:
         """Voxels decoded per voxel written if tasks have this shape."""
-        result = 1.0
-        for axis in range(3):
-            result *= self._amplification_along(axis, task[axis])
-        return result
+        info, start = self.step.source.info, self.step.box.start
+        return math.prod(
+            _amplification_along(extent, chunk, length, begin % chunk, place % cell)
+            for extent, chunk, length, begin, place, cell in zip(
+                self.step.box.shape, self.chunk, task, info.chunk_start, start, self.cell, strict=True
+            )
+        )
 
-    def _amplification_along(self, axis: int, task: int) -> float:
-        """The same along one axis: a chunk through which a border between two tasks goes is decoded once more."""
-        extent, chunk, before = self.step.box.shape[axis], self.chunk[axis], self.step.box.start[axis] % self.cell[axis]
-        first = self.step.source.info.chunk_start[axis] % chunk  # chunks are cut off before this, and from `last` on
-        borders = ceil_div(extent + before, task) - 1  # at `n * task - before`, n from 1 on
-        if extent <= first:
-            return 1 + borders
-        last = first + (extent - first) // chunk * chunk
-        low = min(max(0, ceil_div(first + before, task) - 1), borders)
-        high = max(low, min((last + before) // task, borders))
-        between = high - low - _count_congruent(task, before + first, chunk, low, high)
-        return (extent + low * first + between * chunk + (borders - high) * (extent - last)) / extent
+
+def _amplification_along(extent: int, chunk: int, task: int, first: int = 0, before: int = 0) -> float:
+    """Voxels decoded per voxel written, along one axis.
+
+    `first` is where the first whole chunk begins in the extent, `before` how many voxels of the first task lie before
+    it. A chunk is decoded by each task that touches it: once, and once more for each border between tasks inside it.
+
+    An extent of 10 voxels, chunks of 4, tasks of 3:
+
+        voxels   0  1  2  3  4  5  6  7  8  9
+        chunks  |           |           |     |
+        tasks   |        |        |        |  |
+
+    The borders at 3, 6 and 9 lie inside chunks of 4, 4 and 2 voxels, so 10 + 4 + 4 + 2 voxels are decoded:
+
+    >>> _amplification_along(extent=10, chunk=4, task=3)
+    2.0
+    >>> _amplification_along(extent=10, chunk=4, task=4)
+    1.0
+    """
+    borders = ceil_div(extent + before, task) - 1  # at voxels `n * task - before`, n = 1, 2, …, borders
+    if extent <= first:  # a part of one chunk, cut off at both ends
+        return 1 + borders
+    # the first `low` borders lie in the cut-off chunk before `first`, those after `high` in the one from `last` on, the
+    # others in whole chunks, except the ones that coincide with a border between two chunks and cost nothing
+    last = first + (extent - first) // chunk * chunk
+    low = min(max(0, ceil_div(first + before, task) - 1), borders)
+    high = max(low, min((last + before) // task, borders))
+    between = high - low - _count_congruent(task, before + first, chunk, low, high)
+    return (extent + low * first + between * chunk + (borders - high) * (extent - last)) / extent
 
 
 def _count_congruent(step: int, place: int, chunk: int, low: int, high: int) -> int:
-    """How many n there are, `low < n <= high`, with `n * step` at `place` modulo `chunk`."""
+    """How many n with `low < n <= high` have `n * step` congruent to `place` modulo `chunk`.
+
+    >>> [n for n in range(1, 10) if n * 6 % 4 == 2], _count_congruent(6, 2, 4, 0, 9)
+    ([1, 3, 5, 7, 9], 5)
+    """
+    # divided by the common factor, `step` has an inverse, and the solutions are one residue class
     common = math.gcd(step, chunk)
     if place % common:
         return 0
@@ -299,7 +363,11 @@ def _count_congruent(step: int, place: int, chunk: int, low: int, high: int) -> 
 
 
 def _halved(workers: int) -> list[int]:
-    """`8` gives 8, 4, 2, 1: fewer workers need less memory."""
+    """Numbers of workers to try, because fewer need less memory.
+
+    >>> _halved(6)
+    [6, 3, 1]
+    """
     counts = [workers]
     while counts[-1] > 1:
         counts.append(counts[-1] // 2)

@@ -9,8 +9,9 @@ from functools import cached_property
 from itertools import islice, pairwise
 from typing import TypeAlias
 
-from wkconvert_core.contract.geometry import Box, Mag, Vec3, minus
-from wkconvert_core.contract.model import Occupied, Sink, Source, occupied_of
+from wkconvert_core.contract.abilities import Occupied, occupied_of, omits_of, read_cost_of
+from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
+from wkconvert_core.contract.model import Checksum, Sink, Source
 from wkconvert_core.sources.downsampled import Downsampled
 
 BLOCK_VOXELS = 32**3
@@ -24,8 +25,8 @@ class ShardDone:
     """A finished shard: a few numbers, whatever its size."""
 
     mag: Mag
-    start: Vec3
-    checksum: str
+    start: Vec3Like
+    checksum: Checksum
     low: float | int | None
     """Smallest finite value; None if there is none."""
     high: float | int | None
@@ -34,8 +35,8 @@ class ShardDone:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes that the shard takes, as its checksum tells."""
-        return int(self.checksum.rsplit(":", 1)[-1])
+        """Bytes of the shard's file."""
+        return self.checksum.size
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ class Step:
     @property
     def cell(self) -> Vec3:
         """The smallest box of whole shards of every mag, on a grid through 0, in voxels of the finest."""
-        x, y, z = map(math.lcm, *(_in_finest(sink, self.sink) for sink in self.sinks))
-        return x, y, z
+        return Vec3(*map(math.lcm, *(_in_finest(sink, self.sink) for sink in self.sinks)))
 
     @property
     def voxel_bytes(self) -> int:
@@ -101,14 +101,14 @@ class Step:
     @property
     def read_cost(self) -> float:
         """Bytes that a read takes at its peak, per byte that it returns."""
-        return float(getattr(self.source, "read_cost", 1.0))
+        return read_cost_of(self.source)
 
     def shards(self, box: Box | None = None) -> Iterator[tuple[Sink, Box]]:
         """The shards of every mag, of the whole extent or of a box of whole cells, in which there is anything."""
         for sink, _, shards in self._of_each(box or self.box):
             yield from ((sink, shard) for shard in shards)
 
-    def tasks(self, shape: Vec3, within: Box | None = None) -> Iterator[Box]:
+    def tasks(self, shape: Vec3Like, within: Box | None = None) -> Iterator[Box]:
         """The boxes of a shape of whole cells, on a grid through the extent's first cell, that have such shards."""
         needed = list(self._needed())
         factors = [factor_between(self.sink.spec.mag, sink.spec.mag) for sink in self.sinks]
@@ -119,7 +119,7 @@ class Step:
         origin = self.box.aligned(self.cell).start
         return _tiles(within or self.box, shape, origin, None if None in needed else is_needed)
 
-    def count_tasks(self, shape: Vec3) -> int:
+    def count_tasks(self, shape: Vec3Like) -> int:
         """How many boxes `tasks` yields, or more where counting them would take long."""
         most, few = self.box.count_tiles(shape, self.box.aligned(self.cell).start), COUNTED_SHARDS // 100
         if None in self._needed():
@@ -144,7 +144,7 @@ class Step:
 
     def in_source(self, box: Box) -> Box:
         """A box of the dataset, in the source's voxels."""
-        return box.shifted(minus(self.box.start))
+        return box - self.box.start
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Within(Step):
         """In the boxes."""
         return sum(box.volume for box in self.boxes)
 
-    def tasks(self, shape: Vec3, within: Box | None = None) -> Iterator[Box]:
+    def tasks(self, shape: Vec3Like, within: Box | None = None) -> Iterator[Box]:
         """The boxes."""
         return iter(self.boxes)
 
@@ -168,20 +168,20 @@ Needed: TypeAlias = Occupied
 
 
 def _needed(source: Source, sink: Sink) -> Needed | None:
-    occupied, omits, back = occupied_of(source), getattr(sink, "omits", None), minus(sink.spec.box.start)
+    occupied, omits = occupied_of(source), omits_of(sink)
     if occupied is None or omits is None:
         return None
-    return lambda box: occupied(box.shifted(back)) or not omits(box)
+    return lambda box: occupied(box - sink.spec.box.start) or not omits(box)
 
 
-def _tiles(box: Box, shape: Vec3, origin: Vec3, is_needed: Needed | None) -> Iterator[Box]:
+def _tiles(box: Box, shape: Vec3Like, origin: Vec3Like, is_needed: Needed | None) -> Iterator[Box]:
     """The cells of a grid as `Box.tiles` yields them, but for those that are not needed."""
     if is_needed is None:
         return box.tiles(shape, origin)
-    return _needed_tiles(box, box.shifted(minus(origin)).coarsened(shape), shape, origin, is_needed)
+    return _needed_tiles(box, (box - origin).coarsened(shape), shape, origin, is_needed)
 
 
-def _needed_tiles(box: Box, cells: Box, shape: Vec3, origin: Vec3, is_needed: Needed) -> Iterator[Box]:
+def _needed_tiles(box: Box, cells: Box, shape: Vec3Like, origin: Vec3Like, is_needed: Needed) -> Iterator[Box]:
     """Half by half, so that large parts in which there is nothing cost one look."""
     part = cells.refined(shape).shifted(origin).intersection(box)
     if not part.volume or not is_needed(part):
@@ -194,23 +194,17 @@ def _needed_tiles(box: Box, cells: Box, shape: Vec3, origin: Vec3, is_needed: Ne
     first[axis], second[axis] = (half := cells.shape[axis] // 2), cells.shape[axis] - half
     middle = [at + half * (number == axis) for number, at in enumerate(cells.start)]
     for start, sides in ((cells.start, first), (middle, second)):
-        yield from _needed_tiles(box, Box(_vec(start), _vec(sides)), shape, origin, is_needed)
-
-
-def _vec(numbers: Iterable[int]) -> Vec3:
-    x, y, z = numbers
-    return x, y, z
+        yield from _needed_tiles(box, Box(Vec3(*start), Vec3(*sides)), shape, origin, is_needed)
 
 
 def factor_between(finer: Mag, coarser: Mag) -> Vec3:
     """How many voxels of the finer mag make one of the coarser, along x, y, z."""
-    return coarser.x // finer.x, coarser.y // finer.y, coarser.z // finer.z
+    return coarser // finer
 
 
 def _in_finest(sink: Sink, finest: Sink) -> Vec3:
     """A sink's shard, in voxels of the finest mag."""
-    factor = factor_between(finest.spec.mag, sink.spec.mag)
-    return Box((0, 0, 0), sink.shard_shape).refined(factor).shape
+    return factor_between(finest.spec.mag, sink.spec.mag) * sink.shard_shape
 
 
 def _most_bytes(sink: Sink, voxel_bytes: int, needed: list[Box] | None) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from wkconvert_core.contract.errors import ConversionError
-from wkconvert_core.contract.geometry import Box, Vec3
+from wkconvert_core.contract.geometry import Box, Vec3Like
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array, DType
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 Fit = Literal["exact", "clip", "scale"]
 
 PIECE = 500_000
-"""Voxels that are cast at a time."""
+"""Voxels that are cast at a time: intermediate results take several times their memory."""
 
 
 def cast(data: Array, target: DType, fit: Fit, box: Box) -> Array:
-    """Voxels `[c, x, y, z]` of a box in another dtype, x fastest in memory, as `views.Cast` says.
+    """Cast the voxels `[c, x, y, z]` of a box to another dtype, as `views.Cast` describes; x fastest in memory.
 
-    Raises ConversionError naming a value that does not fit.
+    `box` is for messages: where the voxels lie in the dataset. Raises ConversionError naming a value that does not fit.
+
+    >>> data = np.array([0, 100, 300], "int16").reshape(1, 3, 1, 1)
+    >>> cast(data, np.dtype("uint8"), "clip", Box((0, 0, 0), (3, 1, 1))).ravel().tolist()
+    [0, 100, 255]
     """
     if data.dtype == target:
         return data
@@ -43,35 +47,35 @@ def _exact(data: Array, target: DType, box: Box) -> Array:
         value = data[~fits].flat[0]
         raise ConversionError(
             f"the value {value} of dtype {data.dtype} does not fit {target} ({box})",
-            why="a conversion that changes values is never made unasked",
+            why="values are never changed unless that is asked for",
             fix=f"take another --dtype, or say --convert clip or --convert scale; {target} holds {_range(target)}",
         )
     return result
 
 
-def pieces(shape: Vec3) -> Iterator[Box]:
-    """The parts of a box of about PIECE voxels: casting takes several times its voxels' memory."""
+def pieces(shape: Vec3Like) -> Iterator[Box]:
+    """Cut a box of this shape, from 0, into boxes of about PIECE voxels: of slices, of rows or of one row each."""
     x, y, z = shape
     rows = max(1, min(y, PIECE // x))
     return Box((0, 0, 0), shape).tiles((x, rows, max(1, min(z, PIECE // (x * rows)))))
 
 
 def _always_fits(own: DType, target: DType) -> bool:
-    """Whether every value of a dtype is one of the other's; numpy calls 64-bit integers to float64 safe, too."""
+    """Whether every value of one dtype is exact in another; numpy also calls 64-bit integers to float64 safe."""
     return bool(np.can_cast(own, target, "safe")) and not (
         own.kind in "iu" and own.itemsize == 8 and target.kind == "f"
     )
 
 
 def _same_value(data: Array, result: Array) -> Array:
-    """Where a cast kept the value; NaN and inf keep theirs only among floats."""
+    """Where a cast kept the value; NaN and inf fit floats only."""
     if result.dtype.kind == "f":
-        # a float32 of a float64 is rounded, which is what a smaller float means: only overflow changes the value
+        # float64 to float32 rounds, which is what asking for a smaller float means: only overflow changes the value
         return np.isfinite(result) | ~np.isfinite(data) if data.dtype.kind == "f" else _equal_integers(data, result)
     same: Array
     if data.dtype.kind == "f":
         low, high = _limits(result.dtype)
-        wide = data.astype(np.float64)  # a half has no number for the limits of an integer, and takes infinity
+        wide = data.astype(np.float64)  # the limits of an integer are infinite as float16
         same = (wide == np.trunc(wide)) & (wide >= low) & (wide < float(high) + 1)
     else:
         same = (result.astype(data.dtype) == data) & ((result < 0) == (data < 0))
@@ -79,7 +83,7 @@ def _same_value(data: Array, result: Array) -> Array:
 
 
 def _equal_integers(data: Array, result: Array) -> Array:
-    """Where an integer survived as a float; the way back is only defined inside the integer's range."""
+    """Where an integer is exact as a float; casting back is only defined within the integer's range."""
     low, high = _limits(data.dtype)
     inside = (result >= low) & (result < float(high) + 1)
     same: Array = inside & (np.where(inside, result, 0).astype(data.dtype) == data)
@@ -105,7 +109,7 @@ def _clipped(data: Array, target: DType, _: Box | None = None) -> Array:
     low, high = _limits(target)
     if data.dtype.kind == "f":
         rounded = np.rint(np.where(np.isnan(data), 0, data))
-        # the largest 64-bit integers have no float of their own: what reaches a limit is set to it, not cast
+        # the largest 64-bit integers are not exact as floats: values that reach a limit are set to it, not cast
         result = np.where((rounded > low) & (rounded < float(high)), rounded, 0).astype(target)
         result[rounded >= float(high)] = high
         result[rounded <= low] = low

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wkconvert_core.contract.geometry import Box, Vec3
+from wkconvert_core.contract.geometry import Box, Vec3Like
 from wkconvert_core.contract.model import Category, Source, VolumeInfo
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def sample_boxes(info: VolumeInfo) -> Iterator[Box]:
             yield _within(chunk, (x, y, z))
 
 
-def _chunk_at(voxel: Vec3, info: VolumeInfo) -> Box:
+def _chunk_at(voxel: Vec3Like, info: VolumeInfo) -> Box:
     """What is decoded anyway when a voxel is read; with small chunks or none, a window around the voxel."""
     x, y, z = info.chunk_shape or (1, 1, 1)
     grid = (_whole(x), _whole(y), z)
@@ -266,7 +266,7 @@ def _whole(side: int) -> int:
     return side * -(-WINDOW // side)
 
 
-def _within(chunk: Box, voxel: Vec3) -> Box:
+def _within(chunk: Box, voxel: Vec3Like) -> Box:
     """A box of at most SAMPLE_VOXELS around a voxel, as deep as the chunk while its sides are at least 64."""
     depth = min(chunk.shape[2], SAMPLE_VOXELS // (64 * 64))
     side = max(int((SAMPLE_VOXELS / depth) ** 0.5), 1)

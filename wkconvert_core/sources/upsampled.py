@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wkconvert_core.contract.geometry import Box, Vec3, minus
-from wkconvert_core.contract.model import Occupied, Source, VolumeInfo, occupied_of
+from wkconvert_core.contract.abilities import Occupied, occupied_of
+from wkconvert_core.contract.geometry import Box, Vec3
+from wkconvert_core.contract.model import Source, VolumeInfo
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
@@ -44,7 +45,7 @@ class Upsampled:
 
     def _seen(self, box: Box) -> Box:
         """The coarser voxels in which a box lies."""
-        return box.shifted(self.box.start).coarsened(self.factor).shifted(minus(self.source.info.offset))
+        return (box + self.box.start).coarsened(self.factor) - self.source.info.offset
 
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`. Raises the source's errors."""

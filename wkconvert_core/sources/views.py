@@ -1,4 +1,4 @@
-"""Sources that wrap a source: a part of it, one channel, mirrored, or with another dtype."""
+"""Sources that wrap a Source: a part of it, one channel, mirrored, or with another dtype."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wkconvert_core.contract.abilities import Occupied, Stream, occupied_of, read_cost_of, stream_of
 from wkconvert_core.contract.errors import OptionError
-from wkconvert_core.contract.geometry import Box, Vec3, minus
-from wkconvert_core.contract.model import Occupied, Source, Stream, VolumeInfo, occupied_of, stream_of
+from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
+from wkconvert_core.contract.model import Source, VolumeInfo
 from wkconvert_core.sources.casting import Fit, cast, pieces
 
 if TYPE_CHECKING:
@@ -20,64 +21,72 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wrapper:
-    """A source that says what its inner source says; the views below change some of it."""
+    """Passes everything on from an inner source; the views below override what they change.
+
+    A view has two frames: its own voxels, and those of the inner source. `_inside` maps a box of the view to the inner
+    source, `_seen` maps a streamed box and its voxels back.
+    """
 
     inner: Source
 
     @property
     def info(self) -> VolumeInfo:
-        """What it holds."""
+        """The inner source's."""
         return self.inner.info
 
     @property
     def read_cost(self) -> float:
-        """Bytes that a read takes at its peak, per byte that it returns."""
-        return float(getattr(self.inner, "read_cost", 1.0))
+        """Bytes that a read holds at its peak, per byte that it returns."""
+        return read_cost_of(self.inner)
 
     @property
     def stream(self) -> Stream | None:
-        """How to read it in order; None if the inner source can be read in any order."""
+        """Streams the inner source, if that is a StreamSource; else None."""
         inner = stream_of(self.inner)
         return inner and partial(self._streamed, inner)
 
     @property
     def occupied(self) -> Occupied | None:
-        """Where there may be other voxels than 0; None if that is not known."""
+        """Asks the inner source, if that is a SparseSource; else None."""
         inner = occupied_of(self.inner)
         return inner and (lambda box: inner(self._inside(box)))
 
     def _inside(self, box: Box) -> Box:
-        """Where a box lies in the inner source."""
+        """Map a box from this frame to the inner source's."""
         return box
 
     def _streamed(self, inner: Stream) -> Iterator[tuple[Box, Array]]:
         return (self._seen(box, data) for box, data in inner())
 
     def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
-        """A box of the inner source and its voxels `[c, x, y, z]`, as they are here."""
+        """Map a box and its voxels `[c, x, y, z]` from the inner source's frame to this one."""
         return box, data
 
     def read(self, box: Box) -> Array:
-        """Voxels `[c, x, y, z]`. Raises what the inner source raises."""
+        """The voxels `[c, x, y, z]` of a box. Raises what the inner source raises."""
         return self.inner.read(box)
 
 
 @dataclass(frozen=True)
 class Cropped(Wrapper):
-    """A part of a source."""
+    """A part of a source, whose first voxel becomes voxel (0, 0, 0); `offset` stays as it is.
+
+    >>> part = Cropped(in_memory([0, 1, 2, 3, 4, 5]), Box((2, 0, 0), (3, 1, 1)))
+    >>> part.read(part.info.box).ravel().tolist()
+    [2, 3, 4]
+    """
 
     box: Box
     """In the inner source's voxels."""
 
     @cached_property
     def info(self) -> VolumeInfo:
-        """The inner one's, as large as the box."""
+        """The inner source's, with the shape of the box."""
         info = self.inner.info
-        x, y, z = (a - b for a, b in zip(info.chunk_start, self.box.start, strict=True))
-        return replace(info, shape=self.box.shape, chunk_start=(x, y, z))
+        return replace(info, shape=self.box.shape, chunk_start=Vec3(*info.chunk_start) - self.box.start)
 
     def read(self, box: Box) -> Array:
-        """Voxels `[c, x, y, z]` of a box within the part."""
+        """The voxels `[c, x, y, z]` of a box of the part. Raises what the inner source raises."""
         return self.inner.read(self._inside(box))
 
     def _inside(self, box: Box) -> Box:
@@ -88,39 +97,40 @@ class Cropped(Wrapper):
 
     def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
         part = box.intersection(self.box)
-        return part.shifted(minus(self.box.start)), data[:, *part.slices_in(box)]
+        return part - self.box.start, data[:, *part.slices_in(box)]
 
 
 @dataclass(frozen=True)
 class Moved(Wrapper):
     """A source at another place in the dataset."""
 
-    offset: Vec3
+    offset: Vec3Like
+    """Where its voxel (0, 0, 0) lies in the dataset."""
 
     @cached_property
     def info(self) -> VolumeInfo:
-        """The inner one's, elsewhere."""
+        """The inner source's, with the other offset."""
         return replace(self.inner.info, offset=self.offset)
 
 
 @dataclass(frozen=True)
 class OneChannel(Wrapper):
-    """One channel of a source."""
+    """One channel of a source, counted from 0."""
 
     channel: int
 
     @cached_property
     def info(self) -> VolumeInfo:
-        """The inner one's, with one channel."""
+        """The inner source's, with one channel."""
         return replace(self.inner.info, channels=1)
 
     @property
     def read_cost(self) -> float:
-        """All channels are read for one."""
+        """The inner source's, times the number of channels: all are read for one."""
         return self.inner.info.channels * super().read_cost
 
     def read(self, box: Box) -> Array:
-        """Voxels `[1, x, y, z]`."""
+        """The voxels `[1, x, y, z]` of a box. Raises what the inner source raises."""
         return self.inner.read(box)[self.channel : self.channel + 1]
 
     def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
@@ -129,34 +139,35 @@ class OneChannel(Wrapper):
 
 @dataclass(frozen=True)
 class Flipped(Wrapper):
-    """A source mirrored along some axes."""
+    """A source mirrored along some axes.
+
+    >>> mirrored = Flipped(in_memory([0, 1, 2, 3, 4, 5]), "x")
+    >>> mirrored.read(Box((0, 0, 0), (2, 1, 1))).ravel().tolist()
+    [5, 4]
+    """
 
     axes: str
-    """Some of `x`, `y`, `z`."""
+    """Some of `x`, `y`, `z`: `xz`."""
 
     @cached_property
     def info(self) -> VolumeInfo:
-        """The inner one's; its chunks' grid is mirrored, too."""
+        """The inner source's, with the grid of chunks mirrored as well."""
         info = self.inner.info
         sides = zip("xyz", info.shape, info.chunk_start, strict=True)
-        x, y, z = (side - start if axis in self.axes else start for axis, side, start in sides)
-        return replace(info, chunk_start=(x, y, z))
+        start = Vec3(*(side - start if axis in self.axes else start for axis, side, start in sides))
+        return replace(info, chunk_start=start)
 
     def read(self, box: Box) -> Array:
-        """Voxels `[c, x, y, z]` of a box of the mirrored volume."""
+        """The voxels `[c, x, y, z]` of a box of the mirrored volume. Raises what the inner source raises."""
         return self._flipped(self.inner.read(self._inside(box)))
 
     def _inside(self, box: Box) -> Box:
-        return self._opposite(box)
+        """The mirror image of a box; the same from the inner source to here."""
+        sides = zip("xyz", self.inner.info.shape, box.start, box.stop, strict=True)
+        return Box(Vec3(*(side - b if axis in self.axes else a for axis, side, a, b in sides)), box.shape)
 
     def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
-        return self._opposite(box), self._flipped(data)
-
-    def _opposite(self, box: Box) -> Box:
-        start = [
-            self.info.shape[i] - box.stop[i] if axis in self.axes else box.start[i] for i, axis in enumerate("xyz")
-        ]
-        return Box((start[0], start[1], start[2]), box.shape)
+        return self._inside(box), self._flipped(data)
 
     def _flipped(self, data: Array) -> Array:
         return np.flip(data, tuple(i + 1 for i, axis in enumerate("xyz") if axis in self.axes))
@@ -164,38 +175,46 @@ class Flipped(Wrapper):
 
 @dataclass(frozen=True)
 class Cast(Wrapper):
-    """A source with another dtype: `exact` refuses what does not fit, `clip` clips, `scale` maps range to range.
+    """A source with another dtype.
 
-    Floats are rounded to the nearest integer by `clip` and `scale`; `exact` refuses fractions and NaN. `scale` maps the
-    whole range of an integer dtype, or 0 to 1 of floats and bools, to the whole range of the other; it refuses other
-    floats.
+    `exact` refuses values that the dtype does not hold, fractions and NaN among them. `clip` sets them to the nearest
+    value that it holds. `scale` maps the whole range of an integer dtype, or 0 to 1 of floats and bools, linearly to
+    the whole range of the other, and refuses floats beyond 0 to 1. `clip` and `scale` round to the nearest integer.
+
+    >>> source = in_memory([0, 256, 65535], "uint16")
+    >>> [Cast(source, "uint8", fit).read(source.info.box).ravel().tolist() for fit in ("clip", "scale")]
+    [[0, 255, 255], [0, 1, 255]]
+    >>> Cast(source, "uint8").read(source.info.box)
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.ConversionError: the value 256 of dtype uint16 does not fit uint8 ...
     """
 
     dtype: str
+    """A name of numpy: `uint8`."""
     fit: Fit = "exact"
 
     @cached_property
     def info(self) -> VolumeInfo:
-        """The inner one's, with the new dtype."""
+        """The inner source's, with the new dtype."""
         return replace(self.inner.info, dtype=np.dtype(self.dtype))
 
     @property
     def read_cost(self) -> float:
-        """Bytes that a read takes at its peak, per byte that it returns."""
+        """Bytes that a read holds at its peak, per byte that it returns: result and original."""
         return 1 + super().read_cost * self.inner.info.dtype.itemsize / np.dtype(self.dtype).itemsize
 
     @property
     def occupied(self) -> Occupied | None:
-        """The inner one's, if 0 stays 0: the middle of signed numbers, scaled, is another."""
+        """The inner source's, unless 0 becomes another value, as the middle of a signed range does if scaled."""
         zero = np.zeros((1, 1, 1, 1), self.inner.info.dtype)
         return None if cast(zero, np.dtype(self.dtype), self.fit, Box((0, 0, 0), (1, 1, 1))).any() else super().occupied
 
     def read(self, box: Box) -> Array:
-        """Voxels `[c, x, y, z]` in the new dtype, x fastest in memory. Raises ConversionError."""
+        """The voxels `[c, x, y, z]` of a box, x fastest in memory. Raises ConversionError."""
         return self._seen(box, self.inner.read(box))[1]
 
     def _streamed(self, inner: Stream) -> Iterator[tuple[Box, Array]]:
-        for box, data in inner():  # in pieces: in another dtype, the whole may be many times as large
+        for box, data in inner():  # in pieces: in the new dtype the whole may be eight times as large
             for piece in pieces(box.shape):
                 yield self._seen(piece.shifted(box.start), data[:, *piece.slices_in(Box((0, 0, 0), box.shape))])
 
@@ -206,35 +225,25 @@ class Cast(Wrapper):
 def transformed(
     source: Source, *, channel: int | None, box: Box | None, skip_z: int, flip: str, dtype: str | None, fit: Fit
 ) -> Source:
-    """Wrap a source as the options say; raises OptionError for a part or channel that it does not have."""
+    """Wrap a source as the options ask. Raises OptionError for a part or a channel that it does not have."""
     if channel is not None:
-        source = _picked(source, channel)
+        count = source.info.channels
+        if not 0 <= channel < count:
+            raise OptionError(f"there is no channel {channel}", fix=f"the channels are 0 to {count - 1}")
+        source = source if count == 1 else OneChannel(source, channel)
     if skip_z:
         source = cropped(source, Box.between((0, 0, skip_z), source.info.shape), "--skip-first-z-slices")
     if flip:
         source = Flipped(source, flip)
     if box is not None:
-        source = _placed_crop(source, box)
+        source = Moved(cropped(source, box, "--bbox"), box.start + source.info.offset)  # it keeps its place
     if dtype is not None and np.dtype(dtype) != source.info.dtype:
         source = Cast(source, dtype, fit)
     return source
 
 
-def _picked(source: Source, channel: int) -> Source:
-    count = source.info.channels
-    if not 0 <= channel < count:
-        raise OptionError(f"there is no channel {channel}", fix=f"the channels are 0 to {count - 1}")
-    return source if count == 1 else OneChannel(source, channel)
-
-
 def cropped(source: Source, box: Box, option: str) -> Source:
-    """A part of a source. Raises OptionError, naming the option, where there is no such part."""
+    """A part of a source. Raises OptionError, naming the option, if the box is empty or reaches out of the source."""
     if not box.volume or box not in source.info.box:
         raise OptionError(f"{option} asks for {box}", why=f"the source holds {source.info.box}")
     return Cropped(source, box)
-
-
-def _placed_crop(source: Source, box: Box) -> Source:
-    """The part of a source that keeps its place in the dataset."""
-    x, y, z = (o + s for o, s in zip(source.info.offset, box.start, strict=True))
-    return Moved(cropped(source, box, "--bbox"), (x, y, z))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from wkconvert_core.contract.geometry import Mag
+from wkconvert_core.contract.geometry import Mag, is_power_of_two
 from wkconvert_core.contract.model import Category, Layer, VolumeInfo
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.testing.samples import Rule, open_as, opened, reader_of, require
@@ -34,7 +34,7 @@ def check_info(path: Path, *, reader: str | None = None, options: Options = None
 def _check_layer(layer: Layer) -> None:
     require(layer.mags, f"{layer!r} has no mags", Rule.LAYER)
     for mag in layer.mags:
-        good = isinstance(mag, Mag) and all(_is_count(n) and n & (n - 1) == 0 for n in mag)
+        good = isinstance(mag, Mag) and all(_is_count(n) and is_power_of_two(n) for n in mag)
         require(good, f"{mag!r} is no Mag of powers of two", Rule.LAYER)
     named = layer.name is None or (isinstance(layer.name, str) and layer.name.strip())
     require(named, f"{layer.name!r} is no name", Rule.LAYER)

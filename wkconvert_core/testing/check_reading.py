@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import math
 import random
 import sys
 import warnings
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wkconvert_core.contract.abilities import CostlySource, SparseSource, StreamSource
 from wkconvert_core.contract.geometry import Box
-from wkconvert_core.contract.model import Source, StreamSource, VolumeInfo
+from wkconvert_core.contract.model import Source, VolumeInfo
 from wkconvert_core.testing.samples import (
     DECODE_LIMIT,
     READ_LIMIT,
@@ -116,6 +118,32 @@ def _check_one_stream(label: str, source: StreamSource) -> None:
         require(_equal(ours, theirs), f"{label}: stream and read differ in {common}", Rule.STREAM)
     wrong = np.argwhere(seen != 1)[:1].tolist()
     require(not wrong, f"{label}: stream does not yield the voxel at {wrong} once", Rule.STREAM)
+
+
+def check_occupied(path: Path, *, reader: str | None = None, options: Options = None) -> None:
+    """A source that has `occupied` denies it of no box in which `read` finds anything but zeros."""
+    sources = [(label, source) for label, source in opened(path, reader, options) if isinstance(source, SparseSource)]
+    if not sources:
+        raise NotApplicable(f"{path} has no source with `occupied`")
+    for label, source in sources:
+        within = region(source.info)
+        whole = source.read(within)
+        for box in (*within.tiles(within.shape.ceildiv(4)), *boxes_in(source.info, within)):
+            answer = source.occupied(box)
+            require(isinstance(answer, bool), f"{label}: occupied({box}) is {answer!r}, no bool", Rule.OCCUPIED)
+            found = whole[(slice(None), *box.slices_in(within))].any()
+            require(answer or not found, f"{label}: occupied({box}) is False, but read finds voxels", Rule.OCCUPIED)
+
+
+def check_read_cost(path: Path, *, reader: str | None = None, options: Options = None) -> None:
+    """A source that has `read_cost` gives a finite number that covers at least the array that `read` returns."""
+    sources = [(label, source) for label, source in opened(path, reader, options) if isinstance(source, CostlySource)]
+    costs = [(label, source.read_cost) for label, source in sources if source.read_cost is not None]
+    if not costs:
+        raise NotApplicable(f"{path} has no source with `read_cost`")
+    for label, cost in costs:
+        good = isinstance(cost, int | float) and 1 <= cost < math.inf
+        require(good, f"{label}: read_cost is {cost!r}", Rule.COST)
 
 
 def check_threads(path: Path, *, reader: str | None = None, options: Options = None) -> None:

@@ -22,6 +22,8 @@ from wkconvert_core.testing.check_reading import (
     check_boxes,
     check_loky,
     check_no_open_handles,
+    check_occupied,
+    check_read_cost,
     check_stream,
     check_threads,
     check_untouched,
@@ -38,6 +40,8 @@ CHECKS: dict[str, Callable[..., None]] = {
     "info": check_info,
     "boxes": check_boxes,
     "stream": check_stream,
+    "occupied": check_occupied,
+    "read cost": check_read_cost,
     "pickle": check_pickle,
     "threads": check_threads,
     "loky": check_loky,
@@ -127,6 +131,14 @@ class SourceContract:
     def test_stream(self, sample: Sample | Path) -> None:
         """A stream yields every voxel once."""
         _check(check_stream, sample)
+
+    def test_occupied(self, sample: Sample | Path) -> None:
+        """Where nothing is said to be, zeros are read."""
+        _check(check_occupied, sample)
+
+    def test_read_cost(self, sample: Sample | Path) -> None:
+        """The stated cost of reading makes sense."""
+        _check(check_read_cost, sample)
 
     def test_pickle(self, sample: Sample | Path) -> None:
         """The Source is a small value."""

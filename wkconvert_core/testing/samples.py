@@ -49,6 +49,8 @@ class Rule(Enum):
     HANDLES = "a Source holds no open file between two reads", "The Source"
     UNTOUCHED = "reading leaves the source's folder as it was", "The Source"
     STREAM = "`stream` yields every voxel exactly once", "Stream sources"
+    OCCUPIED = "`occupied` is False only where `read` gives nothing but zeros", "What a Source may have"
+    COST = "`read_cost` is a number of at least 1", "What a Source may have"
     BROKEN = "a damaged file is an error of wkconvert, never made-up voxels, never another exception", "Errors"
     SAME_BYTES = "the same source gives the same dataset, byte for byte", "The Source"
 
@@ -146,8 +148,7 @@ def region(info: VolumeInfo) -> Box:
 def _borders(info: VolumeInfo) -> Vec3:
     """A place on each axis where one chunk ends and another begins; the middle where there is none."""
     chunk = info.chunk_shape or info.shape
-    x, y, z = (n // c // 2 * c or (c if c < n else n // 2) for n, c in zip(info.shape, chunk, strict=True))
-    return x, y, z
+    return Vec3(*(n // c // 2 * c or (c if c < n else n // 2) for n, c in zip(info.shape, chunk, strict=True)))
 
 
 def boxes_in(info: VolumeInfo, within: Box, seed: int = 0) -> list[Box]:

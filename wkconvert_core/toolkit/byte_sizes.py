@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 def size_text(size: float) -> str:
-    """A number of bytes for people, in units that `--memory` takes: `1.5GiB`."""
+    """A number of bytes for people, in units that `--memory` takes.
+
+    >>> size_text(999), size_text(1.5 * 2**30)
+    ('999B', '1.5GiB')
+    """
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size < 1000 or unit == "TiB":
             break
@@ -13,7 +17,11 @@ def size_text(size: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from `2GiB`, `500 MB` or `1073741824`. Raises ValueError."""
+    """Read a number of bytes, with a decimal or a binary unit or none. Raises ValueError.
+
+    >>> parse_size("2GiB"), parse_size("500 MB"), parse_size("4096")
+    (2147483648, 500000000, 4096)
+    """
     import re
 
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())

@@ -22,17 +22,27 @@ _SHOWN = 5
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """A sort key that puts `s2` before `s10`."""
+    """A sort key that compares the numbers in names as numbers.
+
+    >>> sorted(["s10.tif", "s2.tif", "s1.tif"], key=natural_key)
+    ['s1.tif', 's2.tif', 's10.tif']
+    """
     parts = _DIGITS.split(name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def with_gaps(folder: str, names: Sequence[str], gaps: Gaps) -> list[str | None]:
-    """The slices in order, None for each that is missing and to be filled.
+    """The slices in order, with None for each missing one that is to be filled in.
 
     The number that counts the slices is the last one in the names that changes and does not merely accompany another.
     Raises InconsistentStack for holes in that numbering with `gaps="error"`, and for two slices with one number unless
     `gaps="close"`, which takes the files as they come.
+
+    >>> with_gaps("em", ["s1.tif", "s2.tif", "s4.tif"], "fill")
+    ['s1.tif', 's2.tif', None, 's4.tif']
+    >>> with_gaps("em", ["s1.tif", "s2.tif", "s4.tif"], "error")
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.InconsistentStack: slices are missing in em: 3 (1 in all). ...
     """
     if gaps == "close":
         return list(names)

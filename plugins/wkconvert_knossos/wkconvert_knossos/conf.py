@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3, VoxelSize
+from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3Like, VoxelSize
 from wkconvert_core.toolkit.stacks import some
 
 from .messages import broken, cannot_open
@@ -39,12 +39,12 @@ class Conf:
     file: Path
     experiment: str
     """The name with which the cubes' names begin, without `_mag1`."""
-    boundary: Vec3 | None
+    boundary: Vec3Like | None
     """Voxels of mag `magnification` along x, y, z."""
     sizes: tuple[Size, ...]
     """nm per voxel along x, y, z: of mag `magnification`, or, in a toml, of each mag."""
     magnification: int = 1
-    cube: Vec3 = (128, 128, 128)
+    cube: Vec3Like = (128, 128, 128)
     suffixes: tuple[str, ...] = ()
     """The kinds of cubes that it speaks of; none: all."""
     by_place: bool = False
@@ -76,7 +76,7 @@ class Conf:
         known = any(size is not None for size in (x, y, z))
         return VoxelSize((x, y, z), "nm", self.file.name) if known else None
 
-    def extent(self, mag: Mag) -> Vec3 | None:
+    def extent(self, mag: Mag) -> Vec3Like | None:
         """The voxels of a mag within the boundary, rounded up."""
         if self.boundary is None:
             return None
@@ -203,7 +203,7 @@ def _layer(path: Path, layer: dict[str, Any]) -> Conf:
     )
 
 
-def _vector(path: Path, name: str, values: Iterable[Any], most: int = _MOST_VOXELS) -> Vec3:
+def _vector(path: Path, name: str, values: Iterable[Any], most: int = _MOST_VOXELS) -> Vec3Like:
     numbers = [_whole(path, f"{name} {axis}", value, most) for axis, value in zip("xyz", values, strict=True)]
     return numbers[0], numbers[1], numbers[2]
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from wkconvert_core import Box, SourceError, Vec3
+from wkconvert_core import Box, SourceError, Vec3Like
 
 from .messages import broken, cannot_open
 from .tree import OVERLAYS, suffix_of
@@ -29,7 +29,7 @@ _ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 _TAIL = 4096
 
 
-def expected(suffix: str, cube: Vec3) -> str:
+def expected(suffix: str, cube: Vec3Like) -> str:
     """What `found` must say of a sound cube."""
     x, y, z = cube
     if suffix == ".raw":
@@ -55,7 +55,7 @@ def found(path: Path) -> str:
         raise broken(path, f"its header cannot be read: {error or type(error).__name__}") from error
 
 
-def read(path: Path, cube: Vec3, box: Box) -> Array:
+def read(path: Path, cube: Vec3Like, box: Box) -> Array:
     """The voxels [x, y, z] of a box within a cube. Raises BrokenSource, SourceNotFound."""
     suffix = suffix_of(path.name)
     try:
@@ -71,7 +71,7 @@ def read(path: Path, cube: Vec3, box: Box) -> Array:
         raise broken(path, f"it cannot be decoded: {error or type(error).__name__}") from error
 
 
-def _read_raw(path: Path, cube: Vec3, box: Box) -> Array:
+def _read_raw(path: Path, cube: Vec3Like, box: Box) -> Array:
     """Only the planes that the box needs are read."""
     x, y, _ = cube
     (start_x, start_y, first), (stop_x, stop_y, last) = box.start, box.stop
@@ -100,7 +100,7 @@ def _pixels(picture: Image) -> str:
     return f"{picture.width} x {picture.height} pixels of {picture.mode}"
 
 
-def _read_picture(path: Path, cube: Vec3) -> Array:
+def _read_picture(path: Path, cube: Vec3Like) -> Array:
     with _picture(path) as picture:
         if (state := _pixels(picture)) != expected(".png", cube):
             raise broken(path, f"it holds {state}")
@@ -108,7 +108,7 @@ def _read_picture(path: Path, cube: Vec3) -> Array:
         return np.asarray(picture).reshape(-1)
 
 
-def _read_overlay(path: Path, cube: Vec3) -> Array:
+def _read_overlay(path: Path, cube: Vec3Like) -> Array:
     from cramjam import snappy
 
     if (state := found(path)) != expected(".seg.sz.zip", cube):

@@ -17,7 +17,7 @@ from wkconvert_core import (
     Mag,
     OptionError,
     UnsupportedSource,
-    Vec3,
+    Vec3Like,
     VolumeInfo,
 )
 
@@ -152,7 +152,7 @@ def _noted(layer: Layer, notes: Sequence[str]) -> Layer:
     return replace(layer, mags={**layer.mags, finest: replace(source, info=info)})
 
 
-def _ratio(mag: Mag, finest: Mag) -> tuple[Vec3, bool]:
+def _ratio(mag: Mag, finest: Mag) -> tuple[Vec3Like, bool]:
     """How many voxels of the finest mag one of another spans, and whether that is no whole number."""
     x, y, z = (coarse // fine for coarse, fine in zip(mag, finest, strict=True))
     return (x, y, z), any(coarse % fine for coarse, fine in zip(mag, finest, strict=True))
@@ -190,7 +190,7 @@ def _extent(found: Found, extent: Extent | None) -> tuple[Box, list[str]]:
     return box, notes
 
 
-def _part_box(part: tuple[int, ...], cube: Vec3, boundary: Vec3) -> Box:
+def _part_box(part: tuple[int, ...], cube: Vec3Like, boundary: Vec3Like) -> Box:
     """The place of the folder that was opened."""
     x, y, z = ((part[axis] * edge, edge) if axis < len(part) else (0, boundary[axis]) for axis, edge in enumerate(cube))
     return Box((x[0], y[0], z[0]), (x[1], y[1], z[1]))

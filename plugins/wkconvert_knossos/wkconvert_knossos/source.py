@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wkconvert_core import Box, SourceNotFound, Vec3, VolumeInfo
+from wkconvert_core import Box, SourceNotFound, Vec3Like, VolumeInfo
 
 from .formats import Array, read
 from .tree import best_name, cube_folder, files
@@ -23,8 +23,8 @@ class CubeSource:
     """How many levels below it are fixed by the path that was opened."""
     suffixes: tuple[str, ...]
     """The kinds of cubes; of several for one place, the first counts."""
-    cube: Vec3
-    start: Vec3
+    cube: Vec3Like
+    start: Vec3Like
     """The first voxel, in the voxels of the mag, counted from the first voxel of cube (0, 0, 0)."""
     witness: Path
     """A cube that is there: while it is, others that are not there are missing, and not out of reach."""
@@ -43,7 +43,7 @@ class CubeSource:
                 out[part.slices_in(wanted)] = read(path, self.cube, part.shifted((x, y, z)))
         return out[np.newaxis]
 
-    def _find(self, index: Vec3) -> Path | None:
+    def _find(self, index: Vec3Like) -> Path | None:
         folder = cube_folder(self.folder, index, self.given)
         name = best_name(files(folder), self.suffixes) if folder else None
         if folder and name:

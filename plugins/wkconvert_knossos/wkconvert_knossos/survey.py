@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3
+from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3Like
 from wkconvert_core.toolkit.stacks import some
 
 from .formats import expected, found
@@ -51,7 +51,7 @@ class Cubes:
         """The name with which theirs begin, without the mag."""
         return re.sub(r"_mag\d+$", "", _INDEX.sub("", self.first.name))
 
-    def add(self, index: Vec3, path: Path) -> None:
+    def add(self, index: Vec3Like, path: Path) -> None:
         """Count a cube, and read its header."""
         self.flat.extend(index)
         self.states.setdefault((str(suffix_of(path.name)), found(path)), path)
@@ -60,27 +60,27 @@ class Cubes:
     def _indices(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         return np.array(self.flat, np.int64).reshape(-1, 3)
 
-    def box(self, cube: Vec3) -> Box:
+    def box(self, cube: Vec3Like) -> Box:
         """The smallest box of whole cubes that holds all."""
         low, high = self._indices.min(axis=0).tolist(), (self._indices.max(axis=0) + 1).tolist()
         return Box.between((low[0], low[1], low[2]), (high[0], high[1], high[2])).refined(cube)
 
-    def inside(self, box: Box, cube: Vec3) -> int:
+    def inside(self, box: Box, cube: Vec3Like) -> int:
         """How many have voxels in a box."""
         return len(self._inside(box, cube))
 
-    def lacking(self, finer: Cubes, factor: Vec3, box: Box, cube: Vec3) -> int:
+    def lacking(self, finer: Cubes, factor: Vec3Like, box: Box, cube: Vec3Like) -> int:
         """How many are not there, although the `factor` times finer mag has cubes in their place, within its `box`."""
         places = np.unique(finer._inside(box, cube) // np.array(factor), axis=0)
         here = set(map(tuple, self._indices.tolist()))
         return sum(tuple(place) not in here for place in places.tolist())
 
-    def _inside(self, box: Box, cube: Vec3) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _inside(self, box: Box, cube: Vec3Like) -> np.ndarray[Any, np.dtype[np.int64]]:
         starts = self._indices * np.array(cube)
         touching = (starts < np.array(box.stop)) & (starts + np.array(cube) > np.array(box.start)) & bool(box.volume)
         return self._indices.compress(touching.all(axis=1), axis=0)
 
-    def check(self, cube: Vec3) -> None:
+    def check(self, cube: Vec3Like) -> None:
         """Raise UnsupportedSource, which names the file, where a header says another size."""
         for (suffix, state), path in self.states.items():
             if state != (wanted := expected(suffix, cube)):
@@ -92,7 +92,7 @@ class Cubes:
                 )
 
 
-def _other_dtype(state: str, cube: Vec3) -> str:
+def _other_dtype(state: str, cube: Vec3Like) -> str:
     """What a cube that holds this could be."""
     if "pixels" in state and not state.endswith(" of L"):
         mode = state.rpartition(" ")[2]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from wkconvert_core import InconsistentStack, Vec3
+from wkconvert_core import InconsistentStack, Vec3Like
 
 from .messages import cannot_open
 
@@ -104,7 +104,7 @@ def _holds_cubes(folder: Path, part: tuple[int, ...]) -> bool:
     return any(any(map(suffix_of, names)) for _, names in walk(folder, part, []))
 
 
-def walk(folder: Path, part: tuple[int, ...], skipped: list[str]) -> Iterator[tuple[Vec3, list[str]]]:
+def walk(folder: Path, part: tuple[int, ...], skipped: list[str]) -> Iterator[tuple[Vec3Like, list[str]]]:
     """The indices x, y, z of each cube's folder below a mag's, and the names of its files, folder by folder.
 
     Folders that are named otherwise, and links to folders, are added to `skipped`. Raises BrokenSource for a folder
@@ -174,7 +174,7 @@ def suffix_of(name: str) -> str | None:
     return next((suffix for suffix in PICTURES + OVERLAYS + UNREAD if lower.endswith(suffix) and lower[0] != "."), None)
 
 
-def cube_folder(folder: Path, index: Vec3, given: int) -> Path | None:
+def cube_folder(folder: Path, index: Vec3Like, given: int) -> Path | None:
     """The folder of one cube, None where `walk` finds none; the first `given` levels may be links."""
     for level, number in enumerate(index):
         folder = folder / f"{'xyz'[level]}{number:04}"

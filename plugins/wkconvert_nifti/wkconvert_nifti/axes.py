@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wkconvert_core import Box, Vec3
+from wkconvert_core import Box, Vec3Like
 
 from .bytestream import Array
 
@@ -13,19 +13,19 @@ from .bytestream import Array
 class Axes:
     """How the stored axes become x, y, z."""
 
-    shape: Vec3
+    shape: Vec3Like
     """Along the stored axes i, j, k."""
-    order: Vec3 = (0, 1, 2)
+    order: Vec3Like = (0, 1, 2)
     """Which stored axis becomes x, y, z."""
     mirrored: tuple[bool, bool, bool] = (False, False, False)
     """Whether x, y, z run against it."""
 
     @property
-    def seen_shape(self) -> Vec3:
+    def seen_shape(self) -> Vec3Like:
         """Along x, y, z."""
         return self._of(self.shape)
 
-    def _of(self, stored: Vec3) -> Vec3:
+    def _of(self, stored: Vec3Like) -> Vec3Like:
         i, j, k = self.order
         return stored[i], stored[j], stored[k]
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from wkconvert_core import Vec3
+from wkconvert_core import Vec3Like
 
 from .axes import Axes
 from .bytestream import Array
@@ -50,7 +50,7 @@ def _directions(affine: Array) -> Array | None:
     return directions if sound else None
 
 
-def _closest(directions: Array) -> tuple[Vec3, tuple[bool, bool, bool]]:
+def _closest(directions: Array) -> tuple[Vec3Like, tuple[bool, bool, bool]]:
     """The stored axis that becomes each of x, y, z, and whether it is mirrored."""
     from nibabel import orientations
 
@@ -60,13 +60,13 @@ def _closest(directions: Array) -> tuple[Vec3, tuple[bool, bool, bool]]:
     return (x, y, z), (leads[x][1] < 0, leads[y][1] < 0, leads[z][1] < 0)
 
 
-def _name(order: Vec3, mirrored: tuple[bool, bool, bool]) -> str:
+def _name(order: Vec3Like, mirrored: tuple[bool, bool, bool]) -> str:
     """Where i, j, k run: `LAS` is left, anterior, superior."""
     letters = {order[axis]: ("RAS", "LPI")[mirrored[axis]][axis] for axis in range(3)}
     return "".join(letters[stored] for stored in range(3))
 
 
-def _angles(directions: Array, order: Vec3, mirrored: tuple[bool, bool, bool], form: str) -> list[str]:
+def _angles(directions: Array, order: Vec3Like, mirrored: tuple[bool, bool, bool], form: str) -> list[str]:
     """Notes on what turns of 90 degrees do not undo."""
     straight = _without_shear(directions)
     left = straight[:, list(order)] * np.where(mirrored, -1, 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wkconvert_core import Box, OptionError, Vec3, VolumeInfo
+from wkconvert_core import Box, OptionError, Vec3Like, VolumeInfo
 
 from .bytestream import Array
 from .source import PIECE_BYTES, GzipNiftiSource, NiftiSource
@@ -41,12 +41,12 @@ class Placed:
     """A volume in a box of another size."""
 
     inner: NiftiSource
-    shift: Vec3
+    shift: Vec3Like
     """Where the volume's first voxel lies in the box; negative where it is left out."""
     info: VolumeInfo
 
     @property
-    def _back(self) -> Vec3:
+    def _back(self) -> Vec3Like:
         x, y, z = self.shift
         return -x, -y, -z
 
@@ -87,12 +87,12 @@ def _margins(box: Box, inner: Box) -> Iterator[Box]:
         box = Box.between(_with(box.start, axis, below), _with(box.stop, axis, above))
 
 
-def _with(corner: Vec3, axis: int, number: int) -> Vec3:
+def _with(corner: Vec3Like, axis: int, number: int) -> Vec3Like:
     x, y, z = (number if i == axis else n for i, n in enumerate(corner))
     return x, y, z
 
 
-def _piece(box: Box, voxel_bytes: int) -> Vec3:
+def _piece(box: Box, voxel_bytes: int) -> Vec3Like:
     """A part of a box of about PIECE_BYTES."""
     x, y, _ = box.shape
     rows = max(1, PIECE_BYTES // (voxel_bytes * max(1, x)))

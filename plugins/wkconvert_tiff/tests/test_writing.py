@@ -14,7 +14,7 @@ from pictures_of import noise, source, whole
 from PIL import Image
 
 import wkconvert_tiff
-from wkconvert_core import Box, DatasetSpec, Mag, MagSpec, OptionError, UnsupportedSource, VoxelSize
+from wkconvert_core import Box, Checksum, DatasetSpec, Mag, MagSpec, OptionError, UnsupportedSource, VoxelSize
 from wkconvert_tiff import writing
 from wkconvert_tiff.writing_tags import density
 
@@ -170,7 +170,7 @@ def test_the_same_voxels_give_the_same_bytes_and_the_checksum_is_of_the_file(tmp
     sink(tmp_path / "c", voxels).write(Box((0, 0, 0), (70, 50, 1)), np.asfortranarray(voxels))
     contents = [(tmp_path / name / "em_00001.tif").read_bytes() for name in ("a", "b", "c")]
     assert contents[0] == contents[1] == contents[2]
-    assert checksums == [f"crc32:{zlib.crc32(contents[0]):08x}:{len(contents[0])}"] * 2
+    assert checksums == [Checksum(zlib.crc32(contents[0]), len(contents[0]))] * 2
     with tifffile.TiffFile(tmp_path / "a" / "em_00001.tif") as tiff:
         assert not {"DateTime", "Software", "HostComputer"} & {tag.name for tag in tiff.pages[0].tags}
 

@@ -22,13 +22,14 @@ import numpy as np
 from wkconvert_core import (
     Box,
     BrokenSource,
+    Checksum,
     DatasetSpec,
     LayerSpec,
     MagSpec,
     OptionError,
     SourceError,
     UnsupportedSource,
-    Vec3,
+    Vec3Like,
     VolumeInfo,
     VoxelSize,
 )
@@ -119,7 +120,7 @@ class TiffSink:
     level: int = LEVEL
 
     @property
-    def shard_shape(self) -> Vec3:
+    def shard_shape(self) -> Vec3Like:
         """A tile, or a whole slice."""
         x, y, _ = self.spec.box.stop
         return self.spec.shard_shape or (x, y, 1)
@@ -146,8 +147,8 @@ class TiffSink:
             return False
         return (*facts.size, 1) == box.shape and facts.dtype == self.spec.dtype
 
-    def write(self, box: Box, data: Array) -> str:
-        """Write one shard from `data[c, x, y, z]`, atomically; returns `crc32:{8 hex digits}:{bytes}` of its file.
+    def write(self, box: Box, data: Array) -> Checksum:
+        """Write one shard from `data[c, x, y, z]`, atomically; returns its file's checksum.
 
         Raises OSError, which core explains.
         """
@@ -262,9 +263,9 @@ def sync(root: Path, files: Iterator[Path]) -> None:
             list(pool.map(wait, sorted(folders)))
 
 
-def _checksum(path: Path) -> str:
+def _checksum(path: Path) -> Checksum:
     crc = size = 0
     with path.open("rb") as file:
         while piece := file.read(_READ_BYTES):
             crc, size = zlib.crc32(piece, crc), size + len(piece)
-    return f"crc32:{crc:08x}:{size}"
+    return Checksum(crc, size)

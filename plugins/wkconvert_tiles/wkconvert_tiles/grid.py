@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from wkconvert_core import Box, Vec3
+from wkconvert_core import Box, Vec3Like
 
 
 @dataclass(frozen=True)
 class Grid:
     """The cells of a tree of tiles; its voxels count from the corner of the first cell."""
 
-    first: Vec3
+    first: Vec3Like
     """The smallest index along x, y, z."""
-    last: Vec3
+    last: Vec3Like
     """The largest."""
     tile: tuple[int, int]
     """Width and height of a tile that is no border tile."""
@@ -22,14 +22,14 @@ class Grid:
     """Width of the last column, height of the last row."""
 
     @property
-    def shape(self) -> Vec3:
+    def shape(self) -> Vec3Like:
         """The extent in voxels."""
         _, _, z = self._corner((0, 0, self.last[2] + 1))
         x, y, _ = self._corner(self.last)
         return x + self.border[0], y + self.border[1], z
 
     @property
-    def offset(self) -> Vec3:
+    def offset(self) -> Vec3Like:
         """Where the first voxel lies if tile 0, 0 lies at the origin."""
         x, y, z = self.first
         return x * self.tile[0], y * self.tile[1], z
@@ -40,23 +40,23 @@ class Grid:
         (x0, y0, z0), (x1, y1, z1) = self.first, self.last
         return (x1 - x0 + 1) * (y1 - y0 + 1) * (z1 - z0 + 1)
 
-    def cell(self, index: Vec3) -> Box:
+    def cell(self, index: Vec3Like) -> Box:
         """The voxels of a cell."""
         start = self._corner(index)
         sizes = [self.border[axis] if index[axis] == self.last[axis] else self.tile[axis] for axis in (0, 1)]
         return Box(start, (sizes[0], sizes[1], 1))
 
-    def touched(self, box: Box) -> Iterator[Vec3]:
+    def touched(self, box: Box) -> Iterator[Vec3Like]:
         """The indices of the cells that a box touches."""
         (x0, y0, z0), (x1, y1, z1) = self._index(box.start), self._index(n - 1 for n in box.stop)
         if box.volume:
             yield from ((x, y, z) for z in range(z0, z1 + 1) for y in range(y0, y1 + 1) for x in range(x0, x1 + 1))
 
-    def _corner(self, index: Vec3) -> Vec3:
+    def _corner(self, index: Vec3Like) -> Vec3Like:
         x, y, z = (at - first for at, first in zip(index, self.first, strict=True))
         return x * self.tile[0], y * self.tile[1], z
 
-    def _index(self, voxel: Iterable[int]) -> Vec3:
+    def _index(self, voxel: Iterable[int]) -> Vec3Like:
         """The cell of a voxel; a large last column is one cell."""
         size = (*self.tile, 1)
         x, y, z = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wkconvert_core import Box, BrokenSource, InconsistentStack, Vec3, VolumeInfo
+from wkconvert_core import Box, BrokenSource, InconsistentStack, Vec3Like, VolumeInfo
 
 from .grid import Grid
 from .pattern import Part
@@ -30,7 +30,7 @@ class Tree:
     witness: str
     """A tile that was there; if it is not, the whole tree has gone, and nothing counts as missing."""
 
-    def path(self, index: Vec3) -> str | None:
+    def path(self, index: Vec3Like) -> str | None:
         """The file of the tile at x, y, z, or None where there is none. Raises BrokenSource."""
         numbers = dict(zip("xyz", index, strict=True), zoom=self.zoom)
         with _readable(self.root):
@@ -43,7 +43,7 @@ class Tree:
                 path = found
         return str(path)
 
-    def follower(self, index: Vec3, axis: int) -> str | None:
+    def follower(self, index: Vec3Like, axis: int) -> str | None:
         """The file of the next tile to the right (axis 0) or below (axis 1), if there is one. Raises BrokenSource."""
         x, y, z = index
         return self.path((x + 1, y, z) if axis == 0 else (x, y + 1, z))
@@ -93,7 +93,7 @@ class TileSource:
         (width, height), (last_width, last_height) = self.grid.tile, self.grid.border
         return max(width, last_width) * max(height, last_height) / (width * height)
 
-    def _fill(self, voxels: Array, box: Box, path: str, index: Vec3) -> None:
+    def _fill(self, voxels: Array, box: Box, path: str, index: Vec3Like) -> None:
         """Decode a tile and copy its part of a box into the voxels `[c, x, y, z]`."""
         cell = self.grid.cell(index)
 
@@ -107,7 +107,7 @@ class TileSource:
         part = Box(cell.intersection(box).start, (pixels.shape[1], pixels.shape[2], 1))
         voxels[:, *part.slices_in(box)] = pixels
 
-    def check(self, path: str, index: Vec3, facts: Facts) -> None:
+    def check(self, path: str, index: Vec3Like, facts: Facts) -> None:
         """Raise InconsistentStack for a tile that does not fit with the others."""
         if not facts.fits(self.info.dtype, self.info.channels):
             expected = Facts(0, 0, self.info.dtype, self.info.channels, False, ())
@@ -125,7 +125,7 @@ class TileSource:
                     fix="make it anew, or take it away: a tile that is missing is zero",
                 )
 
-    def _misfit(self, index: Vec3, axis: int, size: int) -> str:
+    def _misfit(self, index: Vec3Like, axis: int, size: int) -> str:
         """What is wrong with the width (axis 0) or height of a tile; empty where nothing is."""
         word, line, usual = ("width", "height")[axis], ("column", "row")[axis], self.grid.tile[axis]
         is_last = index[axis] == self.grid.last[axis]

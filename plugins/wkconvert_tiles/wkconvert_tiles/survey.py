@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from wkconvert_core import BrokenSource, InconsistentStack, SourceNotFound, Vec3
+from wkconvert_core import BrokenSource, InconsistentStack, SourceNotFound, Vec3Like
 
 from .layout import PICTURES
 from .pattern import Padding, Part
@@ -22,7 +22,7 @@ _LITTER = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 class Tile(NamedTuple):
     """A tile that is there."""
 
-    cell: Vec3
+    cell: Vec3Like
     """Its indices along x, y, z."""
     path: str
 

@@ -29,7 +29,7 @@ from wkconvert_core.contract.errors import (
     TargetNotWritable,
 )
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
-from wkconvert_core.contract.model import MagSpec, Sink, Source
+from wkconvert_core.contract.model import Checksum, MagSpec, Sink, Source
 from wkconvert_core.formats.wkw import Wkw
 from wkconvert_core.formats.wkw.header import VOXEL_TYPES, Header
 from wkconvert_core.formats.wkw.sink import BLOCK_TYPES, WkwSink, fit_file_len
@@ -191,7 +191,7 @@ def test_the_checksum_is_that_of_the_file(written: tuple[WkwSink, Array]) -> Non
     sink, data = written
     for box, checksum in fill(sink, data).items():
         content = sink.path(box).read_bytes()
-        assert checksum == f"crc32:{zlib.crc32(content):08x}:{len(content)}"
+        assert checksum == Checksum(zlib.crc32(content), len(content))
 
 
 def test_a_large_shard_is_written_whole(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_large_shard_is_written_whole(tmp_path: Path) -> None:
     ((box, checksum),) = fill(sink, data).items()
     content = sink.path(box).read_bytes()
     assert len(content) == 16 + data.nbytes
-    assert checksum == f"crc32:{zlib.crc32(content):08x}:{len(content)}"
+    assert checksum == Checksum(zlib.crc32(content), len(content))
     np.testing.assert_array_equal(everything(sink.source()), data)
 
 
@@ -588,7 +588,7 @@ def test_a_shard_that_is_taken_is_the_one_that_is_written(
         checksums = fill(written, data)
         for shard, checksum in checksums.items():
             seen: list[Array] = []
-            taken = sink.take(shard, source, seen.append)
+            taken = sink.copy_encoded(shard, source, seen.append)
             if shard.shape != (64, 64, 64):
                 assert taken is None, "blocks at the edge may hold voxels outside the box"
                 assert not seen
@@ -617,7 +617,7 @@ def test_only_what_has_the_same_blocks_in_the_same_place_is_taken(tmp_path: Path
     sink = sink_in(tmp_path / "new", wanted(box))
     same = WkwSource(tmp_path / "old", Header(32, 2, "raw", np.dtype("uint8")), box)
     with pytest.raises(BrokenSource, match="vanished"):
-        sink.take(Box((0, 0, 0), (64, 64, 64)), same, lambda part: None)
+        sink.copy_encoded(Box((0, 0, 0), (64, 64, 64)), same, lambda part: None)
     others = [
         WkwSource(same.folder, Header(16, 4, "raw", np.dtype("uint8")), box),
         WkwSource(same.folder, Header(32, 1, "raw", np.dtype("uint8")), box),
@@ -626,7 +626,7 @@ def test_only_what_has_the_same_blocks_in_the_same_place_is_taken(tmp_path: Path
         WkwSource(same.folder, same.header, Box((32, 0, 0), box.shape)),
     ]
     for other in others:
-        assert sink.take(Box((0, 0, 0), (64, 64, 64)), other, lambda part: None) is None
+        assert sink.copy_encoded(Box((0, 0, 0), (64, 64, 64)), other, lambda part: None) is None
 
 
 @pytest.mark.parametrize("damage", [damage_cut, damage_empty, damage_magic])
@@ -638,5 +638,5 @@ def test_a_damaged_shard_is_not_taken(tmp_path: Path, damage: Any) -> None:
     path.write_bytes(damage(path.read_bytes()))
     sink = sink_in(tmp_path / "new", wanted(box))
     with pytest.raises(DamagedData, match=re.escape(str(path))):
-        sink.take(box, old.source(), lambda part: None)
+        sink.copy_encoded(box, old.source(), lambda part: None)
     assert not sink.path(box).exists()

@@ -1,4 +1,4 @@
-"""Decoding WKW shards, strictly. No file system here; `wkw_encoding` tells what a shard's file is like."""
+"""Decoding WKW shards, strictly. No file access here; `encoding` describes the file."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
 Fetch: TypeAlias = Callable[[int, int], Buffer]
-"""`fetch(start, stop)` gives exactly these bytes of a shard's file."""
+"""`fetch(start, stop)` returns exactly these bytes of a shard's file."""
 
 _MAX_LZ4_RATIO = 255
 
 
 class Shard:
-    """The file of one shard, to be read strictly: damage raises DamagedData and never looks like voxels.
+    """The file of one shard, read strictly: damage raises DamagedData and never turns into voxels.
 
-    No size in the file is believed before it has been held against the file's real one.
+    No size stated in the file is trusted before it has been checked against the size of the file.
     """
 
     def __init__(self, fetch: Fetch, size: int, header: Header) -> None:
-        """Check header and jump table of a file of `size` bytes against the `header` of its mag."""
+        """Check header and jump table of a file of `size` bytes against the mag's `header`. Raises DamagedData."""
         self._fetch = fetch
         expect(size >= HEADER_BYTES, f"the file has {size} bytes, fewer than a header")
         self.header = found = Header.parse(fetch(0, HEADER_BYTES))
@@ -50,7 +50,7 @@ class Shard:
         return np.arange(header.data_offset, size + 1, header.block_bytes)
 
     def _table(self, size: int) -> Array:
-        """Where block n begins, at index n, and ends, at n + 1."""
+        """The jump table, checked, as offsets: block n lies between entries n and n + 1."""
         header = self.header
         least, most = ceil_div(header.block_bytes, _MAX_LZ4_RATIO), header.block_bytes + header.block_bytes // 255 + 16
         expect(
@@ -71,7 +71,8 @@ class Shard:
         return bounds
 
     def read_into(self, out: Array, box: Box) -> None:
-        """Decode the voxels of a box in this shard into `out[c, x, y, z]`; reads only the blocks that it touches."""
+        """Decode a box of this shard into `out[c, x, y, z]`, reading only the blocks that it touches."""
+        # groups of up to 2 x 2 x 2 blocks, in the order of the file
         rows = out.T
         axes = [_segments(a, length, self.header.block_len) for a, length in zip(box.start, box.shape, strict=True)]
         for x, y, z in sorted(product(*axes), key=lambda group: morton(*(segment.blocks[0] for segment in group))):
@@ -80,18 +81,18 @@ class Shard:
             copy_voxels(to, blocks[..., z.of, y.of, x.of, :])
 
     def check(self) -> None:
-        """Decode every block once, in the order of the file, and keep none. Raises DamagedData."""
+        """Decode every block once, in the order of the file, and discard it. Raises DamagedData."""
         for numbers in parts_of(range(self.header.blocks), self.header):
             for number, piece in zip(numbers, self.pieces(numbers), strict=True):
                 self.decode(number, piece)
 
     def _blocks(self, x: range, y: range, z: range) -> Array:
-        """Decode the blocks in these columns, rows and layers: `[z', y', x', z, y, x, c]`, first by block."""
+        """Decode the blocks at these positions along x, y, z: `[block z, block y, block x, z, y, x, c]`."""
         blocks = self.blocks([morton(i, j, k) for k in z for j in y for i in x])
         return blocks.reshape(len(z), len(y), len(x), *(self.header.block_len,) * 3, self.header.channels)
 
     def blocks(self, numbers: Sequence[int]) -> Array:
-        """Decode some blocks of rising numbers: `[block, voxel]`; c runs fastest among the voxels, then x, y, z."""
+        """Decode blocks of increasing indices: `[block, voxel]`; within a block c varies fastest, then x, y, z."""
         if self.header.block_type == "raw":
             data = b"".join([run for _, run in self._runs(numbers)])
         else:
@@ -100,21 +101,22 @@ class Shard:
         return voxels.reshape(len(numbers), -1)
 
     def pieces(self, numbers: Sequence[int]) -> Iterator[Buffer]:
-        """The bytes of some blocks of rising numbers."""
+        """The encoded bytes of blocks of increasing indices."""
         for bounds, run in self._runs(numbers):
             data = memoryview(run)
             for start, stop in pairwise(bounds):
                 yield data[start - bounds[0] : stop - bounds[0]]
 
     def _runs(self, numbers: Sequence[int]) -> Iterator[tuple[list[int], Buffer]]:
-        """The bytes of the blocks that neighbour in the file, fetched together, and the bounds of each."""
+        """Fetch blocks that are adjacent in the file together: their bounds in the file, and the bytes."""
+        # adjacent ones are those whose index grows in step with their place in the list
         for _, run in groupby(enumerate(numbers), lambda item: item[1] - item[0]):
             wanted = [number for _, number in run]
             bounds = self._bounds[wanted[0] : wanted[-1] + 2].tolist()
             yield bounds, self._fetch(bounds[0], bounds[-1])
 
     def decode(self, number: int, piece: Buffer) -> Buffer:
-        """The voxels' bytes of a block. Raises DamagedData."""
+        """Decompress one block to the bytes of its voxels. Raises DamagedData."""
         size = self.header.block_bytes
         if self.header.block_type == "raw":
             return piece
@@ -128,9 +130,15 @@ class Shard:
 
 
 def decode_shard(data: Buffer, header: Header, box: Box | None = None) -> Array:
-    """Decode a box of a shard (None: all of it) from its file's content, as an array `[c, x, y, z]`, x fastest.
+    """Decode a box of a shard (None: all of it) from the content of its file: an array `[c, x, y, z]`, x fastest.
 
-    `header` is the mag's. Raises DamagedData, which says what is wrong but does not know the file's name.
+    `header` is the mag's. Raises DamagedData, which says what is wrong but not in which file.
+
+    >>> from wkconvert_core.formats.wkw.encoding import encode_shard
+    >>> header = Header(32, 1, "lz4", np.dtype("uint8"))
+    >>> file = b"".join(encode_shard(np.full((1, 2, 1, 1), 7, "uint8"), header, start=(4, 0, 0)))
+    >>> decode_shard(file, header, Box((3, 0, 0), (4, 1, 1))).ravel().tolist()
+    [0, 7, 7, 0]
     """
     view = memoryview(data)
     shard = Shard(lambda start, stop: view[start:stop], len(view), header)
@@ -141,19 +149,23 @@ def decode_shard(data: Buffer, header: Header, box: Box | None = None) -> Array:
 
 
 class _Segment(NamedTuple):
-    """Blocks side by side along an axis: two whole ones, or one of which perhaps not all is wanted."""
+    """Adjacent blocks along an axis that are decoded together: two whole ones, or one, whole or in part."""
 
     blocks: range
+    """Their positions along the axis, counted in blocks."""
     to: slice
-    """Where they go."""
+    """Where their voxels go in the output."""
     of: slice
-    """What is wanted of each."""
+    """The voxels to take of each block."""
 
 
 def _segments(start: int, length: int, n: int) -> list[_Segment]:
-    """Cut an interval of voxels into segments of blocks of `n` voxels; two blocks where they neighbour in the file.
+    """Cut an interval of voxels into segments of blocks of `n` voxels; pairs of blocks that are adjacent in the file.
 
-    So blocks are copied by eights: enough for a copy to be worth its call, and still in the cache.
+    With pairs along each axis, blocks are copied by eights: worth the call of a copy, and still in the cache.
+
+    >>> [list(segment.blocks) for segment in _segments(start=40, length=120, n=32)]
+    [[1], [2, 3], [4]]
     """
     segments: list[_Segment] = []
     at, stop = start, start + length

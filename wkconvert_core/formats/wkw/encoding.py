@@ -1,7 +1,7 @@
-"""Encoding WKW shards, quickly. No file system here.
+"""Encoding WKW shards, fast. No file access here.
 
-A shard's file begins with the 16 bytes of `wkw_header`. Raw blocks follow the header. Compressed ones, LZ4 blocks
-without a frame, follow a jump table: for every block a u64, little endian, where it ends in the file.
+A shard's file begins with the 16 bytes of `header`. Raw blocks follow directly. Compressed blocks, LZ4 without a frame,
+follow a jump table: for every block a little-endian u64, the offset in the file at which the block ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import lz4.block
 import numpy as np
 
-from wkconvert_core.contract.geometry import Vec3
+from wkconvert_core.contract.geometry import Vec3Like
 from wkconvert_core.formats.wkw.blocks import copy_voxels, in_blocks, morton, stored_dtype
 from wkconvert_core.formats.wkw.header import Buffer, Header
 
@@ -22,17 +22,23 @@ if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
 HC_LEVELS = range(1, 13)
-"""The levels of lz4hc."""
+"""The compression levels of lz4hc."""
 HC_LEVEL = 4
-"""Unless another is asked for: 6 takes twice as long to make labels a fifth smaller, and images no smaller at all."""
+"""The default level: 6 takes twice as long, for labels a fifth smaller and images of the same size."""
 
 
-def encode_shard(data: Array, header: Header, start: Vec3 = (0, 0, 0), level: int | None = None) -> list[Buffer]:
+def encode_shard(data: Array, header: Header, start: Vec3Like = (0, 0, 0), level: int | None = None) -> list[Buffer]:
     """Encode a whole shard from `data[c, x, y, z]`; returns the pieces that make up its file, in order.
 
-    `data` begins at voxel `start` of the shard; what it does not cover is zero. `level` is for lz4hc. The same voxels
-    give the same bytes, whatever the memory order of `data`; x fastest (with c before it, if there are several) is the
-    quickest. Beside `data` and the result this takes the memory of two layers of blocks.
+    `data` begins at voxel `start` of the shard; voxels that it does not cover are zero. `level` is for lz4hc. The same
+    voxels give the same bytes in any memory order of `data`; x fastest (after c, with several channels) is the fastest.
+    Needs the memory of two layers of blocks beside `data` and the result. Raises ValueError if `data` does not fit the
+    shard.
+
+    >>> header = Header(32, 1, "raw", np.dtype("uint8"))
+    >>> file = b"".join(encode_shard(np.full((1, 32, 32, 32), 7, "uint8"), header))
+    >>> len(file), set(file[16:])
+    (32784, {7})
     """
     if data.dtype != header.dtype or data.ndim != 4 or data.shape[0] != header.channels:
         raise ValueError(f"an array {data.shape} of {data.dtype} is not {header.channels} channels of {header.dtype}")
@@ -48,7 +54,7 @@ def encode_shard(data: Array, header: Header, start: Vec3 = (0, 0, 0), level: in
 
 
 def encode_blocks(parts: Iterable[Array], header: Header, level: int | None = None) -> list[Buffer]:
-    """Encode a whole shard from its blocks, some at a time, as `Shard.blocks` gives them; the file is the same."""
+    """Encode a whole shard from all its blocks in Morton order, in arrays as `Shard.blocks` returns; same file."""
     encoder = _Encoder(header, level)
     return _file_of(
         [block for part in parts for block in encoder.encode(part.astype(stored_dtype(header), copy=False))], header
@@ -56,7 +62,7 @@ def encode_blocks(parts: Iterable[Array], header: Header, level: int | None = No
 
 
 def _file_of(pieces: list[Buffer], header: Header) -> list[Buffer]:
-    """A shard's file, from its encoded blocks in Morton order."""
+    """Header, jump table if there is one, and the encoded blocks in Morton order."""
     shard = header.of_shard()
     if header.block_type == "raw":
         return [shard.pack(), *pieces]
@@ -65,7 +71,7 @@ def _file_of(pieces: list[Buffer], header: Header) -> list[Buffer]:
 
 
 class _Encoder:
-    """Encodes the blocks of one shard; blocks of a single value only once."""
+    """Encodes the blocks of one shard; each distinct block of a single value only once."""
 
     def __init__(self, header: Header, level: int | None) -> None:
         self._header = header
@@ -78,12 +84,13 @@ class _Encoder:
             self._encode = partial(lz4.block.compress, store_size=False, mode="high_compression", compression=level)
 
     def encode(self, layer: Array | None) -> list[Buffer]:
-        """Encode a layer [block, word] of blocks; None is a layer of zeros."""
+        """Encode blocks [block, word]; None stands for a layer of zeros."""
         if layer is None:
             words = self._header.block_bytes // self._header.dtype.itemsize
             zero = np.zeros(words, f"<u{self._header.dtype.itemsize}")
             return [self._uniform(zero)] * self._header.file_len**2
         layer = layer.view(f"<u{self._header.dtype.itemsize}")
+        # three samples rule out most blocks that hold several values, before all of a block is compared
         first = layer[:, 0]
         perhaps = (first == layer[:, -1]) & (first == layer[:, layer.shape[1] // 2])
         return [
@@ -98,8 +105,8 @@ class _Encoder:
         return self._known[value]
 
 
-def _layer_of_blocks(rows: Array, header: Header, start: Vec3, z: int) -> Array | None:
-    """The blocks that are `z`th along z, as an array [block, word], x fastest; None if `rows[z, y, x, c]` has none."""
+def _layer_of_blocks(rows: Array, header: Header, start: Vec3Like, z: int) -> Array | None:
+    """Layer `z` of blocks as [block, word], blocks in x, y order; None if `rows[z, y, x, c]` does not reach it."""
     n, count, side = header.block_len, header.file_len, header.side
     begin = z * n - start[2]
     part = rows[max(begin, 0) : max(begin + n, 0)]

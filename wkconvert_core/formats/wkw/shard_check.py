@@ -10,13 +10,14 @@ from typing import BinaryIO
 from wkconvert_core.contract.errors import DamagedData, ResourceError
 from wkconvert_core.contract.geometry import Vec3
 from wkconvert_core.contract.mag_format import ShardCheck
+from wkconvert_core.contract.model import Checksum
 from wkconvert_core.formats.wkw.blocks import PART_BYTES
 from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.header import COMPRESSIONS, Header
 
 
-def check_shard(path: Path, header: Header, start: Vec3, recorded: str) -> ShardCheck:
-    """Read a shard of a mag with this header from its first byte to its last; `recorded` is its checksum or "".
+def check_shard(path: Path, header: Header, start: Vec3, recorded: Checksum | None) -> ShardCheck:
+    """Read a shard of a mag with this header from its first byte to its last; `recorded` is its checksum, if known.
 
     What is wrong with the shard is part of the result. Raises ResourceError if memory runs out.
     """
@@ -33,18 +34,17 @@ def check_shard(path: Path, header: Header, start: Vec3, recorded: str) -> Shard
         raise ResourceError(f"no memory left while reading {path}", fix="take fewer --jobs") from None
 
 
-def _checked(file: BinaryIO, size: int, header: Header, start: Vec3, recorded: str) -> ShardCheck:
-    recorded_size = recorded.rpartition(":")[2]
-    if recorded and size != int(recorded_size):
-        raise DamagedData(f"it has {size} bytes; {recorded_size} were recorded")
+def _checked(file: BinaryIO, size: int, header: Header, start: Vec3, recorded: Checksum | None) -> ShardCheck:
+    if recorded and size != recorded.size:
+        raise DamagedData(f"it has {size} bytes; {recorded.size} were recorded")
     read = _Summing(file)
     shard = Shard(read, size, header)
     shard.check()
     if read.at != size:
         raise RuntimeError(f"{file.name}: {read.at} of {size} bytes were read")  # a bug: never call it sound
-    checksum = f"crc32:{read.crc:08x}:{size}"
+    checksum = Checksum(read.crc, size)
     if recorded and checksum != recorded:
-        raise DamagedData(f"its checksum is {checksum.split(':')[1]}, not {recorded.split(':')[1]} as recorded")
+        raise DamagedData(f"its checksum is {checksum.crc32:08x}, not {recorded.crc32:08x} as recorded")
     return ShardCheck(start, size, checksum, COMPRESSIONS[shard.header.block_type])
 
 

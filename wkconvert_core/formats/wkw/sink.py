@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from wkconvert_core.contract.abilities import Observe
 from wkconvert_core.contract.errors import DamagedData, OptionError, TargetError, TargetExists
-from wkconvert_core.contract.geometry import Box, Vec3, minus
-from wkconvert_core.contract.model import MagSpec, Source
+from wkconvert_core.contract.geometry import Box, Vec3
+from wkconvert_core.contract.model import Checksum, MagSpec, Source
 from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.encoding import HC_LEVELS, encode_blocks, encode_shard
 from wkconvert_core.formats.wkw.header import COMPRESSIONS, Buffer, Header
@@ -92,7 +93,7 @@ class WkwSink:
     @property
     def shard_shape(self) -> Vec3:
         """A cube."""
-        return (self.header.side,) * 3
+        return Vec3(1, 1, 1) * self.header.side
 
     def path(self, box: Box) -> Path:
         """The file of the shard in which a box begins."""
@@ -117,8 +118,8 @@ class WkwSink:
             raise target_error(self.path(box), error) from error
         return True
 
-    def write(self, box: Box, data: Array) -> str:
-        """Write one shard from `data[c, x, y, z]`, atomically; returns `crc32:{8 hex digits}:{bytes}` of its file.
+    def write(self, box: Box, data: Array) -> Checksum:
+        """Write one shard from `data[c, x, y, z]`, atomically; returns its file's checksum.
 
         The file is not synced: `sync` does that for many at once. Raises NoSpace, TargetNotWritable, TargetError.
         """
@@ -126,15 +127,16 @@ class WkwSink:
         path, corner = locate(self.folder, box.start, header.side)
         if box != Box(corner, self.shard_shape).intersection(self.spec.box) or data.shape[1:] != box.shape:
             raise ValueError(f"box {box} with voxels {data.shape} is no shard of {header.side}^3 in {self.spec.box}")
-        pieces = encode_shard(data, header, box.shifted(minus(corner)).start, self.level)
+        pieces = encode_shard(data, header, box.start - corner, self.level)
         self._put_header(header.pack())
         return _put(path, pieces)
 
-    def take(self, box: Box, source: Source, look: Callable[[Array], None]) -> str | None:
+    def copy_encoded(self, box: Box, source: Source, observe: Observe) -> Checksum | None:
         """Write one shard from blocks that a source has just as they are; returns what `write` does.
 
-        So voxels are laid out neither in rows nor in blocks again; `look` sees them, part by part. None if they have to
-        be: the source is no WKW with the same blocks, or the shard reaches beyond it or beyond a shard of its own.
+        Voxels are laid out neither in rows nor in blocks again; `observe` is shown them, part by part. None if they
+        have to be: the source is no WKW with the same blocks, or the shard reaches beyond it or beyond a shard of its
+        own.
         Raises what `read` and `write` raise.
         """
         header, path = self.header, self.path(box)
@@ -142,7 +144,7 @@ class WkwSink:
             return None
         if box.shape != self.shard_shape or header.side > source.header.side:
             return None
-        pieces = encode_blocks(_seen(source.blocks(box), look), header, self.level)
+        pieces = encode_blocks(_seen(source.blocks(box), observe), header, self.level)
         self._put_header(header.pack())
         return _put(path, pieces)
 
@@ -167,7 +169,7 @@ class WkwSink:
             )
 
 
-def _put(path: Path, pieces: Iterable[Buffer]) -> str:
+def _put(path: Path, pieces: Iterable[Buffer]) -> Checksum:
     """Put a shard in place whole, or not at all; returns its checksum."""
     temporary = temporary_name(path)
     crc = size = 0
@@ -185,7 +187,7 @@ def _put(path: Path, pieces: Iterable[Buffer]) -> str:
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-    return f"crc32:{crc:08x}:{size}"
+    return Checksum(crc, size)
 
 
 def _start_writing_back(file: BinaryIO) -> None:
@@ -208,7 +210,7 @@ def _gathered(pieces: Iterable[Buffer]) -> Iterator[bytes]:
     yield b"".join(group)
 
 
-def _seen(parts: Iterable[Array], look: Callable[[Array], None]) -> Iterator[Array]:
+def _seen(parts: Iterable[Array], observe: Observe) -> Iterator[Array]:
     for part in parts:
-        look(part)
+        observe(part)
         yield part

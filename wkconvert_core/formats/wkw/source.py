@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from wkconvert_core.contract.errors import BrokenSource, DamagedData, SourceNotFound
-from wkconvert_core.contract.geometry import Box, Vec3, minus
+from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
 from wkconvert_core.contract.mag_format import ShardCheck, ShardFile
-from wkconvert_core.contract.model import Source, VolumeInfo
+from wkconvert_core.contract.model import Checksum, Source, VolumeInfo
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.formats.wkw.blocks import empty_voxels, parts_of, run_of_blocks
 from wkconvert_core.formats.wkw.decoding import Shard
@@ -73,12 +73,12 @@ class WkwSource:
     @property
     def shard_shape(self) -> Vec3:
         """A cube."""
-        return (self.header.side,) * 3
+        return Vec3(1, 1, 1) * self.header.side
 
     @property
     def block_shape(self) -> Vec3:
         """A cube."""
-        return (self.header.block_len,) * 3
+        return Vec3(1, 1, 1) * self.header.block_len
 
     @property
     def compression(self) -> str:
@@ -135,13 +135,13 @@ class WkwSource:
         for z, layer in _listed(self.folder, _Z):
             for y, row in _listed(layer, _Y):
                 for x, path in _listed(row, _X):
-                    yield ShardFile((x * side, y * side, z * side), path)
+                    yield ShardFile(Vec3(x, y, z) * side, path)
 
-    def shard_path(self, start: Vec3) -> Path:
+    def shard_path(self, start: Vec3Like) -> Path:
         """The file of the shard that holds a voxel."""
         return locate(self.folder, start, self.header.side)[0]
 
-    def check(self, start: Vec3, recorded: str) -> ShardCheck:
+    def check(self, start: Vec3, recorded: Checksum | None) -> ShardCheck:
         """Read a shard whole and strictly. Raises ResourceError if memory runs out."""
         return check_shard(self.shard_path(start), self.header, start, recorded)
 
@@ -161,7 +161,7 @@ class WkwSource:
         """The shard in which a cube lies, and the numbers of its blocks there; None where there is no shard."""
         path, corner = locate(self.folder, cube.start, self.header.side)
         with self._shard(path) as shard:
-            yield (shard, run_of_blocks(cube.shifted(minus(corner)), self.header)) if shard else None
+            yield (shard, run_of_blocks(cube - corner, self.header)) if shard else None
 
     def blocks(self, cube: Box) -> Iterator[Array]:
         """The blocks of a cube of the dataset in Morton order, some at a time, as `Shard.blocks` gives them.
@@ -173,14 +173,14 @@ class WkwSource:
         path, corner = locate(self.folder, cube.start, header.side)
         with self._shard(path) as shard:
             words = header.block_len**3 * header.channels
-            for numbers in parts_of(run_of_blocks(cube.shifted(minus(corner)), header), header):
+            for numbers in parts_of(run_of_blocks(cube - corner, header), header):
                 yield (shard.blocks(numbers) if shard else np.zeros((len(numbers), words), header.dtype))
 
     def _read_shard(self, part: Box, out: Array) -> None:
         path, corner = locate(self.folder, part.start, self.header.side)
         with self._shard(path) as shard:
             if shard:
-                shard.read_into(out, part.shifted(minus(corner)))
+                shard.read_into(out, part - corner)
             else:
                 out[...] = 0
 
@@ -219,10 +219,10 @@ class Fetching:
         return data
 
 
-def locate(folder: Path, start: Vec3, side: int) -> tuple[Path, Vec3]:
+def locate(folder: Path, start: Vec3Like, side: int) -> tuple[Path, Vec3]:
     """The file of the shard that holds a voxel, and the shard's first voxel."""
-    x, y, z = (a // side for a in start)
-    return folder / f"z{z}" / f"y{y}" / f"x{x}.wkw", (x * side, y * side, z * side)
+    shard = Vec3(*start) // side
+    return folder / f"z{shard.z}" / f"y{shard.y}" / f"x{shard.x}.wkw", shard * side
 
 
 _Z, _Y, _X = re.compile(r"z([0-9]+)"), re.compile(r"y([0-9]+)"), re.compile(r"x([0-9]+)\.wkw")

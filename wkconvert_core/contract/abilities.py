@@ -1,0 +1,131 @@
+"""What a Source or a Sink may do beside what each must: six abilities, each a protocol of its own.
+
+An object has an ability by having the member; a member that is None is as good as none, so that a Source that wraps
+another can pass on what the inner one has. Core asks through the functions `…_of`, and does without where there is
+none.
+
+Source: `stream` (read in order), `occupied` (where nothing is), `read_cost` (memory).
+Sink: `begin` (once, before the first shard), `omits` (shards of zeros), `copy_encoded` (without decoding to voxels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from wkconvert_core.contract.geometry import Box
+from wkconvert_core.contract.model import Checksum, Sink, Source
+
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import Array
+
+Stream: TypeAlias = "Callable[[], Iterator[tuple[Box, Array]]]"
+"""The `stream` of a StreamSource."""
+Occupied: TypeAlias = "Callable[[Box], bool]"
+"""The `occupied` of a SparseSource."""
+Observe: TypeAlias = "Callable[[Array], None]"
+"""Is shown voxels, in arrays of any shape."""
+CopyEncoded: TypeAlias = "Callable[[Box, Source, Observe], Checksum | None]"
+"""The `copy_encoded` of a CopyingSink."""
+
+
+@runtime_checkable
+class StreamSource(Source, Protocol):
+    """A source that can only be read in order, such as one compressed stream; `read` works, but each call starts anew.
+
+    Core streams it once into a buffer or a scratch file, and takes its chunk for the whole volume.
+    """
+
+    def stream(self) -> Iterator[tuple[Box, Array]]:
+        """Yield every voxel exactly once, in the order in which it is stored: boxes and their voxels `[c, x, y, z]`.
+
+        The boxes count from 0 as those of `read` do. Raises BrokenSource.
+        """
+        ...
+
+
+@runtime_checkable
+class SparseSource(Source, Protocol):
+    """A source that knows, without reading, where it holds nothing but zeros."""
+
+    def occupied(self, box: Box) -> bool:
+        """Whether any voxel of a box, in the source's own voxels, may be other than 0.
+
+        Must be cheap and sure: where it says no, core neither reads nor writes. True is always right.
+        """
+        ...
+
+
+@runtime_checkable
+class CostlySource(Source, Protocol):
+    """A source whose `read` takes clearly more memory than the array that it returns."""
+
+    @property
+    def read_cost(self) -> float:
+        """Bytes that `read` holds at its peak per byte that it returns, the result included: at least 1.
+
+        Chunks that `VolumeInfo.chunk_shape` announces are accounted for already.
+        """
+        ...
+
+
+@runtime_checkable
+class BeginningSink(Sink, Protocol):
+    """A sink that writes something before the first shard, such as a header."""
+
+    def begin(self) -> None:
+        """Is called once before anything is written, again when an interrupted run is continued. May raise OSError."""
+        ...
+
+
+@runtime_checkable
+class SparseSink(Sink, Protocol):
+    """A sink that reads zeros where no shard was written."""
+
+    def omits(self, box: Box) -> bool:
+        """Whether a box, where it lies in the dataset, need not be written if all its voxels are zero."""
+        ...
+
+
+@runtime_checkable
+class CopyingSink(Sink, Protocol):
+    """A sink that can write a shard straight from a source that stores it in the sink's own form."""
+
+    def copy_encoded(self, box: Box, source: Source, observe: Observe) -> Checksum | None:
+        """Write one shard without laying out its voxels; None where `write` has to do it.
+
+        `box` lies in the dataset; the source's voxel (0, 0, 0) is `spec.box.start`. `observe` must be shown all voxels
+        of the shard, for the value range in the metadata. What the source gives is not checked by core: raise its
+        errors as BrokenSource. The same atomicity and the same bytes as for `write`.
+        """
+        ...
+
+
+def stream_of(source: Source) -> Stream | None:
+    """How to read a source in order; None if boxes may be read in any order."""
+    return getattr(source, "stream", None)
+
+
+def occupied_of(source: Source) -> Occupied | None:
+    """How to ask a source where it holds anything; None if that may be everywhere."""
+    return getattr(source, "occupied", None)
+
+
+def read_cost_of(source: Source) -> float:
+    """Bytes that a read holds at its peak, per byte that it returns; 1 if the source states nothing."""
+    return float(getattr(source, "read_cost", None) or 1.0)
+
+
+def begin_of(sink: Sink) -> Callable[[], None] | None:
+    """What to call before the first shard; None if there is nothing to prepare."""
+    return getattr(sink, "begin", None)
+
+
+def omits_of(sink: Sink) -> Callable[[Box], bool] | None:
+    """How to ask a sink whether zeros need not be written; None if they must be."""
+    return getattr(sink, "omits", None)
+
+
+def copy_encoded_of(sink: Sink) -> CopyEncoded | None:
+    """How to copy shards in their encoded form; None if the sink takes voxels only."""
+    return getattr(sink, "copy_encoded", None)
