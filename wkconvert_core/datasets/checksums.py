@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core.contract.geometry import Box, Mag
+from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
+from wkconvert_core.contract.model import Checksum
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.journal import FOLDER, fingerprint, line_of, parsed_line
 from wkconvert_core.datasets.provenance import Provenance
