@@ -11,7 +11,7 @@ from helpers import paths
 from typer.testing import CliRunner
 
 from wkconvert_core.cli.app import app
-from wkconvert_core.cli.options import ConvertOptions
+from wkconvert_core.cli.options import Options
 from wkconvert_core.contract import errors
 
 ROOT = paths.ROOT
@@ -155,5 +155,5 @@ def test_every_option_has_help_that_fits_80_columns(monkeypatch):
     assert max(map(len, lines)) <= 80
     shown = " ".join(lines)
     names = {"option": "-o", "no_downsample": "--no-downsample"}
-    missing = [n for n in ConvertOptions.__annotations__ if names.get(n, "--" + n.replace("_", "-")) not in shown]
+    missing = [n for n in Options.__annotations__ if names.get(n, "--" + n.replace("_", "-")) not in shown]
     assert missing == []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from wkconvert_core.cli.output import Document, print_lines, shape_text, shard_text, size_document
+from wkconvert_core.cli.output import print_lines, shape_text, shard_text
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 if TYPE_CHECKING:
@@ -29,62 +28,29 @@ LISTED = 40
 # --- verify ----------------------------------------------------------------------------------------------------------
 
 
-def soundness_document(found: Soundness) -> Document:
-    """What `verify --json` prints."""
-    return {
-        "path": str(found.path),
-        "sound": found.sound,
-        "damaged": [
-            {
-                "layer": problem.layer,
-                "mag": problem.mag and str(problem.mag),
-                "path": str(problem.path),
-                "reason": problem.reason,
-            }
-            for problem in found.problems
-        ],
-        "mags": [
-            {
-                "layer": mag.layer,
-                "mag": str(mag.mag),
-                "shards": mag.shards,
-                "stored_bytes": mag.stored_bytes,
-                "checksums_compared": mag.compared,
-                "checksums_written": mag.written,
-                "shards_not_recorded": mag.unrecorded,
-                "kernel": mag.kernel,
-                "kernel_reason": mag.kernel_reason or None,
-                "kernel_voxels": mag.kernel_voxels,
-            }
-            for mag in found.mags
-        ],
-        "seconds": round(found.seconds, 3),
-        "notes": list(found.notes),
-    }
-
-
 def show_soundness(found: Soundness, console: Console, *, quiet: bool) -> None:
     """What `verify` prints; what is damaged, even with `--quiet`."""
-    for problem in found.problems[:LISTED]:
+    for problem in found.damaged[:LISTED]:
         print_lines(console, f"damaged: {problem.path}", f"  {problem.reason}")
-    if (more := len(found.problems) - LISTED) > 0:
+    if (more := len(found.damaged) - LISTED) > 0:
         print_lines(console, f"damaged: {more:,} more; --json lists all")
     if quiet:
         return
     print_lines(console, *(_mag_line(mag) for mag in found.mags), *(f"note: {note}" for note in found.notes))
     shards, size = sum(mag.shards for mag in found.mags), sum(mag.stored_bytes for mag in found.mags)
-    verdict = f"{len(found.problems):,} damaged" if found.problems else "sound"
+    verdict = f"{len(found.damaged):,} damaged" if found.damaged else "sound"
     rate = size / found.seconds / 1e6 if found.seconds else 0
     took = f"{size_text(size)}, {found.seconds:.1f} s, {rate:.0f} MB/s"
     print_lines(console, f"{found.path}: {verdict}, {_count(shards, 'shard')}, {took}")
 
 
 def _mag_line(mag: MagSoundness) -> str:
-    sums = f"{_count(mag.compared, 'checksum')} compared" if mag.compared else "no checksums to compare"
-    parts = [_count(mag.shards, "shard"), "checksums written" if mag.written else sums]
+    compared = mag.checksums_compared
+    sums = f"{_count(compared, 'checksum')} compared" if compared else "no checksums to compare"
+    parts = [_count(mag.shards, "shard"), "checksums written" if mag.checksums_written else sums]
     if mag.kernel:
         parts.append(f"made by {mag.kernel}")
-    elif mag.kernel_reason not in NO_KERNEL:
+    elif mag.kernel_reason and mag.kernel_reason not in NO_KERNEL:
         parts.append(f"kernel unknown ({mag.kernel_reason})")
     return f"{mag.layer} mag {mag.mag}: {', '.join(parts)}"
 
@@ -94,40 +60,6 @@ def _count(number: int, what: str) -> str:
 
 
 # --- check-equality --------------------------------------------------------------------------------------------------
-
-
-def equality_document(found: Equality) -> Document:
-    """What `check-equality --json` prints."""
-    return {
-        "a": str(found.a),
-        "b": str(found.b),
-        "equal": found.equal,
-        "metadata": [{"what": each.what, "layer": each.layer, "a": each.a, "b": each.b} for each in found.metadata],
-        "mags": [
-            {
-                "layer": mag.layer,
-                "mag": str(mag.mag),
-                "voxels": mag.voxels,
-                "differing": mag.difference.count if mag.difference else 0,
-                "first": {
-                    "place": list(mag.difference.place),
-                    "channel": mag.difference.channel,
-                    "a": _number(mag.difference.values[0]),
-                    "b": _number(mag.difference.values[1]),
-                }
-                if mag.difference
-                else None,
-            }
-            for mag in found.mags
-        ],
-        "seconds": round(found.seconds, 3),
-        "notes": list(found.notes),
-    }
-
-
-def _number(value: Any) -> Any:
-    """A value as JSON has it; NaN and infinity as text."""
-    return value if math.isfinite(value) else str(value)
 
 
 def show_equality(found: Equality, console: Console, *, quiet: bool) -> None:
@@ -149,20 +81,6 @@ def show_equality(found: Equality, console: Console, *, quiet: bool) -> None:
 # --- metadata --------------------------------------------------------------------------------------------------------
 
 
-def metadata_document(done: Updated) -> Document:
-    """What `metadata --json` prints."""
-    return {
-        "path": str(done.path),
-        "created": done.created,
-        "written": done.written,
-        "changes": [
-            {"what": change.what, "layer": change.layer, "old": change.old, "new": change.new}
-            for change in done.changes
-        ],
-        "notes": list(done.notes),
-    }
-
-
 def show_metadata(done: Updated, console: Console) -> None:
     """What `metadata` prints."""
     print_lines(console, *map(str, done.changes), *(f"note: {note}" for note in done.notes))
@@ -172,38 +90,6 @@ def show_metadata(done: Updated, console: Console) -> None:
 
 
 # --- info ------------------------------------------------------------------------------------------------------------
-
-
-def stored_document(found: Sequence[Stored]) -> list[Document]:
-    """What `info --json` adds for a dataset."""
-    return [_stored(mag) for mag in found]
-
-
-def _stored(mag: Stored) -> Document:
-    box, header = mag.place.box, mag.header
-    return {
-        "layer": mag.place.layer,
-        "mag": str(mag.place.mag),
-        "path": str(mag.place.folder),
-        "top_left": list(box.start) if box else None,
-        "shape": list(box.shape) if box else None,
-        "dtype": header.dtype.name if header else None,
-        "channels": header.channels if header else None,
-        "voxel_size": size_document(mag.voxel_size),
-        "shards": mag.shards,
-        "stored_bytes": mag.stored_bytes,
-        "raw_bytes": mag.raw_bytes,
-        "ratio": round(mag.ratio, 3) if mag.ratio is not None else None,
-        "compression": _compression(mag) if header else None,
-        "shard_side": header.side if header else None,
-        "block_side": header.block_len if header else None,
-        "problem": mag.problem or None,
-    }
-
-
-def _compression(mag: Stored) -> str:
-    kind = mag.header.block_type if mag.header else ""
-    return "none" if kind == "raw" else kind
 
 
 def show_stored(found: Sequence[Stored], console: Console) -> None:
@@ -230,7 +116,7 @@ def _cells(mag: Stored) -> list[str]:
         f"{mag.shards:,}",
         size_text(mag.stored_bytes),
         f"{mag.ratio:.1f}" if mag.ratio is not None else "-",
-        _compression(mag) if header else "?",
+        mag.compression or "?",
         shard_text((header.side,) * 3) if header else "?",
         ",".join(f"{side:g}" if side else "?" for side in size.size) if size else "?",
     ]

@@ -13,20 +13,17 @@ from wkconvert_core.contract.errors import SourceNotFound, UnsupportedSource, ch
 from wkconvert_core.contract.geometry import Box, Mag, minus
 from wkconvert_core.contract.model import MagSpec
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.conversion.execute import readers_at_work
-from wkconvert_core.conversion.prepare import budget_of
-from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.dataset import MagFolder, properties_of
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.datasets.properties import StoredLayer, mag_folder, stored_layers, voxel_size
 from wkconvert_core.engine.progress import Listener, Meter
+from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw.same_blocks import Alike, comparable
 from wkconvert_core.formats.wkw.source import WkwSource
 from wkconvert_core.inspection.compare import Comparing, Difference, cell_side, compare
 from wkconvert_core.planning.route import Budget, route
 from wkconvert_core.planning.step import Step, Within
-from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import Cropped
 
 __all__ = ["Differing", "Equality", "MagCompared", "check_equality"]
@@ -58,6 +55,11 @@ class MagCompared:
     difference: Difference | None
     """None: they are equal."""
 
+    @property
+    def differing(self) -> int:
+        """Number of voxels that differ."""
+        return self.difference.count if self.difference else 0
+
 
 @dataclass(frozen=True)
 class Equality:
@@ -88,7 +90,7 @@ class _Dataset:
 def check_equality(
     a: Path,
     b: Path,
-    settings: Settings | None = None,
+    resources: Resources | None = None,
     *,
     layers: Sequence[str] = (),
     mags: Sequence[Mag] = (),
@@ -96,18 +98,18 @@ def check_equality(
 ) -> Equality:
     """Compare two WKW datasets, or some of their layers and mags: metadata and every voxel; NaN equals NaN.
 
-    The length of shards and their compression are no difference. Of `settings`, jobs, memory and strategy count. Raises
-    OptionError, and SourceError or DamagedData where one of the two cannot be read: then nothing is known.
+    The length of shards and their compression are no difference. Raises OptionError, and SourceError or DamagedData
+    where one of the two cannot be read: then nothing is known.
     """
     began = time.monotonic()
-    settings = settings or Settings()
-    settings.check(plugins())
-    ours, theirs = (_opened(settings.reached(Path(path))) for path in (a, b))
+    resources = resources or Resources()
+    resources.check()
+    ours, theirs = (_opened(resources.reached(Path(path))) for path in (a, b))
     _check_names(ours, theirs, layers, mags)
     ours, theirs = _restricted(ours, layers, mags), _restricted(theirs, layers, mags)
-    budget = budget_of(settings, 0)
+    budget = budget_of(resources, 0)
     pairs, notes = list(_pairs(ours, theirs)), list(_left_out(ours, theirs))
-    with readers_at_work(settings, budget, [ours.path, theirs.path], listen) as workers:
+    with readers_at_work(resources, budget, [ours.path, theirs.path], listen) as workers:
         compared = [_compared(pair, (n, len(pairs)), budget, workers, listen) for n, pair in enumerate(pairs, 1)]
     metadata = list(_metadata(ours, theirs))
     return Equality(ours.path, theirs.path, metadata, compared, notes, time.monotonic() - began)

@@ -22,7 +22,7 @@ from wkconvert_core.contract.model import (
     VolumeInfo,
 )
 from wkconvert_core.conversion.opening import Opened
-from wkconvert_core.conversion.prepare import Conversion, budget_of
+from wkconvert_core.conversion.prepare import Conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import Planned, kernel_of
 from wkconvert_core.datasets import destination as target
@@ -30,6 +30,7 @@ from wkconvert_core.datasets.journal import Journal, fingerprint
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
 from wkconvert_core.datasets.properties import Properties, mag_folder, stored_layers, voxel_size
 from wkconvert_core.datasets.writer import open_dataset
+from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.route import Budget, planned
 from wkconvert_core.registry.detection import Found
 from wkconvert_core.registry.plugins import Plugins, plugins
@@ -99,7 +100,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     """
     pictures = pictures or Pictures()
     loaded = plugins()
-    settings.check(loaded)
+    settings.check()
     pictures.check()
     src, out = target.checked_places(Path(src), Path(out))
     properties = target.finished(src)

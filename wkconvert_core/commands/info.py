@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from wkconvert_core.contract.errors import UnsupportedSource
 from wkconvert_core.conversion.opening import Opened, open_source
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.dataset import found_mags, unfinished
+from wkconvert_core.datasets.dataset import Stored, found_mags, inventory, unfinished
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.registry import detection as detect
 from wkconvert_core.registry.detection import Answer
@@ -23,6 +23,8 @@ class Described:
     path: Path
     answers: Sequence[Answer]
     layers: Sequence[Opened]
+    stored: Sequence[Stored]
+    """Every mag of the datasets among them, as it lies on the disk; empty for other data."""
 
 
 def describe(path: Path, reader: str | None = None, options: Mapping[str, str] | None = None) -> Described:
@@ -32,8 +34,9 @@ def describe(path: Path, reader: str | None = None, options: Mapping[str, str] |
     claimed = any(answer.match for answer in answers)  # such as an export, which needs no metadata
     if not claimed and not (path / PROPERTIES_FILE).exists():
         _check_finished(path)
-    settings = replace(Settings(), reader=reader, reader_options=options or {})
-    return Described(path, answers, open_source(path, settings, loaded))
+    layers = open_source(path, Settings(reader=reader, reader_options=options or {}), loaded)
+    datasets = dict.fromkeys(layer.found.path for layer in layers if layer.found.match.format == "wkw")
+    return Described(path, answers, layers, [mag for dataset in datasets for mag in inventory(dataset)])
 
 
 def _check_finished(path: Path) -> None:

@@ -13,13 +13,14 @@ from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import DatasetSpec, Sink, Source
 from wkconvert_core.contract.voxel_size import VoxelSize, proportions
 from wkconvert_core.conversion.opening import Opened
-from wkconvert_core.conversion.prepare import Conversion, budget_of, open_layers
+from wkconvert_core.conversion.prepare import Conversion, open_layers
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import Planned, spec_of
 from wkconvert_core.datasets import destination as target
 from wkconvert_core.datasets.journal import Journal, fingerprint
 from wkconvert_core.datasets.properties import StoredLayer, mag_folder, stored_layers
 from wkconvert_core.datasets.writer import WkwDataset
+from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.mag_schedule import schedule
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import plugins
@@ -78,7 +79,7 @@ def added(
 
 def _opened(dst: Path, settings: Settings, names: Sequence[str]) -> Place:
     loaded, dst = plugins(), dst.resolve()
-    settings.check(loaded)
+    settings.check()
     stored = {layer.name: layer for layer in stored_layers(target.finished(dst), dst)}
     size, budget = target.stored_voxel_size(dst), budget_of(settings, target.free_bytes(dst))
     layers = open_layers(dst, names, loaded, budget)

@@ -12,7 +12,7 @@ from wkconvert_core.contract.errors import check_known
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import DatasetSpec, Source
 from wkconvert_core.conversion.opening import Opened
-from wkconvert_core.conversion.prepare import Conversion, budget_of, open_layers, plan_of
+from wkconvert_core.conversion.prepare import Conversion, open_layers, plan_of
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import Planned, spec_of
 from wkconvert_core.datasets import destination as target
@@ -31,6 +31,7 @@ from wkconvert_core.datasets.properties import (
     voxel_size,
 )
 from wkconvert_core.datasets.writer import WkwDataset
+from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.formats.wkw.header import Header
 from wkconvert_core.formats.wkw.sink import BLOCK_LEN, fit_file_len
 from wkconvert_core.formats.wkw.source import open_mag
@@ -67,7 +68,7 @@ def prepare(
     a mag that it does not have.
     """
     loaded = plugins()
-    settings.check(loaded)
+    settings.check()
     src, dst = (src.resolve(), dst) if in_place else target.checked_places(src, dst)
     properties = target.finished(src)
     budget = budget_of(settings, target.free_bytes(dst))

@@ -10,13 +10,11 @@ from pathlib import Path
 
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
-from wkconvert_core.conversion.execute import readers_at_work
-from wkconvert_core.conversion.prepare import budget_of
-from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.checksums import Making, Records, add, records
 from wkconvert_core.datasets.dataset import MagFolder, chosen, foreign_layers, mags_of, unfinished
 from wkconvert_core.datasets.journal import locked
 from wkconvert_core.engine.progress import Listener, Meter
+from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.formats.wkw.header import Header
 from wkconvert_core.formats.wkw.source import HEADER_FILE
 from wkconvert_core.inspection.findings import MagSoundness, Problem, Run, Soundness, sentence
@@ -30,7 +28,7 @@ __all__ = ["MagSoundness", "Problem", "Soundness", "verify"]
 
 def verify(
     dataset: Path,
-    settings: Settings | None = None,
+    resources: Resources | None = None,
     *,
     layers: Sequence[str] = (),
     mags: Sequence[Mag] = (),
@@ -41,22 +39,22 @@ def verify(
     """Read every shard strictly and compare it with what was recorded of it; compare coarser mags with finer ones.
 
     `deep` compares all voxels of mags whose kernel is recorded, else a few boxes of each; `write_checksums` records
-    the checksums of sound mags that have none. Of `settings`, jobs, memory and strategy count. What is damaged is told
-    by the result. Raises SourceError where there is no dataset, OptionError, ResourceError, TargetError.
+    the checksums of sound mags that have none. Damage is listed in the result, not raised. Raises SourceError where
+    there is no dataset, OptionError, ResourceError, TargetError.
     """
-    began, dataset, settings = time.monotonic(), Path(dataset), settings or Settings()
-    settings.check(plugins())
-    dataset = settings.reached(dataset)
+    began, resources = time.monotonic(), resources or Resources()
+    resources.check()
+    dataset = resources.reached(Path(dataset))
     found = mags_of(dataset)
     wanted = chosen(dataset, layers, mags, found)
-    budget = budget_of(settings, 0)
+    budget = budget_of(resources, 0)
     with contextlib.ExitStack() as stack:
         if write_checksums:
             stack.enter_context(locked(dataset))
         recorded = {name: records(dataset, name) for name in dict.fromkeys(place.layer for place in wanted)}
         made = [making_of(where, found, recorded[where.layer]) for where in wanted]
         kernels = {kernel for each in made if isinstance(each, Making) for kernel in each.kernels} & _known()
-        workers = stack.enter_context(readers_at_work(settings, budget, [dataset], listen, kernels))
+        workers = stack.enter_context(readers_at_work(resources, budget, [dataset], listen, kernels))
         run = Run(dataset, budget, workers, listen, 2 * len(wanted), deep, kernels)
         results = _checked_all(run, wanted, recorded, write_checksums)
         rows = zip(wanted, made, results, strict=True)
@@ -78,7 +76,7 @@ def _checked_all(
         result, done = _checked(run, where, recorded[where.layer], keep=keep)
         if keep and run.is_sound(where):
             add(run.dataset, where.layer, {where.mag: done})
-            result = replace(result, written=bool(done))
+            result = replace(result, checksums_written=bool(done))
         results.append(result)
     return results
 
@@ -88,8 +86,8 @@ def _notes(dataset: Path, layers: Sequence[str], results: Sequence[MagSoundness]
     notes = [f"layer {name} is {kind}: not verified" for name, kind in foreign.items() if not layers]
     notes += [f"{begun} is begun and not finished" for begun in unfinished(dataset)]
     for mag in results:
-        if mag.unrecorded:
-            notes.append(f"{mag.layer} mag {mag.mag}: {mag.unrecorded} sound shards that no run has recorded")
+        if mag.shards_not_recorded:
+            notes.append(f"{mag.layer} mag {mag.mag}: {mag.shards_not_recorded} sound shards that no run has recorded")
     return notes
 
 
@@ -126,8 +124,8 @@ def _checked(run: Run, where: MagFolder, recorded: Records, *, keep: bool) -> tu
         result = _counted(result, done, known)
     if header.block_type not in types and len(types) == 1 and recorded.maker(where.mag):
         _blame_type(run, where, header, *types)
-    unrecorded = sum(_is_inside(where, header, shard.start) and shard.start not in known for shard in shards)
-    return replace(result, unrecorded=unrecorded if sums else 0), kept
+    not_recorded = sum(_is_inside(where, header, shard.start) and shard.start not in known for shard in shards)
+    return replace(result, shards_not_recorded=not_recorded if sums else 0), kept
 
 
 def _counted(result: MagSoundness, done: Checked, known: Mapping[Vec3, str]) -> MagSoundness:
@@ -135,7 +133,7 @@ def _counted(result: MagSoundness, done: Checked, known: Mapping[Vec3, str]) -> 
         result,
         shards=result.shards + 1,
         stored_bytes=result.stored_bytes + done.stored_bytes,
-        compared=result.compared + (done.start in known),
+        checksums_compared=result.checksums_compared + (done.start in known),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from wkconvert_core.engine import loop as engine
 from wkconvert_core.engine.consumers import Verifying
 from wkconvert_core.engine.loop import Finished
 from wkconvert_core.engine.progress import Listener, Meter, Progress
+from wkconvert_core.engine.resources import report_waiting
 from wkconvert_core.engine.workers import Workers, at_work, stopped
-from wkconvert_core.planning.route import Budget
 from wkconvert_core.planning.step import ShardDone, Step
 from wkconvert_core.sources.intensity_range import intensity_range
 from wkconvert_core.toolkit.atomic import writing
@@ -121,23 +121,8 @@ def _workers(conversion: Conversion, listen: Listener | None) -> Iterator[Worker
     formats = {*conversion.plan.get("readers", ()), settings.to}
     logs = conversion.building / FOLDER / "logs"
     sought = Sought(settings.cluster, sorted(formats), sorted(kernels - {""}), [conversion.src], logs, writes=True)
-    with at_work(settings.strategy, conversion.jobs, sought, _waiting(listen, len(steps))) as workers:
+    with at_work(settings.strategy, conversion.jobs, sought, report_waiting(listen, len(steps))) as workers:
         yield workers
-
-
-@contextlib.contextmanager
-def readers_at_work(
-    settings: Settings, budget: Budget, paths: Sequence[Path], listen: Listener | None, kernels: Collection[str] = ()
-) -> Iterator[Workers]:
-    """Workers that only read; the logs of a cluster's jobs go where the command was given. Raises ResourceError."""
-    sought = Sought(settings.cluster, [], sorted(kernels), paths, Path.cwd() / "wkconvert-logs")
-    with at_work(settings.strategy, budget.workers, sought, _waiting(listen, 1)) as workers:
-        yield workers
-
-
-def _waiting(listen: Listener | None, steps: int) -> Callable[[str], None]:
-    """Tells a listener, if there is one, what the run waits for."""
-    return lambda text: listen(Progress("", 0, steps, 0, 0, 1, waiting=text)) if listen else None
 
 
 def _check_space(conversion: Conversion) -> None:

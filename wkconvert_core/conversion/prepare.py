@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core import __version__
-from wkconvert_core.cluster import session as cluster
 from wkconvert_core.cluster.spec import STRATEGIES
 from wkconvert_core.contract.errors import OptionError, check_known
 from wkconvert_core.contract.geometry import Box
@@ -20,10 +19,9 @@ from wkconvert_core.conversion.steps import Planned, extent, steps_of
 from wkconvert_core.datasets import destination as target
 from wkconvert_core.datasets.journal import fingerprint
 from wkconvert_core.datasets.naming import dataset_name
-from wkconvert_core.engine.workers import default_jobs
+from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import Plugins, plugins
-from wkconvert_core.toolkit import process as memory
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Conversion:
 def prepare(src: Path, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:
     """Decide and check everything, and write nothing."""
     loaded = plugins()
-    settings.check(loaded)
+    settings.check()
     src, dst = target.checked_places(Path(src), Path(dst))
     name = dataset_name(settings.name or dst.name)
     budget = budget_of(settings, target.free_bytes(dst))
@@ -155,13 +153,3 @@ def _facts(source: Source) -> str:
     """What a header beside the source may decide: the fingerprint alone does not tell of those."""
     info = source.info
     return f"{info.channels} x {info.dtype}, {info.box.shifted(info.offset)}, chunks {info.chunk_shape}"
-
-
-def budget_of(settings: Settings, free: int) -> Budget:
-    """What a run may use, as the settings and the machine, or the cluster, say."""
-    if settings.strategy in STRATEGIES:
-        offer = cluster.offer(settings.cluster)
-        return Budget(offer.usable(settings.memory), offer.threads, False, free, cluster.WORKER_BYTES, offer.workers)
-    sequential, shared = settings.strategy == "sequential", settings.strategy != "multiprocessing"
-    jobs = 1 if sequential else settings.jobs or default_jobs()
-    return Budget(settings.memory or memory.available() // 2, jobs, shared, free, memory.held())

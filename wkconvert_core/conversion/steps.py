@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
+from typing import Any
 
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag
@@ -120,16 +121,21 @@ def spec_of(layer: Opened, settings: Settings, source: Source, mag: Mag, box: Bo
         box,
         source.info.dtype,
         source.info.channels,
-        _compression(layer, settings),
-        settings.compression_level,
-        settings.file_len,
+        **_stored_as(layer, settings.writer_options),
     )
 
 
-def _compression(layer: Opened, settings: Settings) -> str:
-    if settings.compression != "auto":
-        return settings.compression
-    return "lz4hc" if layer.category == "segmentation" or settings.compression_level else "lz4"
+def _stored_as(layer: Opened, options: Mapping[str, str]) -> dict[str, Any]:
+    """The writer's options as the fields of a `MagSpec`. Raises OptionError for one that it lacks."""
+    thorough = layer.category == "segmentation" or "compression_level" in options
+    fields: dict[str, Any] = {"compression": "lz4hc" if thorough else "lz4"}
+    for name, text in options.items():
+        is_number = name in ("compression_level", "file_len")
+        if name != "compression" and not (is_number and text.isdecimal()):
+            legal = "a whole number" if is_number else "compression=NAME, compression_level=NUMBER or file_len=NUMBER"
+            raise OptionError(f"--to-option {name}={text} does not fit", fix=f"say {legal}")
+        fields[name] = int(text) if is_number else text
+    return fields
 
 
 def kernel_of(layer: Opened, settings: Settings) -> str:

@@ -181,8 +181,14 @@ class Stored:
     stored_bytes: int
     voxel_size: VoxelSize | None
     """Of this mag's voxels."""
-    problem: str = ""
-    """What keeps the mag from being read."""
+    problem: str | None = None
+    """Why the mag cannot be read; None where it can."""
+
+    @property
+    def compression(self) -> str | None:
+        """How its blocks are compressed: none, lz4 or lz4hc; None where it cannot be read."""
+        kind = self.header.block_type if self.header else None
+        return "none" if kind == "raw" else kind
 
     @property
     def raw_bytes(self) -> int | None:

@@ -45,6 +45,11 @@ class Answer:
     match: Match | None
     error: str = ""
 
+    @property
+    def reason(self) -> str:
+        """Why it claims the path, or what went wrong; empty where it simply declines."""
+        return self.match.reason if self.match else self.error
+
 
 @dataclass(frozen=True)
 class Found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -29,8 +29,10 @@ class Loaded:
     name: str
     distribution: str
     version: str
-    error: str = ""
-    """What loading it raised; empty for a plugin that works."""
+    formats: Mapping[str, str] = field(default_factory=dict)
+    """Its readers by name, each with what it reads."""
+    error: str | None = None
+    """What loading it raised; None for a plugin that works."""
     trace: str = ""
 
 
@@ -70,8 +72,7 @@ class Plugins:
 
     def version_of(self, format: str) -> str:
         """The version of the plugin that reads a format; core's own have core's."""
-        versions = {plugin.name: plugin.version for plugin in self.loaded if not plugin.error}
-        return next((v for name, v in versions.items() if format in self.formats_of(name)), "")
+        return next((plugin.version for plugin in self.loaded if format in plugin.formats), "")
 
     @staticmethod
     def _check_formats(plugin: Any, known: Mapping[str, str]) -> None:
@@ -93,8 +94,9 @@ class Plugins:
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises, the other plugins go on
             if plugin is not None and self._manager.get_plugin(point.name) is plugin:
                 self._manager.unregister(name=point.name)
-            return Loaded(point.name, name, version, f"{type(error).__name__}: {error}", traceback.format_exc())
-        return Loaded(point.name, name, version)
+            what = f"{type(error).__name__}: {error}"
+            return Loaded(point.name, name, version, error=what, trace=traceback.format_exc())
+        return Loaded(point.name, name, version, _formats(plugin))
 
 
 def _formats(plugin: Any) -> dict[str, str]:
