@@ -9,7 +9,5 @@ from wkconvert_core.registry.plugins import plugins
 @pytest.fixture
 def reader():
     """Folders that hold `volume.npy` can be read; makes one from voxels [c, x, y, z]."""
-    loaded = plugins()
-    loaded._manager.register(volumes, "volumes")
-    yield volumes.make_folder
-    loaded._manager.unregister(name="volumes")
+    with plugins().register(volumes, "volumes"):
+        yield volumes.make_folder

@@ -124,7 +124,7 @@ def cube(src: opt.Src, dst: opt.Dst, **given: Any) -> None:
     _convert(src, dst, settings, "cube", given)
 
 
-def _convert(src: Path, dst: Path, settings: Settings, command: str, given: Mapping[str, Any]) -> None:
+def _convert(src: Path | str, dst: Path, settings: Settings, command: str, given: Mapping[str, Any]) -> None:
     from wkconvert_core.conversion.execute import prepare
 
     carry_out(lambda: prepare(src, dst, settings, command=command), given)

@@ -114,7 +114,7 @@ def metadata(
 
 
 @opt.takes(only=("reader", "option", "json"))
-def info(path: Annotated[Path, typer.Argument(help="A file or folder of any kind.")], **given: Any) -> None:
+def info(path: Annotated[str, typer.Argument(help="A file or folder of any kind, or a URL.")], **given: Any) -> None:
     """Tell what a path is: each plugin's answer with its reason, and the layers; of a dataset, how it is stored."""
     from wkconvert_core.cli import dataset_reports, reports
     from wkconvert_core.commands.info import describe
@@ -125,6 +125,6 @@ def info(path: Annotated[Path, typer.Argument(help="A file or folder of any kind
     except WkconvertError:
         if not given["json"]:  # what can be told of a dataset before what is wrong with it
             with suppress(WkconvertError):
-                dataset_reports.show_stored(inventory(path), console())
+                dataset_reports.show_stored(inventory(Path(path)), console())
         raise
     emit(described, given, reports.show_info)

@@ -27,7 +27,10 @@ F = TypeVar("F", bound=Callable[..., None])
 SOURCE, PYRAMID, STORAGE, RUN = "Source", "Pyramid", "Storage", "Run"
 
 Copy = Annotated[Path | None, typer.Argument(help="Where a copy is written (default: in place).", metavar="target")]
-Src = Annotated[Path, typer.Argument(help="What to convert: a file, a folder of slices, a folder of layer folders.")]
+Src = Annotated[
+    str,
+    typer.Argument(help="What to convert: a file, a folder of slices, of layer folders, a URL."),
+]
 Dst = Annotated[Path, typer.Argument(help="The dataset's folder, to be made.")]
 
 

@@ -20,23 +20,24 @@ from wkconvert_core.registry.plugins import plugins
 class Described:
     """A path, as the plugins see it."""
 
-    path: Path
+    path: Path | str
     answers: Sequence[Answer]
     layers: Sequence[Opened]
     stored: Sequence[Stored]
     """Every mag of the datasets among them, as it lies on the disk; empty for other data."""
 
 
-def describe(path: Path, reader: str | None = None, options: Mapping[str, str] | None = None) -> Described:
+def describe(path: Path | str, reader: str | None = None, options: Mapping[str, str] | None = None) -> Described:
     """Ask every plugin of a path, and open it as `convert` would. Raises what `convert` would raise."""
-    loaded = plugins()
+    loaded, path = plugins(), detect.location(path)
     answers = detect.ask(path, detect.read_head(path), loaded, options)
     claimed = any(answer.match for answer in answers)  # such as an export, which needs no metadata
-    if not claimed and not (path / PROPERTIES_FILE).exists():
+    if isinstance(path, Path) and not claimed and not (path / PROPERTIES_FILE).exists():
         _check_finished(path)
     layers = open_source(path, Settings(reader=reader, reader_options=options or {}), loaded)
     datasets = dict.fromkeys(layer.found.path for layer in layers if layer.found.match.format == "wkw")
-    return Described(path, answers, layers, [mag for dataset in datasets for mag in inventory(dataset)])
+    stored = [mag for dataset in datasets for mag in inventory(Path(dataset))]
+    return Described(path, answers, layers, stored)
 
 
 def _check_finished(path: Path) -> None:

@@ -51,9 +51,17 @@ class Done:
 
 
 def convert(
-    src: Path, dst: Path, settings: Settings | None = None, *, command: str = "auto", listen: Listener | None = None
+    src: Path | str,
+    dst: Path,
+    settings: Settings | None = None,
+    *,
+    command: str = "auto",
+    listen: Listener | None = None,
 ) -> Done:
-    """Convert whatever is at `src` into a dataset at `dst`. Raises errors of `wkconvert_core.contract.errors`."""
+    """Convert whatever is at `src`, a path or a URL, into a dataset at `dst`.
+
+    Raises errors of `wkconvert_core.contract.errors`.
+    """
     return execute(prepare(src, dst, settings or Settings(), command=command), listen)
 
 
@@ -120,7 +128,8 @@ def _workers(conversion: Conversion, listen: Listener | None) -> Iterator[Worker
     kernels = {step.kernel for step in steps} | {getattr(step.source, "kernel", "") for step in steps}
     formats = {*conversion.plan.get("readers", ()), settings.to}
     logs = conversion.building / FOLDER / "logs"
-    sought = Sought(settings.cluster, sorted(formats), sorted(kernels - {""}), [conversion.src], logs, writes=True)
+    reads = [] if isinstance(conversion.src, str) else [conversion.src]  # a URL is no path that a worker could look for
+    sought = Sought(settings.cluster, sorted(formats), sorted(kernels - {""}), reads, logs, writes=True)
     with at_work(settings.strategy, conversion.jobs, sought, report_waiting(listen, len(steps))) as workers:
         yield workers
 

@@ -21,6 +21,7 @@ from wkconvert_core.datasets.journal import fingerprint
 from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.route import Budget
+from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import Plugins, plugins
 
 
@@ -28,7 +29,7 @@ from wkconvert_core.registry.plugins import Plugins, plugins
 class Conversion:
     """Everything decided, nothing written."""
 
-    src: Path
+    src: Path | str
     dst: Path
     building: Path
     """Where the dataset is built: beside the target where that is to be replaced."""
@@ -82,11 +83,13 @@ class Conversion:
         return max((planned.route.memory for planned in self.steps), default=0)
 
 
-def prepare(src: Path, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:
+def prepare(src: Path | str, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:
     """Decide and check everything, and write nothing."""
     loaded = plugins()
     settings.check()
-    src, dst = target.checked_places(Path(src), Path(dst))
+    src, dst = location(src), Path(dst).resolve()
+    if isinstance(src, Path):
+        src, dst = target.checked_places(src, dst)
     name = dataset_name(settings.name or dst.name)
     budget = budget_of(settings, target.free_bytes(dst))
     layers = open_source(src, settings, loaded, budget)
@@ -135,7 +138,9 @@ def open_layers(dataset: Path, names: Sequence[str], loaded: Plugins, budget: Bu
     return open_source(dataset, Settings(reader="wkw", reader_options=only), loaded, budget)
 
 
-def plan_of(src: Path, settings: Settings, command: str, layers: Sequence[Opened], loaded: Plugins) -> dict[str, Any]:
+def plan_of(
+    src: Path | str, settings: Settings, command: str, layers: Sequence[Opened], loaded: Plugins
+) -> dict[str, Any]:
     """What makes a run this run."""
     readers = {layer.found.match.format for layer in layers}
     return {

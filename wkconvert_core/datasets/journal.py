@@ -208,11 +208,13 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
 
 
-def fingerprint(source: Path) -> str:
-    """A digest of names, sizes and modification times of a source's visible files; their content is not read.
+def fingerprint(source: Path | str) -> str:
+    """A digest of names, sizes and modification times of a source's visible files; of a URL, the URL itself.
 
-    A file's counts those beside it that share its stem: `brain.img` holds the voxels of `brain.hdr`.
+    The files that share a file's stem belong to it: `brain.img` holds the voxels of `brain.hdr`. No content is read.
     """
+    if isinstance(source, str):
+        return source
     digest = hashlib.sha256()
     for path in _files(source):
         status = path.stat()

@@ -140,10 +140,9 @@ def wkconvert_create(format: str, path: Path, spec: DatasetSpec) -> WkwDataset |
 
 
 @hookimpl
-def wkconvert_detect(path: Path, head: bytes) -> Match | None:
+def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
     """Claim a folder whose metadata list a WKW layer; metadata that cannot be read are claimed to be explained."""
-    file = path / PROPERTIES_FILE
-    if head or not file.is_file():
+    if isinstance(path, str) or head or not (file := path / PROPERTIES_FILE).is_file():
         return None
     try:
         formats = [layer["dataFormat"] for layer in datasource.read(file)["dataLayers"]]
@@ -155,9 +154,11 @@ def wkconvert_detect(path: Path, head: bytes) -> Match | None:
 
 
 @hookimpl
-def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> list[Layer] | None:
+def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) -> list[Layer] | None:
     """Open every WKW layer of a dataset with all its mags."""
-    return open_dataset(path, **parse_options(open_dataset, options)) if format == "wkw" else None
+    if format != "wkw" or isinstance(path, str):
+        return None
+    return open_dataset(path, **parse_options(open_dataset, options))
 
 
 def open_dataset(path: Path, *, layers: str | None = None) -> list[Layer]:

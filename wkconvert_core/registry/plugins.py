@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -53,6 +54,20 @@ class Plugins:
     def hook(self) -> Any:
         """The four hooks, as functions that ask every plugin; pluggy makes them, so they are untyped."""
         return self._manager.hook
+
+    @contextmanager
+    def register(self, plugin: Any, name: str | None = None) -> Iterator[None]:
+        """Have one more plugin for a while, such as a module or object with hooks that a test brings along.
+
+        Its `name`, by default its `__name__`, is the one that answers to `info` are listed by. Raises ValueError if a
+        plugin of this name is registered already.
+        """
+        name = name or plugin.__name__
+        self._manager.register(plugin, name)
+        try:
+            yield
+        finally:
+            self._manager.unregister(name=name)
 
     def formats(self) -> dict[str, str]:
         """The readers by name, each with what it reads, from the plugins' `FORMATS`."""
