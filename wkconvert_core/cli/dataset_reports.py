@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from wkconvert_core.cli.output import print_lines, shape_text, shard_text
+from wkconvert_core.cli.output import count_text, print_lines, print_table, shape_text, shard_text
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 if TYPE_CHECKING:
@@ -41,22 +39,18 @@ def show_soundness(found: Soundness, console: Console, *, quiet: bool) -> None:
     verdict = f"{len(found.damaged):,} damaged" if found.damaged else "sound"
     rate = size / found.seconds / 1e6 if found.seconds else 0
     took = f"{size_text(size)}, {found.seconds:.1f} s, {rate:.0f} MB/s"
-    print_lines(console, f"{found.path}: {verdict}, {_count(shards, 'shard')}, {took}")
+    print_lines(console, f"{found.path}: {verdict}, {count_text(shards, 'shard')}, {took}")
 
 
 def _mag_line(mag: MagSoundness) -> str:
     compared = mag.checksums_compared
-    sums = f"{_count(compared, 'checksum')} compared" if compared else "no checksums to compare"
-    parts = [_count(mag.shards, "shard"), "checksums written" if mag.checksums_written else sums]
+    sums = f"{count_text(compared, 'checksum')} compared" if compared else "no checksums to compare"
+    parts = [count_text(mag.shards, "shard"), "checksums written" if mag.checksums_written else sums]
     if mag.kernel:
         parts.append(f"made by {mag.kernel}")
     elif mag.kernel_reason and mag.kernel_reason not in NO_KERNEL:
         parts.append(f"kernel unknown ({mag.kernel_reason})")
     return f"{mag.layer} mag {mag.mag}: {', '.join(parts)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 # --- check-equality --------------------------------------------------------------------------------------------------
@@ -93,17 +87,13 @@ def show_metadata(done: Updated, console: Console) -> None:
 
 
 def show_stored(found: Sequence[Stored], console: Console) -> None:
-    """The table of mags that `info` prints for a dataset; nothing in it is ever cut off."""
+    """The table of mags that `info` prints for a dataset."""
     for layer, mags in groupby(found, lambda mag: mag.place.layer):
         print_lines(console, "", f"{layer}, as stored")
         listed = list(mags)
         unit = next((mag.voxel_size.unit for mag in listed if mag.voxel_size), "")
-        table = Table(box=None, padding=(0, 1, 0, 0))
-        for title in ("mag", "shape", "dtype", "shards", "on disk", "ratio", "stored", "shard", f"voxel, {unit}"):
-            table.add_column(title, overflow="fold")
-        for mag in listed:
-            table.add_row(*_cells(mag))
-        console.print(table, highlight=False)
+        titles = ("mag", "shape", "dtype", "shards", "on disk", "ratio", "stored", "shard", f"voxel, {unit}")
+        print_table(console, titles, map(_cells, listed))
         print_lines(console, *(f"  mag {mag.place.mag} cannot be read: {mag.problem}" for mag in listed if mag.problem))
 
 

@@ -151,6 +151,23 @@ def print_lines(console: Console, *lines: str) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
+def print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; a cell that is too wide for the console goes on in the next line instead of being cut."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, highlight=False)
+
+
+def count_text(number: int, what: str) -> str:
+    """`1 shard`, `1,024 shards`."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def shape_text(shape: Iterable[int]) -> str:
     """`100 x 200 x 30`."""
     return " x ".join(map(str, shape))

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from wkconvert_core.cli.dataset_reports import show_stored
-from wkconvert_core.cli.output import print_lines, shape_text, shard_text
+from wkconvert_core.cli.output import count_text, print_lines, print_table, shape_text, shard_text
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.registry.plugins import BUILT_IN
 from wkconvert_core.toolkit.byte_sizes import size_text
@@ -60,19 +59,19 @@ def show_plan(conversion: Conversion, console: Console) -> None:
     if not conversion.steps:
         print_lines(console, "nothing to do: all is as asked")
         return
-    table = Table("step", "way", "tasks", "shard", "memory", "decoded", "raw", box=None, padding=(0, 2, 0, 0))
-    for planned in conversion.steps:
-        step, chosen = planned.step, planned.route
-        table.add_row(
-            step.title,
-            chosen.way,
-            f"{chosen.tasks:,}",
-            shard_text(step.sink.shard_shape),
-            size_text(chosen.memory),
-            f"{chosen.amplification:.2f}x",
-            size_text(step.raw_bytes),
+    rows = [
+        (
+            planned.step.title,
+            planned.route.way,
+            f"{planned.route.tasks:,}",
+            shard_text(planned.step.sink.shard_shape),
+            size_text(planned.route.memory),
+            f"{planned.route.amplification:.2f}x",
+            size_text(planned.step.raw_bytes),
         )
-    console.print(table)
+        for planned in conversion.steps
+    ]
+    print_table(console, ("step", "way", "tasks", "shard", "memory", "decoded", "raw"), rows)
     ways = {planned.route.way for planned in conversion.steps}
     scratch = max(planned.route.scratch for planned in conversion.steps)
     useful = conversion.useful_workers
@@ -96,7 +95,7 @@ def show_done(done: Done, console: Console) -> None:
     rate = conversion.steps[0].step.raw_bytes / done.seconds / 1e6 if done.seconds else 0
     print_lines(
         console,
-        f"{conversion.dst}: {len(done.layers)} layer{'s' * (len(done.layers) > 1)}, {mags} mag{'s' * (mags > 1)}, "
+        f"{conversion.dst}: {count_text(len(done.layers), 'layer')}, {count_text(mags, 'mag')}, "
         f"{size_text(done.stored_bytes)} on disk ({size_text(conversion.raw_bytes)} raw), "
         f"{done.seconds:.1f} s, {rate:.0f} MB/s",
     )
@@ -143,7 +142,7 @@ def show_plugins(plugins: Plugins, console: Console) -> None:
             continue
         print_lines(console, *(f"  {name}: {what}" for name, what in plugin.formats.items()))
     if not plugins.loaded:
-        print_lines(console, 'no readers are installed; pip install "wkconvert[all]" brings all that there are')
+        print_lines(console, 'no readers are installed; pip install "wkconvert[all]" installs those of this project')
     print_lines(console, f"interpolation modes: {', '.join(sorted(plugins.downsamplers()))}")
 
 
