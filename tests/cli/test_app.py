@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from wkconvert_core import Confidence, Mag
 from wkconvert_core.cli.app import app
-from wkconvert_core.cli.options import Options
+from wkconvert_core.cli.options import ALL
 from wkconvert_core.cli.output import KEYS, as_document
 from wkconvert_core.commands.check_equality import Equality, MagCompared
 from wkconvert_core.commands.info import Described
@@ -220,5 +220,5 @@ def test_every_option_has_help_that_fits_80_columns(monkeypatch):
     assert max(map(len, lines)) <= 80
     shown = " ".join(lines)
     names = {"option": "-o", "no_downsample": "--no-downsample"}
-    missing = [n for n in Options.__annotations__ if names.get(n, "--" + n.replace("_", "-")) not in shown]
+    missing = [n for n in ALL if names.get(n, "--" + n.replace("_", "-")) not in shown]
     assert missing == []

@@ -27,10 +27,7 @@ F = TypeVar("F", bound=Callable[..., None])
 SOURCE, PYRAMID, STORAGE, RUN = "Source", "Pyramid", "Storage", "Run"
 
 Copy = Annotated[Path | None, typer.Argument(help="Where a copy is written (default: in place).", metavar="target")]
-Src = Annotated[
-    str,
-    typer.Argument(help="What to convert: a file, a folder of slices, of layer folders, a URL."),
-]
+Src = Annotated[str, typer.Argument(help="What to convert: a file, a folder of slices or of layer folders, a URL.")]
 Dst = Annotated[Path, typer.Argument(help="The dataset's folder, to be made.")]
 
 
@@ -44,88 +41,68 @@ FromMag = Annotated[str | None, _option("Begin at this mag: 2 or 2-2-1 (default:
 Dataset = Annotated[Path, typer.Argument(help="A dataset's folder.")]
 
 
+def _shared(panel: str, help: str, kind: Any = str, *names: str) -> Any:
+    """The annotation of an option that is None where it was not given; a flag is False."""
+    return Annotated[kind if kind is bool else kind | None, _option(help, panel, *names)]
+
+
 class Options:
     """The options that several commands share, in the order in which `--help` shows them."""
 
-    voxel_size: Annotated[
-        str | None, _option("x,y,z; an empty place is left to the source: ,,35 (default: the source's own)", SOURCE)
-    ]
-    unit: Annotated[
-        str | None, _option("Unit of --voxel-size: pm, Å, nm, µm (um), mm, cm, m, inch (default: nm)", SOURCE)
-    ]
-    layer_name: Annotated[str | None, _option("Name of the layer (default: its folder, or its category)", SOURCE)]
-    category: Annotated[str | None, _option("color or segmentation (default: by name, else by looking)", SOURCE)]
-    reader: Annotated[str | None, _option("Force a reader (default: the surest one)", SOURCE)]
-    option: Annotated[list[str] | None, _option("key=value for the reader, repeatable", SOURCE, "-o", "--option")]
-    dtype: Annotated[str | None, _option("uint8 … uint64, int8 … int64, float32, float64 (default: own)", SOURCE)]
-    convert: Annotated[
-        str | None,
-        _option(
-            "For --dtype: exact (refuse what does not fit), clip,"
-            " scale (range to range; floats: 0 to 1) (default: exact)",
-            SOURCE,
-        ),
-    ]
-    gaps: Annotated[
-        str | None, _option("A hole in a stack's numbers: error, fill (zeros), close (default: error)", SOURCE)
-    ]
-    pad: Annotated[bool, _option("Pad slices that differ in size with zeros at the high x and y side", SOURCE, "--pad")]
-    channel: Annotated[int | None, _option("Take this channel only, counted from 0", SOURCE)]
-    start_z: Annotated[int | None, _option("Put the source's first slice at this z (default: 0)", SOURCE)]
-    skip_first_z_slices: Annotated[int | None, _option("Leave out this many slices at the start (default: 0)", SOURCE)]
-    bbox: Annotated[
-        str | None, _option("x,y,z,width,height,depth: take this part, counted after --skip… and --flip", SOURCE)
-    ]
-    flip: Annotated[str | None, _option("Mirror these axes: x,y", SOURCE)]
-    max_mag: Annotated[int | None, _option("Coarsest mag (default: about 100 voxels wide)", PYRAMID)]
-    interpolation_mode: Annotated[
-        str | None,
-        _option("Kernel: median, mode, mean, nearest, bilinear, bicubic, min, max (default: median or mode)", PYRAMID),
-    ]
-    sampling_mode: Annotated[
-        str | None, _option("anisotropic, isotropic or constant-z (default: anisotropic)", PYRAMID)
-    ]
-    no_downsample: Annotated[bool, _option("Write the finest mag only", PYRAMID, "--no-downsample")]
-    target_mag: Annotated[str | None, _option("Finest mag to write: 2 or 2-2-1 (default: 1)", PYRAMID)]
-    name: Annotated[str | None, _option("Name of the dataset (default: the name of DST)", STORAGE)]
-    to: Annotated[str | None, _option("Writer (default: wkw)", STORAGE)]
-    to_option: Annotated[list[str] | None, _option("key=value for the writer, repeatable", STORAGE, "--to-option")]
-    compression: Annotated[str | None, _option("none, lz4 or lz4hc (default: lz4; lz4hc for segmentation)", STORAGE)]
-    compression_level: Annotated[int | None, _option("1 to 12, for lz4hc (default: 4)", STORAGE)]
-    no_compress: Annotated[bool, _option("The same as --compression none", STORAGE, "--no-compress")]
-    file_len: Annotated[str | None, _option("Blocks along a shard's side: auto, 1, 2, … 64 (default: auto)", STORAGE)]
-    add: Annotated[bool, _option("Add the layers to an existing dataset", RUN, "--add")]
-    overwrite: Annotated[bool, _option("Replace an existing dataset, once the new one is complete", RUN, "--overwrite")]
-    force: Annotated[bool, _option("Go on although the disk may not suffice", RUN, "--force")]
-    verify: Annotated[bool, _option("Read everything back and compare it with the source", RUN, "--verify")]
-    jobs: Annotated[
-        int | None,
-        _option(
-            "Workers (default: one per processor); with slurm, jobs (default: 10);"
-            " with dask, tasks at a time to plan for",
-            RUN,
-        ),
-    ]
-    memory: Annotated[
-        str | None,
-        _option(
-            "Peak of all processes: 2GiB (default: half of what is available); with dask and slurm, of each worker", RUN
-        ),
-    ]
-    distribution_strategy: Annotated[
-        str | None, _option("threads, multiprocessing, sequential, dask or slurm (default: threads)", RUN)
-    ]
-    scheduler: Annotated[str | None, _option("Address of dask's scheduler: tcp://host:8786", RUN)]
-    job_resources: Annotated[
-        str | None,
-        _option('What a Slurm job gets, as sbatch calls it: \'{"mem": "4G", "time": "02:00:00"}\'', RUN),
-    ]
-    dry_run: Annotated[bool, _option("Show the plan and its cost, write nothing", RUN, "--dry-run")]
-    json: Annotated[bool, _option("One JSON document on standard output", RUN, "--json")]
-    quiet: Annotated[bool, _option("Print errors only", RUN, "--quiet", "-q")]
-    verbose: Annotated[bool, _option("Log what happens to standard error", RUN, "--verbose", "-v")]
+    voxel_size = _shared(SOURCE, "x,y,z; an empty place is left to the source: ,,35 (default: the source's own)")
+    unit = _shared(SOURCE, "Unit of --voxel-size: pm, Å, nm, µm (um), mm, cm, m, inch (default: nm)")
+    layer_name = _shared(SOURCE, "Name of the layer (default: its folder, or its category)")
+    category = _shared(SOURCE, "color or segmentation (default: by name, else by looking)")
+    reader = _shared(SOURCE, "Force a reader (default: the surest one)")
+    option = _shared(SOURCE, "key=value for the reader, repeatable", list[str], "-o", "--option")
+    dtype = _shared(SOURCE, "uint8 … uint64, int8 … int64, float32, float64 (default: own)")
+    convert = _shared(
+        SOURCE,
+        "For --dtype: exact (refuse what does not fit), clip, scale (range to range; floats: 0 to 1) (default: exact)",
+    )
+    gaps = _shared(SOURCE, "A hole in a stack's numbers: error, fill (zeros), close (default: error)")
+    pad = _shared(SOURCE, "Pad slices that differ in size with zeros at the high x and y side", bool, "--pad")
+    channel = _shared(SOURCE, "Take this channel only, counted from 0", int)
+    start_z = _shared(SOURCE, "Put the source's first slice at this z (default: 0)", int)
+    skip_first_z_slices = _shared(SOURCE, "Leave out this many slices at the start (default: 0)", int)
+    bbox = _shared(SOURCE, "x,y,z,width,height,depth: take this part, counted after --skip… and --flip")
+    flip = _shared(SOURCE, "Mirror these axes: x,y")
+    max_mag = _shared(PYRAMID, "Coarsest mag (default: about 100 voxels wide)", int)
+    interpolation_mode = _shared(
+        PYRAMID, "Kernel: median, mode, mean, nearest, bilinear, bicubic, min, max (default: median or mode)"
+    )
+    sampling_mode = _shared(PYRAMID, "anisotropic, isotropic or constant-z (default: anisotropic)")
+    no_downsample = _shared(PYRAMID, "Write the finest mag only", bool, "--no-downsample")
+    target_mag = _shared(PYRAMID, "Finest mag to write: 2 or 2-2-1 (default: 1)")
+    name = _shared(STORAGE, "Name of the dataset (default: the name of DST)")
+    to = _shared(STORAGE, "Writer (default: wkw)")
+    to_option = _shared(STORAGE, "key=value for the writer, repeatable", list[str], "--to-option")
+    compression = _shared(STORAGE, "none, lz4 or lz4hc (default: lz4; lz4hc for segmentation)")
+    compression_level = _shared(STORAGE, "1 to 12, for lz4hc (default: 4)", int)
+    no_compress = _shared(STORAGE, "The same as --compression none", bool, "--no-compress")
+    file_len = _shared(STORAGE, "Blocks along a shard's side: auto, 1, 2, … 64 (default: auto)")
+    add = _shared(RUN, "Add the layers to an existing dataset", bool, "--add")
+    overwrite = _shared(RUN, "Replace an existing dataset, once the new one is complete", bool, "--overwrite")
+    force = _shared(RUN, "Go on although the disk may not suffice", bool, "--force")
+    verify = _shared(RUN, "Read everything back and compare it with the source", bool, "--verify")
+    jobs = _shared(
+        RUN,
+        "Workers (default: one per processor); with slurm, jobs (default: 10); with dask, tasks at a time to plan for",
+        int,
+    )
+    memory = _shared(
+        RUN, "Peak of all processes: 2GiB (default: half of what is available); with dask and slurm, of each worker"
+    )
+    distribution_strategy = _shared(RUN, "threads, multiprocessing, sequential, dask or slurm (default: threads)")
+    scheduler = _shared(RUN, "Address of dask's scheduler: tcp://host:8786")
+    job_resources = _shared(RUN, 'What a Slurm job gets, as sbatch calls it: \'{"mem": "4G", "time": "02:00:00"}\'')
+    dry_run = _shared(RUN, "Show the plan and its cost, write nothing", bool, "--dry-run")
+    json = _shared(RUN, "One JSON document on standard output", bool, "--json")
+    quiet = _shared(RUN, "Print errors only", bool, "--quiet", "-q")
+    verbose = _shared(RUN, "Log what happens to standard error", bool, "--verbose", "-v")
 
 
+ALL = {name: hint for name, hint in vars(Options).items() if not name.startswith("_")}
 STORAGE_OPTIONS = ("to_option", "compression", "compression_level", "no_compress", "file_len")
 """How mags are stored."""
 PYRAMID_OPTIONS = ("max_mag", "interpolation_mode", "sampling_mode", *STORAGE_OPTIONS)
@@ -144,36 +121,25 @@ def takes(
     """Give a command `(…, **given)` the options of `Options`, all or some, some with another text in `helps`."""
 
     def decorate(command: F) -> F:
-        hints = {
-            name: _with_help(hint, helps[name]) if name in helps else hint
-            for name, hint in get_type_hints(Options, include_extras=True).items()
-            if name not in without and (not only or name in only)
-        }
-        own_hints = get_type_hints(command, include_extras=True)
-        own = [p.replace(annotation=own_hints[p.name]) for p in inspect.signature(command).parameters.values()][:-1]
-        options = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=False if get_args(hint)[0] is bool else None,
-                annotation=hint,
-            )
-            for name, hint in hints.items()
-        ]
-        # typer reads both the signature and the annotations
-        command.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
-        command.__annotations__ = {p.name: p.annotation for p in [*own, *options]}
+        hints = get_type_hints(command, include_extras=True)
+        own = [p.replace(annotation=hints[p.name]) for p in inspect.signature(command).parameters.values()]
+        added = []
+        for name, hint in ALL.items():
+            if name in without or (only and name not in only):
+                continue
+            kind, option = get_args(hint)
+            if name in helps:
+                option = copy.copy(option)
+                option.help = helps[name]
+            default = False if kind is bool else None
+            hint = Annotated[kind, option]
+            added.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
+        # typer reads both the signature and the annotations; the last parameter of its own is `given`
+        command.__signature__ = inspect.Signature([*own[:-1], *added])  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in [*own[:-1], *added]}
         return command
 
     return decorate
-
-
-def _with_help(hint: Any, text: str) -> Any:
-    """An option's annotation, with another text for `--help`."""
-    kind, option = get_args(hint)
-    option = copy.copy(option)
-    option.help = text
-    return Annotated[kind, option]
 
 
 def settings(given: Mapping[str, Any], **more: Any) -> Settings:

@@ -17,8 +17,8 @@ from wkconvert_core.registry.plugins import downsampler
 from wkconvert_core.sources.casting import Fit
 from wkconvert_core.toolkit.stacks import Gaps
 
-DType = Literal["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"]
-DTYPES = list(get_args(DType))
+DtypeName = Literal["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"]
+DTYPES = list(get_args(DtypeName))
 """The dtypes that a dataset can hold."""
 
 FINEST = Mag(1, 1, 1)
@@ -34,7 +34,7 @@ class SourceOptions:
     category: Category | None = None
     reader: str | None = None
     reader_options: Mapping[str, str] = field(default_factory=dict)
-    dtype: DType | None = None
+    dtype: DtypeName | None = None
     convert: Fit = "exact"
     gaps: Gaps = "error"
     pad: bool = False

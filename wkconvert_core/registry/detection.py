@@ -43,7 +43,7 @@ INSTALLABLE = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What one plugin said of a path."""
+    """One plugin's answer to a path: a match, an error, or neither where it declines."""
 
     plugin: str
     match: Match | None
@@ -63,7 +63,7 @@ class Found:
     match: Match
     layer: str | None = None
     notes: tuple[str, ...] = ()
-    """What the user should know: entries beside it that no reader knows."""
+    """For the user: the entries beside it that no reader claims."""
 
 
 def location(src: Path | str) -> Path | str:
@@ -80,7 +80,7 @@ def location(src: Path | str) -> Path | str:
 def find(
     src: Path | str, plugins: Plugins, reader: str | None = None, options: Mapping[str, str] | None = None
 ) -> list[Found]:
-    """Return what is to be read at `src`: itself, or one entry per layer folder below it. `options` are the reader's.
+    """Find the reader of `src`, or one for each layer folder below it; `options` are the reader's.
 
     Raises SourceNotFound, BrokenSource, UnknownFormat, AmbiguousFormat, OptionError.
 
@@ -137,7 +137,7 @@ def read_head(path: Path | str) -> bytes:
 
 
 def ask(path: Path | str, head: bytes, plugins: Plugins, options: Mapping[str, str] | None = None) -> list[Answer]:
-    """Every plugin's answer to a path; one that fails is an answer too."""
+    """Every plugin's answer to a path, in the order of registration; an error is an answer, too."""
     arguments = {"path": path, "head": head, "options": options or {}}
     return [_ask_one(impl, arguments) for impl in plugins.hook.wkconvert_detect.get_hookimpls()]
 
@@ -180,7 +180,7 @@ def check_reader(reader: str, plugins: Plugins) -> None:
 def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
     """The visible entries of a folder, in natural order.
 
-    A linked file is a file. A linked folder leads out of the folder, or to what is found without the link.
+    Links to files count as files. Links to folders are left out: they lead elsewhere, or to what is listed anyway.
     """
     entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
     inside = (entry for entry in entries if wanted(entry) and not (entry.is_symlink() and entry.is_dir()))
@@ -190,7 +190,7 @@ def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
 def _layers_below(
     src: Path, plugins: Plugins, reader: str | None, options: Mapping[str, str] | None, depth: int = DEPTH
 ) -> list[Found]:
-    """One entry per file or folder in `src` that some reader claims; the others are noted."""
+    """One entry for each file or folder in `src` that a reader claims; a note lists the others."""
     found: list[Found] = []
     declined: list[str] = []
     for path in children(src, lambda entry: entry.is_dir() or (entry.is_file() and entry.stat().st_size > 0)):

@@ -1,4 +1,4 @@
-"""Loading plugins: one by one, so that a broken one never stops the rest."""
+"""Loading plugins one by one, so that a broken one never stops the others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Loaded:
 
 
 class Plugins:
-    """The plugins of this process: `hook` calls them, `loaded` tells what became of each."""
+    """The plugins of a process: `hook` calls them, `loaded` lists the installed ones with their errors."""
 
     def __init__(self, found: Iterator[EntryPoint] | None = None) -> None:
         """Load core's own plugins, then each installed one in a `try` of its own."""
@@ -52,15 +52,22 @@ class Plugins:
 
     @property
     def hook(self) -> Any:
-        """The four hooks, as functions that ask every plugin; pluggy makes them, so they are untyped."""
+        """The four hooks, as functions that call every plugin; pluggy makes them at run time, so they have no types."""
         return self._manager.hook
 
     @contextmanager
     def register(self, plugin: Any, name: str | None = None) -> Iterator[None]:
-        """Have one more plugin for a while, such as a module or object with hooks that a test brings along.
+        """Register a module or object with hooks for the length of a `with` block; for tests.
 
-        Its `name`, by default its `__name__`, is the one that answers to `info` are listed by. Raises ValueError if a
-        plugin of this name is registered already.
+        `info` lists it under `name` (default: its `__name__`). Raises ValueError if there is a plugin of this name.
+
+        >>> from types import SimpleNamespace
+        >>> plugins = Plugins(iter(()))
+        >>> with plugins.register(SimpleNamespace(FORMATS={"mem": "arrays in memory"}), "memory"):
+        ...     plugins.formats()["mem"]
+        'arrays in memory'
+        >>> "mem" in plugins.formats()
+        False
         """
         name = name or plugin.__name__
         self._manager.register(plugin, name)
@@ -74,7 +81,7 @@ class Plugins:
         return {name: text for _, plugin in self._manager.list_name_plugin() for name, text in _formats(plugin).items()}
 
     def formats_of(self, name: str) -> dict[str, str]:
-        """The readers that one plugin has."""
+        """The readers of one plugin, each with what it reads."""
         return _formats(self._manager.get_plugin(name))
 
     def downsamplers(self) -> dict[str, Downsampler]:
@@ -86,7 +93,7 @@ class Plugins:
         return merged
 
     def version_of(self, format: str) -> str:
-        """The version of the plugin that reads a format; core's own have core's."""
+        """The version of the plugin that reads a format; empty for core's own readers."""
         return next((plugin.version for plugin in self.loaded if format in plugin.formats), "")
 
     @staticmethod
@@ -122,7 +129,7 @@ def _formats(plugin: Any) -> dict[str, str]:
 
 
 def _check_kernels(plugin: Any) -> None:
-    """Ask for the kernels once: a plugin that fails then must not stop every conversion later."""
+    """Raise what the plugin's kernels raise: better while it is loaded than in every conversion later."""
     kernels: Mapping[str, Any] = getattr(plugin, "wkconvert_downsamplers", dict)()
     if not all(isinstance(kernel, Downsampler) for kernel in kernels.values()):
         raise PluginError("wkconvert_downsamplers does not give Downsamplers", fix="return {name: Downsampler(...)}")
