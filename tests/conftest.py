@@ -11,7 +11,5 @@ collect_ignore = ["readme_commands.py", "helpers/check_installed.py"]  # program
 @pytest.fixture
 def reader():
     """Folders that hold `volume.npy` can be read; makes one from voxels [c, x, y, z]."""
-    loaded = plugins()
-    loaded._manager.register(volumes, "volumes")
-    yield volumes.make_folder
-    loaded._manager.unregister(name="volumes")
+    with plugins().register(volumes, "volumes"):
+        yield volumes.make_folder

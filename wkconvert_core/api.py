@@ -1,8 +1,8 @@
 """The commands as Python functions.
 
-Each takes `Settings`, of which those count that its command has as options; tells `listen` how far
-it is; goes on where an earlier call of the same kind was interrupted; and raises errors of
-`wkconvert_core.contract.errors`.
+Each takes `Settings`, or, where it only reads, the `Resources` among them; of the settings it heeds those that its
+command has as options. It reports its progress to `listen`, continues where an earlier call of the same kind was
+interrupted, and raises errors of `wkconvert_core.contract.errors`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from wkconvert_core.conversion.execute import Done, convert, execute
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.dataset import inventory
 from wkconvert_core.engine.progress import Listener
+from wkconvert_core.engine.resources import Resources
 
 __all__ = [
     "Pictures",
+    "Resources",
     "Settings",
     "Wanted",
     "check_equality",

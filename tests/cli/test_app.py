@@ -1,6 +1,7 @@
 """The command line: what it prints, in which form, and its exit codes."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -10,9 +11,23 @@ import pytest
 from helpers import paths
 from typer.testing import CliRunner
 
+from wkconvert_core import Confidence, Mag
 from wkconvert_core.cli.app import app
-from wkconvert_core.cli.options import ConvertOptions
+from wkconvert_core.cli.options import ALL
+from wkconvert_core.cli.output import KEYS, as_document
+from wkconvert_core.commands.check_equality import Equality, MagCompared
+from wkconvert_core.commands.info import Described
+from wkconvert_core.commands.verify import Soundness
 from wkconvert_core.contract import errors
+from wkconvert_core.contract.model import LayerSpec
+from wkconvert_core.conversion.execute import Done
+from wkconvert_core.conversion.opening import Opened
+from wkconvert_core.conversion.prepare import Conversion
+from wkconvert_core.conversion.steps import Planned
+from wkconvert_core.datasets.dataset import Stored
+from wkconvert_core.inspection.compare import Difference
+from wkconvert_core.registry.detection import Answer
+from wkconvert_core.registry.plugins import Loaded
 
 ROOT = paths.ROOT
 SIZE = ["--voxel-size", "4,4,35"]
@@ -87,6 +102,34 @@ def test_options_reach_the_conversion(tmp_path, volume):
     assert told["layers"][0]["dtype"] == "uint8"
 
 
+def compressions(dataset):
+    return {mag["mag"]: (mag["compression"], mag["shard_side"]) for mag in document("info", dataset)["stored"]}
+
+
+def test_options_of_the_writer(tmp_path, volume):
+    given = ["--to-option", "compression=lz4hc", "--to-option", "file_len=1", "--max-mag", "1"]
+    document("auto", volume, tmp_path / "ds", *SIZE, *given)
+    assert compressions(tmp_path / "ds") == {"1": ("lz4hc", 32)}
+    short = ["--compression", "lz4hc", "--file-len", "1", "--max-mag", "1"]
+    assert document("auto", volume, tmp_path / "ds", *SIZE, *short)["shards_from_earlier_run"] == 8
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ([], "none"),
+        (["--compression", "lz4"], "lz4"),
+        (["--to-option", "compression=lz4"], "lz4"),
+        (["--compression", "auto"], "lz4hc"),
+        (["--no-compress"], "none"),
+    ],
+)
+def test_cube_is_raw_unless_asked_otherwise(tmp_path, volume, given, stored):
+    document("cube", volume, tmp_path / "ds", "--category", "segmentation", *given)
+    run("metadata", tmp_path / "ds", *SIZE)
+    assert {kind for kind, _ in compressions(tmp_path / "ds").values()} == {stored}
+
+
 def test_cube_needs_no_voxel_size(tmp_path, volume):
     assert document("cube", volume, tmp_path / "ds")["written"][0]["mags"] == ["1"]
     assert not (tmp_path / "ds" / "datasource-properties.json").exists()
@@ -116,6 +159,13 @@ def test_plugins_lists_formats_and_kernels(volume):
         (["--bogus"], "option", 2),
         (["--jobs", "x"], "option", 2),
         (["-o", "x"], "option", 2),
+        (["--to-option", "x"], "option", 2),
+        (["--to-option", "no_such=1"], "option", 2),
+        (["--to-option", "file_len=x"], "option", 2),
+        (["--to-option", "compression=zip"], "option", 2),
+        (["--to-option", "compression=lz4", "--compression", "lz4hc"], "option", 2),
+        (["--to-option", "compression=lz4", "--no-compress"], "option", 2),
+        (["--file-len", "x"], "option", 2),
         (["--memory", "1MiB"], "resources", 1),
     ],
 )
@@ -149,11 +199,26 @@ def test_every_error_code_is_documented():
     assert [kind.code for kind in kinds if kind is not errors.WkconvertError and f"`{kind.code}`" not in page] == []
 
 
+DOCUMENTS = [
+    *(errors.WkconvertError, Done, Conversion, Opened, Planned, LayerSpec, Described, Answer, Stored, Loaded),
+    *(Soundness, Equality, MagCompared, Difference),
+]
+
+
+def test_every_class_with_keys_of_its_own_exists():
+    assert KEYS.keys() == {kind.__name__ for kind in DOCUMENTS}
+
+
+def test_a_document_has_no_number_that_json_lacks():
+    values = [math.nan, math.inf, -math.inf, np.dtype("<u2"), Confidence.EXACT, Mag(2, 2, 1), None, True, "a", 1.5]
+    assert as_document(iter(values)) == ["nan", "inf", "-inf", "uint16", "EXACT", "2-2-1", None, True, "a", 1.5]
+
+
 def test_every_option_has_help_that_fits_80_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = run("auto", "--help").stdout.splitlines()
     assert max(map(len, lines)) <= 80
     shown = " ".join(lines)
     names = {"option": "-o", "no_downsample": "--no-downsample"}
-    missing = [n for n in ConvertOptions.__annotations__ if names.get(n, "--" + n.replace("_", "-")) not in shown]
+    missing = [n for n in ALL if names.get(n, "--" + n.replace("_", "-")) not in shown]
     assert missing == []

@@ -22,10 +22,10 @@ from wkconvert_core.cluster.worker_check import Ticket, soon, versions, witnesse
 from wkconvert_core.contract.errors import ResourceError
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.conversion.prepare import budget_of, prepare
+from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import HOW, Settings
+from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.engine.slabs import SharedSlab
-from wkconvert_core.registry.plugins import plugins
 
 pytest.importorskip("dask_jobqueue")
 
@@ -64,12 +64,12 @@ JOB = {"mem": "4G", "time": "02:00:00", "cpus-per-task": 4}
 )
 def test_what_does_not_fit_together_is_refused(given, told):
     with pytest.raises(OptionError, match=told):
-        Settings(**given).check(plugins())
+        Settings(**given).check()
 
 
 @pytest.mark.parametrize("address", ["tcp://host:8786", "tls://10.0.0.1:8786", "host:8786", "tcp://[::1]:8786"])
 def test_addresses_of_schedulers_are_taken(address):
-    Settings(strategy="dask", scheduler=address).check(plugins())
+    Settings(strategy="dask", scheduler=address).check()
 
 
 @pytest.mark.parametrize(("strategy", "module"), [("dask", "distributed"), ("slurm", "dask_jobqueue")])
@@ -79,7 +79,7 @@ def test_without_the_extra_it_is_said_how_to_install_it(monkeypatch, strategy, m
     monkeypatch.setattr(cluster_spec.importlib.util, "find_spec", hidden)
     more = {"scheduler": "tcp://h:1"} if strategy == "dask" else {"job_resources": JOB}
     with pytest.raises(OptionError) as caught:
-        Settings(strategy=strategy, **more).check(plugins())
+        Settings(strategy=strategy, **more).check()
     assert caught.value.fix == 'pip install "wkconvert[cluster]"'
 
 

@@ -197,7 +197,7 @@ def test_the_record_of_a_mag_that_stays_survives_a_kill_while_it_is_set_aside(fi
     assert list((finest / ".wkconvert").glob(".*")) == []
     found = verify(finest, JOBS)
     assert found.sound
-    assert [mag.compared for mag in found.mags] == [mag.shards for mag in found.mags]
+    assert [mag.checksums_compared for mag in found.mags] == [mag.shards for mag in found.mags]
 
 
 @pytest.mark.parametrize(

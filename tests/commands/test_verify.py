@@ -58,7 +58,7 @@ def forget(dataset):
 
 
 def damaged(dataset, **options):
-    return [problem.path for problem in verify(dataset, ALONE, **options).problems]
+    return [problem.path for problem in verify(dataset, ALONE, **options).damaged]
 
 
 # --- sound -----------------------------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def test_a_dataset_of_ours_is_sound_its_checksums_and_kernels_known(dataset):
     found = verify(dataset)
     assert found.sound
     assert not found.notes
-    assert [(mag.mag, mag.shards, mag.compared, mag.kernel) for mag in found.mags] == [
+    assert [(mag.mag, mag.shards, mag.checksums_compared, mag.kernel) for mag in found.mags] == [
         (Mag(1, 1, 1), 2, 2, None),
         (Mag(2, 2, 1), 1, 1, "median"),
         (Mag(4, 4, 1), 1, 1, "median"),
@@ -82,10 +82,10 @@ def test_a_dataset_of_ours_is_sound_its_checksums_and_kernels_known(dataset):
 def test_every_strategy_finds_the_same(dataset, strategy):
     (dataset / "color/1/z0/y0/x1.wkw").write_bytes(b"")
     found = verify(dataset, Settings(strategy=strategy, jobs=2))
-    assert [(problem.path, problem.reason) for problem in found.problems] == [
-        (dataset / "color/1/z0/y0/x1.wkw", found.problems[0].reason)
+    assert [(problem.path, problem.reason) for problem in found.damaged] == [
+        (dataset / "color/1/z0/y0/x1.wkw", found.damaged[0].reason)
     ]
-    assert "0 bytes" in found.problems[0].reason
+    assert "0 bytes" in found.damaged[0].reason
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32", "int64"])
@@ -183,7 +183,7 @@ def test_voxels_changed_in_a_raw_shard_are_found_by_the_checksum_alone(tmp_path,
     content = bytearray(path.read_bytes())
     content[100_000] ^= 1
     path.write_bytes(content)
-    problem = verify(dataset, ALONE).problems[0]
+    problem = verify(dataset, ALONE).damaged[0]
     assert problem.path == path
     assert f"{zlib.crc32(content):08x}" in problem.reason
     assert verify(forget(dataset), ALONE).sound
@@ -202,7 +202,7 @@ def test_the_last_block_of_a_large_shard_is_read_too(tmp_path, reader):
 def test_a_shard_that_was_recorded_and_is_gone_is_damage(dataset):
     path = dataset / "color/1/z0/y0/x1.wkw"
     path.unlink()
-    problem = verify(dataset, ALONE).problems[0]
+    problem = verify(dataset, ALONE).damaged[0]
     assert (problem.path, problem.mag) == (path, Mag(1, 1, 1))
     assert "missing" in problem.reason
 
@@ -221,7 +221,7 @@ def test_a_shard_that_nobody_recorded_is_told_not_blamed(dataset):
     shutil.copy(extra, stray)
     found = verify(dataset, ALONE)
     assert found.sound, "files outside the bounding box are allowed"
-    assert [mag.unrecorded for mag in found.mags] == [0, 0, 0]
+    assert [mag.shards_not_recorded for mag in found.mags] == [0, 0, 0]
 
 
 def test_a_shard_inside_the_box_that_the_record_lacks_is_told(dataset):
@@ -229,7 +229,7 @@ def test_a_shard_inside_the_box_that_the_record_lacks_is_told(dataset):
     record.write_text("".join(record.read_text().splitlines(keepends=True)[1:]))
     found = verify(dataset, ALONE)
     assert found.sound
-    assert found.mags[0].unrecorded == 1
+    assert found.mags[0].shards_not_recorded == 1
     assert "no run has recorded" in found.notes[0]
 
 
@@ -259,9 +259,9 @@ def test_no_bit_flip_in_a_list_of_checksums_makes_fewer_be_compared_in_silence(t
     record, shards = tiny / ".wkconvert/color.auto.shards", [path for path in shards_of(tiny) if path.name[0] == "x"]
     for bit in flips(record, 3):
         found = verify(tiny, ALONE, write_checksums=not bit % 8)
-        told = {problem.path for problem in found.problems} & {record, *shards}
-        assert told or sum(mag.compared for mag in found.mags) == len(shards) == 2, bit
-        assert not any(mag.written for mag in found.mags), bit
+        told = {problem.path for problem in found.damaged} & {record, *shards}
+        assert told or sum(mag.checksums_compared for mag in found.mags) == len(shards) == 2, bit
+        assert not any(mag.checksums_written for mag in found.mags), bit
 
 
 def test_headers_and_mags_that_are_gone_are_damage(dataset):
@@ -305,7 +305,7 @@ def tampered(dataset, mag, value=255):
 
 def test_a_voxel_that_the_kernel_does_not_make_is_damage(dataset):
     folder = tampered(dataset, "4-4-1")
-    problem = verify(dataset, ALONE, deep=True).problems[0]
+    problem = verify(dataset, ALONE, deep=True).damaged[0]
     assert problem.path == folder
     assert "not the median of mag 2-2-1: 1 voxel differs, first at x 5, y 6, z 7, channel 0" in problem.reason
     assert "255" in problem.reason
@@ -350,7 +350,7 @@ def test_mags_made_in_place_are_checked_too(dataset):
     found = verify(dataset, ALONE, deep=True)
     assert found.sound
     assert [mag.kernel for mag in found.mags] == [None, *["median"] * 4]
-    assert all(mag.compared == mag.shards for mag in found.mags)
+    assert all(mag.checksums_compared == mag.shards for mag in found.mags)
 
 
 def without(dataset, mag):
@@ -368,8 +368,8 @@ def downsampled(dataset, **settings):
 
 def kernels(dataset):
     found = verify(dataset, ALONE, deep=True)
-    assert found.sound, found.problems
-    assert all(mag.compared == mag.shards for mag in found.mags)
+    assert found.sound, found.damaged
+    assert all(mag.checksums_compared == mag.shards for mag in found.mags)
     return [mag.kernel or mag.kernel_reason for mag in found.mags]
 
 
@@ -474,13 +474,13 @@ def test_checksums_are_added_where_there_are_none_and_only_there(dataset):
     forget(dataset)
     assert not damaged(dataset, mags=[Mag(1, 1, 1)], write_checksums=True)
     found = verify(dataset, ALONE, write_checksums=True)
-    assert [(mag.compared, mag.written) for mag in found.mags] == [(2, False), (0, True), (0, True)]
+    assert [(mag.checksums_compared, mag.checksums_written) for mag in found.mags] == [(2, False), (0, True), (0, True)]
     lines = [json.loads(line) for line in (dataset / ".wkconvert/color.verify.shards").read_text().splitlines()]
     assert len(lines) == 4
     for mag, x, y, z, checksum, *_ in lines:
         content = (dataset / "color" / mag / f"z{z // 64}/y{y // 64}/x{x // 64}.wkw").read_bytes()
         assert checksum == f"crc32:{zlib.crc32(content):08x}:{len(content)}"
-    assert [mag.compared for mag in verify(dataset, ALONE, write_checksums=True).mags] == [2, 1, 1]
+    assert [mag.checksums_compared for mag in verify(dataset, ALONE, write_checksums=True).mags] == [2, 1, 1]
     path = dataset / "color/2-2-1/z0/y0/x0.wkw"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -492,7 +492,7 @@ def test_no_checksum_is_written_of_a_damaged_mag(dataset):
     forget(dataset)
     (dataset / "color/1/z0/y0/x0.wkw").write_bytes(b"WKW")
     found = verify(dataset, ALONE, write_checksums=True)
-    assert [mag.written for mag in found.mags] == [False, True, True]
+    assert [mag.checksums_written for mag in found.mags] == [False, True, True]
 
 
 def test_checksums_are_written_under_the_datasets_lock_and_read_without(dataset):
@@ -547,7 +547,7 @@ def test_samples_of_other_tools_are_sound_but_for_mags_that_are_not_there():
     assert verify(SAMPLES / "simple_wkw_dataset").sound
     assert verify(SAMPLES / "old_wkw_dataset").sound
     found = verify(SAMPLES / "complex_property_ds")
-    assert {problem.mag.x for problem in found.problems} == {2, 4, 8, 16, 32}
+    assert {problem.mag.x for problem in found.damaged} == {2, 4, 8, 16, 32}
 
 
 MAKE = """
@@ -567,7 +567,7 @@ def test_datasets_of_the_peer_are_sound_and_their_kernels_unknown(tmp_path):
     found = verify(tmp_path / "peer", write_checksums=True)
     assert found.sound
     assert len(found.mags) > 1
-    assert all(mag.shards and mag.written and mag.kernel is None for mag in found.mags)
+    assert all(mag.shards and mag.checksums_written and mag.kernel is None for mag in found.mags)
     path = next((tmp_path / "peer").rglob("x*.wkw"))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4

@@ -28,13 +28,9 @@ OPTIONS = ("--name", "ds", "--file-len", "1", "--compression", "lz4hc", "--compr
 def dataset(folder, shape=(320, 320, 160)) -> Path:
     """A WKW dataset: a source that core reads without any plugin, so that other processes can."""
     voxels = np.random.default_rng(0).integers(0, 4, (1, *shape)).astype("uint8")
-    loaded = plugins()
-    loaded._manager.register(volumes, "volumes")
-    try:
+    with plugins().register(volumes, "volumes"):
         made = volumes.make_folder(folder / "raw", voxels)
         convert(made, folder / "src", Settings(VoxelSize((4.0, 4.0, 35.0)), downsample=False, category="color"))
-    finally:
-        loaded._manager.unregister(name="volumes")
     shutil.rmtree(folder / "raw")
     return folder / "src"
 

@@ -299,14 +299,11 @@ SIZE = VoxelSize((11.24, 11.24, 28.0))
 
 def make_ours(folder, layers=LAYERS, **settings):
     """By `auto`: mags 1 and 2-2-1."""
-    plugins()._manager.register(volumes, "volumes")
-    try:
+    with plugins().register(volumes, "volumes"):
         for name, (data, category, start) in layers.items():
             source = volumes.make_folder(folder.parent / f"{folder.name}-source" / name, data, offset=start)
             plain = Settings(SIZE, layer_name=name, category=category, max_mag=2, add=folder.exists(), jobs=2)
             convert(source, folder, Settings(**{**vars(plain), **settings}))
-    finally:
-        plugins()._manager.unregister(name="volumes")
     return folder
 
 

@@ -2,13 +2,27 @@
 
 import os
 import types
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from wkconvert_core import Confidence, Match, SourceNotFound, hookimpl
-from wkconvert_core.contract.errors import AmbiguousFormat, BrokenSource, OptionError, UnknownFormat
-from wkconvert_core.registry.detection import ask, find, read_head
+from wkconvert_core import (
+    Confidence,
+    Layer,
+    Mag,
+    Match,
+    SourceNotFound,
+    UnsupportedSource,
+    VolumeInfo,
+    VoxelSize,
+    hookimpl,
+)
+from wkconvert_core.api import Settings, convert
+from wkconvert_core.commands.info import describe
+from wkconvert_core.contract.errors import AmbiguousFormat, BrokenSource, OptionError, TargetExists, UnknownFormat
+from wkconvert_core.registry.detection import ask, find, open_layers, read_head
 from wkconvert_core.registry.plugins import Plugins, plugins
 
 
@@ -28,13 +42,15 @@ def plugin(name, confidence=None, error=None):
 def loaded():
     """Core's own plugins and those that a test adds."""
 
-    def make(*added):
-        result = Plugins(iter(()))
-        for item in added:
-            result._manager.register(item, item.__name__)
-        return result
+    with ExitStack() as stack:
 
-    return make
+        def make(*added):
+            result = Plugins(iter(()))
+            for item in added:
+                stack.enter_context(result.register(item))
+            return result
+
+        yield make
 
 
 @pytest.fixture
@@ -135,3 +151,75 @@ def test_a_name_that_is_not_utf8_is_found(tmp_path, reader):
 def test_a_forced_reader_looks_into_layer_folders_too(tmp_path, reader):
     reader(tmp_path / "src" / "a", np.zeros((1, 4, 4, 4), "uint8"))
     assert [item.layer for item in find(tmp_path / "src", plugins(), reader="volumes")] == ["a"]
+
+
+# --- URLs ------------------------------------------------------------------------------------------------------------
+
+URL = "mem://store//em"
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A volume that a plugin finds by a URL; each voxel tells its place."""
+
+    url: str
+
+    @property
+    def info(self):
+        return VolumeInfo((40, 30, 20), np.dtype("uint16"))
+
+    def read(self, box):
+        return np.arange(40 * 30 * 20, dtype="uint16").reshape(1, 40, 30, 20)[:, *box.slices_in(self.info.box)]
+
+
+@pytest.fixture
+def remote():
+    """A reader of `mem://…`; the paths that its hooks were given."""
+    seen = []
+
+    @hookimpl
+    def wkconvert_detect(path, head):
+        seen.append((path, head))
+        return Match("mem", Confidence.EXACT, "mem://") if str(path).startswith("mem://") else None
+
+    @hookimpl
+    def wkconvert_open(format, path):
+        seen.append(path)
+        return [Layer({Mag(1, 1, 1): InMemory(path)})] if format == "mem" else None
+
+    hooks = {"wkconvert_detect": wkconvert_detect, "wkconvert_open": wkconvert_open}
+    with plugins().register(types.SimpleNamespace(**hooks, FORMATS={"mem": "memory"}, __name__="mem")):
+        yield seen
+
+
+def test_a_url_reaches_the_reader_unharmed(tmp_path, remote):
+    settings = Settings(VoxelSize((4, 4, 35)), downsample=False, layer_name="em", category="color")
+    done = convert(URL, tmp_path / "ds", settings)
+    assert remote[0] == (URL, b"")
+    assert set(remote[1:]) == {URL}
+    (voxels,) = describe(tmp_path / "ds").layers
+    np.testing.assert_array_equal(voxels.mags[Mag(1, 1, 1)].read(voxels.info.box), InMemory(URL).read(voxels.info.box))
+    assert done.shards == convert(URL, tmp_path / "ds", settings).resumed == 1
+    with pytest.raises(TargetExists, match="from another source"):
+        convert(URL + "2", tmp_path / "ds", settings)
+
+
+def test_a_url_is_described(remote):
+    described = describe(URL)
+    assert (described.path, described.layers[0].found.path, described.stored) == (URL, URL, [])
+    assert [answer.plugin for answer in described.answers if answer.match or answer.error] == ["mem"]
+
+
+def test_a_url_that_no_reader_takes():
+    with pytest.raises(UnknownFormat, match=r"no reader takes s3://bucket/em") as caught:
+        find("s3://bucket/em", Plugins(iter(())))
+    assert caught.value.why == "the installed readers read local paths"
+
+
+@pytest.mark.parametrize("name", sorted(plugins().formats().keys() - {"npy"}))
+def test_readers_of_local_paths_decline_urls(name):
+    url, known = "s3://bucket/em.tif", plugins()
+    assert [answer.plugin for answer in ask(url, b"", known) if answer.match or answer.error] == []
+    (found,) = find(url, known, reader=name)
+    with pytest.raises(UnsupportedSource, match=f"the reader {name} does not take {url}"):
+        open_layers(found, known, {})

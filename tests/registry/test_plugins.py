@@ -121,7 +121,10 @@ def test_core_uses_the_same_hooks() -> None:
 def test_installed_plugins_are_found_by_their_entry_points() -> None:
     pytest.importorskip("wkconvert_example")
     assert plugins() is plugins()
-    assert {one.name: (one.distribution, one.error) for one in plugins().loaded}["example"] == ("wkconvert-example", "")
+    assert {one.name: (one.distribution, one.error) for one in plugins().loaded}["example"] == (
+        "wkconvert-example",
+        None,
+    )
 
 
 def test_the_contract_has_five_hooks() -> None:

@@ -262,11 +262,8 @@ class Careless:
 
 @pytest.fixture
 def careless():
-    manager = plugins()._manager
-    plugin = Careless()
-    manager.register(plugin)
-    yield
-    manager.unregister(plugin)
+    with plugins().register(Careless(), "careless"):
+        yield
 
 
 @pytest.mark.usefixtures("careless")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wkconvert_core import __version__
-from wkconvert_core.cli import dataset_commands as cli_toolbox
-from wkconvert_core.cli import export_commands as cli_export
-from wkconvert_core.cli import inspection_commands as cli_datasets
+from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands
 from wkconvert_core.cli import options as opt
-from wkconvert_core.cli.run import carry_out, console
+from wkconvert_core.cli.output import console, emit, print_document
+from wkconvert_core.cli.run import carry_out
 from wkconvert_core.contract.errors import OptionError, WkconvertError
 
 if TYPE_CHECKING:
@@ -74,12 +75,11 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _report(error: WkconvertError) -> None:
-    from wkconvert_core.cli.output import print_document
-    from wkconvert_core.cli.reports import error_document, show_error
-
     if "--json" in sys.argv:
-        print_document(error_document(error))
+        print_document({"error": error})
     else:
+        from wkconvert_core.cli.reports import show_error
+
         show_error(error, console(stderr=True))
 
 
@@ -109,107 +109,81 @@ def auto(src: opt.Src, dst: opt.Dst, **given: Any) -> None:
 
 
 @app.command()
-@opt.takes(without=("voxel_size", "unit", "max_mag", "sampling_mode", "no_downsample", "add"), compression="none")
+@opt.takes(
+    without=("voxel_size", "unit", "max_mag", "sampling_mode", "no_downsample", "add"),
+    helps={"compression": "none, lz4 or lz4hc (default: none)"},
+)
 def cube(src: opt.Src, dst: opt.Dst, **given: Any) -> None:
     """Write the finest mag of new layers, raw unless asked otherwise, into a new folder or an existing dataset.
 
     Needs no voxel size. The layers join the dataset's metadata if there is any; else none is written.
     """
-    add = not given["overwrite"]
-    _convert(src, dst, opt.settings(given, downsample=False, metadata=False, add=add), "cube", given)
+    settings = opt.settings(given, downsample=False, metadata=False, add=not given["overwrite"])
+    if settings.compression is None and "compression" not in settings.to_options:
+        settings = replace(settings, compression="none")
+    _convert(src, dst, settings, "cube", given)
 
 
-def _convert(src: Path, dst: Path, settings: Settings, command: str, given: dict[str, Any]) -> None:
+def _convert(src: Path | str, dst: Path, settings: Settings, command: str, given: Mapping[str, Any]) -> None:
     from wkconvert_core.conversion.prepare import prepare_conversion
 
     carry_out(lambda: prepare_conversion(src, dst, settings, command=command), given)
 
 
 for command in (
-    *(cli_toolbox.downsample, cli_toolbox.upsample, cli_toolbox.compress, cli_toolbox.recube),
-    *(cli_export.export_tiff, cli_datasets.verify, cli_datasets.check_equality, cli_datasets.metadata),
+    *(dataset_commands.downsample, dataset_commands.upsample, dataset_commands.compress, dataset_commands.recube),
+    *(export_commands.export_tiff, inspection_commands.verify, inspection_commands.check_equality),
+    *(inspection_commands.metadata, inspection_commands.info),
 ):
     app.command()(command)
 
 
 @app.command()
-def info(
-    path: Annotated[Path, typer.Argument(help="A file or folder of any kind.")],
-    reader: opt.Reader = None,
-    option: opt.ReaderOption = None,
-    json: opt.Json = False,
-) -> None:
-    """Tell what a path is: each plugin's answer with its reason, and the layers; of a dataset, how it is stored."""
-    from wkconvert_core.cli import dataset_reports as report_datasets
-    from wkconvert_core.cli import reports as report
-    from wkconvert_core.cli.output import print_document
-    from wkconvert_core.commands.info import describe
-
-    try:
-        described = describe(path, reader, opt.pairs(option or []))
-    except WkconvertError:
-        if not json:  # what can be told of a dataset before what is wrong with it
-            report_datasets.show_stored(cli_datasets.stored_at(path), console())
-        raise
-    stored = cli_datasets.stored(described)
-    if json:
-        more = {"stored": report_datasets.stored_document(stored)} if stored else {}
-        print_document({**report.info_document(described), **more})
-    else:
-        report.show_info(described, console())
-        report_datasets.show_stored(stored, console())
-
-
-@app.command()
-def plugins(json: opt.Json = False) -> None:
+@opt.takes(only=("json",))
+def plugins(**given: Any) -> None:
     """List what is loaded, its version and its formats, and what failed to load and why."""
-    from wkconvert_core.cli import reports as report
-    from wkconvert_core.cli.output import print_document
     from wkconvert_core.registry.plugins import plugins
 
-    if json:
-        print_document(report.plugins_document(plugins()))
+    loaded = plugins()
+    if given["json"]:
+        stored = {name: one.summary for name, one in loaded.mag_formats().items()}
+        formats, kernels = {**loaded.formats(), **stored}, sorted(loaded.downsamplers())
+        print_document({"plugins": loaded.loaded, "formats": formats, "interpolation_modes": kernels})
     else:
-        report.show_plugins(plugins(), console())
+        from wkconvert_core.cli.reports import show_plugins
+
+        show_plugins(loaded, console())
 
 
 @app.command()
+@opt.takes(only=("reader", "option", "json"))
 def check(
-    path: Annotated[Path, typer.Argument(help="A file or folder that a reader should read.")],
-    reader: opt.Reader = None,
-    option: opt.ReaderOption = None,
-    json: opt.Json = False,
+    path: Annotated[Path, typer.Argument(help="A file or folder that a reader should read.")], **given: Any
 ) -> None:
     """Try a reader on a file of yours: everything that core relies on; exit 1 if something does not hold."""
-    from wkconvert_core.cli import reports as report
-    from wkconvert_core.cli.output import print_document
+    from wkconvert_core.cli.reports import show_checks
     from wkconvert_core.testing import run_checks
 
-    results = list(run_checks(path, reader, opt.pairs(option or [])))
-    if json:
-        print_document(report.checks_document(results))
-    else:
-        report.show_checks(results, console())
-    if any(result.status == "failed" for result in results):
+    checks = {"checks": list(run_checks(path, given["reader"], opt.pairs(given["option"])))}
+    emit(checks, given, lambda found, to: show_checks(found["checks"], to))
+    if any(result.status == "failed" for result in checks["checks"]):
         raise typer.Exit(1)
 
 
 @app.command()
+@opt.takes(only=("jobs", "quiet"))
 def demo(
     dst: Annotated[
         Path, typer.Argument(help="The dataset's folder, to be made; the stack lies beside it, at DST-stack.")
     ],
-    jobs: opt.Jobs = None,
-    quiet: opt.Quiet = False,
+    **given: Any,
 ) -> None:
     """Make a small synthetic EM stack with labels, and convert it."""
     from wkconvert_core.commands.demo import write_demo_stack
-    from wkconvert_core.conversion.settings import Settings
 
     dst = dst.absolute()
     stack = dst.with_name(f"{dst.name}-stack")
     write_demo_stack(stack)
-    if not quiet:
+    if not given["quiet"]:
         console(stderr=True).print(f"Made {stack}; now: wkconvert auto {stack} {dst}", highlight=False, soft_wrap=True)
-    given = {"quiet": quiet, "json": False, "dry_run": False, "verbose": False}
-    _convert(stack, dst, Settings(jobs=jobs), "auto", given)
+    _convert(stack, dst, opt.settings(given), "auto", {**given, "json": False, "dry_run": False, "verbose": False})

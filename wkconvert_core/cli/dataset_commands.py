@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wkconvert_core.cli import options as opt
-from wkconvert_core.cli.run import carry_out, console
+from wkconvert_core.cli.output import console
+from wkconvert_core.cli.run import carry_out
 from wkconvert_core.contract.errors import OptionError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _add_mags(
 
 
 @opt.takes(
-    only=("compression", "compression_level", "file_len", *opt.RUN_OPTIONS),
+    only=("to_option", "compression", "compression_level", "file_len", *opt.RUN_OPTIONS),
     helps={
         "compression": "lz4 or lz4hc (default: lz4; lz4hc for segmentation)",
         "file_len": "Blocks along a shard's side: 1, 2, … 64 (default: as it is, at most twice that of auto)",
@@ -69,8 +70,8 @@ def compress(
     from wkconvert_core.commands import compress as compressing
 
     mags, settings = opt.mags(mag), opt.settings(given)
-    if settings.compression == "none":
-        raise OptionError("--compression none does not compress", fix="take lz4 or lz4hc")
+    if settings.writer_options.get("compression") == "none":
+        raise OptionError("compression none does not compress", fix="take lz4 or lz4hc")
     earlier = compressing.finish(dst) if copy is None and not given["dry_run"] else ""
     if earlier and not (given["quiet"] or given["json"]):
         console(stderr=True).print(f"what an earlier run has compressed is in place: {earlier}", highlight=False)

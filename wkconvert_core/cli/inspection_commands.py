@@ -1,21 +1,18 @@
-"""`verify`, `check-equality` and `metadata`, as typer sees them, and what `info` says of a dataset."""
+"""The commands that only look at a dataset, and `metadata`, which corrects what is said of it."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from wkconvert_core.cli import options as opt
-from wkconvert_core.cli.run import console, listening
+from wkconvert_core.cli.output import console, emit
+from wkconvert_core.cli.run import listening
 from wkconvert_core.contract.errors import OptionError, WkconvertError
-
-if TYPE_CHECKING:
-    from wkconvert_core.commands.info import Described
-    from wkconvert_core.datasets.dataset import MagStorage
-
-RUN = (*opt.WORKER_OPTIONS, "json", "quiet")
 
 Deep = Annotated[bool, typer.Option("--deep", help="Make every coarser mag anew to compare it, not only some boxes")]
 WriteChecksums = Annotated[
@@ -31,7 +28,7 @@ A = Annotated[Path, typer.Argument(help="A dataset's folder.")]
 B = Annotated[Path, typer.Argument(help="Another one's.")]
 
 
-@opt.takes(only=RUN)
+@opt.takes(only=opt.READ_OPTIONS)
 def verify(
     dst: opt.Dataset,
     layer_name: opt.Layers = None,
@@ -41,55 +38,36 @@ def verify(
     **given: Any,
 ) -> None:
     """Read every shard strictly, compare checksums, and coarser mags with finer ones; exit 1 if any is damaged."""
-    from wkconvert_core.cli import dataset_reports as report_datasets
-    from wkconvert_core.cli.output import print_document
+    from wkconvert_core.cli.dataset_reports import show_soundness
     from wkconvert_core.commands.verify import verify as run
-    from wkconvert_core.toolkit.process import tune_process
 
-    tune_process()
+    chosen: dict[str, Any] = {"layers": layer_name or (), "mags": opt.mags(mag)}
     with listening(given) as listen:
-        found = run(
-            dst,
-            opt.settings(given),
-            layers=layer_name or (),
-            mags=opt.mags(mag),
-            deep=deep,
-            write_checksums=write_checksums,
-            listen=listen,
-        )
-    if given["json"]:
-        print_document(report_datasets.soundness_document(found))
-    else:
-        report_datasets.show_soundness(found, console(), quiet=given["quiet"])
+        found = run(dst, opt.settings(given), **chosen, deep=deep, write_checksums=write_checksums, listen=listen)
+    emit(found, given, partial(show_soundness, quiet=given["quiet"]))
     if not found.sound:
         raise typer.Exit(1)
 
 
-@opt.takes(only=RUN)
+@opt.takes(only=opt.READ_OPTIONS)
 def check_equality(a: A, b: B, layer_name: opt.Layers = None, mag: opt.Mags = None, **given: Any) -> None:
     """Compare two datasets, metadata and every voxel: exit 0 equal, 1 different, 2 cannot compare."""
-    from wkconvert_core.cli import dataset_reports as report_datasets
-    from wkconvert_core.cli.output import print_document
+    from wkconvert_core.cli.dataset_reports import show_equality
     from wkconvert_core.commands.check_equality import check_equality as run
-    from wkconvert_core.toolkit.process import tune_process
 
-    tune_process()
     try:
         with listening(given) as listen:
             found = run(a, b, opt.settings(given), layers=layer_name or (), mags=opt.mags(mag), listen=listen)
     except WkconvertError as error:
-        error.exit_code = 2  # whatever keeps us from comparing
+        error.exit_code = 2  # whatever the error is, the datasets could not be compared
         raise
-    if given["json"]:
-        print_document(report_datasets.equality_document(found))
-    else:
-        report_datasets.show_equality(found, console(), quiet=given["quiet"])
+    emit(found, given, partial(show_equality, quiet=given["quiet"]))
     if not found.equal:
         raise typer.Exit(1)
 
 
 @opt.takes(
-    only=("voxel_size", "unit", "category", "name", "dry_run", *RUN),
+    only=("voxel_size", "unit", "category", "name", "dry_run", *opt.READ_OPTIONS),
     helps={
         "voxel_size": "x,y,z; an empty place leaves that axis: ,,35 (default: as it is; at first what `cube` saw)",
         "category": "color or segmentation (default: as it is; of new layers by name, else by looking)",
@@ -98,7 +76,6 @@ def check_equality(a: A, b: B, layer_name: opt.Layers = None, mag: opt.Mags = No
     },
 )
 def metadata(
-    context: typer.Context,
     dst: opt.Dataset,
     layer_name: opt.Layers = None,
     refresh: Refresh = False,
@@ -113,14 +90,10 @@ def metadata(
 
     With an option that sets or measures something, only that is changed, unless --refresh is given, too.
     """
-    from wkconvert_core.cli import dataset_reports as report_datasets
-    from wkconvert_core.cli.output import print_document
+    from wkconvert_core.cli.dataset_reports import show_metadata
     from wkconvert_core.commands.metadata import Wanted, update
-    from wkconvert_core.toolkit.process import tune_process
 
-    tune_process()
-    source = context.get_parameter_source("unit")
-    if source and source.name == "COMMANDLINE" and given["voxel_size"] is None:
+    if given["unit"] is not None and given["voxel_size"] is None:
         raise OptionError(f"--unit {given['unit']} says nothing without --voxel-size", fix="say both")
     settings = opt.settings(given)
     wanted = Wanted(
@@ -136,25 +109,22 @@ def metadata(
     )
     with listening(given) as listen:
         done = update(dst, wanted, settings, listen=listen)
-    if given["json"]:
-        print_document(report_datasets.metadata_document(done))
-    elif not given["quiet"]:
-        report_datasets.show_metadata(done, console())
+    if given["json"] or not given["quiet"]:
+        emit(done, given, show_metadata)
 
 
-def stored(described: Described) -> list[MagStorage]:
-    """The mags of the datasets at a path, as they are stored; none for other data."""
-    from wkconvert_core.datasets.dataset import inventory
-
-    paths = dict.fromkeys(layer.found.path for layer in described.layers if layer.found.match.format == "webknossos")
-    return [mag for path in paths for mag in inventory(path)]
-
-
-def stored_at(path: Path) -> list[MagStorage]:
-    """The mags of a dataset that cannot be opened, as far as they can be told."""
+@opt.takes(only=("reader", "option", "json"))
+def info(path: Annotated[str, typer.Argument(help="A file or folder of any kind, or a URL.")], **given: Any) -> None:
+    """Tell what a path is: each plugin's answer with its reason, and the layers; of a dataset, how it is stored."""
+    from wkconvert_core.cli import dataset_reports, reports
+    from wkconvert_core.commands.info import describe
     from wkconvert_core.datasets.dataset import inventory
 
     try:
-        return inventory(path)
+        described = describe(path, given["reader"], opt.pairs(given["option"]))
     except WkconvertError:
-        return []
+        if not given["json"]:  # what can be told of a dataset before what is wrong with it
+            with suppress(WkconvertError):
+                dataset_reports.show_stored(inventory(Path(path)), console())
+        raise
+    emit(described, given, reports.show_info)

@@ -1,36 +1,171 @@
-"""What all reports are made of: lines, JSON documents, and the texts of shapes and sizes in them."""
+"""Where and in which form the commands print: lines for people, one JSON document for scripts."""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
-from rich.text import Text
+from wkconvert_core.contract.geometry import Mag
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from wkconvert_core.contract.voxel_size import VoxelSize
+Result = TypeVar("Result")
 
-Document = dict[str, Any]
+KEYS = {
+    "WkconvertError": "code what why fix",
+    "Done": "source=conversion.src target=conversion.dst layers=conversion.layers voxel_size=conversion.voxel_size"
+    " written=layers seconds shards shards_from_earlier_run=resumed stored_bytes raw_bytes=conversion.raw_bytes notes",
+    "Conversion": "source=src target=dst layers memory_bytes=memory useful_workers? disk_bytes=needed free_bytes=free"
+    " steps",
+    "SourceLayer": "name category category_reason=decision.reason path=found.path reader=found.match.format"
+    " reader_reason=found.match.reason shape=info.shape offset=info.offset dtype=info.dtype channels=info.channels"
+    " chunk_shape=info.chunk_shape voxel_size mags=mags.keys notes",
+    "PlannedStep": "title=step.title mags=step.sinks.spec.mag way=route.way workers=route.workers tasks=route.tasks"
+    " shape=step.box.shape shard_shape=step.sink.shard_shape memory_bytes=route.memory"
+    " amplification=route.amplification scratch_bytes=route.scratch raw_bytes=step.raw_bytes",
+    "LayerSpec": "name mags=mags.mag top_left=box.start shape=box.shape largest_segment_id",
+    "Described": "path answers layers stored?",
+    "Answer": "plugin format=match.format confidence=match.confidence reason",
+    "MagStorage": "layer=where.layer mag=where.mag path=where.folder top_left=where.box.start shape=where.box.shape"
+    " dtype=mag.info.dtype channels=mag.info.channels voxel_size shards stored_bytes raw_bytes ratio compression"
+    " shard_side=mag.shard_shape.x block_side=mag.block_shape.x problem",
+    "Loaded": "name distribution version formats error",
+    "Soundness": "path sound damaged mags seconds notes",
+    "Equality": "a b equal metadata mags seconds notes",
+    "MagCompared": "layer mag voxels differing first=difference",
+    "Difference": "place channel a=values.0 b=values.1",
+}
+"""The keys of the documents of classes whose documents are not just their fields, as `docs/json-output.md` promises.
+
+`key=path.to.value` follows attributes from the object, into each item of a list; the value of a key with `?` is left
+out where there is none.
+"""
+ROUNDED = ("seconds", "ratio", "amplification")
+"""Keys of measured numbers, which documents give to three decimals."""
 
 
-def print_document(document: Document) -> None:
-    """Print one JSON document to standard output."""
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+def as_document(value: Any) -> Any:
+    """A result as JSON has it: an object for a dataclass or mapping, a list for other iterables, else text or a number.
+
+    Paths, mags, dtypes and members of an enum become text, as do NaN and infinity, which JSON lacks.
+
+    >>> from wkconvert_core import Box, Mag, VoxelSize
+    >>> as_document({"mag": Mag(2, 2, 1), "box": Box((0, 0, 0), (8, 8, 4)), "value": math.nan, "at": Path("em/2-2-1")})
+    {'mag': '2-2-1', 'box': {'start': [0, 0, 0], 'shape': [8, 8, 4]}, 'value': 'nan', 'at': 'em/2-2-1'}
+    >>> as_document(VoxelSize((4.0, 4.0, None), "nm", "ImageJ tags"))
+    {'size': [4.0, 4.0, None], 'unit': 'nm', 'origin': 'ImageJ tags'}
+    """
+    if keys := next((KEYS[kind.__name__] for kind in type(value).__mro__ if kind.__name__ in KEYS), None):
+        return _object(value, keys.split())
+    if is_dataclass(value):
+        return _object(value, [field.name for field in fields(value)])
+    if isinstance(value, Mapping):
+        return {str(key): as_document(one) for key, one in value.items()}
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, Mag | Path) or (isinstance(value, float) and not math.isfinite(value)):
+        return str(value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return [as_document(one) for one in value] if isinstance(value, Iterable) else value.name  # a dtype's name
+
+
+def _object(value: Any, keys: Sequence[str]) -> dict[str, Any]:
+    document = {}
+    for entry in keys:
+        key, _, path = entry.rstrip("?").partition("=")
+        found = _follow(value, (path or key).split("."))
+        if found or not entry.endswith("?"):
+            document[key] = round(found, 3) if found is not None and key in ROUNDED else as_document(found)
+    return document
+
+
+def _follow(value: Any, path: Sequence[str]) -> Any:
+    """What a path of attributes leads to; None where it ends early."""
+    for name in path:
+        if value is None:
+            return None
+        if name == "keys":
+            value = sorted(value)
+        elif name.isdecimal():
+            value = value[int(name)]
+        else:
+            value = [getattr(one, name) for one in value] if type(value) in (list, tuple) else getattr(value, name)
+    return value
+
+
+def print_document(value: Any) -> None:
+    """Print a result as one JSON document to standard output."""
+    sys.stdout.write(json.dumps(as_document(value), indent=2) + "\n")
+
+
+def emit(
+    result: Result, given: Mapping[str, Any], show: Callable[[Result, Console], None], *, stderr: bool = False
+) -> None:
+    """Print a result: as a document if the options `given` to the command say `--json`, else by `show`."""
+    if given["json"]:
+        print_document(result)
+    else:
+        show(result, console(stderr=stderr))
+
+
+class _Forgiving:
+    """A stream whose reader may go away, or whose disk may be full: that must not end a conversion."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Standard output for what was asked for, standard error for everything else."""
+    from rich.console import Console
+
+    return Console(file=cast("TextIO", _Forgiving(sys.stderr if stderr else sys.stdout)))
 
 
 def print_lines(console: Console, *lines: str) -> None:
     """Print lines as they are: a path must stay in one piece, so that it can be copied."""
+    from rich.text import Text
+
     for line in lines:
         console.print(Text(line), soft_wrap=True)
 
 
-def size_document(size: VoxelSize | None) -> Document | None:
-    """A voxel size in a document."""
-    return {"size": list(size.size), "unit": size.unit, "origin": size.origin} if size else None
+def print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; a cell that is too wide for the console goes on in the next line instead of being cut."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, highlight=False)
+
+
+def count_text(number: int, what: str) -> str:
+    """`1 shard`, `1,024 shards`."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def shape_text(shape: Iterable[int]) -> str:
@@ -39,5 +174,5 @@ def shape_text(shape: Iterable[int]) -> str:
 
 
 def shard_text(shape: Sequence[int]) -> str:
-    """The same; `128^3` for a cube."""
+    """The same, but `128^3` for a cube."""
     return f"{shape[0]}^{len(shape)}" if len(set(shape)) == 1 else shape_text(shape)

@@ -30,9 +30,11 @@ def shown(console: Console, quiet: bool) -> Iterator[Listener]:
 
 def _bar(console: Console) -> Any:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
+    title = Column(overflow="fold", max_width=console.width // 2)  # else a long name leaves no room for the numbers
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", table_column=title),
         BarColumn(bar_width=None),
         TaskProgressColumn(),
         TextColumn("{task.fields[rate]}", style="cyan"),

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
-from wkconvert_core.cli.output import Document, print_lines, shape_text, shard_text, size_document
+from wkconvert_core.cli.dataset_reports import show_stored
+from wkconvert_core.cli.output import count_text, print_lines, print_table, shape_text, shard_text
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.registry.plugins import BUILT_IN
 from wkconvert_core.toolkit.byte_sizes import size_text
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
-def error_document(error: WkconvertError) -> Document:
-    """`{"error": {code, what, why, fix}}`."""
-    return {"error": {"code": error.code, "what": error.what, "why": error.why, "fix": error.fix}}
-
-
 def show_error(error: WkconvertError, console: Console) -> None:
     """One panel on a terminal, plain lines elsewhere: what, why, what to do."""
     parts = [error.what] + [f"{label}: {text}" for label, text in (("why", error.why), ("fix", error.fix)) if text]
@@ -42,82 +37,6 @@ def show_error(error: WkconvertError, console: Console) -> None:
 
 
 # --- a conversion ----------------------------------------------------------------------------------------------------
-
-
-def _layer_document(layer: SourceLayer) -> Document:
-    info = layer.info
-    return {
-        "name": layer.name,
-        "category": layer.category,
-        "category_reason": layer.decision.reason,
-        "path": str(layer.found.path),
-        "reader": layer.found.match.format,
-        "reader_reason": layer.found.match.reason,
-        "shape": list(info.shape),
-        "offset": list(info.offset),
-        "dtype": info.dtype.name,
-        "channels": info.channels,
-        "chunk_shape": list(info.chunk_shape) if info.chunk_shape else None,
-        "voxel_size": size_document(layer.voxel_size),
-        "mags": [str(mag) for mag in sorted(layer.mags)],
-        "notes": list(layer.notes),
-    }
-
-
-def plan_document(conversion: Conversion) -> Document:
-    """What `--dry-run --json` prints."""
-    return {
-        "source": str(conversion.src),
-        "target": str(conversion.dst),
-        "layers": [_layer_document(layer) for layer in conversion.layers],
-        "memory_bytes": conversion.memory,
-        **({"useful_workers": conversion.useful_workers} if conversion.useful_workers else {}),
-        "disk_bytes": conversion.needed,
-        "free_bytes": conversion.free,
-        "steps": [
-            {
-                "title": planned.step.title,
-                "mags": [str(sink.spec.mag) for sink in planned.step.sinks],
-                "way": planned.route.way,
-                "workers": planned.route.workers,
-                "tasks": planned.route.tasks,
-                "shape": list(planned.step.box.shape),
-                "shard_shape": list(planned.step.sink.shard_shape),
-                "memory_bytes": planned.route.memory,
-                "amplification": round(planned.route.amplification, 3),
-                "scratch_bytes": planned.route.scratch,
-                "raw_bytes": planned.step.raw_bytes,
-            }
-            for planned in conversion.steps
-        ],
-    }
-
-
-def done_document(done: Done) -> Document:
-    """What `auto --json` prints."""
-    conversion = done.conversion
-    return {
-        "source": str(conversion.src),
-        "target": str(conversion.dst),
-        "layers": [_layer_document(layer) for layer in conversion.layers],
-        "voxel_size": size_document(conversion.voxel_size),
-        "written": [
-            {
-                "name": layer.name,
-                "mags": [str(spec.mag) for spec in layer.mags],
-                "top_left": list(layer.box.start),
-                "shape": list(layer.box.shape),
-                "largest_segment_id": layer.largest_segment_id,
-            }
-            for layer in done.layers
-        ],
-        "seconds": round(done.seconds, 3),
-        "shards": done.shards,
-        "shards_from_earlier_run": done.resumed,
-        "stored_bytes": done.stored_bytes,
-        "raw_bytes": conversion.raw_bytes,
-        "notes": list(done.notes),
-    }
 
 
 def _layer_line(layer: SourceLayer) -> str:
@@ -140,19 +59,19 @@ def show_plan(conversion: Conversion, console: Console) -> None:
     if not conversion.steps:
         print_lines(console, "nothing to do: all is as asked")
         return
-    table = Table("step", "way", "tasks", "shard", "memory", "decoded", "raw", box=None, padding=(0, 2, 0, 0))
-    for planned in conversion.steps:
-        step, chosen = planned.step, planned.route
-        table.add_row(
-            step.title,
-            chosen.way,
-            f"{chosen.tasks:,}",
-            shard_text(step.sink.shard_shape),
-            size_text(chosen.memory),
-            f"{chosen.amplification:.2f}x",
-            size_text(step.raw_bytes),
+    rows = [
+        (
+            planned.step.title,
+            planned.route.way,
+            f"{planned.route.tasks:,}",
+            shard_text(planned.step.sink.shard_shape),
+            size_text(planned.route.memory),
+            f"{planned.route.amplification:.2f}x",
+            size_text(planned.step.raw_bytes),
         )
-    console.print(table)
+        for planned in conversion.steps
+    ]
+    print_table(console, ("step", "way", "tasks", "shard", "memory", "decoded", "raw"), rows)
     ways = {planned.route.way for planned in conversion.steps}
     scratch = max(planned.route.scratch for planned in conversion.steps)
     useful = conversion.useful_workers
@@ -176,30 +95,13 @@ def show_done(done: Done, console: Console) -> None:
     rate = conversion.steps[0].step.raw_bytes / done.seconds / 1e6 if done.seconds else 0
     print_lines(
         console,
-        f"{conversion.dst}: {len(done.layers)} layer{'s' * (len(done.layers) > 1)}, {mags} mag{'s' * (mags > 1)}, "
+        f"{conversion.dst}: {count_text(len(done.layers), 'layer')}, {count_text(mags, 'mag')}, "
         f"{size_text(done.stored_bytes)} on disk ({size_text(conversion.raw_bytes)} raw), "
         f"{done.seconds:.1f} s, {rate:.0f} MB/s",
     )
 
 
 # --- info, plugins, check --------------------------------------------------------------------------------------------
-
-
-def info_document(described: Described) -> Document:
-    """What `info --json` prints."""
-    return {
-        "path": str(described.path),
-        "answers": [
-            {
-                "plugin": answer.plugin,
-                "format": answer.match.format if answer.match else None,
-                "confidence": answer.match.confidence.name if answer.match else None,
-                "reason": answer.match.reason if answer.match else answer.error,
-            }
-            for answer in described.answers
-        ],
-        "layers": [_layer_document(layer) for layer in described.layers],
-    }
 
 
 def show_info(described: Described, console: Console) -> None:
@@ -213,6 +115,7 @@ def show_info(described: Described, console: Console) -> None:
             print_lines(console, f"  {answer.plugin}: {answer.error or 'not mine'}")
     for layer in described.layers:
         print_lines(console, *_layer_details(layer))
+    show_stored(described.stored, console)
 
 
 def _layer_details(layer: SourceLayer) -> list[str]:
@@ -228,43 +131,19 @@ def _layer_details(layer: SourceLayer) -> list[str]:
     return lines + [f"  note: {note}" for note in layer.notes]
 
 
-def plugins_document(plugins: Plugins) -> Document:
-    """What `plugins --json` prints."""
-    return {
-        "plugins": [
-            {
-                "name": plugin.name,
-                "distribution": plugin.distribution,
-                "version": plugin.version,
-                "formats": plugins.formats_of(plugin.name) if not plugin.error else {},
-                "error": plugin.error or None,
-            }
-            for plugin in plugins.loaded
-        ],
-        "formats": {**plugins.formats(), **{name: one.summary for name, one in plugins.mag_formats().items()}},
-        "interpolation_modes": sorted(plugins.downsamplers()),
-    }
-
-
 def show_plugins(plugins: Plugins, console: Console) -> None:
     """What `plugins` prints."""
     built_in = [f"  {name}: {what}" for module in BUILT_IN for name, what in plugins.formats_of(module).items()]
-    built_in += [f"  {name}: {one.summary}" for name, one in plugins.mag_formats().items()]
     print_lines(console, "built in", *built_in)
     for plugin in plugins.loaded:
         print_lines(console, f"{plugin.name} ({plugin.distribution} {plugin.version})")
         if plugin.error:
             console.print(Text(f"  failed to load: {plugin.error}", style="red"), soft_wrap=True)
             continue
-        print_lines(console, *(f"  {name}: {what}" for name, what in plugins.formats_of(plugin.name).items()))
+        print_lines(console, *(f"  {name}: {what}" for name, what in plugin.formats.items()))
     if not plugins.loaded:
-        print_lines(console, 'no readers are installed; pip install "wkconvert[all]" brings all that there are')
+        print_lines(console, 'no readers are installed; pip install "wkconvert[all]" installs those of this project')
     print_lines(console, f"interpolation modes: {', '.join(sorted(plugins.downsamplers()))}")
-
-
-def checks_document(results: Sequence[CheckResult]) -> Document:
-    """What `check --json` prints."""
-    return {"checks": [{"name": r.name, "status": r.status, "message": r.message} for r in results]}
 
 
 def show_checks(results: Sequence[CheckResult], console: Console) -> None:

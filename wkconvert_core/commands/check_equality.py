@@ -14,17 +14,14 @@ from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.mag_format import ComparableMag, StoredMag
 from wkconvert_core.contract.model import MagSpec
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.conversion.execute import readers_at_work
-from wkconvert_core.conversion.prepare import budget_of
-from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.properties import StoredLayer
 from wkconvert_core.engine.progress import Listener, Meter
+from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.compare import Comparing, Difference, cell_side, compare
 from wkconvert_core.planning.route import Budget, route
 from wkconvert_core.planning.step import Step, Within
-from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import Cropped
 
 __all__ = ["Differing", "Equality", "MagCompared", "check_equality"]
@@ -56,6 +53,11 @@ class MagCompared:
     difference: Difference | None
     """None: they are equal."""
 
+    @property
+    def differing(self) -> int:
+        """Number of voxels that differ."""
+        return self.difference.count if self.difference else 0
+
 
 @dataclass(frozen=True)
 class Equality:
@@ -77,7 +79,7 @@ class Equality:
 def check_equality(
     a: Path,
     b: Path,
-    settings: Settings | None = None,
+    resources: Resources | None = None,
     *,
     layers: Sequence[str] = (),
     mags: Sequence[Mag] = (),
@@ -89,15 +91,15 @@ def check_equality(
     SourceError or DamagedData where one of the two cannot be read: then nothing is known.
     """
     began = time.monotonic()
-    settings = settings or Settings()
-    settings.check(plugins())
-    ours, theirs = (_Compared.open(settings.reached(Path(path)), layers, mags) for path in (a, b))
+    resources = resources or Resources()
+    resources.check()
+    ours, theirs = (_Compared.open(resources.reached(Path(path)), layers, mags) for path in (a, b))
     known = list(dict.fromkeys([*ours.all_layers, *theirs.all_layers]))
     check_known("layer-name", layers, known, "is in neither dataset")
     check_known("mag", mags, sorted(ours.all_mags | theirs.all_mags), "is in neither dataset")
-    budget = budget_of(settings, 0)
+    budget = budget_of(resources, 0)
     pairs, notes = list(_pairs(ours, theirs)), list(_left_out(ours, theirs))
-    with readers_at_work(settings, budget, [ours.dataset.path, theirs.dataset.path], listen) as workers:
+    with readers_at_work(resources, budget, [ours.dataset.path, theirs.dataset.path], listen) as workers:
         compared = [_compared(pair, (n, len(pairs)), budget, workers, listen) for n, pair in enumerate(pairs, 1)]
     metadata = list(_metadata(ours, theirs))
     return Equality(ours.dataset.path, theirs.dataset.path, metadata, compared, notes, time.monotonic() - began)

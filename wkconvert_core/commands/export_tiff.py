@@ -13,7 +13,7 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3Like, ceil_div
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, MagSpec, Source, VolumeInfo
 from wkconvert_core.conversion.opening import SourceLayer, open_dataset
-from wkconvert_core.conversion.prepare import Conversion, Inputs, budget_of
+from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, kernel_of
@@ -22,6 +22,7 @@ from wkconvert_core.datasets.destination import NewDataset, Replacement, checked
 from wkconvert_core.datasets.journal import Journal, Request, fingerprint
 from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.datasets.provenance import Provenance
+from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources import views
 from wkconvert_core.sources.downsampled import Downsampled
@@ -118,7 +119,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     TargetExists, ResourceError; PluginError where no plugin writes TIFF.
     """
     pictures = pictures or Pictures()
-    settings.check(plugins())
+    settings.check()
     pictures.check()
     src, out = checked_places(Path(src), Path(out))
     dataset, budget = Dataset.finished(src), budget_of(settings, free_bytes(out))
@@ -202,7 +203,7 @@ def _file_name(text: str) -> str:
 def _writer(folder: Path, spec: DatasetSpec, settings: Settings) -> DatasetSink:
     """The plugin that writes TIFF. Raises PluginError, which says what to install, where there is none."""
     loaded = plugins()
-    options = {"compression": "none"} if settings.compression == "none" else {}
+    options = settings.writer_options
     writer: DatasetSink | None = loaded.hook.wkconvert_create(format=FORMAT, path=folder, spec=spec, options=options)
     if writer is None:
         failed = [f"{plugin.name} failed to load: {plugin.error}" for plugin in loaded.loaded if plugin.error]

@@ -14,15 +14,13 @@ from wkconvert_core.contract.errors import BrokenSource, OptionError, SourceNotF
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Category, DatasetSpec
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.conversion.execute import readers_at_work
-from wkconvert_core.conversion.prepare import budget_of
-from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.dataset import MagOnDisk, found_mags, read_properties, unfinished
 from wkconvert_core.datasets.journal import FOLDER, locked
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name, layer_name_problem
 from wkconvert_core.datasets.properties import Properties, is_inside, voxel_size
 from wkconvert_core.engine.progress import Listener
+from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.category import by_name
 
@@ -65,23 +63,23 @@ class Updated:
     notes: Sequence[str]
 
 
-def update(dst: Path, wanted: Wanted, settings: Settings | None = None, *, listen: Listener | None = None) -> Updated:
+def update(dst: Path, wanted: Wanted, resources: Resources | None = None, *, listen: Listener | None = None) -> Updated:
     """Make a dataset's metadata, or bring them up to date; whatever else they hold stays.
 
     Where there are none, every folder `LAYER/MAG` with a mag joins; a voxel size is needed. Where there are
-    some and nothing single is wanted, they are refreshed. Of `settings`, jobs, memory and strategy count. Raises
+    some and nothing single is wanted, they are refreshed.  Raises
     SourceNotFound where there is no mag, BrokenSource for mags that do not fit together or an unfinished dataset,
     DamagedData, OptionError, TargetError.
     """
-    settings, dst = settings or Settings(), dst.resolve()
-    settings.check(plugins())
+    resources, dst = resources or Resources(), dst.resolve()
+    resources.check()
     _check_dataset(dst)  # before a lock is put there
-    budget = budget_of(settings, 0)
+    budget = budget_of(resources, 0)
     with contextlib.ExitStack() as stack:
         if not wanted.dry_run:
             stack.enter_context(locked(dst))
             properties_file.sweep(dst)
-        workers = functools.cache(lambda: stack.enter_context(readers_at_work(settings, budget, [dst], listen)))
+        workers = functools.cache(lambda: stack.enter_context(readers_at_work(resources, budget, [dst], listen)))
         look = ContentsCache(budget, workers, listen)
         while True:
             properties, work = read_properties(dst), _Work(dst, wanted, EntryEditor(dst, look))

@@ -12,15 +12,15 @@ from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import DatasetSpec, MagSpec
 from wkconvert_core.contract.voxel_size import proportions
 from wkconvert_core.conversion.opening import SourceLayer, open_dataset
-from wkconvert_core.conversion.prepare import Conversion, Inputs, budget_of, prepare
+from wkconvert_core.conversion.prepare import Conversion, Inputs, prepare
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, spec_of
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import ExtendedDataset, free_bytes
 from wkconvert_core.datasets.journal import fingerprint
 from wkconvert_core.datasets.writer import DatasetWriter
+from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.mag_schedule import schedule
-from wkconvert_core.registry.plugins import plugins
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def prepare_new_mags(
     Raises SourceNotFound where there is no dataset, OptionError for a layer or a mag that it does not have,
     TargetExists for a mag that lies there without being listed.
     """
-    settings.check(plugins())
+    settings.check()
     dst = dst.resolve()
     dataset, budget = Dataset.finished(dst), budget_of(settings, free_bytes(dst))
     layers = open_dataset(dataset, names, budget)

@@ -13,7 +13,7 @@ from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import DatasetSpec, Source
 from wkconvert_core.conversion.opening import SourceLayer, open_dataset
-from wkconvert_core.conversion.prepare import Conversion, Inputs, budget_of
+from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, spec_of
@@ -24,8 +24,8 @@ from wkconvert_core.datasets.destination import Destination, NewDataset, Replace
 from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of, stored_layer
 from wkconvert_core.datasets.writer import DatasetWriter
+from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.inspection.voxels_outside import outside
-from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import Cast
 
 _TAKEN_ALONG = "mappings"
@@ -60,7 +60,7 @@ def prepare_copy(
     like theirs; `in_place`: the copies take the place of the mags in the dataset itself; `facts` join the request.
     Raises SourceNotFound where there is no dataset, OptionError for a layer or a mag that it does not have.
     """
-    settings.check(plugins())
+    settings.check()
     dataset, budget = Dataset.finished(src), budget_of(settings, free_bytes(destination.path))
     opened = open_dataset(dataset, names, budget)
     check_known("mag", mags, sorted({mag for layer in opened for mag in layer.mags}), f"is not in {src}")

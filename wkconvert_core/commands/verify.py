@@ -13,14 +13,12 @@ from wkconvert_core.contract.errors import ResourceError, WkconvertError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.mag_format import ShardCheck, StoredMag
 from wkconvert_core.contract.model import Checksum
-from wkconvert_core.conversion.execute import readers_at_work
-from wkconvert_core.conversion.prepare import budget_of
-from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.checksums import Records, add, records
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, unfinished
 from wkconvert_core.datasets.journal import locked
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.engine.progress import Listener, Meter
+from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.inspection.findings import MagSoundness, Problem, Run, Soundness, sentence
 from wkconvert_core.inspection.recomputed import provenance_of, with_kernel
 from wkconvert_core.planning.route import Budget
@@ -32,7 +30,7 @@ __all__ = ["MagSoundness", "Problem", "Soundness", "verify"]
 
 def verify(
     dataset: Path,
-    settings: Settings | None = None,
+    resources: Resources | None = None,
     *,
     layers: Sequence[str] = (),
     mags: Sequence[Mag] = (),
@@ -43,22 +41,22 @@ def verify(
     """Read every shard strictly and compare it with what was recorded of it; compare coarser mags with finer ones.
 
     `deep` compares all voxels of mags whose kernel is recorded, else a few boxes of each; `write_checksums` records
-    the checksums of sound mags that have none. Of `settings`, jobs, memory and strategy count. What is damaged is told
-    by the result. Raises SourceError where there is no dataset, OptionError, ResourceError, TargetError.
+    the checksums of sound mags that have none. Damage is listed in the result, not raised. Raises SourceError where
+    there is no dataset, OptionError, ResourceError, TargetError.
     """
-    began, dataset, settings = time.monotonic(), Path(dataset), settings or Settings()
-    settings.check(plugins())
-    dataset = settings.reached(dataset)
+    began, dataset, resources = time.monotonic(), Path(dataset), resources or Resources()
+    resources.check()
+    dataset = resources.reached(dataset)
     found = Dataset.open(dataset)
     wanted = found.choose(layers, mags)
-    budget = budget_of(settings, 0)
+    budget = budget_of(resources, 0)
     with contextlib.ExitStack() as stack:
         if write_checksums:
             stack.enter_context(locked(dataset))
         recorded = {name: records(dataset, name) for name in dict.fromkeys(place.layer for place in wanted)}
         made = [provenance_of(where, found, recorded[where.layer]) for where in wanted]
         kernels = {each.kernel for each in made if isinstance(each, Provenance)} & set(plugins().downsamplers())
-        workers = stack.enter_context(readers_at_work(settings, budget, [dataset], listen, kernels))
+        workers = stack.enter_context(readers_at_work(resources, budget, [dataset], listen, kernels))
         run = Run(dataset, budget, workers, listen, 2 * len(wanted), deep, kernels)
         results = _checked_all(run, wanted, recorded, write_checksums)
         rows = zip(wanted, made, results, strict=True)
@@ -66,8 +64,8 @@ def verify(
     notes = [] if layers else found.left_alone
     notes += [f"{begun} is begun and not finished" for begun in unfinished(dataset)]
     for mag in results:
-        if mag.unrecorded:
-            notes.append(f"{mag.layer} mag {mag.mag}: {mag.unrecorded} sound shards that no run has recorded")
+        if mag.shards_not_recorded:
+            notes.append(f"{mag.layer} mag {mag.mag}: {mag.shards_not_recorded} sound shards that no run has recorded")
     return Soundness(dataset, results, run.problems, notes, time.monotonic() - began)
 
 
@@ -84,7 +82,7 @@ def _checked_all(
         result, done = _checked(run, where, recorded[where.layer], keep=keep)
         if keep and run.is_sound(where):
             add(run.dataset, where.layer, {where.mag: done})
-            result = replace(result, written=bool(done))
+            result = replace(result, checksums_written=bool(done))
         results.append(result)
     return results
 
@@ -132,14 +130,14 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, keep: bool) -> tu
             result,
             shards=result.shards + 1,
             stored_bytes=result.stored_bytes + done.stored_bytes,
-            compared=result.compared + (done.start in known),
+            checksums_compared=result.checksums_compared + (done.start in known),
         )
     # the runs that record checksums write one kind of shard; the damaged ones have stated none
     stated = compressions - {""}
     if len(compressions) == 1 and stated and mag.compression not in stated and recorded.maker(where.layer, where.mag):
         run.blame(where, mag.description, f"it says {mag.compression}; the shards hold {stated.pop()}")
     inside = [s for s in starts if where.box is None or Box(s, mag.shard_shape).intersection(where.box).volume]
-    return replace(result, unrecorded=sum(start not in known for start in inside) if sums else 0), kept
+    return replace(result, shards_not_recorded=sum(start not in known for start in inside) if sums else 0), kept
 
 
 def _affordable(mag: StoredMag, budget: Budget) -> int:

@@ -1,4 +1,7 @@
-"""The contract: five hooks. A plugin implements those it needs and registers under the entry point `wkconvert`."""
+"""The contract: five hooks. A plugin implements those it needs and registers under the entry point `wkconvert`.
+
+The `path` of a source is a local Path, or a URL as the text that the user wrote: `s3://bucket/em`.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ hookimpl = HookimplMarker(PROJECT)
 
 
 @hookspec
-def wkconvert_detect(path: Path, head: bytes, options: Mapping[str, str]) -> Match | None:
-    """Claim a path, or None; `head` is a file's first 4 KiB, empty for a folder. Imports no format library."""
+def wkconvert_detect(path: Path | str, head: bytes, options: Mapping[str, str]) -> Match | None:
+    """Claim a path, or None; `head` is a file's first 4 KiB, empty for a folder or URL. Imports no format library."""
 
 
 @hookspec(firstresult=True)
-def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Sequence[Layer] | None:
+def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) -> Sequence[Layer] | None:
     """Open a path as the format that `wkconvert_detect` named; None for another plugin's format."""
 
 

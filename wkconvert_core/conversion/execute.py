@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,9 +22,9 @@ from wkconvert_core.datasets.destination import scratch, sweep, sweep_replaced
 from wkconvert_core.datasets.journal import FOLDER, Journal
 from wkconvert_core.engine import loop
 from wkconvert_core.engine.consumers import Verifying
-from wkconvert_core.engine.progress import Listener, Meter, Progress
+from wkconvert_core.engine.progress import Listener, Meter
+from wkconvert_core.engine.resources import report_waiting
 from wkconvert_core.engine.workers import Workers, at_work, stopped
-from wkconvert_core.planning.route import Budget
 from wkconvert_core.planning.step import ShardDone, Step
 from wkconvert_core.sources.intensity_range import intensity_range
 from wkconvert_core.toolkit.atomic import writing
@@ -48,7 +48,12 @@ class Done:
 
 
 def convert(
-    src: Path, dst: Path, settings: Settings | None = None, *, command: str = "auto", listen: Listener | None = None
+    src: Path | str,
+    dst: Path,
+    settings: Settings | None = None,
+    *,
+    command: str = "auto",
+    listen: Listener | None = None,
 ) -> Done:
     """Convert whatever is at `src` into a dataset at `dst`. Raises errors of `wkconvert_core.contract.errors`."""
     return execute(prepare_conversion(src, dst, settings or Settings(), command=command), listen)
@@ -118,25 +123,11 @@ def _workers(conversion: Conversion, listen: Listener | None) -> Iterator[Worker
     formats = {layer.found.match.format for layer in inputs.layers}
     formats |= {sink.spec.data_format for step in steps for sink in step.sinks} - {""}
     logs = conversion.destination.building / FOLDER / "logs"
-    sought = Sought(inputs.settings.cluster, sorted(formats), sorted(kernels - {""}), [inputs.src], logs, writes=True)
-    waiting = _waiting(listen, len(steps))
+    reads = [] if isinstance(inputs.src, str) else [inputs.src]  # a URL is no path that a worker could look for
+    sought = Sought(inputs.settings.cluster, sorted(formats), sorted(kernels - {""}), reads, logs, writes=True)
+    waiting = report_waiting(listen, len(steps))
     with at_work(inputs.settings.strategy, inputs.budget.workers, sought, waiting) as workers:
         yield workers
-
-
-@contextlib.contextmanager
-def readers_at_work(
-    settings: Settings, budget: Budget, paths: Sequence[Path], listen: Listener | None, kernels: Collection[str] = ()
-) -> Iterator[Workers]:
-    """Workers that only read; the logs of a cluster's jobs go where the command was given. Raises ResourceError."""
-    sought = Sought(settings.cluster, [], sorted(kernels), paths, Path.cwd() / "wkconvert-logs")
-    with at_work(settings.strategy, budget.workers, sought, _waiting(listen, 1)) as workers:
-        yield workers
-
-
-def _waiting(listen: Listener | None, steps: int) -> Callable[[str], None]:
-    """Tells a listener, if there is one, what the run waits for."""
-    return lambda text: listen(Progress("", 0, steps, 0, 0, 1, waiting=text)) if listen else None
 
 
 def _check_space(conversion: Conversion) -> None:

@@ -67,7 +67,9 @@ class SourceLayer:
         return size and size.refined(self.finest)
 
 
-def open_source(src: Path, settings: Settings, plugins: Plugins, budget: Budget | None = None) -> list[SourceLayer]:
+def open_source(
+    src: Path | str, settings: Settings, plugins: Plugins, budget: Budget | None = None
+) -> list[SourceLayer]:
     """Open everything at `src`, as the settings want it; within a budget if there is one.
 
     Raises OptionError, ResourceError and the readers' errors.
@@ -183,7 +185,7 @@ def _says_labels(found: Found, layer: Layer) -> bool:
 
 def _names(found: Found, layer: Layer) -> list[str]:
     """What may tell what a layer is, the most telling first."""
-    return [name for name in (layer.name, found.layer, stem(found.path)) if name]
+    return [name for name in (layer.name, found.layer, stem(Path(found.path))) if name]
 
 
 def _core_options(settings: Settings) -> dict[str, str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core.cluster import session as cluster
 from wkconvert_core.cluster.spec import STRATEGIES
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box
@@ -21,10 +20,10 @@ from wkconvert_core.datasets.destination import Destination, NewDataset, Replace
 from wkconvert_core.datasets.journal import Request, fingerprint
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
 from wkconvert_core.datasets.writer import DatasetWriter
-from wkconvert_core.engine.workers import default_jobs
+from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.route import Budget
+from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
-from wkconvert_core.toolkit import process as memory
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class Inputs:
     """What a command reads, and how it wants that to be written."""
 
     command: str
-    src: Path
+    src: Path | str
+    """A path, or a URL."""
     settings: Settings
     layers: Sequence[SourceLayer]
     extents: Mapping[str, Box]
@@ -60,7 +60,7 @@ class Conversion:
     steps: Sequence[PlannedStep]
 
     @property
-    def src(self) -> Path:
+    def src(self) -> Path | str:
         """What is read."""
         return self.inputs.src
 
@@ -152,10 +152,12 @@ def _facts(source: Source) -> str:
     return f"{info.channels} x {info.dtype}, {info.extent}, chunks {info.chunk_shape}"
 
 
-def prepare_conversion(src: Path, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:
-    """Decide how whatever is at `src` becomes a dataset at `dst`. Behind `wkconvert auto` and `cube`."""
-    settings.check(plugins())
-    src, dst = checked_places(Path(src), Path(dst))
+def prepare_conversion(src: Path | str, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:
+    """Decide how whatever is at `src`, a path or a URL, becomes a dataset. Behind `wkconvert auto` and `cube`."""
+    settings.check()
+    src, dst = location(src), Path(dst).resolve()
+    if isinstance(src, Path):
+        src, dst = checked_places(src, dst)
     name, budget = dataset_name(settings.name or dst.name), budget_of(settings, free_bytes(dst))
     layers = open_source(src, settings, plugins(), budget)
     extents = {layer.name: extent(layer, settings) for layer in layers}
@@ -191,13 +193,3 @@ def writer_of(settings: Settings, folder: Path, spec: DatasetSpec) -> DatasetSin
     if sink is None:
         raise OptionError(f"nothing writes {settings.to!r}", fix="`wkconvert plugins` lists what is installed")
     return sink
-
-
-def budget_of(settings: Settings, free: int) -> Budget:
-    """What a run may use, as the settings and the machine, or the cluster, say."""
-    if settings.strategy in STRATEGIES:
-        offer = cluster.offer(settings.cluster)
-        return Budget(offer.usable(settings.memory), offer.threads, False, free, cluster.WORKER_BYTES, offer.workers)
-    sequential, shared = settings.strategy == "sequential", settings.strategy != "multiprocessing"
-    jobs = 1 if sequential else settings.jobs or default_jobs()
-    return Budget(settings.memory or memory.available() // 2, jobs, shared, free, memory.held())

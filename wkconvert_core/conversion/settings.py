@@ -1,47 +1,40 @@
-"""What a user may ask of a conversion, checked before anything is read or written."""
+"""What a user may ask of a conversion, in the groups of the command line; checked before anything is read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-from wkconvert_core.cluster.job_resources import JobResources
-from wkconvert_core.cluster.spec import STRATEGIES, ClusterSpec
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import Category
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.naming import layer_name
-from wkconvert_core.engine.workers import Strategy
+from wkconvert_core.engine.resources import Resources, check_least
 from wkconvert_core.planning.mag_schedule import SamplingMode
-from wkconvert_core.registry.plugins import Plugins
+from wkconvert_core.registry.plugins import downsampler
 from wkconvert_core.sources.casting import Fit
 from wkconvert_core.toolkit.stacks import Gaps
 
-Compression = Literal["auto", "none", "lz4", "lz4hc"]
+DtypeName = Literal["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"]
+DTYPES = list(get_args(DtypeName))
+"""The dtypes that a dataset can hold."""
 
 FINEST = Mag(1, 1, 1)
 
-HOW = frozenset({"overwrite", "force", "verify", "jobs", "memory", "strategy", "scheduler", "job_resources"})
-"""The settings that change how a run goes, and not a byte of what it writes."""
-
 
 @dataclass(frozen=True)
-class Settings:
-    """Options of a conversion; the defaults are those of `wkconvert auto`."""
+class SourceOptions:
+    """How the source is read, and which part of it."""
 
     voxel_size: VoxelSize | None = None
-    """Overrides the source's own; an open axis is left to the source."""
-    name: str | None = None
-    """Of the dataset; None: the target's."""
+    """Overrides the source's own; an axis that is None is left to the source."""
     layer_name: str | None = None
     category: Category | None = None
-    to: str = "wkw"
     reader: str | None = None
     reader_options: Mapping[str, str] = field(default_factory=dict)
-    dtype: str | None = None
+    dtype: DtypeName | None = None
     convert: Fit = "exact"
     gaps: Gaps = "error"
     pad: bool = False
@@ -50,82 +43,112 @@ class Settings:
     skip_first_z_slices: int = 0
     bbox: Box | None = None
     flip: str = ""
+
+    def check(self) -> None:
+        """Raise OptionError for the first option that is out of range."""
+        if self.layer_name is not None:
+            layer_name(self.layer_name)
+        check_least(0, start_z=self.start_z, skip_first_z_slices=self.skip_first_z_slices, channel=self.channel)
+        if len(set(self.flip)) != len(self.flip) or not set(self.flip) <= set("xyz"):
+            raise OptionError(
+                f"--flip {self.flip} is wrong", fix="name some of the axes x, y, z, for example --flip x,y"
+            )
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Which mags are made, and by which kernel."""
+
     target_mag: Mag = FINEST
     max_mag: int | None = None
     interpolation_mode: str = "default"
     sampling_mode: SamplingMode = "anisotropic"
     downsample: bool = True
-    compression: Compression = "auto"
-    """auto: lz4 for color, where more effort gains little; lz4hc for segmentation, where it gains much."""
+
+    def check(self) -> None:
+        """Raise OptionError for a kernel that no plugin has, or a coarsest mag that is no power of two."""
+        if self.interpolation_mode != "default":
+            downsampler(self.interpolation_mode)
+        if self.max_mag is not None and (self.max_mag < 1 or self.max_mag & (self.max_mag - 1)):
+            raise OptionError(f"--max-mag {self.max_mag} is no mag", fix="take a power of two: 1, 2, 4, 8, 16, …")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What the dataset is called, and how its writer stores it."""
+
+    name: str | None = None
+    """Of the dataset; None: the target's."""
+    to: str = "wkw"
+    to_options: Mapping[str, str] = field(default_factory=dict)
+    """The writer's options by name; the writer knows which there are and what they may be."""
+    compression: str | None = None
+    """Short for an option of `to_options`, as the next two are; None or auto: the writer decides."""
     compression_level: int | None = None
     file_len: int | None = None
+
+    @property
+    def writer_options(self) -> dict[str, str]:
+        """The options of the writer, however they were given. Raises OptionError for one that was given twice.
+
+        >>> Settings(compression="lz4hc", to_options={"compression_level": "9"}).writer_options
+        {'compression': 'lz4hc', 'compression_level': '9'}
+        >>> Settings(compression="auto").writer_options
+        {}
+        >>> Settings(file_len=8, to_options={"file_len": "16"}).writer_options
+        Traceback (most recent call last):
+        wkconvert_core.contract.errors.OptionError: --file-len 8 and --to-option file_len=16 set the same option. \
+take one of them
+        """
+        short = {name: getattr(self, name) for name in ("compression", "compression_level", "file_len")}
+        given = {name: str(value) for name, value in short.items() if value not in (None, "auto")}
+        for name in given.keys() & self.to_options.keys():
+            said = f"--{name.replace('_', '-')} {given[name]} and --to-option {name}={self.to_options[name]}"
+            raise OptionError(f"{said} set the same option", fix="take one of them")
+        return {**given, **self.to_options}
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the target is treated."""
+
     metadata: bool = True
-    """Whether a voxel size is needed and metadata are made where there are none."""
+    """Whether a voxel size is needed, and metadata are made where there are none."""
     add: bool = False
     overwrite: bool = False
     force: bool = False
     verify: bool = False
-    jobs: int | None = None
-    memory: int | None = None
-    strategy: Strategy = "threads"
-    scheduler: str | None = None
-    """dask: where the scheduler listens, such as `tcp://host:8786`."""
-    job_resources: Mapping[str, Any] | None = None
-    """slurm: what each job gets, by the names of sbatch's options."""
 
-    def check(self, plugins: Plugins) -> None:
-        """Raise OptionError for the first option that is wrong."""
-        for option, value, kind in (
-            ("category", self.category, Category),
-            ("convert", self.convert, Fit),
-            ("gaps", self.gaps, Gaps),
-            ("sampling-mode", self.sampling_mode, SamplingMode),
-            ("compression", self.compression, Compression),
-            ("distribution-strategy", self.strategy, Strategy),
-        ):
-            _one_of(option, value, get_args(kind))
-        _one_of("interpolation-mode", self.interpolation_mode, ["default", *plugins.downsamplers()])
-        _one_of("file-len", self.file_len, [1, 2, 4, 8, 16, 32, 64])
-        _one_of("compression-level", self.compression_level, range(1, 13))
-        if self.layer_name is not None:
-            layer_name(self.layer_name)
-        self._check_numbers()
-        self.cluster.check(self.strategy, self.memory)
-
-    def _check_numbers(self) -> None:
-        for option, number, least in (
-            ("jobs", self.jobs, 1),
-            ("memory", self.memory, 1),
-            ("start-z", self.start_z, 0),
-            ("skip-first-z-slices", self.skip_first_z_slices, 0),
-            ("channel", self.channel, 0),
-        ):
-            if number is not None and number < least:
-                raise OptionError(f"--{option} {number} is too small", fix=f"take {least} or more")
-        if self.max_mag is not None and (self.max_mag < 1 or self.max_mag & (self.max_mag - 1)):
-            raise OptionError(f"--max-mag {self.max_mag} is no mag", fix="take a power of two: 1, 2, 4, 8, 16, …")
-        if len(set(self.flip)) != len(self.flip) or not set(self.flip) <= set("xyz"):
-            raise OptionError(
-                f"--flip {self.flip} is wrong", fix="name some of the axes x, y, z, for example --flip x,y"
-            )
-        if self.dtype is not None:
-            _one_of("dtype", self.dtype, DTYPES)
+    def check(self) -> None:
+        """Raise OptionError for options that contradict each other."""
         if self.add and self.overwrite:
             raise OptionError("--add and --overwrite contradict each other", fix="take one of them")
 
-    @property
-    def cluster(self) -> ClusterSpec:
-        """The cluster that was asked for, if any. Raises OptionError."""
-        resources = None if self.job_resources is None else JobResources.of(self.job_resources)
-        return ClusterSpec(self.scheduler, resources, self.jobs)
 
-    def reached(self, path: Path) -> Path:
-        """A path as workers find it: elsewhere, they are in other folders."""
-        return path.resolve() if self.strategy in STRATEGIES else path
+HOW = frozenset({"overwrite", "force", "verify", *(option.name for option in fields(Resources))})
+"""The settings that change how a run goes, but not a byte of what it writes."""
+
+ALTERING = ("dtype", "channel", "start_z", "skip_first_z_slices", "bbox", "flip", "target_mag")
+"""The settings that make the finest mag differ from the source."""
+
+
+@dataclass(frozen=True)
+class Settings(Resources, Run, Storage, Pyramid, SourceOptions):
+    """The options of a conversion; the defaults are those of `wkconvert auto`.
+
+    A command that only reads takes the `Resources` among them.
+    """
+
+    def check(self) -> None:
+        """Raise OptionError for the first option that is out of range or contradicts another one."""
+        super().check()
+        for group in (SourceOptions, Pyramid, Run):
+            group.check(self)
+        _ = self.writer_options
 
     @property
     def alters_voxels(self) -> bool:
-        """Whether the finest mag is written otherwise than the source has it; a pyramid of the source then lies."""
+        """Whether the finest mag will differ from the source's, so that the source's coarser mags do not fit it."""
         plain = Settings()
         return any(getattr(self, name) != getattr(plain, name) for name in ALTERING)
 
@@ -146,18 +169,9 @@ class Settings:
         return {name: str(value) for name, value in given.items() if value is not None}
 
     def plan(self) -> dict[str, Any]:
-        """The settings that decide what is written, for the journal."""
-        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in HOW}
+        """The settings that decide what is written, for the journal; an option of the writer only as such."""
+        short = {"compression", "compression_level", "file_len"}
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in HOW | short}
         kept["reader_options"] = sorted(self.reader_options.items())
+        kept["to_options"] = sorted(self.writer_options.items())
         return {name: value if isinstance(value, str | int | None) else repr(value) for name, value in kept.items()}
-
-
-ALTERING = ("dtype", "channel", "start_z", "skip_first_z_slices", "bbox", "flip", "target_mag")
-
-DTYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"]
-"""What WKW can hold."""
-
-
-def _one_of(option: str, value: Any, legal: Iterable[Any]) -> None:
-    if value is not None and value not in (known := list(legal)):
-        raise OptionError(f"--{option} cannot be {value!r}", fix=f"take one of {', '.join(map(str, known))}")

@@ -239,8 +239,13 @@ class MagStorage:
     """None where it cannot be read."""
     shards: int = 0
     stored_bytes: int = 0
-    problem: str = ""
-    """What keeps the mag from being read."""
+    problem: str | None = None
+    """Why the mag cannot be read; None where it can."""
+
+    @property
+    def compression(self) -> str | None:
+        """As `--compression` names it; None where the mag cannot be read."""
+        return self.mag.compression if self.mag else None
 
     @property
     def voxel_size(self) -> VoxelSize | None:

@@ -249,11 +249,13 @@ def parsed_line(line: bytes) -> ShardDone:
     return ShardDone(Mag.parse(mag), Vec3(x, y, z), Checksum.parse(checksum), low, high, nans, voxels)
 
 
-def fingerprint(source: Path) -> str:
-    """A digest of names, sizes and modification times of a source's visible files; their content is not read.
+def fingerprint(source: Path | str) -> str:
+    """A digest of names, sizes and modification times of a source's visible files; of a URL, the URL itself.
 
-    A file's counts those beside it that share its stem: `brain.img` holds the voxels of `brain.hdr`.
+    The files that share a file's stem belong to it: `brain.img` holds the voxels of `brain.hdr`. No content is read.
     """
+    if isinstance(source, str):
+        return source
     digest = hashlib.sha256()
     for path in _files(source):
         status = path.stat()

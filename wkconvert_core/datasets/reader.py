@@ -19,9 +19,9 @@ FORMATS = {"webknossos": "datasets of WEBKNOSSOS, with mags in any format below 
 
 
 @hookimpl
-def wkconvert_detect(path: Path, head: bytes) -> Match | None:
+def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
     """Claim a folder whose metadata list a layer that can be read; damaged metadata are claimed to be explained."""
-    if head or not (path / PROPERTIES_FILE).is_file():
+    if isinstance(path, str) or head or not (path / PROPERTIES_FILE).is_file():
         return None
     try:
         formats = Counter(layer["dataFormat"] for layer in properties_file.read(path / PROPERTIES_FILE)["dataLayers"])
@@ -32,9 +32,11 @@ def wkconvert_detect(path: Path, head: bytes) -> Match | None:
 
 
 @hookimpl
-def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> list[Layer] | None:
+def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) -> list[Layer] | None:
     """Open the layers of a dataset with all their mags."""
-    return open_layers(path, **parse_options(open_layers, options)) if format == "webknossos" else None
+    if format != "webknossos" or isinstance(path, str):
+        return None
+    return open_layers(path, **parse_options(open_layers, options))
 
 
 def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:

@@ -123,17 +123,21 @@ def _read_into(file: FileIO, start: int, out: Array) -> None:
 
 
 @hookimpl
-def wkconvert_detect(path: Path, head: bytes) -> Match | None:
+def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
     """Claim files by their suffix, but for cubes in a KNOSSOS tree: each is a piece of a volume."""
-    if not head or path.suffix.lower() not in (".raw", ".vol") or _CUBE_FOLDERS.search(path.absolute().as_posix()):
+    if isinstance(path, str) or not head:
+        return None
+    if path.suffix.lower() not in (".raw", ".vol") or _CUBE_FOLDERS.search(path.absolute().as_posix()):
         return None
     return Match("raw", Confidence.SUFFIX, f"its name ends in {path.suffix}")
 
 
 @hookimpl
-def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> list[Layer] | None:
+def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) -> list[Layer] | None:
     """Open a raw volume."""
-    return [Layer({Mag(1, 1, 1): open_raw(path, **parse_options(open_raw, options))})] if format == "raw" else None
+    if format != "raw" or isinstance(path, str):
+        return None
+    return [Layer({Mag(1, 1, 1): open_raw(path, **parse_options(open_raw, options))})]
 
 
 def open_raw(

@@ -34,18 +34,18 @@ class MagSoundness:
     mag: Mag
     shards: int = 0
     stored_bytes: int = 0
-    compared: int = 0
+    checksums_compared: int = 0
     """Shards whose checksum was compared."""
-    unrecorded: int = 0
-    """Shards that nobody recorded, though the mag's others are recorded."""
+    checksums_written: bool = False
+    """Whether checksums were added."""
+    shards_not_recorded: int = 0
+    """Shards without a recorded checksum, though the mag's others have one."""
     kernel: str | None = None
-    """The kernel by which the mag was found to be made; None where that is not known or not so."""
-    kernel_reason: str = ""
-    """Why not."""
+    """The kernel that was found to have made the mag; None where none is known or the voxels do not match."""
+    kernel_reason: str | None = None
+    """Why there is no kernel."""
     kernel_voxels: int = 0
     """Voxels that were made anew to be compared."""
-    written: bool = False
-    """Whether checksums were added."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class Soundness:
 
     path: Path
     mags: Sequence[MagSoundness]
-    problems: Sequence[Problem]
+    damaged: Sequence[Problem]
     notes: Sequence[str]
     seconds: float
 
     @property
     def sound(self) -> bool:
         """Whether nothing is damaged."""
-        return not self.problems
+        return not self.damaged
 
 
 @dataclass

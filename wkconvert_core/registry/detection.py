@@ -1,4 +1,7 @@
-"""Finding the reader: ask every plugin, rank the answers, explain them; descend into layer folders if all decline."""
+"""Finding the reader: ask every plugin, rank the answers, explain them; descend into layer folders if all decline.
+
+A source is a local Path, or a URL as text: only plugins look at what it names, and it has no folders to descend into.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from wkconvert_core.contract.errors import (
     PluginError,
     SourceNotFound,
     UnknownFormat,
+    UnsupportedSource,
 )
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.registry.plugins import Plugins
@@ -39,30 +43,52 @@ INSTALLABLE = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What one plugin said of a path."""
+    """One plugin's answer to a path: a match, an error, or neither where it declines."""
 
     plugin: str
     match: Match | None
     error: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why it claims the path, or what went wrong; empty where it simply declines."""
+        return self.match.reason if self.match else self.error
 
 
 @dataclass(frozen=True)
 class Found:
     """A path and the reader for it; `layer` is the folder's name where core descended to find it."""
 
-    path: Path
+    path: Path | str
     match: Match
     layer: str | None = None
     notes: tuple[str, ...] = ()
-    """What the user should know: entries beside it that no reader knows."""
+    """For the user: the entries beside it that no reader claims."""
+
+
+def location(src: Path | str) -> Path | str:
+    """A source as hooks take it: a URL stays the text that it is, because a Path would take its double slash away.
+
+    >>> location("s3://bucket/em"), str(Path("s3://bucket/em"))
+    ('s3://bucket/em', 's3:/bucket/em')
+    >>> location("scans/em") == Path("scans/em")
+    True
+    """
+    return src if isinstance(src, str) and "://" in src else Path(src)
 
 
 def find(
-    src: Path, plugins: Plugins, reader: str | None = None, options: Mapping[str, str] | None = None
+    src: Path | str, plugins: Plugins, reader: str | None = None, options: Mapping[str, str] | None = None
 ) -> list[Found]:
-    """Return what is to be read at `src`: itself, or one entry per layer folder below it. `options` are the reader's.
+    """Find the reader of `src`, or one for each layer folder below it; `options` are the reader's.
 
     Raises SourceNotFound, BrokenSource, UnknownFormat, AmbiguousFormat, OptionError.
+
+    >>> from wkconvert_core.registry.plugins import Plugins
+    >>> find("s3://bucket/em", Plugins(iter(())))
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.UnknownFormat: no reader takes s3://bucket/em. \
+the installed readers read local paths. copy the data to a local folder, or install a plugin that reads such URLs
     """
     answers = ask(src, read_head(src), plugins, options)
     if reader is not None:
@@ -70,13 +96,17 @@ def find(
         answers = _of_reader(answers, reader)
     if match := best(src, answers):
         return [Found(src, match)]
-    layers = _layers_below(src, plugins, reader, options) if src.is_dir() else []
+    layers = _layers_below(src, plugins, reader, options) if isinstance(src, Path) and src.is_dir() else []
     if layers:
         return layers
     if reader is not None:
         return [Found(src, Match(reader, Confidence.EXACT, "--reader"))]
     failed = [f"{answer.plugin} {answer.error}" for answer in answers if answer.error]
     failed += [f"{plugin.name} failed to load: {plugin.error}" for plugin in plugins.loaded if plugin.error]
+    if isinstance(src, str):
+        why = "; ".join(["the installed readers read local paths", *failed])
+        fix = "copy the data to a local folder, or install a plugin that reads such URLs"
+        raise UnknownFormat(f"no reader takes {src}", why=why, fix=fix)
     why = "; ".join([_reasons(src), *failed])
     raise UnknownFormat(f"no reader knows what {src} is", why=why, fix=_install_hint(src))
 
@@ -85,8 +115,10 @@ def _of_reader(answers: list[Answer], reader: str) -> list[Answer]:
     return [answer for answer in answers if answer.match and answer.match.format == reader]
 
 
-def read_head(path: Path) -> bytes:
-    """The first bytes of a file; none for a folder. Raises SourceNotFound, BrokenSource."""
+def read_head(path: Path | str) -> bytes:
+    """The first bytes of a file; none for a folder or a URL. Raises SourceNotFound, BrokenSource."""
+    if isinstance(path, str):
+        return b""
     try:
         if not path.exists():
             raise SourceNotFound(f"{path} does not exist", fix="check the spelling of SRC")
@@ -104,8 +136,8 @@ def read_head(path: Path) -> bytes:
     return head
 
 
-def ask(path: Path, head: bytes, plugins: Plugins, options: Mapping[str, str] | None = None) -> list[Answer]:
-    """Every plugin's answer to a path; one that fails is an answer too."""
+def ask(path: Path | str, head: bytes, plugins: Plugins, options: Mapping[str, str] | None = None) -> list[Answer]:
+    """Every plugin's answer to a path, in the order of registration; an error is an answer, too."""
     arguments = {"path": path, "head": head, "options": options or {}}
     return [_ask_one(impl, arguments) for impl in plugins.hook.wkconvert_detect.get_hookimpls()]
 
@@ -120,7 +152,7 @@ def _ask_one(impl: Any, arguments: Mapping[str, Any]) -> Answer:
     return Answer(impl.plugin_name, match)
 
 
-def best(path: Path, answers: list[Answer]) -> Match | None:
+def best(path: Path | str, answers: list[Answer]) -> Match | None:
     """The most confident match. Raises AmbiguousFormat where several are equally sure."""
     matches = sorted((answer.match for answer in answers if answer.match), key=lambda match: -match.confidence)
     if not matches:
@@ -148,7 +180,7 @@ def check_reader(reader: str, plugins: Plugins) -> None:
 def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
     """The visible entries of a folder, in natural order.
 
-    A linked file is a file. A linked folder leads out of the folder, or to what is found without the link.
+    Links to files count as files. Links to folders are left out: they lead elsewhere, or to what is listed anyway.
     """
     entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
     inside = (entry for entry in entries if wanted(entry) and not (entry.is_symlink() and entry.is_dir()))
@@ -158,7 +190,7 @@ def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
 def _layers_below(
     src: Path, plugins: Plugins, reader: str | None, options: Mapping[str, str] | None, depth: int = DEPTH
 ) -> list[Found]:
-    """One entry per file or folder in `src` that some reader claims; the others are noted."""
+    """One entry for each file or folder in `src` that a reader claims; a note lists the others."""
     found: list[Found] = []
     declined: list[str] = []
     for path in children(src, lambda entry: entry.is_dir() or (entry.is_file() and entry.stat().st_size > 0)):
@@ -200,9 +232,18 @@ def _install_hint(src: Path) -> str:
 
 
 def open_layers(found: Found, plugins: Plugins, options: dict[str, str]) -> list[Layer]:
-    """Open what was found. Raises the reader's own errors, PluginError if it answers with nothing."""
+    """Open what was found.
+
+    Raises the reader's own errors, UnsupportedSource if it does not take URLs, PluginError if it returns no layers.
+    """
     name = found.match.format
     layers = plugins.hook.wkconvert_open(format=name, path=found.path, options=options)
+    if layers is None and isinstance(found.path, str):
+        raise UnsupportedSource(
+            f"the reader {name} does not take {found.path}",
+            why="it reads local paths",
+            fix="copy the data to a local folder, or choose another --reader",
+        )
     if not layers or not all(isinstance(layer, Layer) for layer in layers):
         raise PluginError(
             f"the reader {name} answered {layers!r} for {found.path}",

@@ -1,11 +1,12 @@
-"""Loading plugins: one by one, so that a broken one never stops the rest."""
+"""Loading plugins one by one, so that a broken one never stops the others."""
 
 from __future__ import annotations
 
 import functools
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -35,13 +36,15 @@ class Loaded:
     name: str
     distribution: str
     version: str
-    error: str = ""
-    """What loading it raised; empty for a plugin that works."""
+    formats: Mapping[str, str] = field(default_factory=dict)
+    """What it reads and in what forms it stores mags, by name."""
+    error: str | None = None
+    """What loading it raised; None for a plugin that works."""
     trace: str = ""
 
 
 class Plugins:
-    """The plugins of this process: `hook` calls them, `loaded` tells what became of each."""
+    """The plugins of a process: `hook` calls them, `loaded` lists the installed ones with their errors."""
 
     def __init__(self, found: Iterator[EntryPoint] | None = None) -> None:
         """Load core's own plugins, then each installed one in a `try` of its own."""
@@ -55,16 +58,38 @@ class Plugins:
 
     @property
     def hook(self) -> Any:
-        """The four hooks, as functions that ask every plugin; pluggy makes them, so they are untyped."""
+        """The five hooks, as functions that call every plugin; pluggy makes them at run time, so they have no types."""
         return self._manager.hook
+
+    @contextmanager
+    def register(self, plugin: Any, name: str | None = None) -> Iterator[None]:
+        """Register a module or object with hooks for the length of a `with` block; for tests.
+
+        `info` lists it under `name` (default: its `__name__`). Raises ValueError if there is a plugin of this name.
+
+        >>> from types import SimpleNamespace
+        >>> plugins = Plugins(iter(()))
+        >>> with plugins.register(SimpleNamespace(FORMATS={"mem": "arrays in memory"}), "memory"):
+        ...     plugins.formats()["mem"]
+        'arrays in memory'
+        >>> "mem" in plugins.formats()
+        False
+        """
+        name = name or plugin.__name__
+        self._manager.register(plugin, name)
+        try:
+            yield
+        finally:
+            self._manager.unregister(name=name)
 
     def formats(self) -> dict[str, str]:
         """The readers by name, each with what it reads, from the plugins' `FORMATS`."""
         return {name: text for _, plugin in self._manager.list_name_plugin() for name, text in _formats(plugin).items()}
 
     def formats_of(self, name: str) -> dict[str, str]:
-        """The readers that one plugin has."""
-        return _formats(self._manager.get_plugin(name))
+        """What one plugin reads, and in what forms it stores mags, by name."""
+        plugin = self._manager.get_plugin(name)
+        return {**_formats(plugin), **{one.name: one.summary for one in _mag_formats(plugin)}}
 
     def downsamplers(self) -> dict[str, Downsampler]:
         """Every plugin's kernels by name; core's own cannot be replaced."""
@@ -80,9 +105,8 @@ class Plugins:
         return {one.name: one for one in found}
 
     def version_of(self, format: str) -> str:
-        """The version of the plugin that reads a format; core's own have core's."""
-        versions = {plugin.name: plugin.version for plugin in self.loaded if not plugin.error}
-        return next((v for name, v in versions.items() if format in self.formats_of(name)), "")
+        """The version of the plugin that reads or stores a format; empty for core's own."""
+        return next((plugin.version for plugin in self.loaded if format in plugin.formats), "")
 
     @staticmethod
     def _check_formats(plugin: Any, known: Mapping[str, str]) -> None:
@@ -101,11 +125,13 @@ class Plugins:
             self._manager.check_pending()
             self._check_formats(plugin, known)
             _check_kernels(plugin)
+            formats = self.formats_of(point.name)
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises, the other plugins go on
             if plugin is not None and self._manager.get_plugin(point.name) is plugin:
                 self._manager.unregister(name=point.name)
-            return Loaded(point.name, name, version, f"{type(error).__name__}: {error}", traceback.format_exc())
-        return Loaded(point.name, name, version)
+            what = f"{type(error).__name__}: {error}"
+            return Loaded(point.name, name, version, error=what, trace=traceback.format_exc())
+        return Loaded(point.name, name, version, formats)
 
 
 def _formats(plugin: Any) -> dict[str, str]:
@@ -115,8 +141,12 @@ def _formats(plugin: Any) -> dict[str, str]:
     return dict(formats)
 
 
+def _mag_formats(plugin: Any) -> list[MagFormat]:
+    return list(getattr(plugin, "wkconvert_mag_formats", list)())
+
+
 def _check_kernels(plugin: Any) -> None:
-    """Ask for the kernels once: a plugin that fails then must not stop every conversion later."""
+    """Raise what the plugin's kernels raise: better while it is loaded than in every conversion later."""
     kernels: Mapping[str, Any] = getattr(plugin, "wkconvert_downsamplers", dict)()
     if not all(isinstance(kernel, Downsampler) for kernel in kernels.values()):
         raise PluginError("wkconvert_downsamplers does not give Downsamplers", fix="return {name: Downsampler(...)}")

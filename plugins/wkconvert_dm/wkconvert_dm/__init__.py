@@ -13,17 +13,19 @@ FORMATS = {"dm": "DM3 and DM4 files of Gatan DigitalMicrograph, and folders of t
 
 
 @hookimpl
-def wkconvert_detect(path: Path, head: bytes) -> Match | None:
+def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
     """Claim DM3 and DM4 files, and folders with such files in them."""
+    if isinstance(path, str):
+        return None
     from .detection import detect
 
     return detect(path, head)
 
 
 @hookimpl
-def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Sequence[Layer] | None:
+def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) -> Sequence[Layer] | None:
     """Open what `wkconvert_detect` named `dm`; None for other formats."""
-    if format not in FORMATS:
+    if format not in FORMATS or isinstance(path, str):
         return None
     from .opening import open_dm
 

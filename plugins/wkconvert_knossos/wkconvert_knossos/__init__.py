@@ -13,17 +13,19 @@ FORMATS = {"knossos": "KNOSSOS datasets: cubes of raw, PNG, JPEG, and overlay cu
 
 
 @hookimpl
-def wkconvert_detect(path: Path) -> Match | None:
+def wkconvert_detect(path: Path | str) -> Match | None:
     """Claim a KNOSSOS dataset, a folder of it that holds cubes, or a cube."""
+    if isinstance(path, str):
+        return None
     from .detection import detect
 
     return detect(path)
 
 
 @hookimpl
-def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Sequence[Layer] | None:
+def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) -> Sequence[Layer] | None:
     """Open what `wkconvert_detect` named `knossos`; None for other formats."""
-    if format not in FORMATS:
+    if format not in FORMATS or isinstance(path, str):
         return None
     from .opening import open_knossos
 

@@ -13,17 +13,19 @@ FORMATS = {"nifti": "NIfTI-1 and NIfTI-2: .nii, .nii.gz, .hdr with .img, and fol
 
 
 @hookimpl
-def wkconvert_detect(path: Path, head: bytes) -> Match | None:
+def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
     """Claim NIfTI files, either file of a pair, and folders that hold nothing else."""
+    if isinstance(path, str):
+        return None
     from .detection import detect
 
     return detect(path, head)
 
 
 @hookimpl
-def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Sequence[Layer] | None:
+def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) -> Sequence[Layer] | None:
     """Open what `wkconvert_detect` named `nifti`; None for other formats."""
-    if format not in FORMATS:
+    if format not in FORMATS or isinstance(path, str):
         return None
     from .opening import open_nifti
 

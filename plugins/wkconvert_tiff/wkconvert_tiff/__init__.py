@@ -16,17 +16,19 @@ FORMATS = {
 
 
 @hookimpl
-def wkconvert_detect(path: Path, head: bytes) -> Match | None:
+def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
     """Claim TIFF, PNG, JPEG and BMP files, and folders with such files in them."""
+    if isinstance(path, str):
+        return None
     from .detection import detect
 
     return detect(path, head)
 
 
 @hookimpl
-def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Sequence[Layer] | None:
+def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) -> Sequence[Layer] | None:
     """Open what `wkconvert_detect` named `tiff` or `pictures`; None for other formats."""
-    if format not in FORMATS:
+    if format not in FORMATS or isinstance(path, str):
         return None
     from .opening import open_pictures, open_tiff
 

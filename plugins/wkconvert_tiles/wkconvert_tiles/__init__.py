@@ -13,11 +13,13 @@ FORMATS = {"tiles": "trees of image tiles, such as {z}/{y}/{x}.jpg and CATMAID's
 
 
 @hookimpl
-def wkconvert_detect(path: Path, options: Mapping[str, str]) -> Match | None:
+def wkconvert_detect(path: Path | str, options: Mapping[str, str]) -> Match | None:
     """Claim folders with pictures in them that are named as tiles are, or as `-o pattern=` says.
 
     With an option that only this reader has, it also claims other folders of pictures, weakly: to say what is wrong.
     """
+    if isinstance(path, str):
+        return None
     from .layout import Doubt, fits, misnamed, recognise
 
     pattern = options.get("pattern")
@@ -33,9 +35,9 @@ def wkconvert_detect(path: Path, options: Mapping[str, str]) -> Match | None:
 
 
 @hookimpl
-def wkconvert_open(format: str, path: Path, options: Mapping[str, str]) -> Sequence[Layer] | None:
+def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) -> Sequence[Layer] | None:
     """Open a tree of tiles; None for other formats."""
-    if format not in FORMATS:
+    if format not in FORMATS or isinstance(path, str):
         return None
     from .opening import open_tiles
 
