@@ -21,10 +21,10 @@ from wkconvert_core.commands.verify import Soundness
 from wkconvert_core.contract import errors
 from wkconvert_core.contract.model import LayerSpec
 from wkconvert_core.conversion.execute import Done
-from wkconvert_core.conversion.opening import Opened
+from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion
-from wkconvert_core.conversion.steps import Planned
-from wkconvert_core.datasets.dataset import Stored
+from wkconvert_core.conversion.steps import PlannedStep
+from wkconvert_core.datasets.dataset import MagStorage
 from wkconvert_core.inspection.compare import Difference
 from wkconvert_core.registry.detection import Answer
 from wkconvert_core.registry.plugins import Loaded
@@ -200,7 +200,18 @@ def test_every_error_code_is_documented():
 
 
 DOCUMENTS = [
-    *(errors.WkconvertError, Done, Conversion, Opened, Planned, LayerSpec, Described, Answer, Stored, Loaded),
+    *(
+        errors.WkconvertError,
+        Done,
+        Conversion,
+        SourceLayer,
+        PlannedStep,
+        LayerSpec,
+        Described,
+        Answer,
+        MagStorage,
+        Loaded,
+    ),
     *(Soundness, Equality, MagCompared, Difference),
 ]
 

@@ -158,16 +158,6 @@ class Settings(Resources, Run, Storage, Pyramid, SourceOptions):
         asked = self.interpolation_mode != "default" or self.sampling_mode != "anisotropic"
         return not (asked or self.alters_voxels)
 
-    @property
-    def writer_options(self) -> dict[str, str]:
-        """What the writer is told, in its own words."""
-        given = {
-            "compression": None if self.compression == "auto" else self.compression,
-            "compression_level": self.compression_level,
-            "file_len": self.file_len,
-        }
-        return {name: str(value) for name, value in given.items() if value is not None}
-
     def plan(self) -> dict[str, Any]:
         """The settings that decide what is written, for the journal; an option of the writer only as such."""
         short = {"compression", "compression_level", "file_len"}
