@@ -22,9 +22,9 @@ from wkconvert_core.conversion.execute import Settings, convert
 from wkconvert_core.datasets.dataset import MagFolder, mags_of
 from wkconvert_core.datasets.properties import StoredLayer
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.formats.wkw.same_blocks import Alike, comparable
+from wkconvert_core.formats.wkw.same_blocks import comparable, have_same_blocks
 from wkconvert_core.formats.wkw.sink import WkwSink
-from wkconvert_core.inspection.compare import compare, sampled_boxes, step_between
+from wkconvert_core.inspection.compare import CompareBlocks, compare, sampled_boxes, step_between
 from wkconvert_core.kernels import KERNELS
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.sources.downsampled import Downsampled
@@ -165,9 +165,9 @@ def test_cubes_are_alike_whatever_the_shards_are_like(make, side):
     assert comparable(first, second, side)
     assert not comparable(first, second, 128)
     boxes = list(first.box.tiles((side,) * 3))
-    unlike = [box for box in boxes if not Alike(first, second, box, side)()[1]]
+    unlike = [box for box in boxes if not have_same_blocks(first, second, box.aligned((side,) * 3))]
     assert unlike == [box for box in boxes if Box((100, 90, 40), (1, 1, 1)) in box]
-    assert all(Alike(first, first, box, side)()[1] for box in boxes)
+    assert all(have_same_blocks(first, first, box.aligned((side,) * 3)) for box in boxes)
 
 
 def source_of(dataset):
@@ -395,8 +395,8 @@ def test_where_neither_has_a_shard_nothing_is_looked_at(make, tmp_path, monkeypa
     shutil.rmtree(b / "em" / "1" / "z0", ignore_errors=True)
     shutil.rmtree(b / "em" / "1" / "z1", ignore_errors=True)
     edit(b, lambda properties, layer: layer["boundingBox"].update(width=96 + 32 * 10**12))
-    asked, alike = [], Alike.__call__
-    monkeypatch.setattr(Alike, "__call__", lambda self: asked.append(self.box.start) or alike(self))
+    asked, take = [], CompareBlocks.take_encoded
+    monkeypatch.setattr(CompareBlocks, "take_encoded", lambda *args: asked.append(args[1].start) or take(*args))
     told = []
     (mag,) = check_equality(a, b, Settings(strategy="sequential"), listen=told.append).mags
     assert asked == [(0, 0, 0), (32, 64, 32)]

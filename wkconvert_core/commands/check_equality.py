@@ -11,7 +11,6 @@ from typing import Any
 
 from wkconvert_core.contract.errors import SourceNotFound, UnsupportedSource, check_known
 from wkconvert_core.contract.geometry import Box, Mag, minus
-from wkconvert_core.contract.model import MagSpec
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.execute import readers_at_work
 from wkconvert_core.conversion.prepare import budget_of
@@ -21,11 +20,11 @@ from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.datasets.properties import StoredLayer, mag_folder, stored_layers, voxel_size
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.formats.wkw.same_blocks import Alike, comparable
+from wkconvert_core.formats.wkw.same_blocks import comparable
 from wkconvert_core.formats.wkw.source import WkwSource
-from wkconvert_core.inspection.compare import Comparing, Difference, cell_side, compare
-from wkconvert_core.planning.route import Budget, route
-from wkconvert_core.planning.step import Step, Within
+from wkconvert_core.inspection.compare import CompareBlocks, CompareWith, Difference, cell_side, compare
+from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.step import Step
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import Cropped
 
@@ -216,30 +215,12 @@ def _compared(
         return MagCompared(where.layer, where.mag, 0, None)
     side = cell_side(header.voxel_bytes, budget)
     side = max(min(side, header.side, theirs.header.side), header.block_len, theirs.header.block_len)
-    spec = MagSpec(where.layer, "color", where.mag, box, header.dtype, header.channels)
-    step = Step(_part(ours, box), Comparing(_part(theirs, box), spec, (side, side, side)))
-    meter = Meter(listen, where.title, place, box.volume, header.voxel_bytes)
+    consumer = CompareWith(_part(theirs, box), where.layer, where.mag, box, (side, side, side))
     if comparable(ours, theirs, side):
-        step = Within(step.source, step.sink, boxes=_unlike(ours, theirs, step, budget, workers, meter))
-    return MagCompared(where.layer, where.mag, box.volume, compare(step, budget, workers, meter.advance))
-
-
-def _unlike(
-    ours: WkwSource, theirs: WkwSource, step: Step, budget: Budget, workers: Workers, meter: Meter
-) -> tuple[Box, ...]:
-    """The boxes of a step that are not alike as they are stored: in those, voxels have to be compared."""
-    shape, rest = step.sink.shard_shape, step.voxels
-    tasks = (Alike(ours, theirs, box, shape[0]) for box in step.tasks(shape))
-    found: list[Box] = []
-    for box, alike in workers.map(Alike.__call__, tasks, route(step, budget).workers):
-        rest -= box.volume
-        if alike:
-            meter.advance(box.volume)
-        else:
-            found.append(box)
-    if rest:
-        meter.advance(rest)  # where neither holds anything
-    return tuple(found)
+        consumer = CompareBlocks(**vars(consumer), mags=(ours, theirs))
+    meter = Meter(listen, where.title, place, box.volume, header.voxel_bytes)
+    difference = compare(Step(_part(ours, box), (consumer,)), budget, workers, meter.advance)
+    return MagCompared(where.layer, where.mag, box.volume, difference)
 
 
 def _part(source: WkwSource, box: Box) -> Cropped:

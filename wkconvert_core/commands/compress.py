@@ -11,13 +11,13 @@ import json
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wkconvert_core.commands import recube
 from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExists
 from wkconvert_core.contract.geometry import Mag
-from wkconvert_core.conversion.prepare import Conversion
+from wkconvert_core.conversion.prepare import Conversion, budget_of
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets import destination as target
 from wkconvert_core.datasets import properties_file as datasource
@@ -27,14 +27,16 @@ from wkconvert_core.datasets.journal import FOLDER, fingerprint, keep_record, lo
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_folder, mag_of
 from wkconvert_core.datasets.writer import COMPRESSED, is_half_compressed
-from wkconvert_core.inspection.voxels_outside import outside
+from wkconvert_core.engine.workers import Workers
+from wkconvert_core.inspection.contents import voxels_outside
+from wkconvert_core.inspection.shard_check import wrong_sizes
+from wkconvert_core.planning.route import Budget
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.byte_sizes import size_text
 
-if TYPE_CHECKING:
-    pass
-
 COMMAND = "compress"
+_FILES_AT_A_TIME = 1000
+"""Files whose sizes a worker looks up per task: one is not worth its dispatch."""
 
 
 def prepare(
@@ -67,31 +69,34 @@ def prepare(
             fix=f"run the command that was begun again; or remove {src / COMPRESSED}: it holds nothing but copies",
         ) from None
     compressed = {(sink.spec.layer, sink.spec.mag) for planned in conversion.steps for sink in planned.step.sinks}
+    budget = budget_of(settings, 0)
+    workers = Workers("threads", budget.workers)
     for place in (place for place in mags_of(src) if (place.layer, place.mag) in compressed):
-        _check_recorded(src, place)
-        _check_outside(src, place)
+        _check_recorded(src, place, workers)
+        _check_outside(src, place, budget, workers)
     return replace(conversion, dst=src, settle=take_over)
 
 
-def _check_recorded(dataset: Path, place: MagFolder) -> None:
-    """Raise DamagedData for a shard that is missing or cut: what takes its place would look sound."""
+def _check_recorded(dataset: Path, place: MagFolder, workers: Workers) -> None:
+    """Raise DamagedData for a shard that is missing or cut: its compressed copy would look sound."""
     sums, side = records(dataset, place.layer).sums(place.mag), place.header().side
-    for start, checksum in sums.of.items() if sums else ():
-        path, recorded = place.shard_path(start, side), int(checksum.rpartition(":")[2])
-        found = path.stat().st_size if path.exists() else 0
-        if found != recorded:
-            raise DamagedData(
-                f"{path} has {found} bytes; {recorded} were recorded",
-                why="in the compressed mag, nobody could see that any more",
-                fix=f"`wkconvert verify {dataset}` tells more; restore the shard, or compress into a copy",
-            )
+    recorded = sums.of.items() if sums else ()
+    files = [(place.shard_path(start, side), int(checksum.rpartition(":")[2])) for start, checksum in recorded]
+    batches = (files[n : n + _FILES_AT_A_TIME] for n in range(0, len(files), _FILES_AT_A_TIME))
+    if wrong := sorted(chain.from_iterable(workers.map(wrong_sizes, batches, workers.jobs))):
+        path, size, wanted = wrong[0]
+        raise DamagedData(
+            f"{path} has {size} bytes; {wanted} were recorded",
+            why="in the compressed mag, nobody could see that any more",
+            fix=f"`wkconvert verify {dataset}` tells more; restore the shard, or compress into a copy",
+        )
 
 
-def _check_outside(dataset: Path, place: MagFolder) -> None:
+def _check_outside(dataset: Path, place: MagFolder, budget: Budget, workers: Workers) -> None:
     """Raise TargetError for voxels outside the bounding box: only those within are compressed."""
-    if cell := outside(place):
+    if found := voxels_outside(place, budget, workers):
         raise TargetError(
-            f"{place.title} of {dataset} has voxels outside its bounding box, within {cell}",
+            f"{place.title} of {dataset} has voxels outside its bounding box, within {found}",
             why=f"the box is {place.box} in voxels of that mag; compressing in place would lose what lies outside",
             fix=f"`wkconvert metadata {dataset} --extent` makes the box fit; a copy leaves them out",
         )

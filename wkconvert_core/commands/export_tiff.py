@@ -30,6 +30,7 @@ from wkconvert_core.datasets.journal import Journal, fingerprint
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
 from wkconvert_core.datasets.properties import Properties, mag_folder, stored_layers, voxel_size
 from wkconvert_core.datasets.writer import open_dataset
+from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.planning.route import Budget, planned
 from wkconvert_core.registry.detection import Found
 from wkconvert_core.registry.plugins import Plugins, plugins
@@ -236,7 +237,7 @@ def _spec(layer: Opened, mag: Mag, source: Source, settings: Settings, pictures:
 def _planned(layer: Opened, source: Source, sink: Sink, budget: Budget) -> Planned:
     """The way from the dataset to the files. Raises ResourceError, which says what would do."""
     try:
-        step, way = planned(source, [sink], "", budget)
+        step, way = planned(source, [WriteShards(sink)], "", budget)
     except ResourceError as error:
         enough = error.fix.partition(", or ")[0]  # what else it offers is a choice that WKW alone has
         fix = f"{enough}; or write smaller files, for example --tile-size 2048,2048"

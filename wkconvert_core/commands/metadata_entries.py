@@ -17,7 +17,7 @@ from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_entr
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw.header import Header
-from wkconvert_core.inspection.contents import Survey, survey
+from wkconvert_core.inspection.contents import Contents, find_contents
 from wkconvert_core.planning.route import Budget
 
 
@@ -54,13 +54,13 @@ class Looker:
     workers: Callable[[], Workers]
     """Brings them in: jobs of a cluster are asked for only when there is anything to look at."""
     listen: Listener | None
-    seen: dict[tuple[Path, bool], Survey] = field(default_factory=dict)
+    seen: dict[tuple[Path, bool], Contents] = field(default_factory=dict)
 
-    def __call__(self, place: MagFolder, *, outline: bool = False) -> Survey:
+    def __call__(self, place: MagFolder, *, outline: bool = False) -> Contents:
         """What a mag holds; `outline`: only where."""
         key = place.folder, outline
         if key not in self.seen:
-            self.seen[key] = survey(place, self.budget, self.workers(), self.listen, outline=outline)
+            self.seen[key] = find_contents(place, self.budget, self.workers(), self.listen, outline=outline)
         return self.seen[key]
 
 

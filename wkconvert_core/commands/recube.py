@@ -31,10 +31,12 @@ from wkconvert_core.datasets.properties import (
     voxel_size,
 )
 from wkconvert_core.datasets.writer import WkwDataset
+from wkconvert_core.engine.consumers import WriteShards
+from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw.header import Header
 from wkconvert_core.formats.wkw.sink import BLOCK_LEN, fit_file_len
 from wkconvert_core.formats.wkw.source import open_mag
-from wkconvert_core.inspection.voxels_outside import outside
+from wkconvert_core.inspection.contents import voxels_outside
 from wkconvert_core.planning.route import Budget, planned
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import Cast
@@ -88,7 +90,8 @@ def prepare(
     building = target.beside(dst) if settings.overwrite else dst
     mappings: dict[str, Path] = {}
     if not in_place:  # there everything else stays where it is
-        layers = [replace(layer, notes=(*layer.notes, *_notes(src, layer, properties, settings))) for layer in layers]
+        notes = {layer.name: _notes(src, layer, properties, settings, budget) for layer in layers}
+        layers = [replace(layer, notes=(*layer.notes, *notes[layer.name])) for layer in layers]
         folders = [f"{layer.name}/{_TAKEN_ALONG}" for layer in layers]
         mappings = {folder: src / folder for folder in folders if (src / folder).is_dir()}
     writer = WkwDataset(building, DatasetSpec(name, size), _described(properties, layers, name, settings), mappings)
@@ -113,7 +116,7 @@ def _steps(
                 fitted = fit_file_len(box, spec.dtype, spec.channels)
                 own = max(1, kept[layer.name, mag].side // BLOCK_LEN)  # others may have smaller blocks than ours
                 spec = replace(spec, file_len=min(2 * fitted, own))
-            yield Planned(layer, *planned(source, [writer.layer(spec)], "", budget))
+            yield Planned(layer, *planned(source, [WriteShards(writer.layer(spec))], "", budget))
 
 
 def _made(src: Path, layers: Sequence[Opened], stored: Mapping[str, StoredLayer]) -> dict[str, dict[str, list[str]]]:
@@ -121,7 +124,7 @@ def _made(src: Path, layers: Sequence[Opened], stored: Mapping[str, StoredLayer]
     return known_makings(src, [layer.name for layer in layers if layer.info.dtype == stored[layer.name].dtype])
 
 
-def _notes(src: Path, layer: Opened, properties: Properties, settings: Settings) -> Iterator[str]:
+def _notes(src: Path, layer: Opened, properties: Properties, settings: Settings, budget: Budget) -> Iterator[str]:
     """What of a layer is left behind, and what is not known of it any more."""
     entry = next(each for each in properties["dataLayers"] if each["name"] == layer.name)
     if entry.get("attachments"):
@@ -129,8 +132,9 @@ def _notes(src: Path, layer: Opened, properties: Properties, settings: Settings)
     if left := sorted(_other_folders(src, stored_layer(entry, src))):
         yield f"of its folder, {', '.join(left)} {'is' if len(left) == 1 else 'are'} not copied"
     copied = (place for place in mags_of(src) if place.layer == layer.name and place.mag in layer.mags)
-    for place, cell in ((place, cell) for place in copied if (cell := outside(place))):
-        yield f"mag {place.mag} has voxels outside the bounding box, within {cell}: they are not copied"
+    for place in copied:
+        if found := voxels_outside(place, budget, Workers("threads", budget.workers)):
+            yield f"mag {place.mag} has voxels outside the bounding box, within {found}: they are not copied"
     if entry.get("largestSegmentId") is not None and _has_other_ids(entry, layer, settings):
         yield "its largest segment id is not known any more: `wkconvert metadata --compute-max-id` finds it"
 

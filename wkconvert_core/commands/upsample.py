@@ -18,6 +18,7 @@ from wkconvert_core.conversion.opening import Opened
 from wkconvert_core.conversion.prepare import Conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import Planned
+from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.planning.route import planned
 from wkconvert_core.planning.step import factor_between
 
@@ -81,7 +82,7 @@ def _steps(place: Place, layer: Opened, start: Mag, taken: Collection[Mag]) -> I
         if mag not in layer.mags:
             box = place.stored[layer.name].box.coarsened(mag)
             made = Upsampled(source, box, factor_between(mag, start))
-            yield Planned(layer, *planned(made, [place.sink(layer, made, mag, box)], "", place.budget))
+            yield Planned(layer, *planned(made, [WriteShards(place.sink(layer, made, mag, box))], "", place.budget))
 
 
 def _finer(place: Place, layer: Opened, start: Mag, taken: Collection[Mag]) -> list[Mag]:

@@ -12,6 +12,7 @@ from wkconvert_core.contract.model import DatasetSink, MagSpec, Sink, Source
 from wkconvert_core.contract.voxel_size import VoxelSize, proportions
 from wkconvert_core.conversion.opening import Opened
 from wkconvert_core.conversion.settings import FINEST, Settings
+from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.planning.mag_schedule import schedule
 from wkconvert_core.planning.route import Budget, Route, planned
 from wkconvert_core.planning.step import Step, factor_between
@@ -24,7 +25,7 @@ class Planned:
     """One step of a conversion and the way it will go."""
 
     layer: Opened
-    step: Step
+    step: Step[WriteShards]
     route: Route
 
 
@@ -54,7 +55,8 @@ def together(
 ) -> Iterator[Planned]:
     """The steps that copy each source into its sink; each `Downsampled` one is made of the sink before it."""
     while sinks:
-        step, way = planned(sources[0], sinks[: _made_on_the_way(sources, kernel)], kernel, budget)
+        first = list(map(WriteShards, sinks[: _made_on_the_way(sources, kernel)]))
+        step, way = planned(sources[0], first, kernel, budget)
         yield Planned(layer, step, way)
         sources, sinks = sources[len(step.sinks) :], sinks[len(step.sinks) :]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from wkconvert_core.contract.geometry import Box, Vec3, minus
-from wkconvert_core.contract.model import MagSpec, Source, VolumeInfo
+from wkconvert_core.contract.model import Source, VolumeInfo
 from wkconvert_core.toolkit.atomic import writing
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ class MemorySlab:
         return cls(info, box, np.zeros((info.channels, z, y, x), info.dtype))
 
     @classmethod
-    def of(cls, spec: MagSpec, box: Box, data: Array) -> MemorySlab:
-        """The voxels `[c, x, y, z]` of a box of a mag, given where it lies in the dataset."""
-        info = VolumeInfo(spec.box.shape, data.dtype, len(data))
-        return cls(info, box.shifted(minus(spec.box.start)), data.transpose(0, 3, 2, 1))
+    def of(cls, extent: Box, box: Box, data: Array) -> MemorySlab:
+        """The voxels `[c, x, y, z]` of a box of a volume; both boxes lie in the dataset."""
+        info = VolumeInfo(extent.shape, data.dtype, len(data))
+        return cls(info, box.shifted(minus(extent.start)), data.transpose(0, 3, 2, 1))
 
     def fill(self, box: Box, data: Array) -> None:
         """Keep the voxels `[c, x, y, z]` of a box, as far as it lies in the slab."""

@@ -1,20 +1,16 @@
-"""What the shards of a mag hold: the box of the voxels that are not zero, and the largest value.
-
-The loop that copies, with a sink that only looks.
-"""
+"""What a mag holds, wherever its shards lie: the box of its non-zero voxels, and the largest value."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from wkconvert_core.contract.geometry import Box, Vec3
-from wkconvert_core.contract.model import MagSpec, Source
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.datasets.dataset import MagFolder
 from wkconvert_core.engine import loop as engine
 from wkconvert_core.engine.progress import Listener, Meter
@@ -22,98 +18,116 @@ from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw.source import WkwSource
 from wkconvert_core.inspection.compare import cell_side
 from wkconvert_core.planning.route import Budget, route
-from wkconvert_core.planning.step import ShardDone, Within
+from wkconvert_core.planning.step import Step
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
 
 @dataclass(frozen=True)
-class Looking:
-    """A sink where writing a box means: find the voxels in it that are not zero."""
+class Contents:
+    """What was found in some boxes of a mag.
 
-    spec: MagSpec
-    shard_shape: Vec3
-    other: Source
+    >>> a = Contents(8, Box((0, 0, 0), (2, 1, 1)), 7)
+    >>> b = Contents(8, Box((9, 0, 0), (1, 1, 1)), 5)
+    >>> a + b == Contents(16, Box((0, 0, 0), (10, 1, 1)), 7)
+    True
+    """
 
-    def has(self, box: Box) -> bool:
-        """Nothing is looked at already."""
-        return False
+    voxels: int = 0
+    """Number of voxels that were read."""
+    box: Box | None = None
+    """The smallest box of all voxels that are not 0, in voxels of the mag; None if there are none."""
+    largest: int | None = None
+    """The largest value of a layer of integers, at least 0; None if nothing was read, and for floats."""
 
-    def write(self, box: Box, data: Array) -> str:
-        """The smallest box with all voxels of `[c, x, y, z]` that are not zero, as text, which `_box` reads."""
-        solid: Array = np.any(data, axis=0, keepdims=False)
+    def __add__(self, other: Contents) -> Contents:
+        """The contents of both."""
+        box = self.box.spanning(other.box) if self.box and other.box else self.box or other.box
+        values = [value for value in (self.largest, other.largest) if value is not None]
+        return Contents(self.voxels + other.voxels, box, max(values, default=None))
+
+
+@dataclass(frozen=True)
+class FindContents:
+    """A consumer that finds the voxels that are not 0."""
+
+    layer: str
+    mag: Mag
+    box: Box
+    grid: Vec3
+    ignored: Box | None = None
+    """Voxels in this box count as 0."""
+    skips: ClassVar[None] = None
+
+    def __call__(self, box: Box, voxels: Array) -> Contents:
+        """Look at the voxels `[c, x, y, z]` of a box."""
+        largest = max(int(voxels.max()), 0) if voxels.dtype.kind in "iu" else None
+        solid: Array = np.any(voxels, axis=0)
+        if self.ignored:
+            solid[self.ignored.intersection(box).slices_in(box)] = False
         inside = [np.flatnonzero(solid.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
         if not inside[0].size:
-            return ":0"
-        start = [int(indices[0]) + begin for indices, begin in zip(inside, box.start, strict=True)]
-        return json.dumps([*start, *(int(indices[-1] - indices[0]) + 1 for indices in inside)]) + ":0"
-
-    def source(self) -> Source:
-        """What is looked at."""
-        return self.other
+            return Contents(box.volume, None, largest)
+        x, y, z = (int(indices[0]) for indices in inside)
+        width, height, depth = (int(indices[-1] - indices[0]) + 1 for indices in inside)
+        return Contents(box.volume, Box((x, y, z), (width, height, depth)).shifted(box.start), largest)
 
 
-def _box(text: str) -> Box | None:
-    if text == ":0":
-        return None
-    x, y, z, width, height, depth = json.loads(text.removesuffix(":0"))
-    return Box((x, y, z), (width, height, depth))
+def find_contents(
+    place: MagFolder, budget: Budget, workers: Workers, listen: Listener | None = None, *, outline: bool = False
+) -> Contents:
+    """Contents of all shards of a mag, wherever they lie, whatever the metadata say.
 
-
-@dataclass
-class Survey:
-    """What has been found so far."""
-
-    box: Box | None = None
-    """Of the voxels that are not zero, in voxels of the mag; None: there are none."""
-    largest: int | None = None
-    """The largest value of a layer of whole numbers."""
-
-    def add(self, done: ShardDone) -> None:
-        """Take in what was found of a cell."""
-        if box := _box(done.checksum):
-            self.box = box.spanning(self.box) if self.box else box
-        if isinstance(done.high, int):
-            self.largest = max(done.high, self.largest or 0)
-
-
-def survey(
-    place: MagFolder, budget: Budget, workers: Workers, listen: Listener | None, *, outline: bool = False
-) -> Survey:
-    """Look at every shard of a mag, wherever it lies, whatever the metadata say.
-
-    `outline`: the box alone is wanted, so that what lies in the box that is known by then is not read. Raises
-    SourceError, DamagedData, ResourceError.
+    `outline`: only the box is wanted, so cells within the box that is known so far are not read. Raises SourceError,
+    DamagedData, ResourceError.
     """
-    header, found = place.header(), Survey()
+    return _found(place, budget, workers, listen, lambda cell, box: not (outline and box and cell in box))
+
+
+def voxels_outside(place: MagFolder, budget: Budget, workers: Workers, listen: Listener | None = None) -> Box | None:
+    """A box of non-zero voxels outside the bounding box, in voxels of the mag; None if there are none.
+
+    Readers do not see such voxels, and copies leave them out. Reads shards that reach beyond the bounding box, until
+    any are found. Raises SourceError, DamagedData, ResourceError.
+    """
+    extent = place.box
+    assert extent, "metadata state it"
+    return _found(place, budget, workers, listen, lambda cell, box: not box and cell not in extent, extent).box
+
+
+def _found(
+    place: MagFolder,
+    budget: Budget,
+    workers: Workers,
+    listen: Listener | None,
+    is_wanted: Callable[[Box, Box | None], bool],
+    ignored: Box | None = None,
+) -> Contents:
+    """Contents of the cells that are wanted, which depends on the box that is known by the time they are reached."""
+    header, found = place.header(), Contents()
     shards = [Box(shard.start, (header.side,) * 3) for shard in place.shards(header.side)]
     if not shards:
         return found
-    domain = shards[0]
-    for shard in shards:
-        domain = domain.spanning(shard)
+    domain = reduce(Box.spanning, shards)
     side = max(min(cell_side(header.voxel_bytes, budget), header.side), header.block_len)
-    cells = (side, side, side)
 
-    def boxes() -> Iterator[Box]:
-        for shard in sorted(shards, key=lambda shard: _depth(shard, domain)):
-            yield from (cell for cell in shard.tiles(cells) if not (outline and found.box and cell in found.box))
+    def depth(shard: Box) -> int:
+        """Distance from the domain's surface: what lies outermost spans the largest box."""
+        low = (a - b for a, b in zip(shard.start, domain.start, strict=True))
+        high = (b - a for a, b in zip(shard.stop, domain.stop, strict=True))
+        return min(*low, *high)
+
+    def cells() -> Iterator[Box]:
+        for shard in sorted(shards, key=depth):
+            if is_wanted(shard, found.box):
+                yield from (cell for cell in shard.tiles((side,) * 3) if is_wanted(cell, found.box))
 
     source = WkwSource(place.folder, header, domain)
-    spec = MagSpec(place.layer, "segmentation", place.mag, domain, header.dtype, header.channels)
-    step = Within(source, Looking(spec, cells, source), boxes=boxes())  # which are left out turns out as it goes
+    step = Step(source, (FindContents(place.layer, place.mag, domain, (side,) * 3, ignored),), boxes=cells())
     total = sum(shard.volume for shard in shards)
     meter = Meter(listen, f"{place.title}, looking", (1, 1), total, header.voxel_bytes)
-    for done in engine.run(step, route(step, budget), workers, Path(), frozenset()):
-        found.add(done)
-        meter.advance(done.voxels)
+    for contents in engine.run(step, route(step, budget), workers, Path()):
+        found += contents
+        meter.advance(contents.voxels)
     return found
-
-
-def _depth(shard: Box, domain: Box) -> int:
-    """How far a shard lies from the domain's surface."""
-    return min(
-        *(a - b for a, b in zip(shard.start, domain.start, strict=True)),
-        *(b - a for a, b in zip(shard.stop, domain.stop, strict=True)),
-    )

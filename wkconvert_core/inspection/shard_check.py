@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -69,6 +70,12 @@ class Check:
                 f"its checksum is {checksum.split(':')[1]}, not {self.recorded.split(':')[1]} as recorded"
             )
         return Checked(self.start, size, checksum, shard.header.block_type)
+
+
+def wrong_sizes(recorded: Iterable[tuple[Path, int]]) -> list[tuple[Path, int, int]]:
+    """The files whose size is not the recorded one: path, bytes found (0 for a missing file), bytes recorded."""
+    found = ((path, path.stat().st_size if path.exists() else 0, size) for path, size in recorded)
+    return [(path, size, wanted) for path, size, wanted in found if size != wanted]
 
 
 class _Summing:
