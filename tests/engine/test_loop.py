@@ -2,6 +2,7 @@
 
 import errno
 import os
+import weakref
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from wkconvert_core import BrokenSource, Mag, PluginError
 from wkconvert_core.contract.errors import NoSpace, ResourceError
 from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.loop import _picklable, run
+from wkconvert_core.engine.slabs import MemorySlab
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.route import Budget, Costs
 from wkconvert_core.planning.step import Step
@@ -249,6 +251,21 @@ def test_a_sink_takes_what_it_can_and_the_rest_is_written(tmp_path):
     taken = list(run(taking, route, Workers("sequential", 1), tmp_path / "scratch", ()))
     assert sorted(taken, key=lambda done: done.start) == sorted(told, key=lambda done: done.start)
     np.testing.assert_array_equal(sink.read(step.source.info.box), step.source.read(step.source.info.box))
+
+
+def test_a_slab_is_freed_before_the_next_one_takes_memory(tmp_path, monkeypatch):
+    step = steps(tmp_path, voxels((70, 50, 100)), (70, 50, 1), (32, 32, 32))
+    slabs, reserve = [], MemorySlab.reserve
+
+    def noted(info, box):
+        assert [slab() for slab in slabs] == [None] * len(slabs)
+        slab = reserve(info, box)
+        slabs.append(weakref.ref(slab))
+        return slab
+
+    monkeypatch.setattr(MemorySlab, "reserve", noted)
+    copy(step, Workers("sequential", 1), tmp_path, "buffer")
+    assert len(slabs) == 4
 
 
 def test_no_disk_space_for_a_slab_is_refused_before_it_is_used(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import contextlib
 import pickle
 import shutil
 import traceback
-from collections.abc import Container, Generator, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -44,47 +44,53 @@ def run(
     for consumer in step.consumers:
         if begin := getattr(consumer, "begin", None):
             begin()
-    with contextlib.closing(_decoded(step, route, workers, scratch, done)) as parts:
-        for source, within in parts:
-            tasks = _tasks(step, step.tasks(route.task, within), done, source)
-            yield from _perform(tasks, route, workers)
+    slabs = iter([None]) if route.slab is None else step.tasks(route.slab)
+    for slab in slabs:
+        if slab is None or any(_tasks(step, [slab], done, step.source)):
+            yield from _pass(step, route, workers, slab, scratch, done)
 
 
+def _pass(
+    step: Step[Consumer[R]], route: Route, workers: Workers, slab: Box | None, scratch: Path, done: Finished
+) -> Iterator[R]:
+    """Run the tasks of the whole extent, or of a slab; a slab's memory is free again when this returns."""
+    with _decoded(step, route, workers, slab, scratch) as source:
+        yield from _perform(_tasks(step, step.tasks(route.task, slab), done, source), route, workers)
+
+
+@contextlib.contextmanager
 def _decoded(
-    step: Step[Consumer[Any]], route: Route, workers: Workers, scratch: Path, done: Finished
-) -> Generator[tuple[Source, Box | None]]:
-    """What tasks read: the source itself, for the whole extent; or a slab of decoded voxels, and the slab's box."""
-    if route.slab is None:
-        yield step.source, None
+    step: Step[Consumer[Any]], route: Route, workers: Workers, box: Box | None, scratch: Path
+) -> Iterator[Source]:
+    """What tasks read: the step's source, or for a slab a copy of its decoded voxels."""
+    if box is None:
+        yield step.source
         return
     stream, info = stream_of(step.source), replace(step.source.info, chunk_shape=None)
-    for box in step.tasks(route.slab):
-        if not any(_tasks(step, [box], done, step.source)):
-            continue
-        inner, path = step.in_source(box), scratch / f"slab-{uuid4().hex}"
-        part, origin = route.fill or inner.shape, info.chunk_start
-        slab: MemorySlab | FileSlab | PiecesSlab
-        if route.way == "buffer":
-            slab = MemorySlab.reserve(info, inner)
-        elif workers.cluster and not stream:
-            slab = PiecesSlab(info, inner, path, step.finest.grid, step.box.start, part, origin)
-            slab.reserve()
+    inner, path = step.in_source(box), scratch / f"slab-{uuid4().hex}"
+    part, origin = route.fill or inner.shape, info.chunk_start
+    slab: MemorySlab | FileSlab | PiecesSlab
+    if route.way == "buffer":
+        slab = MemorySlab.reserve(info, inner)
+    elif workers.cluster and not stream:
+        slab = PiecesSlab(info, inner, path, step.finest.grid, step.box.start, part, origin)
+        slab.reserve()
+    else:
+        slab = FileSlab(info, inner, path, step.finest.grid, step.box.start)
+        slab.reserve()
+    try:
+        if stream:
+            for piece, voxels in checked_stream(step.source, stream):
+                slab.fill(piece, voxels)
+            if workers.cluster:
+                sync([path])  # other machines are to see it
         else:
-            slab = FileSlab(info, inner, path, step.finest.grid, step.box.start)
-            slab.reserve()
-        try:
-            if stream:
-                for piece, voxels in checked_stream(step.source, stream):
-                    slab.fill(piece, voxels)
-                if workers.cluster:
-                    sync([path])  # other machines are to see it
-            else:
-                fills = (Fill(step.source, slab, piece) for piece in inner.tiles(part, origin))
-                for _ in _perform(fills, route, workers):
-                    pass
-            yield slab, box
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            fills = (Fill(step.source, slab, piece) for piece in inner.tiles(part, origin))
+            for _ in _perform(fills, route, workers):
+                pass
+        yield slab
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 # --- tasks -----------------------------------------------------------------------------------------------------------
