@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from wkconvert_core.engine.loop import Finished
 from wkconvert_core.engine.progress import Listener, Meter, Progress
 from wkconvert_core.engine.workers import Workers, at_work, stopped
 from wkconvert_core.planning.route import Budget, Route
-from wkconvert_core.planning.step import Consumer, Step
+from wkconvert_core.planning.step import AnyStep, Consumer, Step
 from wkconvert_core.sources.intensity_range import intensity_range
 from wkconvert_core.toolkit.atomic import writing
 from wkconvert_core.toolkit.byte_sizes import size_text
@@ -213,13 +213,7 @@ def _run(
 
 
 def _meter(
-    listen: Listener | None,
-    step: Step[Consumer[Any]],
-    title: str,
-    place: tuple[int, int],
-    total: int,
-    done: int,
-    workers: Workers,
+    listen: Listener | None, step: AnyStep, title: str, place: tuple[int, int], total: int, done: int, workers: Workers
 ) -> Meter:
     done, total = (done, total) if total else (step.voxels, step.voxels)  # nothing to do is all done
     return Meter(listen, title, place, total, step.voxel_bytes, done=done, workers=workers)

@@ -20,7 +20,7 @@ from wkconvert_core.engine.shared_slabs import PiecesSlab
 from wkconvert_core.engine.slabs import FileSlab, MemorySlab, Slab
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.route import Route
-from wkconvert_core.planning.step import Consumer, Step, factor_between
+from wkconvert_core.planning.step import AnyStep, Consumer, Step, factor_between
 from wkconvert_core.sources.downsampled import Downsampled
 from wkconvert_core.toolkit.atomic import sync
 
@@ -59,9 +59,7 @@ def _pass(
 
 
 @contextlib.contextmanager
-def _decoded(
-    step: Step[Consumer[Any]], route: Route, workers: Workers, box: Box | None, scratch: Path
-) -> Iterator[Source]:
+def _decoded(step: AnyStep, route: Route, workers: Workers, box: Box | None, scratch: Path) -> Iterator[Source]:
     """What tasks read: the step's source, or for a slab a copy of its decoded voxels."""
     if box is None:
         yield step.source
@@ -193,39 +191,31 @@ def _checked(source: Source, box: Box, data: Array) -> Array:
 # --- failures --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A task's error, as a value: tasks that are running may finish before it stops the run."""
-
-    error: BaseException
-
-
 def _perform(tasks: Iterable[Consume[R] | Fill], route: Route, workers: Workers) -> Iterator[R]:
     """Run tasks and yield their results. After the first failure no task begins; the first error is raised last."""
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
     for result in workers.map(_attempt, takewhile(lambda _: not failures, tasks), route.workers):
-        if isinstance(result, Failed):
+        if isinstance(result, Exception):
             if not failures:
                 workers.cancel_waiting()
-            failures.append(result.error)
+            failures.append(result)
         else:
             yield from result
     if failures:
         raise failures[0]
 
 
-def _attempt(task: Consume[R] | Fill) -> list[R] | Failed:
+def _attempt(task: Consume[R] | Fill) -> list[R] | Exception:
+    """The task's results, or its error as a value: raised, it would cancel the tasks that are running."""
     try:
         return task()
     except WkconvertError as error:
-        return Failed(error)
+        return error
     except MemoryError:
-        return Failed(
-            ResourceError(f"no memory left while reading {task.box}", fix="give less --memory or fewer --jobs")
-        )
+        return ResourceError(f"no memory left while reading {task.box}", fix="give less --memory or fewer --jobs")
     except Exception as error:  # a bug: its traceback must survive the way back from a worker process
         error.add_note(f"while converting {task.box}\n{traceback.format_exc()}")
-        return Failed(_picklable(error))
+        return _picklable(error)
 
 
 def _picklable(error: Exception) -> Exception:

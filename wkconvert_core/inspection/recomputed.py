@@ -15,7 +15,7 @@ from wkconvert_core.inspection.findings import MagSoundness, Run, sentence
 
 
 def making_of(where: MagFolder, found: Sequence[MagFolder], recorded: Records) -> Making | str:
-    """How a mag was made, or why that is not known."""
+    """How a mag was made; a text if that is not known, saying why."""
     category = where.stored.category if where.stored else "color"
     return making(recorded, where.layer, where.mag, _mags_beside(where, found), category)
 
@@ -32,30 +32,22 @@ def with_kernel(
     recorded: Records,
     result: MagSoundness,
 ) -> MagSoundness:
-    """Compare a mag with what its kernel makes of the finer one, as far as that is recorded."""
+    """Recompute a mag from the finer one with its recorded kernel, and add to the result whether it is the same.
+
+    Where it cannot be recomputed, `kernel_reason` says why. A difference is a problem of the run.
+    """
     place = run.place()
     if isinstance(made, str):
         return replace(result, kernel_reason=made)
     finer = _mags_beside(where, found).get(made.finer)
-    if reason := _incomparable(run, where, finer, recorded):
-        return replace(result, kernel_reason=reason)
-    assert finer
-    return _compared(run, where, finer, made, place, result)
-
-
-def _incomparable(run: Run, where: MagFolder, finer: MagFolder | None, recorded: Records) -> str:
-    """Why a mag cannot be held against the finer one; nothing if it can."""
     if finer is None:
-        return "the finer mag is gone"
+        return replace(result, kernel_reason="the finer mag is gone")
     if not (run.is_sound(where) and run.is_sound(finer)):
-        return "it or the finer mag is damaged"
-    return why_changed(recorded, finer, where)
-
-
-def _compared(
-    run: Run, where: MagFolder, finer: MagFolder, made: Making, place: tuple[int, int], result: MagSoundness
-) -> MagSoundness:
+        return replace(result, kernel_reason="it or the finer mag is damaged")
+    if reason := why_changed(recorded, finer, where):
+        return replace(result, kernel_reason=reason)
     differences = []
+    # Two kernels are candidates where the run's own choice depended on a category that has been edited since.
     for kernel in [kernel for kernel in made.kernels if kernel in run.kernels]:
         step = step_between(finer, where, kernel, run.budget, deep=run.deep)
         meter = Meter(run.listen, f"{where.title}, {kernel} of mag {finer.mag}", place, step.voxels, step.voxel_bytes)

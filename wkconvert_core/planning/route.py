@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar
 from wkconvert_core.contract.errors import ResourceError
 from wkconvert_core.contract.geometry import Vec3, ceil_div
 from wkconvert_core.contract.model import Source, stream_of
-from wkconvert_core.planning.step import Consumer, Step, factor_between
+from wkconvert_core.planning.step import AnyStep, Consumer, Step, factor_between
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 C = TypeVar("C", bound=Consumer[Any])
@@ -122,7 +122,7 @@ def planned(source: Source, consumers: Sequence[C], kernel: str, budget: Budget)
     return alone, chosen
 
 
-def _little_more(step: Step[Consumer[Any]], way: Route, alone: Route, budget: Budget) -> bool:
+def _little_more(step: AnyStep, way: Route, alone: Route, budget: Budget) -> bool:
     """Whether making coarser mags on the way leaves the way as it is, its tasks small, and all workers busy."""
     cost = step.read_cost if way.slab is None else 1  # of a slab, tasks read what is decoded already
     read_bytes = math.prod(map(min, way.task, step.box.shape)) * step.voxel_bytes * cost
@@ -131,7 +131,7 @@ def _little_more(step: Step[Consumer[Any]], way: Route, alone: Route, budget: Bu
     return is_same and is_parallel and read_bytes <= HELD_BYTES
 
 
-def route(step: Step[Consumer[Any]], budget: Budget) -> Route:
+def route(step: AnyStep, budget: Budget) -> Route:
     """Choose the cheapest way that the budget allows.
 
     Raises ResourceError, naming the smallest budget that would do.
@@ -150,7 +150,7 @@ def route(step: Step[Consumer[Any]], budget: Budget) -> Route:
     )
 
 
-def _affordable(step: Step[Consumer[Any]], budget: Budget) -> Route | None:
+def _affordable(step: AnyStep, budget: Budget) -> Route | None:
     """The cheapest way that decodes as little twice as is possible; None if the budget allows none."""
     for workers in _halved(budget.workers):
         for way in Costs(step, budget, workers).ways():
@@ -162,7 +162,7 @@ def _affordable(step: Step[Consumer[Any]], budget: Budget) -> Route | None:
 class Costs:
     """What each way would cost for one step with a number of workers."""
 
-    def __init__(self, step: Step[Consumer[Any]], budget: Budget, workers: int) -> None:
+    def __init__(self, step: AnyStep, budget: Budget, workers: int) -> None:
         self.step, self.budget, self.workers = step, budget, workers
         self.cell = step.cell
         self.streams = stream_of(step.source) is not None

@@ -40,31 +40,25 @@ class Consumer(Protocol[R_co]):
     @property
     def layer(self) -> str:
         """Name of the layer."""
-        ...
 
     @property
     def mag(self) -> Mag:
         """The mag whose voxels it takes."""
-        ...
 
     @property
     def box(self) -> Box:
         """The extent, in voxels of that mag, where it lies in the dataset."""
-        ...
 
     @property
     def grid(self) -> Vec3:
         """Shape of the boxes it takes, on a grid through 0, clipped to the extent. A writer's are its shards."""
-        ...
 
     @property
     def skips(self) -> Predicate | None:
         """Whether a box need not be handed over if all its voxels are 0. None: every box is handed over."""
-        ...
 
     def __call__(self, box: Box, voxels: Array) -> R_co:
         """Take the voxels `[c, x, y, z]` of a box of the grid, which lies in the dataset."""
-        ...
 
 
 class ShardConsumer(Consumer[Any], Protocol):
@@ -73,10 +67,10 @@ class ShardConsumer(Consumer[Any], Protocol):
     @property
     def sink(self) -> Sink:
         """Where the shards are stored."""
-        ...
 
 
 C_co = TypeVar("C_co", bound=Consumer[Any], covariant=True)
+AnyStep: TypeAlias = "Step[Consumer[Any]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +176,20 @@ class Step(Generic[C_co]):
     @cached_property
     def most_bytes(self: Step[ShardConsumer]) -> int:
         """Upper bound on bytes on disk: raw shards are written whole, and incompressible data grow a little."""
-        return sum(
-            _most_bytes(
-                consumer.sink, self.voxel_bytes, list(islice(shards, COUNTED_SHARDS + 1)) if is_needed else None
-            )
-            for consumer, is_needed, shards in self._shards_by_mag(self.box)
-        )
+        total = 0
+        for consumer, is_needed, shards in self._shards_by_mag(self.box):
+            count, voxels = consumer.box.count_tiles(consumer.grid), consumer.box.volume
+            if is_needed and len(needed := list(islice(shards, COUNTED_SHARDS + 1))) <= COUNTED_SHARDS:
+                count, voxels = len(needed), sum(shard.volume for shard in needed)
+            padded = count * math.prod(consumer.grid)
+            if consumer.sink.spec.compression == "none":
+                total += padded * self.voxel_bytes
+                continue
+            # Incompressible voxels grow by less than 1 %; zeros that pad a shard shrink to 1/250. A shard has a header
+            # of 16 bytes; a block has an entry in the jump table and LZ4's constant overhead, 32 bytes at most.
+            tables = 16 * count + 32 * (padded // BLOCK_VOXELS)
+            total += int(1.01 * voxels * self.voxel_bytes) + padded * self.voxel_bytes // 250 + tables
+        return total
 
     @property
     def read_cost(self) -> float:
@@ -292,18 +294,3 @@ def _needed_tiles(box: Box, cells: Box, shape: Vec3, origin: Vec3, is_needed: Pr
 def _vec(numbers: Iterable[int]) -> Vec3:
     x, y, z = numbers
     return x, y, z
-
-
-def _most_bytes(sink: Sink, voxel_bytes: int, needed: list[Box] | None) -> int:
-    """Upper bound on the bytes of the needed shards; of all shards for None, or for more than are counted."""
-    box, shard = sink.spec.box, sink.shard_shape
-    count, voxels = box.count_tiles(shard), box.volume
-    if needed is not None and len(needed) <= COUNTED_SHARDS:
-        count, voxels = len(needed), sum(part.volume for part in needed)
-    padded = count * math.prod(shard)
-    if sink.spec.compression == "none":
-        return padded * voxel_bytes
-    # Incompressible voxels grow by less than 1 %; zeros that pad a shard shrink to 1/250. A shard has a header of 16
-    # bytes; a block has an entry in the jump table and LZ4's constant overhead, 32 bytes at most.
-    tables = 16 * count + 32 * (padded // BLOCK_VOXELS)
-    return int(1.01 * voxels * voxel_bytes) + padded * voxel_bytes // 250 + tables
