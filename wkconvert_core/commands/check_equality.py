@@ -215,9 +215,9 @@ def _compared(
         return MagCompared(where.layer, where.mag, 0, None)
     side = cell_side(header.voxel_bytes, budget)
     side = max(min(side, header.side, theirs.header.side), header.block_len, theirs.header.block_len)
-    consumer = CompareWith(_part(theirs, box), where.layer, where.mag, box, (side, side, side))
-    if comparable(ours, theirs, side):
-        consumer = CompareBlocks(**vars(consumer), mags=(ours, theirs))
+    what = _part(theirs, box), where.layer, where.mag, box, (side, side, side)
+    is_by_block = comparable(ours, theirs, side)
+    consumer = CompareBlocks(*what, mags=(ours, theirs)) if is_by_block else CompareWith(*what)
     meter = Meter(listen, where.title, place, box.volume, header.voxel_bytes)
     difference = compare(Step(_part(ours, box), (consumer,)), budget, workers, meter.advance)
     return MagCompared(where.layer, where.mag, box.volume, difference)

@@ -101,7 +101,7 @@ class CompareWith:
         if same.all():
             return Compared(box.volume, None)
         differing = np.logical_not(same.all(axis=0))
-        # `argmax` finds the first True in memory order: transposed to [z, y, x], that is the lowest in z, then y, x.
+        # `argmax` finds the first True in the order of the axes: as [z, y, x], that is the lowest in z, then y, x.
         z, y, x = (int(index) for index in np.unravel_index(int(differing.T.argmax()), differing.T.shape))
         c = int(same[:, x, y, z].argmin())
         values = voxels[c, x, y, z].item(), found[c, x, y, z].item()

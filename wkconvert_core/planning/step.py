@@ -221,23 +221,18 @@ class Step(Generic[C_co]):
         return box.shifted(minus(self.box.start))
 
     def _grid(self, shape: Vec3, within: Box) -> Iterator[Box]:
-        needed = [
-            (is_needed, self._factor(each)) for each, is_needed in zip(self.consumers, self._needed(), strict=True)
-        ]
+        needed, factors = list(self._needed()), list(map(self._factor, self.consumers))
 
         def is_any_needed(box: Box) -> bool:
-            return any(is_needed is None or is_needed(box.coarsened(factor)) for is_needed, factor in needed)
+            return any(ask is None or ask(box.coarsened(f)) for ask, f in zip(needed, factors, strict=True))
 
         origin = self.box.aligned(self.cell).start
-        return _tiles(within, shape, origin, None if None in self._needed() else is_any_needed)
+        return _tiles(within, shape, origin, None if None in needed else is_any_needed)
 
     def _shards_by_mag(self, box: Box) -> Iterator[tuple[C_co, Predicate | None, Iterator[Box]]]:
         for consumer, is_needed in zip(self.consumers, self._needed(), strict=True):
-            yield (
-                consumer,
-                is_needed,
-                _tiles(box.coarsened(self._factor(consumer)), consumer.grid, (0, 0, 0), is_needed),
-            )
+            part = box.coarsened(self._factor(consumer))
+            yield consumer, is_needed, _tiles(part, consumer.grid, (0, 0, 0), is_needed)
 
     def _needed(self) -> Iterator[Predicate | None]:
         """For each mag, whether a box has to be handed over; None if every box has to be."""
