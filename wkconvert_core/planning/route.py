@@ -108,7 +108,7 @@ class Route:
 
 
 def planned(source: Source, consumers: Sequence[C], kernel: str, budget: Budget) -> tuple[Step[C], Route]:
-    """The step that copies a source into the first sink, and into those after it for which that costs little more.
+    """The step that hands a source to the first consumer, and to coarser ones after it while that costs little more.
 
     `kernel` makes each of them from the one before. Raises ResourceError, naming the smallest budget that would do.
     """
