@@ -2,6 +2,7 @@
 
 from wkconvert_core.contract.abilities import (
     BeginningSink,
+    CompressingSink,
     CopyingSink,
     CostlySource,
     SparseSink,
@@ -48,6 +49,7 @@ __all__ = [
     "BrokenSource",
     "Category",
     "Checksum",
+    "CompressingSink",
     "Confidence",
     "ConversionError",
     "CopyingSink",

@@ -19,6 +19,7 @@ from wkconvert_core.cluster.spec import ClusterSpec
 from wkconvert_core.contract.errors import ResourceError
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.loop import run as run_step
 from wkconvert_core.engine.workers import at_work
 from wkconvert_core.planning.route import Budget, Costs
@@ -236,10 +237,10 @@ def test_an_error_that_a_task_raises_is_that_of_the_task(workers):
 def test_a_slab_that_several_workers_fill_holds_what_was_decoded(tmp_path, workers):
     voxels = np.random.default_rng(0).integers(0, 1000, (2, 70, 50, 40)).astype("uint16")
     source = FileSource.make(tmp_path / "source.npy", voxels, chunk_shape=(70, 50, 1))
-    step = Step(source, FileSink.make(tmp_path / "sink", source, (32, 32, 32), (10, 0, 5)))
+    step = Step(source, (WriteShards(FileSink.make(tmp_path / "sink", source, (32, 32, 32), (10, 0, 5))),))
     route = Costs(step, Budget(10**12, 2, False, 10**12, 0, machines=2), 2).spool()
     list(run_step(step, route, workers, tmp_path / "scratch", ()))
-    np.testing.assert_array_equal(step.sink.read(source.info.box), voxels)
+    np.testing.assert_array_equal(step.finest.sink.read(source.info.box), voxels)
     assert not (tmp_path / "scratch").exists()
 
 

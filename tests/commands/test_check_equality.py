@@ -25,8 +25,7 @@ from wkconvert_core.datasets.properties import StoredLayer
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw import Wkw
 from wkconvert_core.formats.wkw.sink import WkwSink
-from wkconvert_core.formats.wkw.source import WkwSource
-from wkconvert_core.inspection.compare import compare, sampled_boxes, step_between
+from wkconvert_core.inspection.compare import CompareStored, compare, sampled_boxes, step_between
 from wkconvert_core.kernels import KERNELS
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.sources.downsampled import Downsampled
@@ -397,8 +396,8 @@ def test_where_neither_has_a_shard_nothing_is_looked_at(make, tmp_path, monkeypa
     shutil.rmtree(b / "em" / "1" / "z0", ignore_errors=True)
     shutil.rmtree(b / "em" / "1" / "z1", ignore_errors=True)
     edit(b, lambda properties, layer: layer["boundingBox"].update(width=96 + 32 * 10**12))
-    asked, compare_stored = [], WkwSource.holds_the_same
-    monkeypatch.setattr(WkwSource, "holds_the_same", lambda *args: asked.append(args[2].start) or compare_stored(*args))
+    asked, take = [], CompareStored.take_encoded
+    monkeypatch.setattr(CompareStored, "take_encoded", lambda *args: asked.append(args[1].start) or take(*args))
     told = []
     (mag,) = check_equality(a, b, Settings(strategy="sequential"), listen=told.append).mags
     assert asked == [(0, 0, 0), (32, 64, 32)]

@@ -17,7 +17,7 @@ from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import TargetExists
 from wkconvert_core.conversion.execute import convert, execute
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.engine.loop import Copy
+from wkconvert_core.engine.consumers import WriteShards
 
 SAMPLES = paths.SAMPLES
 JOBS = Settings(jobs=2)
@@ -131,17 +131,17 @@ def test_layers_can_be_chosen_and_share_their_mags(tmp_path, reader):
 def test_a_run_that_ends_early_goes_on(tmp_path, finest, monkeypatch):
     shutil.copytree(finest, tmp_path / "whole")
     downsample(tmp_path / "whole", replace(JOBS, interpolation_mode="bicubic"))
-    write, left = Copy._written, [1]
+    write, left = WriteShards.__call__, [1]
 
     def fails_soon(self, *args):
         left[0] -= 1
         if left[0] < 0:
             raise RuntimeError("stop")
-        yield from write(self, *args)
+        return write(self, *args)
 
     metadata = (finest / "datasource-properties.json").read_text()
     with monkeypatch.context() as patch:
-        patch.setattr(Copy, "_written", fails_soon)
+        patch.setattr(WriteShards, "__call__", fails_soon)
         with pytest.raises(RuntimeError):
             downsample(finest, replace(JOBS, interpolation_mode="bicubic", jobs=1))
     assert (finest / "datasource-properties.json").read_text() == metadata

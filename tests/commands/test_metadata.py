@@ -25,7 +25,7 @@ from wkconvert_core.datasets.journal import locked
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw import Wkw
 from wkconvert_core.formats.wkw.source import WkwSource
-from wkconvert_core.inspection.contents import survey
+from wkconvert_core.inspection.contents import find_contents
 from wkconvert_core.planning.route import Budget
 
 PEER = os.environ.get("WKCONVERT_PEER", "")
@@ -195,7 +195,7 @@ def unread(monkeypatch):
     def read(place, *rest, **options):
         raise AssertionError(f"{place.title} is read")
 
-    monkeypatch.setattr("wkconvert_core.commands.metadata_entries.survey", read)
+    monkeypatch.setattr("wkconvert_core.commands.metadata_entries.find_contents", read)
 
 
 @pytest.mark.parametrize(
@@ -487,7 +487,7 @@ def test_the_extent_of_nothing_stays(tmp_path):
     assert (done.changes, len(done.notes)) == ([], 1)
 
 
-# --- the survey ------------------------------------------------------------------------------------------------------
+# --- what a mag holds ------------------------------------------------------------------------------------------------
 
 PLENTY = Budget(1 << 30, 2, shared=True, scratch=0, base=0)
 
@@ -504,7 +504,7 @@ def test_any_voxels_are_found_where_they_are(tmp_path_factory, data):
     place, low, high = MagOnDisk("em", Mag(1, 1, 1), folder, Wkw()), np.min(points, axis=0), np.max(points, axis=0) + 1
     expected = Box(tuple(map(int, low)), tuple(map(int, high - low)))
     for outline in (True, False):
-        found = survey(place, PLENTY, Workers("threads", 2), None, outline=outline)
+        found = find_contents(place, PLENTY, Workers("threads", 2), None, outline=outline)
         assert found.box == expected
     assert found.largest == max(0, int(volume.max()))
 
@@ -514,7 +514,7 @@ def test_an_outline_leaves_the_inside_unread(tmp_path, monkeypatch):
     read, real = [], WkwSource.read
     monkeypatch.setattr(WkwSource, "read", lambda self, box: (read.append(box), real(self, box))[1])
     place = MagOnDisk("em", Mag(1, 1, 1), folder, Wkw())
-    found = survey(place, PLENTY, Workers("sequential", 1), None, outline=True)
+    found = find_contents(place, PLENTY, Workers("sequential", 1), None, outline=True)
     assert found.box == Box((0, 0, 0), (192, 192, 192))
     assert len(read) <= 6**3 - 4**3
 
@@ -580,10 +580,10 @@ def test_what_is_edited_while_voxels_are_read_is_kept_and_nothing_is_read_twice(
     def slow(place, *rest, **options):
         looked.append((place.title, options["outline"]))
         edit(dataset, lambda top, layer: (top.update(mine=len(looked)), layer.update(yours=2)))
-        return survey(place, *rest, **options)
+        return find_contents(place, *rest, **options)
 
     update(dataset, Wanted(max_id=7), JOBS)
-    monkeypatch.setattr("wkconvert_core.commands.metadata_entries.survey", slow)
+    monkeypatch.setattr("wkconvert_core.commands.metadata_entries.find_contents", slow)
     done = update(dataset, Wanted(extent=True, compute_max_id=True), JOBS)
     assert sorted(looked) == [("em mag 1", True), ("labels mag 1", False), ("labels mag 1", True)]
     assert told(done) == [("largest_segment_id", "labels", "7", "249")]
@@ -601,9 +601,9 @@ def test_metadata_that_somebody_made_meanwhile_are_kept(tmp_path, monkeypatch):
 
     def slow(*rest, **options):
         (dataset / NAME).write_text(theirs)
-        return survey(*rest, **options)
+        return find_contents(*rest, **options)
 
-    monkeypatch.setattr("wkconvert_core.commands.metadata_entries.survey", slow)
+    monkeypatch.setattr("wkconvert_core.commands.metadata_entries.find_contents", slow)
     done = update(dataset, Wanted(voxel_size=SIZE), JOBS)
     assert (done.created, done.written, properties(dataset)["id"]["name"]) == (False, False, "theirs")
 

@@ -23,8 +23,8 @@ from wkconvert_core.contract.model import DatasetSpec, Downsampler
 from wkconvert_core.conversion.execute import convert, execute
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.writer import DatasetWriter
-from wkconvert_core.engine.consumers import Verifying
-from wkconvert_core.engine.loop import Copy, run
+from wkconvert_core.engine.consumers import VerifyShards, WriteShards
+from wkconvert_core.engine.loop import Consume, run
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw.sink import WkwSink
 from wkconvert_core.formats.wkw.source import WkwSource
@@ -149,7 +149,7 @@ def test_coarser_mags_have_the_shards_in_which_there_is_anything(tmp_path, kerne
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wkconvert_core.planning.route.HELD_BYTES", 2)
         apart = pyramid.prepare(again, settings)
-    assert all(not planned.step.coarser for planned in apart.steps), "nothing is made on the way"
+    assert all(len(planned.step.consumers) == 1 for planned in apart.steps), "nothing is made on the way"
     execute(apart, quiet)
     assert sorted(files(again / "layer")) == sorted(files(ours))
 
@@ -179,7 +179,7 @@ def test_a_coarser_mag_is_occupied_exactly_where_it_reads_something(start, shape
 
 def test_a_kernel_of_others_that_makes_something_of_nothing_is_asked_everywhere(tmp_path, monkeypatch):
     light = Downsampler("light", lambda block, factor: kernels.mean(block, factor) + 1)
-    monkeypatch.setattr("wkconvert_core.sources.plugins.downsampler", lambda name: light)
+    monkeypatch.setattr("wkconvert_core.sources.downsampled.downsampler", lambda name: light)
     source = every_source(dataset(tmp_path / "ds", scattered((200, 90, 80), places=((3, 3, 3),))))
     assert Downsampled(source, source.info.box, (2, 2, 2), "light", source).occupied is None
     light = replace(light, keeps_zeros=True)
@@ -236,7 +236,7 @@ def test_a_layer_without_a_shard_is_a_layer(tmp_path, command, strategy):
 def test_what_is_left_of_a_run_is_done_and_told_to_the_end(tmp_path, pair, monkeypatch):
     whole = COPIES["recube"](pair[0], tmp_path / "whole")
     execute(whole, quiet)
-    calls, real = [], Copy.__call__
+    calls, real = [], Consume.__call__
 
     def failing(self):
         calls.append(self.box)
@@ -245,7 +245,7 @@ def test_what_is_left_of_a_run_is_done_and_told_to_the_end(tmp_path, pair, monke
         return real(self)
 
     once = replace(JOBS, file_len=2, name="same", strategy="sequential")
-    monkeypatch.setattr(Copy, "__call__", failing)
+    monkeypatch.setattr(Consume, "__call__", failing)
     with pytest.raises(RuntimeError):
         execute(recube.prepare(pair[0], tmp_path / "dst", once), quiet)
     monkeypatch.undo()
@@ -265,7 +265,7 @@ def test_a_shard_that_is_not_wanted_and_lies_there_is_found_by_verifying(tmp_pat
     step = prepared.steps[0].step
     there = next((tmp_path / "dst" / "layer" / "1").rglob("x*.wkw"))
     shutil.copy(there, there.with_name("x2.wkw"))
-    shards = [box for _, box in replace(step, sink=Verifying(step.sink)).shards()]
+    shards = [box for _, box in replace(step, consumers=tuple(map(VerifyShards, step.sinks))).shards()]
     assert len(shards) == len(list(step.shards())) + 1
 
 
@@ -280,7 +280,8 @@ def test_an_exported_stack_has_every_slice(tmp_path, pair):
 def test_space_and_tasks_are_those_of_what_is_there(tmp_path):
     src = dataset(tmp_path / "src", scattered((64, 64, 64), places=((3, 5, 7),)))
     far = WkwSource(src / "layer" / "1", every_source(src).header, Box((0, 0, 0), (10**6,) * 3))
-    step = Step(far, WkwSink(tmp_path / "dst", MagSpec("layer", "color", ONE, far.box, far.info.dtype, 1), file_len=2))
+    spec = MagSpec("layer", "color", ONE, far.box, far.info.dtype, 1)
+    step = Step(far, (WriteShards(WkwSink(tmp_path / "dst", spec, file_len=2)),))
     assert step.count_tasks((64, 64, 64)) == len(list(step.shards())) == 1
     assert step.most_bytes < 2 * 64**3
     assert step.voxels == 10**18
@@ -294,7 +295,7 @@ def every_source(path):
 def test_of_more_than_can_be_counted_all_count(tmp_path, monkeypatch):
     src = every_source(dataset(tmp_path / "src", unlike((96, 96, 96))))
     spec = MagSpec("layer", "color", ONE, src.box, src.info.dtype, 1)
-    step = Step(src, WkwSink(tmp_path / "dst", spec, file_len=1))
+    step = Step(src, (WriteShards(WkwSink(tmp_path / "dst", spec, file_len=1)),))
     exact = step.most_bytes, step.count_tasks((32, 32, 32))
     monkeypatch.setattr("wkconvert_core.planning.step.COUNTED_SHARDS", 3)
     assert (replace(step).most_bytes, replace(step).count_tasks((32, 32, 32))) == exact == (exact[0], 27)
@@ -309,13 +310,14 @@ def test_every_way_and_every_backend_leaves_out_the_same(tmp_path, strategy, way
     whole = scattered((100, 90, 80), places=((3, 5, 7), (80, 60, 50)))
     source = Telling.make(tmp_path / "source.npy", whole, chunk_shape=(100, 90, 1))
     workers = Workers(strategy, 2)
-    costs = Costs(Step(source, sink := wkw(tmp_path / "dst", source)), Budget(10**12, 2, workers.shared, 10**12, 0), 2)
+    writer = WriteShards(sink := wkw(tmp_path / "dst", source))
+    costs = Costs(Step(source, (writer,)), Budget(10**12, 2, workers.shared, 10**12, 0), 2)
     known = {"direct": costs.direct(), "buffer": costs.buffer(), "spool": costs.spool(), "re-read": costs.reread()}
     if known[way] is None:
         assert (way, strategy) == ("buffer", "multiprocessing")
         return
     coarser = wkw(tmp_path / "coarser", source, Mag(2, 2, 2))
-    step = Step(source, sink, (coarser,), "median")
+    step = Step(source, (writer, WriteShards(coarser)), "median")
     route = replace(known[way], task=(64, 64, 64), slab=known[way].slab and (128, 128, 128))
     done = list(run(step, route, workers, tmp_path / "scratch", ()))
     wanted = [s.start for s in sink.spec.box.tiles((32, 32, 32)) if whole[:, *s.slices_in(sink.spec.box)].any()]
@@ -334,7 +336,7 @@ def wkw(folder, source, mag=ONE):
 
 def test_a_sink_that_has_no_zeros_of_its_own_gets_them_all(tmp_path):
     source = Telling.make(tmp_path / "source.npy", scattered((100, 90, 80)))
-    step = Step(source, FileSink.make(tmp_path / "sink", source, (32, 32, 32)))
+    step = Step(source, (WriteShards(FileSink.make(tmp_path / "sink", source, (32, 32, 32))),))
     assert len(list(step.shards())) == len(list(step.box.tiles((32, 32, 32))))
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import weakref
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from wkconvert_core import BrokenSource, Mag, PluginError
 from wkconvert_core.contract.errors import NoSpace, ResourceError
-from wkconvert_core.engine.loop import _that_travels, run
+from wkconvert_core.engine.consumers import WriteShards
+from wkconvert_core.engine.loop import _picklable, run
+from wkconvert_core.engine.slabs import MemorySlab
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.route import Budget, Costs
 from wkconvert_core.planning.step import Step
@@ -29,7 +32,7 @@ def voxels(shape, dtype="uint16", channels=1):
 def steps(tmp_path, data, chunk, shard, start=(0, 0, 0), **source_options):
     source = FileSource.make(tmp_path / "source.npy", data, chunk_shape=chunk)
     source = FileSource(source.path, source.info, **source_options)
-    return Step(source, FileSink.make(tmp_path / "sink", source, shard, start))
+    return Step(source, (WriteShards(FileSink.make(tmp_path / "sink", source, shard, start)),))
 
 
 def ways(step, workers):
@@ -68,7 +71,7 @@ def test_every_way_and_every_backend_copies_every_voxel(tmp_path, strategy, name
     workers = Workers(strategy, 2)
     done = copy(step, workers, tmp_path, name)
     assert sorted(shard.start for shard in done) == sorted(box.start for box in step.box.tiles((32, 32, 32)))
-    np.testing.assert_array_equal(step.sink.read(step.source.info.box), data)
+    np.testing.assert_array_equal(step.sinks[0].read(step.source.info.box), data)
     assert sum(shard.voxels for shard in done) == data[0].size
     assert not (tmp_path / "scratch").exists()
 
@@ -85,7 +88,7 @@ def test_the_source_is_decoded_as_often_as_the_plan_says(tmp_path, name):
 @pytest.mark.parametrize("name", ["direct", "buffer", "spool"])
 def test_finished_shards_are_left_alone(tmp_path, name):
     step = steps(tmp_path, voxels((70, 50, 40)), (70, 50, 1), (32, 32, 32))
-    shards = [(sink.spec.mag, box.start) for sink, box in step.shards()]
+    shards = [(each.mag, box.start) for each, box in step.shards()]
     workers = Workers("threads", 2)
     assert [(s.mag, s.start) for s in copy(step, workers, tmp_path, name, done=frozenset(shards[1:]))] == shards[:1]
     assert copy(step, workers, tmp_path, name, done=frozenset(shards)) == []
@@ -94,14 +97,14 @@ def test_finished_shards_are_left_alone(tmp_path, name):
 
 def pyramid(step, mags, kernel="median"):
     """The same step, with coarser mags made on the way."""
-    sinks = [step.sink]
+    sinks = list(step.sinks)
     for mag in mags:
         finer = sinks[-1].spec
         factor = tuple(a // b for a, b in zip(mag, finer.mag, strict=True))
         spec = replace(finer, mag=Mag(*mag), box=finer.box.coarsened(factor))
-        sinks.append(replace(sinks[0], spec=spec, folder=step.sink.folder.with_name(f"mag-{spec.mag}")))
+        sinks.append(replace(sinks[0], spec=spec, folder=sinks[0].folder.with_name(f"mag-{spec.mag}")))
         sinks[-1].folder.mkdir()
-    return replace(step, coarser=tuple(sinks[1:]), kernel=kernel)
+    return Step(step.source, tuple(map(WriteShards, sinks)), kernel)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -114,7 +117,7 @@ def test_coarser_mags_made_on_the_way_are_those_made_of_what_was_written(tmp_pat
         assert (name, strategy) == ("buffer", "multiprocessing")
         return
     done = copy(step, workers, tmp_path, name)
-    assert sorted((s.mag, s.start) for s in done) == sorted((sink.spec.mag, box.start) for sink, box in step.shards())
+    assert sorted((s.mag, s.start) for s in done) == sorted((each.mag, box.start) for each, box in step.shards())
     for finer, sink in pairwise(step.sinks):
         factor = tuple(a // b for a, b in zip(sink.spec.mag, finer.spec.mag, strict=True))
         expected = Downsampled(finer, finer.spec.box, factor, "median")
@@ -123,7 +126,7 @@ def test_coarser_mags_made_on_the_way_are_those_made_of_what_was_written(tmp_pat
 
 def test_of_several_mags_only_what_is_missing_is_written(tmp_path):
     step = pyramid(steps(tmp_path, voxels((70, 50, 40)), None, (16, 16, 16)), [(2, 2, 1)])
-    shards = [(sink.spec.mag, box.start) for sink, box in step.shards()]
+    shards = [(each.mag, box.start) for each, box in step.shards()]
     missing = [shards[3], shards[-1]]
     done = copy(step, Workers("threads", 2), tmp_path, done=frozenset(shards) - set(missing))
     assert sorted((s.mag, s.start) for s in done) == sorted(missing)
@@ -164,7 +167,7 @@ def test_a_worker_that_is_killed_once_is_survived(tmp_path):
     fuse = tmp_path / "fuse"
     fuse.touch()
     workers = Workers("multiprocessing", 2)
-    doomed = Step(DiesOnce(step.source, fuse), step.sink)
+    doomed = replace(step, source=DiesOnce(step.source, fuse))
     assert len(copy(doomed, workers, tmp_path)) == 10
     assert not fuse.exists()
 
@@ -174,21 +177,21 @@ def test_a_worker_that_is_killed_once_is_survived(tmp_path):
 def test_a_stream_is_read_once_in_order(tmp_path, name, strategy):
     data = voxels((70, 50, 40))
     step = steps(tmp_path, data, None, (32, 32, 32), start=(3, 4, 5))
-    step = Step(Stream(step.source.path, step.source.info), step.sink)
+    step = replace(step, source=Stream(step.source.path, step.source.info))
     workers = Workers(strategy, 2)
     if name not in ways(step, workers):
         assert (name, strategy) == ("buffer", "multiprocessing")
         return
     assert set(ways(step, workers)) <= {"buffer", "spool", "re-read"}
     copy(step, workers, tmp_path, name)
-    np.testing.assert_array_equal(step.sink.read(step.source.info.box), data)
+    np.testing.assert_array_equal(step.sinks[0].read(step.source.info.box), data)
     assert step.source.decoded == data.size
 
 
 @pytest.mark.parametrize("name", ["buffer", "spool"])
 def test_a_stream_is_read_once_wherever_it_lies(tmp_path, name):
     step = steps(tmp_path, voxels((40, 40, 64)), None, (32, 32, 32), start=(3, 4, 30))
-    step = Step(Stream(step.source.path, step.source.info), step.sink)
+    step = replace(step, source=Stream(step.source.path, step.source.info))
     copy(step, Workers("sequential", 1), tmp_path, name)
     assert step.source.decoded == 40 * 40 * 64
 
@@ -209,7 +212,7 @@ class Misled(Stream):
 @pytest.mark.parametrize("how", ["ends early", "dtype", "shape"])
 def test_a_stream_that_breaks_its_word_is_named(tmp_path, how):
     step = steps(tmp_path, voxels((40, 40, 40)), None, (32, 32, 32))
-    step = Step(Misled(step.source.path, step.source.info, how=how), step.sink)
+    step = replace(step, source=Misled(step.source.path, step.source.info, how=how))
     with pytest.raises(PluginError, match="Misled"):
         copy(step, Workers("sequential", 1), tmp_path, "buffer")
 
@@ -241,12 +244,28 @@ class Taking(FileSink):
 
 def test_a_sink_takes_what_it_can_and_the_rest_is_written(tmp_path):
     step = steps(tmp_path, voxels((70, 50, 40)), None, (32, 32, 32))
-    sink = Taking(tmp_path, step.sink.spec, step.sink.shard_shape)
+    sink = Taking(tmp_path, step.finest.sink.spec, step.finest.grid)
     told = copy(step, Workers("sequential", 1), tmp_path)
     route = replace(ways(step, Workers("sequential", 1))["direct"], task=(64, 64, 64))
-    taken = list(run(Step(step.source, sink), route, Workers("sequential", 1), tmp_path / "scratch", ()))
+    taking = Step(step.source, (WriteShards(sink),))
+    taken = list(run(taking, route, Workers("sequential", 1), tmp_path / "scratch", ()))
     assert sorted(taken, key=lambda done: done.start) == sorted(told, key=lambda done: done.start)
     np.testing.assert_array_equal(sink.read(step.source.info.box), step.source.read(step.source.info.box))
+
+
+def test_a_slab_is_freed_before_the_next_one_takes_memory(tmp_path, monkeypatch):
+    step = steps(tmp_path, voxels((70, 50, 100)), (70, 50, 1), (32, 32, 32))
+    slabs, reserve = [], MemorySlab.reserve
+
+    def noted(info, box):
+        assert [slab() for slab in slabs] == [None] * len(slabs)
+        slab = reserve(info, box)
+        slabs.append(weakref.ref(slab))
+        return slab
+
+    monkeypatch.setattr(MemorySlab, "reserve", noted)
+    copy(step, Workers("sequential", 1), tmp_path, "buffer")
+    assert len(slabs) == 4
 
 
 def test_no_disk_space_for_a_slab_is_refused_before_it_is_used(tmp_path, monkeypatch):
@@ -272,7 +291,7 @@ def test_any_shape_chunk_and_place_is_copied(tmp_path_factory, shape, chunk, sta
     step = steps(folder, data, chunk, (16, 16, 16), start)
     assume(name in ways(step, Workers("sequential", 1)))
     copy(step, Workers("sequential", 1), folder, name)
-    np.testing.assert_array_equal(step.sink.read(step.source.info.box), data)
+    np.testing.assert_array_equal(step.sinks[0].read(step.source.info.box), data)
 
 
 class Odd(Exception):
@@ -283,8 +302,8 @@ class Odd(Exception):
 
 
 def test_an_error_that_cannot_travel_goes_as_text():
-    told = _that_travels(Odd(1, 2))
+    told = _picklable(Odd(1, 2))
     assert isinstance(told, RuntimeError)
     assert "Odd: 1 2" in str(told)
     kept = ValueError("x")
-    assert _that_travels(kept) is kept
+    assert _picklable(kept) is kept

@@ -35,6 +35,7 @@ from wkconvert_core.contract.geometry import Box
 from wkconvert_core.conversion.execute import _copy_all
 from wkconvert_core.conversion.steps import PlannedStep
 from wkconvert_core.datasets.journal import Journal, Request
+from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw.sink import WkwSink
 from wkconvert_core.planning.route import Budget, planned
@@ -146,10 +147,10 @@ class Fleet:
 
 
 def _written(task):
-    for sink, shard in task.step.shards(task.box):
-        if (sink.spec.mag, shard.start) in task.wanted:
+    for consumer, shard in task.step.shards(task.box):
+        if (consumer.mag, shard.start) in task.wanted:
             checksum = Checksum(hash(shard.start) & 0xFFFFFFFF, 1_000_000_000 + shard.start[0])
-            yield ShardDone(sink.spec.mag, shard.start, checksum, 0, 255, 0, shard.volume)
+            yield ShardDone(consumer.mag, shard.start, checksum, 0, 255, 0, shard.volume)
 
 
 def steps(
@@ -170,7 +171,7 @@ def steps(
     budget = Budget(32 << 30, 1, False, 10**15, 140_000_000, workers)
     made = []
     while sinks:
-        step, route = planned(sources[0], sinks, "median", budget)
+        step, route = planned(sources[0], list(map(WriteShards, sinks)), "median", budget)
         made.append(PlannedStep(layer, step, route))
         sources, sinks = sources[len(step.sinks) :], sinks[len(step.sinks) :]
     return made
@@ -204,7 +205,7 @@ def simulate(
         ticket=ticket,
         in_flight=lambda slots: AHEAD * workers * slots,
         status=lambda: f"{workers} workers, {backend.load} tasks",
-        last_words=lambda: "",
+        last_log_lines=lambda: "",
     )
     conversion = SimpleNamespace(steps=plan, destination=SimpleNamespace(building=folder / "ds"))
     before, most, shards, began = held(), 0, 0, time.monotonic()
@@ -232,7 +233,7 @@ if __name__ == "__main__":
     side = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000  # voxels of a byte each: a petabyte
     with tempfile.TemporaryDirectory() as place:
         for step in steps(Path(place), side, 1, file_len=32):
-            print(step.step.title, step.route, step.step.sink.shard_shape, flush=True)  # noqa: T201
+            print(step.step.title, step.route, step.step.finest.grid, flush=True)  # noqa: T201
         process = psutil.Process()
         figures = simulate(Path(place), side, lambda: process.memory_info().rss, mags=1, file_len=32)
         print(figures)  # noqa: T201

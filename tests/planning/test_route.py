@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from wkconvert_core import Box, Mag, MagSpec, VolumeInfo
 from wkconvert_core.contract.errors import ResourceError
+from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.loop import run
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.route import Budget, Costs, planned, route
@@ -23,7 +24,7 @@ GIB = 1 << 30
 
 def step(shape, chunk, shard=(64, 64, 64), tmp=None, start=(0, 0, 0)):
     source = FileSource(tmp / "source.npy", VolumeInfo(shape, np.dtype("uint8"), chunk_shape=chunk))
-    return Step(source, FileSink.make(tmp / "sink", source, shard, start))
+    return Step(source, (WriteShards(FileSink.make(tmp / "sink", source, shard, start)),))
 
 
 def budget(memory=GIB, workers=4, shared=True, scratch=100 * GIB):
@@ -87,9 +88,9 @@ def test_what_a_worker_of_a_cluster_lacks_is_not_blamed_on_an_option_that_nobody
 def test_a_part_keeps_the_chunks_of_the_whole(tmp_path):
     whole = FileSource.make(tmp_path / "source.npy", np.zeros((1, 256, 256, 256), "uint8"), chunk_shape=(64, 64, 64))
     part = Cropped(whole, Box((32, 96, 0), (200, 100, 256)))
-    aligned = Step(part, FileSink.make(tmp_path / "sink", part, (64, 64, 64), (32, 96, 0)))
+    aligned = Step(part, (WriteShards(FileSink.make(tmp_path / "sink", part, (64, 64, 64), (32, 96, 0))),))
     assert (route(aligned, budget()).way, route(aligned, budget()).amplification) == ("direct", 1.0)
-    moved = Step(part, FileSink.make(tmp_path / "sink", part, (64, 64, 64)))
+    moved = Step(part, (WriteShards(FileSink.make(tmp_path / "sink", part, (64, 64, 64))),))
     assert Costs(moved, budget(), 1).reread().amplification > 2
     list(run(aligned, route(aligned, budget(workers=1)), Workers("sequential", 1), tmp_path / "scratch", ()))
     assert whole.decoded == 256 * 192 * 256, "chunks 0 to 3 along x and z, 1 to 3 along y, each once"
@@ -101,16 +102,16 @@ def test_a_mirrored_volume_has_its_chunks_mirrored(tmp_path):
 
 
 def mags(finest, *factors):
-    """Sinks for a pyramid over a step's sink."""
+    """Writers of a pyramid over a step's sink."""
     sinks = [finest]
     for mag in factors:
         spec = replace(finest.spec, mag=Mag(*mag), box=finest.spec.box.coarsened(mag))
         sinks.append(replace(finest, spec=spec))
-    return sinks
+    return list(map(WriteShards, sinks))
 
 
 def chosen(alone, *factors, **limits):
-    planned_step, way = planned(alone.source, mags(alone.sink, *factors), "median", budget(**limits))
+    planned_step, way = planned(alone.source, mags(alone.finest.sink, *factors), "median", budget(**limits))
     return [tuple(sink.spec.mag) for sink in planned_step.sinks], way
 
 
@@ -200,7 +201,7 @@ def test_what_is_decoded_is_the_sum_over_all_tasks(extent, start, chunk, chunk_s
     info = VolumeInfo((extent, 1, 1), np.dtype("uint8"), chunk_shape=(chunk, 1, 1), chunk_start=(chunk_start, 0, 0))
     source = FileSource(Path("nowhere"), info)
     spec = MagSpec("layer", "color", Mag(1, 1, 1), Box((start, 0, 0), info.shape), info.dtype, 1)
-    costs = Costs(Step(source, FileSink(Path("nowhere"), spec, (cell, 1, 1))), budget(), 1)
+    costs = Costs(Step(source, (WriteShards(FileSink(Path("nowhere"), spec, (cell, 1, 1))),)), budget(), 1)
     expected = decoded_of_each_task(extent, start, chunk, chunk_start, cell, cells * cell)
     assert costs._amplification((cells * cell, 1, 1)) == expected
 
@@ -213,7 +214,7 @@ def test_a_volume_of_any_length_is_planned_at_once(tmp_path):
 
 def test_a_shard_longer_than_the_volume_is_priced_by_what_it_holds(tmp_path):
     source = FileSource.make(tmp_path / "source.npy", np.zeros((1, 300, 300, 40), "uint8"))
-    long = Step(source, FileSink.make(tmp_path / "sink", source, (2048, 2048, 2048)))
+    long = Step(source, (WriteShards(FileSink.make(tmp_path / "sink", source, (2048, 2048, 2048))),))
     assert route(long, budget(GIB, workers=1)).memory < GIB / 2
-    short = Step(source, FileSink.make(tmp_path / "sink", source, (32, 32, 32)))
+    short = Step(source, (WriteShards(FileSink.make(tmp_path / "sink", source, (32, 32, 32))),))
     assert Costs(short, budget(), 1)._shard_bytes((32, 32, 32)) == 2 * 32**3

@@ -29,7 +29,7 @@ KEYS = {
     " reader_reason=found.match.reason shape=info.shape offset=info.offset dtype=info.dtype channels=info.channels"
     " chunk_shape=info.chunk_shape voxel_size mags=mags.keys notes",
     "PlannedStep": "title=step.title mags=step.sinks.spec.mag way=route.way workers=route.workers tasks=route.tasks"
-    " shape=step.box.shape shard_shape=step.sink.shard_shape memory_bytes=route.memory"
+    " shape=step.box.shape shard_shape=step.finest.grid memory_bytes=route.memory"
     " amplification=route.amplification scratch_bytes=route.scratch raw_bytes=step.raw_bytes",
     "LayerSpec": "name mags=mags.mag top_left=box.start shape=box.shape largest_segment_id",
     "Described": "path answers layers stored?",

@@ -64,7 +64,7 @@ def show_plan(conversion: Conversion, console: Console) -> None:
             planned.step.title,
             planned.route.way,
             f"{planned.route.tasks:,}",
-            shard_text(planned.step.sink.shard_shape),
+            shard_text(planned.step.finest.grid),
             size_text(planned.route.memory),
             f"{planned.route.amplification:.2f}x",
             size_text(planned.step.raw_bytes),

@@ -190,9 +190,9 @@ class Cluster:
         count, load = len(self._threads), self.backend.load
         return f"{count} worker{'s' * (count != 1)}, {load} task{'s' * (load != 1)}"
 
-    def last_words(self) -> str:
+    def last_log_lines(self) -> str:
         """What the worker that wrote last had to say, where we can know that."""
-        return self.queue.last_words() if self.queue else ""
+        return self.queue.last_log_lines() if self.queue else ""
 
     def stop(self) -> None:
         """End everything at once; a worker that is not ours may finish the task that it is at, for nobody."""

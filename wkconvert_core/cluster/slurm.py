@@ -137,12 +137,12 @@ class Queue:
         if ended := sorted(known - self._joined - self._outlived, key=lambda job: (len(job), job)):
             return ResourceError(
                 f"{len(ended)} job(s) ended before any work was done, the last one {ended[-1]}",
-                why=f"{fate(ended[-1])}{self.last_words(ended[-1])}",
+                why=f"{fate(ended[-1])}{self.last_log_lines(ended[-1])}",
                 fix=f"see {self._logs}",
             )
         return None
 
-    def last_words(self, job: str | None = None) -> str:
+    def last_log_lines(self, job: str | None = None) -> str:
         """The end of a job's log, or of the one that was written last."""
         if job:
             soon((self._logs / f"{job}.log").exists)  # a network file system shows it a little later
@@ -157,7 +157,7 @@ class Queue:
         self._closing.set()
         try:
             if self._cluster is not None:
-                self._say_farewell(at_once=at_once)
+                self._shut_down(at_once=at_once)
         finally:  # a signal may come in the farewell
             try:
                 if self._cluster is not None:
@@ -175,7 +175,7 @@ class Queue:
             told = f"{error}: jobs that wait may be left. End them with: scancel --name={self._name}"
             logging.getLogger(__name__).warning(told)
 
-    def _say_farewell(self, *, at_once: bool) -> None:
+    def _shut_down(self, *, at_once: bool) -> None:
         with contextlib.suppress(AttributeError):
             self._cluster._adaptive.stop()
         if at_once:

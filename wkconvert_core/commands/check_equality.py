@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core.contract.errors import UnsupportedSource, check_known
-from wkconvert_core.contract.geometry import Box, Mag
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.mag_format import ComparableMag, StoredMag
-from wkconvert_core.contract.model import MagSpec
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.properties import StoredLayer
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.inspection.compare import Comparing, Difference, cell_side, compare
-from wkconvert_core.planning.route import Budget, route
-from wkconvert_core.planning.step import Step, Within
+from wkconvert_core.inspection.compare import CompareStored, CompareWith, Difference, cell_side, compare
+from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.step import Step
 from wkconvert_core.sources.views import Cropped
 
 __all__ = ["Differing", "Equality", "MagCompared", "check_equality"]
@@ -223,44 +222,13 @@ def _compared(
         return MagCompared(where.layer, where.mag, 0, None)
     side = cell_side(info.voxel_bytes, budget)
     side = max(min(side, *ours.shard_shape, *theirs.shard_shape), *ours.block_shape, *theirs.block_shape)
-    spec = MagSpec(where.layer, "color", where.mag, box, info.dtype, info.channels)
-    step = Step(_part(ours, box), Comparing(_part(theirs, box), spec, (side, side, side)))
-    meter = Meter(listen, where.title, place, box.volume, info.voxel_bytes)
+    what = _part(theirs, box), where.layer, where.mag, box, Vec3(side, side, side)
+    consumer = CompareWith(*what)
     if isinstance(ours, ComparableMag) and ours.compares_with(theirs, side):
-        step = Within(step.source, step.sink, boxes=_unlike(ours, theirs, step, budget, workers, meter))
-    return MagCompared(where.layer, where.mag, box.volume, compare(step, budget, workers, meter.advance))
-
-
-@dataclass(frozen=True)
-class _CompareStored:
-    """A task: compare a cube as it is stored."""
-
-    ours: ComparableMag
-    theirs: StoredMag
-    box: Box
-    """What of the cube lies in the extent."""
-    cube: Box
-
-    def __call__(self) -> tuple[Box, bool]:
-        return self.box, self.ours.holds_the_same(self.theirs, self.cube)
-
-
-def _unlike(
-    ours: ComparableMag, theirs: StoredMag, step: Step, budget: Budget, workers: Workers, meter: Meter
-) -> tuple[Box, ...]:
-    """The boxes of a step that differ as they are stored: in those, voxels have to be compared."""
-    shape, rest = step.sink.shard_shape, step.voxels
-    tasks = (_CompareStored(ours, theirs, box, box.aligned(shape)) for box in step.tasks(shape))
-    found: list[Box] = []
-    for box, is_same in workers.map(_CompareStored.__call__, tasks, route(step, budget).workers):
-        rest -= box.volume
-        if is_same:
-            meter.advance(box.volume)
-        else:
-            found.append(box)
-    if rest:
-        meter.advance(rest)  # where neither holds anything
-    return tuple(found)
+        consumer = CompareStored(*what, mags=(ours, theirs))
+    meter = Meter(listen, where.title, place, box.volume, info.voxel_bytes)
+    difference = compare(Step(_part(ours, box), (consumer,)), budget, workers, meter.advance)
+    return MagCompared(where.layer, where.mag, box.volume, difference)
 
 
 def _part(source: StoredMag, box: Box) -> Cropped:

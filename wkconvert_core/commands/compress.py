@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from wkconvert_core.commands.recube import prepare_copy
@@ -27,11 +28,17 @@ from wkconvert_core.datasets.destination import NewDataset, checked_places
 from wkconvert_core.datasets.journal import FOLDER, Journal, Request, fingerprint, keep_record, locked
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of
-from wkconvert_core.inspection.voxels_outside import outside
+from wkconvert_core.engine.workers import Workers
+from wkconvert_core.inspection.contents import voxels_outside
+from wkconvert_core.planning.route import Budget
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 COMMAND = "compress"
+_FILES_AT_A_TIME = 1000
+"""Files whose sizes a worker looks up per task: one is not worth its dispatch."""
+_FILES_AT_A_TIME = 1000
+"""Files whose sizes a worker looks up per task: one is not worth its dispatch."""
 
 
 @dataclass(frozen=True)
@@ -95,32 +102,39 @@ def prepare(
         facts={"places": _places(src)},
     )
     compressed = {(sink.spec.layer, sink.spec.mag) for planned in conversion.steps for sink in planned.step.sinks}
+    workers = Workers("threads", conversion.inputs.budget.workers)
     for where in Dataset.finished(src).mags:
         if (where.layer, where.mag) in compressed:
-            _check_recorded(src, where)
-            _check_outside(src, where)
+            _check_recorded(src, where, workers)
+            _check_outside(src, where, conversion.inputs.budget, workers)
     return conversion
 
 
-def _check_recorded(dataset: Path, where: MagOnDisk) -> None:
-    """Raise DamagedData for a shard that is missing or cut: what takes its place would look sound."""
+def _check_recorded(dataset: Path, where: MagOnDisk, workers: Workers) -> None:
+    """Raise DamagedData for a shard that is missing or cut: its compressed copy would look sound."""
     sums, mag = records(dataset, where.layer).sums(where.mag), where.open()
-    for start, checksum in sums.of.items() if sums else ():
-        path, recorded = mag.shard_path(start), checksum.size
-        found = path.stat().st_size if path.exists() else 0
-        if found != recorded:
-            raise DamagedData(
-                f"{path} has {found} bytes; {recorded} were recorded",
-                why="in the compressed mag, nobody could see that any more",
-                fix=f"`wkconvert verify {dataset}` tells more; restore the shard, or compress into a copy",
-            )
+    files = [(mag.shard_path(start), checksum.size) for start, checksum in sums.of.items()] if sums else []
+    batches = (files[n : n + _FILES_AT_A_TIME] for n in range(0, len(files), _FILES_AT_A_TIME))
+    if wrong := sorted(chain.from_iterable(workers.map(_wrong_sizes, batches, workers.jobs))):
+        path, size, wanted = wrong[0]
+        raise DamagedData(
+            f"{path} has {size} bytes; {wanted} were recorded",
+            why="in the compressed mag, nobody could see that any more",
+            fix=f"`wkconvert verify {dataset}` tells more; restore the shard, or compress into a copy",
+        )
 
 
-def _check_outside(dataset: Path, where: MagOnDisk) -> None:
+def _wrong_sizes(files: Sequence[tuple[Path, int]]) -> list[tuple[Path, int, int]]:
+    """The files that are missing or have other sizes than recorded: path, size, recorded size."""
+    sizes = [(path, path.stat().st_size if path.exists() else 0, recorded) for path, recorded in files]
+    return [(path, size, recorded) for path, size, recorded in sizes if size != recorded]
+
+
+def _check_outside(dataset: Path, where: MagOnDisk, budget: Budget, workers: Workers) -> None:
     """Raise TargetError for voxels outside the bounding box: only those within are compressed."""
-    if cell := outside(where):
+    if found := voxels_outside(where, budget, workers):
         raise TargetError(
-            f"{where.title} of {dataset} has voxels outside its bounding box, within {cell}",
+            f"{where.title} of {dataset} has voxels outside its bounding box, within {found}",
             why=f"the box is {where.box} in voxels of that mag; compressing in place would lose what lies outside",
             fix=f"`wkconvert metadata {dataset} --extent` makes the box fit; a copy leaves them out",
         )

@@ -18,7 +18,7 @@ from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_entries, mag_folder, mag_of, stored_layer
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.inspection.contents import Survey, survey
+from wkconvert_core.inspection.contents import Contents, find_contents
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import plugins
 
@@ -56,13 +56,13 @@ class ContentsCache:
     workers: Callable[[], Workers]
     """Brings them in: jobs of a cluster are asked for only when there is anything to look at."""
     listen: Listener | None
-    seen: dict[tuple[Path, bool], Survey] = field(default_factory=dict)
+    seen: dict[tuple[Path, bool], Contents] = field(default_factory=dict)
 
-    def __call__(self, place: MagOnDisk, *, outline: bool = False) -> Survey:
+    def __call__(self, place: MagOnDisk, *, outline: bool = False) -> Contents:
         """What a mag holds; `outline`: only where."""
         key = place.folder, outline
         if key not in self.seen:
-            self.seen[key] = survey(place, self.budget, self.workers(), self.listen, outline=outline)
+            self.seen[key] = find_contents(place, self.budget, self.workers(), self.listen, outline=outline)
         return self.seen[key]
 
 

@@ -25,7 +25,9 @@ from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of, stored_layer
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
-from wkconvert_core.inspection.voxels_outside import outside
+from wkconvert_core.engine.workers import Workers
+from wkconvert_core.inspection.contents import voxels_outside
+from wkconvert_core.planning.route import Budget
 from wkconvert_core.sources.views import Cast
 
 _TAKEN_ALONG = "mappings"
@@ -72,7 +74,8 @@ def prepare_copy(
     name = dataset_name(settings.name or destination.path.name)
     folders: dict[str, Path] = {}
     if not in_place:  # there everything else stays where it is
-        layers = [replace(layer, notes=(*layer.notes, *_notes(dataset, layer, settings))) for layer in layers]
+        notes = {layer.name: _notes(dataset, layer, settings, budget) for layer in layers}
+        layers = [replace(layer, notes=(*layer.notes, *notes[layer.name])) for layer in layers]
         paths = [f"{layer.name}/{_TAKEN_ALONG}" for layer in layers]
         folders = {path: src / path for path in paths if (src / path).is_dir()}
     described = _described(dataset, layers, name, settings)
@@ -102,7 +105,7 @@ def _stored(source: Source) -> StoredMag:
     return source
 
 
-def _notes(dataset: Dataset, layer: SourceLayer, settings: Settings) -> Iterator[str]:
+def _notes(dataset: Dataset, layer: SourceLayer, settings: Settings, budget: Budget) -> Iterator[str]:
     """What of a layer is left behind, and what is not known of it any more."""
     entry = _entry(dataset, layer.name)
     if entry.get("attachments"):
@@ -110,8 +113,8 @@ def _notes(dataset: Dataset, layer: SourceLayer, settings: Settings) -> Iterator
     if left := sorted(_other_folders(dataset, layer.name)):
         yield f"of its folder, {', '.join(left)} {'is' if len(left) == 1 else 'are'} not copied"
     for mag, where in dataset.of(layer.name).items():
-        if mag in layer.mags and (cell := outside(where)):
-            yield f"mag {mag} has voxels outside the bounding box, within {cell}: they are not copied"
+        if mag in layer.mags and (found := voxels_outside(where, budget, Workers("threads", budget.workers))):
+            yield f"mag {mag} has voxels outside the bounding box, within {found}: they are not copied"
     if entry.get("largestSegmentId") is not None and _has_other_ids(entry, layer, settings):
         yield "its largest segment id is not known any more: `wkconvert metadata --compute-max-id` finds it"
 

@@ -88,6 +88,15 @@ class SparseSink(Sink, Protocol):
 
 
 @runtime_checkable
+class CompressingSink(Sink, Protocol):
+    """A sink whose shards take other than their voxels' bytes: compressed, padded, with tables."""
+
+    def most_bytes(self, shards: int, voxels: int) -> int:
+        """Upper bound on the bytes that so many shards take on disk, with so many voxels within the extent."""
+        ...
+
+
+@runtime_checkable
 class CopyingSink(Sink, Protocol):
     """A sink that can write a shard straight from a source that stores it in the sink's own form."""
 
@@ -124,6 +133,12 @@ def begin_of(sink: Sink) -> Callable[[], None] | None:
 def omits_of(sink: Sink) -> Callable[[Box], bool] | None:
     """How to ask a sink whether zeros need not be written; None if they must be."""
     return getattr(sink, "omits", None)
+
+
+def most_bytes_of(sink: Sink, shards: int, voxels: int) -> int:
+    """Upper bound on the bytes that so many shards take; their voxels' own and a hundredth if the sink states none."""
+    most: Callable[[int, int], int] | None = getattr(sink, "most_bytes", None)
+    return most(shards, voxels) if most else int(1.01 * voxels * sink.spec.channels * sink.spec.dtype.itemsize)
 
 
 def copy_encoded_of(sink: Sink) -> CopyEncoded | None:

@@ -6,8 +6,9 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,18 +18,20 @@ from wkconvert_core.contract.model import LayerSpec
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion, prepare_conversion
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.conversion.steps import PlannedStep
 from wkconvert_core.datasets.destination import scratch, sweep, sweep_replaced
 from wkconvert_core.datasets.journal import FOLDER, Journal
 from wkconvert_core.engine import loop
-from wkconvert_core.engine.consumers import Verifying
+from wkconvert_core.engine.consumers import VerifyShards, WriteShards
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.resources import report_waiting
 from wkconvert_core.engine.workers import Workers, at_work, stopped
-from wkconvert_core.planning.step import ShardDone, Step
+from wkconvert_core.planning.route import Route
+from wkconvert_core.planning.step import AnyStep, Consumer, Step
 from wkconvert_core.sources.intensity_range import intensity_range
 from wkconvert_core.toolkit.atomic import writing
 from wkconvert_core.toolkit.byte_sizes import size_text
+
+R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
@@ -150,10 +153,10 @@ def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Wor
         there, voxels, total = _found(step, journal)
         meter = _meter(listen, step, step.title, (number, len(conversion.steps)), total, voxels, workers)
         resumed += there
-        for shard in _run(conversion, planned, workers, journal.finished):
+        for shard in _run(conversion, step, planned.route, workers, journal.finished):
             journal.add(shard)
             meter.advance(shard.voxels)
-        if not all((sink.spec.mag, box.start) in journal.finished for sink, box in step.shards()):
+        if not all((each.mag, box.start) in journal.finished for each, box in step.shards()):
             raise RuntimeError(f"{step.title} ended with shards missing")  # a bug: never call it complete
         if total < step.voxels:
             _add_zero(journal)
@@ -166,42 +169,43 @@ def _add_zero(journal: Journal) -> None:
         tally.low, tally.high = min(0, tally.low or 0), max(0, tally.high or 0)
 
 
-def _found(step: Step, journal: Journal) -> tuple[int, int, int]:
+def _found(step: Step[WriteShards], journal: Journal) -> tuple[int, int, int]:
     """How many shards are there from an earlier run, their voxels, and those of all that have to be there.
 
     What is recorded and not there is forgotten.
     """
     count = voxels = total = 0
-    for sink, box in step.shards():
+    for writer, box in step.shards():
         total += box.volume
-        if (sink.spec.mag, box.start) not in journal.finished:
+        if (writer.mag, box.start) not in journal.finished:
             continue
-        if sink.has(box):
+        if writer.sink.has(box):
             count, voxels = count + 1, voxels + box.volume
         else:
-            journal.done[sink.spec.mag].drop(box.start)
+            journal.done[writer.mag].drop(box.start)
     return count, voxels, total
 
 
 def _verify_all(conversion: Conversion, workers: Workers, listen: Listener | None) -> None:
-    """Read every mag back and compare it with what it was made of: the same loop, with sinks that compare."""
+    """Read every mag back and compare it with what it was made of: the same loop, with consumers that compare."""
     for number, planned in enumerate(conversion.steps, 1):
-        first, *coarser = map(Verifying, planned.step.sinks)
-        step = replace(planned.step, sink=first, coarser=tuple(coarser))
+        step = Step(planned.step.source, tuple(map(VerifyShards, planned.step.sinks)), planned.step.kernel)
         total = sum(box.volume for _, box in step.shards())
         place = number, len(conversion.steps)
         meter = _meter(listen, step, f"{step.title}, verifying", place, total, 0, workers)
-        for shard in _run(conversion, replace(planned, step=step), workers, frozenset()):
-            meter.advance(shard.voxels)
+        for voxels in _run(conversion, step, planned.route, workers, frozenset()):
+            meter.advance(voxels)
 
 
-def _run(conversion: Conversion, planned: PlannedStep, workers: Workers, done: loop.Finished) -> Iterator[ShardDone]:
-    log.info("%s: %s", planned.step.title, planned.route)
-    return loop.run(planned.step, planned.route, workers, scratch(conversion.destination.building), done)
+def _run(
+    conversion: Conversion, step: Step[Consumer[R]], route: Route, workers: Workers, done: loop.Finished
+) -> Iterator[R]:
+    log.info("%s: %s", step.title, route)
+    return loop.run(step, route, workers, scratch(conversion.destination.building), done)
 
 
 def _meter(
-    listen: Listener | None, step: Step, title: str, place: tuple[int, int], total: int, done: int, workers: Workers
+    listen: Listener | None, step: AnyStep, title: str, place: tuple[int, int], total: int, done: int, workers: Workers
 ) -> Meter:
     done, total = (done, total) if total else (step.voxels, step.voxels)  # nothing to do is all done
     return Meter(listen, title, place, total, step.voxel_bytes, done=done, workers=workers)

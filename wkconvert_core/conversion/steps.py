@@ -14,6 +14,7 @@ from wkconvert_core.contract.voxel_size import VoxelSize, proportions
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.datasets.provenance import Provenance
+from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.planning.mag_schedule import schedule
 from wkconvert_core.planning.route import Budget, Route, planned
 from wkconvert_core.planning.step import Step, factor_between
@@ -50,7 +51,7 @@ class PlannedStep:
     """One step of a conversion, and its route."""
 
     layer: SourceLayer
-    step: Step
+    step: Step[WriteShards]
     route: Route
 
 
@@ -72,7 +73,7 @@ def planned_steps(
         follows = takewhile(lambda pair: _could_follow(*(each.recipe for each in pair)), pairwise(made))
         chain = made[: 1 + len(list(follows))]
         kernel = chain[-1].recipe.kernel if len(chain) > 1 else ""
-        step, route = planned(made[0].source, [each.sink for each in chain], kernel, budget)
+        step, route = planned(made[0].source, [WriteShards(each.sink) for each in chain], kernel, budget)
         yield PlannedStep(layer, step, route)
         made = made[len(step.sinks) :]
 

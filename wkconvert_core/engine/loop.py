@@ -1,99 +1,136 @@
-"""The one loop: copies a Source into a Sink by a Route, task by task; yields what was done, prints nothing."""
+"""The one loop: reads a Source by a Route, task by task, and hands its voxels to Consumers; yields their results."""
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import shutil
 import traceback
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from uuid import uuid4
 
-import numpy as np
-
-from wkconvert_core.contract.abilities import Stream, begin_of, copy_encoded_of, stream_of
+from wkconvert_core.contract.abilities import Stream, stream_of
 from wkconvert_core.contract.errors import PluginError, ResourceError, WkconvertError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
-from wkconvert_core.contract.model import Checksum, MagSpec, Sink, Source
+from wkconvert_core.contract.model import Source
 from wkconvert_core.engine.slabs import FileSlab, MemorySlab, SharedSlab, Slab
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.route import Route
-from wkconvert_core.planning.step import ShardDone, Step, factor_between
+from wkconvert_core.planning.step import AnyStep, Consumer, Step, factor_between
 from wkconvert_core.sources.downsampled import Downsampled
-from wkconvert_core.toolkit.atomic import sync, writing
+from wkconvert_core.toolkit.atomic import sync
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
-T = TypeVar("T")
+R = TypeVar("R")
 
 Finished: TypeAlias = Container[tuple[Mag, Vec3Like]]
-"""Shards that are done: mags, and where the shards start in them."""
+"""Shards that are done: their mags, and their first voxels."""
+
+
+def run(
+    step: Step[Consumer[R]], route: Route, workers: Workers, scratch: Path, done: Finished = frozenset()
+) -> Iterator[R]:
+    """Hand the voxels of `step.source` to the step's consumers; yields each result as it comes, in no certain order.
+
+    Boxes that the source says are empty, and that the consumer skips, are left out, and so are those in `done`. A slab
+    is kept in the folder `scratch`. Raises the first error, after the tasks that were running have finished.
+    """
+    for consumer in step.consumers:
+        if begin := getattr(consumer, "begin", None):
+            begin()
+    slabs = iter([None]) if route.slab is None else step.tasks(route.slab)
+    for slab in slabs:
+        if slab is None or any(_tasks(step, [slab], done, step.source)):
+            yield from _pass(step, route, workers, slab, scratch, done)
+
+
+def _pass(
+    step: Step[Consumer[R]], route: Route, workers: Workers, slab: Box | None, scratch: Path, done: Finished
+) -> Iterator[R]:
+    """Run the tasks of the whole extent, or of a slab; a slab's memory is free again when this returns."""
+    with _decoded(step, route, workers, slab, scratch) as source:
+        yield from _perform(_tasks(step, step.tasks(route.task, slab), done, source), route, workers)
+
+
+@contextlib.contextmanager
+def _decoded(step: AnyStep, route: Route, workers: Workers, box: Box | None, scratch: Path) -> Iterator[Source]:
+    """What tasks read: the step's source, or for a slab a copy of its decoded voxels."""
+    if box is None:
+        yield step.source
+        return
+    stream, info = stream_of(step.source), replace(step.source.info, chunk_shape=None)
+    inner, path = step.in_source(box), scratch / f"slab-{uuid4().hex}"
+    part, origin = route.fill or inner.shape, info.chunk_start
+    slab: MemorySlab | FileSlab | SharedSlab
+    if route.way == "buffer":
+        slab = MemorySlab.reserve(info, inner)
+    elif workers.cluster and not stream:
+        slab = SharedSlab(info, inner, path, step.finest.grid, step.box.start, part, origin)
+        slab.reserve()
+    else:
+        slab = FileSlab(info, inner, path, step.finest.grid, step.box.start)
+        slab.reserve()
+    try:
+        if stream:
+            for piece, voxels in checked_stream(step.source, stream):
+                slab.fill(piece, voxels)
+            if workers.cluster:
+                sync([path])  # other machines are to see it
+        else:
+            fills = (Fill(step.source, slab, piece) for piece in inner.tiles(part, origin))
+            for _ in _perform(fills, route, workers):
+                pass
+        yield slab
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Failed:
-    """A task's error, as a value: the tasks that are running may finish before it stops the run."""
+class Consume(Generic[R]):
+    """A task: read a box, and hand it to the consumers, shard by shard."""
 
-    error: BaseException
-
-
-@dataclass(frozen=True)
-class Copy:
-    """A task: read a box of whole shards, write some of them; and those of coarser mags."""
-
-    step: Step
+    step: Step[Consumer[R]]
     box: Box
-    """In the dataset, in voxels of the finest mag."""
+    """Whole shards of every mag; in the dataset, in voxels of the finest mag."""
     wanted: frozenset[tuple[Mag, Vec3Like]]
-    """The shards to write."""
+    """The shards to hand over: their mags, and their first voxels."""
 
-    def __call__(self) -> list[ShardDone]:
-        """Do it. Raises the source's and the sink's errors."""
-        taken = list(self._taken())
-        rest = replace(self, wanted=self.wanted - {(done.mag, done.start) for done in taken})
-        return [*taken, *(done for sink, box, data in rest._mags() for done in rest._written(sink, box, data))]
+    def __call__(self) -> list[R]:
+        """Do it. Raises the source's and the consumers' errors."""
+        step, box, results, wanted = self.step, self.box, list[R](), set(self.wanted)
+        take_encoded = getattr(step.finest, "take_encoded", None)
+        if take_encoded and len(step.consumers) == 1:  # coarser mags are made of voxels: then they are decoded anyway
+            for shard in box.tiles(step.finest.grid):
+                key = step.finest.mag, shard.start
+                if key in wanted and (result := take_encoded(shard, step.source)) is not None:
+                    results.append(result)
+                    wanted.remove(key)
+        if not wanted:
+            return results
 
-    def _taken(self) -> Iterator[ShardDone]:
-        """The shards that the sink writes from what the source has just as it is."""
-        sink, spec = self.step.sink, self.step.sink.spec
-        copy_encoded = copy_encoded_of(sink)
-        if copy_encoded is None or self.step.coarser:
-            return
-        for shard in self.box.tiles(sink.shard_shape):
-            if (spec.mag, shard.start) in self.wanted:
-                values = _Values(spec)
-                with writing(Path(spec.layer, str(spec.mag))):
-                    checksum = copy_encoded(shard, self.step.source, values.add)
-                if checksum:
-                    yield values.done(shard, checksum)
+        def handed_over(consumer: Consumer[R], box: Box, voxels: Array) -> Iterator[R]:
+            for shard in box.tiles(consumer.grid):
+                if (consumer.mag, shard.start) in wanted:
+                    yield consumer(shard, voxels[:, *shard.slices_in(box)])
 
-    def _mags(self) -> Iterator[tuple[Sink, Box, Array]]:
-        """Each mag's part of the box, and its voxels; a coarser one is made of the finer one's."""
-        if not self.wanted:
-            return
-        step, box = self.step, self.box
-        data = checked_read(step.source, step.in_source(box))
-        yield step.sink, box, data
-        for finer, sink in pairwise(step.sinks):
-            factor = factor_between(finer.spec.mag, sink.spec.mag)
-            coarser = Downsampled(MemorySlab.of(finer.spec, box, data), finer.spec.box, factor, step.kernel)
+        voxels = checked_read(step.source, step.in_source(box))
+        results += handed_over(step.finest, box, voxels)
+        for finer, consumer in pairwise(step.consumers):
+            factor = factor_between(finer.mag, consumer.mag)
+            coarser = Downsampled(MemorySlab.of(finer.box, box, voxels), finer.box, factor, step.kernel)
             box = box.coarsened(factor)
-            data = checked_read(coarser, box - sink.spec.box.start)
-            yield sink, box, data
-
-    def _written(self, sink: Sink, box: Box, data: Array) -> Iterator[ShardDone]:
-        for shard in box.tiles(sink.shard_shape):
-            if (sink.spec.mag, shard.start) in self.wanted:
-                part = data[:, *shard.slices_in(box)]
-                with writing(Path(sink.spec.layer, str(sink.spec.mag))):  # a plugin may leave such errors to core
-                    checksum = sink.write(shard, part)
-                values = _Values(sink.spec)
-                values.add(part)
-                yield values.done(shard, checksum)
+            voxels = checked_read(coarser, box - consumer.box.start)
+            results += handed_over(consumer, box, voxels)
+        return results
 
 
 @dataclass(frozen=True)
@@ -103,12 +140,21 @@ class Fill:
     source: Source
     slab: Slab
     box: Box
-    """In the source."""
+    """In the source's voxels."""
 
-    def __call__(self) -> list[ShardDone]:
-        """Do it. Raises the source's errors."""
+    def __call__(self) -> list[Any]:
+        """Do it; there is no result. Raises the source's errors."""
         self.slab.fill(self.box, checked_read(self.source, self.box))
         return []
+
+
+def _tasks(step: Step[Consumer[R]], boxes: Iterable[Box], done: Finished, source: Source) -> Iterator[Consume[R]]:
+    """The boxes in which anything is left to do, to be read from the step's source or from a slab of it."""
+    carried = replace(step, source=source, boxes=None)
+    for box in boxes:
+        shards = ((consumer.mag, shard.start) for consumer, shard in step.shards(box))
+        if wanted := frozenset(shard for shard in shards if shard not in done):
+            yield Consume(carried, box, wanted)
 
 
 def checked_read(source: Source, box: Box) -> Array:
@@ -117,14 +163,14 @@ def checked_read(source: Source, box: Box) -> Array:
 
 
 def checked_stream(source: Source, stream: Stream) -> Iterator[tuple[Box, Array]]:
-    """What a source streams, if it is all of it, and what `info` says. Raises PluginError, and the source's errors."""
+    """Boxes and voxels that a source streams, if they are complete and what `info` says. Raises PluginError."""
     voxels = 0
     for box, data in stream():
         yield box, _checked(source, box, data)
         voxels += box.volume
     if voxels != source.info.box.volume:
         raise PluginError(
-            f"{type(source).__name__}.stream gave {voxels} voxels, and there are {source.info.box.volume}", fix=_TELL
+            f"{type(source).__name__}.stream gave {voxels} voxels instead of {source.info.box.volume}", fix=_TELL
         )
 
 
@@ -142,126 +188,40 @@ def _checked(source: Source, box: Box, data: Array) -> Array:
     return data
 
 
-def run(step: Step, route: Route, workers: Workers, scratch: Path, done: Finished) -> Iterator[ShardDone]:
-    """Copy `step.source` into `step.sinks`; yields each finished shard. `done` names shards to leave alone.
-
-    What is zero and need not be written for that is left out. Raises the first error, after the tasks that were running
-    have finished.
-    """
-    for sink in step.sinks:
-        if begin := begin_of(sink):
-            with writing(Path(sink.spec.layer, str(sink.spec.mag))):
-                begin()
-    if route.slab is None:
-        yield from _perform(_copies(step, step.tasks(route.task), done), route, workers)
-        return
-    for box in step.tasks(route.slab):
-        if any(_copies(step, [box], done)):
-            yield from _through_slab(step, route, workers, box, scratch, done)
+# --- failures --------------------------------------------------------------------------------------------------------
 
 
-def _through_slab(
-    step: Step, route: Route, workers: Workers, box: Box, scratch: Path, done: Finished
-) -> Iterator[ShardDone]:
-    inner, info = step.in_source(box), replace(step.source.info, chunk_shape=None)
-    path, cell, stream = scratch / f"slab-{uuid4().hex}", step.sink.shard_shape, stream_of(step.source)
-    slab: MemorySlab | FileSlab | SharedSlab
-    if route.way == "buffer":
-        slab = MemorySlab.reserve(info, inner)
-    elif workers.cluster and not stream:
-        slab = SharedSlab(info, inner, path, cell, step.box.start, route.fill or inner.shape, info.chunk_start)
-        slab.reserve()
-    else:
-        slab = FileSlab(info, inner, path, cell, step.box.start)
-        slab.reserve()
-    try:
-        if stream:
-            for part, data in checked_stream(step.source, stream):
-                slab.fill(part, data)
-            if workers.cluster:
-                sync([path])  # other machines are to see it
-        else:
-            fills = (Fill(step.source, slab, part) for part in inner.tiles(route.fill or inner.shape, info.chunk_start))
-            yield from _perform(fills, route, workers)
-        yield from _perform(_copies(step, step.tasks(route.task, box), done, slab), route, workers)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _copies(step: Step, boxes: Iterable[Box], done: Finished, slab: Source | None = None) -> Iterator[Copy]:
-    """The tasks in which anything is left to do, reading the step's source or a slab of it."""
-    copying = Step(slab or step.source, step.sink, step.coarser, step.kernel)
-    for box in boxes:
-        shards = ((sink.spec.mag, shard.start) for sink, shard in step.shards(box))
-        if wanted := frozenset(shard for shard in shards if shard not in done):
-            yield Copy(copying, box, wanted)
-
-
-def _perform(tasks: Iterable[Copy | Fill], route: Route, workers: Workers) -> Iterator[ShardDone]:
-    failures: list[BaseException] = []
-    for result in workers.map(_attempt, _until(failures, tasks), route.workers):
-        if isinstance(result, Failed):
+def _perform(tasks: Iterable[Consume[R] | Fill], route: Route, workers: Workers) -> Iterator[R]:
+    """Run tasks and yield their results. After the first failure no task begins; the first error is raised last."""
+    failures: list[Exception] = []
+    for result in workers.map(_attempt, takewhile(lambda _: not failures, tasks), route.workers):
+        if isinstance(result, Exception):
             if not failures:
-                workers.give_up()
-            failures.append(result.error)
+                workers.cancel_waiting()
+            failures.append(result)
         else:
             yield from result
     if failures:
         raise failures[0]
 
 
-def _until(failures: list[BaseException], tasks: Iterable[T]) -> Iterator[T]:
-    """Hand out tasks while none has failed."""
-    for task in tasks:
-        if failures:
-            return
-        yield task
-
-
-def _attempt(task: Copy | Fill) -> list[ShardDone] | Failed:
+def _attempt(task: Consume[R] | Fill) -> list[R] | Exception:
+    """The task's results, or its error as a value: raised, it would cancel the tasks that are running."""
     try:
         return task()
     except WkconvertError as error:
-        return Failed(error)
+        return error
     except MemoryError:
-        return Failed(
-            ResourceError(f"no memory left while reading {task.box}", fix="give less --memory or fewer --jobs")
-        )
+        return ResourceError(f"no memory left while reading {task.box}", fix="give less --memory or fewer --jobs")
     except Exception as error:  # a bug: its traceback must survive the way back from a worker process
         error.add_note(f"while converting {task.box}\n{traceback.format_exc()}")
-        return Failed(_that_travels(error))
+        return _picklable(error)
 
 
-def _that_travels(error: Exception) -> Exception:
-    """The error, or its text where it cannot be pickled: that would look as if the worker had died."""
+def _picklable(error: Exception) -> Exception:
+    """The error, or its text if it cannot be pickled: a failure to unpickle looks as if the worker had died."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
         return RuntimeError("".join(traceback.format_exception(error)))
     return error
-
-
-@dataclass
-class _Values:
-    """What the values of a shard are; nothing where no metadata tell of it."""
-
-    spec: MagSpec
-    low: float | int | None = None
-    high: float | int | None = None
-    nans: int = 0
-
-    def add(self, data: Array) -> None:
-        """Count in some of its voxels, in any shape."""
-        if self.spec.category == "color" and data.dtype == np.uint8:
-            return
-        if data.dtype.kind == "f" and not (finite := np.isfinite(data)).all():
-            self.nans += int(np.isnan(data).sum())
-            data = data[finite]
-        if data.size:
-            low, high = data.min().item(), data.max().item()
-            self.low = low if self.low is None else min(low, self.low)
-            self.high = high if self.high is None else max(high, self.high)
-
-    def done(self, shard: Box, checksum: Checksum) -> ShardDone:
-        """What to tell of the shard."""
-        return ShardDone(self.spec.mag, shard.start, checksum, self.low, self.high, self.nans, shard.volume)

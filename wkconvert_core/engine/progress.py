@@ -1,4 +1,4 @@
-"""How far a run is: what is told, who is told, and one place that counts."""
+"""Progress of a run: the event, its listener, and the counter that sends it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,35 @@ from wkconvert_core.engine.workers import Workers
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a step is."""
+    """State of one step of a run."""
 
     step: str
+    """Its title: `color mag 1`."""
     number: int
+    """From 1 to `steps`; 0 before the first step."""
     steps: int
     voxels: int
-    """Done so far, of `total`."""
+    """Voxels done so far, of `total`."""
     total: int
     voxel_bytes: int
+    """Bytes per voxel, all channels together."""
     workers: str = ""
-    """Who is at work, where that changes: on a cluster."""
+    """On a cluster, the workers that have joined: `12 workers, 48 tasks`."""
     waiting: str = ""
-    """What the run waits for before anything goes on."""
+    """What the run is waiting for; empty while it proceeds."""
 
 
 Listener: TypeAlias = Callable[[Progress], None]
 
 
 class Meter:
-    """Counts a step's voxels and tells a listener, if there is one and there is anything to count."""
+    """Counts a step's voxels and sends the progress to a listener, if there is one and there are any voxels.
+
+    >>> meter = Meter(lambda now: print(f"{now.step}: {now.voxels} of {now.total}"), "em mag 1", (1, 2), 100, 4)
+    em mag 1: 0 of 100
+    >>> meter.advance(60)
+    em mag 1: 60 of 100
+    """
 
     def __init__(
         self,
@@ -43,14 +52,14 @@ class Meter:
         done: int = 0,
         workers: Workers | None = None,
     ) -> None:
-        """`place`: the step's number, and how many steps there are; `done`: voxels that are there already."""
+        """`place`: the step's number and the number of steps; `done`: voxels that an earlier run has finished."""
         self._now = Progress(title, *place, done, total, voxel_bytes)
         self._listen = listen if listen and total else lambda progress: None
         self._workers = workers
         self._listen(self._now)
 
     def advance(self, voxels: int) -> None:
-        """Some more are done."""
+        """Add voxels that are done."""
         status = self._workers.status if self._workers else ""
         self._now = replace(self._now, voxels=self._now.voxels + voxels, workers=status)
         self._listen(self._now)

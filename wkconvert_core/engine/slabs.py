@@ -15,7 +15,7 @@ import numpy as np
 
 from wkconvert_core.contract.errors import ResourceError
 from wkconvert_core.contract.geometry import Box, Vec3Like
-from wkconvert_core.contract.model import MagSpec, Source, VolumeInfo
+from wkconvert_core.contract.model import Source, VolumeInfo
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class MemorySlab:
         return cls(info, box, np.zeros((info.channels, z, y, x), info.dtype))
 
     @classmethod
-    def of(cls, spec: MagSpec, box: Box, data: Array) -> MemorySlab:
-        """A slab that holds voxels `[c, x, y, z]` of a mag; `box` is where they lie in the dataset."""
-        info = VolumeInfo(spec.box.shape, data.dtype, len(data))
-        return cls(info, box - spec.box.start, data.transpose(0, 3, 2, 1))
+    def of(cls, extent: Box, box: Box, data: Array) -> MemorySlab:
+        """The voxels `[c, x, y, z]` of a box of a volume; both boxes lie in the dataset."""
+        info = VolumeInfo(extent.shape, data.dtype, len(data))
+        return cls(info, box - extent.start, data.transpose(0, 3, 2, 1))
 
     def fill(self, box: Box, data: Array) -> None:
         """Store the voxels `[c, x, y, z]` of a box, as far as it lies in the slab."""

@@ -1,4 +1,4 @@
-"""What runs the tasks: joblib, told to use this thread, threads, processes or a cluster; a dead worker's run again."""
+"""Workers that run tasks, through joblib: this thread, threads, processes or a cluster. A dead worker's are rerun."""
 
 from __future__ import annotations
 
@@ -23,64 +23,80 @@ BACKENDS: dict[str, str] = {"threads": "threading", "multiprocessing": "loky", "
 """joblib's name for each strategy on this machine."""
 
 PATIENCE = 1.5
-"""Seconds that threads get to finish their task when the run is stopped."""
+"""Seconds that threads are given to finish their tasks when the run is stopped."""
 
 
 def default_jobs() -> int:
-    """The processors that this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass
 class Workers:
-    """Some workers of one kind."""
+    """A number of workers of one kind."""
 
     strategy: Strategy
     jobs: int
-    """How many; on a cluster, threads of each."""
+    """Number of workers; on a cluster, threads of each worker."""
     cluster: Cluster | None = None
-    """Where those of the other strategies are."""
+    """The cluster, for the strategies `dask` and `slurm`."""
 
     def __post_init__(self) -> None:
         """Prepare to be stopped."""
         self._stopping = threading.Event()
-        self._busy = _Busy()
+        self._busy = _BusyThreads()
 
     @property
     def shared(self) -> bool:
-        """Whether the workers see this process's memory."""
+        """Whether the workers share this process's memory."""
         return self.strategy in ("threads", "sequential")
 
     @property
     def status(self) -> str:
-        """What to tell of them beside how far the work is: nothing on one machine."""
+        """State of a cluster's workers, to show beside the progress: `12 workers, 48 tasks`. Empty on one machine."""
         return self.cluster.status() if self.cluster else ""
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> Iterator[Result]:
-        """Run every task, lazily taken, and yield the results as they come; at most `jobs` at a time, on each machine.
+        """Run every task and yield the results as they come; tasks are taken lazily.
 
-        A worker process that dies takes others' tasks with it: all that were running are run again, and again one by
-        one to find the one that kills. A cluster loses only that worker's tasks, and runs them again itself; those
-        that lose their workers again and again are run one by one. Raises ResourceError for what kills its worker even
-        so, after the rest is done.
+        At most `jobs` run at a time, on each machine. A worker process that dies takes the whole pool with it: all
+        tasks that were running are rerun one by one, to find the one that kills. A cluster loses only that worker's
+        tasks, and reruns them itself; those that lose their workers again and again are rerun one by one here. Raises
+        ResourceError for tasks that kill their worker even when they run alone, after all others are done.
+
+        >>> sorted(Workers("threads", 2).map(abs, [-1, 2, -3], jobs=2))
+        [1, 2, 3]
         """
         pending: dict[int, Task] = {}
         rest = iter(tasks)
         try:
             yield from self._run(function, _remembered(rest, pending), jobs, pending)
         except _WorkerDied:
-            yield from self._run_again(function, rest, jobs, pending)
+            pass
         else:
-            if pending and not self._stopping.is_set():  # those that lost their workers too often
-                yield from self._run_again(function, rest, jobs, pending)
+            if not pending or self._stopping.is_set():
+                return
+        killers = 0
+        for number, task in list(pending.items()):
+            with contextlib.suppress(_WorkerDied):
+                yield from self._run(function, [(number, task)], jobs, pending, alone=True)
+            killers += pending.pop(number, None) is not None
+        yield from self.map(function, rest, jobs)
+        if killers:
+            words = self.cluster.last_log_lines() if self.cluster else ""
+            raise ResourceError(
+                f"{killers} task(s) killed their worker, each when it ran alone too",
+                why=f"most likely the system ended it for want of memory{'; ' * bool(words)}{words}",
+                fix="run the same command again with less --memory or fewer --jobs; finished work is kept",
+            )
 
-    def give_up(self) -> None:
-        """Let what has not begun be: the run has failed."""
+    def cancel_waiting(self) -> None:
+        """Cancel the tasks that no worker of a cluster has begun: the run has failed."""
         if self.cluster:
             self.cluster.backend.drop_waiting()
 
     def stop(self) -> None:
-        """Let nothing new start; end worker processes at once, and give threads a moment to finish what they do."""
+        """Let nothing new start; kill worker processes at once, and give threads a moment to finish their tasks."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -99,59 +115,51 @@ class Workers:
         numbered: Iterable[tuple[int, Task]],
         jobs: int,
         pending: dict[int, Task],
+        *,
+        alone: bool = False,
     ) -> Iterator[Result]:
-        from joblib import Parallel, delayed
+        """Run tasks, and strike the finished ones from `pending`. Raises _WorkerDied if the pool is lost."""
+        from joblib import delayed
+        from joblib.externals.loky.process_executor import BrokenProcessPool
 
         ticket = self.cluster.ticket if self.cluster else None
         call = delayed(_Numbered(function, self._busy if self.shared else None, ticket, jobs if ticket else None))
-        wanted = (call(number, task) for number, task in numbered if not self._stopping.is_set())
-        at_once = self.cluster.in_flight(jobs) if self.cluster else 2 * jobs
-        parallel = Parallel(
-            # joblib takes up to n_jobs tasks at once, beside those handed over; one would mean: in this very process
-            n_jobs=2 if self.cluster else jobs,
-            backend=self.cluster.backend if self.cluster else BACKENDS[self.strategy],
-            return_as="generator_unordered",
-            batch_size=1,
-            pre_dispatch=at_once,
-        )
+        calls = (call(number, task) for number, task in numbered if not self._stopping.is_set())
         try:
-            for answer in parallel(wanted):
+            for answer in self._parallel(jobs, alone=alone)(calls):
                 if isinstance(answer, Unfinished):
-                    if not answer.killed:
+                    if not answer.killed:  # cancelled, so nobody waits for it; a killed one stays pending, to be rerun
                         del pending[answer.number]
                     continue
                 number, result = answer
                 del pending[number]
                 yield result
-        except Exception as error:
-            if _is_death(error):
-                raise _WorkerDied from error
-            raise
+        except BrokenProcessPool as error:
+            raise _WorkerDied from error
 
-    def _run_again(
-        self, function: Callable[[Task], Result], tasks: Iterator[Task], jobs: int, pending: dict[int, Task]
-    ) -> Iterator[Result]:
-        killers = 0
-        for number, task in list(pending.items()):
-            with contextlib.suppress(_WorkerDied):
-                # two workers for one task: with one, joblib would run it in this very process
-                yield from self._run(function, [(number, task)], jobs if self.cluster else 2, pending)
-            killers += pending.pop(number, None) is not None
-        yield from self.map(function, tasks, jobs)
-        if killers:
-            words = self.cluster.last_words() if self.cluster else ""
-            raise ResourceError(
-                f"{killers} task(s) killed their worker, each when it ran alone too",
-                why=f"most likely the system ended it for want of memory{'; ' * bool(words)}{words}",
-                fix="run the same command again with less --memory or fewer --jobs; finished work is kept",
-            )
+    def _parallel(self, jobs: int, *, alone: bool) -> Any:
+        """Joblib's executor, arranged so that it runs no task in this process that may kill its worker.
+
+        With `n_jobs=1` it would. A task that runs alone therefore gets a pool of two processes. A cluster ignores
+        `n_jobs`, because `pre_dispatch` limits the tasks in flight there; two is the least that reaches its workers.
+        """
+        from joblib import Parallel
+
+        n_jobs = 2 if alone or self.cluster else jobs
+        return Parallel(
+            n_jobs=n_jobs,
+            backend=self.cluster.backend if self.cluster else BACKENDS[self.strategy],
+            return_as="generator_unordered",
+            batch_size=1,
+            pre_dispatch=self.cluster.in_flight(jobs) if self.cluster else 2 * n_jobs,
+        )
 
 
 @contextlib.contextmanager
 def at_work(strategy: Strategy, jobs: int, sought: Sought, tell: Callable[[str], None]) -> Iterator[Workers]:
-    """Workers for a run; none is left behind when it ends, whatever ends it. `tell` hears what it waits for.
+    """Workers for a run, stopped when it ends, whatever ends it. `tell` is called with what the run waits for.
 
-    Those of a cluster are checked. Raises ResourceError.
+    The workers of a cluster are checked first. Raises ResourceError.
     """
     if strategy not in STRATEGIES:
         workers = Workers(strategy, jobs)
@@ -166,7 +174,7 @@ def at_work(strategy: Strategy, jobs: int, sought: Sought, tell: Callable[[str],
 
 @contextlib.contextmanager
 def stopped(workers: Workers) -> Iterator[None]:
-    """Stop the workers if an error, or a signal, ends what they are for."""
+    """Stop the workers if an error or a signal ends the block."""
     try:
         yield
     except BaseException:
@@ -175,35 +183,35 @@ def stopped(workers: Workers) -> Iterator[None]:
 
 
 class _WorkerDied(Exception):
-    """A worker process ended without an answer."""
+    """A worker process died, and the pool with it."""
 
 
 @dataclass(frozen=True)
 class _Numbered:
-    """Carries a task's number along, so that what was lost is known."""
+    """Calls a function with a task, and returns the task's number with the result: unfinished tasks stay known."""
 
     function: Callable[[Any], Any]
-    busy: _Busy | None
+    busy: _BusyThreads | None
     ticket: Ticket | None = None
     """On a cluster: what the worker must have."""
     slots: int | None = None
-    """On a cluster: how many tasks a worker does side by side, however many threads it has."""
+    """On a cluster: tasks that a worker runs at a time, however many threads it has."""
 
     def __call__(self, number: int, task: Any) -> tuple[int, Any]:
         if self.ticket:
             self.ticket.check()
-        with self.busy or (_room(self.slots) if self.slots else contextlib.nullcontext()):
+        with self.busy or (_slots_of_this_process(self.slots) if self.slots else contextlib.nullcontext()):
             return number, self.function(task)
 
 
 @functools.cache
-def _room(slots: int) -> threading.Semaphore:
-    """Of this process: its memory is planned for so many tasks."""
+def _slots_of_this_process(slots: int) -> threading.Semaphore:
+    """Limits the tasks that run at a time in this process: its memory is planned for that many."""
     return threading.Semaphore(slots)
 
 
-class _Busy:
-    """Counts the tasks that run in threads of this process."""
+class _BusyThreads:
+    """Counts the tasks that threads of this process are working on."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -224,12 +232,7 @@ class _Busy:
 
 
 def _remembered(tasks: Iterable[Task], pending: dict[int, Task]) -> Iterator[tuple[int, Task]]:
+    """Number the tasks; each is pending from the moment it is handed out."""
     for number, task in enumerate(tasks):
         pending[number] = task
         yield number, task
-
-
-def _is_death(error: Exception) -> bool:
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
-    return isinstance(error, BrokenProcessPool)

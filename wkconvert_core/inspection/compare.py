@@ -1,22 +1,23 @@
-"""Comparing voxels: a sink that counts what differs instead of writing, so that comparing is the loop that copies."""
+"""Comparing voxels: a consumer that counts differences, and the steps that use it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from wkconvert_core.contract.abilities import occupied_of
-from wkconvert_core.contract.geometry import Box, Vec3Like, ceil_div
-from wkconvert_core.contract.model import MagSpec, Source
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.mag_format import ComparableMag, StoredMag
+from wkconvert_core.contract.model import Source
 from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.engine import loop as engine
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.route import Budget, route
-from wkconvert_core.planning.step import Step, Within, factor_between
+from wkconvert_core.planning.step import Consumer, Predicate, Step, factor_between
 from wkconvert_core.registry.plugins import downsampler
 from wkconvert_core.sources.downsampled import Downsampled
 from wkconvert_core.sources.views import Wrapper
@@ -25,24 +26,38 @@ if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
 CELL_BYTES = 16 << 20
-"""Voxels that are compared at a time, per worker."""
+"""Upper bound on the voxels that a worker compares at a time."""
 LEAST_SIDE = 32
+SAMPLE_SIDE = 64
+"""Side of the sampled boxes in which a mag is recomputed from the finer one, in voxels."""
+SAMPLES = 8
+"""Number of such boxes per mag."""
+TOLERANCE = 1e-5
+"""Relative tolerance for floats made by kernels that add them up: sums vary from one version of numpy to the next."""
+EXACT = ("median", "mode", "nearest", "min", "max")
+"""Kernels whose results do not vary."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How many voxels differ, and the first of them: lowest in z, then y, x, c."""
+    """Number of differing voxels, and the first of them: lowest in z, then y, x, c.
+
+    >>> a = Difference(2, (5, 0, 1), 0, (7, 8))
+    >>> b = Difference(1, (9, 9, 0), 0, (1, 2))
+    >>> print(a + b)
+    3 voxels differ, first at x 9, y 9, z 0, channel 0: 1 and 2
+    """
 
     count: int
-    place: Vec3Like
+    place: Vec3
     """In voxels of the mag, where it lies in the dataset."""
     channel: int
     values: tuple[Any, Any]
 
-    @property
-    def order(self) -> tuple[int, ...]:
-        """What comes first."""
-        return (*reversed(self.place), self.channel)
+    def __add__(self, other: Difference) -> Difference:
+        """The differences of two boxes."""
+        first = min(self, other, key=lambda each: (*reversed(each.place), each.channel))
+        return replace(first, count=self.count + other.count)
 
     def __str__(self) -> str:
         """`1,234 voxels differ, first at x 1, y 2, z 3, channel 0: 5 and 6`."""
@@ -52,77 +67,94 @@ class Difference:
         return f"{self.count:,} {plural}, first at x {x}, y {y}, z {z}, channel {self.channel}: {values}"
 
 
+class Compared(NamedTuple):
+    """The result for one box."""
+
+    voxels: int
+    difference: Difference | None
+
+
 @dataclass(frozen=True)
-class Comparing:
-    """A sink where writing a box means: count the voxels in which another source differs from it."""
+class CompareWith:
+    """A consumer that compares voxels with those of another source."""
 
     other: Source
-    spec: MagSpec
-    shard_shape: Vec3Like
-    """The boxes that are compared at a time, whatever the files are like."""
+    """Its voxel (0, 0, 0) lies at `box.start`."""
+    layer: str
+    mag: Mag
+    box: Box
+    grid: Vec3
+    """Shape of the boxes that are compared at a time, however the files are cut."""
     scale: Source | None = None
-    """How large the values are of which each was made; finite floats may differ by a small part of that."""
+    """Magnitude of each voxel's inputs: the scale of the relative tolerance for finite floats. None: no tolerance."""
 
-    def has(self, box: Box) -> bool:
-        """Nothing is compared already."""
-        return False
-
-    def omits(self, box: Box) -> bool:
-        """Whether the other source holds nothing but 0 there."""
+    @property
+    def skips(self) -> Predicate | None:
+        """Whether the other source holds nothing but 0, too."""
         occupied = occupied_of(self.other)
-        return occupied is not None and not occupied(self._inside(box))
+        return occupied and (lambda box: not occupied(self._in_other(box)))
 
-    def write(self, box: Box, data: Array) -> Any:
-        """Compare voxels `[c, x, y, z]`; returns a Difference or None in place of a checksum."""
-        found = self.other.read(self._inside(box))
-        same = self._same(data, found, box)
+    def __call__(self, box: Box, voxels: Array) -> Compared:
+        """Compare voxels `[c, x, y, z]`. Raises the other source's errors."""
+        found = self.other.read(self._in_other(box))
+        same = self._same(voxels, found, box)
         if same.all():
-            return None
-        voxels = np.logical_not(same.all(axis=0))
-        count = int(voxels.sum())
-        z, y, x = (int(index) for index in np.unravel_index(int(voxels.T.argmax()), voxels.T.shape))
+            return Compared(box.volume, None)
+        differing = np.logical_not(same.all(axis=0))
+        # `argmax` finds the first True in the order of the axes: as [z, y, x], that is the lowest in z, then y, x.
+        z, y, x = (int(index) for index in np.unravel_index(int(differing.T.argmax()), differing.T.shape))
         c = int(same[:, x, y, z].argmin())
-        values = data[c, x, y, z].item(), found[c, x, y, z].item()
-        x, y, z = (a + start for a, start in zip((x, y, z), box.start, strict=True))
-        return Difference(count, (x, y, z), c, values)
+        values = voxels[c, x, y, z].item(), found[c, x, y, z].item()
+        place = box.start + Vec3(x, y, z)
+        return Compared(box.volume, Difference(int(differing.sum()), place, c, values))
 
-    def _inside(self, box: Box) -> Box:
-        return box - self.spec.box.start
+    def _in_other(self, box: Box) -> Box:
+        return box - self.box.start
 
-    def _same(self, data: Array, found: Array, box: Box) -> Array:
-        same: Array = data == found
-        if data.dtype.kind != "f" or same.all():
+    def _same(self, voxels: Array, found: Array, box: Box) -> Array:
+        same: Array = voxels == found
+        if voxels.dtype.kind != "f" or same.all():
             return same
-        same |= (data != data) & (found != found)  # NaN is NaN
+        same |= (voxels != voxels) & (found != found)  # NaN equals NaN
         if self.scale and not same.all():
-            scale = self.scale.read(self._inside(box))
+            scale = self.scale.read(self._in_other(box))
             with np.errstate(invalid="ignore", over="ignore"):
-                same |= np.isfinite(data) & np.isfinite(found) & (np.abs(data - found) <= TOLERANCE * scale)
+                same |= np.isfinite(voxels) & np.isfinite(found) & (np.abs(voxels - found) <= TOLERANCE * scale)
         return same
 
-    def source(self) -> Source:
-        """The other one."""
-        return self.other
+
+@dataclass(frozen=True)
+class CompareStored(CompareWith):
+    """Compares cubes of two mags as they are stored first; `grid` is a cube for which they allow that."""
+
+    mags: tuple[ComparableMag, StoredMag] = field(kw_only=True)
+    """The source that is read, and the other one."""
+
+    def take_encoded(self, box: Box, source: Source) -> Compared | None:
+        """The result if the cube is stored alike; None if voxels have to be compared."""
+        ours, theirs = self.mags
+        return Compared(box.volume, None) if ours.holds_the_same(theirs, box.aligned(self.grid)) else None
 
 
 @dataclass(frozen=True)
 class Magnitude(Wrapper):
-    """How large the voxels of a source of floats are; those that are no numbers count as 0."""
+    """Absolute values of a source of floats; those that are not finite count as 0."""
 
     def read(self, box: Box) -> Array:
-        """Voxels `[c, x, y, z]`. Raises what the inner source raises."""
+        """Voxels `[c, x, y, z]`. Raises the inner source's errors."""
         data = np.abs(self.inner.read(box))
         return np.where(np.isfinite(data), data, data.dtype.type(0))
 
 
 @dataclass(frozen=True)
 class Spread(Wrapper):
-    """A source in which each voxel is the largest of its neighbourhood."""
+    """Maximum filter: each voxel is the largest of its neighbourhood."""
 
-    reach: Vec3Like
+    reach: Vec3
+    """Voxels of neighbourhood on either side, along x, y, z."""
 
     def read(self, box: Box) -> Array:
-        """Voxels `[c, x, y, z]`. Raises what the inner source raises."""
+        """Voxels `[c, x, y, z]`. Raises the inner source's errors."""
         from scipy import ndimage
 
         near = box.grown(self.reach).intersection(self.info.box)
@@ -130,28 +162,36 @@ class Spread(Wrapper):
         return np.asarray(spread[:, *box.slices_in(near)])
 
 
-def compare(step: Step, budget: Budget, workers: Workers, tell: Callable[[int], None]) -> Difference | None:
-    """Go through a step whose sink is `Comparing`; `tell` hears of voxels that are done. Raises readers' errors."""
+def compare(
+    step: Step[Consumer[Compared]], budget: Budget, workers: Workers, advance: Callable[[int], None]
+) -> Difference | None:
+    """Compare all boxes of a step; None if they are equal.
+
+    `advance` is called with numbers of voxels that are done. Raises the sources' errors.
+    """
     total: Difference | None = None
-    voxels = step.voxels
-    for done in engine.run(step, route(step, budget), workers, Path(), frozenset()):
-        tell(done.voxels)
-        voxels -= done.voxels
-        part: Any = done.checksum
-        if part:
-            first = part if total is None or part.order < total.order else total
-            total = replace(first, count=part.count + (total.count if total else 0))
-    if voxels:
-        tell(voxels)  # where neither holds anything
+    skipped = step.voxels
+    for voxels, difference in engine.run(step, route(step, budget), workers, Path()):
+        advance(voxels)
+        skipped -= voxels
+        total = total + difference if total and difference else total or difference
+    if skipped:
+        advance(skipped)  # boxes in which neither source holds anything
     return total
 
 
 def cell_side(voxel_bytes: int, budget: Budget, cost: float = 1.0) -> int:
-    """The side of the largest cube of voxels that is worth comparing at a time and fits the budget.
+    """Side of the largest cube worth comparing at a time that fits the budget: a power of two, in voxels.
 
-    `cost`: bytes that reading one takes, per byte of it.
+    `cost`: peak bytes of a read per byte that it returns. Two workers, 8 bits per voxel, then in less memory:
+
+    >>> cell_side(1, Budget(memory=1 << 30, workers=2, shared=True, scratch=0, base=0))
+    256
+    >>> cell_side(1, Budget(memory=1 << 24, workers=2, shared=True, scratch=0, base=0))
+    128
     """
     free = max(0, budget.memory - budget.base) // max(1, budget.workers)
+    # Held at a time: the voxels as they are read (times cost), the other source's, and masks of a byte each.
     most = min(CELL_BYTES, int(free / (3 + cost)))
     side = LEAST_SIDE
     while (2 * side) ** 3 * voxel_bytes <= most:
@@ -159,8 +199,16 @@ def cell_side(voxel_bytes: int, budget: Budget, cost: float = 1.0) -> int:
     return side
 
 
-def sampled_boxes(box: Box, shape: Vec3Like, count: int, seed: str) -> tuple[Box, ...]:
-    """At most `count` cells of a grid, clipped to a box: its first, its last, and some between, the same every time."""
+def sampled_boxes(box: Box, shape: Vec3, count: int, seed: str) -> tuple[Box, ...]:
+    """At most `count` cells of a grid through 0, clipped to a box: its first, its last, and some between.
+
+    The same seed gives the same cells.
+
+    >>> [str(part) for part in sampled_boxes(Box((10, 0, 0), (50, 30, 5)), (32, 32, 32), 8, "em mag 2")]
+    ['x 10:32, y 0:30, z 0:5', 'x 32:60, y 0:30, z 0:5']
+    >>> len(sampled_boxes(Box((0, 0, 0), (1000, 1000, 1000)), (32, 32, 32), 8, "em mag 2"))
+    8
+    """
     import random
 
     cells = box.coarsened(shape)
@@ -168,36 +216,26 @@ def sampled_boxes(box: Box, shape: Vec3Like, count: int, seed: str) -> tuple[Box
     numbers = list(range(min(total, count)))
     if total > count:
         numbers = [0, *sorted(random.Random(seed).sample(range(1, total - 1), count - 2)), total - 1]
+    # A cell's number counts x fastest, then y, then z.
     width, height, _ = cells.shape
     places = ((n % width, n // width % height, n // (width * height)) for n in numbers)
     moved = (Box(place, (1, 1, 1)).shifted(cells.start) for place in places)
     return tuple(cell.refined(shape).intersection(box) for cell in moved)
 
 
-SAMPLE_SIDE = 64
-"""Of the boxes in which a mag is held against the finer one."""
-SAMPLES = 8
-"""Such boxes per mag."""
-TOLERANCE = 1e-5
-"""Kernels that add floats up may differ by this part from one version of numpy to the next."""
-EXACT = ("median", "mode", "nearest", "min", "max")
-"""Kernels that do not."""
+def step_between(finer: MagOnDisk, coarser: MagOnDisk, kernel: str, budget: Budget, *, deep: bool) -> Step[CompareWith]:
+    """The step that recomputes a mag from a finer one and compares: everything if `deep`, or sampled boxes.
 
-
-def step_between(finer: MagOnDisk, coarser: MagOnDisk, kernel: str, budget: Budget, *, deep: bool) -> Step:
-    """Make a mag anew of a finer one and compare: all of it, or some boxes. Raises SourceError, DamagedData."""
+    Raises SourceError, DamagedData.
+    """
     there, fine = coarser.open(), finer.open()
     made = Downsampled(fine, fine.box, factor_between(finer.mag, coarser.mag), kernel, fine)
-    spec = MagSpec(coarser.layer, "color", coarser.mag, there.box, there.info.dtype, there.info.channels)
     side = cell_side(there.info.voxel_bytes, budget, made.read_cost)
-    shape = (side,) * 3 if deep else (min(side, SAMPLE_SIDE),) * 3
-    sink = Comparing(there, spec, shape, _scale(made) if kernel not in EXACT else None)
-    if deep:
-        return Step(made, sink)
-    return Within(made, sink, boxes=sampled_boxes(there.box, shape, SAMPLES, coarser.title))
-
-
-def _scale(made: Downsampled) -> Source:
-    """The largest of the voxels of which each is made."""
-    x, y, z = map(ceil_div, downsampler(made.kernel).halo, made.factor)
-    return Spread(replace(made, source=Magnitude(made.source), kernel="max"), (x, y, z))
+    shape = Vec3(1, 1, 1) * (side if deep else min(side, SAMPLE_SIDE))
+    scale = None
+    if kernel not in EXACT:  # the largest magnitude among the voxels from which each one is made
+        reach = Vec3(*downsampler(kernel).halo).ceildiv(made.factor)
+        scale = Spread(replace(made, source=Magnitude(fine), kernel="max"), reach)
+    consumer = CompareWith(there, coarser.layer, coarser.mag, there.box, shape, scale)
+    boxes = None if deep else sampled_boxes(there.box, shape, SAMPLES, coarser.title)
+    return Step(made, (consumer,), boxes=boxes)

@@ -31,41 +31,31 @@ def with_kernel(
     recorded: Records,
     result: MagSoundness,
 ) -> MagSoundness:
-    """Compare a mag with what its kernel makes of the finer one, as far as that is recorded."""
+    """Recompute a mag from the finer one with its recorded kernel, and add to the result whether it is the same.
+
+    Where it cannot be recomputed, `kernel_reason` says why. A difference is a problem of the run.
+    """
     place = run.place()
     if isinstance(made, str):
         return replace(result, kernel_reason=made)
-    assert made.finer
-    finer = found.of(where.layer).get(made.finer)
-    if reason := _incomparable(run, where, finer, recorded):
-        return replace(result, kernel_reason=reason)
-    assert finer
-    return _compared(run, where, finer, made, place, result)
-
-
-def _incomparable(run: Run, where: MagOnDisk, finer: MagOnDisk | None, recorded: Records) -> str:
-    """Why a mag cannot be held against the finer one; nothing if it can."""
-    if finer is None:
-        return "the finer mag is gone"
+    finer = made.finer and found.of(where.layer).get(made.finer)
+    if not finer:
+        return replace(result, kernel_reason="the finer mag is gone")
     if not (run.is_sound(where) and run.is_sound(finer)):
-        return "it or the finer mag is damaged"
-    return why_changed(recorded, finer, where)
-
-
-def _compared(
-    run: Run, where: MagOnDisk, finer: MagOnDisk, made: Provenance, place: tuple[int, int], result: MagSoundness
-) -> MagSoundness:
-    kernel = made.kernel
-    if kernel not in run.kernels:
-        return replace(result, kernel_reason=f"the kernel {kernel} is not installed")
-    step = step_between(finer, where, kernel, run.budget, deep=run.deep)
-    meter = Meter(run.listen, f"{where.title}, {kernel} of mag {finer.mag}", place, step.voxels, step.voxel_bytes)
+        return replace(result, kernel_reason="it or the finer mag is damaged")
+    if reason := why_changed(recorded, finer, where):
+        return replace(result, kernel_reason=reason)
+    if made.kernel not in run.kernels:
+        return replace(result, kernel_reason=f"the kernel {made.kernel} is not installed")
+    step = step_between(finer, where, made.kernel, run.budget, deep=run.deep)
+    title = f"{where.title}, {made.kernel} of mag {finer.mag}"
+    meter = Meter(run.listen, title, place, step.voxels, step.voxel_bytes)
     try:
         difference = compare(step, run.budget, run.workers, meter.advance)
     except (DamagedData, SourceError) as error:
         run.blame(where, where.folder, f"it cannot be compared with mag {finer.mag}: {sentence(error)}")
         return replace(result, kernel_reason="a shard is damaged")
     if difference is None:
-        return replace(result, kernel=kernel, kernel_voxels=step.voxels)
-    run.blame(where, where.folder, f"it is not the {kernel} of mag {finer.mag}: {difference}")
+        return replace(result, kernel=made.kernel, kernel_voxels=step.voxels)
+    run.blame(where, where.folder, f"it is not the {made.kernel} of mag {finer.mag}: {difference}")
     return replace(result, kernel_reason="it is not what was recorded")

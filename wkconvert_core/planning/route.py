@@ -16,17 +16,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.contract.errors import ResourceError
 from wkconvert_core.contract.geometry import Vec3, Vec3Like, ceil_div
-from wkconvert_core.contract.model import Sink, Source
-from wkconvert_core.planning.step import Step, factor_between
+from wkconvert_core.contract.model import Source
+from wkconvert_core.planning.step import AnyStep, Consumer, Step, factor_between
 from wkconvert_core.toolkit.byte_sizes import size_text
 
+C = TypeVar("C", bound=Consumer[Any])
 Way = Literal["direct", "buffer", "spool", "re-read"]
 
 TOLERATED = 1.25
@@ -105,22 +106,22 @@ class Route:
     """Bytes of the scratch file."""
 
 
-def planned(source: Source, sinks: Sequence[Sink], kernel: str, budget: Budget) -> tuple[Step, Route]:
-    """The step that copies a source into the first sink, and into as many of the following ones as cost little more.
+def planned(source: Source, consumers: Sequence[C], kernel: str, budget: Budget) -> tuple[Step[C], Route]:
+    """The step that hands a source to the first consumer, and to coarser ones after it while that costs little more.
 
     `kernel` makes each of them from the one before. Raises ResourceError, naming the smallest budget that would do.
     """
-    alone = Step(source, sinks[0])
+    alone = Step(source, (consumers[0],))
     chosen = route(alone, budget)
-    for count in range(len(sinks), 1, -1):
-        step = replace(alone, coarser=tuple(sinks[1:count]), kernel=kernel)
+    for count in range(len(consumers), 1, -1):
+        step = Step(source, tuple(consumers[:count]), kernel)
         way = _affordable(step, budget)
         if way and _little_more(step, way, chosen, budget):
             return step, way
     return alone, chosen
 
 
-def _little_more(step: Step, way: Route, alone: Route, budget: Budget) -> bool:
+def _little_more(step: AnyStep, way: Route, alone: Route, budget: Budget) -> bool:
     """Whether making coarser mags in passing keeps way and workers the same, tasks small, and all workers busy."""
     cost = step.read_cost if way.slab is None else 1  # from a slab, tasks read decoded voxels
     read_bytes = way.task.min(step.box.shape).volume * step.voxel_bytes * cost
@@ -129,7 +130,7 @@ def _little_more(step: Step, way: Route, alone: Route, budget: Budget) -> bool:
     return is_same and is_parallel and read_bytes <= HELD_BYTES
 
 
-def route(step: Step, budget: Budget) -> Route:
+def route(step: AnyStep, budget: Budget) -> Route:
     """Choose the cheapest way that the budget allows.
 
     Raises ResourceError, naming the smallest budget that would do.
@@ -185,7 +186,7 @@ def route(step: Step, budget: Budget) -> Route:
     )
 
 
-def _affordable(step: Step, budget: Budget) -> Route | None:
+def _affordable(step: AnyStep, budget: Budget) -> Route | None:
     """The cheapest of the ways that decode (nearly) nothing twice; None if the budget allows none of them."""
     for workers in _halved(budget.workers):
         for way in Costs(step, budget, workers).ways():
@@ -197,7 +198,7 @@ def _affordable(step: Step, budget: Budget) -> Route | None:
 class Costs:
     """What each way would cost for one step with a given number of workers."""
 
-    def __init__(self, step: Step, budget: Budget, workers: int) -> None:
+    def __init__(self, step: AnyStep, budget: Budget, workers: int) -> None:
         self.step, self.budget, self.workers = step, budget, workers
         self.cell = step.cell
         self.streams = stream_of(step.source) is not None
@@ -294,10 +295,10 @@ class Costs:
 
     def _write_bytes(self, task: Vec3) -> int:
         """A shard in block order and encoded; with coarser mags, the first of them and the kernel's memory as well."""
-        shard = max(self._shard_bytes(sink.shard_shape) for sink in self.step.sinks)
-        if not self.step.coarser:
+        shard = max(self._shard_bytes(consumer.grid) for consumer in self.step.consumers)
+        if len(self.step.consumers) == 1:
             return shard
-        factor = factor_between(self.step.sink.spec.mag, self.step.coarser[0].spec.mag)
+        factor = factor_between(self.step.finest.mag, self.step.consumers[1].mag)
         return shard + KERNEL_BYTES + 2 * self._held(task) // math.prod(factor)
 
     def _shard_bytes(self, shape: Vec3Like) -> int:

@@ -1,7 +1,7 @@
-"""Whether two mags hold the same in a cube, told from their blocks: no voxel has to be put in order for that.
+"""Whether two mags hold the same voxels in a cube, by comparing their blocks: no voxel is put in order.
 
-A cube whose side is a power of two of blocks, aligned to its side, is a run of blocks in the file of any shard that
-holds it, in the same order whatever the shard's length.
+A cube whose side is a power of two of blocks, and which is aligned to its side, is a run of consecutive blocks in any
+shard that holds it, in the same order whatever the shard's length.
 """
 
 from __future__ import annotations

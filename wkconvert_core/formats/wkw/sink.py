@@ -107,6 +107,17 @@ class WkwSink:
         """A shard that is not there is zero."""
         return True
 
+    def most_bytes(self, shards: int, voxels: int) -> int:
+        """Upper bound on bytes on disk: raw shards are written whole, and incompressible voxels grow a little."""
+        header = self.header
+        padded = shards * header.blocks * header.block_bytes
+        if self.compression == "none":
+            return padded
+        # Incompressible voxels grow by less than 1 %; zeros that pad a shard shrink to 1/250. A shard has a header of
+        # 16 bytes; a block has an entry in the jump table and LZ4's constant overhead, 32 bytes at most.
+        tables = 16 * shards + 32 * shards * header.blocks
+        return int(1.01 * voxels * header.voxel_bytes) + padded // 250 + tables
+
     def has(self, box: Box) -> bool:
         """Whether the shard in which `box` begins is there with a sound header and jump table, not cut short."""
         try:
