@@ -73,7 +73,8 @@ class Vec3(NamedTuple):
 
     def ceildiv(self, other: int | Vec3Like) -> Vec3:
         """The quotients, rounded up: how many chunks of shape `other` cover an extent."""
-        return -(-self // other)
+        x, y, z = (other, other, other) if isinstance(other, int) else other
+        return Vec3(-(-self.x // x), -(-self.y // y), -(-self.z // z))
 
     def min(self, other: Vec3Like) -> Vec3:
         """The smaller number of each axis.
@@ -301,8 +302,8 @@ class Box:
         >>> Box((12, 0, 4), (2, 4, 1)).slices_in(Box((10, 0, 0), (8, 8, 8)))
         (slice(2, 4, None), slice(0, 4, None), slice(4, 5, None))
         """
-        (x0, y0, z0), (x1, y1, z1) = self.start - outer.start, self.stop - outer.start
-        return slice(x0, x1), slice(y0, y1), slice(z0, z1)
+        (x, y, z), (width, height, depth) = self.start - outer.start, self.shape
+        return slice(x, x + width), slice(y, y + height), slice(z, z + depth)
 
     def __str__(self) -> str:
         """`x 0:10, y 0:10, z 4:5`."""

@@ -1,4 +1,4 @@
-"""The contract: four hooks. A plugin implements those it needs and registers under the entry point `wkconvert`."""
+"""The contract: four hooks. A plugin implements the ones it needs and registers under the entry point `wkconvert`."""
 
 from __future__ import annotations
 
