@@ -14,8 +14,8 @@ SAMPLE_SIDE = 96
 def intensity_range(coarsest: Source) -> tuple[float, float] | None:
     """The 0.1 and 99.9 percentiles of the finite values in a sample; None if there are none, or both are equal.
 
-    >>> intensity_range(in_memory(range(11), "uint16"))
-    (0.01, 9.99)
+    >>> [round(value, 3) for value in intensity_range(in_memory(range(11)))]
+    [0.01, 9.99]
     >>> intensity_range(in_memory([7, 7, 7])) is None
     True
     """
