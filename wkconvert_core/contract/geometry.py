@@ -100,7 +100,7 @@ class Vec3(NamedTuple):
         return self.x * self.y * self.z
 
     def __repr__(self) -> str:
-        """`(4, 4, 1)`, as messages show it."""
+        """`(4, 4, 1)`, as messages show it and the plans of runs record it."""
         return tuple.__repr__(self)
 
 
@@ -123,7 +123,7 @@ class Mag(Vec3):
         """Read `2` or `4-4-1`; raises ValueError for anything but powers of two.
 
         >>> Mag.parse("2"), Mag.parse("4-4-1")
-        (Mag(2, 2, 2), Mag(4, 4, 1))
+        (Mag(x=2, y=2, z=2), Mag(x=4, y=4, z=1))
         >>> Mag.parse("3")
         Traceback (most recent call last):
         ValueError: '3' is no mag; a mag is a power of two such as 2, or three of them such as 4-4-1
@@ -144,8 +144,8 @@ class Mag(Vec3):
         return str(self.x) if self.x == self.y == self.z else f"{self.x}-{self.y}-{self.z}"
 
     def __repr__(self) -> str:
-        """`Mag(4, 4, 1)`."""
-        return f"Mag{tuple.__repr__(self)}"
+        """`Mag(x=4, y=4, z=1)`, as the plans of runs record it."""
+        return f"Mag(x={self.x}, y={self.y}, z={self.z})"
 
 
 @dataclass(frozen=True, slots=True, init=False)
