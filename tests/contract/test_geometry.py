@@ -66,7 +66,11 @@ def test_a_vector_is_a_tuple_in_sets_in_text_and_when_pickled() -> None:
     assert f"{vector} {[vector]}" == "(1, 2, 3) [(1, 2, 3)]"
     assert type(pickle.loads(pickle.dumps(vector))) is Vec3
     assert type(pickle.loads(pickle.dumps(Mag(2, 2, 1)))) is Mag
-    assert repr(Mag(2, 2, 1)) == "Mag(2, 2, 1)"
+
+
+def test_plans_of_runs_record_mags_and_boxes_as_they_always_did() -> None:
+    assert repr(Mag(2, 2, 1)) == "Mag(x=2, y=2, z=1)"
+    assert repr(Box(Vec3(0, 0, 4), (3, 2, 1))) == "Box(start=(0, 0, 4), shape=(3, 2, 1))"
 
 
 def test_a_box_holds_vectors_whatever_it_is_made_of() -> None:

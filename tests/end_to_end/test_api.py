@@ -34,9 +34,9 @@ def test_every_function_does_what_its_command_does(tmp_path, dataset):
     toolbox.downsample(dataset, Settings(max_mag=4), listen=heard.append)
     toolbox.upsample(dataset, layers=["color"], from_mag=Mag(2, 2, 1))
     assert mags(dataset) == ["1-1-1", "2-2-1", "4-4-1"]
-    assert [mag.header.block_type for mag in toolbox.inventory(dataset)] == ["lz4", "raw", "lz4"]
+    assert [mag.compression for mag in toolbox.inventory(dataset)] == ["lz4", "none", "lz4"]
     assert "saved" in toolbox.compress(dataset, mags=[Mag(2, 2, 1)]).notes[0]
-    assert [mag.header.block_type for mag in toolbox.inventory(dataset)] == ["lz4"] * 3
+    assert [mag.compression for mag in toolbox.inventory(dataset)] == ["lz4"] * 3
     toolbox.compress(dataset, tmp_path / "copy")
     toolbox.recube(dataset, tmp_path / "recubed", Settings(file_len=1), mags=[Mag(2, 2, 1)])
     assert toolbox.check_equality(dataset, tmp_path / "copy").equal

@@ -80,6 +80,6 @@ def test_the_largest_value_is_one_of_integers_and_not_negative(dtype, largest):
 def test_the_first_difference_is_the_lowest_in_z_then_y_x_and_c(tmp_path):
     ours = np.zeros((2, 32, 32, 32), "uint8")
     place = mag(tmp_path, ours, Box((0, 0, 0), (32, 32, 32)))
-    compare = CompareWith(place.source(), "em", ONE, place.box, (32, 32, 32))
+    compare = CompareWith(place.open(), "em", ONE, place.box, (32, 32, 32))
     ours[1, 5, 9, 3] = ours[0, 6, 9, 3] = ours[0, 1, 1, 4] = 8
     assert compare(place.box, ours) == (32**3, Difference(3, (5, 9, 3), 1, (8, 0)))

@@ -73,7 +73,8 @@ class Vec3(NamedTuple):
 
     def ceildiv(self, other: int | Vec3Like) -> Vec3:
         """The quotients, rounded up: how many chunks of shape `other` cover an extent."""
-        return -(-self // other)
+        x, y, z = (other, other, other) if isinstance(other, int) else other
+        return Vec3(-(-self.x // x), -(-self.y // y), -(-self.z // z))
 
     def min(self, other: Vec3Like) -> Vec3:
         """The smaller number of each axis.
@@ -99,7 +100,7 @@ class Vec3(NamedTuple):
         return self.x * self.y * self.z
 
     def __repr__(self) -> str:
-        """`(4, 4, 1)`, as messages show it."""
+        """`(4, 4, 1)`, as messages show it and the plans of runs record it."""
         return tuple.__repr__(self)
 
 
@@ -122,7 +123,7 @@ class Mag(Vec3):
         """Read `2` or `4-4-1`; raises ValueError for anything but powers of two.
 
         >>> Mag.parse("2"), Mag.parse("4-4-1")
-        (Mag(2, 2, 2), Mag(4, 4, 1))
+        (Mag(x=2, y=2, z=2), Mag(x=4, y=4, z=1))
         >>> Mag.parse("3")
         Traceback (most recent call last):
         ValueError: '3' is no mag; a mag is a power of two such as 2, or three of them such as 4-4-1
@@ -143,8 +144,8 @@ class Mag(Vec3):
         return str(self.x) if self.x == self.y == self.z else f"{self.x}-{self.y}-{self.z}"
 
     def __repr__(self) -> str:
-        """`Mag(4, 4, 1)`."""
-        return f"Mag{tuple.__repr__(self)}"
+        """`Mag(x=4, y=4, z=1)`, as the plans of runs record it."""
+        return f"Mag(x={self.x}, y={self.y}, z={self.z})"
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -301,8 +302,8 @@ class Box:
         >>> Box((12, 0, 4), (2, 4, 1)).slices_in(Box((10, 0, 0), (8, 8, 8)))
         (slice(2, 4, None), slice(0, 4, None), slice(4, 5, None))
         """
-        (x0, y0, z0), (x1, y1, z1) = self.start - outer.start, self.stop - outer.start
-        return slice(x0, x1), slice(y0, y1), slice(z0, z1)
+        (x, y, z), (width, height, depth) = self.start - outer.start, self.shape
+        return slice(x, x + width), slice(y, y + height), slice(z, z + depth)
 
     def __str__(self) -> str:
         """`x 0:10, y 0:10, z 4:5`."""

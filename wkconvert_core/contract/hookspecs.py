@@ -1,4 +1,4 @@
-"""The contract: five hooks. A plugin implements those it needs and registers under the entry point `wkconvert`.
+"""The contract: five hooks. A plugin implements the ones it needs and registers under the entry point `wkconvert`.
 
 The `path` of a source is a local Path, or a URL as the text that the user wrote: `s3://bucket/em`.
 """

@@ -1,7 +1,7 @@
 """What core and plugins exchange: the description of a volume, the Source that is read, the Sink that is written.
 
-A *Source* is anything with `info` and `read(box)`; a *Sink* takes whole shards. Data are arrays `[c, x, y, z]`. What a
-Source or a Sink may do beside that is in `abilities`.
+A *Source* is anything with `info` and `read(box)`; a *Sink* writes whole shards. Voxels are arrays `[c, x, y, z]`.
+Optional abilities of both are in `abilities`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # `wkconvert --help` must not wait for numpy
     DType: TypeAlias = np.dtype[Any]
 
 Category = Literal["color", "segmentation"]
+DtypeName = Literal["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"]
+"""The dtypes that voxels of a dataset may have."""
 
 
 class Confidence(IntEnum):
@@ -32,7 +34,7 @@ class Confidence(IntEnum):
     CONTENT = 2
     """The content fits: magic bytes, or files in an order that only this format has."""
     EXACT = 3
-    """It can be nothing else."""
+    """It cannot be any other format."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,15 @@ class VolumeInfo:
 
 @runtime_checkable
 class Source(Protocol):
-    """A volume that can be read. A frozen dataclass of paths and options: small when pickled, holds no open handle."""
+    """A volume that can be read: a frozen dataclass of paths and options, small when pickled, without open handles."""
 
     @property
     def info(self) -> VolumeInfo:
-        """What it holds."""
+        """Shape, dtype and what else is known of the volume."""
         ...
 
     def read(self, box: Box) -> Array:
-        """The voxels of a box `[c, x, y, z]`, in the source's own voxels, from 0; perhaps a view.
+        """The voxels `[c, x, y, z]` of a box in the source's own voxels, counted from 0; may return a view.
 
         May be called from several threads at once. Raises BrokenSource.
         """
@@ -114,7 +116,7 @@ class Layer:
     name: str | None = None
     """None: core names it."""
     category: Category | None = None
-    """None: core decides by name, then by looking at the data."""
+    """None: core decides by the name, then by the values."""
     color: tuple[int, int, int] | None = None
     """Red, green, blue (0 to 255) in which the layer is shown."""
     notes: tuple[str, ...] = ()
@@ -151,7 +153,7 @@ class LayerSpec:
     name: str
     category: Category
     box: Box
-    """The true extent in mag-1 voxels."""
+    """The extent in mag-1 voxels, not rounded up to coarser mags."""
     dtype: DType
     channels: int
     mags: Sequence[MagSpec]
@@ -159,7 +161,7 @@ class LayerSpec:
     value_range: tuple[float, float] | None = None
     """Smallest and largest finite value, for layers that are not 8-bit."""
     intensity_range: tuple[float, float] | None = None
-    """The range of values that a viewer shows from black to white."""
+    """The values that a viewer shows as black and as white."""
     color: tuple[int, int, int] | None = None
 
 
@@ -169,7 +171,7 @@ class DatasetSpec:
 
     name: str
     voxel_size: VoxelSize | None
-    """None only when layers are added without writing metadata."""
+    """None only if layers are added without writing metadata."""
 
 
 class Checksum(NamedTuple):
@@ -204,7 +206,7 @@ class Checksum(NamedTuple):
 
 
 class Sink(Protocol):
-    """One mag of one layer, being written, shard by shard; small when pickled, holds no open handle."""
+    """One mag of one layer that is written shard by shard; small when pickled, without open handles."""
 
     @property
     def spec(self) -> MagSpec:
@@ -213,46 +215,47 @@ class Sink(Protocol):
 
     @property
     def shard_shape(self) -> Vec3Like:
-        """The box that is one file, on a grid through 0. WKW: a cube; a stack of TIFF: one slice."""
+        """Shape of the box that is one file, on a grid through 0. WKW: a cube; a stack of TIFF: one slice."""
         ...
 
     def has(self, box: Box) -> bool:
-        """Whether the shard of this box is there, whole."""
+        """Whether the shard of this box has been written completely."""
         ...
 
     def write(self, box: Box, data: Array) -> Checksum:
-        """Write one shard from `data[c, x, y, z]` (a shard's box, clipped to the extent); return its file's checksum.
+        """Write one shard from `data[c, x, y, z]`, its box clipped to the extent; return the checksum of the file.
 
-        Atomic: after a crash the shard is there whole or not at all. Writing the same voxels gives the same bytes.
+        Atomic: after a crash the shard exists completely or not at all. The same voxels give the same bytes. An OSError
+        is turned into an error of wkconvert by core.
         """
         ...
 
     def source(self) -> Source:
-        """What has been written, to be read; its voxel (0, 0, 0) is `spec.box.start`."""
+        """A Source over what has been written; its voxel (0, 0, 0) is `spec.box.start`."""
         ...
 
 
 class DatasetSink(Protocol):
-    """A dataset being written."""
+    """A dataset that is written."""
 
     def layer(self, spec: MagSpec) -> Sink:
         """The sink of one mag of one layer."""
         ...
 
     def finish(self, layers: Sequence[LayerSpec]) -> None:
-        """Write the metadata, last: only now does the dataset count as complete."""
+        """Write the metadata. Called last: only then does the dataset count as complete."""
         ...
 
 
 @dataclass(frozen=True)
 class Downsampler:
-    """One way to make a voxel of the next mag."""
+    """A way to compute a voxel of the next mag."""
 
     name: str
     kernel: Callable[[Array, Vec3], Array]
-    """`(block[c, x, y, z], factor)` to the coarser block; the block's shape is `factor` times the result's,
+    """`(block[c, x, y, z], factor)` returns the coarser block; the shape of `block` is `factor` times the result's,
     plus `halo` voxels on every side."""
     halo: Vec3Like = (0, 0, 0)
-    """Voxels of neighbourhood that the kernel needs along x, y, z; core mirrors at the volume's edge."""
+    """Voxels that the kernel needs on either side along x, y, z; core mirrors the volume at its edge."""
     keeps_zeros: bool = False
-    """Whether a block of zeros always gives zeros: then nothing is made where the finer mag holds nothing."""
+    """True if a block of zeros always gives zeros: then shards are skipped where the finer mag holds nothing else."""

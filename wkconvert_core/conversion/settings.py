@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag
-from wkconvert_core.contract.model import Category
+from wkconvert_core.contract.model import Category, DtypeName
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.naming import layer_name
 from wkconvert_core.engine.resources import Resources, check_least
@@ -17,7 +17,6 @@ from wkconvert_core.registry.plugins import downsampler
 from wkconvert_core.sources.casting import Fit
 from wkconvert_core.toolkit.stacks import Gaps
 
-DtypeName = Literal["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"]
 DTYPES = list(get_args(DtypeName))
 """The dtypes that a dataset can hold."""
 

@@ -1,4 +1,4 @@
-"""Colour or segmentation: decided by the user, the reader, a word in a name, or by looking; the same way every time."""
+"""Color or segmentation: decided by the user, the reader, a word in a name, or the values; reproducibly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wkconvert_core.contract.geometry import Box, Vec3Like
+from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like, ceil_div
 from wkconvert_core.contract.model import Category, Source, VolumeInfo
 
 if TYPE_CHECKING:
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def words(name: str) -> Iterator[str]:
-    """The words of a name in lower case, split at whatever is no letter and at camelCase: `rawEM_01` has raw, em."""
+    """The words of a name in lower case, split at everything but letters and at camelCase.
+
+    >>> list(words("rawEM_01-labelMap"))
+    ['raw', 'em', 'label', 'map']
+    """
     for run in re.findall(r"[^\W\d_]+", name):
         yield from (word.lower() for word in re.split(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", run))
 
@@ -29,7 +33,7 @@ SEGMENTATION_WORDS = frozenset(
         "supervoxels agglomeration agglomerations"
     )
 )
-"""Words that name labels. Not `cells`, `nuclei`, `neurons`, `roi`: images are called so as well."""
+"""Words for labels. Not `cells`, `nuclei`, `neurons`, `roi`: images of these are named after them, too."""
 
 COLOR_WORDS = frozenset(
     words(
@@ -38,12 +42,12 @@ COLOR_WORDS = frozenset(
         "micrographs ct microct xray mri dapi gfp yfp rfp mcherry"
     )
 )
-"""Words that name pictures. Not `stack`, `slice`, `channel`: labels come in these too. Not `stem`: brains have one."""
+"""Words for images. Not `stack`, `slice`, `channel`: labels come in these, too. Not `stem`: brains have one."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a layer is, and why."""
+    """A layer's category, and why."""
 
     category: Category
     reason: str
@@ -57,11 +61,11 @@ class Decision:
 def classify(
     source: Source, *, option: Category | None = None, hint: Category | None = None, names: Iterable[str] = ()
 ) -> Decision:
-    """Decide whether a layer is colour or segmentation.
+    """Decide whether a layer is color or segmentation.
 
-    The first of these that knows: `option` (the user), `hint` (the reader), a word in one of `names` (of the layer's
-    folder, then of its files), the dtype, the values in a few small boxes. Reads at most `len(PLACES)` boxes, each in a
-    chunk of its own; raises what `source.read` raises.
+    The first that is conclusive counts: `option` (the user), `hint` (the reader), a word in one of `names` (of the
+    layer's folder, then of its files), the dtype, the values in a few small boxes. Reads at most `len(PLACES)` boxes,
+    each in a chunk of its own; raises what `source.read` raises.
     """
     if option is not None:
         return Decision(option, "asked for")
@@ -71,7 +75,11 @@ def classify(
 
 
 def by_name(names: Iterable[str]) -> Decision | None:
-    """What the first telling name says; a name with words of both kinds tells nothing."""
+    """Decide by the first name with words of one kind only; None if there is none.
+
+    >>> print(by_name(["labels_of_raw_data", "neuron_segmentation"]))
+    segmentation: 'neuron_segmentation' has the word 'segmentation'
+    """
     for name in names:
         said = set(words(name))
         labels, colors = said & SEGMENTATION_WORDS, said & COLOR_WORDS
@@ -83,7 +91,11 @@ def by_name(names: Iterable[str]) -> Decision | None:
 
 
 def by_kind(info: VolumeInfo) -> Decision | None:
-    """What the dtype and the number of channels settle: labels are one whole number per voxel."""
+    """Decide by dtype and number of channels, None if they allow both: labels are one whole number per voxel.
+
+    >>> print(by_kind(VolumeInfo((9, 9, 9), np.dtype("float32"))))
+    color: float32 holds intensities
+    """
     if info.channels > 1:
         return Decision("color", f"{info.channels} channels")
     if info.dtype.kind not in "bui":
@@ -102,14 +114,15 @@ PLACES = (
     (0.25, 0.8, 0.05),
     (0.75, 0.2, 0.95),
 )
-"""Where samples are taken, as fractions of the extent: the first three always, the others while all is background."""
+"""Where samples are taken, as fractions of the extent along x, y, z."""
 
 ALWAYS = 3
+"""So many samples are always taken, more only while nearly all voxels are background."""
 WINDOW = 512
-"""Side of a sample in x and y where reading less saves decoding less."""
+"""Side of a sample in x and y if chunks are smaller."""
 SAMPLE_VOXELS = WINDOW * WINDOW
 ENOUGH = 2_000
-"""Voxels that differ from the commonest value, as many as a verdict needs."""
+"""Foreground voxels, unlike the most common value, from which on no more samples are taken."""
 
 FLAT = 0.7
 """Share of equal neighbours from which a value forms plateaus. Labels have 0.74 (lines one voxel thin) to 0.98, EM
@@ -126,15 +139,15 @@ SHADES = 8
 
 @dataclass(frozen=True)
 class Look:
-    """What a few slices show, all of them taken together."""
+    """Statistics of a few slices taken together."""
 
     samples: int
     values: int
-    """How many distinct values there are."""
+    """Number of distinct values."""
     flatness: float
-    """For the median value: which share of its neighbours is equal to it. So one large background has one vote."""
+    """Share of a value's neighbours that equal it, median over all values: a large background counts as one value."""
     edges: int
-    """How many pairs of neighbours are unequal."""
+    """Number of unequal pairs of neighbours."""
     speckle: float
     """Voxels unlike all four neighbours, per four unequal pairs."""
     shading: float
@@ -142,7 +155,7 @@ class Look:
     distance: float
     """Mean distance in rank of the unequal pairs, per number of values."""
     negatives: int
-    """How many distinct values are below 0."""
+    """Number of distinct values below 0."""
 
     @property
     def where(self) -> str:
@@ -158,7 +171,7 @@ class Look:
 
 
 def by_look(source: Source) -> Decision:
-    """Judge by the values of a few samples: labels form plateaus whose neighbours have unrelated values."""
+    """Decide by the values of a few samples: labels form plateaus, and neighbouring plateaus have unrelated values."""
     slices: list[Array] = []
     number = 0
     for number, box in enumerate(sample_boxes(source.info), 1):
@@ -169,7 +182,7 @@ def by_look(source: Source) -> Decision:
 
 
 def verdict(seen: Look, dtype: DType) -> Decision:
-    """Turn what was seen into a decision; `dtype` decides where nothing is to be seen, or nothing but noise."""
+    """Turn statistics into a decision; `dtype` decides if they show nothing, or nothing but noise."""
     ids = dtype.kind == "u" and dtype.itemsize >= 4
     if not seen.edges:
         category: Category = "segmentation" if ids or dtype.kind == "b" else "color"
@@ -186,7 +199,7 @@ def verdict(seen: Look, dtype: DType) -> Decision:
 
 
 def look(slices: Sequence[Array], samples: int) -> Look:
-    """Measure slices `[x, y]` of whole numbers, along x and y."""
+    """Compare neighbours along x and y in slices `[x, y]` of whole numbers."""
     values, ranks = _ranked(slices)
     ends, same = np.zeros(len(values), np.int64), np.zeros(len(values), np.int64)
     unequal: list[Array] = []
@@ -217,14 +230,14 @@ def _count(ranks: Array, size: int) -> Array:
 
 
 def _single_voxels(plane: Array) -> int:
-    """How many inner voxels differ from all four neighbours."""
+    """The number of inner voxels that differ from all four neighbours."""
     inner = plane[1:-1, 1:-1]
     unlike = (inner != plane[2:, 1:-1]) & (inner != plane[:-2, 1:-1])
     return int((unlike & (inner != plane[1:-1, 2:]) & (inner != plane[1:-1, :-2])).sum())
 
 
 def _ranked(slices: Sequence[Array]) -> tuple[Array, list[Array]]:
-    """The distinct values of all slices together, in order, and each slice with its values' places in that order."""
+    """The sorted distinct values of all slices, and each slice with values replaced by their ranks."""
     values, inverse = np.unique(np.concatenate([plane.ravel() for plane in slices]), return_inverse=True)
     cuts = np.cumsum([plane.size for plane in slices])[:-1]
     parts = np.split(inverse.ravel(), cuts)
@@ -232,7 +245,7 @@ def _ranked(slices: Sequence[Array]) -> tuple[Array, list[Array]]:
 
 
 def _foreground(slices: Sequence[Array]) -> int:
-    """How many voxels have another value than the commonest one."""
+    """The number of voxels unlike the most common value."""
     counts = np.unique(np.concatenate([plane.ravel() for plane in slices]), return_counts=True)[1]
     return int(counts.sum() - counts.max())
 
@@ -244,7 +257,7 @@ def _slices(data: Array) -> list[Array]:
 
 
 def sample_boxes(info: VolumeInfo) -> Iterator[Box]:
-    """The boxes to look at, in the source's own voxels, each in another chunk, each of at most SAMPLE_VOXELS voxels."""
+    """The boxes to sample, in the source's own voxels: each in another chunk, of at most SAMPLE_VOXELS voxels."""
     seen = set()
     for place in PLACES:
         x, y, z = (min(int(n * part), n - 1) for n, part in zip(info.shape, place, strict=True))
@@ -255,24 +268,15 @@ def sample_boxes(info: VolumeInfo) -> Iterator[Box]:
 
 
 def _chunk_at(voxel: Vec3Like, info: VolumeInfo) -> Box:
-    """What is decoded anyway when a voxel is read; with small chunks or none, a window around the voxel."""
-    x, y, z = info.chunk_shape or (1, 1, 1)
-    grid = (_whole(x), _whole(y), z)
+    """The chunk that is decoded anyway when a voxel is read; in x and y as many chunks as reach WINDOW."""
+    chunk = Vec3(*(info.chunk_shape or (1, 1, 1)))
+    grid = chunk * (ceil_div(WINDOW, chunk.x), ceil_div(WINDOW, chunk.y), 1)
     return Box(voxel, (1, 1, 1)).aligned(grid).intersection(info.box)
 
 
-def _whole(side: int) -> int:
-    """The least multiple of a chunk's side that reaches WINDOW."""
-    return side * -(-WINDOW // side)
-
-
 def _within(chunk: Box, voxel: Vec3Like) -> Box:
-    """A box of at most SAMPLE_VOXELS around a voxel, as deep as the chunk while its sides are at least 64."""
+    """A box of at most SAMPLE_VOXELS around a voxel: as deep as the chunk, unless its sides would fall below 64."""
     depth = min(chunk.shape[2], SAMPLE_VOXELS // (64 * 64))
     side = max(int((SAMPLE_VOXELS / depth) ** 0.5), 1)
-    shape = (min(chunk.shape[0], side), min(chunk.shape[1], side), depth)
-    start = [
-        min(max(at - n // 2, low), high - n)
-        for at, n, low, high in zip(voxel, shape, chunk.start, chunk.stop, strict=True)
-    ]
-    return Box((start[0], start[1], start[2]), shape)
+    shape = chunk.shape.min((side, side, depth))
+    return Box((Vec3(*voxel) - shape // 2).max(chunk.start).min(chunk.stop - shape), shape)

@@ -1,4 +1,4 @@
-"""Figures of a finished layer, for its metadata."""
+"""The range of values that a viewer shows from black to white, for a layer's metadata."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import Source
 
 SAMPLE_SIDE = 96
-"""Of the box in the middle of the coarsest mag whose values decide what a viewer shows as black and white."""
+"""Side of the sampled box in the middle of the coarsest mag, in its voxels."""
 
 
 def intensity_range(coarsest: Source) -> tuple[float, float] | None:
-    """The values between which 99.8 % of a sample lie; None if nothing in it is finite, or all is one value."""
-    shape = coarsest.info.shape
-    start = [max(0, (n - SAMPLE_SIDE) // 2) for n in shape]
-    x, y, z = (min(n, SAMPLE_SIDE) for n in shape)
-    values = coarsest.read(Box((start[0], start[1], start[2]), (x, y, z)))
+    """The 0.1 and 99.9 percentiles of the finite values in a sample; None if there are none, or both are equal.
+
+    >>> [round(value, 3) for value in intensity_range(in_memory(range(11)))]
+    [0.01, 9.99]
+    >>> intensity_range(in_memory([7, 7, 7])) is None
+    True
+    """
+    whole, side = coarsest.info.box.shape, (SAMPLE_SIDE,) * 3
+    values = coarsest.read(Box((whole - side).max((0, 0, 0)) // 2, whole.min(side)))
     finite = values[np.isfinite(values)]
     if not finite.size:
         return None

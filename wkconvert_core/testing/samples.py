@@ -140,9 +140,8 @@ def region(info: VolumeInfo) -> Box:
     while shape[0] * shape[1] * shape[2] * info.voxel_bytes > READ_LIMIT and max(shape) > 1:
         longest = shape.index(max(shape))
         shape[longest] = -(-shape[longest] // 2)
-    borders = _borders(info)
-    x, y, z = (max(0, min(b - n // 2, whole - n)) for b, n, whole in zip(borders, shape, info.shape, strict=True))
-    return Box((x, y, z), (shape[0], shape[1], shape[2]))
+    part = Vec3(*shape)
+    return Box((_borders(info) - part // 2).min(info.box.shape - part).max((0, 0, 0)), part)
 
 
 def _borders(info: VolumeInfo) -> Vec3:
@@ -156,10 +155,8 @@ def boxes_in(info: VolumeInfo, within: Box, seed: int = 0) -> list[Box]:
     around = Box(_borders(info), (0, 0, 0)).grown((1, 1, 1))
     last = Box(within.stop, (0, 0, 0)).grown((1, 1, 1))
     chosen = [within, Box(within.start, (1, 1, 1)), last.intersection(within), around.intersection(within)]
-    for axis in range(3):
-        shape = list(within.shape)
-        shape[axis] = 1
-        chosen.append(Box(within.start, (shape[0], shape[1], shape[2])))
+    x, y, z = within.shape
+    chosen += [Box(within.start, plane) for plane in ((1, y, z), (x, 1, z), (x, y, 1))]
     rng = random.Random(seed)
     chosen += [_random_box(within, rng) for _ in range(20)]
     return [box for box in chosen if box.volume][: max(5, affordable(info))]

@@ -606,8 +606,8 @@ def test_a_shard_that_is_not_there_is_taken_as_zeros(tmp_path: Path) -> None:
     first, second = box.tiles((64, 64, 64))
     old.path(second).unlink()
     sink = sink_in(tmp_path / "new", old)
-    assert sink.take(first, old.source(), lambda part: None)
-    assert sink.take(second, old.source(), lambda part: None)
+    assert sink.copy_encoded(first, old.source(), lambda part: None)
+    assert sink.copy_encoded(second, old.source(), lambda part: None)
     np.testing.assert_array_equal(everything(sink.source()), everything(old.source()))
     assert not everything(sink.source())[:, 64:].any()
 
