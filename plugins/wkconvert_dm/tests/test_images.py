@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from dm_files import FLAVOURS, KINDS, encode, image, layer, noise, number, source, text, tree, volume, voxels, write
+from dm_files import FLAVOURS, KINDS, encode, image, layer, number, source, text, tree, volume, voxels, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wkconvert_core import Box, BrokenSource, OptionError, UnsupportedSource
+from wkconvert_core.testing import noise
 from wkconvert_core.toolkit import raw_rows
 
 REAL = [name for name in KINDS if not name.startswith("complex")]

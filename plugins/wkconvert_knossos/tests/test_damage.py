@@ -213,7 +213,7 @@ def test_a_folder_that_may_not_be_read_is_no_missing_cube(tmp_path, monkeypatch)
 
     monkeypatch.setattr(tree.os, "scandir", refuse)
     for action in (lambda: source(tmp_path), lambda: of.read(of.info.box)):
-        with pytest.raises(BrokenSource, match=r"z0001 cannot be opened.*Permission denied"):
+        with pytest.raises(BrokenSource, match=r"z0001 cannot be read.*Permission denied"):
             action()
 
 

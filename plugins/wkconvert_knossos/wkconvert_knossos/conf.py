@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3, VoxelSize
+from wkconvert_core.toolkit.files import broken, reading
 from wkconvert_core.toolkit.stacks import some
-
-from .messages import broken, cannot_open
 
 Size = tuple[float | None, float | None, float | None]
 
@@ -135,11 +134,8 @@ def _is_conf(name: str) -> bool:
 
 
 def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise cannot_open(path, error) from error
+    with reading(path), path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise broken(path, f"a configuration has a few lines, this file more than {_MOST_BYTES} bytes")
     return content.decode("utf-8", "replace")
@@ -154,7 +150,7 @@ def read_conf(path: Path, text: str) -> Conf:
         if key.startswith("scale") and _size([value])[0] is None:
             notes.append(f"{path}, line {number}: {key} {value} is no size in nm, such as 25.5, and not taken")
     if not said:
-        raise broken(path, "no line of it says anything of a dataset of KNOSSOS", "correct it, or move it away")
+        raise broken(path, "no line of it describes a KNOSSOS dataset", fix="correct it, or move it away")
     boundary = [said.get(f"boundary {axis}") for axis in "xyz"]
     edge = _whole(path, "cube_edge_length", said.get("cube_edge_length", 128), _LONGEST_EDGE)
     return Conf(

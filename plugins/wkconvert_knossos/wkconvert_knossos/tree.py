@@ -11,11 +11,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from wkconvert_core import InconsistentStack, Vec3
-
-from .messages import cannot_open
+from wkconvert_core.toolkit.files import entries, reading
 
 PICTURES = (".raw", ".png", ".jpg", ".jpeg")
 """Suffixes of the cubes of an image; of several for one cube, the first counts."""
@@ -123,49 +121,24 @@ def _level(folder: Path, axis: int, part: tuple[int, ...], skipped: list[str]) -
     for name in _folders(folder, skipped):
         if match := _AXES[axis].fullmatch(name):
             yield int(match[1]), folder / name
-        elif not name.startswith("."):
+        else:
             skipped.append(f"{folder.name}/{name}")
 
 
 def _folders(folder: Path, skipped: list[str] | None = None) -> list[str]:
     """The folders in a folder, sorted; links are none of them, as they may lead out of the dataset or in circles."""
-    entries = _entries(folder)
+    found = entries(folder)
     if skipped is not None:
-        links = [entry.name for entry in entries if entry.is_link and (entry.is_folder or _names_place(entry.name))]
-        skipped += [f"{folder.name}/{name} (a link)" for name in links]
-    return [entry.name for entry in entries if entry.is_folder and not entry.is_link]
-
-
-def _names_place(name: str) -> bool:
-    """Whether a name is that of a folder of cubes, wherever a link of that name may lead."""
-    return any(axis.fullmatch(name) for axis in _AXES)
+        links = [entry for entry in found if entry.is_link]
+        # a lost link counts, too, if it has the name of a folder of cubes
+        links = [one for one in links if one.is_folder or any(axis.fullmatch(one.name) for axis in _AXES)]
+        skipped += [f"{folder.name}/{link.name} (a link)" for link in links]
+    return [entry.name for entry in found if entry.is_folder and not entry.is_link]
 
 
 def files(folder: Path) -> list[str]:
     """The names of the files in a cube's folder, links to files among them, sorted."""
-    return [entry.name for entry in _entries(folder) if not entry.is_folder and not entry.name.startswith(".")]
-
-
-class _Entry(NamedTuple):
-    name: str
-    is_folder: bool
-    is_link: bool
-
-
-def _entries(folder: Path) -> list[_Entry]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(_Entry(entry.name, _is_folder(entry), entry.is_symlink()) for entry in entries)
-    except OSError as error:
-        raise cannot_open(folder, error) from error
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Also through a link; one in a loop, which the system refuses to follow, is none."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
+    return [entry.name for entry in entries(folder) if entry.is_file]
 
 
 def suffix_of(name: str) -> str | None:
@@ -178,12 +151,11 @@ def cube_folder(folder: Path, index: Vec3, given: int) -> Path | None:
     """The folder of one cube, None where `walk` finds none; the first `given` levels may be links."""
     for level, number in enumerate(index):
         folder = folder / f"{'xyz'[level]}{number:04}"
-        try:
-            status = folder.stat() if level < given else folder.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise cannot_open(folder, error) from error
+        with reading(folder):
+            try:
+                status = folder.stat() if level < given else folder.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
         if not stat.S_ISDIR(status.st_mode):
             return None
     return folder
