@@ -111,7 +111,7 @@ def test_what_changes_after_it_was_opened_is_named(tmp_path):
     dataset(tmp_path)
     of = source(tmp_path)
     cube_of(tmp_path).write_bytes(b"short")
-    with pytest.raises(BrokenSource, match=r"x0001_y0000_z0001\.raw is damaged"):
+    with pytest.raises(BrokenSource, match=r"x0001_y0000_z0001\.raw is cut short"):
         of.read(of.info.box)
 
 
