@@ -183,7 +183,7 @@ def test_the_error_on_the_page_has_its_three_parts() -> None:
 
 def test_the_stack_on_the_page_reads_slices_and_refuses_bad_ones(tmp_path: Path) -> None:
     names = run_block("The toolkit")
-    voxels = np.random.default_rng(0).integers(0, 60000, (3, 5, 4), ">u2")  # [z, y, x]
+    voxels = np.random.default_rng(0).integers(0, 60000, (3, 5, 4)).astype(">u2")  # [z, y, x]
 
     def write(number: int, slice_: Any) -> None:
         size = np.array(slice_.shape[::-1], "<u4")

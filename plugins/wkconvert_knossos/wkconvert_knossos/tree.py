@@ -16,11 +16,11 @@ from wkconvert_core import InconsistentStack, Vec3
 from wkconvert_core.toolkit.files import entries, reading
 
 PICTURES = (".raw", ".png", ".jpg", ".jpeg")
-"""Suffixes of the cubes of an image; of several for one cube, the first counts."""
+"""Suffixes of the cubes of an image; of several for one cube, the first is read."""
 OVERLAYS = (".seg.sz.zip",)
 """Suffixes of the cubes of labels."""
 UNREAD = (".j2k", ".jp2", ".seg")
-"""Suffixes of cubes that make a folder one of KNOSSOS, but are not read."""
+"""Suffixes of cubes that show that a folder is from KNOSSOS, but cannot be read."""
 
 _MAG = re.compile(r"(?:.*mag)?(\d{1,9})")
 _NUMBER = r"(\d{4}|[1-9]\d{4,8})"
@@ -32,15 +32,15 @@ class Tree:
     """The cubes below a path."""
 
     mags: dict[int | None, Path]
-    """The folders that hold `x0000` and so on, by the number in their name; None where it has none."""
+    """The folders that hold `x0000` and so on, by the number in their name; None: no number."""
     part: tuple[int, ...] = ()
-    """The cubes' indices along x, y, z, as far as the path fixes them."""
+    """The first of the cubes' indices x, y, z, as many as the path fixes."""
     suffix: str | None = None
-    """The only kind of cubes that counts, where the path is a cube."""
+    """Suffix of the only cube, if the path is one."""
 
 
 def locate(path: Path) -> Tree | None:
-    """The cubes at or below a path: a dataset, a mag's folder, a folder or a cube in it; None where there are none."""
+    """The cubes at or below a path: a dataset, a mag's folder, a folder or a cube in it; None without any."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - of `.`, too, the name counts; links stay as they are
     if not path.is_dir():
         return _of_a_cube(path)
@@ -70,7 +70,7 @@ def _of_mags(path: Path) -> Tree | None:
         if number in mags:
             raise InconsistentStack(
                 f"{path} has two folders for mag {number}: {mags[number].name} and {name}",
-                why="which of them counts is not to be known",
+                why="nothing says which of them to read",
                 fix="convert one of them by itself, or move the other away",
             )
         mags[number] = folder
@@ -78,7 +78,7 @@ def _of_mags(path: Path) -> Tree | None:
 
 
 def _named_mag(folder: Path) -> int | None:
-    """The mag that a folder's name says; bare numbers must be powers of two: others are years and the like."""
+    """The mag in a folder's name. Bare numbers must be powers of two: others are years and the like."""
     match = _MAG.fullmatch(folder.name)
     if match is None:
         return None
@@ -88,7 +88,11 @@ def _named_mag(folder: Path) -> int | None:
 
 
 def _part(path: Path) -> tuple[int, ...]:
-    """The cubes' indices that a path's last folders give: `x0001/y0002` is (1, 2)."""
+    """The cubes' indices in the last folders of a path.
+
+    >>> _part(Path("ds/mag1/x0001/y0002"))
+    (1, 2)
+    """
     for depth in (3, 2, 1):
         names = path.parts[-depth:]
         found = [axis.fullmatch(name) for axis, name in zip(_AXES, names, strict=False)]
@@ -126,7 +130,7 @@ def _level(folder: Path, axis: int, part: tuple[int, ...], skipped: list[str]) -
 
 
 def _folders(folder: Path, skipped: list[str] | None = None) -> list[str]:
-    """The folders in a folder, sorted; links are none of them, as they may lead out of the dataset or in circles."""
+    """The folders in a folder, sorted, without links, which may lead out of the dataset or in circles."""
     found = entries(folder)
     if skipped is not None:
         links = [entry for entry in found if entry.is_link]
@@ -142,13 +146,13 @@ def files(folder: Path) -> list[str]:
 
 
 def suffix_of(name: str) -> str | None:
-    """The suffix that makes a file a cube, or None; hidden files are none."""
+    """The suffix of a cube's file; None for other names and hidden files."""
     lower = name.lower()
     return next((suffix for suffix in PICTURES + OVERLAYS + UNREAD if lower.endswith(suffix) and lower[0] != "."), None)
 
 
 def cube_folder(folder: Path, index: Vec3, given: int) -> Path | None:
-    """The folder of one cube, None where `walk` finds none; the first `given` levels may be links."""
+    """The folder of one cube, None if `walk` would not find it; the first `given` levels may be links."""
     for level, number in enumerate(index):
         folder = folder / f"{'xyz'[level]}{number:04}"
         with reading(folder):
@@ -162,6 +166,6 @@ def cube_folder(folder: Path, index: Vec3, given: int) -> Path | None:
 
 
 def best_name(names: list[str], suffixes: tuple[str, ...]) -> str | None:
-    """The cube among the files of a folder, by the order of `suffixes`; None where there is none."""
+    """The cube among the files of a folder: the one whose suffix comes first in `suffixes`; None without any."""
     found = [name for name in names if suffix_of(name) in suffixes]
     return min(found, key=lambda name: suffixes.index(suffix_of(name) or ""), default=None)
