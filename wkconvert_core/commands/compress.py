@@ -25,7 +25,7 @@ from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import COMPRESSED, Dataset, MagOnDisk, is_half_compressed
 from wkconvert_core.datasets.destination import NewDataset, checked_places
-from wkconvert_core.datasets.journal import FOLDER, Journal, Request, fingerprint, keep_record, locked
+from wkconvert_core.datasets.journal import FOLDER, Journal, Request, keep_record, locked
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of
 from wkconvert_core.engine.workers import Workers
@@ -33,6 +33,7 @@ from wkconvert_core.inspection.contents import voxels_outside
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.byte_sizes import size_text
+from wkconvert_core.toolkit.files import fingerprint
 
 COMMAND = "compress"
 _FILES_AT_A_TIME = 1000

@@ -19,7 +19,7 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, kernel_of
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import NewDataset, Replacement, checked_places, free_bytes
-from wkconvert_core.datasets.journal import Journal, Request, fingerprint
+from wkconvert_core.datasets.journal import Journal, Request
 from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.engine.resources import budget_of
@@ -27,6 +27,7 @@ from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources import views
 from wkconvert_core.sources.downsampled import Downsampled
 from wkconvert_core.sources.views import Wrapper
+from wkconvert_core.toolkit.files import fingerprint
 
 COMMAND = "export-tiff"
 FORMAT = "tiff"

@@ -17,10 +17,10 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, spec_of
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import ExtendedDataset, free_bytes
-from wkconvert_core.datasets.journal import fingerprint
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.mag_schedule import schedule
+from wkconvert_core.toolkit.files import fingerprint
 
 
 @dataclass(frozen=True)

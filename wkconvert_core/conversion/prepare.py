@@ -17,13 +17,14 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, extent, planned_steps, pyramid
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement, checked_places, free_bytes
-from wkconvert_core.datasets.journal import Request, fingerprint
+from wkconvert_core.datasets.journal import Request
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.toolkit.files import fingerprint
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from typing import Any
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
-from wkconvert_core.datasets.journal import FOLDER, fingerprint, line_of, parsed_line
+from wkconvert_core.datasets.journal import FOLDER, line_of, parsed_line
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
+from wkconvert_core.toolkit.files import fingerprint
 
 VERIFY = "verify"
 """The command under whose name checksums are added to mags that nobody recorded."""

@@ -11,10 +11,7 @@ scratch/                 slabs on their way to being encoded
 from __future__ import annotations
 
 import contextlib
-import glob
-import hashlib
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -32,7 +29,7 @@ from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import temporary_name, write_atomically, writing
 
-__all__ = ["FOLDER", "Journal", "fingerprint", "keep_record", "line_of", "locked", "parsed_line"]
+__all__ = ["FOLDER", "Journal", "keep_record", "line_of", "locked", "parsed_line"]
 
 T = TypeVar("T")
 
@@ -247,31 +244,3 @@ def parsed_line(line: bytes) -> ShardDone:
     """The shard that a line tells of."""
     mag, x, y, z, checksum, low, high, nans, voxels = json.loads(line)
     return ShardDone(Mag.parse(mag), Vec3(x, y, z), Checksum.parse(checksum), low, high, nans, voxels)
-
-
-def fingerprint(source: Path | str) -> str:
-    """A digest of names, sizes and modification times of a source's visible files; of a URL, the URL itself.
-
-    The files that share a file's stem belong to it: `brain.img` holds the voxels of `brain.hdr`. No content is read.
-    """
-    if isinstance(source, str):
-        return source
-    digest = hashlib.sha256()
-    for path in _files(source):
-        status = path.stat()
-        name = os.fsencode(path.relative_to(source.parent))
-        digest.update(b"%b\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
-    return digest.hexdigest()
-
-
-def _files(source: Path) -> Iterator[Path]:
-    if source.is_file():
-        stem = source.name.split(".")[0]
-        yield from sorted(path for path in source.parent.glob(f"{glob.escape(stem)}.*") if path.is_file())
-        return
-    for folder, folders, names in os.walk(source):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.is_file() and not name.startswith("."):
-                yield path

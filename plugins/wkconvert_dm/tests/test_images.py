@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from dm_files import FLAVOURS, KINDS, encode, image, layer, noise, number, source, text, tree, volume, voxels, write
+from dm_files import FLAVOURS, KINDS, encode, image, layer, number, source, text, tree, volume, voxels, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wkconvert_core import Box, BrokenSource, OptionError, UnsupportedSource
-from wkconvert_dm import voxels as reading
+from wkconvert_core.testing import noise
+from wkconvert_core.toolkit import raw_rows
 
 REAL = [name for name in KINDS if not name.startswith("complex")]
 
@@ -81,7 +82,7 @@ def test_a_component_of_real_values_is_noted_and_changes_nothing(tmp_path):
         (noise(4, 4, dtype="float32"), 5, "packed complex64"),
         (noise(4, 3, dtype="complex64"), 27, "packed complex64"),
         (noise(4, 3, dtype="complex128"), 28, "packed complex128"),
-        (noise(4, 4, dtype="int64"), 39, r"data type 39\. those that are read: 1 \(int16\), 2 \(float32\)"),
+        (noise(4, 4, dtype="int64"), 39, r"data type 39\. the types that can be read are 1 \(int16\), 2 \(float32\)"),
     ],
 )
 def test_other_data_types_are_declined_with_the_reason(tmp_path, stored, kind, message):
@@ -231,8 +232,8 @@ class TestCalibration:
 @given(st.data())
 def test_every_box_equals_that_part_of_the_whole(tmp_path, monkeypatch, data):
     """However rows are read: one by one, many at once, or whole slices."""
-    monkeypatch.setattr(reading, "_ROW", data.draw(st.sampled_from([1, 40, 1 << 20])))
-    monkeypatch.setattr(reading, "_BAND", data.draw(st.sampled_from([1, 50, 1 << 20])))
+    monkeypatch.setattr(raw_rows, "_GAP", data.draw(st.sampled_from([1, 40, 1 << 20])))
+    monkeypatch.setattr(raw_rows, "_SPAN", data.draw(st.sampled_from([1, 50, 1 << 20])))
     array = noise(6, 9, 31, dtype="uint16")
     of = source(write(tmp_path / "a.dm3", image(array), order=">"))
     corners = [sorted(data.draw(st.lists(st.integers(0, n), min_size=2, max_size=2))) for n in of.info.shape]
@@ -272,11 +273,8 @@ def test_a_box_costs_the_chunks_that_it_touches(tmp_path, monkeypatch, across):
     of = source(write(tmp_path / "a.dm3", image(noise(3, 4, across, dtype="int16"))))
     chunk = min(across, 2048)
     assert of.info.chunk_shape == (chunk, 1, 1)
-    read = []
-    original = reading.Voxels._read
-    monkeypatch.setattr(
-        reading.Voxels, "_read", lambda self, file, into, at: read.append(into.nbytes) or original(self, file, into, at)
-    )
+    read, fill = [], raw_rows.fill
+    monkeypatch.setattr(raw_rows, "fill", lambda file, out, start: read.append(out.nbytes) or fill(file, out, start))
     for start, length in ((0, 1), (40, 60), (across - 7, 7), (0, across)):
         read.clear()
         of.read(Box((start, 1, 1), (length, 2, 2)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wkconvert_core.toolkit.files import broken
+
 from .kinds import KINDS, size_of
-from .messages import broken, times
 from .tags import Span, Tags, read_tags
 
 _LONGEST_NAME = 60
@@ -18,9 +20,9 @@ class Scale:
     """The calibration of one axis."""
 
     size: float
-    """Of a voxel."""
+    """Of a voxel, in `unit`."""
     unit: str
-    """As the file spells it; empty where there is none."""
+    """As the file spells it; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Image:
     offset: int
     """Where its values start in the file."""
     scales: tuple[Scale | None, ...]
-    """Of x, y, z and so on; None where the file says nothing."""
+    """Of x, y, z and so on; None if the file gives none."""
     spectral: bool
     """Whether one axis is of energies or wavelengths."""
 
@@ -48,7 +50,7 @@ class Image:
 
 
 def read_images(path: str) -> tuple[Image, ...]:
-    """The images of a file in their order, thumbnails left out; raises SourceNotFound, BrokenSource."""
+    """The images of a file in their order, without thumbnails. Raises SourceNotFound, BrokenSource."""
     tags = read_tags(path)
     thumbnails = {
         str(value) for key, value in tags.values.items() if key[0] == "Thumbnails" and key[-1] == "ImageIndex"
@@ -71,14 +73,18 @@ def _image(path: str, tags: Tags, place: str) -> Image:
         raise broken(
             path, f"image {place}, {times(size)} of {KINDS[kind].name}, takes {expected} bytes; {span.size} are there"
         )
-    scales = tuple(_scale(tags, (*data, "Calibrations", "Dimension", str(axis))) for axis in range(len(size)))
+    scales: list[Scale | None] = []
+    for axis in range(len(size)):
+        path_to = (*data, "Calibrations", "Dimension", str(axis))
+        length, unit = tags.number((*path_to, "Scale")), tags.text((*path_to, "Units")).strip()[:_LONGEST_NAME]
+        scales.append(None if length is None else Scale(float(length), unit))
     form = tags.text((*image, "ImageTags", "Meta Data", "Format"))
     name = tags.text((*image, "Name"))[:_LONGEST_NAME]
-    return Image(name, size, kind, tags.order, span.offset, scales, spectral=form.startswith("Spectrum"))
+    return Image(name, size, kind, tags.order, span.offset, tuple(scales), spectral=form.startswith("Spectrum"))
 
 
 def _size(tags: Tags, path: tuple[str, ...]) -> tuple[int, ...]:
-    """The extents, x first; those of 1 beyond the second are left out at the end."""
+    """The extents, x first, without trailing extents of 1 from the third on."""
     found: list[int] = []
     while len(found) < _MOST_AXES and isinstance(extent := tags.number((*path, str(len(found)))), int):
         found.append(extent)
@@ -87,6 +93,6 @@ def _size(tags: Tags, path: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _scale(tags: Tags, path: tuple[str, ...]) -> Scale | None:
-    size = tags.number((*path, "Scale"))
-    return None if size is None else Scale(float(size), tags.text((*path, "Units")).strip()[:_LONGEST_NAME])
+def times(size: Sequence[int]) -> str:
+    """A size as text: `512 x 512 x 30`."""
+    return " x ".join(map(str, size))

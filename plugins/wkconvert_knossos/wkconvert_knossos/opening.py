@@ -1,4 +1,4 @@
-"""From a path and options to layers: what the two hooks of this plugin call."""
+"""From a path and options to layers: what the open hook of this plugin calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from wkconvert_core import (
     Mag,
     OptionError,
     UnsupportedSource,
-    Vec3Like,
     VolumeInfo,
 )
 
@@ -31,7 +30,7 @@ Extent = Literal["conf", "cubes"]
 
 _DTYPES: dict[Category, np.dtype[Any]] = {"color": np.dtype("uint8"), "segmentation": np.dtype("uint64")}
 _SPARSEST = 10_000
-"""Cubes in the extent for each that is there; more is no extent of theirs."""
+"""Most cubes in the extent for each that exists; beyond, the extent must be wrong."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Found:
     mags: dict[Mag, Cubes]
     conf: Conf
     most: int
-    """Cubes of the finest mag, of the category that has more."""
+    """Number of cubes of the finest mag, in the category that has more of them."""
     notes: tuple[str, ...]
 
     @property
@@ -53,7 +52,7 @@ class Found:
 
 
 def open_knossos(path: Path, *, mags: Mags = "all", extent: Extent | None = None) -> Sequence[Layer]:
-    """Open a KNOSSOS dataset, or a part of it, as a layer of the image and one of overlays, each with its mags.
+    """Open a KNOSSOS dataset, or a part of it: a layer of the image and one of overlays, each with its mags.
 
     Raises SourceError, OptionError. The README explains each option.
     """
@@ -110,7 +109,7 @@ def _found(category: Category, tree: Tree, surveys: dict[int | None, Survey]) ->
 
 
 def _conf(number: int | None, first: Cubes, present: dict[int | None, Cubes]) -> Conf | None:
-    """The configuration of a dataset: of its finest mag, of all, of a folder above, of another mag."""
+    """The configuration beside the finest mag, else beside all mags, in a folder above, or beside another mag."""
     folder, above = first.folder, list(first.folder.parents)
     near = [folder] if number is None else [folder, *above[:1]]
     far = above[len(near) - 1 : len(near) + 1]
@@ -131,8 +130,9 @@ def _layer(found: Found, extent: Extent | None, *, named: bool) -> Layer:
     sources = {found.finest: _source(found, found.finest, box)}
     notes += _missing(found, found.finest, box)
     for mag in sorted(found.mags)[1:]:
-        factor, rest = _ratio(mag, found.finest)
-        if rest:
+        x, y, z = (coarse // fine for coarse, fine in zip(mag, found.finest, strict=True))
+        factor = x, y, z
+        if any(coarse % fine for coarse, fine in zip(mag, found.finest, strict=True)):
             notes.append(f"mag {mag} left out: it is no multiple of mag {found.finest}")
             continue
         if lacking := found.mags[mag].lacking(found.mags[found.finest], factor, box, found.conf.cube):
@@ -144,18 +144,12 @@ def _layer(found: Found, extent: Extent | None, *, named: bool) -> Layer:
 
 
 def _noted(layer: Layer, notes: Sequence[str]) -> Layer:
-    """The layer with more notes on its finest mag, which is where they are shown from."""
+    """The layer with more notes on its finest mag: those are shown."""
     finest = min(layer.mags)
     source = layer.mags[finest]
     assert isinstance(source, CubeSource)
     info = replace(source.info, notes=(*source.info.notes, *notes))
     return replace(layer, mags={**layer.mags, finest: replace(source, info=info)})
-
-
-def _ratio(mag: Mag, finest: Mag) -> tuple[Vec3Like, bool]:
-    """How many voxels of the finest mag one of another spans, and whether that is no whole number."""
-    x, y, z = (coarse // fine for coarse, fine in zip(mag, finest, strict=True))
-    return (x, y, z), any(coarse % fine for coarse, fine in zip(mag, finest, strict=True))
 
 
 def _source(found: Found, mag: Mag, box: Box) -> CubeSource:
@@ -173,7 +167,7 @@ def _source(found: Found, mag: Mag, box: Box) -> CubeSource:
 
 
 def _extent(found: Found, extent: Extent | None) -> tuple[Box, list[str]]:
-    """The box that the finest mag has, in its voxels, and what is to be said of it."""
+    """Extent of the finest mag in its voxels, and notes on it. Raises OptionError, SourceError."""
     cubes, cube = found.mags[found.finest], found.conf.cube
     boundary = None if extent == "cubes" else found.conf.extent(found.finest)
     notes = [f"only {cubes.first.parents[3 - len(found.tree.part)].name} is read"] if found.tree.part else []
@@ -184,16 +178,19 @@ def _extent(found: Found, extent: Extent | None) -> tuple[Box, list[str]]:
         why = "" if extent else ", for no configuration says the boundary"
         notes.append(f"the extent is that of the cubes, in whole cubes{why}")
     else:
-        box = Box((0, 0, 0), boundary).intersection(_part_box(found.tree.part, cube, boundary))
+        # the indices that the opened path fixes leave one cube's length along their axes
+        index = (*found.tree.part, 0, 0, 0)[:3]
+        edges = [edge if axis < len(found.tree.part) else boundary[axis] for axis, edge in enumerate(cube)]
+        part = Box((index[0], index[1], index[2]), (1, 1, 1)).refined((edges[0], edges[1], edges[2]))
+        box = Box((0, 0, 0), boundary).intersection(part)
         notes += _beyond(found, box, extent)
-    _check_sparse(found, box)
+    if (cells := box.count_tiles(cube)) > _SPARSEST * found.most:
+        raise UnsupportedSource(
+            f"{cubes.folder} has {found.most} of {cells} cubes",
+            why=f"an extent with fewer than one cube in {_SPARSEST} is a mistake, mostly: {box}",
+            fix="correct the boundary, say -o extent=cubes, or convert the parts of it (x0000, …) by themselves",
+        )
     return box, notes
-
-
-def _part_box(part: tuple[int, ...], cube: Vec3Like, boundary: Vec3Like) -> Box:
-    """The place of the folder that was opened."""
-    x, y, z = ((part[axis] * edge, edge) if axis < len(part) else (0, boundary[axis]) for axis, edge in enumerate(cube))
-    return Box((x[0], y[0], z[0]), (x[1], y[1], z[1]))
 
 
 def _beyond(found: Found, box: Box, extent: Extent | None) -> list[str]:
@@ -206,16 +203,6 @@ def _beyond(found: Found, box: Box, extent: Extent | None) -> list[str]:
             fix="say -o extent=cubes to take all of them, -o extent=conf to leave those out, or correct the boundary",
         )
     return [f"{beyond} of {len(cubes)} cubes lie beyond the boundary and are left out"] if beyond else []
-
-
-def _check_sparse(found: Found, box: Box) -> None:
-    cells = box.count_tiles(found.conf.cube)
-    if cells > _SPARSEST * found.most:
-        raise UnsupportedSource(
-            f"{found.mags[found.finest].folder} has {found.most} of {cells} cubes",
-            why=f"an extent with fewer than one cube in {_SPARSEST} is a mistake, mostly: {box}",
-            fix="correct the boundary, say -o extent=cubes, or convert the parts of it (x0000, …) by themselves",
-        )
 
 
 def _missing(found: Found, mag: Mag, box: Box) -> list[str]:

@@ -5,10 +5,11 @@ import gzip
 import nibabel
 import numpy as np
 import pytest
-from niftis import LAS, RAS, checked, layers, noise, patched, saved, source, voxels
+from niftis import LAS, RAS, layers, patched, saved, source, voxels
 
 from wkconvert_core import Box, BrokenSource, OptionError, UnsupportedSource
-from wkconvert_nifti import bytestream
+from wkconvert_core.testing import noise, read_checked
+from wkconvert_core.toolkit import raw_rows
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
 
@@ -49,7 +50,7 @@ def test_slope_and_intercept_are_applied(tmp_path, dtype, slope, inter):
     of = source(path)
     small = np.dtype(dtype).itemsize <= 2 or dtype == "float32"
     assert of.info.dtype == ("float32" if small else "float64")
-    np.testing.assert_array_equal(checked(of), scaled(path).astype(of.info.dtype))
+    np.testing.assert_array_equal(read_checked(of), scaled(path).astype(of.info.dtype))
     assert any("slope" in note and "applied" in note for note in of.info.notes)
 
 
@@ -80,7 +81,7 @@ def test_slopes_are_never_applied_to_labels(tmp_path, told):
     patched(path, 112, np.array([0.5, 1], "<f4").tobytes())
     found = layers(path, **({} if told == "header" else {"category": "segmentation"}))[0]
     assert found.category == "segmentation"
-    np.testing.assert_array_equal(checked(found.source)[0], given)
+    np.testing.assert_array_equal(read_checked(found.source)[0], given)
     assert any("slope 0.5 and intercept 1 are left out" in note for note in found.source.info.notes)
 
 
@@ -106,14 +107,14 @@ def test_rgb_is_three_channels_and_alpha_is_dropped(tmp_path, suffix, code):
     nibabel.Nifti1Image(given, LAS).to_filename(path)
     of = source(path)
     expected = np.stack([given[name][::-1] for name in "RGB"])
-    np.testing.assert_array_equal(checked(of), expected)
+    np.testing.assert_array_equal(read_checked(of), expected)
     assert ("alpha dropped" in of.info.notes) == (code == 2304)
 
 
 def test_two_dimensions_are_one_slice_of_unknown_depth(tmp_path):
     given = noise(9, 8)
     of = source(saved(tmp_path / "a.nii", given))
-    np.testing.assert_array_equal(checked(of)[0, :, :, 0], given)
+    np.testing.assert_array_equal(read_checked(of)[0, :, :, 0], given)
     assert of.info.voxel_size.size == (2, 3, None)
 
 
@@ -157,7 +158,7 @@ def test_volumes_become_layers(tmp_path, suffix):
     found = layers(saved(tmp_path / f"a.{suffix}", given), volumes="channels")
     assert [layer.name for layer in found] == ["volume_0", "volume_1", "volume_2"]
     for number, layer in enumerate(found):
-        np.testing.assert_array_equal(checked(layer.source)[0], given[..., number])
+        np.testing.assert_array_equal(read_checked(layer.source)[0], given[..., number])
 
 
 @pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
@@ -224,7 +225,6 @@ def test_voxels_are_read_in_order_also_where_rows_and_planes_are_large(tmp_path,
     given = noise(40, 30, 20, dtype="int16")
     for limit in (10, 100, 3000, 10_000):
         monkeypatch.setattr(module, "PIECE_BYTES", limit)
-        monkeypatch.setattr(module, "ROW_BYTES", 0)
         for suffix in ("nii", "nii.gz"):
             found = voxels(saved(tmp_path / f"a.{suffix}", given, LAS))
             np.testing.assert_array_equal(found[0], given[::-1])
@@ -238,9 +238,8 @@ def test_a_box_costs_the_chunks_that_it_touches(tmp_path, monkeypatch, across, o
     of = source(saved(tmp_path / "a.nii", noise(across, 6, 5, dtype="int16"), affine))
     x = of.axes.order.index(0)
     assert of.info.chunk_shape == tuple(min(across, 2048) if axis == x else 1 for axis in range(3))
-    read = []
-    original = bytestream.fill
-    monkeypatch.setattr("wkconvert_nifti.source.fill", lambda *args: read.append(args[-1].nbytes) or original(*args))
+    read, fill = [], raw_rows.fill
+    monkeypatch.setattr(raw_rows, "fill", lambda file, out, start: read.append(out.nbytes) or fill(file, out, start))
     for start, length in ((0, 1), (40, 60), (across - 7, 7), (0, across)):
         read.clear()
         at, shape = [1, 1, 1], [2, 3, 2]

@@ -13,12 +13,14 @@ from .header import Header
 
 
 def voxel_size(header: Header, axes: Axes, unit: str | None) -> tuple[VoxelSize | None, list[str]]:
-    """The size that the header says, None if it does not, and what there is to say about it. Raises OptionError.
+    """The voxel size from the header, None if it gives none, and notes on it. Raises OptionError.
 
-    `unit` counts instead of the header's.
+    `unit` overrides the header's.
     """
     notes = _doubts(header)
-    symbol = header.unit if unit is None else _symbol(unit)
+    symbol = header.unit if unit is None else unit_symbol(unit)
+    if symbol is None and unit is not None:
+        raise OptionError(f"-o unit={unit} is no unit of length", fix=f"take one of {', '.join(METRES)}")
     if symbol is None:
         numbers = " x ".join(f"{header.pixdim[axis]:g}" for axis in axes.order)
         code = int(header.fields["xyzt_units"])
@@ -35,21 +37,14 @@ def voxel_size(header: Header, axes: Axes, unit: str | None) -> tuple[VoxelSize 
     return VoxelSize((x, y, z), symbol, origin), notes
 
 
-def _symbol(text: str) -> str:
-    symbol = unit_symbol(text)
-    if symbol is None:
-        raise OptionError(f"-o unit={text} is no unit of length", fix=f"take one of {', '.join(METRES)}")
-    return symbol
-
-
 def _size(header: Header, axis: int) -> float | None:
-    """The size along a stored axis; None if the header does not say."""
+    """The size along a stored axis; None if the header gives none."""
     size = abs(header.pixdim[axis])
     return size if axis < header.axes and math.isfinite(size) and size > 0 else None
 
 
 def _doubts(header: Header) -> list[str]:
-    """Notes on sizes that are no sizes, and on those that the sform says otherwise."""
+    """Notes on sizes that are not positive numbers, or differ from the sform."""
     known = [axis for axis in range(min(3, header.axes)) if _size(header, axis) is not None]
     notes = [
         f"pixdim[{axis + 1}] is {header.pixdim[axis]:g}, which is no size"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,6 @@ import numpy as np
 
 from wkconvert_core import (
     Box,
-    BrokenSource,
     Category,
     Layer,
     Mag,
@@ -21,11 +20,13 @@ from wkconvert_core import (
     UnsupportedSource,
     VolumeInfo,
 )
+from wkconvert_core.toolkit.files import broken, state_of
+from wkconvert_core.toolkit.raw_rows import cheap_run
 from wkconvert_core.toolkit.stacks import some
 
-from .bytestream import MOST_INFLATED, broken, bytes_of
+from .bytestream import MOST_INFLATED, bytes_of
 from .calibration import voxel_size
-from .files import HDR, IMG, NII, SIDECARS, has, header_of, is_header, others_in, partner, stem, volumes_in
+from .files import HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header, partner, stem
 from .header import Header, read_header
 from .magic import GZIP
 from .orientation import Orientation, axes_of
@@ -35,12 +36,12 @@ from .source import GzipNiftiSource, NiftiSource, Stored
 DType: TypeAlias = np.dtype[Any]
 
 MOST_LAYERS = 100
-"""Of one source."""
+"""Most layers of one source."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asked for."""
+    """Options that hold for every file."""
 
     orientation: Orientation
     volume: int | None
@@ -49,10 +50,10 @@ class Wanted:
     category: Category | None
     box: Box | None
     roles: Mapping[str, Category]
-    """What the user says that files are, by their names."""
+    """Categories that the user gave to files, by name."""
 
     def role_of(self, path: Path) -> Category | None:
-        """What a file is, by its name or that of the other file of its pair."""
+        """The category that the user gave to a file, or to the other file of its pair."""
         image = partner(path, IMG) if has(path, HDR) else None
         return self.roles.get(path.name) or self.roles.get(image.name if image else "")
 
@@ -69,7 +70,7 @@ def open_nifti(
     segmentation_file: str | None = None,
     enforce_bounding_box: str | None = None,
 ) -> list[Layer]:
-    """The layers of a file, or of each file in a folder; raises SourceError, OptionError.
+    """The layers of a file, or of each file in a folder. Raises SourceError, OptionError.
 
     `color_file` and `segmentation_file` name files of a folder, whose layers are called `color` and `segmentation`.
     """
@@ -79,7 +80,10 @@ def open_nifti(
         raise OptionError(f"{color_file} cannot be color_file and segmentation_file", fix="name two files")
     said: list[tuple[str | None, Category]] = [(color_file, "color"), (segmentation_file, "segmentation")]
     roles = {name: role for name, role in said if name is not None}
-    _check_names(path if path.is_dir() else path.parent, roles)
+    folder = path if path.is_dir() else path.parent
+    if lost := [name for name in roles if not (folder / name).is_file()]:
+        there = some([path.name for path in contents(folder)[0]])
+        raise OptionError(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
     box = None if enforce_bounding_box is None else parse_box(enforce_bounding_box)
     wanted = Wanted(orientation, volume, volumes, unit, category, box, roles)
     layers = list(islice(_folder(path, wanted) if path.is_dir() else _file(path, wanted), MOST_LAYERS + 1))
@@ -92,19 +96,12 @@ def open_nifti(
     return layers
 
 
-def _check_names(folder: Path, names: Iterable[str]) -> None:
-    """Raise OptionError for a name of no file in a folder."""
-    if lost := [name for name in names if not (folder / name).is_file()]:
-        there = some([path.name for path in volumes_in(folder)])
-        raise OptionError(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
-
-
 def _folder(folder: Path, wanted: Wanted) -> Iterator[Layer]:
     """The layers of all files in a folder, each named after its file if there are several."""
-    paths = volumes_in(folder)
+    paths, others = contents(folder)
     if not paths:
         raise SourceNotFound(f"{folder} holds no NIfTI file", why=f"they end in {', '.join(NII)} or {', '.join(HDR)}")
-    left = [entry.name for entry in others_in(folder, paths) if not has(entry, SIDECARS)]
+    left = [entry.name for entry in others if not has(entry, SIDECARS)]
     note = (f"left out of {folder.name}: {some(left)}",) if left else ()
     for path in paths:
         for layer in _file(path, wanted):
@@ -122,12 +119,14 @@ def _noted(layer: Layer, notes: tuple[str, ...]) -> Layer:
 
 
 def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
-    """The layers of a volume's file, or of either file of a pair; what there is to note is told with the first."""
+    """The layers of a file, or of a pair of which either file is given; only the first layer carries the notes."""
     if has(path, IMG) and header_of(path) == path and not is_header(path):
         raise _half(path, ".hdr", "it holds the voxels of a pair, and the other file says how they lie")
     header = read_header(header_of(path))
     category = wanted.role_of(header.path) or wanted.category or ("segmentation" if header.is_label else None)
-    data = header.path if header.kind.single else _image(header.path)
+    data = header.path if header.kind.single else partner(header.path, IMG)
+    if data is None:
+        raise _half(header.path, ".img", "its header says that the voxels are in a file of their own")
     compressed = bytes_of(data, len(GZIP)) == GZIP
     unused = _check_size(header, data, compressed)
     axes, notes = axes_of(header, wanted.orientation)
@@ -139,20 +138,13 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
         starts = tuple(header.start + number * header.volume_bytes for number in group)
         shape, channels = axes.seen_shape, len(group) * min(header.samples, 3)
         stored = Stored(header.dtype.str, header.samples, starts, scale)
-        chunk = shape if compressed else axes.seen(Box((0, 0, 0), (min(axes.shape[0], stored.row), 1, 1))).shape
+        run = Box((0, 0, 0), (cheap_run(axes.shape[0], stored.voxel_bytes), 1, 1))
+        chunk = shape if compressed else axes.seen(run).shape
         info = VolumeInfo(shape, dtype, channels, size, chunk, notes=tuple(notes))
         name = f"volume_{group[0]}" if len(groups) > 1 else None
         source = (GzipNiftiSource if compressed else NiftiSource)(data, stored, axes, info)
         layer = Layer({Mag(1, 1, 1): place(source, wanted.box) if wanted.box else source}, name, category)
         yield layer if group is groups[0] else _noted(layer, ())
-
-
-def _image(header: Path) -> Path:
-    """The file that holds a pair's voxels."""
-    image = partner(header, IMG)
-    if image is None:
-        raise _half(header, ".img", "its header says that the voxels are in a file of their own")
-    return image
 
 
 def _half(path: Path, lost: str, why: str) -> SourceNotFound:
@@ -161,11 +153,8 @@ def _half(path: Path, lost: str, why: str) -> SourceNotFound:
 
 
 def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:
-    """A note if a file is larger than what its header promises; raises BrokenSource if it is too small for it."""
-    try:
-        found = data.stat().st_size
-    except OSError as error:
-        raise BrokenSource(f"{data} cannot be read", why=error.strerror or str(error)) from error
+    """A note if the file is longer than its header says. Raises BrokenSource if it is too short."""
+    found, _ = state_of(data)
     end = header.start + header.volumes * header.volume_bytes
     if not compressed and found < end:
         raise broken(data, f"{end} bytes expected, {found} found", cut=True)
@@ -180,10 +169,10 @@ def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:
 
 
 def _meaning(header: Header, category: Category | None) -> tuple[tuple[float, float] | None, DType, list[str]]:
-    """What is done to the numbers, what they are then, and notes on it.
+    """Scale (slope and intercept) and dtype of the voxels, and notes on both.
 
-    Scaled, numbers of up to 16 bits and float32 become float32; others float64, because float32 holds integers only to
-    2**24.
+    Scaled integers of up to 16 bits and float32 become float32; others float64, because float32 holds integers exactly
+    only up to 2**24.
     """
     native = header.dtype.newbyteorder("=")
     if header.scale is None:
@@ -211,7 +200,7 @@ def _oddities(header: Header) -> list[str]:
 
 
 def _groups(header: Header, wanted: Wanted, dtype: DType) -> list[tuple[int, ...]]:
-    """The volumes of each layer; raises OptionError, UnsupportedSource."""
+    """The numbers of the volumes that each layer consists of. Raises OptionError, UnsupportedSource."""
     count = header.volumes
     if wanted.volume is not None:
         if not 0 <= wanted.volume < count:

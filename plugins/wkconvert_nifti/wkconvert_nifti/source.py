@@ -11,17 +11,15 @@ from typing import ClassVar
 import numpy as np
 
 from wkconvert_core import Box, UnsupportedSource, VolumeInfo
+from wkconvert_core.toolkit.raw_rows import pieces, read_box
 
 from .axes import Axes
-from .bytestream import Array, Reader, drain, fill, opened
+from .bytestream import Array, Reader, drain, opened
 
 PIECE_BYTES = 2 << 20
-"""About what is read, scaled and turned at a time."""
+"""Bytes that are read, scaled and turned at a time."""
 TURNED_BYTES = 8 << 20
-"""The same for a stream whose slices are not along z: to collect it, each piece takes going through all the volume."""
-
-ROW_BYTES = 4 << 10
-"""The part of a row that is read at least: less, about a page of memory, costs no less."""
+"""The same for a stream whose slowest axis is not z: each of its pieces touches every slice of the result."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Stored:
     """How voxels lie in a file: i fastest, then j, then k."""
 
     dtype: str
-    """With its byte order: `>i2`."""
+    """As numpy writes it, with the byte order: `>i2`."""
     samples: int
     """Values side by side in each voxel; more than one are red, green, blue and alpha."""
     starts: tuple[int, ...]
@@ -41,11 +39,6 @@ class Stored:
     def voxel_bytes(self) -> int:
         """Bytes of a voxel of one volume."""
         return self.samples * np.dtype(self.dtype).itemsize
-
-    @property
-    def row(self) -> int:
-        """Voxels of a row that cost about as much as one."""
-        return max(1, ROW_BYTES // self.voxel_bytes)
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,7 @@ class NiftiSource:
     compressed: ClassVar[bool] = False
 
     def read(self, box: Box) -> Array:
-        """The voxels of a box `[c, x, y, z]`, x contiguous in memory; raises BrokenSource."""
+        """The voxels of a box `[c, x, y, z]`, x contiguous in memory. Raises SourceNotFound, BrokenSource."""
         if box not in self.info.box:
             raise ValueError(f"{box} is not within {self.info.box}")
         wanted = self.axes.stored(box)
@@ -75,37 +68,16 @@ class NiftiSource:
         return result
 
     def _pieces(self, box: Box, most: int) -> Iterator[Box]:
-        """Boxes of the stored axes of `most` bytes or so, in the order in which their voxels lie in the file."""
-        x, y, z = box.shape
-        voxels = most // max(self.stored.voxel_bytes, 8 if self.stored.scale else 1)
-        wide = min(x, voxels)
-        rows = max(1, min(y, voxels // self._width(x))) if wide == x else 1
-        planes = max(1, min(z, voxels // (self._width(x) * y))) if rows == y else 1
-        return (piece.shifted(box.start) for piece in Box((0, 0, 0), box.shape).tiles((wide, rows, planes)))
-
-    def _width(self, wanted: int) -> int:
-        """How much of each row is read: short rows wholly, which saves a read for each of them."""
-        across = self.axes.shape[0]
-        return across if across <= self.stored.row else wanted
+        """Parts of a box of the stored axes, of about `most` bytes as stored or scaled."""
+        return pieces(box, most // max(self.stored.voxel_bytes, 8 if self.stored.scale else 1))
 
     def _voxels(self, file: Reader, start: int, box: Box) -> Array:
         """A box of the stored axes, from the volume that begins at byte `start`, as `[c, i, j, k]`, scaled."""
-        (i, j, k), (wide, rows, planes) = box.start, box.shape
-        across, down, _ = self.axes.shape
-        size, width = self.stored.voxel_bytes, self._width(wide)
-        buffer = np.empty((planes, rows, width, self.stored.samples), self.stored.dtype)
-        for plane in range(planes):
-            first = start + size * ((k + plane) * down + j) * across
-            if width == across:
-                fill(file, self.path, first, buffer[plane])
-                continue
-            for row in range(rows):
-                fill(file, self.path, first + size * (row * across + i), buffer[plane, row])
-        part = buffer[:, :, i : i + wide] if width == across else buffer
-        return self._values(part.transpose(3, 2, 1, 0)[:3])
+        dtype, samples = self.stored.dtype, self.stored.samples
+        return self._values(read_box(file, box, self.axes.shape, dtype, start=start, samples=samples)[:3])
 
     def _values(self, stored: Array) -> Array:
-        """Stored numbers as what they mean."""
+        """Apply slope and intercept. Raises UnsupportedSource for values that overflow."""
         if self.stored.scale is None:
             return stored.astype(self.info.dtype, copy=False)
         slope, intercept = self.stored.scale
@@ -125,14 +97,15 @@ class NiftiSource:
 
 @dataclass(frozen=True)
 class GzipNiftiSource(NiftiSource):
-    """The same in a gzip stream: a box costs all that lies before it, everything in order costs once."""
+    """The same in a gzip stream: reading a box inflates everything before it, `stream` inflates everything once."""
 
     compressed: ClassVar[bool] = True
 
     def stream(self) -> Iterator[tuple[Box, Array]]:
-        """Every voxel once, as stored, in pieces `[c, x, y, z]`; raises BrokenSource, also for a bad checksum.
+        """Every voxel once, in the order of the file, in pieces `[c, x, y, z]`.
 
-        Channels that lie one behind the other are inflated side by side.
+        Channels are stored one after another: the file is opened once for each, and inflated side by side. Raises
+        BrokenSource, also for a bad checksum.
         """
         with ExitStack() as stack:
             files = [(stack.enter_context(opened(self.path, True)), start) for start in self.stored.starts]
