@@ -22,6 +22,7 @@ from wkconvert_core.contract.errors import (
 )
 from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
 from wkconvert_core.contract.hookspecs import hookimpl
+from wkconvert_core.contract.mag_format import ComparableMag, MagFormat, ShardCheck, ShardFile, StoredMag
 from wkconvert_core.contract.model import (
     Category,
     Checksum,
@@ -49,6 +50,7 @@ __all__ = [
     "BrokenSource",
     "Category",
     "Checksum",
+    "ComparableMag",
     "CompressingSink",
     "Confidence",
     "ConversionError",
@@ -61,16 +63,20 @@ __all__ = [
     "Layer",
     "LayerSpec",
     "Mag",
+    "MagFormat",
     "MagSpec",
     "Match",
     "OptionError",
     "PluginError",
+    "ShardCheck",
+    "ShardFile",
     "Sink",
     "Source",
     "SourceError",
     "SourceNotFound",
     "SparseSink",
     "SparseSource",
+    "StoredMag",
     "StreamSource",
     "UnsupportedSource",
     "Vec3",

@@ -43,7 +43,7 @@ FILES = {
 }
 RUN_HERE = {
     ("Try it", "sh"),
-    ("The four hooks", "python"),
+    ("The five hooks", "python"),
     ("Options", "python"),
     ("VolumeInfo", "python"),
     ("The Layer", "python"),
@@ -51,6 +51,7 @@ RUN_HERE = {
     ("Errors", "python"),
     ("The toolkit", "python"),
     ("Write another format", "python"),
+    ("Store mags in another form", "python"),  # in tests/formats/test_mag_formats.py
     ("Downsamplers", "python"),
 }
 
@@ -127,7 +128,7 @@ def test_the_commands_on_the_page_do_what_it_says(tmp_path: Path) -> None:
 def test_the_page_has_every_hook_as_it_is() -> None:
     hooks = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("wkconvert_")}
     signatures = [f"def {name}{inspect.signature(hook)}: ...".replace("'", "") for name, hook in hooks.items()]
-    assert blocks()["The four hooks", "python"].splitlines() == signatures
+    assert blocks()["The five hooks", "python"].splitlines() == signatures
 
 
 def test_the_page_mentions_every_public_name_and_every_check() -> None:
