@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
 from wkconvert_core import Box, SourceError, Vec3
+from wkconvert_images.picture import PictureRaster, read_picture
 
 from .messages import broken, cannot_open
 from .tree import OVERLAYS, suffix_of
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 Array = np.ndarray[Any, np.dtype[Any]]
-
-_ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
-_TAIL = 4096
 
 
 def expected(suffix: str, cube: Vec3) -> str:
@@ -45,8 +38,7 @@ def found(path: Path) -> str:
             return f"{path.stat().st_size} bytes"
         if suffix in OVERLAYS:
             return f"{_unpacked(path)} bytes unpacked"
-        with _picture(path) as picture:
-            return _pixels(picture)
+        return _pixels(_picture(path))
     except SourceError:
         raise
     except OSError as error:
@@ -81,31 +73,26 @@ def _read_raw(path: Path, cube: Vec3, box: Box) -> Array:
     return voxels.reshape((x, y, last - first), order="F")[start_x:stop_x, start_y:stop_y]
 
 
-@contextmanager
-def _picture(path: Path) -> Iterator[Image]:
-    """A picture of the kind that its suffix says, of which only the header is read. Raises BrokenSource, OSError."""
-    from PIL import Image
-
-    suffix = str(suffix_of(path.name))
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL))
-        if _ENDS[suffix] not in file.read():
-            raise broken(path, "its end is missing")
-        file.seek(0)
-        with Image.open(file, formats=["PNG" if suffix == ".png" else "JPEG"]) as picture:
-            yield picture
+def _picture(path: Path) -> PictureRaster:
+    """A picture of the kind that its suffix says, from its header. Raises BrokenSource, UnsupportedSource, OSError."""
+    picture = read_picture(str(path))
+    wanted = "PNG" if suffix_of(path.name) == ".png" else "JPEG"
+    if picture.format != wanted:
+        raise broken(path, f"it is a {picture.format}, not a {wanted}")
+    return picture
 
 
-def _pixels(picture: Image) -> str:
-    return f"{picture.width} x {picture.height} pixels of {picture.mode}"
+def _pixels(picture: PictureRaster) -> str:
+    return f"{picture.facts.width} x {picture.facts.height} pixels of {picture.mode}"
 
 
 def _read_picture(path: Path, cube: Vec3) -> Array:
-    with _picture(path) as picture:
-        if (state := _pixels(picture)) != expected(".png", cube):
-            raise broken(path, f"it holds {state}")
-        picture.load()
-        return np.asarray(picture).reshape(-1)
+    picture = _picture(path)
+    if (state := _pixels(picture)) != expected(".png", cube):
+        raise broken(path, f"it holds {state}")
+    pixels = np.empty((picture.facts.height, picture.facts.width, 1), np.uint8)
+    picture.fill(pixels, 0, 0, (0,))
+    return pixels.reshape(-1)
 
 
 def _read_overlay(path: Path, cube: Vec3) -> Array:

@@ -16,7 +16,7 @@ from pictures_of import SAMPLES, layers, needs_samples, noise, source, voxels, w
 from PIL import Image
 
 from wkconvert_core import Box, BrokenSource, WkconvertError
-from wkconvert_tiff import survey
+from wkconvert_tiff import stack_facts
 
 PICTURE = noise(64, 80)
 
@@ -48,7 +48,7 @@ def test_a_slice_that_is_no_tiff_is_named(stack, content):
 
 
 def test_a_slice_that_may_not_be_read_is_named(stack, monkeypatch):
-    from wkconvert_tiff import tags
+    from wkconvert_images import tags
 
     folder = stack([PICTURE] * 3, tifffile.imwrite)
 
@@ -117,7 +117,7 @@ def test_what_a_header_says_is_checked_against_the_file(tmp_path, options, value
 
 
 def test_an_empty_slice_among_others_is_no_bomb_however_well_it_is_compressed(stack, monkeypatch):
-    monkeypatch.setattr(survey, "_MOST_PER_BYTE", 500)
+    monkeypatch.setattr(stack_facts, "MOST_PER_BYTE", 500)
     slices = [noise(512, 512), np.zeros((512, 512), "uint8"), noise(512, 512)]
     folder = stack(slices, lambda path, one: tifffile.imwrite(path, one, compression="zstd"))
     assert 500 * (folder / "s1.tif").stat().st_size < 512 * 512

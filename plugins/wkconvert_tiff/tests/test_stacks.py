@@ -294,7 +294,7 @@ def test_a_file_written_anew_is_not_read_by_what_was_known_of_it(tmp_path):
 
 def test_no_more_is_read_than_the_box_needs(tmp_path, monkeypatch):
     """Of a tiled page the tiles that the box touches, of rows the rows."""
-    from wkconvert_tiff import raster
+    from wkconvert_images import raster
 
     read = []
 
@@ -317,7 +317,7 @@ def test_no_more_is_read_than_the_box_needs(tmp_path, monkeypatch):
 
 
 def test_wide_rows_are_not_read_from_end_to_end(tmp_path, monkeypatch):
-    from wkconvert_tiff import raster
+    from wkconvert_images import raster
 
     picture = noise(4, 100_000)
     tifffile.imwrite(tmp_path / "a.tif", picture)

@@ -7,7 +7,32 @@ from pathlib import Path
 from wkconvert_core import Confidence, Match, SourceError
 
 from .files import PICTURE_SUFFIXES, TIFF_SUFFIXES, list_folder
-from .magic import kind_of
+
+_MAGICS = {
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP",
+}
+_SHORTEST = 8
+"""A header has at least so many bytes: a magic number alone is no picture."""
+
+
+def kind_of(head: bytes) -> str | None:
+    r"""TIFF, PNG, JPEG or BMP by the first 16 bytes, or None.
+
+    >>> kind_of(b"II*\0\x08\0\0\0")
+    'TIFF'
+    """
+    if len(head) < _SHORTEST:
+        return None
+    kind = next((kind for magic, kind in _MAGICS.items() if head.startswith(magic)), None)
+    if kind == "BMP" and (len(head) < 14 or head[6:10] != bytes(4)):
+        return None  # many a text starts with the same two letters
+    return kind
 
 
 def detect(path: Path, head: bytes) -> Match | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from wkconvert_core import BrokenSource, InconsistentStack, SourceNotFound
+from wkconvert_core import InconsistentStack
 from wkconvert_core.toolkit.stacks import natural_key, some
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
@@ -35,6 +35,8 @@ def list_folder(path: Path, suffixes: Sequence[str]) -> Listing:
     try:
         entries = list(os.scandir(path))
     except OSError as error:
+        from wkconvert_images.faults import cannot_open
+
         raise cannot_open(str(path), error) from error
     for entry in entries:
         if entry.name.startswith(".") or entry.name.lower() in _LITTER:
@@ -76,14 +78,6 @@ def paths_in(folder: str, names: Sequence[str]) -> list[str]:
     return [os.path.join(folder, name) for name in names]  # noqa: PTH118 - see `base`
 
 
-def cannot_open(path: str, error: OSError) -> SourceNotFound | BrokenSource:
-    """The error for a file or folder that the system does not let us read."""
-    kind = SourceNotFound if isinstance(error, FileNotFoundError) else BrokenSource
-    return kind(
-        f"{path} cannot be opened", why=error.strerror or str(error), fix="check that it exists and may be read"
-    )
-
-
 def digest(paths: Iterable[str]) -> str:
     """A fingerprint of the files' names, sizes and times."""
     found = hashlib.sha256()
@@ -91,6 +85,8 @@ def digest(paths: Iterable[str]) -> str:
         try:
             found.update(b"%b\0%d\0%d\0" % (os.fsencode(base(path)), *_state(path)))
         except OSError as error:
+            from wkconvert_images.faults import cannot_open
+
             raise cannot_open(path, error) from error
     return found.hexdigest()[:16]
 
@@ -103,6 +99,8 @@ def check_one_kind(paths: Sequence[str], kind_of: Callable[[bytes], str | None])
             with FileIO(path) as file:
                 kind = kind_of(file.read(16))
         except OSError as error:
+            from wkconvert_images.faults import cannot_open
+
             raise cannot_open(path, error) from error
         if kind:
             kinds[kind].append(base(path))

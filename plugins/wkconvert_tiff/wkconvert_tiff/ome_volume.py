@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core import UnsupportedSource
+from wkconvert_images.calibration import voxel_size
+from wkconvert_images.faults import broken
+from wkconvert_images.ome import OmeImage, OmePlanes, read_ome
+from wkconvert_images.tags import TiffFile
 
 from .axes import Numbers, at, pick, several_series
-from .calibration import voxel_size
-from .messages import broken
-from .ome import OmeImage, OmePlanes, read_ome
-from .tags import TiffFile
-from .volume import MISSING, Opened, Volume, walk
+from .pages import MISSING, Opened, Volume, walk
 
 
 def ome_volume(file: Opened) -> Volume:

@@ -14,12 +14,12 @@ from wkconvert_core import Layer, Mag, OptionError, UnsupportedSource, VolumeInf
 from wkconvert_core.toolkit.stacks import Gaps
 
 from .axes import Choice
+from .detection import kind_of
 from .files import check_one_kind, paths_in
-from .magic import kind_of
+from .pages import RGB, Volume
 from .stack import Stack
-from .survey import Survey, survey
+from .stack_facts import StackFacts, stack_facts
 from .table import Multipage, Recipe, list_pictures, make_table
-from .volume import RGB, Volume
 
 Palette = Literal["colors", "indices"]
 
@@ -80,7 +80,7 @@ def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: i
     if path.is_dir():
         check_one_kind(paths_in(where, list_pictures(where, recipe, of_any_kind=True).names), kind_of)
     table = make_table(where, recipe)
-    found = survey(where, table, recipe, pad=pad, mix=mix_dtypes)
+    found = stack_facts(where, table, recipe, pad=pad, mix=mix_dtypes)
     recipe = replace(recipe, simple=table.simple)
     groups = _groups(found, len(table.volume.planes))
     if channel is not None:
@@ -112,7 +112,7 @@ def _layer_for_each_file(
     return layers
 
 
-def _groups(found: Survey, channels: int) -> list[tuple[int, tuple[int, ...]]]:
+def _groups(found: StackFacts, channels: int) -> list[tuple[int, tuple[int, ...]]]:
     """The channel and the samples of each layer: 8-bit colour is one layer, all else a layer for each sample."""
     if found.color and found.dtype == np.uint8:
         samples = [found.kept[:3], *((sample,) for sample in found.kept[3:])]
@@ -130,7 +130,7 @@ def _chosen(path: str, singles: Sequence[tuple[int, tuple[int, ...]]], channel: 
 
 
 def _shown(
-    groups: list[tuple[int, tuple[int, ...]]], found: Survey, volume: Volume
+    groups: list[tuple[int, tuple[int, ...]]], found: StackFacts, volume: Volume
 ) -> list[tuple[str | None, RGB | None]]:
     """Name and view colour of each layer; a single one is named by core."""
     given = [volume.colors[channel] if channel < len(volume.colors) else None for channel, _ in groups]
@@ -148,7 +148,7 @@ def _shown(
     ]
 
 
-def _name(number: int, channel: int, samples: tuple[int, ...], found: Survey, volume: Volume) -> str:
+def _name(number: int, channel: int, samples: tuple[int, ...], found: StackFacts, volume: Volume) -> str:
     """A layer's name, of the channel's and the sample's as far as there are several of either."""
     parts = []
     if len(volume.planes) > 1:
@@ -165,7 +165,7 @@ def _legal(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_$@.-]+", "_", name).strip("._")
 
 
-def _info(found: Survey, volume: Volume, channels: int) -> VolumeInfo:
+def _info(found: StackFacts, volume: Volume, channels: int) -> VolumeInfo:
     return VolumeInfo(
         shape=(*found.size, volume.planes.shape[1]),
         dtype=found.dtype,

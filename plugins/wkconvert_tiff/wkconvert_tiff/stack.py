@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from wkconvert_core import Box, BrokenSource, VolumeInfo, WkconvertError
+from wkconvert_images.facts import Array, Raster
+from wkconvert_images.rasters import decoding, raster
 
-from .facts import Array, Raster
-from .rasters import raster
 from .table import Recipe, volume_of
 
 _MIRRORED = (2, 3, 6, 7)
@@ -48,25 +48,22 @@ class Stack:
     def _fill(self, out: Array, path: str, ifd: int, shift: int, box: Box, z: int) -> None:
         """Read one slice's part of the box into `out[y, x, sample]`; any failure becomes a BrokenSource."""
         try:
-            found = raster(path, ifd, self.recipe)
-            self._check(found, path)
-            part = _within(out, found, box)
-            if not part.size:
-                return
-            if found.facts.dtype == out.dtype:
-                _upright(found, part, box, self.samples, shift)
-            else:
-                buffer = np.empty(part.shape, found.facts.dtype)
-                _upright(found, buffer, box, self.samples, shift)
-                part[...] = buffer * np.uint8(255) if buffer.dtype == bool else buffer
+            with decoding(path):
+                found = raster(path, ifd, self.recipe.format, colors=self.recipe.colors)
+                self._check(found, path)
+                width, height = found.facts.size
+                # a padded slice may be smaller than the stack; beyond it, `out` stays zero
+                part = out[: max(0, height - box.start[1]), : max(0, width - box.start[0])]
+                if not part.size:
+                    return
+                if found.facts.dtype == out.dtype:
+                    _upright(found, part, box, self.samples, shift)
+                else:
+                    buffer = np.empty(part.shape, found.facts.dtype)
+                    _upright(found, buffer, box, self.samples, shift)
+                    part[...] = buffer * np.uint8(255) if buffer.dtype == bool else buffer
         except WkconvertError as error:
             raise BrokenSource(f"slice {z}: {error.what}", why=error.why, fix=error.fix) from error
-        except Exception as error:  # on damaged data, decoders raise whatever they run into
-            raise BrokenSource(
-                f"slice {z}: {path} cannot be decoded",
-                why=f"{error or type(error).__name__}",
-                fix="write or copy the file again, then repeat this",
-            ) from error
 
     def _check(self, found: Raster, path: str) -> None:
         """Raise BrokenSource for a file that is not what it was when it was opened."""
@@ -79,12 +76,6 @@ class Stack:
                 why=f"it now holds {sizes[0][0]} x {sizes[1][0]} pixels of {found.facts.dtype}",
                 fix="leave the source alone until the conversion is done, then start it again",
             )
-
-
-def _within(out: Array, found: Raster, box: Box) -> Array:
-    """The part of `out[y, x, sample]` that a picture covers: a padded one may be smaller than the stack."""
-    width, height = found.facts.size
-    return out[: max(0, height - box.start[1]), : max(0, width - box.start[0])]
 
 
 def _upright(found: Raster, out: Array, box: Box, samples: tuple[int, ...], shift: int) -> None:

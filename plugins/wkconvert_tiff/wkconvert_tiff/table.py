@@ -14,13 +14,15 @@ import numpy as np
 
 from wkconvert_core import BrokenSource, InconsistentStack, SourceError, SourceNotFound, UnsupportedSource, VoxelSize
 from wkconvert_core.toolkit.stacks import Gaps, oddly_named, restarts, some, with_gaps
+from wkconvert_images.faults import cannot_open
+from wkconvert_images.rasters import Format
 
 from . import files
 from .axes import Choice, Numbers
 from .naming import check_are_slices, grid_note
-from .volume import MISSING, Volume, read_volume
+from .pages import MISSING, Volume
+from .volume import read_volume
 
-Format = Literal["tiff", "pictures"]
 Multipage = Literal["error", "join", "layers"]
 T = TypeVar("T")
 R = TypeVar("R")
@@ -141,7 +143,7 @@ def _read(path: str, recipe: Recipe) -> Volume:
     except SourceError:
         raise
     except OSError as error:
-        raise files.cannot_open(path, error) from error
+        raise cannot_open(path, error) from error
 
 
 def _slices(paths: list[str], entries: list[str | None], notes: tuple[str, ...]) -> Volume:

@@ -5,89 +5,23 @@ from __future__ import annotations
 import json
 import math
 import struct
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from wkconvert_core import UnsupportedSource, VoxelSize
+from wkconvert_core import UnsupportedSource
+from wkconvert_images.calibration import imagej, voxel_size
+from wkconvert_images.faults import broken
+from wkconvert_images.ome import is_ome
+from wkconvert_images.page import read_page
+from wkconvert_images.tags import Ifd, TiffFile
 
 from .axes import Choice, Numbers, at, pick, several_series
-from .calibration import imagej, voxel_size
-from .messages import broken
-from .ome import is_ome
-from .page import is_slice, read_page
-from .tags import Ifd, TiffFile
-
-RGB = tuple[int, int, int]
-MISSING = (-1, 0, 0)
-"""A plane that is not there."""
-
-
-@dataclass(frozen=True)
-class Volume:
-    """Where the planes of a volume are."""
-
-    files: tuple[str, ...]
-    planes: Numbers
-    """[channel, z, 3]: number of the file or -1, offset of the page's directory (0: the first), and how many bytes
-    further on the pixels lie than that directory says."""
-    names: tuple[str, ...] = ()
-    """Of the channels, where the file knows them."""
-    colors: tuple[RGB | None, ...] = ()
-    voxel_size: VoxelSize | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Link:
-    """A page in the chain of a file, as far as it matters for what a page is."""
-
-    offset: int
-    is_slice: bool
-    size: tuple[int, ...]
-    """Width, height, samples, bits."""
-
-
-@dataclass
-class Opened:
-    """A file whose chain of pages has been walked."""
-
-    tiff: TiffFile
-    choice: Choice
-    first: Ifd
-    links: list[Link]
-    description: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Read the description, which says how the pages belong together."""
-        self.description = "" if self.choice.plain else self.first.text(270)
-
-    @property
-    def slices(self) -> list[Link]:
-        """The pages that are pictures of their own, if any are."""
-        return [link for link in self.links if link.is_slice] or self.links
-
-    @property
-    def path(self) -> str:
-        """The file."""
-        return self.tiff.path
-
-
-def walk(tiff: TiffFile) -> tuple[Ifd, list[Link]]:
-    """The first page and the chain of all; raises BrokenSource where it breaks off."""
-    first, links = None, []
-    for ifd in tiff.chain():
-        first = first or ifd
-        size = (ifd.number(256, 0), ifd.number(257, 0), ifd.number(277, 1), *ifd.numbers(258, (1,))[:1])
-        links.append(Link(ifd.offset, is_slice(ifd), size))
-    assert first is not None  # chain() raises for an empty one
-    return first, links
+from .ome_volume import ome_volume
+from .pages import RGB, Opened, Volume, planes_at, walk
 
 
 def read_volume(path: str, choice: Choice) -> Volume:
     """The planes of one file; raises BrokenSource, UnsupportedSource, OptionError."""
-    from .ome_volume import ome_volume
-
     with TiffFile(path) as tiff:
         file = Opened(tiff, choice, *walk(tiff))
         if is_ome(file.description):
@@ -104,13 +38,6 @@ def read_volume(path: str, choice: Choice) -> Volume:
         return volume
 
 
-def _planes(offsets: list[int], numbers: Numbers) -> Numbers:
-    """The planes [channel, z, 3] of one file whose pages have these offsets."""
-    planes = np.zeros((*numbers.shape, 3), np.int64)
-    planes[..., 1] = np.array(offsets, np.int64)[numbers]
-    return planes
-
-
 def _pages(file: Opened) -> Volume:
     """A file of which nothing more is known: every page but thumbnails is a slice."""
     links = file.slices
@@ -119,7 +46,7 @@ def _pages(file: Opened) -> Volume:
         kind = at(file.path, file.choice.series, kinds)
         links = [link for link in links if link.size == kind]
     numbers = pick(file.path, file.choice, "I", [len(links)])
-    return Volume((file.path,), _planes([link.offset for link in links], numbers), voxel_size=voxel_size(file.first))
+    return Volume((file.path,), planes_at([link.offset for link in links], numbers), voxel_size=voxel_size(file.first))
 
 
 def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
@@ -152,7 +79,7 @@ def _counted(file: Opened, axes: str, sizes: list[int], who: str) -> Numbers:
     step = _step(file, count) if pages < count else 0
     numbers = pick(file.path, file.choice, axes, sizes)
     if not step:
-        return _planes([link.offset for link in file.slices], numbers)
+        return planes_at([link.offset for link in file.slices], numbers)
     planes = np.zeros((*numbers.shape, 3), np.int64)
     planes[..., 1], planes[..., 2] = file.first.offset, numbers * step
     return planes
@@ -202,7 +129,7 @@ def _shaped_volume(file: Opened) -> Volume:
         planes = _counted(file, axes, sizes, "its description")
     else:
         offsets = [link.offset for link in links[first : first + math.prod(sizes)]]
-        planes = _planes(offsets, pick(file.path, file.choice, axes, sizes))
+        planes = planes_at(offsets, pick(file.path, file.choice, axes, sizes))
     return Volume((file.path,), planes, voxel_size=voxel_size(file.tiff.ifd(links[first].offset)))
 
 

@@ -21,7 +21,6 @@ import numpy as np
 
 from wkconvert_core import (
     Box,
-    BrokenSource,
     DatasetSpec,
     LayerSpec,
     MagSpec,
@@ -32,10 +31,9 @@ from wkconvert_core import (
     VolumeInfo,
     VoxelSize,
 )
+from wkconvert_images.facts import Array
+from wkconvert_images.rasters import decoding, facts_of, raster
 
-from .facts import Array, Raster
-from .rasters import facts_of, raster
-from .table import Recipe
 from .writing_tags import described
 
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
@@ -51,7 +49,6 @@ _DIGITS = 5
 _READ_BYTES = 1 << 20
 _SYNC_THREADS = 8
 _SYNC_BATCH = 1000
-_RECIPE = Recipe("tiff")
 
 
 @dataclass
@@ -127,7 +124,7 @@ class TiffSink:
         """Whether the shard's file is there, with all the bytes that its header promises."""
         path = self.path(box)
         try:
-            (facts,) = facts_of(str(path), [0], _RECIPE)
+            (facts,) = facts_of(str(path), [0])
         except SourceError:
             return False
         return (*facts.size, 1) == box.shape and facts.dtype == self.spec.dtype
@@ -220,11 +217,9 @@ class TiffSource:
         spec, shape = self.sink.spec, self.sink.shard_shape
         corner = part.coarsened(shape).refined(shape).intersection(spec.box).start
         path = str(self.sink.path(part))
-        found: Raster = raster(path, 0, _RECIPE)
-        try:
-            found.fill(out, part.start[1] - corner[1], part.start[0] - corner[0], tuple(range(spec.channels)), 0)
-        except Exception as error:  # on damaged data, decoders raise whatever they run into
-            raise BrokenSource(f"{path} cannot be decoded", why=str(error) or type(error).__name__) from error
+        with decoding(path):
+            rows, columns = part.start[1] - corner[1], part.start[0] - corner[0]
+            raster(path).fill(out, rows, columns, tuple(range(spec.channels)))
 
 
 def sync(root: Path, files: Iterator[Path]) -> None:

@@ -18,7 +18,8 @@ def wkconvert_detect(path: Path, options: Mapping[str, str]) -> Match | None:
 
     With an option that only this reader has, it also claims other folders of pictures, weakly: to say what is wrong.
     """
-    from .layout import Doubt, fits, misnamed, recognise
+    from .numbered_layout import Doubt
+    from .recognition import fits, misnamed, recognise
 
     pattern = options.get("pattern")
     if pattern and fits(path, pattern):

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core import Box, BrokenSource, InconsistentStack, Vec3, VolumeInfo
+from wkconvert_images.facts import Array, Facts
+from wkconvert_images.rasters import decoding
 
 from .grid import Grid
 from .pattern import Part
-from .picture import Array, Facts, Rectangle
-from .tile import read_pixels
+from .tile import channels, described, open_tile
 
 _LARGEST = 4
 """How many usual tiles wide or high a border tile may be: what is larger is an overview, and a risk to memory."""
@@ -83,8 +84,17 @@ class TileSource:
         x, y, z = box.shape
         voxels: Array = np.zeros((self.info.channels, z, y, x), self.info.dtype).transpose(0, 3, 2, 1)
         for index in self.grid.touched(box):
-            if path := self.tree.path(index):
-                self._fill(voxels, box, path, index)
+            if (path := self.tree.path(index)) is None:
+                continue
+            found = open_tile(path)
+            self.check(path, index, found.facts)
+            tile = Box(self.grid.cell(index).start, (found.facts.width, found.facts.height, 1))
+            part = tile.intersection(box)
+            if part.volume:  # a border tile may be smaller than its cell
+                columns, rows, _ = part.slices_in(tile)
+                out = voxels[:, *part.slices_in(box)][..., 0].transpose(2, 1, 0)
+                with decoding(path):
+                    found.fill(out, rows.start, columns.start, found.facts.kept[: self.info.channels])
         return voxels
 
     @property
@@ -93,26 +103,14 @@ class TileSource:
         (width, height), (last_width, last_height) = self.grid.tile, self.grid.border
         return max(width, last_width) * max(height, last_height) / (width * height)
 
-    def _fill(self, voxels: Array, box: Box, path: str, index: Vec3) -> None:
-        """Decode a tile and copy its part of a box into the voxels `[c, x, y, z]`."""
-        cell = self.grid.cell(index)
-
-        def choose(facts: Facts) -> Rectangle:
-            self.check(path, index, facts)
-            tile = Box(cell.start, (facts.width, facts.height, 1))
-            x, y, _ = tile.intersection(box).slices_in(tile)
-            return x.start, y.start, x.stop, y.stop
-
-        pixels = read_pixels(path, choose)[..., : self.info.channels].transpose(2, 1, 0)[..., np.newaxis]
-        part = Box(cell.intersection(box).start, (pixels.shape[1], pixels.shape[2], 1))
-        voxels[:, *part.slices_in(box)] = pixels
-
     def check(self, path: str, index: Vec3, facts: Facts) -> None:
-        """Raise InconsistentStack for a tile that does not fit with the others."""
-        if not facts.fits(self.info.dtype, self.info.channels):
-            expected = Facts(0, 0, self.info.dtype, self.info.channels, False, ())
+        """Raise InconsistentStack for a tile that does not fit the others."""
+        # a palette of greys also fits among colours
+        fits = self.info.channels == channels(facts) or (self.info.channels == 3 and facts.kind == "grey palette")
+        if facts.dtype != self.info.dtype or not fits:
+            found, expected = described(facts.dtype, channels(facts)), described(self.info.dtype, self.info.channels)
             raise InconsistentStack(
-                f"{path} is {facts}, other tiles are {expected}",
+                f"{path} is {found}, other tiles are {expected}",
                 why="the tiles of a layer hold the same kind of pixels",
                 fix="convert it, or take it away: a tile that is missing is zero",
             )

@@ -19,7 +19,7 @@ import numpy as np
 
 from wkconvert_core import BrokenSource
 
-from .messages import broken
+from .faults import broken
 
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
 _TYPES |= {13: "I", 16: "Q", 17: "q", 18: "Q"}
@@ -53,6 +53,15 @@ _LAYOUTS = {
     for version in (42, 43)
 }
 """By the first four bytes of the file."""
+
+
+def is_tiff(head: bytes) -> bool:
+    r"""Whether a file that starts with these bytes is a TIFF.
+
+    >>> is_tiff(b"II*\0"), is_tiff(b"MM\0+"), is_tiff(b"II")
+    (True, True, False)
+    """
+    return head[:4] in _LAYOUTS
 
 
 class _Entry(NamedTuple):

@@ -6,9 +6,11 @@ import itertools
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from wkconvert_core import OptionError
 
+from .numbered_layout import DEPTH, Doubt, Layout, entries, is_grid, split_picture
 from .pattern import parse
 
 _WORDS = {
@@ -19,6 +21,38 @@ _WORDS = {
 """What the number after each word counts."""
 _DIGITS = re.compile(r"([0-9]+)")
 _LAST_WORD = re.compile(r"([a-z]+)[-_ .]?$", re.IGNORECASE)
+
+
+def by_words(root: Path) -> Layout | Doubt | None:
+    """Names with words that say what is counted, in folders that are named alike."""
+    path, above = str(root), list[str]()
+    for _ in range(DEPTH + 1):
+        visible = [entry for entry in entries(path) if not entry.name.startswith(".")]
+        folders = [entry.name for entry in visible if entry.is_dir(follow_symlinks=False)]
+        names = [entry.name for entry in visible if entry.name not in folders and split_picture(entry.name)]
+        if len(names) >= len(folders):
+            return _worded(above, names) if names else None
+        alike = [name for name in folders if texts(name) == texts(folders[0])]
+        if 2 * len(alike) < len(folders) + len(names) or len(texts(folders[0])) < 3:
+            return None
+        path, above = f"{path}/{folders[0]}", [*above, folders[0]]
+    return None
+
+
+def _worded(above: list[str], names: list[str]) -> Layout | Doubt | None:
+    if pattern := pattern_of(above, names):
+        return Layout(pattern, "")
+    if not (places := said_to_be_tiles(names)) or any(len(texts(name)) != 3 for name in above):
+        return None
+    folder = "".join(with_fields(name, {0: "z"}) + "/" for name in above[:1])
+    tiles = [folder + with_fields(names[0], dict(zip(places, fields, strict=True))) for fields in ("yx", "xy")]
+    if len(above) > 1:
+        tiles = ["{z}/tile_{y}_{x}.png"]
+    return Doubt(
+        f"{names[0]} says that it is a tile, but not which of its numbers is the row",
+        f"say -o pattern={' or -o pattern='.join(tiles)}",
+        is_flat=not above,
+    )
 
 
 def pattern_of(folders: Sequence[str], names: Sequence[str]) -> str | None:
@@ -71,12 +105,6 @@ def with_fields(name: str, fields: dict[int, str]) -> str:
     for at, field in fields.items():
         pieces[2 * at + 1] = f"{{{field}}}"
     return "".join(pieces) + name[len(stem) :]
-
-
-def is_grid(pairs: Sequence[tuple[int, int]]) -> bool:
-    """Whether pairs of numbers are rows and columns: there are several of each, and each repeats."""
-    counts = [len({pair[at] for pair in pairs}) for at in (0, 1)]
-    return all(1 < count < len(pairs) for count in counts)
 
 
 def texts(name: str) -> tuple[str, ...]:

@@ -11,20 +11,17 @@ import numpy as np
 
 from wkconvert_core import BrokenSource, InconsistentStack, SourceError, UnsupportedSource, VoxelSize
 from wkconvert_core.toolkit.stacks import ranges, some
+from wkconvert_images.facts import MOST_PER_BYTE, Facts
+from wkconvert_images.faults import broken
+from wkconvert_images.rasters import check_decoder, facts_of, raster
 
-from .facts import Facts
 from .files import base, status
-from .messages import broken
-from .rasters import check_decoder, facts_of
+from .pages import Volume
 from .table import Recipe, Table, each
-from .volume import Volume
-
-_MOST_PER_BYTE = 10_000
-"""More decoded bytes for each stored one than that is no picture; the best of ordinary codecs reach some 1,000."""
 
 
 @dataclass(frozen=True)
-class Survey:
+class StackFacts:
     """What the headers of all slices say together."""
 
     size: tuple[int, int]
@@ -59,7 +56,7 @@ class Slice:
         return page if self.alone and page else f"{base(self.path)} {page}".rstrip()
 
 
-def survey(path: str, table: Table, recipe: Recipe, *, pad: bool, mix: bool) -> Survey:
+def stack_facts(path: str, table: Table, recipe: Recipe, *, pad: bool, mix: bool) -> StackFacts:
     """Read every header and say what the slices have in common.
 
     `pad` allows slices of different sizes, `mix` of different dtypes. Raises BrokenSource, UnsupportedSource,
@@ -71,7 +68,7 @@ def survey(path: str, table: Table, recipe: Recipe, *, pad: bool, mix: bool) -> 
     size = _size(path, slices, pad)
     _check_believable(path, volume, slices, size)
     for one in {one.facts.coding: one for one in slices}.values():
-        check_decoder(one.path, one.ifd, recipe)
+        check_decoder(one.path, raster(one.path, one.ifd, recipe.format, colors=recipe.colors))
     dtype = _dtype(path, slices, mix)
     color, kept = _samples(path, slices)
     sizes = table.voxel_sizes or tuple(one.facts.voxel_size for one in slices)
@@ -82,7 +79,7 @@ def survey(path: str, table: Table, recipe: Recipe, *, pad: bool, mix: bool) -> 
         notes.append(f"smaller slices padded with zeros to {size[0]} x {size[1]}")
     chunks = [one.facts.chunk[:: -1 if one.facts.orientation > 4 else 1] for one in slices]
     chunk = min(max(c[0] for c in chunks), size[0]), min(max(c[1] for c in chunks), size[1])
-    return Survey(size, dtype, color, kept, chunk, voxel_size, (*volume.notes, *_notes(slices), *notes))
+    return StackFacts(size, dtype, color, kept, chunk, voxel_size, (*volume.notes, *_notes(slices), *notes))
 
 
 def _check_complete(path: str, volume: Volume, recipe: Recipe) -> None:
@@ -110,12 +107,17 @@ def _slices(volume: Volume, recipe: Recipe) -> list[Slice]:
         file, ifds = item
         path = volume.files[file]
         try:
-            found = [known.setdefault(facts, facts) for facts in facts_of(path, ifds, recipe)]
+            found = [
+                known.setdefault(facts, facts) for facts in facts_of(path, ifds, recipe.format, colors=recipe.colors)
+            ]
         except SourceError as error:
             where = "" if alone else f"file {file + 1} of {len(volume.files)}: "
             raise type(error)(where + error.what, why=error.why, fix=error.fix) from error
         pages = range(len(ifds)) if len(ifds) > 1 else [None]
-        return [Slice(path, ifd, page, alone, facts) for ifd, page, facts in zip(ifds, pages, found, strict=True)]
+        return [
+            Slice(path, ifd, page, alone, known.setdefault(facts, facts))
+            for ifd, page, facts in zip(ifds, pages, found, strict=True)
+        ]
 
     return [one for slices in each(headers, sorted(used.items())) for one in slices]
 
@@ -144,10 +146,10 @@ def _check_believable(path: str, volume: Volume, slices: Sequence[Slice], size: 
     pixels = max(one.facts.declared / (one.facts.width * one.facts.height) for one in slices)
     declared = int(pixels * size[0] * size[1] * volume.planes.shape[0] * volume.planes.shape[1])
     stored = sum(status(file).st_size for file in volume.files)
-    if declared > _MOST_PER_BYTE * stored:
+    if declared > MOST_PER_BYTE * stored:
         raise BrokenSource(
             f"{path} claims to hold more than it can",
-            why=f"{declared} bytes of pixels in {stored} bytes of file are more than {_MOST_PER_BYTE} to 1",
+            why=f"{declared} bytes of pixels in {stored} bytes of file are more than {MOST_PER_BYTE} to 1",
             fix="if it is sound and really so empty, save it with less compression",
         )
 

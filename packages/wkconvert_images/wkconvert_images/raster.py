@@ -38,15 +38,20 @@ class TiffRaster:
         return self.page.facts
 
     @property
+    def several(self) -> bool:
+        """Whether further pages follow in the file."""
+        return self.page.next != 0
+
+    @property
     def weight(self) -> int:
-        """About how many bytes of memory this description takes."""
+        """Approximate memory of this object, in bytes."""
         arrays = self.page.starts.nbytes + self.page.counts.nbytes
         if self.page.coding.compression in JPEGS:  # keeps a decoder, and with it a page of tifffile's, to itself
             return 50_000 + 6 * arrays
         return 2000 + arrays
 
-    def fill(self, out: Array, row: int, column: int, samples: tuple[int, ...], shift: int) -> None:
-        """Fill `out[y, x, sample]` with the pixels, as stored, from (row, column) on; may raise anything."""
+    def fill(self, out: Array, row: int, column: int, samples: tuple[int, ...], shift: int = 0) -> None:
+        """Fill `out[y, x, sample]`, see `facts.Raster`."""
         page, coding = self.page, self.page.coding
         if page.palette is not None:
             indices = np.empty((*out.shape[:2], 1), "u1" if coding.bits == 1 else coding.dtype)

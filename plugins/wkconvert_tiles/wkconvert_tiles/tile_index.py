@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from wkconvert_core import BrokenSource, InconsistentStack, SourceNotFound, Vec3
 
-from .layout import PICTURES
+from .numbered_layout import PICTURES
 from .pattern import Padding, Part
 
 SAMPLE = 4096
@@ -76,7 +76,7 @@ class Others:
 
 
 @dataclass
-class Survey:
+class TileIndex:
     """What a walk through the tree has found."""
 
     root: str

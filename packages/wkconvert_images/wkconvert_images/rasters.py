@@ -1,0 +1,92 @@
+"""Opening one picture of a file, of whatever kind, so that it can be read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+from wkconvert_core import BrokenSource, SourceError, UnsupportedSource, WkconvertError
+
+from .cache import Cache
+from .facts import Facts, Raster
+from .faults import AGAIN, broken, cannot_open
+from .page import read_page
+from .picture import read_picture
+from .raster import TiffRaster
+from .tags import TiffFile
+
+Format = Literal["tiff", "pictures"]
+_RASTERS: Cache[Raster] = Cache(32 << 20, lambda raster: raster.weight)
+
+
+def raster(path: str, ifd: int = 0, format: Format = "tiff", *, colors: bool = True) -> Raster:
+    """A picture, from this process's cache unless the file was written anew.
+
+    `ifd` is the offset of a TIFF page's directory, 0 for the first; `colors=False` keeps indices of a palette. Raises
+    BrokenSource, UnsupportedSource, SourceNotFound.
+    """
+    try:
+        state = os.stat(path)  # noqa: PTH116 - paths are strings here: there may be a million of them
+    except OSError as error:
+        raise cannot_open(path, error) from error
+    key = (path, ifd, colors, state.st_size, state.st_mtime_ns)
+    return _RASTERS.get(key, lambda: next(_open(path, [ifd], format, colors)))
+
+
+def facts_of(path: str, ifds: Sequence[int], format: Format = "tiff", *, colors: bool = True) -> list[Facts]:
+    """What the headers of a file's pictures say, each checked against the file; parameters and errors as of `raster`.
+
+    Of several pages, the error names the one that it concerns.
+    """
+    found: list[Facts] = []
+    try:
+        found.extend(each.facts for each in _open(path, ifds, format, colors))
+    except SourceError as error:
+        if len(ifds) == 1:
+            raise
+        raise type(error)(f"page {len(found)}: {error.what}", why=error.why, fix=error.fix) from error
+    return found
+
+
+def _open(path: str, ifds: Sequence[int], format: Format, colors: bool) -> Iterator[Raster]:
+    """The pictures of a file, one by one: together, the offsets of their strips may take much memory."""
+    try:
+        if format == "pictures":
+            yield read_picture(path, colors=colors)
+            return
+        with TiffFile(path) as tiff:
+            for ifd in ifds:
+                yield TiffRaster(read_page(tiff.ifd(ifd or tiff.first), colors=colors))
+    except WkconvertError:
+        raise
+    except OSError as error:
+        raise cannot_open(path, error) from error
+    except Exception as error:  # damaged headers make parsers raise anything
+        raise broken(path, f"its header cannot be read: {error or type(error).__name__}") from error
+
+
+def check_decoder(path: str, found: Raster) -> None:
+    """Raise UnsupportedSource for a picture of `path` in a compression that nothing here undoes."""
+    if not isinstance(found, TiffRaster) or found.facts.coding is None:
+        return
+    try:
+        found.decode(None, 0)
+    except Exception as error:  # tifffile and its codecs have many ways to say no
+        raise UnsupportedSource(
+            f"{path} cannot be decoded",
+            why=f"compression {found.page.coding.compression}: {error}",
+            fix="save it uncompressed, or with LZW or deflate",
+        ) from error
+
+
+@contextmanager
+def decoding(path: str) -> Iterator[None]:
+    """Turn whatever a decoder raises for damaged data into a BrokenSource that names the file."""
+    try:
+        yield
+    except WkconvertError:
+        raise
+    except Exception as error:
+        raise BrokenSource(f"{path} cannot be decoded", why=str(error) or type(error).__name__, fix=AGAIN) from error
