@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 
@@ -13,7 +12,7 @@ from wkconvert_core import Box, Mag, MagSpec
 from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExists, TargetLocked, TargetNotWritable
 from wkconvert_core.datasets.destination import sweep
 from wkconvert_core.datasets.finished_shards import Tally, in_order
-from wkconvert_core.datasets.journal import FOLDER, Journal, fingerprint, line_of, locked
+from wkconvert_core.datasets.journal import FOLDER, Journal, line_of, locked
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
 
@@ -222,25 +221,6 @@ def test_an_atomic_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, c
         write_atomically(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["plan"]
     assert path.read_text() == "old"
-
-
-def test_the_fingerprint_changes_with_names_sizes_and_times(tmp_path):
-    source = tmp_path / "source"
-    (source / "deep").mkdir(parents=True)
-    file = source / "deep" / "a.tif"
-    file.write_bytes(b"1")
-    os.utime(file, (1, 1))
-    seen = {fingerprint(source)}
-    assert fingerprint(source) in seen
-    file.write_bytes(b"12")
-    os.utime(file, (1, 1))
-    seen.add(fingerprint(source))
-    os.utime(file, (2, 2))
-    seen.add(fingerprint(source))
-    file.rename(source / "deep" / "b.tif")
-    seen.add(fingerprint(source))
-    assert len(seen) == 4
-    assert fingerprint(source / "deep" / "b.tif") == fingerprint(source / "deep" / "b.tif")
 
 
 def test_a_plan_is_readable_json(target, begun):

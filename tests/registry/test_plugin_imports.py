@@ -1,30 +1,65 @@
 """Each plugin in this repository reads as a third party's would: it imports what core offers to everybody, no more."""
 
 import ast
+import graphlib
 
 import pytest
 from helpers import paths
 
 import wkconvert_core
-from wkconvert_core.toolkit import stacks
+from wkconvert_core.toolkit import atomic, files, raw_rows, slices, stacks
 
-LIBRARY = "wkconvert_images"  # shared by plugins, and held to the same rule
-FOLDERS = [*(paths.ROOT / "plugins").glob("wkconvert_*"), paths.ROOT / "packages" / LIBRARY]
-OFFERED = {"wkconvert_core": set(wkconvert_core.__all__), "wkconvert_core.toolkit.stacks": set(stacks.__all__)}
+LIBRARY = "wkconvert_images"  # shared by plugins, and held to the same rules
+FOLDERS = [*sorted((paths.ROOT / "plugins").glob("wkconvert_*")), paths.ROOT / "packages" / LIBRARY]
+OFFERED = {module.__name__: set(module.__all__) for module in (wkconvert_core, atomic, files, raw_rows, slices, stacks)}
+
+each_plugin = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+
+
+def trees(folder):
+    """The syntax tree of each module of a plugin, by its name."""
+    for path in (folder / folder.name).rglob("*.py"):
+        yield path.stem, ast.parse(path.read_text("utf-8"))
 
 
 def imports(folder):
     """`(module, name)` of everything that a plugin imports from a project of ours."""
-    for path in (folder / folder.name).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for _, tree in trees(folder):
+        for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 yield from ((alias.name, None) for alias in node.names if alias.name.startswith("wkconvert"))
             elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").startswith("wkconvert"):
                 yield from ((node.module, alias.name) for alias in node.names)
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@each_plugin
 def test_a_plugin_imports_only_what_core_offers_to_everybody(folder):
     found = {(module, name) for module, name in imports(folder) if module.partition(".")[0] != LIBRARY}
     assert found
     assert {(module, name) for module, name in found if name not in OFFERED.get(module, set())} == set()
+
+
+def within(tree):
+    """The modules of its own package that a module imports, inside functions, too; not for types alone."""
+    typing_only = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    ]
+    left_out = {inner for node in typing_only for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level and node not in left_out:
+            yield from [node.module] if node.module else (alias.name for alias in node.names)
+
+
+@each_plugin
+def test_no_modules_of_a_plugin_import_each_other_in_a_circle(folder):
+    graph = {name: set(within(tree)) for name, tree in trees(folder)}
+    assert len(graph) > 1
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_circles_are_found_inside_functions_too():
+    sources = {"a": "def f():\n    from .b import g", "b": "from . import a"}
+    graph = {name: set(within(ast.parse(source))) for name, source in sources.items()}
+    assert graph == {"a": {"b"}, "b": {"a"}}
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter(graph).static_order())

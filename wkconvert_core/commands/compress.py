@@ -23,13 +23,14 @@ from wkconvert_core.datasets import destination as target
 from wkconvert_core.datasets import properties_file as datasource
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import MagFolder, mags_of
-from wkconvert_core.datasets.journal import FOLDER, fingerprint, keep_record, locked
+from wkconvert_core.datasets.journal import FOLDER, keep_record, locked
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_folder, mag_of
 from wkconvert_core.datasets.writer import COMPRESSED, is_half_compressed
 from wkconvert_core.inspection.voxels_outside import outside
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.byte_sizes import size_text
+from wkconvert_core.toolkit.files import fingerprint
 
 if TYPE_CHECKING:
     pass

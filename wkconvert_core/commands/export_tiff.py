@@ -26,7 +26,7 @@ from wkconvert_core.conversion.prepare import Conversion, budget_of
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import Planned, kernel_of
 from wkconvert_core.datasets import destination as target
-from wkconvert_core.datasets.journal import Journal, fingerprint
+from wkconvert_core.datasets.journal import Journal
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
 from wkconvert_core.datasets.properties import Properties, mag_folder, stored_layers, voxel_size
 from wkconvert_core.datasets.writer import open_dataset
@@ -37,6 +37,7 @@ from wkconvert_core.sources import views
 from wkconvert_core.sources.category import Decision
 from wkconvert_core.sources.downsampled import Downsampled
 from wkconvert_core.sources.views import Wrapper
+from wkconvert_core.toolkit.files import fingerprint
 
 COMMAND = "export-tiff"
 FORMAT = "tiff"

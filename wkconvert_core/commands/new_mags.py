@@ -17,12 +17,13 @@ from wkconvert_core.conversion.prepare import Conversion, budget_of, open_layers
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import Planned, spec_of
 from wkconvert_core.datasets import destination as target
-from wkconvert_core.datasets.journal import Journal, fingerprint
+from wkconvert_core.datasets.journal import Journal
 from wkconvert_core.datasets.properties import StoredLayer, mag_folder, stored_layers
 from wkconvert_core.datasets.writer import WkwDataset
 from wkconvert_core.planning.mag_schedule import schedule
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.toolkit.files import fingerprint
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from wkconvert_core.conversion.opening import Opened, open_source, voxel_size
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import Planned, extent, steps_of
 from wkconvert_core.datasets import destination as target
-from wkconvert_core.datasets.journal import fingerprint
 from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.engine.workers import default_jobs
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import Plugins, plugins
 from wkconvert_core.toolkit import process as memory
+from wkconvert_core.toolkit.files import fingerprint
 
 
 @dataclass(frozen=True)

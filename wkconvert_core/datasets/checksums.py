@@ -12,9 +12,10 @@ from typing import Any
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.conversion.settings import ALTERING, Settings
 from wkconvert_core.datasets.dataset import MagFolder, mags_of
-from wkconvert_core.datasets.journal import FOLDER, fingerprint, line_of, parsed_line
+from wkconvert_core.datasets.journal import FOLDER, line_of, parsed_line
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
+from wkconvert_core.toolkit.files import fingerprint
 
 VERIFY = "verify"
 """The command under whose name checksums are added to mags that nobody recorded."""

@@ -11,10 +11,7 @@ scratch/                 slabs on their way to being encoded
 from __future__ import annotations
 
 import contextlib
-import glob
-import hashlib
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -29,7 +26,7 @@ from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import temporary_name, write_atomically, writing
 
-__all__ = ["FOLDER", "Journal", "fingerprint", "keep_record", "line_of", "locked", "parsed_line"]
+__all__ = ["FOLDER", "Journal", "keep_record", "line_of", "locked", "parsed_line"]
 
 T = TypeVar("T")
 
@@ -206,29 +203,3 @@ def _text(plan: Mapping[str, Any]) -> str:
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
-
-
-def fingerprint(source: Path) -> str:
-    """A digest of names, sizes and modification times of a source's visible files; their content is not read.
-
-    A file's counts those beside it that share its stem: `brain.img` holds the voxels of `brain.hdr`.
-    """
-    digest = hashlib.sha256()
-    for path in _files(source):
-        status = path.stat()
-        name = os.fsencode(path.relative_to(source.parent))
-        digest.update(b"%b\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
-    return digest.hexdigest()
-
-
-def _files(source: Path) -> Iterator[Path]:
-    if source.is_file():
-        stem = source.name.split(".")[0]
-        yield from sorted(path for path in source.parent.glob(f"{glob.escape(stem)}.*") if path.is_file())
-        return
-    for folder, folders, names in os.walk(source):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.is_file() and not name.startswith("."):
-                yield path

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from wkconvert_core.contract.errors import BrokenSource, OptionError, UnsupportedSource
-from wkconvert_core.contract.geometry import Mag, Vec3
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.hookspecs import hookimpl
 from wkconvert_core.contract.model import Confidence, Layer, Match, VolumeInfo
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.contract.voxel_size import VoxelSize
+from wkconvert_core.toolkit.files import reading, reason
+from wkconvert_core.toolkit.raw_rows import cheap_run, read_box
 
 if TYPE_CHECKING:
-    from wkconvert_core.contract.geometry import Box
     from wkconvert_core.contract.model import Array
 
 FORMATS = {"raw": "raw volumes (.raw, .vol), with -o shape=x,y,z -o dtype=uint8 or a header beside them"}
@@ -37,17 +38,11 @@ _DTYPES: tuple[str, ...] = get_args(DTypeName)
 _OF_PYHST = {1: "uint8", 2: "uint16", 4: "float32"}  # by the bytes that a voxel takes
 _NAMED = re.compile(r"(?<!\d)([1-9]\d{0,8})x([1-9]\d{0,8})x([1-9]\d{0,8})(?:_([a-z]+\d+))?(?![0-9a-z])", re.ASCII)
 _CUBE_FOLDERS = re.compile(r"x\d{4,}/y\d{4,}/z\d{4,}/[^/]+")
-_RUN = 1024
-"""Voxels that are worth one access to the disk."""
-_SKIPPED = 1024
-"""Bytes between two rows that are read along rather than sought across."""
-_SPAN = 1 << 20
-"""Bytes of such rows that are read at a time."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What is known of a raw volume, and who says so."""
+    """Shape and dtype of a raw volume, and who says so."""
 
     shape: Vec3
     dtype: str | None
@@ -68,58 +63,15 @@ class RawSource:
     offset: int
 
     def read(self, box: Box) -> Array:
-        """The voxels of a box `[1, x, y, z]`, in memory as in the file. Raises BrokenSource."""
+        """The voxels of a box `[1, x, y, z]`, in memory as in the file. Raises BrokenSource, SourceNotFound."""
         if box not in self.info.box:
             raise ValueError(f"{box} is not within {self.info.box}")
-        axes = _axes(self.order)
-        planes, rows, places = (box.slices_in(self.info.box)[axis] for axis in axes)
-        _, height, width = (self.info.shape[axis] for axis in axes)
-        out = np.zeros([box.shape[axis] for axis in axes], self.stored_dtype)
-        try:
-            with FileIO(self.path) as file:
-                for plane, number in zip(out, range(planes.start, planes.stop), strict=True):
-                    first = (number * height + rows.start) * width + places.start
-                    _read_rows(file, plane, self.offset + first * out.itemsize, width)
-        except (OSError, EOFError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise BrokenSource(f"{self.path} cannot be read", why=why) from error
-        if not out.dtype.isnative:
-            out = out.byteswap(inplace=True).view(self.info.dtype)
-        return out.transpose(axes)[np.newaxis]
-
-
-def _axes(order: Literal["F", "C"]) -> Vec3:
-    """The axes from the slowest to the fastest; the other way round they are the same."""
-    return (2, 1, 0) if order == "F" else (0, 1, 2)
-
-
-def _read_rows(file: FileIO, rows: Array, start: int, width: int) -> None:
-    """Fill `rows[row, place]`, the first of which begins at a byte, from rows of `width` voxels."""
-    wanted, row_bytes = rows.shape[1] * rows.itemsize, width * rows.itemsize
-    if wanted == row_bytes:
-        _read_into(file, start, rows)
-    elif row_bytes - wanted > _SKIPPED:
-        for i, row in enumerate(rows):
-            _read_into(file, start + i * row_bytes, row)
-    else:
-        step = max(1, _SPAN // row_bytes)
-        span = np.zeros((min(step, len(rows)), width), rows.dtype)
-        for i in range(0, len(rows), step):
-            part = rows[i : i + step]
-            _read_into(file, start + i * row_bytes, span.reshape(-1)[: (len(part) - 1) * width + rows.shape[1]])
-            part[...] = span[: len(part), : rows.shape[1]]
-
-
-def _read_into(file: FileIO, start: int, out: Array) -> None:
-    """Fill an array that is one piece of memory, however many calls that takes."""
-    memory = out.reshape(-1).view(np.uint8)
-    file.seek(start)
-    done = 0
-    while done < memory.size:
-        count = file.readinto(memory[done:].data)
-        if not count:
-            raise EOFError(f"it ends at byte {start + done}")
-        done += count
+        with reading(self.path), FileIO(self.path) as file:
+            if self.order == "F":
+                return read_box(file, box, self.info.shape, self.stored_dtype, start=self.offset)
+            # z fastest is x fastest with the axes the other way round
+            turned, shape = Box(box.start[::-1], box.shape[::-1]), self.info.shape[::-1]
+            return read_box(file, turned, shape, self.stored_dtype, start=self.offset).transpose(0, 3, 2, 1)
 
 
 @hookimpl
@@ -148,12 +100,12 @@ def open_raw(
     """A volume of `shape` x,y,z after `offset` bytes of header.
 
     With `order` F the first of these axes, x, is fastest in the file (as in a C array [z, y, x]); with C the last, z.
-    `shape` and `dtype` go before what headers and names say. Raises BrokenSource, UnsupportedSource, OptionError.
+    `shape` and `dtype` override headers and names. Raises BrokenSource, UnsupportedSource, OptionError.
     """
     if not path.is_file():
-        raise UnsupportedSource(f"{path} is no file", why="a raw volume is one")
+        raise UnsupportedSource(f"{path} is no file", why="a raw volume is a single file", fix="give the .raw file")
     if offset < 0:
-        raise OptionError(f"-o offset={offset} is no number of bytes", fix="say 0 or more")
+        raise OptionError(f"-o offset={offset} is not a number of bytes", fix="say 0 or more")
     size = path.stat().st_size
     layout = Layout(_shape(shape), None, "-o shape") if shape else _described(path, size - offset, dtype)
     if layout is None:
@@ -166,32 +118,26 @@ def open_raw(
     _check_size(path, size, offset, layout, kind)
     big = byteorder == "big" or (layout.big and byteorder is None)
     notes = [f"read as {kind}, {'x' if order == 'F' else 'z'} fastest ({layout.origin})", *layout.notes]
-    chunk = _chunk_shape(layout.shape, order)
+    run = cheap_run(layout.shape[0 if order == "F" else 2], np.dtype(kind).itemsize)
+    chunk = (run, 1, 1) if order == "F" else (1, 1, run)
     info = VolumeInfo(layout.shape, np.dtype(kind), voxel_size=layout.voxel_size, chunk_shape=chunk, notes=tuple(notes))
     return RawSource(path, info, np.dtype(kind).newbyteorder(">" if big else "<").str, order, offset)
 
 
-def _chunk_shape(shape: Vec3, order: Literal["F", "C"]) -> Vec3:
-    """A run along the fastest axis: boxes that are thin there cost many accesses."""
-    fastest = _axes(order)[2]
-    x, y, z = (min(n, _RUN) if axis == fastest else 1 for axis, n in enumerate(shape))
-    return x, y, z
-
-
 def _shape(text: str) -> Vec3:
-    """The shape that an option gives. Raises OptionError."""
+    """Parse `-o shape=`. Raises OptionError."""
     try:
         return _vec3(re.split("[,x]", text))
     except ValueError as error:
         fix = "say three whole numbers above 0: -o shape=512,512,300"
-        raise OptionError(f"-o shape={text} is no shape", fix=fix) from error
+        raise OptionError(f"-o shape={text} is not a shape", fix=fix) from error
 
 
 def _vec3(said: Iterable[object]) -> Vec3:
     """Three whole numbers from texts or from numbers. Raises ValueError."""
     texts = [str(one).strip() for one in said]
     if len(texts) != 3 or not all(re.fullmatch(r"0*[1-9]\d{0,8}", text, re.ASCII) for text in texts):
-        raise ValueError(f"{', '.join(texts)} is no shape: that is three whole numbers from 1 to 999999999")
+        raise ValueError(f"{', '.join(texts)} is not a shape: three whole numbers from 1 to 999999999")
     x, y, z = map(int, texts)
     return x, y, z
 
@@ -201,7 +147,7 @@ def _bytes(shape: Vec3, dtype: str) -> int:
 
 
 def _check_size(path: Path, size: int, offset: int, layout: Layout, dtype: str | None) -> None:
-    """Raise an error that lists what would fit, unless the file has the size of its voxels."""
+    """Check that the file is as long as its voxels; else raise an error that lists the dtypes and shapes that fit."""
     (x, y, z), held = layout.shape, size - offset
     fitting = ", ".join(name for name in _DTYPES if _bytes(layout.shape, name) == held)
     if dtype not in _DTYPES:
@@ -224,7 +170,7 @@ def _check_size(path: Path, size: int, offset: int, layout: Layout, dtype: str |
 
 
 def _described(path: Path, held: int, dtype: str | None) -> Layout | None:
-    """What a header beside the file says, else its name if that fits its size."""
+    """Layout from a header beside the file, else from its name, if that gives the `held` bytes of voxels."""
     for name in (f"{path.name}.info", f"{path.stem}.info", f"{path.stem}.json", f"{path.name}.json"):
         header = path.with_name(name)
         if header.is_file() and (layout := _header(header, held)):
@@ -235,14 +181,14 @@ def _described(path: Path, held: int, dtype: str | None) -> Layout | None:
 
 
 def _header(header: Path, held: int) -> Layout | None:
-    """What a header says; None for a file about something else."""
+    """Layout from a header file; None if the file is about something else. Raises BrokenSource."""
     try:
         with header.open("rb") as file:
             text = file.read(1 << 20).decode("utf-8", "replace")
         return _scivis(header, json.loads(text)) if header.suffix == ".json" else _pyhst(header, text, held)
     except (OSError, ValueError, TypeError, RecursionError) as error:
         fix = "correct it, or say -o shape=x,y,z -o dtype=uint8"
-        raise BrokenSource(f"{header} cannot be read", why=str(error), fix=fix) from error
+        raise BrokenSource(f"{header} cannot be read", why=reason(error), fix=fix) from error
 
 
 def _scivis(header: Path, said: Any) -> Layout | None:

@@ -12,27 +12,46 @@ from itertools import islice
 from pathlib import Path
 
 from wkconvert_core.contract.errors import NoSpace, TargetError, TargetNotWritable, WkconvertError
+from wkconvert_core.toolkit.files import reason
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_SYNC_THREADS = 8
-FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
+__all__ = [
+    "TEMPORARY",
+    "replacing",
+    "sync",
+    "sync_folder",
+    "target_error",
+    "temporary_name",
+    "write_atomically",
+    "writing",
+]
+
+TEMPORARY = ".*.tmp"
+"""Glob pattern of the files that a killed run leaves behind; core deletes them when the run is repeated."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
 _NEVER_SYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
-"""What a folder says that cannot be synced: on Windows, on some network file systems, or where it cannot be read."""
+"""Errors for folders that cannot be synced: on Windows, on some network file systems, or without leave to read them."""
+_SYNC_THREADS = 8
 
 
 def target_error(path: Path, error: OSError) -> TargetError:
-    """Say in our terms why a path could not be written."""
-    why = error.strerror or str(error)
-    if error.errno in FULL:
-        return NoSpace(f"no space left for {path}", why=why, fix="free some and run the same command again")
-    if error.errno in FORBIDDEN:
-        return TargetNotWritable(f"{path} cannot be written", why=why, fix="check the folder's permissions")
-    return TargetError(f"{path} cannot be written", why=why)
+    """The error for a path that cannot be written: NoSpace, TargetNotWritable or TargetError.
+
+    >>> str(target_error(Path("out/1"), OSError(28, "No space left on device")))
+    'no space left for out/1. No space left on device. free some and run the same command again'
+    """
+    if error.errno in _FULL:
+        return NoSpace(f"no space left for {path}", why=reason(error), fix="free some and run the same command again")
+    if error.errno in _FORBIDDEN:
+        fix = "check the folder's permissions"
+        return TargetNotWritable(f"{path} cannot be written", why=reason(error), fix=fix)
+    return TargetError(f"{path} cannot be written", why=reason(error))
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the file system's errors into ours. Raises NoSpace, TargetNotWritable, TargetError."""
+    """Turn OSErrors within the block into ones that name the path. Raises NoSpace, TargetNotWritable, TargetError."""
     try:
         yield
     except WkconvertError:  # some of ours are OSErrors as well
@@ -42,48 +61,62 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside `path` that no other writer takes; `TEMPORARY` finds what a kill left of them."""
+    """A name beside `path` that no other writer takes, and that `TEMPORARY` matches."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
-TEMPORARY = ".*.tmp"
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path to write to, which takes the place of `path` when the block ends; on an error it is deleted.
 
+    So `path` is there whole or not at all, also after a crash. The file is not synced: see `sync`. Raises NoSpace,
+    TargetNotWritable, TargetError.
 
-def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Put a file in place whole and synced, or not at all; `content` may come bit by bit.
-
-    Raises NoSpace, TargetNotWritable, TargetError.
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with replacing(Path(folder, "7.tif")) as temporary:
+    ...         _ = temporary.write_bytes(b"II*")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['7.tif']
     """
     temporary = temporary_name(path)
     with writing(path):
         try:
-            with temporary.open("xb") as file:
-                for part in [content] if isinstance(content, bytes) else content:
-                    file.write(part)
-                file.flush()
-                os.fsync(file.fileno())
+            yield temporary
             temporary.replace(path)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
 
 
-def sync(paths: Iterable[Path]) -> None:
-    """Wait until files, and their names in the three folders above them, are safe from a power cut. Raises TargetError.
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Put a file in place, whole and synced, or not at all; `content` may come part by part.
 
-    A sync mostly waits, so several wait side by side: that is several times as fast as one after the other.
+    Raises NoSpace, TargetNotWritable, TargetError.
+    """
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        for part in [content] if isinstance(content, bytes) else content:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync(paths: Iterable[Path]) -> None:
+    """Wait until files, and their names in the three folders above them, would survive a power cut. Raises TargetError.
+
+    Syncing is mostly waiting, so several files are synced at a time: that is several times as fast as one by one.
     """
     folders: set[Path] = set()
     remaining = iter(paths)
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
-        while batch := list(islice(remaining, 1000)):
+        while batch := list(islice(remaining, 1000)):  # the pool would keep a future for each of a million files
             folders.update(folder for path in batch for folder in path.parents[:3])
             list(pool.map(_sync_file, batch))
         list(pool.map(sync_folder, sorted(folders)))
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are safe, where folders can be synced. Raises TargetError."""
+    """Wait until the names in a folder would survive a power cut, where folders can be synced. Raises TargetError."""
     with writing(folder):
         try:
             _sync(folder)

@@ -1,4 +1,4 @@
-"""Slices in files of their own: their order, and which are missing. For readers of folders."""
+"""Stacks with a file per slice: the order of the slices, and which of them are missing."""
 
 from __future__ import annotations
 
@@ -17,22 +17,32 @@ Gaps = Literal["error", "fill", "close"]
 
 _DIGITS = re.compile(r"([0-9]+)")
 _MOST_FILLED = 1000
-"""Empty slices filled in for each slice that is there; more than that is no numbering of slices."""
+"""Empty slices filled in for each that exists; where it would take more, the numbers do not count slices."""
 _SHOWN = 5
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """A sort key that puts `s2` before `s10`."""
+    """A sort key that compares numbers within names by their value.
+
+    >>> sorted(["s10.tif", "s2.tif", "s1.tif"], key=natural_key)
+    ['s1.tif', 's2.tif', 's10.tif']
+    """
     parts = _DIGITS.split(name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def with_gaps(folder: str, names: Sequence[str], gaps: Gaps) -> list[str | None]:
-    """The slices in order, None for each that is missing and to be filled.
+    """The names of the slices (in natural order), with None for each missing slice that is to be filled with zeros.
 
-    The number that counts the slices is the last one in the names that changes and does not merely accompany another.
-    Raises InconsistentStack for holes in that numbering with `gaps="error"`, and for two slices with one number unless
-    `gaps="close"`, which takes the files as they come.
+    Slices are counted by the last number in the names that changes without merely accompanying another one: in
+    `x10_s3_t1699.tif`, where t grows with s and x is the same, by s. With `gaps="error"`, holes in that numbering raise
+    InconsistentStack, as do two slices of one number; `gaps="close"` takes the files as they come.
+
+    >>> with_gaps("brain", ["s1.tif", "s2.tif", "s4.tif"], "fill")
+    ['s1.tif', 's2.tif', None, 's4.tif']
+    >>> with_gaps("brain", ["s1.tif", "s2.tif", "s4.tif"], "error")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.InconsistentStack: slices are missing in brain: 3 (1 in all)...
     """
     if gaps == "close":
         return list(names)
@@ -59,19 +69,27 @@ def with_gaps(folder: str, names: Sequence[str], gaps: Gaps) -> list[str | None]
 
 
 def oddly_named(names: Sequence[str]) -> list[str]:
-    """The few files that are named on another pattern than nearly all the others."""
+    """The few files (at most a tenth) whose names differ from the others in more than numbers.
+
+    >>> oddly_named([f"s{n}.tif" for n in range(20)] + ["overview1.tif"])
+    ['overview1.tif']
+    """
     most = max(_by_pattern(names).values(), key=len, default=[])
     usual = set(most)
     return [name for name in names if name not in usual] if 10 * len(most) >= 9 * len(names) else []
 
 
 def restarts(names: Sequence[str]) -> int:
-    """How often the numbering of the slices starts."""
+    """How many series of numbered slices there are.
+
+    >>> restarts(["w1_s1.tif", "w1_s2.tif", "w2_s1.tif", "w2_s2.tif"])
+    2
+    """
     return sum(len(run) > 1 for run in _runs(names))
 
 
 def _runs(names: Sequence[str]) -> list[list[tuple[int, str]]]:
-    """The names that count on from one another, with the number that does the counting, sorted."""
+    """Each series of slices: its names with the number that counts them, sorted."""
     runs: list[list[tuple[int, str]]] = []
     for alike in _by_pattern(names).values():
         numbers = [tuple(map(int, _DIGITS.findall(_stem(name)))) for name in alike]
@@ -86,7 +104,9 @@ def _runs(names: Sequence[str]) -> list[list[tuple[int, str]]]:
 
 
 def _counting(numbers: Sequence[tuple[int, ...]]) -> int | None:
-    """The position of the number that counts: the last one that changes among names that agree up to it."""
+    """The position of the number that counts slices, among the `numbers` of each name; None if there is none."""
+    # from the right, the first number that changes while the numbers before it stay: there are at least two names for
+    # each different head, and the number multiplies the heads, so it does not just go along with one of them
     for at in reversed(range(len(numbers[0]))):
         heads = {number[:at] for number in numbers}
         if 2 * len(heads) <= len(numbers) and len({number[: at + 1] for number in numbers}) > len(heads):
@@ -99,13 +119,13 @@ def _check_unique(folder: str, run: list[tuple[int, str]]) -> None:
         if a == b:
             raise InconsistentStack(
                 f"two slices in {folder} have the number {a}: {first} and {second}",
-                why="which comes first, or counts at all, is not to be known",
+                why="nothing says which comes first, or whether both belong to the stack",
                 fix="move one away, or say --gaps close to take both as they come",
             )
 
 
 def _by_pattern(names: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
-    """Names by what is between their numbers."""
+    """Names grouped by the text around their numbers."""
     patterns: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name in names:
         patterns[tuple(_DIGITS.split(_stem(name))[::2])].append(name)
@@ -117,13 +137,21 @@ def _stem(name: str) -> str:
 
 
 def some(items: Sequence[str]) -> str:
-    """The first few of a list, and how many there are."""
+    """The first few items, and how many more there are.
+
+    >>> some(list("abcdefgh"))
+    'a, b, c, d, e and 3 more'
+    """
     shown = ", ".join(items[:_SHOWN])
     return shown if len(items) <= _SHOWN else f"{shown} and {len(items) - _SHOWN} more"
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Sorted numbers as `3, 7-9`."""
+    """Sorted numbers as text, consecutive ones as a range.
+
+    >>> ranges([3, 7, 8, 9])
+    '3, 7-9'
+    """
     runs: list[tuple[int, int]] = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wkconvert_core import Box, BrokenSource, OptionError, UnsupportedSource
-from wkconvert_dm import voxels as reading
+from wkconvert_core.toolkit import raw_rows
 
 REAL = [name for name in KINDS if not name.startswith("complex")]
 
@@ -231,8 +231,8 @@ class TestCalibration:
 @given(st.data())
 def test_every_box_equals_that_part_of_the_whole(tmp_path, monkeypatch, data):
     """However rows are read: one by one, many at once, or whole slices."""
-    monkeypatch.setattr(reading, "_ROW", data.draw(st.sampled_from([1, 40, 1 << 20])))
-    monkeypatch.setattr(reading, "_BAND", data.draw(st.sampled_from([1, 50, 1 << 20])))
+    monkeypatch.setattr(raw_rows, "_GAP", data.draw(st.sampled_from([1, 40, 1 << 20])))
+    monkeypatch.setattr(raw_rows, "_SPAN", data.draw(st.sampled_from([1, 50, 1 << 20])))
     array = noise(6, 9, 31, dtype="uint16")
     of = source(write(tmp_path / "a.dm3", image(array), order=">"))
     corners = [sorted(data.draw(st.lists(st.integers(0, n), min_size=2, max_size=2))) for n in of.info.shape]
@@ -272,11 +272,8 @@ def test_a_box_costs_the_chunks_that_it_touches(tmp_path, monkeypatch, across):
     of = source(write(tmp_path / "a.dm3", image(noise(3, 4, across, dtype="int16"))))
     chunk = min(across, 2048)
     assert of.info.chunk_shape == (chunk, 1, 1)
-    read = []
-    original = reading.Voxels._read
-    monkeypatch.setattr(
-        reading.Voxels, "_read", lambda self, file, into, at: read.append(into.nbytes) or original(self, file, into, at)
-    )
+    read, fill = [], raw_rows.fill
+    monkeypatch.setattr(raw_rows, "fill", lambda file, out, start: read.append(out.nbytes) or fill(file, out, start))
     for start, length in ((0, 1), (40, 60), (across - 7, 7), (0, across)):
         read.clear()
         of.read(Box((start, 1, 1), (length, 2, 2)))

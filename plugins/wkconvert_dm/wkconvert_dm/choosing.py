@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from wkconvert_core import OptionError, UnsupportedSource
 from wkconvert_core.toolkit.stacks import some
 
-from .images import Image
+from .images import Image, times
 from .kinds import KINDS, PACKED, Component
-from .messages import times
 
 
 def choose(path: str, images: Sequence[Image], wanted: int | None) -> Image:

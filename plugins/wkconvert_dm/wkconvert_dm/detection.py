@@ -6,8 +6,9 @@ import struct
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match, SourceError
+from wkconvert_core.toolkit.files import list_folder
 
-from .files import SUFFIXES, list_folder
+SUFFIXES = (".dm3", ".dm4")
 
 
 def detect(path: Path, head: bytes) -> Match | None:
@@ -38,7 +39,7 @@ def version_of(head: bytes) -> int | None:
 
 def _folder(path: Path) -> Match | None:
     try:
-        listing = list_folder(str(path))
+        listing = list_folder(path, SUFFIXES)
     except SourceError:
         return None
     names = listing.names

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wkconvert_core.toolkit.files import broken
+
 from .kinds import KINDS, size_of
-from .messages import broken, times
 from .tags import Span, Tags, read_tags
 
 _LONGEST_NAME = 60
@@ -90,3 +92,8 @@ def _size(tags: Tags, path: tuple[str, ...]) -> tuple[int, ...]:
 def _scale(tags: Tags, path: tuple[str, ...]) -> Scale | None:
     size = tags.number((*path, "Scale"))
     return None if size is None else Scale(float(size), tags.text((*path, "Units")).strip()[:_LONGEST_NAME])
+
+
+def times(size: Sequence[int]) -> str:
+    """A size as text: `512 x 512 x 30`."""
+    return " x ".join(map(str, size))

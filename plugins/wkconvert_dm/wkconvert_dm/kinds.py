@@ -1,4 +1,4 @@
-"""DigitalMicrograph's data types: how their values are stored, and what becomes of them.
+"""DigitalMicrograph's data types: how their values are stored, and how they are read.
 
 The numbers are those of DigitalMicrograph's scripting language, checked on files that it wrote.
 """
@@ -42,6 +42,12 @@ KINDS = {
     14: Kind("bool", "u1", "bool"),
     23: Kind("RGB", "u4", "uint8", 3),
 }
+_PARTS: dict[Component, Callable[[Array], Array]] = {
+    "abs": np.abs,
+    "real": np.real,
+    "imag": np.imag,
+    "phase": np.angle,
+}
 PACKED = {5: "packed complex64", 27: "packed complex64", 28: "packed complex128"}
 """Half of a Fourier transform, the other half left out for its symmetry."""
 
@@ -52,23 +58,17 @@ def size_of(kind: int) -> int:
 
 
 def decoded(stored: Array, kind: int, component: Component | None) -> Array:
-    """The channels `[c, ...]` of stored voxels `[...]`."""
+    """The channels `[c, ...]` of stored voxels `[...]`.
+
+    >>> decoded(np.array([0xFF102030], "u4"), 8, None).tolist()  # one RGB voxel, the fourth byte is no colour
+    [[16], [32], [48]]
+    """
     if KINDS[kind].channels == 3:
-        # a number 0xAARRGGBB in the file's byte order: B, G, R, A for little endian
+        # 0xAARRGGBB, a number in the file's byte order; in a little-endian file the bytes are B, G, R, A
         return np.stack([(stored >> shift).astype(np.uint8) for shift in (16, 8, 0)])
     if KINDS[kind].dtype == "bool":
         truth: Array = stored != 0
         return truth[np.newaxis]
     if component is not None and stored.dtype.kind == "c":
-        return _component(stored, component)[np.newaxis]
+        return _PARTS[component](stored)[np.newaxis]
     return stored[np.newaxis]
-
-
-def _component(stored: Array, component: Component) -> Array:
-    parts: dict[Component, Callable[[Array], Array]] = {
-        "abs": np.abs,
-        "phase": np.angle,
-        "real": np.real,
-        "imag": np.imag,
-    }
-    return parts[component](stored)

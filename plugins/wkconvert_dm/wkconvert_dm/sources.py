@@ -1,44 +1,80 @@
-"""The Sources: one image of a file, and a folder of slices."""
+"""The Sources: one image of a file, and a folder of slices. No handle stays open between two reads."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from io import FileIO
 
 import numpy as np
 
-from wkconvert_core import Box, VolumeInfo
+from wkconvert_core import Box, Vec3, VolumeInfo
+from wkconvert_core.toolkit.files import State, changed, digest, list_folder, reading, state_of
+from wkconvert_core.toolkit.raw_rows import cheap_run, pieces, read_box
 from wkconvert_core.toolkit.stacks import Gaps, with_gaps
 
 from .choosing import choose
-from .files import list_folder
-from .images import read_images
-from .kinds import Array, Component
-from .messages import changed
-from .voxels import State, Voxels, state_of
+from .detection import SUFFIXES
+from .images import Image, read_images
+from .kinds import KINDS, Array, Component, decoded, size_of
+
+_PIECE = 1 << 20
+"""Bytes of stored values that are held beside the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image in a file whose header was read."""
+
+    path: str
+    state: State
+    """Of the file when its header was read."""
+    image: Image
+
+    @property
+    def shape(self) -> Vec3:
+        """Along x, y, z."""
+        x, y, z = [*self.image.size, 1][:3]
+        return x, y, z
+
+    @property
+    def run(self) -> int:
+        """Voxels along x that cost about as much to read as one."""
+        return cheap_run(self.shape[0], size_of(self.image.kind))
+
+    def fill(self, out: Array, box: Box, component: Component | None) -> None:
+        """Fill `out[c, x, y, z]` with a box of the image. Raises SourceNotFound, BrokenSource."""
+        stored = np.dtype(self.image.order + KINDS[self.image.kind].stored)
+        with reading(self.path), FileIO(self.path) as file:
+            now = os.fstat(file.fileno())
+            if (now.st_size, now.st_mtime_ns) != self.state:
+                how = f"it had {self.state[0]} bytes and has {now.st_size}, or was written again"
+                raise changed(self.path, how)
+            for piece in pieces(box, _PIECE // stored.itemsize):
+                voxels = read_box(file, piece, self.shape, stored, start=self.image.offset)
+                out[:, *piece.slices_in(box)] = decoded(voxels[0], self.image.kind, component)
 
 
 @dataclass(frozen=True)
 class DmVolume:
     """One image of a DM file: a slice or a stack of them."""
 
-    voxels: Voxels
+    stored: StoredImage
     component: Component | None
     info: VolumeInfo
 
     def read(self, box: Box) -> Array:
-        """The voxels of a box `[c, x, y, z]`; raises SourceNotFound, BrokenSource."""
-        out = _empty(self.info, box)
-        self.voxels.fill(out, box, self.component)
-        return out.transpose(0, 3, 2, 1)
+        """The voxels of a box `[c, x, y, z]`. Raises SourceNotFound, BrokenSource."""
+        out = _zeros(self.info, box)
+        self.stored.fill(out, box, self.component)
+        return out
 
 
 @dataclass(frozen=True)
 class DmStack:
-    """A folder of DM files, a slice each; holds names only, headers are read once in each process."""
+    """A folder with a DM file per slice. Holds no names: files are listed and headers read once in each process."""
 
     folder: str
     gaps: Gaps
@@ -53,54 +89,45 @@ class DmStack:
 
         Raises SourceNotFound, BrokenSource.
         """
-        out = _empty(self.info, box)
-        files = files_of(self.folder, self.gaps, self.digest)
-        for z, file in enumerate(files[box.start[2] : box.stop[2]]):
-            if file is not None:
-                self._fill(out[:, z : z + 1], slice_of(*file, self.object), box)
-        return out.transpose(0, 3, 2, 1)
-
-    def _fill(self, out: Array, found: Voxels, box: Box) -> None:
-        """Fill `out[c, 1, y, x]` with a slice's part of a box, as far as the slice reaches."""
-        (x, y, _), (width, height, _) = box.start, box.shape
-        part = Box((x, y, 0), (width, height, 1)).intersection(Box((0, 0, 0), found.shape))
-        if part.volume:
-            found.fill(out[:, :, : part.shape[1], : part.shape[0]], part, self.component)
+        out = _zeros(self.info, box)
+        for z, file in enumerate(files_of(self.folder, self.gaps, self.digest)[box.start[2] : box.stop[2]]):
+            if file is None:
+                continue
+            found = slice_of(*file, self.object)
+            part = Box((*box.start[:2], 0), (*box.shape[:2], 1)).intersection(Box((0, 0, 0), found.shape))
+            if part.volume:
+                found.fill(out[:, : part.shape[0], : part.shape[1], z : z + 1], part, self.component)
+        return out
 
 
-def _empty(info: VolumeInfo, box: Box) -> Array:
-    """Zeros `[c, z, y, x]` for a box of a volume."""
+def _zeros(info: VolumeInfo, box: Box) -> Array:
+    """Zeros `[c, x, y, z]` for a box of a volume, x contiguous."""
     if box not in info.box:
         raise ValueError(f"{box} is not within {info.box}")
-    return np.zeros((info.channels, *box.shape[::-1]), info.dtype)
+    return np.zeros((info.channels, *box.shape[::-1]), info.dtype).transpose(0, 3, 2, 1)
 
 
 @lru_cache(maxsize=8)
-def files_of(folder: str, gaps: Gaps, digest: str) -> tuple[tuple[str, State] | None, ...]:
-    """The files of a stack in order, None for each that is missing; raises BrokenSource if they have changed."""
-    names = list_folder(folder).names
+def files_of(folder: str, gaps: Gaps, expected: str) -> tuple[tuple[str, State] | None, ...]:
+    """Path and state of each slice in order, None for each that is missing. Raises BrokenSource if they have changed.
+
+    `expected` is their digest when they were opened.
+    """
+    names = list_folder(folder, SUFFIXES).names
     states = states_of(folder, names)
-    if digest_of(states) != digest:
+    if digest(states.items()) != expected:
         raise changed(folder, "files have come, gone or been written again")
     files = dict(zip(names, states.items(), strict=True))
     return tuple(None if name is None else files[name] for name in with_gaps(folder, names, gaps))
 
 
 def states_of(folder: str, names: Sequence[str]) -> dict[str, State]:
-    """The paths of a folder's files, each with its size and time."""
+    """The state of each of a folder's files, by its path. Raises SourceNotFound, BrokenSource."""
     paths = [os.path.join(folder, name) for name in names]  # noqa: PTH118 - there may be very many
     return {path: state_of(path) for path in paths}
 
 
-def digest_of(states: Mapping[str, State]) -> str:
-    """A fingerprint of files' paths, sizes and times."""
-    found = hashlib.sha256()
-    for path, state in states.items():
-        found.update(os.fsencode(path) + b"\0%d\0%d\0" % state)
-    return found.hexdigest()[:16]
-
-
 @lru_cache(maxsize=1 << 14)
-def slice_of(path: str, state: State, object: int | None) -> Voxels:
-    """The image of one file of a stack, which is as it was when it was in that state."""
-    return Voxels(path, state, choose(path, read_images(path), object))
+def slice_of(path: str, state: State, object: int | None) -> StoredImage:
+    """The image of one file of a stack, cached as long as the file is in that state."""
+    return StoredImage(path, state, choose(path, read_images(path), object))

@@ -21,7 +21,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TypeAlias
 
-from .messages import broken, cannot_open
+from wkconvert_core.toolkit.files import broken, reading
 
 TagPath: TypeAlias = tuple[str, ...]
 """The names from the root to a tag; a tag without a name goes by its place in the group, from 0."""
@@ -69,11 +69,8 @@ class Tags:
 
 def read_tags(path: str) -> Tags:
     """Walk a file's tag tree; raises SourceNotFound, BrokenSource. The work is bounded by the size of the file."""
-    try:
-        with Path(path).open("rb") as file:
-            return _Walk(path, file).tree()
-    except OSError as error:
-        raise cannot_open(path, error) from error
+    with reading(path), Path(path).open("rb") as file:
+        return _Walk(path, file).tree()
 
 
 class _Walk:

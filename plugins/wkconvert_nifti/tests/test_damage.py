@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from niftis import LAS, layers, noise, patched, saved, source, voxels, whole
 
-from wkconvert_core import Box, BrokenSource, WkconvertError
-from wkconvert_nifti import bytestream
+from wkconvert_core import Box, BrokenSource, SourceNotFound, WkconvertError
+from wkconvert_core.toolkit import raw_rows
 
 GIVEN = noise(30, 20, 10, dtype="int16")
 HUGE = np.array([3, 30000, 30000, 30000, 1, 1, 1, 1], "<i2").tobytes()
@@ -34,7 +34,7 @@ def test_a_file_that_is_cut_short_after_it_was_opened_is_refused(tmp_path):
     with pytest.raises(BrokenSource, match=r"a\.nii is cut short"):
         whole(of)
     path.unlink()
-    with pytest.raises(BrokenSource, match=r"a\.nii cannot be read"):
+    with pytest.raises(SourceNotFound, match=r"a\.nii cannot be read"):
         whole(of)
 
 
@@ -214,15 +214,13 @@ def test_a_stream_that_is_not_read_to_its_end_leaves_nothing_open(tmp_path):
 @pytest.mark.parametrize("piece", [20, 40, 3000, 2 << 20])
 def test_a_stream_is_inflated_once_however_short_its_pieces_are(tmp_path, monkeypatch, piece):
     monkeypatch.setattr("wkconvert_nifti.source.PIECE_BYTES", piece)
-    monkeypatch.setattr("wkconvert_nifti.source.ROW_BYTES", 0)
-    counts = []
-    original = bytestream.fill
+    counts, fill = [], raw_rows.fill
 
-    def counted(file, path, place, wanted):
-        counts.append((place, wanted.nbytes))
-        original(file, path, place, wanted)
+    def counted(file, out, start):
+        counts.append((start, out.nbytes))
+        fill(file, out, start)
 
-    monkeypatch.setattr("wkconvert_nifti.source.fill", counted)
+    monkeypatch.setattr(raw_rows, "fill", counted)
     list(source(saved(tmp_path / "a.nii.gz", GIVEN, LAS)).stream())
     ends = [place + size for place, size in counts]
     assert [place for place, _ in counts] == [352, *ends[:-1]], "each read begins where the one before ended"

@@ -8,7 +8,7 @@ import pytest
 from niftis import LAS, RAS, checked, layers, noise, patched, saved, source, voxels
 
 from wkconvert_core import Box, BrokenSource, OptionError, UnsupportedSource
-from wkconvert_nifti import bytestream
+from wkconvert_core.toolkit import raw_rows
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
 
@@ -224,7 +224,6 @@ def test_voxels_are_read_in_order_also_where_rows_and_planes_are_large(tmp_path,
     given = noise(40, 30, 20, dtype="int16")
     for limit in (10, 100, 3000, 10_000):
         monkeypatch.setattr(module, "PIECE_BYTES", limit)
-        monkeypatch.setattr(module, "ROW_BYTES", 0)
         for suffix in ("nii", "nii.gz"):
             found = voxels(saved(tmp_path / f"a.{suffix}", given, LAS))
             np.testing.assert_array_equal(found[0], given[::-1])
@@ -238,9 +237,8 @@ def test_a_box_costs_the_chunks_that_it_touches(tmp_path, monkeypatch, across, o
     of = source(saved(tmp_path / "a.nii", noise(across, 6, 5, dtype="int16"), affine))
     x = of.axes.order.index(0)
     assert of.info.chunk_shape == tuple(min(across, 2048) if axis == x else 1 for axis in range(3))
-    read = []
-    original = bytestream.fill
-    monkeypatch.setattr("wkconvert_nifti.source.fill", lambda *args: read.append(args[-1].nbytes) or original(*args))
+    read, fill = [], raw_rows.fill
+    monkeypatch.setattr(raw_rows, "fill", lambda file, out, start: read.append(out.nbytes) or fill(file, out, start))
     for start, length in ((0, 1), (40, 60), (across - 7, 7), (0, across)):
         read.clear()
         at, shape = [1, 1, 1], [2, 3, 2]

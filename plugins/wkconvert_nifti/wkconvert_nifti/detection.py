@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wkconvert_core import Confidence, Match
+from wkconvert_core import Confidence, Match, SourceError
 
-from .files import DOCUMENTS, HDR, IMG, NII, SIDECARS, has, header_of, is_header, others_in, volumes_in
+from .files import DOCUMENTS, HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header
 from .magic import inflated, is_analyze, kind_of
 
 
@@ -30,10 +30,13 @@ def detect(path: Path, head: bytes) -> Match | None:
 
 def _folder(path: Path) -> Match | None:
     """A folder with one file is left to core, which names the layer after folder or file."""
-    volumes = volumes_in(path)
+    try:
+        volumes, others = contents(path)
+    except SourceError:
+        return None
     if not volumes or (len(volumes) == 1 and has(volumes[0], NII)):
         return None
-    if any(entry.is_dir() or not has(entry, SIDECARS + DOCUMENTS) for entry in others_in(path, volumes)):
+    if any(entry.is_dir() or not has(entry, SIDECARS + DOCUMENTS) for entry in others):
         return None
     sure = any(map(is_header, volumes[:1]))
     reason = f"{len(volumes)} NIfTI {'volumes' if len(volumes) > 1 else 'volume'}"

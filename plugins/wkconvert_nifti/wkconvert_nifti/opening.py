@@ -12,7 +12,6 @@ import numpy as np
 
 from wkconvert_core import (
     Box,
-    BrokenSource,
     Category,
     Layer,
     Mag,
@@ -21,11 +20,13 @@ from wkconvert_core import (
     UnsupportedSource,
     VolumeInfo,
 )
+from wkconvert_core.toolkit.files import broken, state_of
+from wkconvert_core.toolkit.raw_rows import cheap_run
 from wkconvert_core.toolkit.stacks import some
 
-from .bytestream import MOST_INFLATED, broken, bytes_of
+from .bytestream import MOST_INFLATED, bytes_of
 from .calibration import voxel_size
-from .files import HDR, IMG, NII, SIDECARS, has, header_of, is_header, others_in, partner, stem, volumes_in
+from .files import HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header, partner, stem
 from .header import Header, read_header
 from .magic import GZIP
 from .orientation import Orientation, axes_of
@@ -95,16 +96,16 @@ def open_nifti(
 def _check_names(folder: Path, names: Iterable[str]) -> None:
     """Raise OptionError for a name of no file in a folder."""
     if lost := [name for name in names if not (folder / name).is_file()]:
-        there = some([path.name for path in volumes_in(folder)])
+        there = some([path.name for path in contents(folder)[0]])
         raise OptionError(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
 
 
 def _folder(folder: Path, wanted: Wanted) -> Iterator[Layer]:
     """The layers of all files in a folder, each named after its file if there are several."""
-    paths = volumes_in(folder)
+    paths, others = contents(folder)
     if not paths:
         raise SourceNotFound(f"{folder} holds no NIfTI file", why=f"they end in {', '.join(NII)} or {', '.join(HDR)}")
-    left = [entry.name for entry in others_in(folder, paths) if not has(entry, SIDECARS)]
+    left = [entry.name for entry in others if not has(entry, SIDECARS)]
     note = (f"left out of {folder.name}: {some(left)}",) if left else ()
     for path in paths:
         for layer in _file(path, wanted):
@@ -139,7 +140,8 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
         starts = tuple(header.start + number * header.volume_bytes for number in group)
         shape, channels = axes.seen_shape, len(group) * min(header.samples, 3)
         stored = Stored(header.dtype.str, header.samples, starts, scale)
-        chunk = shape if compressed else axes.seen(Box((0, 0, 0), (min(axes.shape[0], stored.row), 1, 1))).shape
+        run = Box((0, 0, 0), (cheap_run(axes.shape[0], stored.voxel_bytes), 1, 1))
+        chunk = shape if compressed else axes.seen(run).shape
         info = VolumeInfo(shape, dtype, channels, size, chunk, notes=tuple(notes))
         name = f"volume_{group[0]}" if len(groups) > 1 else None
         source = (GzipNiftiSource if compressed else NiftiSource)(data, stored, axes, info)
@@ -162,10 +164,7 @@ def _half(path: Path, lost: str, why: str) -> SourceNotFound:
 
 def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:
     """A note if a file is larger than what its header promises; raises BrokenSource if it is too small for it."""
-    try:
-        found = data.stat().st_size
-    except OSError as error:
-        raise BrokenSource(f"{data} cannot be read", why=error.strerror or str(error)) from error
+    found, _ = state_of(data)
     end = header.start + header.volumes * header.volume_bytes
     if not compressed and found < end:
         raise broken(data, f"{end} bytes expected, {found} found", cut=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wkconvert_core import Box, OptionError, Vec3, VolumeInfo
+from wkconvert_core.toolkit.raw_rows import pieces
 
 from .bytestream import Array
 from .source import PIECE_BYTES, GzipNiftiSource, NiftiSource
@@ -73,7 +74,7 @@ class PlacedStream(Placed):
             if part.volume:
                 yield part, voxels[:, *part.slices_in(here)]
         for margin in _margins(self.info.box, self.inner.info.box.shifted(self.shift)):
-            for piece in margin.tiles(_piece(margin, self.info.voxel_bytes)):
+            for piece in pieces(margin, PIECE_BYTES // self.info.voxel_bytes):
                 yield piece, np.zeros((self.info.channels, *piece.shape), self.info.dtype)
 
 
@@ -90,10 +91,3 @@ def _margins(box: Box, inner: Box) -> Iterator[Box]:
 def _with(corner: Vec3, axis: int, number: int) -> Vec3:
     x, y, z = (number if i == axis else n for i, n in enumerate(corner))
     return x, y, z
-
-
-def _piece(box: Box, voxel_bytes: int) -> Vec3:
-    """A part of a box of about PIECE_BYTES."""
-    x, y, _ = box.shape
-    rows = max(1, PIECE_BYTES // (voxel_bytes * max(1, x)))
-    return max(1, x), rows, max(1, rows // max(1, y))

@@ -11,17 +11,15 @@ from typing import ClassVar
 import numpy as np
 
 from wkconvert_core import Box, UnsupportedSource, VolumeInfo
+from wkconvert_core.toolkit.raw_rows import pieces, read_box
 
 from .axes import Axes
-from .bytestream import Array, Reader, drain, fill, opened
+from .bytestream import Array, Reader, drain, opened
 
 PIECE_BYTES = 2 << 20
 """About what is read, scaled and turned at a time."""
 TURNED_BYTES = 8 << 20
 """The same for a stream whose slices are not along z: to collect it, each piece takes going through all the volume."""
-
-ROW_BYTES = 4 << 10
-"""The part of a row that is read at least: less, about a page of memory, costs no less."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +39,6 @@ class Stored:
     def voxel_bytes(self) -> int:
         """Bytes of a voxel of one volume."""
         return self.samples * np.dtype(self.dtype).itemsize
-
-    @property
-    def row(self) -> int:
-        """Voxels of a row that cost about as much as one."""
-        return max(1, ROW_BYTES // self.voxel_bytes)
 
 
 @dataclass(frozen=True)
@@ -75,34 +68,13 @@ class NiftiSource:
         return result
 
     def _pieces(self, box: Box, most: int) -> Iterator[Box]:
-        """Boxes of the stored axes of `most` bytes or so, in the order in which their voxels lie in the file."""
-        x, y, z = box.shape
-        voxels = most // max(self.stored.voxel_bytes, 8 if self.stored.scale else 1)
-        wide = min(x, voxels)
-        rows = max(1, min(y, voxels // self._width(x))) if wide == x else 1
-        planes = max(1, min(z, voxels // (self._width(x) * y))) if rows == y else 1
-        return (piece.shifted(box.start) for piece in Box((0, 0, 0), box.shape).tiles((wide, rows, planes)))
-
-    def _width(self, wanted: int) -> int:
-        """How much of each row is read: short rows wholly, which saves a read for each of them."""
-        across = self.axes.shape[0]
-        return across if across <= self.stored.row else wanted
+        """Parts of a box of the stored axes, of about `most` bytes as stored or scaled."""
+        return pieces(box, most // max(self.stored.voxel_bytes, 8 if self.stored.scale else 1))
 
     def _voxels(self, file: Reader, start: int, box: Box) -> Array:
         """A box of the stored axes, from the volume that begins at byte `start`, as `[c, i, j, k]`, scaled."""
-        (i, j, k), (wide, rows, planes) = box.start, box.shape
-        across, down, _ = self.axes.shape
-        size, width = self.stored.voxel_bytes, self._width(wide)
-        buffer = np.empty((planes, rows, width, self.stored.samples), self.stored.dtype)
-        for plane in range(planes):
-            first = start + size * ((k + plane) * down + j) * across
-            if width == across:
-                fill(file, self.path, first, buffer[plane])
-                continue
-            for row in range(rows):
-                fill(file, self.path, first + size * (row * across + i), buffer[plane, row])
-        part = buffer[:, :, i : i + wide] if width == across else buffer
-        return self._values(part.transpose(3, 2, 1, 0)[:3])
+        dtype, samples = self.stored.dtype, self.stored.samples
+        return self._values(read_box(file, box, self.axes.shape, dtype, start=start, samples=samples)[:3])
 
     def _values(self, stored: Array) -> Array:
         """Stored numbers as what they mean."""
