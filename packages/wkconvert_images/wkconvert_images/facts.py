@@ -72,8 +72,8 @@ class Raster(Protocol):
         """Fill `out[y, x, sample]` with the stored pixels from (row, column) on.
 
         `out` has the dtype of `facts` and any strides. `shift` (bytes) is added to the offsets that a TIFF states, for
-        files that describe only the first of several slices. Damaged data may raise any exception: wrap the call in
-        `rasters.decoding`.
+        files that describe only the first of several slices. Damaged data may raise any exception: call it
+        within `reading(path, Exception)` of the toolkit.
         """
         ...
 

@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from wkconvert_core import UnsupportedSource
+from wkconvert_core.toolkit.files import broken
 
 from .coding import DTYPES, JPEGS, Coding, is_raw
 from .facts import Array, Facts, Kind, palette_kind
-from .faults import broken
 from .tags import Ifd
 
 Offsets: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]

@@ -19,11 +19,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from wkconvert_core import UnsupportedSource, WkconvertError
+from wkconvert_core import UnsupportedSource
+from wkconvert_core.toolkit.files import broken, reading
 
 from .calibration import from_density
 from .facts import Array, Facts, Kind, chosen, palette_kind
-from .faults import broken
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
 """What Pillow may take a file for; of the dozens more that it knows, some would start other programs."""
@@ -90,7 +90,7 @@ class PictureRaster:
 def read_picture(path: str, *, colors: bool = True) -> PictureRaster:
     """Read the header of a picture and check that the file is whole; `colors=False` keeps indices of a palette.
 
-    Raises BrokenSource, UnsupportedSource, OSError.
+    Raises BrokenSource, UnsupportedSource, SourceNotFound.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -98,7 +98,8 @@ def read_picture(path: str, *, colors: bool = True) -> PictureRaster:
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     # TGA has no magic number, only the suffix tells
     formats = (*_FORMATS, "TGA") if path.lower().endswith(".tga") else _FORMATS
-    with Path(path).open("rb") as file:
+    # damaged headers make Pillow's parsers raise anything
+    with reading(path, Exception), Path(path).open("rb") as file:
         head, size = file.read(4096), file.seek(0, os.SEEK_END)
         if not size:
             raise broken(path, "it has 0 bytes", cut=True)
@@ -107,8 +108,6 @@ def read_picture(path: str, *, colors: bool = True) -> PictureRaster:
         try:
             with Image.open(file, formats=formats) as picture:
                 return _described(path, picture, head, colors=colors)
-        except WkconvertError:
-            raise
         except UnidentifiedImageError as error:
             why = f"its header is damaged, or it is none of {', '.join(formats)} (Pillow's names)"
             raise broken(path, why) from error
@@ -116,8 +115,6 @@ def read_picture(path: str, *, colors: bool = True) -> PictureRaster:
             raise UnsupportedSource(
                 f"{path} is too large a picture", why=str(error), fix="save it as a tiled TIFF, which is read in parts"
             ) from error
-        except Exception as error:  # damaged headers make Pillow's parsers raise anything
-            raise broken(path, f"its header cannot be read: {error or type(error).__name__}") from error
 
 
 def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> PictureRaster:

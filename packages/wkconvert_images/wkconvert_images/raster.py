@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from wkconvert_core.toolkit.raw_rows import fill, fill_rows
+
 from .cache import Cache
 from .coding import JPEGS, is_raw
 from .facts import Array, Facts, chosen
@@ -20,10 +22,7 @@ Decode = Callable[..., tuple[Array | None, Any, Any]]
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # a library must not print on its own
 _DECODERS: Cache[Decode] = Cache(64)
-_SKIPPED = 16384
-"""Reading over as many bytes costs about as much as another call to the system."""
-_SPAN = 1 << 18
-"""What is read over should stay in the processor's cache."""
+_NATIVE = "<" if np.dtype("<u2").isnative else ">"
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,9 @@ class TiffRaster:
                 continue
             direct = part.dtype == coding.dtype and samples == tuple(range(coding.pixel)) and _packed(part)
             rows = part if direct else np.empty((b - a, part.shape[1], coding.pixel), coding.dtype)
-            _read_rows(file, rows, start + shift + (a - first) * coding.row_bytes(), column, coding.row_bytes())
+            # rows of the run before row a, then the pixels left of the column
+            at = start + shift + (a - first) * coding.row_bytes() + column * coding.pixel * coding.dtype.itemsize
+            fill_rows(file, rows, at, coding.row_bytes())
             if coding.order != _NATIVE and coding.dtype.itemsize > 1:
                 rows.byteswap(inplace=True)
             if rows is not part:
@@ -140,7 +141,9 @@ class TiffRaster:
                 if not count:
                     target[...] = page.blank
                     continue
-                data = self.decode(_bytes(file, int(page.starts[index]) + shift, count), index, **extra)[0]
+                stored = np.empty(count, np.uint8)
+                fill(file, stored, int(page.starts[index]) + shift)
+                data = self.decode(stored.tobytes(), index, **extra)[0]
                 assert data is not None
                 piece = data[0, top - y * high : bottom - y * high, left - x * wide : right - x * wide]
                 target[...] = chosen(piece, samples)
@@ -157,9 +160,6 @@ def _make_decoder(page: Page) -> Decode:
     return decode
 
 
-_NATIVE = "<" if np.dtype("<u2").isnative else ">"
-
-
 def _invert(values: Array, bits: int) -> None:
     """What is black becomes white, in place; floats have no white to count from and stay."""
     if values.dtype.kind == "u" and bits < 8 * values.dtype.itemsize:
@@ -172,48 +172,3 @@ def _packed(rows: Array) -> bool:
     """Whether each row of `rows[y, x, sample]` is one piece of memory."""
     samples, size = rows.shape[2], rows.itemsize
     return rows.strides[1] == size * samples and (samples == 1 or rows.strides[2] == size)
-
-
-def _read_rows(file: FileIO, rows: Array, start: int, column: int, row_bytes: int) -> None:
-    """Fill `rows[y, x, sample]`, each row one piece of memory, from rows of `row_bytes` that begin at `start`."""
-    pixel = rows.shape[2] * rows.itemsize
-    wanted = rows.shape[1] * pixel
-    if wanted == row_bytes and rows.flags.c_contiguous:
-        _into(file, start, _memory(rows))
-    elif row_bytes - wanted <= _SKIPPED:
-        _read_spans(file, rows, start + column * pixel, row_bytes, wanted)
-    else:
-        for i, row in enumerate(rows):
-            _into(file, start + i * row_bytes + column * pixel, _memory(row))
-
-
-def _read_spans(file: FileIO, rows: Array, start: int, row_bytes: int, wanted: int) -> None:
-    """Fill the rows from pieces of the file that hold several, with what lies between them."""
-    step = max(1, _SPAN // row_bytes)
-    buffer = np.empty((min(step, len(rows)), row_bytes), "u1")
-    view = _memory(buffer)
-    for first in range(0, len(rows), step):
-        part = rows[first : first + step]
-        _into(file, start + first * row_bytes, view[: (len(part) - 1) * row_bytes + wanted])
-        part[...] = buffer[: len(part), :wanted].view(rows.dtype).reshape(part.shape)
-
-
-def _into(file: FileIO, start: int, view: memoryview) -> None:
-    """Fill `view` from the file, however many calls that takes."""
-    file.seek(start)
-    done = 0
-    while done < len(view):
-        count = file.readinto(view[done:])
-        if not count:
-            raise EOFError(f"{len(view)} bytes expected at byte {start}, {done} found")
-        done += count
-
-
-def _memory(array: Array) -> memoryview:
-    return memoryview(array.data).cast("B")
-
-
-def _bytes(file: FileIO, start: int, count: int) -> bytes:
-    data = bytearray(count)
-    _into(file, start, memoryview(data))
-    return bytes(data)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Literal
 
-from wkconvert_core import BrokenSource, SourceError, UnsupportedSource, WkconvertError
+from wkconvert_core import SourceError, UnsupportedSource
+from wkconvert_core.toolkit.files import reading, state_of
 
 from .cache import Cache
 from .facts import Facts, Raster
-from .faults import AGAIN, broken, cannot_open
 from .page import read_page
 from .picture import read_picture
 from .raster import TiffRaster
@@ -27,11 +25,7 @@ def raster(path: str, ifd: int = 0, format: Format = "tiff", *, colors: bool = T
     `ifd` is the offset of a TIFF page's directory, 0 for the first; `colors=False` keeps indices of a palette. Raises
     BrokenSource, UnsupportedSource, SourceNotFound.
     """
-    try:
-        state = os.stat(path)  # noqa: PTH116 - paths are strings here: there may be a million of them
-    except OSError as error:
-        raise cannot_open(path, error) from error
-    key = (path, ifd, colors, state.st_size, state.st_mtime_ns)
+    key = (path, ifd, colors, state_of(path))
     return _RASTERS.get(key, lambda: next(_open(path, [ifd], format, colors)))
 
 
@@ -52,19 +46,13 @@ def facts_of(path: str, ifds: Sequence[int], format: Format = "tiff", *, colors:
 
 def _open(path: str, ifds: Sequence[int], format: Format, colors: bool) -> Iterator[Raster]:
     """The pictures of a file, one by one: together, the offsets of their strips may take much memory."""
-    try:
-        if format == "pictures":
-            yield read_picture(path, colors=colors)
-            return
-        with TiffFile(path) as tiff:
-            for ifd in ifds:
-                yield TiffRaster(read_page(tiff.ifd(ifd or tiff.first), colors=colors))
-    except WkconvertError:
-        raise
-    except OSError as error:
-        raise cannot_open(path, error) from error
-    except Exception as error:  # damaged headers make parsers raise anything
-        raise broken(path, f"its header cannot be read: {error or type(error).__name__}") from error
+    if format == "pictures":
+        yield read_picture(path, colors=colors)
+        return
+    # damaged headers make parsers raise anything
+    with reading(path, Exception), TiffFile(path) as tiff:
+        for ifd in ifds:
+            yield TiffRaster(read_page(tiff.ifd(ifd or tiff.first), colors=colors))
 
 
 def check_decoder(path: str, found: Raster) -> None:
@@ -79,14 +67,3 @@ def check_decoder(path: str, found: Raster) -> None:
             why=f"compression {found.page.coding.compression}: {error}",
             fix="save it uncompressed, or with LZW or deflate",
         ) from error
-
-
-@contextmanager
-def decoding(path: str) -> Iterator[None]:
-    """Turn whatever a decoder raises for damaged data into a BrokenSource that names the file."""
-    try:
-        yield
-    except WkconvertError:
-        raise
-    except Exception as error:
-        raise BrokenSource(f"{path} cannot be decoded", why=str(error) or type(error).__name__, fix=AGAIN) from error

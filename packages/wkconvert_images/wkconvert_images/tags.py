@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wkconvert_core import BrokenSource
-
-from .faults import broken
+from wkconvert_core.toolkit.files import broken
 
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
 _TYPES |= {13: "I", 16: "Q", 17: "q", 18: "Q"}

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match, SourceError
+from wkconvert_core.toolkit.files import list_folder
 
-from .files import PICTURE_SUFFIXES, TIFF_SUFFIXES, list_folder
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+
 
 _MAGICS = {
     b"II*\0": "TIFF",

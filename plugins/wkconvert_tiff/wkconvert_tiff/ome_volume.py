@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core import UnsupportedSource
+from wkconvert_core.toolkit.files import broken
 from wkconvert_images.calibration import voxel_size
-from wkconvert_images.faults import broken
 from wkconvert_images.ome import OmeImage, OmePlanes, read_ome
 from wkconvert_images.tags import TiffFile
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from wkconvert_core import Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
-from wkconvert_core.toolkit.stacks import Gaps
+from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
+from wkconvert_core.toolkit.files import reading
+from wkconvert_core.toolkit.stacks import Gaps, some
 
 from .axes import Choice
 from .detection import kind_of
-from .files import check_one_kind, paths_in
 from .pages import RGB, Volume
 from .stack import Stack
 from .stack_facts import StackFacts, stack_facts
@@ -78,7 +80,7 @@ def open_pictures(
 def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: int | None) -> list[Layer]:
     where = str(path)
     if path.is_dir():
-        check_one_kind(paths_in(where, list_pictures(where, recipe, of_any_kind=True).names), kind_of)
+        _check_one_kind(path, list_pictures(where, recipe, of_any_kind=True).names)
     table = make_table(where, recipe)
     found = stack_facts(where, table, recipe, pad=pad, mix=mix_dtypes)
     recipe = replace(recipe, simple=table.simple)
@@ -98,6 +100,22 @@ def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: i
         category: Literal["color"] | None = "color" if len(samples) == 3 else None
         layers.append(Layer({Mag(1, 1, 1): stack}, name=name, category=category, color=color))
     return layers
+
+
+def _check_one_kind(folder: Path, names: Sequence[str]) -> None:
+    """Raise InconsistentStack where pictures of several kinds lie in one folder; files of no kind are left alone."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        with reading(folder / name), FileIO(folder / name) as file:
+            if kind := kind_of(file.read(16)):
+                kinds[kind].append(name)
+    if len(kinds) > 1:
+        listed = "; ".join(f"{kind}: {some(names)}" for kind, names in sorted(kinds.items(), key=lambda k: -len(k[1])))
+        raise InconsistentStack(
+            f"the folder holds pictures of several kinds: {listed}",
+            why="a stack is made of one kind",
+            fix="move the others away, or choose by name with -o suffix=png",
+        )
 
 
 def _layer_for_each_file(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from wkconvert_core import Box, BrokenSource, VolumeInfo, WkconvertError
+from wkconvert_core.toolkit.files import changed, reading
 from wkconvert_images.facts import Array, Raster
-from wkconvert_images.rasters import decoding, raster
+from wkconvert_images.rasters import raster
 
 from .table import Recipe, volume_of
 
@@ -48,7 +49,7 @@ class Stack:
     def _fill(self, out: Array, path: str, ifd: int, shift: int, box: Box, z: int) -> None:
         """Read one slice's part of the box into `out[y, x, sample]`; any failure becomes a BrokenSource."""
         try:
-            with decoding(path):
+            with reading(path, Exception):  # damaged data make decoders raise anything
                 found = raster(path, ifd, self.recipe.format, colors=self.recipe.colors)
                 self._check(found, path)
                 width, height = found.facts.size
@@ -71,11 +72,7 @@ class Stack:
         same = all(a == b or (a < b and self.pad) for a, b in sizes)
         fits = found.facts.dtype == self.info.dtype or np.can_cast(found.facts.dtype, self.info.dtype)
         if not (same and fits and self.samples[-1] <= found.facts.kept[-1]):
-            raise BrokenSource(
-                f"{path} has changed since it was opened",
-                why=f"it now holds {sizes[0][0]} x {sizes[1][0]} pixels of {found.facts.dtype}",
-                fix="leave the source alone until the conversion is done, then start it again",
-            )
+            raise changed(path, f"it now holds {sizes[0][0]} x {sizes[1][0]} pixels of {found.facts.dtype}")
 
 
 def _upright(found: Raster, out: Array, box: Box, samples: tuple[int, ...], shift: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +13,13 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from wkconvert_core import BrokenSource, InconsistentStack, SourceError, SourceNotFound, UnsupportedSource, VoxelSize
+from wkconvert_core import InconsistentStack, SourceNotFound, UnsupportedSource, VoxelSize
+from wkconvert_core.toolkit.files import Listing, changed, digest, list_folder, reading, state_of
 from wkconvert_core.toolkit.stacks import Gaps, oddly_named, restarts, some, with_gaps
-from wkconvert_images.faults import cannot_open
 from wkconvert_images.rasters import Format
 
-from . import files
 from .axes import Choice, Numbers
+from .detection import PICTURE_SUFFIXES, TIFF_SUFFIXES
 from .naming import check_are_slices, grid_note
 from .pages import MISSING, Volume
 from .volume import read_volume
@@ -67,11 +68,7 @@ def volume_of(path: str, recipe: Recipe, digest: str) -> Volume:
     """The planes of a folder or file, from this process's cache; raises BrokenSource if they are not as they were."""
     made = make_table(path, recipe)
     if made.digest != digest:
-        raise BrokenSource(
-            f"{path} has changed since it was opened",
-            why="files have come, gone or grown",
-            fix="leave the source alone until the conversion is done, then start it again",
-        )
+        raise changed(path, "files have come, gone or grown")
     return made.volume
 
 
@@ -80,38 +77,38 @@ def make_table(path: str, recipe: Recipe) -> Table:
     if not Path(path).is_dir():
         volume = _read(path, recipe)
         simple = recipe.format == "pictures"
-        return Table(volume, files.digest(volume.files), simple, () if simple else (volume.voxel_size,))
+        return Table(volume, _digest(volume.files), simple, () if simple else (volume.voxel_size,))
     listing = list_pictures(path, recipe)
-    paths = files.paths_in(path, listing.names)
+    paths = [os.path.join(path, name) for name in listing.names]  # noqa: PTH118 - there may be a million
     if recipe.gaps != "close" and recipe.multipage != "join":
         check_are_slices(path, listing.names)
     entries = with_gaps(path, listing.names, recipe.gaps)
     notes = () if recipe.simple else _notes(listing)
     if recipe.simple or recipe.format == "pictures":
-        return Table(_slices(paths, entries, notes), files.digest(paths), simple=True)
+        return Table(_slices(paths, entries, notes), _digest(paths), simple=True)
     first = _read(paths[0], recipe)
     if len(first.files) > 1:
         _check_set(path, paths, first)
-        return Table(first, files.digest(first.files), simple=False, voxel_sizes=(first.voxel_size,))
+        return Table(first, _digest(first.files), simple=False, voxel_sizes=(first.voxel_size,))
     volumes = [first, *each(lambda file: _read(file, recipe), paths[1:])]
     _check_volumes(path, recipe, listing.names, volumes, len(entries))
     if all(volume.planes.shape == (1, 1, 3) and not volume.planes.any() for volume in volumes):
         joined, simple = replace(_slices(paths, entries, notes), names=first.names, colors=first.colors), True
     else:
         joined, simple = _joined(paths, entries, volumes, notes), False
-    return Table(joined, files.digest(paths), simple, tuple(volume.voxel_size for volume in volumes))
+    return Table(joined, _digest(paths), simple, tuple(volume.voxel_size for volume in volumes))
 
 
-def list_pictures(path: str, recipe: Recipe, *, of_any_kind: bool = False) -> files.Listing:
+def list_pictures(path: str, recipe: Recipe, *, of_any_kind: bool = False) -> Listing:
     """The files of a folder that the recipe takes; raises SourceNotFound where there are none.
 
     `of_any_kind` lists pictures of the other format, too, unless files are chosen by suffix.
     """
-    suffixes: tuple[str, ...] = files.TIFF_SUFFIXES if recipe.format == "tiff" else files.PICTURE_SUFFIXES
+    suffixes: tuple[str, ...] = TIFF_SUFFIXES if recipe.format == "tiff" else PICTURE_SUFFIXES
     if of_any_kind:
-        suffixes = files.TIFF_SUFFIXES + files.PICTURE_SUFFIXES
+        suffixes = TIFF_SUFFIXES + PICTURE_SUFFIXES
     wanted = (f".{recipe.suffix.lower().lstrip('.')}",) if recipe.suffix else suffixes
-    listing = files.list_folder(Path(path), wanted)
+    listing = list_folder(path, wanted)
     if not listing.names:
         raise SourceNotFound(
             f"{path} holds no pictures",
@@ -138,12 +135,12 @@ def _read(path: str, recipe: Recipe) -> Volume:
     """The planes of one file."""
     if recipe.format == "pictures":
         return Volume((path,), np.zeros((1, 1, 3), np.int64))
-    try:
+    with reading(path):
         return read_volume(path, recipe.choice)
-    except SourceError:
-        raise
-    except OSError as error:
-        raise cannot_open(path, error) from error
+
+
+def _digest(paths: Sequence[str]) -> str:
+    return digest((os.path.basename(path), state_of(path)) for path in paths)  # noqa: PTH119 - there may be a million
 
 
 def _slices(paths: list[str], entries: list[str | None], notes: tuple[str, ...]) -> Volume:
@@ -172,10 +169,10 @@ def _joined(paths: list[str], entries: list[str | None], volumes: list[Volume], 
 
 def _check_set(path: str, paths: list[str], volume: Volume) -> None:
     """Raise InconsistentStack where files lie beside those of one OME-TIFF set."""
-    if others := [files.base(each) for each in paths if each not in volume.files]:
+    if others := [Path(each).name for each in paths if each not in volume.files]:
         raise InconsistentStack(
             f"{path} holds more than one image: {some(others)}",
-            why=f"{files.base(paths[0])} is one of a set of {len(volume.files)} OME-TIFF files",
+            why=f"{Path(paths[0]).name} is one of a set of {len(volume.files)} OME-TIFF files",
             fix="give one file of the set instead of the folder, or move the others away",
         )
 
@@ -206,12 +203,8 @@ def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Seq
         )
 
 
-def _notes(listing: files.Listing) -> tuple[str, ...]:
-    notes = []
-    if listing.ignored:
-        notes.append(f"other files ignored: {some(listing.ignored)}")
-    if listing.folders:
-        notes.append(f"folders ignored: {some(listing.folders)}")
+def _notes(listing: Listing) -> tuple[str, ...]:
+    notes = listing.notes
     if odd := oddly_named(listing.names):
         notes.append(f"named unlike the others: {some(odd)}")
     if grid := grid_note(listing.names):

@@ -9,8 +9,8 @@ import struct
 import numpy as np
 
 from wkconvert_core import UnsupportedSource
+from wkconvert_core.toolkit.files import broken
 from wkconvert_images.calibration import imagej, voxel_size
-from wkconvert_images.faults import broken
 from wkconvert_images.ome import is_ome
 from wkconvert_images.page import read_page
 from wkconvert_images.tags import Ifd, TiffFile

@@ -6,14 +6,10 @@ noise. The same voxels give the same bytes: no file holds a time, a host or a ve
 
 from __future__ import annotations
 
-import os
-import uuid
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +27,10 @@ from wkconvert_core import (
     VolumeInfo,
     VoxelSize,
 )
+from wkconvert_core.toolkit.atomic import sync, temporary_name
+from wkconvert_core.toolkit.files import reading
 from wkconvert_images.facts import Array
-from wkconvert_images.rasters import decoding, facts_of, raster
+from wkconvert_images.rasters import facts_of, raster
 
 from .writing_tags import described
 
@@ -47,8 +45,6 @@ _LEVEL = 3
 _STRIP_BYTES = 1 << 18
 _DIGITS = 5
 _READ_BYTES = 1 << 20
-_SYNC_THREADS = 8
-_SYNC_BATCH = 1000
 
 
 @dataclass
@@ -74,9 +70,9 @@ class TiffDataset:
         return self._sinks[0]
 
     def finish(self, layers: Sequence[LayerSpec]) -> None:
-        """Wait until every file is safe on the disk. Raises OSError, which core explains."""
+        """Wait until every file would survive a power cut. Raises TargetError."""
         for sink in self._sinks:
-            sync(self.path, sink.files())
+            sync(sink.files())
 
 
 def check(spec: MagSpec) -> None:
@@ -138,7 +134,7 @@ class TiffSink:
         if box != shard.intersection(self.spec.box) or data.shape != (self.spec.channels, *box.shape):
             raise ValueError(f"box {box} with voxels {data.shape} is no shard of {self.shard_shape} in {self.spec.box}")
         path = self.path(box)
-        temporary = self.folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
+        temporary = temporary_name(self.folder / path.name)  # right in the folder, where core looks for leftovers
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._save(temporary, data[..., 0].transpose(2, 1, 0))
@@ -217,31 +213,9 @@ class TiffSource:
         spec, shape = self.sink.spec, self.sink.shard_shape
         corner = part.coarsened(shape).refined(shape).intersection(spec.box).start
         path = str(self.sink.path(part))
-        with decoding(path):
+        with reading(path, Exception):  # damaged data make decoders raise anything
             rows, columns = part.start[1] - corner[1], part.start[0] - corner[0]
             raster(path).fill(out, rows, columns, tuple(range(spec.channels)))
-
-
-def sync(root: Path, files: Iterator[Path]) -> None:
-    """Wait until files, and their names in the folders from `root` on, are safe from a power cut."""
-    folders: set[Path] = {root}
-
-    def wait(path: Path) -> None:
-        descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def seen(path: Path) -> None:
-        folders.update(folder for folder in path.parents if folder.is_relative_to(root))
-        wait(path)
-
-    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
-        while batch := list(islice(files, _SYNC_BATCH)):  # the pool would keep a note of a million files
-            list(pool.map(seen, batch))
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            list(pool.map(wait, sorted(folders)))
 
 
 def _checksum(path: Path) -> str:

@@ -198,12 +198,12 @@ def test_a_folder_that_may_not_be_read_is_no_missing_tile(tree, monkeypatch):
         whole(of)
     monkeypatch.undo()
     monkeypatch.setattr("os.scandir", refuse)
-    with pytest.raises(BrokenSource, match=r"cannot be listed.*Permission denied"):
+    with pytest.raises(BrokenSource, match=r"cannot be read.*Permission denied"):
         source(tree, pattern="{z}/{y}/{x}.png")
 
 
 def test_what_is_no_folder_is_refused(tmp_path):
-    with pytest.raises(SourceNotFound, match="cannot be listed"):
+    with pytest.raises(SourceNotFound, match="cannot be read"):
         source(tmp_path / "nothing", pattern="{z}/{y}/{x}.png")
     path = save(tmp_path / "a.png", SLICES[0])
     assert detect(path) is None

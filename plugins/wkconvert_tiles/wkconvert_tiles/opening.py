@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 
 from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
+from wkconvert_core.toolkit.slices import counted
 from wkconvert_images.facts import Facts
 from wkconvert_images.rasters import check_decoder
 
@@ -144,9 +145,7 @@ def _notes(index: TileIndex, headers: Headers, grid: Grid) -> Iterator[str]:
     if len(headers) < index.count:
         yield f"{len(headers)} of {index.count} headers are read before the run, the others with the tiles"
     yield from _size_notes(headers, grid)
-    counts = Counter(note for facts in headers.values() for note in facts.notes)
-    for note, count in counts.items():
-        yield note if count == len(headers) else f"{note} ({count} of {len(headers)} tiles)"
+    yield from counted((note for facts in headers.values() for note in facts.notes), len(headers), "tiles")
 
 
 def _size_notes(headers: Headers, grid: Grid) -> Iterator[str]:

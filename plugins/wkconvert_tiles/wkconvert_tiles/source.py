@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from wkconvert_core import Box, BrokenSource, InconsistentStack, Vec3, VolumeInfo
+from wkconvert_core.toolkit.files import reading
 from wkconvert_images.facts import Array, Facts
-from wkconvert_images.rasters import decoding
 
 from .grid import Grid
 from .pattern import Part
@@ -34,14 +32,15 @@ class Tree:
     def path(self, index: Vec3) -> str | None:
         """The file of the tile at x, y, z, or None where there is none. Raises BrokenSource."""
         numbers = dict(zip("xyz", index, strict=True), zoom=self.zoom)
-        with _readable(self.root):
-            path = Path(self.root)
-            for depth, part in enumerate(self.parts):
-                found = next((path / name for name in part.names(numbers) if _exists(path / name)), None)
-                if found is None or (depth + 1 < len(self.parts) and found.is_symlink()):
-                    self._check_there()
-                    return None
-                path = found
+        path = Path(self.root)
+        for depth, part in enumerate(self.parts):
+            found = next((path / name for name in part.names(numbers) if _exists(path / name)), None)
+            if found is None or (depth + 1 < len(self.parts) and found.is_symlink()):
+                if not _exists(Path(self.witness)):
+                    why, fix = f"{self.witness} is gone", "bring it back"
+                    raise BrokenSource(f"{self.root} is not what it was", why=why, fix=fix)
+                return None
+            path = found
         return str(path)
 
     def follower(self, index: Vec3, axis: int) -> str | None:
@@ -49,25 +48,14 @@ class Tree:
         x, y, z = index
         return self.path((x + 1, y, z) if axis == 0 else (x, y + 1, z))
 
-    def _check_there(self) -> None:
-        if not _exists(Path(self.witness)):
-            raise BrokenSource(f"{self.root} is not what it was", why=f"{self.witness} is gone", fix="bring it back")
-
-
-@contextlib.contextmanager
-def _readable(root: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BrokenSource(f"{error.filename or root} cannot be read", why=error.strerror or str(error)) from error
-
 
 def _exists(path: Path) -> bool:
-    """Whether there is such an entry; `exists` of pathlib takes whatever error of the file system for a no."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    """Whether there is such an entry; `exists` of pathlib takes any error of the file system for a no."""
+    with reading(path):
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
     return True
 
 
@@ -93,7 +81,7 @@ class TileSource:
             if part.volume:  # a border tile may be smaller than its cell
                 columns, rows, _ = part.slices_in(tile)
                 out = voxels[:, *part.slices_in(box)][..., 0].transpose(2, 1, 0)
-                with decoding(path):
+                with reading(path, Exception):  # damaged data make decoders raise anything
                     found.fill(out, rows.start, columns.start, found.facts.kept[: self.info.channels])
         return voxels
 

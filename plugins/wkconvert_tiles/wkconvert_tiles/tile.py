@@ -8,19 +8,16 @@ from io import FileIO
 import numpy as np
 
 from wkconvert_core import SourceError, UnsupportedSource, VoxelSize
+from wkconvert_core.toolkit.files import broken, reading
 from wkconvert_images import calibration, rasters
 from wkconvert_images.facts import MOST_PER_BYTE, Facts, Raster
-from wkconvert_images.faults import broken, cannot_open
 from wkconvert_images.tags import TiffFile, is_tiff
 
 
 def open_tile(path: str) -> Raster:
     """A tile, from its header; raises BrokenSource, SourceNotFound, and UnsupportedSource for what is no tile."""
-    try:
-        with FileIO(path) as file:
-            head, size = file.read(4), os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise cannot_open(path, error) from error
+    with reading(path), FileIO(path) as file:
+        head, size = file.read(4), os.fstat(file.fileno()).st_size
     found = rasters.raster(path, format="tiff" if is_tiff(head) else "pictures")
     facts = found.facts
     if found.several:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from wkconvert_core import BrokenSource, InconsistentStack, SourceNotFound, Vec3
+from wkconvert_core import InconsistentStack, Vec3
+from wkconvert_core.toolkit.files import entries
 
 from .numbered_layout import PICTURES
 from .pattern import Padding, Part
@@ -16,7 +17,6 @@ from .pattern import Padding, Part
 SAMPLE = 4096
 """Tiles whose headers are read before anything is written: all of a tree that has no more, else these, picked at
 random, and half as many of the last column and of the last row."""
-_LITTER = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 
 
 class Tile(NamedTuple):
@@ -120,68 +120,43 @@ class TileIndex:
 
     def _walk(self, folder: str, depth: int, above: dict[str, int]) -> Iterator[Tile]:
         """The tiles below a folder, whose own name and those above it say the numbers `above`."""
-        for entry, digits in self._entries(folder, depth):
-            numbers = above | dict(zip(self.parts[depth].fields, map(int, digits), strict=True))
+        part, is_last = self.parts[depth], depth + 1 == len(self.parts)
+        seen: dict[tuple[int, ...], str] = {}
+        for entry in entries(folder):
+            path, digits = f"{folder}/{entry.name}", part.digits(entry.name)
+            if digits is None:
+                self._check_suffix(path, entry.name, is_last)
+                self.strays.add(path)
+                continue
+            # a linked file is a file, a linked folder may lead in a circle
+            if not (entry.is_file if is_last else entry.is_folder and not entry.is_link):
+                (self.links if entry.is_link else self.strays).add(path)
+                continue
+            if (first := seen.setdefault(tuple(map(int, digits)), entry.name)) != entry.name:
+                raise InconsistentStack(
+                    f"{first} and {entry.name} in {folder} have the same number",
+                    why="nothing says which of them is the tile",
+                    fix="move one of them away",
+                )
+            numbers = above | dict(zip(part.fields, map(int, digits), strict=True))
             if any(numbers[name] != number for name, number in above.items()):
-                self.strays.add(entry.path)  # `{z}/{z}_{y}_{x}.png`, and the two differ
+                self.strays.add(path)  # `{z}/{z}_{y}_{x}.png`, and the two differ
             elif numbers.get("zoom", self.zoom) != self.zoom:
                 self.zooms.add(numbers["zoom"])
             else:
                 for padding, text in zip(self._paddings[depth], digits, strict=True):
                     padding.see(text)
-                if depth + 1 < len(self.parts):
-                    yield from self._walk(entry.path, depth + 1, numbers)
+                if is_last:
+                    yield Tile((numbers["x"], numbers["y"], numbers.get("z", 0)), path)
                 else:
-                    yield Tile((numbers["x"], numbers["y"], numbers.get("z", 0)), entry.path)
+                    yield from self._walk(path, depth + 1, numbers)
 
-    def _entries(self, folder: str, depth: int) -> Iterator[tuple[os.DirEntry[str], tuple[str, ...]]]:
-        """The entries of a folder that fit the pattern, and the digits in their names; the others are counted."""
-        part, is_last = self.parts[depth], depth + 1 == len(self.parts)
-        seen: dict[tuple[int, ...], str] = {}
-        for entry in _listed(folder):
-            digits = part.digits(entry.name)
-            if digits is None:
-                self._stray(entry, is_last)
-            elif _is_kind(entry, file=is_last):
-                _check_unique(folder, seen, digits, entry.name)
-                yield entry, digits
-            else:
-                (self.links if entry.is_symlink() else self.strays).add(entry.path)
-
-    def _stray(self, entry: os.DirEntry[str], is_last: bool) -> None:
-        if entry.name.startswith(".") or entry.name.lower() in _LITTER:
-            return
-        stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122 - there may be millions of names
+    def _check_suffix(self, path: str, name: str, is_last: bool) -> None:
+        """Raise InconsistentStack for a picture of another kind that is named as the tiles are."""
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - there may be millions of names
         if is_last and self.suffix and suffix.lower() in PICTURES and self.parts[-1].digits(stem + self.suffix):
             raise InconsistentStack(
-                f"{entry.path} is no {self.suffix} file, but other tiles are",
+                f"{path} is no {self.suffix} file, but other tiles are",
                 why="a tree holds pictures of one kind",
                 fix="say which with -o pattern=, for example -o pattern={z}/{y}/{x}" + self.suffix,
             )
-        self.strays.add(entry.path)
-
-
-def _is_kind(entry: os.DirEntry[str], *, file: bool) -> bool:
-    """Whether it is a file (a link counts as one, whatever it leads to) or a folder (no link does)."""
-    return (entry.is_symlink() or entry.is_file()) if file else entry.is_dir(follow_symlinks=False)
-
-
-def _listed(folder: str) -> Sequence[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        kind = SourceNotFound if isinstance(error, FileNotFoundError) else BrokenSource
-        raise kind(
-            f"{folder} cannot be listed", why=error.strerror or str(error), fix="SRC is a tree's folder"
-        ) from error
-
-
-def _check_unique(folder: str, seen: dict[tuple[int, ...], str], digits: tuple[str, ...], name: str) -> None:
-    first = seen.setdefault(tuple(map(int, digits)), name)
-    if first != name:
-        raise InconsistentStack(
-            f"{first} and {name} in {folder} have the same number",
-            why="which of them counts is not to be known",
-            fix="move one of them away",
-        )
