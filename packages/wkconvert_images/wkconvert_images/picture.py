@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import re
 import struct
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any
@@ -50,6 +52,11 @@ _PNM: dict[tuple[str, bytes], tuple[str, Kind]] = {
     ("I", b"65535"): ("u2", "samples"),
 }
 """The same for PNM, by Pillow's mode and the file's maxval."""
+
+if find_spec("pillow_heif") is None:
+    # imageio tries to import it twice for each picture; this answers without a search through sys.path, which would
+    # take as long as decoding a small tile
+    sys.modules["pillow_heif"] = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ def test_a_folder_that_may_not_be_read_is_no_missing_tile(tree, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("pathlib.Path.lstat", refuse)
+    monkeypatch.setattr("os.lstat", refuse)
     with pytest.raises(BrokenSource, match="Permission denied"):
         whole(of)
     monkeypatch.undo()

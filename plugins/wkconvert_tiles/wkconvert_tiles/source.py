@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -32,16 +33,16 @@ class Tree:
     def path(self, index: Vec3) -> str | None:
         """The file of the tile at x, y, z, or None where there is none. Raises BrokenSource."""
         numbers = dict(zip("xyz", index, strict=True), zoom=self.zoom)
-        path = Path(self.root)
+        path = self.root
         for depth, part in enumerate(self.parts):
-            found = next((path / name for name in part.names(numbers) if _exists(path / name)), None)
-            if found is None or (depth + 1 < len(self.parts) and found.is_symlink()):
-                if not _exists(Path(self.witness)):
+            named = ((f"{path}/{name}", _mode(f"{path}/{name}")) for name in part.names(numbers))
+            path, mode = next((found for found in named if found[1]), ("", 0))
+            if not mode or (depth + 1 < len(self.parts) and stat.S_ISLNK(mode)):
+                if not _mode(self.witness):
                     why, fix = f"{self.witness} is gone", "bring it back"
                     raise BrokenSource(f"{self.root} is not what it was", why=why, fix=fix)
                 return None
-            path = found
-        return str(path)
+        return path
 
     def follower(self, index: Vec3, axis: int) -> str | None:
         """The file of the next tile to the right (axis 0) or below (axis 1), if there is one. Raises BrokenSource."""
@@ -49,14 +50,13 @@ class Tree:
         return self.path((x + 1, y, z) if axis == 0 else (x, y + 1, z))
 
 
-def _exists(path: Path) -> bool:
-    """Whether there is such an entry; `exists` of pathlib takes any error of the file system for a no."""
+def _mode(path: str) -> int:
+    """Type and permissions of an entry, links not followed; 0 where there is none. Raises BrokenSource."""
     with reading(path):
         try:
-            path.lstat()
+            return os.lstat(path).st_mode
         except (FileNotFoundError, NotADirectoryError):
-            return False
-    return True
+            return 0
 
 
 @dataclass(frozen=True)
