@@ -18,10 +18,20 @@ from helpers import paths
 from helpers.fake_plugins import Forge, forge_in
 
 import wkconvert_core
-from wkconvert_core import Box, BrokenSource, Layer, Mag, UnsupportedSource, VolumeInfo, VoxelSize
+from wkconvert_core import (
+    Box,
+    BrokenSource,
+    InconsistentStack,
+    Layer,
+    Mag,
+    SourceNotFound,
+    UnsupportedSource,
+    VolumeInfo,
+    VoxelSize,
+)
 from wkconvert_core.contract import hookspecs
 from wkconvert_core.conversion.execute import Settings, convert
-from wkconvert_core.testing import CHECKS, Rule, check_boxes
+from wkconvert_core.testing import CHECKS, Rule, check_boxes, read_checked
 
 EXAMPLE = paths.ROOT / "tests" / "example_plugin"
 PAGE = (paths.ROOT / "docs" / "writing-a-plugin.md").read_text("utf-8")
@@ -34,11 +44,11 @@ RUN_HERE = {
     ("Try it", "sh"),
     ("The four hooks", "python"),
     ("Options", "python"),
-    ("Folders of slices", "python"),
     ("VolumeInfo", "python"),
     ("The Layer", "python"),
     ("Stream sources", "python"),
     ("Errors", "python"),
+    ("The toolkit", "python"),
     ("Write another format", "python"),
     ("Downsamplers", "python"),
 }
@@ -136,7 +146,7 @@ def test_every_link_within_the_page_leads_to_a_heading() -> None:
     assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) <= anchors
 
 
-@pytest.mark.parametrize("heading", ["Options", "Folders of slices", "VolumeInfo"])
+@pytest.mark.parametrize("heading", ["Options", "VolumeInfo"])
 def test_the_assertions_on_the_page_hold(heading: str) -> None:
     assert "assert " in blocks()[heading, "python"]
     run_block(heading)
@@ -169,6 +179,33 @@ def test_the_error_on_the_page_has_its_three_parts() -> None:
     with pytest.raises(UnsupportedSource) as caught:
         check_depth("a.raw", 12)
     assert all([caught.value.what, caught.value.why, caught.value.fix])
+
+
+def test_the_stack_on_the_page_reads_slices_and_refuses_bad_ones(tmp_path: Path) -> None:
+    names = run_block("The toolkit")
+    voxels = np.random.default_rng(0).integers(0, 60000, (3, 5, 4)).astype(">u2")  # [z, y, x]
+
+    def write(number: int, slice_: Any) -> None:
+        size = np.array(slice_.shape[::-1], "<u4")
+        (tmp_path / f"s{number}.scan").write_bytes(size.tobytes() + slice_.tobytes())
+
+    for number, slice_ in zip((9, 10, 12), voxels, strict=True):
+        write(number, slice_)
+    with pytest.raises(InconsistentStack, match="11 \\(1 in all"):
+        names["open_scans"](tmp_path)
+    source = names["open_scans"](tmp_path, gaps="fill")
+    assert source.info.shape == (4, 5, 4)
+    check = np.insert(voxels, 2, 0, axis=0).T
+    assert np.array_equal(read_checked(source)[0], check)
+    (tmp_path / "s9.scan").write_bytes(b"cut short")
+    with pytest.raises(BrokenSource, match=r"s9\.scan is cut short"):
+        source.read(source.info.box)
+    write(9, voxels[0, :4])
+    with pytest.raises(InconsistentStack, match=r"differ in size: s9\.scan \(4 x 4\)"):
+        names["open_scans"](tmp_path, gaps="fill")
+    (empty := tmp_path / "empty").mkdir()
+    with pytest.raises(SourceNotFound, match=r"holds no \.scan files"):
+        names["open_scans"](empty)
 
 
 def test_the_writer_on_the_page_writes_every_mag(forge: Forge, brain: Path, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ A plugin's whole test is a subclass of `SourceContract`; `run_checks` is what `w
 functions are its parts. Each takes a path and, where they are needed, a reader's name and options, and raises
 `ContractViolation` (an AssertionError that says what was seen, what the contract says, and where) or `NotApplicable`
 (the sample cannot tell). Errors of the reader itself on the healthy sample pass through. pytest is not needed.
+
+For a plugin's other tests, `Reader` calls its hooks directly, `read_checked` reads a source and compares its parts, and
+`noise` makes voxels.
 """
 
 from wkconvert_core.testing.check_conversion import check_convert_twice
@@ -22,9 +25,11 @@ from wkconvert_core.testing.check_reading import (
     check_stream,
     check_threads,
     check_untouched,
+    read_checked,
 )
 from wkconvert_core.testing.contract import CHECKS, CheckResult, SourceContract, run_checks
 from wkconvert_core.testing.fresh_interpreter import check_header_only_open, check_imports
+from wkconvert_core.testing.reader import Reader, noise
 from wkconvert_core.testing.samples import ContractViolation, NotApplicable, Rule, Sample
 
 __all__ = [
@@ -32,6 +37,7 @@ __all__ = [
     "CheckResult",
     "ContractViolation",
     "NotApplicable",
+    "Reader",
     "Rule",
     "Sample",
     "SourceContract",
@@ -51,5 +57,7 @@ __all__ = [
     "check_truncated",
     "check_unknown_option",
     "check_untouched",
+    "noise",
+    "read_checked",
     "run_checks",
 ]

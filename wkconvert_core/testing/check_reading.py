@@ -48,10 +48,29 @@ def check_boxes(
         whole = np.array(_checked(label, source.info, within, source.read(within)))
         if expected is not None and number == 0:
             _check_expected(label, source.info, within, whole, expected)
-        boxes = boxes_in(source.info, within)
-        results = [(box, source.read(box)) for box in [*boxes, *reversed(boxes)]]
-        for box, data in results:  # all are compared after all were read: a buffer that is used again shows
-            _check_box(label, source.info, box, data, within, whole, "")
+        _check_parts(label, source, within, whole)
+
+
+def read_checked(source: Source) -> Array:
+    """All voxels `[c, x, y, z]` of a small source, for tests that know what they should be.
+
+    On the way, boxes of many kinds, and what `stream` yields if the source has it, are compared with the whole. Raises
+    ContractViolation.
+    """
+    within = source.info.box
+    whole = np.array(_checked("the source", source.info, within, source.read(within)))
+    _check_parts("the source", source, within, whole)
+    if isinstance(source, StreamSource):
+        _check_one_stream("the source", source)
+    return whole
+
+
+def _check_parts(label: str, source: Source, within: Box, whole: Array) -> None:
+    """Compare boxes within a box of a source with its voxels."""
+    boxes = boxes_in(source.info, within)
+    results = [(box, source.read(box)) for box in [*boxes, *reversed(boxes)]]
+    for box, data in results:  # all are compared after all were read: a buffer that is used again shows
+        _check_box(label, source.info, box, data, within, whole, "")
 
 
 def _check_expected(label: str, info: VolumeInfo, within: Box, whole: Array, expected: Array) -> None:

@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wkconvert_dm import wkconvert_detect, wkconvert_open
+import wkconvert_dm
+from wkconvert_core.testing import Reader
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "samples" / "dm"
 needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+
+DM = Reader(wkconvert_dm, "dm")
+detect, layer, source, voxels = DM.detect, DM.layer, DM.source, DM.voxels
 
 FLAVOURS = [(3, "<"), (3, ">"), (4, "<"), (4, ">")]
 """Versions and byte orders."""
@@ -115,42 +119,6 @@ def write(path, *images, version=3, order="<", thumbnail=True):
     return path
 
 
-def noise(*shape, dtype="uint8"):
-    """Values of every kind, with extremes and, for complex and bool, all that these can be."""
-    rng, dtype = np.random.default_rng(1), np.dtype(dtype)
-    if dtype.kind == "c":
-        return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype)
-    if dtype.kind == "f":
-        return rng.standard_normal(shape).astype(dtype)
-    if dtype.kind == "b":
-        return rng.integers(0, 2, shape).astype(bool)
-    info = np.iinfo(dtype)
-    found = rng.integers(info.min, info.max, shape, dtype, endpoint=True)
-    found.flat[:2] = info.min, info.max
-    return found
-
-
 def volume(array):
     """`[c, x, y, z]` from `[z, y, x]` or `[y, x]`."""
     return array.reshape(-1, *array.shape[-2:]).transpose(2, 1, 0)[np.newaxis]
-
-
-def detect(path):
-    return wkconvert_detect(path, b"" if path.is_dir() else path.read_bytes()[:4096])
-
-
-def layer(path, **options):
-    (found,) = wkconvert_open("dm", path, {key: str(value) for key, value in options.items()})
-    return found
-
-
-def source(path, **options):
-    return layer(path, **options).source
-
-
-def voxels(path, **options):
-    found = source(path, **options)
-    read = found.read(found.info.box)
-    assert read.dtype == found.info.dtype
-    assert read.shape == (found.info.channels, *found.info.shape)
-    return read

@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from dm_files import FLAVOURS, detect, encode, image, noise, tree, volume, write
+from dm_files import FLAVOURS, detect, encode, image, tree, volume, write
 
 import wkconvert_dm
 from wkconvert_core import Confidence, OptionError
-from wkconvert_core.testing import Sample, SourceContract
+from wkconvert_core.testing import Sample, SourceContract, noise
 
 VOXELS = noise(30, 90, 70, dtype="int16")
 

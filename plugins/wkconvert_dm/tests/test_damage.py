@@ -6,9 +6,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from dm_files import FLAVOURS, SAMPLES, encode, image, needs_samples, noise, number, source, tree, volume, voxels
+from dm_files import FLAVOURS, SAMPLES, encode, image, needs_samples, number, source, tree, volume, voxels
 
 from wkconvert_core import BrokenSource, SourceNotFound, WkconvertError
+from wkconvert_core.testing import noise
 
 ARRAY = noise(2, 4, 5, dtype="int16")
 SCALES = [(2, "nm"), (2, "nm"), (3, "nm")]

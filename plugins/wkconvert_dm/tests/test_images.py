@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from dm_files import FLAVOURS, KINDS, encode, image, layer, noise, number, source, text, tree, volume, voxels, write
+from dm_files import FLAVOURS, KINDS, encode, image, layer, number, source, text, tree, volume, voxels, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wkconvert_core import Box, BrokenSource, OptionError, UnsupportedSource
+from wkconvert_core.testing import noise
 from wkconvert_core.toolkit import raw_rows
 
 REAL = [name for name in KINDS if not name.startswith("complex")]
@@ -81,7 +82,7 @@ def test_a_component_of_real_values_is_noted_and_changes_nothing(tmp_path):
         (noise(4, 4, dtype="float32"), 5, "packed complex64"),
         (noise(4, 3, dtype="complex64"), 27, "packed complex64"),
         (noise(4, 3, dtype="complex128"), 28, "packed complex128"),
-        (noise(4, 4, dtype="int64"), 39, r"data type 39\. those that are read: 1 \(int16\), 2 \(float32\)"),
+        (noise(4, 4, dtype="int64"), 39, r"data type 39\. the types that can be read are 1 \(int16\), 2 \(float32\)"),
     ],
 )
 def test_other_data_types_are_declined_with_the_reason(tmp_path, stored, kind, message):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from dm_files import SAMPLES, detect, encode, image, needs_samples, noise, source, tree, volume, voxels
+from dm_files import SAMPLES, detect, encode, image, needs_samples, source, tree, volume, voxels
 
 from wkconvert_core import METRES, Confidence
+from wkconvert_core.testing import noise
 
 FILES = sorted(SAMPLES.glob("*/*.dm?"))
 DTYPES = {2: "float32", 6: "uint8", 9: "int8", 10: "uint16", 11: "uint32", 14: "bool", 23: "uint8"}

@@ -4,9 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
-from dm_files import detect, image, layer, noise, source, volume, voxels, write
+from dm_files import detect, image, layer, source, volume, voxels, write
 
 from wkconvert_core import BrokenSource, InconsistentStack, OptionError, SourceNotFound, UnsupportedSource
+from wkconvert_core.testing import noise
 
 SLICES = noise(12, 6, 5, dtype="uint16")
 

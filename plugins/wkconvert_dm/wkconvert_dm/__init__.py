@@ -1,4 +1,4 @@
-"""Gatan DigitalMicrograph's DM3 and DM4 files for wkconvert: the two hooks. Importing this imports not even numpy."""
+"""Gatan DigitalMicrograph's DM3 and DM4 files for wkconvert: the two hooks. Importing this does not import numpy."""
 
 from __future__ import annotations
 

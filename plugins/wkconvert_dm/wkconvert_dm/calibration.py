@@ -10,7 +10,7 @@ from .images import Image, Scale
 
 
 def voxel_size(image: Image) -> tuple[VoxelSize | None, tuple[str, ...]]:
-    """The size of a voxel along x, y, z, as far as the file gives lengths, and notes on what it says else."""
+    """The voxel size along those of x, y, z whose calibration is a length, and notes on the others."""
     lengths: list[tuple[float, str] | None] = []
     notes: list[str] = []
     for axis, scale in zip("xyz", image.scales, strict=False):
@@ -29,12 +29,12 @@ _SPECTRAL = "an axis of energies or wavelengths, which gives no voxel size"
 
 
 def _spectral_axis(image: Image) -> str | None:
-    """A spectrum image has its spectra along z; a line of spectra has them along x."""
+    """The axis of energies or wavelengths: z of a spectrum image, x of a line of spectra; else None."""
     return "xyz"[0 if len(image.size) < 3 else 2] if image.spectral else None
 
 
 def _length(scale: Scale | None) -> tuple[tuple[float, str] | None, str]:
-    """A size with its unit, or None; and what is worth a note."""
+    """Size and unit of an axis, None if it is not calibrated in a length; and a note, or an empty one."""
     if scale is None or (not scale.unit and scale.size in (0, 1)):
         return None, ""  # what a new image has: it was never calibrated
     if not scale.unit:

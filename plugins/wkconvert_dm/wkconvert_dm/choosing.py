@@ -1,4 +1,4 @@
-"""Which of the data sets of a file is read."""
+"""Choosing one of the data sets of a file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .kinds import KINDS, PACKED, Component
 
 
 def choose(path: str, images: Sequence[Image], wanted: int | None) -> Image:
-    """The image that was asked for, or is the only one, or the only one to be a volume.
+    """The image number `wanted`; without it, the only image, or the only one with two or three axes.
 
-    Raises OptionError for a number that no image has, UnsupportedSource where there is none or a choice.
+    Raises OptionError for a number that no image has, UnsupportedSource where there is no image, or a choice.
     """
     if not images:
         raise UnsupportedSource(f"{path} holds no image", why="there are no data in it but thumbnails, if at all")
@@ -26,14 +26,14 @@ def choose(path: str, images: Sequence[Image], wanted: int | None) -> Image:
     if len(volumes) > 1:
         raise UnsupportedSource(
             f"{path} holds {len(images)} data sets: {'; '.join(_listed(images))}",
-            why="which one to convert is not to be known",
+            why="nothing says which one to convert",
             fix="choose one with -o object=N",
         )
     return images[volumes[0] if volumes else 0]
 
 
 def left_out(images: Sequence[Image], taken: Image) -> tuple[str, ...]:
-    """A note on the images that are not read, if there are any."""
+    """A note on the images that are not read, if any."""
     number = images.index(taken)
     others = [f"{each} ({image})" for each, image in enumerate(images) if each != number]
     return (f"object {number} is read; left out: {some(others)}",) if others else ()
@@ -44,7 +44,7 @@ def _listed(images: Sequence[Image]) -> list[str]:
 
 
 def check(path: str, image: Image, component: Component | None) -> None:
-    """Raise UnsupportedSource for an image that cannot be a volume, or not without being told how."""
+    """Raise UnsupportedSource for an image that is not a volume, or is one only with an option that is missing."""
     if len(image.size) not in (2, 3):
         why = f"its size is {times(image.size)}; images, which have two axes, and stacks, which have three, are read"
         raise UnsupportedSource(f"{path} is no volume", why=why)
@@ -57,7 +57,8 @@ def check(path: str, image: Image, component: Component | None) -> None:
     if image.kind not in KINDS:
         known = ", ".join(f"{number} ({kind.name})" for number, kind in KINDS.items())
         raise UnsupportedSource(
-            f"{path} holds values of DigitalMicrograph's data type {image.kind}", why=f"those that are read: {known}"
+            f"{path} holds values of DigitalMicrograph's data type {image.kind}",
+            why=f"the types that can be read are {known}",
         )
     if is_complex(image) and component is None:
         raise UnsupportedSource(
@@ -68,5 +69,5 @@ def check(path: str, image: Image, component: Component | None) -> None:
 
 
 def is_complex(image: Image) -> bool:
-    """Whether its values are complex numbers."""
+    """Whether the values of an image are complex numbers."""
     return KINDS[image.kind].stored.startswith("c")

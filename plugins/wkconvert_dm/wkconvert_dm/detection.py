@@ -1,4 +1,4 @@
-"""Telling whether a path is ours, from a few bytes and from names."""
+"""Detection, from a few bytes and from names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SUFFIXES = (".dm3", ".dm4")
 
 
 def detect(path: Path, head: bytes) -> Match | None:
-    """The claim to a file by its content or, failing that, its name; to a folder by the files right in it."""
+    """Claim a file by its content or, failing that, its name; a folder by the files right in it."""
     if path.is_dir():
         return _folder(path)
     if version := version_of(head):
@@ -23,7 +23,7 @@ def detect(path: Path, head: bytes) -> Match | None:
 
 
 def version_of(head: bytes) -> int | None:
-    """3 or 4 for the start of a DM file, else None.
+    """The version, 3 or 4, if `head` is the start of a DM file, else None.
 
     Version, size and byte order come first, then the root of the tag tree: two flags, the number of its tags, and the
     kind of the first, a group (20) or a value (21).

@@ -20,9 +20,9 @@ class Scale:
     """The calibration of one axis."""
 
     size: float
-    """Of a voxel."""
+    """Of a voxel, in `unit`."""
     unit: str
-    """As the file spells it; empty where there is none."""
+    """As the file spells it; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Image:
     offset: int
     """Where its values start in the file."""
     scales: tuple[Scale | None, ...]
-    """Of x, y, z and so on; None where the file says nothing."""
+    """Of x, y, z and so on; None if the file gives none."""
     spectral: bool
     """Whether one axis is of energies or wavelengths."""
 
@@ -50,7 +50,7 @@ class Image:
 
 
 def read_images(path: str) -> tuple[Image, ...]:
-    """The images of a file in their order, thumbnails left out; raises SourceNotFound, BrokenSource."""
+    """The images of a file in their order, without thumbnails. Raises SourceNotFound, BrokenSource."""
     tags = read_tags(path)
     thumbnails = {
         str(value) for key, value in tags.values.items() if key[0] == "Thumbnails" and key[-1] == "ImageIndex"
@@ -80,7 +80,7 @@ def _image(path: str, tags: Tags, place: str) -> Image:
 
 
 def _size(tags: Tags, path: tuple[str, ...]) -> tuple[int, ...]:
-    """The extents, x first; those of 1 beyond the second are left out at the end."""
+    """The extents, x first, without trailing extents of 1 from the third on."""
     found: list[int] = []
     while len(found) < _MOST_AXES and isinstance(extent := tags.number((*path, str(len(found)))), int):
         found.append(extent)

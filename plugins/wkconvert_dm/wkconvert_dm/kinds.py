@@ -49,7 +49,7 @@ _PARTS: dict[Component, Callable[[Array], Array]] = {
     "phase": np.angle,
 }
 PACKED = {5: "packed complex64", 27: "packed complex64", 28: "packed complex128"}
-"""Half of a Fourier transform, the other half left out for its symmetry."""
+"""Half of a Fourier transform; the other half follows from its symmetry."""
 
 
 def size_of(kind: int) -> int:

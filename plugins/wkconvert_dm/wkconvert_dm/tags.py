@@ -1,7 +1,7 @@
 """The tag tree of a DM3 or DM4 file, read strictly.
 
-Gatan has not published the format. The facts are those that C. Boothroyd and G. Jefferis found out ("Digital
-Micrograph file format", "DM3 format"), checked on 114 real files:
+Gatan has not published the format. It was found out by C. Boothroyd and G. Jefferis ("Digital Micrograph
+file format", "DM3 format"), and checked on 114 real files:
 
 - A file starts with its version (3 or 4), its size and whether values are little endian. All that describes the
   tree is big endian, in words of 4 bytes (DM3) or 8 (DM4).
@@ -50,7 +50,7 @@ Value: TypeAlias = int | float | str | Span
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What the tree says of images and their calibrations."""
+    """The tags of images and their calibrations."""
 
     order: str
     """Byte order of all values, as `struct` and numpy write it."""
@@ -68,13 +68,13 @@ class Tags:
 
 
 def read_tags(path: str) -> Tags:
-    """Walk a file's tag tree; raises SourceNotFound, BrokenSource. The work is bounded by the size of the file."""
+    """Walk a file's tag tree; the work is bounded by the size of the file. Raises SourceNotFound, BrokenSource."""
     with reading(path), Path(path).open("rb") as file:
         return _Walk(path, file).tree()
 
 
 class _Walk:
-    """One pass over the tree, which remembers what `_wanted` names and steps over all else."""
+    """One pass over the tree, which keeps the tags that are `_wanted` and steps over all others."""
 
     def __init__(self, path: str, file: BufferedReader) -> None:
         self.path = path
@@ -106,7 +106,7 @@ class _Walk:
         return struct.unpack(f">{count}{self.word}", self.take(count * self.width))
 
     def skip(self, count: int) -> Span:
-        """Step over so many bytes, which must be there."""
+        """Step over `count` bytes; they must exist."""
         start = self.file.tell()
         if start + count > self.size:
             why = f"a tag reaches to byte {start + count}, the file has {self.size} bytes"
@@ -147,7 +147,7 @@ class _Walk:
             self.tags.values[path] = self.content(path, kind, where)
 
     def measure(self, path: TagPath, kind: tuple[int, ...], at: int, depth: int = 0) -> tuple[int, int]:
-        """The bytes that a value of the type at `kind[at:]` takes, and where the type ends."""
+        """Size in bytes of a value whose type begins at `kind[at]`, and the index where the type ends."""
         code, *rest = kind[at : at + 3] or (-1,)
         if code in _NUMBERS:
             return struct.calcsize(_NUMBERS[code]), at + 1
@@ -170,7 +170,7 @@ class _Walk:
         return sum(struct.calcsize(_NUMBERS[code]) for code in codes)
 
     def content(self, path: TagPath, kind: tuple[int, ...], where: Span) -> Value:
-        """The value that was stepped over: a number, a text, or else where it lies."""
+        """The value that was stepped over: a number, a text, or the place of anything else."""
         number = _NUMBERS.get(kind[0])
         text = kind[:2] == (_ARRAY, _TEXT) and path[-1] != "Data"
         if not number and not text:
@@ -185,7 +185,7 @@ class _Walk:
 
 
 def _wanted(path: TagPath) -> bool:
-    """Whether a tag, or some tag in a group, tells where voxels lie or how large they are."""
+    """Whether a tag, or some tag in a group, gives the place, size or calibration of voxels."""
     if path[0] == "Thumbnails":
         return True
     if path[0] != "ImageList" or len(path) < 3:

@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wkconvert_core import Box, parse_options
-from wkconvert_knossos import wkconvert_detect, wkconvert_open
-from wkconvert_knossos.opening import open_knossos
+import wkconvert_knossos
+from wkconvert_core import testing
 
 SAMPLE = Path(__file__).parents[4] / "shared" / "samples" / "knossos"
 needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample files are not here")
+
+KNOSSOS = testing.Reader(wkconvert_knossos, "knossos")
+detect, layers, layer, source = KNOSSOS.detect, KNOSSOS.layers, KNOSSOS.layer, KNOSSOS.source
 
 EDGE = 32
 """Of the cubes here, in voxels: `cube_edge_length` says so."""
 
 
 def noise(shape, dtype="uint8"):
-    top = 256 if dtype == "uint8" else 2**40
-    return np.random.default_rng(0).integers(1, top, shape, dtype)
+    return testing.noise(*shape, dtype=dtype, zeros=False)
 
 
 def save_raw(path, voxels):
@@ -84,35 +85,9 @@ def dataset(root, shape=(70, 40, 50), suffix=".raw", dtype="uint8", **conf):
     return voxels
 
 
-def detect(path):
-    return wkconvert_detect(Path(path))
-
-
-def layers(path, **options):
-    assert wkconvert_open("tiff", path, {}) is None
-    return open_knossos(path, **parse_options(open_knossos, options))
-
-
-def layer(path, **options):
-    (found,) = layers(path, **options)
-    return found
-
-
-def source(path, **options):
-    return layer(path, **options).source
-
-
 def whole(of):
-    """All voxels [x, y, z]; parts read by themselves must be the same."""
-    voxels = of.read(of.info.box)
-    assert voxels.shape == (1, *of.info.shape)
-    assert voxels.dtype == of.info.dtype
-    rng = np.random.default_rng(1)
-    for _ in range(10):
-        ends = [sorted(rng.choice(n + 1, 2, replace=False).tolist()) for n in of.info.shape]
-        box = Box.between(*(tuple(end) for end in np.array(ends).T.tolist()))
-        np.testing.assert_array_equal(of.read(box), voxels[(slice(None), *box.slices_in(of.info.box))])
-    return voxels[0]
+    """All voxels `[x, y, z]`; parts of them are checked on the way."""
+    return testing.read_checked(of)[0]
 
 
 def voxels(path, **options):

@@ -111,7 +111,7 @@ def test_what_changes_after_it_was_opened_is_named(tmp_path):
     dataset(tmp_path)
     of = source(tmp_path)
     cube_of(tmp_path).write_bytes(b"short")
-    with pytest.raises(BrokenSource, match=r"x0001_y0000_z0001\.raw is damaged"):
+    with pytest.raises(BrokenSource, match=r"x0001_y0000_z0001\.raw is cut short"):
         of.read(of.info.box)
 
 
@@ -213,7 +213,7 @@ def test_a_folder_that_may_not_be_read_is_no_missing_cube(tmp_path, monkeypatch)
 
     monkeypatch.setattr(tree.os, "scandir", refuse)
     for action in (lambda: source(tmp_path), lambda: of.read(of.info.box)):
-        with pytest.raises(BrokenSource, match=r"z0001 cannot be opened.*Permission denied"):
+        with pytest.raises(BrokenSource, match=r"z0001 cannot be read.*Permission denied"):
             action()
 
 

@@ -1,4 +1,4 @@
-"""What `knossos.conf`, `*.k.conf` and `*.k.toml` say.
+"""The configurations `knossos.conf`, `*.k.conf` and `*.k.toml`.
 
 Keys and their meaning as KNOSSOS reads them: `boundary` counts voxels, and `scale` gives nm per voxel, of the mag that
 `magnification` names (1 if it is not there). In a toml, `Extent_px` counts voxels of mag 1, `VoxelSize_nm` lists each
@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3, VoxelSize
+from wkconvert_core.toolkit.files import broken, reading
 from wkconvert_core.toolkit.stacks import some
-
-from .messages import broken, cannot_open
 
 Size = tuple[float | None, float | None, float | None]
 
@@ -29,7 +28,7 @@ _STATEMENT = re.compile(
 )
 _LONGEST_EDGE = 1024
 _MOST_VOXELS = 1 << 40
-"""Along an axis: more is no volume."""
+"""Longest believable extent along an axis."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Conf:
 
     file: Path
     experiment: str
-    """The name with which the cubes' names begin, without `_mag1`."""
+    """Prefix of the cubes' names, without `_mag1`."""
     boundary: Vec3 | None
     """Voxels of mag `magnification` along x, y, z."""
     sizes: tuple[Size, ...]
@@ -46,19 +45,23 @@ class Conf:
     magnification: int = 1
     cube: Vec3 = (128, 128, 128)
     suffixes: tuple[str, ...] = ()
-    """The kinds of cubes that it speaks of; none: all."""
+    """Suffixes of the cubes that it describes; empty: all."""
     by_place: bool = False
-    """Whether folders are numbered by the place of their mag in the list of sizes."""
+    """Whether a folder's number is the position of its mag in `sizes`, from 1."""
     notes: tuple[str, ...] = ()
-    """What it says that is not taken."""
+    """Statements that are ignored, and why."""
 
     @property
     def facts(self) -> tuple[object, ...]:
-        """What two of them must agree on."""
+        """Facts that several configurations of one dataset must share."""
         return self.boundary, self.sizes, self.magnification, self.cube
 
     def mag(self, number: int) -> Mag | None:
-        """The mag that a folder's number stands for; None for one that is no power of two."""
+        """The mag of the folder with a number; None if it is no power of two.
+
+        >>> UNKNOWN.mag(4), UNKNOWN.mag(3)
+        (Mag(x=4, y=4, z=4), None)
+        """
         listed = self.by_place and number <= len(self.sizes)
         if not listed and number & (number - 1):
             return None
@@ -68,7 +71,7 @@ class Conf:
         return _as_mag(factors)
 
     def voxel_size(self, mag: Mag) -> VoxelSize | None:
-        """The size of a voxel of a mag, as far as it is known."""
+        """The voxel size of a mag, along the axes for which it is known."""
         x, y, z = (
             None if size is None else size * factor / self.magnification
             for size, factor in zip(self.sizes[0], mag, strict=True)
@@ -77,7 +80,11 @@ class Conf:
         return VoxelSize((x, y, z), "nm", self.file.name) if known else None
 
     def extent(self, mag: Mag) -> Vec3 | None:
-        """The voxels of a mag within the boundary, rounded up."""
+        """The extent of a mag within the boundary, rounded up; None without a boundary.
+
+        >>> Conf(Path(), "", (1000, 1001, 7), ((9.0, 9.0, 20.0),)).extent(Mag(4, 4, 2))
+        (250, 251, 4)
+        """
         if self.boundary is None:
             return None
         x, y, z = (-(-n * self.magnification // factor) for n, factor in zip(self.boundary, mag, strict=True))
@@ -85,7 +92,7 @@ class Conf:
 
 
 UNKNOWN = Conf(Path(), "", None, ((None, None, None),))
-"""What is known without a configuration."""
+"""The defaults without a configuration."""
 
 
 def _as_mag(factors: Iterable[float]) -> Mag | None:
@@ -95,9 +102,9 @@ def _as_mag(factors: Iterable[float]) -> Mag | None:
 
 
 def nearest_conf(near: Sequence[Path], far: Sequence[Path], experiment: str, suffix: str) -> Conf | None:
-    """The first configuration in a row of folders that speaks of cubes of a suffix.
+    """The first configuration, folder by folder, that describes cubes of a suffix.
 
-    Of several in a near folder those of the experiment's name count, if there are any; in far ones only those do.
+    Configurations of the experiment's name win in a near folder, and are the only ones that count in a far one.
     Raises BrokenSource, and InconsistentStack where they differ.
     """
     for folder in (*near, *far):
@@ -135,18 +142,15 @@ def _is_conf(name: str) -> bool:
 
 
 def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise cannot_open(path, error) from error
+    with reading(path), path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise broken(path, f"a configuration has a few lines, this file more than {_MOST_BYTES} bytes")
     return content.decode("utf-8", "replace")
 
 
 def read_conf(path: Path, text: str) -> Conf:
-    """A `knossos.conf`. Raises BrokenSource where nothing is one's, UnsupportedSource for numbers that can be none."""
+    """Parse a `knossos.conf`. Raises BrokenSource if it has no known statement, UnsupportedSource for bad numbers."""
     said: dict[str, str] = {}
     notes: list[str] = []
     for number, key, value in _statements(text):
@@ -154,7 +158,7 @@ def read_conf(path: Path, text: str) -> Conf:
         if key.startswith("scale") and _size([value])[0] is None:
             notes.append(f"{path}, line {number}: {key} {value} is no size in nm, such as 25.5, and not taken")
     if not said:
-        raise broken(path, "no line of it says anything of a dataset of KNOSSOS", "correct it, or move it away")
+        raise broken(path, "no line of it describes a KNOSSOS dataset", fix="correct it, or move it away")
     boundary = [said.get(f"boundary {axis}") for axis in "xyz"]
     edge = _whole(path, "cube_edge_length", said.get("cube_edge_length", 128), _LONGEST_EDGE)
     return Conf(
@@ -169,7 +173,7 @@ def read_conf(path: Path, text: str) -> Conf:
 
 
 def _statements(text: str) -> Iterator[tuple[int, str, str]]:
-    """Line, key and value of each statement that is known; others are KNOSSOS' own affair."""
+    """Line, key and value of each known statement; others concern KNOSSOS alone."""
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         for statement in line.split(";"):
             if match := _STATEMENT.fullmatch(" ".join(statement.split())):
@@ -177,7 +181,7 @@ def _statements(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def read_toml(path: Path, text: str) -> list[Conf]:
-    """The layers of a `*.k.toml` that lie in files here. Raises BrokenSource, UnsupportedSource."""
+    """Parse a `*.k.toml`: its layers of cubes, without remote ones. Raises BrokenSource, UnsupportedSource."""
     try:
         layers = tomllib.loads(text)["Layer"]
         return [_layer(path, layer) for layer in layers if layer.get("ServerFormat", "knossos") != "precomputed"]
@@ -221,7 +225,7 @@ def _whole(path: Path, name: str, value: Any, most: int) -> int:
 
 
 def _size(values: Iterable[Any]) -> Size:
-    """Sizes in nm; None for what is not said, or can be no length."""
+    """Sizes in nm; None for missing ones, and for numbers that are not positive and finite."""
     numbers = [*map(_number, values), None, None, None][:3]
     x, y, z = (number if number is not None and 0 < number < math.inf else None for number in numbers)
     return x, y, z

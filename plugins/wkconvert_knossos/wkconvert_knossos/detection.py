@@ -1,4 +1,4 @@
-"""Telling whether a path is ours, from names alone."""
+"""Detection, from names alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .tree import locate
 
 
 def detect(path: Path) -> Match | None:
-    """The claim to whatever holds at least one cube; two folders for one mag are claimed to be explained."""
+    """Claim whatever holds at least one cube; also two folders for one mag, so that opening explains them."""
     try:
         tree = locate(path)
     except InconsistentStack as error:

@@ -1,4 +1,4 @@
-"""From a path and options to layers: what the two hooks of this plugin call."""
+"""From a path and options to layers: what the open hook of this plugin calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Extent = Literal["conf", "cubes"]
 
 _DTYPES: dict[Category, np.dtype[Any]] = {"color": np.dtype("uint8"), "segmentation": np.dtype("uint64")}
 _SPARSEST = 10_000
-"""Cubes in the extent for each that is there; more is no extent of theirs."""
+"""Most cubes in the extent for each that exists; beyond, the extent must be wrong."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Found:
     mags: dict[Mag, Cubes]
     conf: Conf
     most: int
-    """Cubes of the finest mag, of the category that has more."""
+    """Number of cubes of the finest mag, in the category that has more of them."""
     notes: tuple[str, ...]
 
     @property
@@ -53,7 +53,7 @@ class Found:
 
 
 def open_knossos(path: Path, *, mags: Mags = "all", extent: Extent | None = None) -> Sequence[Layer]:
-    """Open a KNOSSOS dataset, or a part of it, as a layer of the image and one of overlays, each with its mags.
+    """Open a KNOSSOS dataset, or a part of it: a layer of the image and one of overlays, each with its mags.
 
     Raises SourceError, OptionError. The README explains each option.
     """
@@ -110,7 +110,7 @@ def _found(category: Category, tree: Tree, surveys: dict[int | None, Survey]) ->
 
 
 def _conf(number: int | None, first: Cubes, present: dict[int | None, Cubes]) -> Conf | None:
-    """The configuration of a dataset: of its finest mag, of all, of a folder above, of another mag."""
+    """The configuration beside the finest mag, else beside all mags, in a folder above, or beside another mag."""
     folder, above = first.folder, list(first.folder.parents)
     near = [folder] if number is None else [folder, *above[:1]]
     far = above[len(near) - 1 : len(near) + 1]
@@ -144,7 +144,7 @@ def _layer(found: Found, extent: Extent | None, *, named: bool) -> Layer:
 
 
 def _noted(layer: Layer, notes: Sequence[str]) -> Layer:
-    """The layer with more notes on its finest mag, which is where they are shown from."""
+    """The layer with more notes on its finest mag: those are shown."""
     finest = min(layer.mags)
     source = layer.mags[finest]
     assert isinstance(source, CubeSource)
@@ -153,7 +153,7 @@ def _noted(layer: Layer, notes: Sequence[str]) -> Layer:
 
 
 def _ratio(mag: Mag, finest: Mag) -> tuple[Vec3, bool]:
-    """How many voxels of the finest mag one of another spans, and whether that is no whole number."""
+    """Voxels of the finest mag that one of another mag spans, and whether a fraction remains."""
     x, y, z = (coarse // fine for coarse, fine in zip(mag, finest, strict=True))
     return (x, y, z), any(coarse % fine for coarse, fine in zip(mag, finest, strict=True))
 
@@ -173,7 +173,7 @@ def _source(found: Found, mag: Mag, box: Box) -> CubeSource:
 
 
 def _extent(found: Found, extent: Extent | None) -> tuple[Box, list[str]]:
-    """The box that the finest mag has, in its voxels, and what is to be said of it."""
+    """Extent of the finest mag in its voxels, and notes on it. Raises OptionError, SourceError."""
     cubes, cube = found.mags[found.finest], found.conf.cube
     boundary = None if extent == "cubes" else found.conf.extent(found.finest)
     notes = [f"only {cubes.first.parents[3 - len(found.tree.part)].name} is read"] if found.tree.part else []
@@ -191,7 +191,7 @@ def _extent(found: Found, extent: Extent | None) -> tuple[Box, list[str]]:
 
 
 def _part_box(part: tuple[int, ...], cube: Vec3, boundary: Vec3) -> Box:
-    """The place of the folder that was opened."""
+    """Box of the folder that was opened, which fixes the cubes' first `len(part)` indices."""
     x, y, z = ((part[axis] * edge, edge) if axis < len(part) else (0, boundary[axis]) for axis, edge in enumerate(cube))
     return Box((x[0], y[0], z[0]), (x[1], y[1], z[1]))
 

@@ -15,19 +15,19 @@ from .tree import best_name, cube_folder, files
 
 @dataclass(frozen=True)
 class CubeSource:
-    """A mag in cubes; where there is none, voxels are zero. It lists no cubes: each is looked for when it is read."""
+    """A mag in cubes; missing ones are zero. Holds no list of cubes: each is looked for when it is read."""
 
     folder: Path
     """Of the mag: it holds `x0000` and so on."""
     given: int
-    """How many levels below it are fixed by the path that was opened."""
+    """Number of levels below `folder` that the opened path fixes; these may be links."""
     suffixes: tuple[str, ...]
-    """The kinds of cubes; of several for one place, the first counts."""
+    """Suffixes of the cubes; of several cubes in one place, the one with the first suffix is read."""
     cube: Vec3
     start: Vec3
     """The first voxel, in the voxels of the mag, counted from the first voxel of cube (0, 0, 0)."""
     witness: Path
-    """A cube that is there: while it is, others that are not there are missing, and not out of reach."""
+    """A cube that existed: if it is gone, the dataset is out of reach, and missing cubes mean nothing."""
     info: VolumeInfo
 
     def read(self, box: Box) -> Array:

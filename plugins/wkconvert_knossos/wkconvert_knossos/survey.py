@@ -1,4 +1,4 @@
-"""Which cubes there are, and what their headers say: one walk through a mag's folder."""
+"""The cubes of a mag and their headers, from one walk through its folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = {"color": PICTURES, "segmentation": OVERLAYS}
 
 _INDEX = re.compile(r"_x\d+_y\d+_z\d+\..*$")
 _MODES = {"1": "black-and-white", "I": "32-bit", "F": "32-bit", "I;16": "16-bit", "I;16B": "16-bit"}
-"""What Pillow's modes are that are neither 8-bit grey nor colour."""
+"""Names of Pillow's modes that are neither 8-bit grey nor colour."""
 _AS_GREY = "write it again as an 8-bit grey picture"
 _ANOTHER_EDGE = "write or copy it again; cubes of another edge need cube_edge_length in knossos.conf"
 
@@ -33,26 +33,26 @@ class Cubes:
 
     folder: Path
     flat: array[int] = field(default_factory=lambda: array("i"))
-    """x, y, z of one index after the other."""
+    """x, y, z of one cube's index after another: 12 bytes for each of millions."""
     states: dict[tuple[str, str], Path] = field(default_factory=dict)
-    """By suffix, and what headers say: the first file that says so."""
+    """The first file for each suffix and content of the header (see `formats.found`)."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of cubes."""
         return len(self.flat) // 3
 
     @property
     def first(self) -> Path:
-        """One of them."""
+        """A cube."""
         return next(iter(self.states.values()))
 
     @property
     def experiment(self) -> str:
-        """The name with which theirs begin, without the mag."""
+        """Prefix of the cubes' names, without the mag."""
         return re.sub(r"_mag\d+$", "", _INDEX.sub("", self.first.name))
 
     def add(self, index: Vec3, path: Path) -> None:
-        """Count a cube, and read its header."""
+        """Add a cube, whose header is read. Raises BrokenSource, SourceNotFound."""
         self.flat.extend(index)
         self.states.setdefault((str(suffix_of(path.name)), found(path)), path)
 
@@ -61,16 +61,16 @@ class Cubes:
         return np.array(self.flat, np.int64).reshape(-1, 3)
 
     def box(self, cube: Vec3) -> Box:
-        """The smallest box of whole cubes that holds all."""
+        """The smallest box that holds all cubes, in voxels."""
         low, high = self._indices.min(axis=0).tolist(), (self._indices.max(axis=0) + 1).tolist()
         return Box.between((low[0], low[1], low[2]), (high[0], high[1], high[2])).refined(cube)
 
     def inside(self, box: Box, cube: Vec3) -> int:
-        """How many have voxels in a box."""
+        """The number of cubes with voxels in a box."""
         return len(self._inside(box, cube))
 
     def lacking(self, finer: Cubes, factor: Vec3, box: Box, cube: Vec3) -> int:
-        """How many are not there, although the `factor` times finer mag has cubes in their place, within its `box`."""
+        """The number of missing cubes where the `factor` times finer mag has cubes within `box` (in its voxels)."""
         places = np.unique(finer._inside(box, cube) // np.array(factor), axis=0)
         here = set(map(tuple, self._indices.tolist()))
         return sum(tuple(place) not in here for place in places.tolist())
@@ -81,7 +81,7 @@ class Cubes:
         return self._indices.compress(touching.all(axis=1), axis=0)
 
     def check(self, cube: Vec3) -> None:
-        """Raise UnsupportedSource, which names the file, where a header says another size."""
+        """Raise UnsupportedSource for a file whose header is not that of a cube of this shape."""
         for (suffix, state), path in self.states.items():
             if state != (wanted := expected(suffix, cube)):
                 right_edge = "pixels" in state and state.split(" of ")[0] == wanted.split(" of ")[0]
@@ -93,7 +93,7 @@ class Cubes:
 
 
 def _other_dtype(state: str, cube: Vec3) -> str:
-    """What a cube that holds this could be."""
+    """A guess at what else the file may be, as the end of a sentence."""
     if "pixels" in state and not state.endswith(" of L"):
         mode = state.rpartition(" ")[2]
         return f" (8-bit grey), and this is a {_MODES.get(mode, 'colour')} picture, which is not read"
@@ -109,7 +109,7 @@ class Survey:
     cubes: dict[str, Cubes]
     """By category."""
     notes: list[str]
-    """What is left out."""
+    """What is ignored."""
 
 
 def survey(folder: Path, tree: Tree) -> Survey:
@@ -138,13 +138,17 @@ def _chosen(place: Path, names: list[str], suffixes: tuple[str, ...], tree: Tree
     if len(twins) > 1:
         raise InconsistentStack(
             f"two cubes lie in {place}: {twins[0]} and {twins[1]}",
-            why="which of them counts is not to be known",
+            why="nothing says which of them to read",
             fix="move one away",
         )
     return best
 
 
 def _ending(name: str) -> str:
-    """`.jpg`, `.6.jp2`; of names that are unlike a cube's, the last suffix."""
+    """What follows the index in a cube's name; of other names, the last suffix.
+
+    >>> _ending("ex_mag1_x0001_y0000_z0002.6.jp2"), _ending("notes.old.txt")
+    ('.6.jp2', '.txt')
+    """
     index = _INDEX.search(name)
     return name[name.index(".", index.start()) :] if index else Path(name).suffix or "without a suffix"

@@ -11,18 +11,16 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from wkconvert_core import InconsistentStack, Vec3
-
-from .messages import cannot_open
+from wkconvert_core.toolkit.files import entries, reading
 
 PICTURES = (".raw", ".png", ".jpg", ".jpeg")
-"""Suffixes of the cubes of an image; of several for one cube, the first counts."""
+"""Suffixes of the cubes of an image; of several for one cube, the first is read."""
 OVERLAYS = (".seg.sz.zip",)
 """Suffixes of the cubes of labels."""
 UNREAD = (".j2k", ".jp2", ".seg")
-"""Suffixes of cubes that make a folder one of KNOSSOS, but are not read."""
+"""Suffixes of cubes that show that a folder is from KNOSSOS, but cannot be read."""
 
 _MAG = re.compile(r"(?:.*mag)?(\d{1,9})")
 _NUMBER = r"(\d{4}|[1-9]\d{4,8})"
@@ -34,15 +32,15 @@ class Tree:
     """The cubes below a path."""
 
     mags: dict[int | None, Path]
-    """The folders that hold `x0000` and so on, by the number in their name; None where it has none."""
+    """The folders that hold `x0000` and so on, by the number in their name; None: no number."""
     part: tuple[int, ...] = ()
-    """The cubes' indices along x, y, z, as far as the path fixes them."""
+    """The first of the cubes' indices x, y, z, as many as the path fixes."""
     suffix: str | None = None
-    """The only kind of cubes that counts, where the path is a cube."""
+    """Suffix of the only cube, if the path is one."""
 
 
 def locate(path: Path) -> Tree | None:
-    """The cubes at or below a path: a dataset, a mag's folder, a folder or a cube in it; None where there are none."""
+    """The cubes at or below a path: a dataset, a mag's folder, a folder or a cube in it; None without any."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - of `.`, too, the name counts; links stay as they are
     if not path.is_dir():
         return _of_a_cube(path)
@@ -72,7 +70,7 @@ def _of_mags(path: Path) -> Tree | None:
         if number in mags:
             raise InconsistentStack(
                 f"{path} has two folders for mag {number}: {mags[number].name} and {name}",
-                why="which of them counts is not to be known",
+                why="nothing says which of them to read",
                 fix="convert one of them by itself, or move the other away",
             )
         mags[number] = folder
@@ -80,7 +78,7 @@ def _of_mags(path: Path) -> Tree | None:
 
 
 def _named_mag(folder: Path) -> int | None:
-    """The mag that a folder's name says; bare numbers must be powers of two: others are years and the like."""
+    """The mag in a folder's name. Bare numbers must be powers of two: others are years and the like."""
     match = _MAG.fullmatch(folder.name)
     if match is None:
         return None
@@ -90,7 +88,11 @@ def _named_mag(folder: Path) -> int | None:
 
 
 def _part(path: Path) -> tuple[int, ...]:
-    """The cubes' indices that a path's last folders give: `x0001/y0002` is (1, 2)."""
+    """The cubes' indices in the last folders of a path.
+
+    >>> _part(Path("ds/mag1/x0001/y0002"))
+    (1, 2)
+    """
     for depth in (3, 2, 1):
         names = path.parts[-depth:]
         found = [axis.fullmatch(name) for axis, name in zip(_AXES, names, strict=False)]
@@ -123,73 +125,47 @@ def _level(folder: Path, axis: int, part: tuple[int, ...], skipped: list[str]) -
     for name in _folders(folder, skipped):
         if match := _AXES[axis].fullmatch(name):
             yield int(match[1]), folder / name
-        elif not name.startswith("."):
+        else:
             skipped.append(f"{folder.name}/{name}")
 
 
 def _folders(folder: Path, skipped: list[str] | None = None) -> list[str]:
-    """The folders in a folder, sorted; links are none of them, as they may lead out of the dataset or in circles."""
-    entries = _entries(folder)
+    """The folders in a folder, sorted, without links, which may lead out of the dataset or in circles."""
+    found = entries(folder)
     if skipped is not None:
-        links = [entry.name for entry in entries if entry.is_link and (entry.is_folder or _names_place(entry.name))]
-        skipped += [f"{folder.name}/{name} (a link)" for name in links]
-    return [entry.name for entry in entries if entry.is_folder and not entry.is_link]
-
-
-def _names_place(name: str) -> bool:
-    """Whether a name is that of a folder of cubes, wherever a link of that name may lead."""
-    return any(axis.fullmatch(name) for axis in _AXES)
+        links = [entry for entry in found if entry.is_link]
+        # a lost link counts, too, if it has the name of a folder of cubes
+        links = [one for one in links if one.is_folder or any(axis.fullmatch(one.name) for axis in _AXES)]
+        skipped += [f"{folder.name}/{link.name} (a link)" for link in links]
+    return [entry.name for entry in found if entry.is_folder and not entry.is_link]
 
 
 def files(folder: Path) -> list[str]:
     """The names of the files in a cube's folder, links to files among them, sorted."""
-    return [entry.name for entry in _entries(folder) if not entry.is_folder and not entry.name.startswith(".")]
-
-
-class _Entry(NamedTuple):
-    name: str
-    is_folder: bool
-    is_link: bool
-
-
-def _entries(folder: Path) -> list[_Entry]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(_Entry(entry.name, _is_folder(entry), entry.is_symlink()) for entry in entries)
-    except OSError as error:
-        raise cannot_open(folder, error) from error
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Also through a link; one in a loop, which the system refuses to follow, is none."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
+    return [entry.name for entry in entries(folder) if entry.is_file]
 
 
 def suffix_of(name: str) -> str | None:
-    """The suffix that makes a file a cube, or None; hidden files are none."""
+    """The suffix of a cube's file; None for other names and hidden files."""
     lower = name.lower()
     return next((suffix for suffix in PICTURES + OVERLAYS + UNREAD if lower.endswith(suffix) and lower[0] != "."), None)
 
 
 def cube_folder(folder: Path, index: Vec3, given: int) -> Path | None:
-    """The folder of one cube, None where `walk` finds none; the first `given` levels may be links."""
+    """The folder of one cube, None if `walk` would not find it; the first `given` levels may be links."""
     for level, number in enumerate(index):
         folder = folder / f"{'xyz'[level]}{number:04}"
-        try:
-            status = folder.stat() if level < given else folder.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise cannot_open(folder, error) from error
+        with reading(folder):
+            try:
+                status = folder.stat() if level < given else folder.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
         if not stat.S_ISDIR(status.st_mode):
             return None
     return folder
 
 
 def best_name(names: list[str], suffixes: tuple[str, ...]) -> str | None:
-    """The cube among the files of a folder, by the order of `suffixes`; None where there is none."""
+    """The cube among the files of a folder: the one whose suffix comes first in `suffixes`; None without any."""
     found = [name for name in names if suffix_of(name) in suffixes]
     return min(found, key=lambda name: suffixes.index(suffix_of(name) or ""), default=None)

@@ -3,7 +3,9 @@
 import nibabel
 import numpy as np
 import pytest
-from niftis import image, noise, patched, saved, source
+from niftis import image, patched, saved, source
+
+from wkconvert_core.testing import noise
 
 VOXELS = noise(4, 3, 2)
 

@@ -8,11 +8,11 @@ import sys
 import nibabel
 import numpy as np
 import pytest
-from niftis import LAS, detect, layers, noise, saved
+from niftis import LAS, detect, layers, saved
 
 import wkconvert_nifti
 from wkconvert_core import BrokenSource, Confidence, OptionError, SourceError, SourceNotFound, UnsupportedSource
-from wkconvert_core.testing import Sample, SourceContract
+from wkconvert_core.testing import Sample, SourceContract, noise
 
 VOXELS = noise(90, 60, 40, dtype="uint16")
 

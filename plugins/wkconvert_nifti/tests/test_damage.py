@@ -9,9 +9,10 @@ import tracemalloc
 import nibabel
 import numpy as np
 import pytest
-from niftis import LAS, layers, noise, patched, saved, source, voxels, whole
+from niftis import LAS, layers, patched, saved, source, voxels, whole
 
 from wkconvert_core import Box, BrokenSource, SourceNotFound, WkconvertError
+from wkconvert_core.testing import noise
 from wkconvert_core.toolkit import raw_rows
 
 GIVEN = noise(30, 20, 10, dtype="int16")

@@ -5,10 +5,11 @@ import json
 import nibabel
 import numpy as np
 import pytest
-from niftis import LAS, detect, layers, noise, saved
+from niftis import LAS, detect, layers, saved
 
 from wkconvert_core import OptionError, SourceNotFound, VoxelSize
 from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.testing import noise
 
 
 @pytest.fixture

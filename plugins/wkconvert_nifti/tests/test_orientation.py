@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.orientations import aff2axcodes
-from niftis import LAS, RAS, checked, image, noise, patched, saved, source
+from niftis import LAS, RAS, image, patched, saved, source
 from scipy.spatial.transform import Rotation
 
 from wkconvert_core import Box
+from wkconvert_core.testing import noise, read_checked
 from wkconvert_nifti.axes import Axes
 
 CODES = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
@@ -36,12 +37,12 @@ def test_all_48_orientations_are_what_nibabel_makes_of_them(tmp_path, order, sig
     path = saved(tmp_path / f"a.{suffix}", stored, affine_of(order, signs))
     expected = nibabel.as_closest_canonical(nibabel.load(path))
     of = source(path)
-    np.testing.assert_array_equal(checked(of)[0], np.asarray(expected.dataobj))
+    np.testing.assert_array_equal(read_checked(of)[0], np.asarray(expected.dataobj))
     np.testing.assert_allclose(of.info.voxel_size.size, expected.header.get_zooms(), rtol=1e-6)
     name = "".join(aff2axcodes(affine_of(order, signs)))
     assert any(name in note for note in of.info.notes) == (name != "RAS")
     as_is = source(path, orientation="stored")
-    np.testing.assert_array_equal(checked(as_is)[0], stored)
+    np.testing.assert_array_equal(read_checked(as_is)[0], stored)
     np.testing.assert_allclose(as_is.info.voxel_size.size, SIZES, rtol=1e-6)
     assert any(name in note for note in as_is.info.notes)
 
@@ -55,7 +56,7 @@ def test_the_qform_counts_where_the_sform_has_no_code(tmp_path, order, signs):
     made.header.set_xyzt_units("mm")
     made.to_filename(tmp_path / "a.nii")
     expected = np.asarray(nibabel.as_closest_canonical(nibabel.load(tmp_path / "a.nii")).dataobj)
-    np.testing.assert_array_equal(checked(source(tmp_path / "a.nii"))[0], expected)
+    np.testing.assert_array_equal(read_checked(source(tmp_path / "a.nii"))[0], expected)
 
 
 def test_the_sform_counts_before_the_qform(tmp_path):
@@ -63,7 +64,7 @@ def test_the_sform_counts_before_the_qform(tmp_path):
     made.set_qform(LAS, code=1)
     made.set_sform(RAS, code=2)
     made.to_filename(tmp_path / "a.nii")
-    np.testing.assert_array_equal(checked(source(tmp_path / "a.nii"))[0], noise(9, 8, 7))
+    np.testing.assert_array_equal(read_checked(source(tmp_path / "a.nii"))[0], noise(9, 8, 7))
 
 
 def test_without_a_code_axes_stay_as_stored_and_a_note_says_so(tmp_path):
@@ -71,7 +72,7 @@ def test_without_a_code_axes_stay_as_stored_and_a_note_says_so(tmp_path):
     made.header.set_zooms((2, 3, 4))
     made.to_filename(tmp_path / "a.nii")
     of = source(tmp_path / "a.nii")
-    np.testing.assert_array_equal(checked(of)[0], noise(9, 8, 7))
+    np.testing.assert_array_equal(read_checked(of)[0], noise(9, 8, 7))
     assert of.info.notes == ("the file states no orientation: x, y, z are its axes as stored",)
     assert of.info.voxel_size.size == (2, 3, 4)
 
@@ -80,7 +81,7 @@ def test_without_a_code_axes_stay_as_stored_and_a_note_says_so(tmp_path):
 def test_an_sform_that_spans_no_space_is_told(tmp_path, values):
     path = patched(saved(tmp_path / "a.nii", noise(9, 8, 7)), 280, values.astype("<f4").tobytes())
     of = source(path)
-    np.testing.assert_array_equal(checked(of)[0], noise(9, 8, 7))
+    np.testing.assert_array_equal(read_checked(of)[0], noise(9, 8, 7))
     assert any("sform is singular" in note for note in of.info.notes)
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from niftis import LAS, checked, layers, noise, saved, source
+from niftis import LAS, layers, saved, source
 
 from wkconvert_core import OptionError
-from wkconvert_core.testing import check_boxes, check_pickle, check_stream
+from wkconvert_core.testing import check_boxes, check_pickle, check_stream, noise, read_checked
 
 
 def expected(given, shape):
@@ -31,7 +31,7 @@ def test_a_volume_is_cropped_or_filled_up_with_zeros(tmp_path, suffix, shape):
     of = source(path, enforce_bounding_box=box)
     assert (of.info.shape, of.info.offset) == (shape, (5, 6, 7))
     assert any("9 x 8 x 7 voxels put into" in note for note in of.info.notes)
-    np.testing.assert_array_equal(checked(of)[0], expected(given[::-1], shape))
+    np.testing.assert_array_equal(read_checked(of)[0], expected(given[::-1], shape))
     options = {"enforce_bounding_box": box}
     check_boxes(path, options=options)
     check_pickle(path, options=options)

@@ -3,9 +3,10 @@
 import nibabel
 import numpy as np
 import pytest
-from niftis import SAMPLES, checked, layers, source
+from niftis import SAMPLES, layers, source
 
 from wkconvert_core import UnsupportedSource
+from wkconvert_core.testing import read_checked
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
 
@@ -16,11 +17,11 @@ def canonical(name):
 
 def test_an_anatomical_volume_is_turned_to_ras():
     of = source(SAMPLES / "anatomical.nii")
-    np.testing.assert_array_equal(checked(of)[0], np.asarray(canonical("anatomical.nii").dataobj))
+    np.testing.assert_array_equal(read_checked(of)[0], np.asarray(canonical("anatomical.nii").dataobj))
     assert (of.info.voxel_size.size, of.info.voxel_size.unit) == ((2, 2, 2), "mm")
     assert any("LAS" in note for note in of.info.notes)
     stored = source(SAMPLES / "anatomical.nii", orientation="stored")
-    np.testing.assert_array_equal(checked(stored)[0], np.asarray(nibabel.load(SAMPLES / "anatomical.nii").dataobj))
+    np.testing.assert_array_equal(read_checked(stored)[0], np.asarray(nibabel.load(SAMPLES / "anatomical.nii").dataobj))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_volumes_over_time_are_chosen_or_become_layers(name, count, size, dtype)
     expected = canonical(name).get_fdata()
     last = source(SAMPLES / name, volume=count - 1)
     assert last.info.dtype == dtype
-    np.testing.assert_array_equal(checked(last)[0], expected[..., -1].astype(dtype))
+    np.testing.assert_array_equal(read_checked(last)[0], expected[..., -1].astype(dtype))
     np.testing.assert_allclose(last.info.voxel_size.size, size, rtol=1e-6)
     found = layers(SAMPLES / name, volumes="channels")
     assert len(found) == count

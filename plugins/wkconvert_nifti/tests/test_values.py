@@ -5,9 +5,10 @@ import gzip
 import nibabel
 import numpy as np
 import pytest
-from niftis import LAS, RAS, checked, layers, noise, patched, saved, source, voxels
+from niftis import LAS, RAS, layers, patched, saved, source, voxels
 
 from wkconvert_core import Box, BrokenSource, OptionError, UnsupportedSource
+from wkconvert_core.testing import noise, read_checked
 from wkconvert_core.toolkit import raw_rows
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
@@ -49,7 +50,7 @@ def test_slope_and_intercept_are_applied(tmp_path, dtype, slope, inter):
     of = source(path)
     small = np.dtype(dtype).itemsize <= 2 or dtype == "float32"
     assert of.info.dtype == ("float32" if small else "float64")
-    np.testing.assert_array_equal(checked(of), scaled(path).astype(of.info.dtype))
+    np.testing.assert_array_equal(read_checked(of), scaled(path).astype(of.info.dtype))
     assert any("slope" in note and "applied" in note for note in of.info.notes)
 
 
@@ -80,7 +81,7 @@ def test_slopes_are_never_applied_to_labels(tmp_path, told):
     patched(path, 112, np.array([0.5, 1], "<f4").tobytes())
     found = layers(path, **({} if told == "header" else {"category": "segmentation"}))[0]
     assert found.category == "segmentation"
-    np.testing.assert_array_equal(checked(found.source)[0], given)
+    np.testing.assert_array_equal(read_checked(found.source)[0], given)
     assert any("slope 0.5 and intercept 1 are left out" in note for note in found.source.info.notes)
 
 
@@ -106,14 +107,14 @@ def test_rgb_is_three_channels_and_alpha_is_dropped(tmp_path, suffix, code):
     nibabel.Nifti1Image(given, LAS).to_filename(path)
     of = source(path)
     expected = np.stack([given[name][::-1] for name in "RGB"])
-    np.testing.assert_array_equal(checked(of), expected)
+    np.testing.assert_array_equal(read_checked(of), expected)
     assert ("alpha dropped" in of.info.notes) == (code == 2304)
 
 
 def test_two_dimensions_are_one_slice_of_unknown_depth(tmp_path):
     given = noise(9, 8)
     of = source(saved(tmp_path / "a.nii", given))
-    np.testing.assert_array_equal(checked(of)[0, :, :, 0], given)
+    np.testing.assert_array_equal(read_checked(of)[0, :, :, 0], given)
     assert of.info.voxel_size.size == (2, 3, None)
 
 
@@ -157,7 +158,7 @@ def test_volumes_become_layers(tmp_path, suffix):
     found = layers(saved(tmp_path / f"a.{suffix}", given), volumes="channels")
     assert [layer.name for layer in found] == ["volume_0", "volume_1", "volume_2"]
     for number, layer in enumerate(found):
-        np.testing.assert_array_equal(checked(layer.source)[0], given[..., number])
+        np.testing.assert_array_equal(read_checked(layer.source)[0], given[..., number])
 
 
 @pytest.mark.parametrize("suffix", ["nii", "nii.gz"])

@@ -1,4 +1,4 @@
-"""Where a file's axes i, j, k lead: x, y, z are made of them by turns of 90 degrees and mirroring alone."""
+"""Axes i, j, k of a file as x, y, z: exchanged and mirrored, never resampled."""
 
 from __future__ import annotations
 
@@ -30,11 +30,16 @@ class Axes:
         return stored[i], stored[j], stored[k]
 
     def seen(self, box: Box) -> Box:
-        """A box of the stored axes, in x, y, z."""
+        """A box along the stored axes, in x, y, z.
+
+        >>> axes = Axes((10, 20, 30), order=(1, 0, 2), mirrored=(True, False, False))  # x runs against j
+        >>> str(axes.seen(Box((1, 2, 3), (4, 5, 6))))  # j 2:7 of 20, so x 13:18
+        'x 13:18, y 1:5, z 3:9'
+        """
         return self._mirror(Box(self._of(box.start), self._of(box.shape)))
 
     def stored(self, box: Box) -> Box:
-        """A box in x, y, z, along the stored axes."""
+        """A box in x, y, z, along the stored axes: the inverse of `seen`."""
         box = self._mirror(box)
         i, j, k = (self.order.index(axis) for axis in range(3))
         return Box((box.start[i], box.start[j], box.start[k]), (box.shape[i], box.shape[j], box.shape[k]))

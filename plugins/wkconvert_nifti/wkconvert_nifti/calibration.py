@@ -13,9 +13,9 @@ from .header import Header
 
 
 def voxel_size(header: Header, axes: Axes, unit: str | None) -> tuple[VoxelSize | None, list[str]]:
-    """The size that the header says, None if it does not, and what there is to say about it. Raises OptionError.
+    """The voxel size from the header, None if it gives none, and notes on it. Raises OptionError.
 
-    `unit` counts instead of the header's.
+    `unit` overrides the header's.
     """
     notes = _doubts(header)
     symbol = header.unit if unit is None else _symbol(unit)
@@ -43,13 +43,13 @@ def _symbol(text: str) -> str:
 
 
 def _size(header: Header, axis: int) -> float | None:
-    """The size along a stored axis; None if the header does not say."""
+    """The size along a stored axis; None if the header gives none."""
     size = abs(header.pixdim[axis])
     return size if axis < header.axes and math.isfinite(size) and size > 0 else None
 
 
 def _doubts(header: Header) -> list[str]:
-    """Notes on sizes that are no sizes, and on those that the sform says otherwise."""
+    """Notes on sizes that are not positive numbers, or differ from the sform."""
     known = [axis for axis in range(min(3, header.axes)) if _size(header, axis) is not None]
     notes = [
         f"pixdim[{axis + 1}] is {header.pixdim[axis]:g}, which is no size"

@@ -1,4 +1,4 @@
-"""Telling whether a path is ours, from a few bytes and from names."""
+"""Detection, from a few bytes and from names."""
 
 from __future__ import annotations
 

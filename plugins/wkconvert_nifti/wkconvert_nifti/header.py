@@ -1,4 +1,4 @@
-"""What a NIfTI header says, checked: only nibabel's header classes are used, for their fields and their affines."""
+"""NIfTI headers, checked field by field. Of nibabel, only the header classes are used: for fields and affines."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CIFTI = range(3000, 3100)
 CIFTI_EXTENSION = 32
 
 _READ_BYTES = 16 << 10
-"""Enough for a compressed header behind whatever gzip's own header says."""
+"""Enough for a compressed header behind the longest gzip header in use."""
 
 UNITS = {1: "m", 2: "mm", 3: "µm"}
 """The three lowest bits of `xyzt_units`."""
@@ -51,20 +51,20 @@ UNITS = {1: "m", 2: "mm", 3: "µm"}
 
 @dataclass(frozen=True)
 class Header:
-    """A header whose numbers have been found to make sense."""
+    """A header whose numbers were checked."""
 
     path: Path
     kind: Kind
     fields: Any
     """nibabel's Nifti1Header or Nifti2Header."""
     shape: tuple[int, ...]
-    """Along all axes that the header counts, at least three."""
+    """Along all axes; at least three."""
     axes: int
-    """How many axes the header counts."""
+    """Number of axes that the header gives a length for (dim[0])."""
 
     @property
     def datatype(self) -> int:
-        """Its code."""
+        """The code of the values' type."""
         return int(self.fields["datatype"])
 
     @property
@@ -89,7 +89,7 @@ class Header:
 
     @cached_property
     def start(self) -> int:
-        """The first byte of the voxels; raises BrokenSource."""
+        """The first byte of the voxels. Raises BrokenSource."""
         offset = float(self.fields["vox_offset"])
         least = self.kind.size if self.kind.single else 0
         if not (offset >= least and offset.is_integer()):
@@ -98,12 +98,12 @@ class Header:
 
     @property
     def is_label(self) -> bool:
-        """Whether it says that the values are labels."""
+        """Whether the header declares the values to be labels."""
         return int(self.fields["intent_code"]) == LABEL
 
     @cached_property
     def scale(self) -> tuple[float, float] | None:
-        """Slope and intercept, None if they change nothing; raises BrokenSource."""
+        """Slope and intercept; None if they change nothing. Raises BrokenSource."""
         slope, intercept = float(self.fields["scl_slope"]), float(self.fields["scl_inter"])
         if not math.isfinite(slope) or slope == 0 or (slope, intercept) == (1, 0):
             return None
@@ -113,17 +113,17 @@ class Header:
 
     @property
     def unit(self) -> str | None:
-        """Of `pixdim`; None if it does not say."""
+        """Unit of `pixdim`; None if unknown."""
         return UNITS.get(int(self.fields["xyzt_units"]) & 7)
 
     @cached_property
     def pixdim(self) -> tuple[float, float, float]:
-        """Sizes along i, j, k as they are stored, without the digits that float32 does not have."""
+        """Sizes along i, j, k: stored as float32, read as the shortest decimal number that gives it."""
         i, j, k = (float(str(number)) for number in self.fields["pixdim"][1:4])
         return i, j, k
 
     def affine(self) -> tuple[Array | None, str]:
-        """The directions of i, j, k in space `[3, 3]`, and which form they are from; None and why if there are none.
+        """The directions of i, j, k in space `[3, 3]`, and the form that gives them; or None, and why there are none.
 
         The sform counts where it has a code, else the qform, as in nibabel.
         """
@@ -142,7 +142,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read and check a header; raises BrokenSource, UnsupportedSource."""
+    """Read and check a header. Raises BrokenSource, UnsupportedSource."""
     head = _head(path)
     if len(head) < (size := promised_size(head)):
         raise broken(path, f"its header has {len(head)} of {size} bytes", cut=True)
@@ -196,7 +196,7 @@ def _checked(path: Path, kind: Kind, head: bytes) -> Header:
 
 
 def _refuse_cifti(header: Header, head: bytes) -> None:
-    """Raise UnsupportedSource for CIFTI: its intent or the code of its extension tell (CIFTI-2 specification)."""
+    """Raise UnsupportedSource for CIFTI, known by its intent or by its extension's code (CIFTI-2 specification)."""
     intent, place = int(header.fields["intent_code"]), header.kind.size
     flag, behind = head[place : place + 4], head[place + 4 : place + 12]
     code = struct.unpack(header.kind.order + "ii", behind)[1] if flag[:1] > b"\0" and len(behind) == 8 else None

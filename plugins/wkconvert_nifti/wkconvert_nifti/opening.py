@@ -36,12 +36,12 @@ from .source import GzipNiftiSource, NiftiSource, Stored
 DType: TypeAlias = np.dtype[Any]
 
 MOST_LAYERS = 100
-"""Of one source."""
+"""Most layers of one source."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asked for."""
+    """Options that hold for every file."""
 
     orientation: Orientation
     volume: int | None
@@ -50,10 +50,10 @@ class Wanted:
     category: Category | None
     box: Box | None
     roles: Mapping[str, Category]
-    """What the user says that files are, by their names."""
+    """Categories that the user gave to files, by name."""
 
     def role_of(self, path: Path) -> Category | None:
-        """What a file is, by its name or that of the other file of its pair."""
+        """The category that the user gave to a file, or to the other file of its pair."""
         image = partner(path, IMG) if has(path, HDR) else None
         return self.roles.get(path.name) or self.roles.get(image.name if image else "")
 
@@ -70,7 +70,7 @@ def open_nifti(
     segmentation_file: str | None = None,
     enforce_bounding_box: str | None = None,
 ) -> list[Layer]:
-    """The layers of a file, or of each file in a folder; raises SourceError, OptionError.
+    """The layers of a file, or of each file in a folder. Raises SourceError, OptionError.
 
     `color_file` and `segmentation_file` name files of a folder, whose layers are called `color` and `segmentation`.
     """
@@ -94,7 +94,7 @@ def open_nifti(
 
 
 def _check_names(folder: Path, names: Iterable[str]) -> None:
-    """Raise OptionError for a name of no file in a folder."""
+    """Raise OptionError for a name that no file of a folder has."""
     if lost := [name for name in names if not (folder / name).is_file()]:
         there = some([path.name for path in contents(folder)[0]])
         raise OptionError(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
@@ -123,7 +123,7 @@ def _noted(layer: Layer, notes: tuple[str, ...]) -> Layer:
 
 
 def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
-    """The layers of a volume's file, or of either file of a pair; what there is to note is told with the first."""
+    """The layers of a file, or of a pair of which either file is given; only the first layer carries the notes."""
     if has(path, IMG) and header_of(path) == path and not is_header(path):
         raise _half(path, ".hdr", "it holds the voxels of a pair, and the other file says how they lie")
     header = read_header(header_of(path))
@@ -150,7 +150,7 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
 
 
 def _image(header: Path) -> Path:
-    """The file that holds a pair's voxels."""
+    """The file with the voxels of a pair."""
     image = partner(header, IMG)
     if image is None:
         raise _half(header, ".img", "its header says that the voxels are in a file of their own")
@@ -163,7 +163,7 @@ def _half(path: Path, lost: str, why: str) -> SourceNotFound:
 
 
 def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:
-    """A note if a file is larger than what its header promises; raises BrokenSource if it is too small for it."""
+    """A note if the file is longer than its header says. Raises BrokenSource if it is too short."""
     found, _ = state_of(data)
     end = header.start + header.volumes * header.volume_bytes
     if not compressed and found < end:
@@ -179,10 +179,10 @@ def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:
 
 
 def _meaning(header: Header, category: Category | None) -> tuple[tuple[float, float] | None, DType, list[str]]:
-    """What is done to the numbers, what they are then, and notes on it.
+    """Scale (slope and intercept) and dtype of the voxels, and notes on both.
 
-    Scaled, numbers of up to 16 bits and float32 become float32; others float64, because float32 holds integers only to
-    2**24.
+    Scaled integers of up to 16 bits and float32 become float32; others float64, because float32 holds integers exactly
+    only up to 2**24.
     """
     native = header.dtype.newbyteorder("=")
     if header.scale is None:
@@ -210,7 +210,7 @@ def _oddities(header: Header) -> list[str]:
 
 
 def _groups(header: Header, wanted: Wanted, dtype: DType) -> list[tuple[int, ...]]:
-    """The volumes of each layer; raises OptionError, UnsupportedSource."""
+    """The numbers of the volumes that each layer consists of. Raises OptionError, UnsupportedSource."""
     count = header.volumes
     if wanted.volume is not None:
         if not 0 <= wanted.volume < count:

@@ -1,7 +1,7 @@
-"""How a file's axes lie in space, and what is done about it.
+"""How a file's axes lie in space, and how they become x, y, z.
 
 `canonical`: x runs to the subject's right, y to the front, z to the top (RAS+), as closely as mirrored and exchanged
-axes come to it. Nothing is resampled: what is left of a rotation is told in a note.
+axes come to it. Nothing is resampled: a note gives the rotation that remains.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .header import Header
 Orientation = Literal["canonical", "stored"]
 
 _SEEN = 0.05
-"""Degrees from which an angle is worth a note: below, float32 makes it."""
+"""Degrees from which an angle is noted; smaller ones come from rounding to float32."""
 
 
 def axes_of(header: Header, wanted: Orientation) -> tuple[Axes, list[str]]:
-    """How the stored axes become x, y, z, and what there is to say about it."""
+    """How the stored axes become x, y, z, and notes on it."""
     x, y, z = header.shape[:3]
     stored = Axes((x, y, z))
     affine, form = header.affine()
@@ -61,13 +61,17 @@ def _closest(directions: Array) -> tuple[Vec3, tuple[bool, bool, bool]]:
 
 
 def _name(order: Vec3, mirrored: tuple[bool, bool, bool]) -> str:
-    """Where i, j, k run: `LAS` is left, anterior, superior."""
+    """The directions in which i, j, k run: `LAS` is left, anterior, superior.
+
+    >>> _name((0, 1, 2), (True, False, False)), _name((2, 0, 1), (False, False, False))
+    ('LAS', 'ASR')
+    """
     letters = {order[axis]: ("RAS", "LPI")[mirrored[axis]][axis] for axis in range(3)}
     return "".join(letters[stored] for stored in range(3))
 
 
 def _angles(directions: Array, order: Vec3, mirrored: tuple[bool, bool, bool], form: str) -> list[str]:
-    """Notes on what turns of 90 degrees do not undo."""
+    """Notes on the rotation and shear that remain after turning by 90 degrees and mirroring."""
     straight = _without_shear(directions)
     left = straight[:, list(order)] * np.where(mirrored, -1, 1)
     angle = _degrees((np.trace(left) - 1) / 2)
@@ -82,7 +86,7 @@ def _angles(directions: Array, order: Vec3, mirrored: tuple[bool, bool, bool], f
 
 
 def _without_shear(directions: Array) -> Array:
-    """The rotation that is closest to a matrix."""
+    """The rotation closest to a matrix (its polar decomposition)."""
     left, _, right = np.linalg.svd(directions)
     return np.asarray(left @ right)
 

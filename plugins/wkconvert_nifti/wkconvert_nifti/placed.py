@@ -1,4 +1,4 @@
-"""A volume in a box that the user names: in the middle of x and y, from the first slice on."""
+"""A volume in a box that the user gives: centred along x and y, from the first slice on along z."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from .source import PIECE_BYTES, GzipNiftiSource, NiftiSource
 
 
 def parse_box(text: str) -> Box:
-    """Read `x,y,z,width,height,depth`; raises OptionError."""
+    """Parse `x,y,z,width,height,depth`. Raises OptionError.
+
+    >>> str(parse_box("10,0,0,512,512,100"))
+    'x 10:522, y 0:512, z 0:100'
+    """
     if not re.fullmatch(r"\d{1,9}(,\d{1,9}){5}", text) or "0" in (numbers := text.split(","))[3:]:
         raise OptionError(
-            f"-o enforce_bounding_box={text} is no box",
+            f"-o enforce_bounding_box={text} is no bounding box",
             fix="say x,y,z,width,height,depth in whole voxels, for example 0,0,0,512,512,100",
         )
     x, y, z, width, height, depth = map(int, numbers)
@@ -27,7 +31,7 @@ def parse_box(text: str) -> Box:
 
 
 def place(source: NiftiSource, box: Box) -> Placed | PlacedStream:
-    """The source's voxels in a box of the dataset: what lies outside is left out, what is missing is zero."""
+    """The source's voxels in a box of the dataset: cropped where the box is smaller, zero where it is larger."""
     x, y, z = source.info.shape
     shift = ((box.shape[0] - x) // 2, (box.shape[1] - y) // 2, 0)
     note = f"{x} x {y} x {z} voxels put into {box}, their first at {', '.join(map(str, shift))} in it"
@@ -43,7 +47,7 @@ class Placed:
 
     inner: NiftiSource
     shift: Vec3
-    """Where the volume's first voxel lies in the box; negative where it is left out."""
+    """Where the volume's first voxel lies in the box; negative where the volume is cropped."""
     info: VolumeInfo
 
     @property
@@ -52,7 +56,7 @@ class Placed:
         return -x, -y, -z
 
     def read(self, box: Box) -> Array:
-        """The voxels of a box `[c, x, y, z]`; raises BrokenSource."""
+        """The voxels of a box `[c, x, y, z]`. Raises SourceNotFound, BrokenSource."""
         result = np.zeros((self.info.channels, *box.shape[::-1]), self.info.dtype).transpose(0, 3, 2, 1)
         there = box.shifted(self._back).intersection(self.inner.info.box)
         if there.volume:
@@ -67,7 +71,7 @@ class PlacedStream(Placed):
     inner: GzipNiftiSource
 
     def stream(self) -> Iterator[tuple[Box, Array]]:
-        """Every voxel once, those of the volume first; raises BrokenSource."""
+        """Every voxel once, those of the volume first. Raises SourceNotFound, BrokenSource."""
         for box, voxels in self.inner.stream():
             here = box.shifted(self.shift)
             part = here.intersection(self.info.box)
@@ -79,7 +83,7 @@ class PlacedStream(Placed):
 
 
 def _margins(box: Box, inner: Box) -> Iterator[Box]:
-    """What of a box lies outside another one: before and behind it, along z, then y, then x."""
+    """The parts of a box outside another one: before and behind it, along z, then y, then x."""
     inner = inner.intersection(box)
     for axis in (2, 1, 0):
         below, above = inner.start[axis], inner.stop[axis]

@@ -17,9 +17,9 @@ from .axes import Axes
 from .bytestream import Array, Reader, drain, opened
 
 PIECE_BYTES = 2 << 20
-"""About what is read, scaled and turned at a time."""
+"""Bytes that are read, scaled and turned at a time."""
 TURNED_BYTES = 8 << 20
-"""The same for a stream whose slices are not along z: to collect it, each piece takes going through all the volume."""
+"""The same for a stream whose slowest axis is not z: each of its pieces touches every slice of the result."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Stored:
     """How voxels lie in a file: i fastest, then j, then k."""
 
     dtype: str
-    """With its byte order: `>i2`."""
+    """As numpy writes it, with the byte order: `>i2`."""
     samples: int
     """Values side by side in each voxel; more than one are red, green, blue and alpha."""
     starts: tuple[int, ...]
@@ -54,7 +54,7 @@ class NiftiSource:
     compressed: ClassVar[bool] = False
 
     def read(self, box: Box) -> Array:
-        """The voxels of a box `[c, x, y, z]`, x contiguous in memory; raises BrokenSource."""
+        """The voxels of a box `[c, x, y, z]`, x contiguous in memory. Raises SourceNotFound, BrokenSource."""
         if box not in self.info.box:
             raise ValueError(f"{box} is not within {self.info.box}")
         wanted = self.axes.stored(box)
@@ -77,7 +77,7 @@ class NiftiSource:
         return self._values(read_box(file, box, self.axes.shape, dtype, start=start, samples=samples)[:3])
 
     def _values(self, stored: Array) -> Array:
-        """Stored numbers as what they mean."""
+        """Apply slope and intercept. Raises UnsupportedSource for values that overflow."""
         if self.stored.scale is None:
             return stored.astype(self.info.dtype, copy=False)
         slope, intercept = self.stored.scale
@@ -97,14 +97,15 @@ class NiftiSource:
 
 @dataclass(frozen=True)
 class GzipNiftiSource(NiftiSource):
-    """The same in a gzip stream: a box costs all that lies before it, everything in order costs once."""
+    """The same in a gzip stream: reading a box inflates everything before it, `stream` inflates everything once."""
 
     compressed: ClassVar[bool] = True
 
     def stream(self) -> Iterator[tuple[Box, Array]]:
-        """Every voxel once, as stored, in pieces `[c, x, y, z]`; raises BrokenSource, also for a bad checksum.
+        """Every voxel once, in the order of the file, in pieces `[c, x, y, z]`.
 
-        Channels that lie one behind the other are inflated side by side.
+        Channels are stored one after another: the file is opened once for each, and inflated side by side. Raises
+        BrokenSource, also for a bad checksum.
         """
         with ExitStack() as stack:
             files = [(stack.enter_context(opened(self.path, True)), start) for start in self.stored.starts]
