@@ -1,4 +1,4 @@
-"""Reading the pixels of a TIFF page: straight from the file where they are raw, else strip by strip, tile by tile."""
+"""Reading the pixels of a TIFF page: raw rows straight from the file, else strip by strip, tile by tile."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ class TiffRaster:
     @cached_property
     def decode(self) -> Decode:
         """The function of tifffile that decodes a strip or tile; raises ValueError where there is none."""
-        if self.page.coding.compression in JPEGS:  # depends on what the first strip holds, too
+        if self.page.coding.compression in JPEGS:  # the decoder depends on the first strip as well
             return _make_decoder(self.page)
         return _DECODERS.get(self.page.coding, lambda: _make_decoder(self.page))
 
     @cached_property
     def _runs(self) -> list[tuple[int, int, int]]:
-        """First row, row after the last, and offset of each run of rows that lie one after another, plane by plane."""
+        """(first row, row after the last, offset) of each run of rows contiguous in the file, plane by plane."""
         coding = self.page.coding
         starts, rows, row_bytes = self.page.starts.tolist(), coding.segment[1], coding.row_bytes()
         runs: list[tuple[int, int, int]] = []
@@ -93,7 +93,7 @@ class TiffRaster:
         return runs
 
     def _plane(self, plane: int) -> Iterator[tuple[int, int, int]]:
-        """The runs of one sample's plane."""
+        """The runs of one plane: each plane begins with row 0."""
         at = -1
         for run in self._runs:
             at += run[0] == 0
@@ -103,7 +103,7 @@ class TiffRaster:
     def _raw(
         self, file: FileIO, out: Array, row: int, column: int, plane: int, samples: tuple[int, ...], shift: int
     ) -> None:
-        """Read rows that are not compressed, into `out` itself where its memory lies right."""
+        """Read uncompressed rows, straight into `out` if its rows are contiguous pixels of the stored dtype."""
         coding = self.page.coding
         for first, last, start in self._plane(plane):
             a, b = max(first, row), min(last, row + len(out))
@@ -126,13 +126,14 @@ class TiffRaster:
     def _decoded(
         self, file: FileIO, out: Array, row: int, column: int, plane: int, samples: tuple[int, ...], shift: int
     ) -> None:
-        """Decode the strips or tiles that the region touches, and no other."""
+        """Decode only the strips or tiles that the region touches."""
         page, coding = self.page, self.page.coding
         (across, down), (wide, high) = coding.grid, coding.segment
         extra = {"jpegtables": page.tables} if coding.compression in JPEGS else {}
         stop_row, stop_column = row + out.shape[0], column + out.shape[1]
         for y in range(row // high, -(-stop_row // high)):
             for x in range(column // wide, -(-stop_column // wide)):
+                # strips and tiles are numbered across, then down, then plane by plane
                 index = (plane * down + y) * across + x
                 top, left = max(row, y * high), max(column, x * wide)
                 bottom, right = min(stop_row, (y + 1) * high), min(stop_column, (x + 1) * wide)
@@ -152,16 +153,16 @@ class TiffRaster:
 def _make_decoder(page: Page) -> Decode:
     import tifffile
 
-    # told that these are none of the kinds of which it would look at every page
+    # for files of these kinds, tifffile would look at every page
     with tifffile.TiffFile(page.path, is_lsm=False, is_scanimage=False, is_ndpi=False) as tiff:
         tiff.filehandle.seek(page.ifd)
         decode = tifffile.TiffPage(tiff, 0).decode
-    decode(None, 0)  # of a coding that it does not know, tifffile tells only when something is to be decoded
+    decode(None, 0)  # raises here for an unknown coding: tifffile reports it only when it decodes
     return decode
 
 
 def _invert(values: Array, bits: int) -> None:
-    """What is black becomes white, in place; floats have no white to count from and stay."""
+    """Exchange black and white in place; floats have no largest value and stay."""
     if values.dtype.kind == "u" and bits < 8 * values.dtype.itemsize:
         np.subtract((1 << bits) - 1, values, out=values)
     elif values.dtype.kind != "f":
@@ -169,6 +170,6 @@ def _invert(values: Array, bits: int) -> None:
 
 
 def _packed(rows: Array) -> bool:
-    """Whether each row of `rows[y, x, sample]` is one piece of memory."""
+    """Whether each row of `rows[y, x, sample]` is contiguous in memory."""
     samples, size = rows.shape[2], rows.itemsize
     return rows.strides[1] == size * samples and (samples == 1 or rows.strides[2] == size)

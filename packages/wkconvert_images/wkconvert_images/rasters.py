@@ -1,4 +1,4 @@
-"""Opening one picture of a file, of whatever kind, so that it can be read."""
+"""Opening one picture of a file of any kind."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def facts_of(path: str, ifds: Sequence[int], format: Format = "tiff", *, colors:
 
 
 def _open(path: str, ifds: Sequence[int], format: Format, colors: bool) -> Iterator[Raster]:
-    """The pictures of a file, one by one: together, the offsets of their strips may take much memory."""
+    """The pictures of a file, one at a time: the strip offsets of all together may take much memory."""
     if format == "pictures":
         yield read_picture(path, colors=colors)
         return
@@ -56,7 +56,7 @@ def _open(path: str, ifds: Sequence[int], format: Format, colors: bool) -> Itera
 
 
 def check_decoder(path: str, found: Raster) -> None:
-    """Raise UnsupportedSource for a picture of `path` in a compression that nothing here undoes."""
+    """Raise UnsupportedSource for a picture of `path` that is compressed in a way that tifffile cannot decode."""
     if not isinstance(found, TiffRaster) or found.facts.coding is None:
         return
     try:

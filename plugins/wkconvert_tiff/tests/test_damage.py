@@ -12,10 +12,11 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import SAMPLES, layers, needs_samples, noise, source, voxels, whole
+from pictures_of import SAMPLES, layers, needs_samples, source, voxels, whole
 from PIL import Image
 
 from wkconvert_core import Box, BrokenSource, WkconvertError
+from wkconvert_core.testing import noise
 from wkconvert_tiff import stack_facts
 
 PICTURE = noise(64, 80)

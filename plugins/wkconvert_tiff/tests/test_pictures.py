@@ -7,10 +7,11 @@ import imagecodecs
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from pictures_of import layers, noise, source, upright, volume, voxels
+from pictures_of import layers, source, upright, volume, voxels
 from PIL import Image
 
 from wkconvert_core import BrokenSource, UnsupportedSource
+from wkconvert_core.testing import noise
 
 ORIENTATION = 274
 

@@ -7,10 +7,11 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import checked, detect, layers, noise, source, volume, voxels, whole
+from pictures_of import detect, layers, source, volume, voxels, whole
 from PIL import Image
 
 from wkconvert_core import Box, BrokenSource, InconsistentStack, SourceNotFound, UnsupportedSource
+from wkconvert_core.testing import noise, read_checked
 
 SLICES = noise(12, 21, 17)
 
@@ -217,8 +218,8 @@ def test_files_of_many_pages_are_refused_joined_or_layers(stack):
     np.testing.assert_array_equal(voxels(folder, multipage="join"), volume(*SLICES))
     first, second = layers(folder, multipage="layers")
     assert (first.name, second.name) == ("part0", "part1")
-    np.testing.assert_array_equal(checked(first.source), volume(*SLICES[:5]))
-    np.testing.assert_array_equal(checked(second.source), volume(*SLICES[5:]))
+    np.testing.assert_array_equal(read_checked(first.source), volume(*SLICES[:5]))
+    np.testing.assert_array_equal(read_checked(second.source), volume(*SLICES[5:]))
 
 
 def test_a_folder_with_one_file_of_many_pages_is_that_volume(stack):
@@ -232,7 +233,7 @@ def test_a_stack_of_files_with_a_page_for_each_channel(stack):
     found = layers(folder)
     assert [layer.color for layer in found] == [(255, 0, 0), (0, 255, 0)]
     for channel, layer in enumerate(found):
-        np.testing.assert_array_equal(checked(layer.source), volume(*slices[:, channel]))
+        np.testing.assert_array_equal(read_checked(layer.source), volume(*slices[:, channel]))
 
 
 def test_files_with_a_thumbnail_each_make_a_stack(stack):

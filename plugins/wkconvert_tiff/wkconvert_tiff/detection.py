@@ -1,4 +1,4 @@
-"""Telling whether a path is ours, from a few bytes and from names."""
+"""Recognising TIFF and pictures by their first bytes and by names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAGICS = {
     b"BM": "BMP",
 }
 _SHORTEST = 8
-"""A header has at least so many bytes: a magic number alone is no picture."""
+"""Bytes of the shortest header: a magic number alone is not a picture."""
 
 
 def kind_of(head: bytes) -> str | None:
@@ -39,7 +39,7 @@ def kind_of(head: bytes) -> str | None:
 
 
 def detect(path: Path, head: bytes) -> Match | None:
-    """The claim to a file by its content or, failing that, its name; to a folder by the pictures right in it."""
+    """Claim a file by its content, else by its suffix; a folder by the pictures directly in it."""
     if path.is_dir():
         return _folder(path)
     if kind := kind_of(head):
@@ -54,7 +54,7 @@ def _folder(path: Path) -> Match | None:
         return None
     names = listing.names
     if not names or (len(names) == 1 and listing.folders):
-        return None  # one picture beside folders is a preview, or one layer among others: core looks at each
+        return None  # one picture beside folders is a preview or one of several layers: core looks at each
     try:
         with (path / names[0]).open("rb") as file:
             kind = kind_of(file.read(64))

@@ -1,4 +1,4 @@
-"""From a path and options to layers: what the hook that opens calls."""
+"""Opening a path with options as layers, for the hook `wkconvert_open`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def open_tiff(
     palette: Palette = "colors",
     suffix: str | None = None,
 ) -> Sequence[Layer]:
-    """Open a TIFF file, or a folder of them, as layers; raises SourceError, OptionError. The README explains each."""
+    """Open a TIFF file, or a folder of them, as layers. Raises SourceError, OptionError. README: all options."""
     choice = Choice(series, timepoint, axes, plain)
     recipe = Recipe("tiff", gaps, suffix, multipage, choice, palette == "colors")
     if multipage == "layers" and path.is_dir():
@@ -72,7 +72,7 @@ def open_pictures(
     palette: Palette = "colors",
     suffix: str | None = None,
 ) -> Sequence[Layer]:
-    """Open a PNG, JPEG or BMP, or a folder of them, as layers; raises SourceError, OptionError."""
+    """Open a PNG, JPEG or BMP, or a folder of them, as layers. Raises SourceError, OptionError."""
     recipe = Recipe("pictures", gaps, suffix, colors=palette == "colors")
     return _open(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
 
@@ -90,7 +90,7 @@ def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: i
     if len(groups) > _MOST_LAYERS:
         raise UnsupportedSource(
             f"{where} holds {len(groups)} channels",
-            why=f"each would be a layer, and more than {_MOST_LAYERS} are of no use",
+            why=f"each would become a layer; the limit is {_MOST_LAYERS}",
             fix="choose one with -o channel=N",
         )
     layers = []
@@ -103,7 +103,7 @@ def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: i
 
 
 def _check_one_kind(folder: Path, names: Sequence[str]) -> None:
-    """Raise InconsistentStack where pictures of several kinds lie in one folder; files of no kind are left alone."""
+    """Raise InconsistentStack for a folder with pictures of several kinds; other files are ignored."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for name in names:
         with reading(folder / name), FileIO(folder / name) as file:
@@ -113,7 +113,7 @@ def _check_one_kind(folder: Path, names: Sequence[str]) -> None:
         listed = "; ".join(f"{kind}: {some(names)}" for kind, names in sorted(kinds.items(), key=lambda k: -len(k[1])))
         raise InconsistentStack(
             f"the folder holds pictures of several kinds: {listed}",
-            why="a stack is made of one kind",
+            why="a stack consists of one kind",
             fix="move the others away, or choose by name with -o suffix=png",
         )
 
@@ -131,7 +131,7 @@ def _layer_for_each_file(
 
 
 def _groups(found: StackFacts, channels: int) -> list[tuple[int, tuple[int, ...]]]:
-    """The channel and the samples of each layer: 8-bit colour is one layer, all else a layer for each sample."""
+    """(channel, samples) of each layer: 8-bit colour is one layer, otherwise each sample is a layer."""
     if found.color and found.dtype == np.uint8:
         samples = [found.kept[:3], *((sample,) for sample in found.kept[3:])]
     else:
@@ -150,7 +150,7 @@ def _chosen(path: str, singles: Sequence[tuple[int, tuple[int, ...]]], channel: 
 def _shown(
     groups: list[tuple[int, tuple[int, ...]]], found: StackFacts, volume: Volume
 ) -> list[tuple[str | None, RGB | None]]:
-    """Name and view colour of each layer; a single one is named by core."""
+    """Name and view colour of each layer; core names a single one."""
     given = [volume.colors[channel] if channel < len(volume.colors) else None for channel, _ in groups]
     if len(groups) == 1:
         color = given[0] if given[0] != _WHITE else None
@@ -167,7 +167,7 @@ def _shown(
 
 
 def _name(number: int, channel: int, samples: tuple[int, ...], found: StackFacts, volume: Volume) -> str:
-    """A layer's name, of the channel's and the sample's as far as there are several of either."""
+    """The name of a layer: of its channel and its sample, if there are several."""
     parts = []
     if len(volume.planes) > 1:
         given = volume.names[channel] if channel < len(volume.names) else ""
@@ -179,7 +179,11 @@ def _name(number: int, channel: int, samples: tuple[int, ...], found: StackFacts
 
 
 def _legal(name: str) -> str:
-    """A name with the letters that layers may have."""
+    """A name in the characters that are legal in names of layers.
+
+    >>> _legal("anti-GFP (488 nm)")
+    'anti-GFP_488_nm'
+    """
     return re.sub(r"[^A-Za-z0-9_$@.-]+", "_", name).strip("._")
 
 

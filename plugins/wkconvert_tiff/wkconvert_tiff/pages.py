@@ -14,19 +14,19 @@ from .axes import Choice, Numbers
 
 RGB = tuple[int, int, int]
 MISSING = (-1, 0, 0)
-"""A plane that is not there."""
+"""A plane that no file holds."""
 
 
 @dataclass(frozen=True)
 class Volume:
-    """Where the planes of a volume are."""
+    """The position of each plane of a volume."""
 
     files: tuple[str, ...]
     planes: Numbers
-    """[channel, z, 3]: number of the file or -1, offset of the page's directory (0: the first), and how many bytes
-    further on the pixels lie than that directory says."""
+    """[channel, z, 3]: index of the file or -1, offset of the page's directory (0: the first), and the bytes to add to
+    the offsets of pixels that the directory states."""
     names: tuple[str, ...] = ()
-    """Of the channels, where the file knows them."""
+    """Names of the channels, if the file states them."""
     colors: tuple[RGB | None, ...] = ()
     voxel_size: VoxelSize | None = None
     notes: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Link:
-    """A page in the chain of a file, as far as it matters for what a page is."""
+    """A page in the chain of a file, with the facts that decide whether it is a slice."""
 
     offset: int
     is_slice: bool
@@ -53,12 +53,12 @@ class Opened:
     description: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Read the description, which says how the pages belong together."""
+        """Read the description, which says how the pages form a volume."""
         self.description = "" if self.choice.plain else self.first.text(270)
 
     @property
     def slices(self) -> list[Link]:
-        """The pages that are pictures of their own, if any are."""
+        """The pages that are not thumbnails or masks; all, if there are only such."""
         return [link for link in self.links if link.is_slice] or self.links
 
     @property
@@ -68,7 +68,7 @@ class Opened:
 
 
 def walk(tiff: TiffFile) -> tuple[Ifd, list[Link]]:
-    """The first page and the chain of all; raises BrokenSource where it breaks off."""
+    """The first page and the chain of all pages. Raises BrokenSource if it breaks off."""
     first, links = None, []
     for ifd in tiff.chain():
         first = first or ifd
@@ -79,7 +79,7 @@ def walk(tiff: TiffFile) -> tuple[Ifd, list[Link]]:
 
 
 def planes_at(offsets: list[int], numbers: Numbers) -> Numbers:
-    """The planes [channel, z, 3] of one file whose pages have these offsets."""
+    """`Volume.planes` of one file: plane `numbers[channel, z]` is the page at that index of `offsets`."""
     planes = np.zeros((*numbers.shape, 3), np.int64)
     planes[..., 1] = np.array(offsets, np.int64)[numbers]
     return planes

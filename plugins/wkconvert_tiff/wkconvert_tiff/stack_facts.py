@@ -1,4 +1,4 @@
-"""Whether the slices of a stack fit together, from their headers alone."""
+"""What the slices of a stack have in common, from their headers alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .table import Recipe, Table, each
 
 @dataclass(frozen=True)
 class StackFacts:
-    """What the headers of all slices say together."""
+    """The facts that all slices of a stack share."""
 
     size: tuple[int, int]
     """Along x and y, upright."""
@@ -30,7 +30,7 @@ class StackFacts:
     color: bool
     """Whether the first three samples are red, green and blue."""
     kept: tuple[int, ...]
-    """The samples to be read."""
+    """Indices of the samples that are read."""
     chunk: tuple[int, int]
     """Along x and y, upright."""
     voxel_size: VoxelSize | None
@@ -44,14 +44,14 @@ class Slice:
     path: str
     ifd: int
     page: int | None
-    """Its number, where the file has several."""
+    """Its index, if the file has several pages."""
     alone: bool
-    """Whether there is no other file."""
+    """Whether the stack is a single file."""
     facts: Facts
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         page = "" if self.page is None else f"page {self.page}"
         return page if self.alone and page else f"{Path(self.path).name} {page}".rstrip()
 
@@ -109,12 +109,12 @@ def _name(one: Slice) -> str:
 
 
 def _slices(volume: Volume, recipe: Recipe) -> list[Slice]:
-    """Every picture of the stack, once."""
+    """Every picture of the stack, once, with the facts of its header."""
     used: dict[int, list[int]] = {}
     for file, ifd in dict.fromkeys((file, ifd) for row in volume.planes.tolist() for file, ifd, _ in row if file >= 0):
         used.setdefault(file, []).append(ifd)
     alone = len(volume.files) == 1
-    known: dict[Facts, Facts] = {}  # most slices are alike: there may be a million, so they share what is said of them
+    known: dict[Facts, Facts] = {}  # there may be a million slices, and most are equal: they share one object
 
     def headers(item: tuple[int, list[int]]) -> list[Slice]:
         file, ifds = item
@@ -150,7 +150,7 @@ def _check_believable(path: str, volume: Volume, slices: Sequence[Slice], size: 
 def _samples(path: str, slices: Sequence[Slice]) -> tuple[bool, tuple[int, ...]]:
     """Whether the stack is in colour, and which samples of a pixel are read.
 
-    A palette that is all grey fits with colour and with grey slices.
+    A palette of greys fits among colour and among grey slices.
     """
     color = any(one.facts.kind in ("color", "palette") for one in slices)
 

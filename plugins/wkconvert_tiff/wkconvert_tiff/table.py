@@ -1,4 +1,4 @@
-"""From a folder or file to the table of its planes: made once in each process, never sent to another."""
+"""The table of the planes of a folder or file: made once in each process, never sent to another."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ R = TypeVar("R")
 
 _THREADS = 16
 _TRIED = 32
-"""After so many headers it is known whether threads help."""
+"""Headers that are read one by one to measure whether threads help."""
 _WAITING = 5.0
-"""They do where a header takes so many times the time that the processor needs for it."""
+"""Threads are used if reading takes at least this many times its processor time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that the table of planes depends on, besides the files."""
+    """Everything that the table of planes depends on besides the files."""
 
     format: Format
     gaps: Gaps = "error"
@@ -47,7 +47,7 @@ class Recipe:
     colors: bool = True
     """Whether palettes are applied."""
     simple: bool = False
-    """Whether each file is known to hold one slice, its first page: then no file is opened to make the table."""
+    """Whether each file is known to hold one slice, its first page: the table is then made without opening files."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class Table:
     digest: str
     """Of the names, sizes and times of the files."""
     simple: bool
-    """What `Recipe.simple` may be from now on."""
+    """The value of `Recipe.simple` for making the same table again."""
     voxel_sizes: tuple[VoxelSize | None, ...] = ()
     """Of each TIFF file."""
 
 
 @functools.lru_cache(maxsize=8)
 def volume_of(path: str, recipe: Recipe, digest: str) -> Volume:
-    """The planes of a folder or file, from this process's cache; raises BrokenSource if they are not as they were."""
+    """The planes of a folder or file, cached in this process. Raises BrokenSource if the files have changed."""
     made = make_table(path, recipe)
     if made.digest != digest:
         raise changed(path, "files have come, gone or grown")
@@ -73,7 +73,7 @@ def volume_of(path: str, recipe: Recipe, digest: str) -> Volume:
 
 
 def make_table(path: str, recipe: Recipe) -> Table:
-    """The planes of a folder or file as they are now; raises SourceError, OptionError."""
+    """The planes of a folder or file as they are now. Raises SourceError, OptionError."""
     if not Path(path).is_dir():
         volume = _read(path, recipe)
         simple = recipe.format == "pictures"
@@ -100,9 +100,9 @@ def make_table(path: str, recipe: Recipe) -> Table:
 
 
 def list_pictures(path: str, recipe: Recipe, *, of_any_kind: bool = False) -> Listing:
-    """The files of a folder that the recipe takes; raises SourceNotFound where there are none.
+    """The files of a folder that belong to the stack. Raises SourceNotFound if there are none.
 
-    `of_any_kind` lists pictures of the other format, too, unless files are chosen by suffix.
+    `of_any_kind` includes pictures of the other format, unless files are chosen by suffix.
     """
     suffixes: tuple[str, ...] = TIFF_SUFFIXES if recipe.format == "tiff" else PICTURE_SUFFIXES
     if of_any_kind:
@@ -119,9 +119,9 @@ def list_pictures(path: str, recipe: Recipe, *, of_any_kind: bool = False) -> Li
 
 
 def each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """The results of `work` for each item, in order; by several threads where it is waiting that takes the time.
+    """The results of `work` for each item, in order; with threads if most of the time is spent waiting for files.
 
-    On a network it is; on a disk that has its files at hand, threads would only be in each other's way.
+    So it is on a network; for files in the page cache, threads would only contend for Python's lock.
     """
     wall, busy = time.perf_counter(), time.thread_time()
     done = [work(item) for item in items[:_TRIED]]
@@ -144,7 +144,7 @@ def _digest(paths: Sequence[str]) -> str:
 
 
 def _slices(paths: list[str], entries: list[str | None], notes: tuple[str, ...]) -> Volume:
-    """A stack of files that hold one slice each."""
+    """A stack of files with one slice each."""
     planes = np.zeros((1, len(entries), 3), np.int64)
     here = [entry is not None for entry in entries]
     planes[0, here, 0] = np.arange(len(paths))
@@ -192,13 +192,13 @@ def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Seq
     if recipe.multipage != "join":
         raise UnsupportedSource(
             f"files in {path} hold several pages each: {some(deep)}",
-            why="whether they are layers, or parts of one stack, is not to be known",
-            fix="say -o multipage=layers for a layer from each, -o multipage=join to put them one behind the other",
+            why="they may be layers, or parts of one stack",
+            fix="say -o multipage=layers for a layer from each, -o multipage=join to concatenate them along z",
         )
     if entries > len(names):
         raise InconsistentStack(
             f"files are missing between those of many pages in {path}",
-            why="how many slices to fill in is not to be known",
+            why="nothing says how many slices to fill in",
             fix="add the missing files, or say --gaps close",
         )
 

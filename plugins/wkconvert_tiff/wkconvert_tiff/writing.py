@@ -35,13 +35,13 @@ from wkconvert_images.rasters import facts_of, raster
 from .writing_tags import described
 
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
-"""What a written file may hold."""
+"""dtypes that can be written."""
 
 CLASSIC_BYTES = (1 << 32) - (1 << 25)
-"""A file that may become larger is a BigTIFF: offsets of the classic kind have 32 bits."""
+"""Files that may become larger are written as BigTIFF, because offsets in classic TIFF have 32 bits."""
 
 _LEVEL = 3
-"""Of deflate: higher ones are slower and gain 2 % on EM."""
+"""Deflate level: higher ones are slower and gain 2 % on EM."""
 _STRIP_BYTES = 1 << 18
 _DIGITS = 5
 _READ_BYTES = 1 << 20
@@ -56,7 +56,7 @@ class TiffDataset:
     _sinks: list[TiffSink] = field(default_factory=list)
 
     def layer(self, spec: MagSpec) -> TiffSink:
-        """The sink of the only mag. Raises OptionError for a second one, and for what TIFF cannot hold."""
+        """The sink of the only mag. Raises OptionError for a second one, UnsupportedSource for other dtypes."""
         if self._sinks:
             first = self._sinks[0].spec
             raise OptionError(
@@ -93,9 +93,9 @@ class TiffSink:
     folder: Path
     spec: MagSpec
     name: str
-    """Begins the names of slices."""
+    """Prefix of the names of slices."""
     voxel_size: VoxelSize | None
-    """Of this mag's voxels."""
+    """Voxel size of this mag."""
 
     @property
     def shard_shape(self) -> Vec3:
@@ -104,7 +104,7 @@ class TiffSink:
         return self.spec.shard_shape or (x, y, 1)
 
     def path(self, box: Box) -> Path:
-        """The file of the shard in which a box begins."""
+        """The file of the shard that contains the first voxel of a box."""
         cells = zip(box.start, self.spec.box.start, self.shard_shape, strict=True)
         x, y, z = (at // side - first // side for at, first, side in cells)
         if self.spec.shard_shape:
@@ -113,11 +113,11 @@ class TiffSink:
         return self.folder / f"{self.name}_{z + 1:0{digits}}.tif"
 
     def files(self) -> Iterator[Path]:
-        """Every file."""
+        """The files of all shards."""
         return (self.path(box) for box in self.spec.box.tiles(self.shard_shape))
 
     def has(self, box: Box) -> bool:
-        """Whether the shard's file is there, with all the bytes that its header promises."""
+        """Whether the file of the shard exists and is as long as its header says."""
         path = self.path(box)
         try:
             (facts,) = facts_of(str(path), [0])
@@ -146,7 +146,7 @@ class TiffSink:
         return checksum
 
     def source(self) -> TiffSource:
-        """What has been written, to be read."""
+        """A Source of the written voxels."""
         return TiffSource(self)
 
     def _save(self, path: Path, picture: Array) -> None:
@@ -164,15 +164,15 @@ class TiffSink:
                 byteorder="<",
                 rowsperstrip=max(1, min(len(picture), _STRIP_BYTES // picture[0].nbytes)),
                 software=False,
-                metadata=None,  # or tifffile would describe the shape in a way of its own
-                maxworkers=1,  # several slices are written at a time as it is
+                metadata=None,  # else tifffile writes a description of the shape
+                maxworkers=1,  # several slices are written at a time anyway
                 **self._colors(),
                 **described(self.voxel_size),
                 **({} if self.spec.compression == "none" else compressed),
             )
 
     def _colors(self) -> dict[str, Any]:
-        """Three channels of uint8 are colours; others are samples without a meaning."""
+        """Three channels of uint8 are RGB; others are samples of unspecified meaning."""
         channels = self.spec.channels
         if channels == 3 and self.spec.dtype == np.uint8:
             return {"photometric": "rgb", "planarconfig": "contig"}
@@ -187,13 +187,13 @@ class TiffSink:
 
 @dataclass(frozen=True)
 class TiffSource:
-    """The voxels that a TiffSink has written; voxel (0, 0, 0) is the extent's first."""
+    """The voxels that a TiffSink has written; voxel (0, 0, 0) is the first of its extent."""
 
     sink: TiffSink
 
     @property
     def info(self) -> VolumeInfo:
-        """What it holds."""
+        """Shape, dtype and voxel size."""
         spec = self.sink.spec
         x, y, _ = map(min, self.sink.shard_shape, spec.box.shape)
         return VolumeInfo(spec.box.shape, spec.dtype, spec.channels, self.sink.voxel_size, (x, y, 1), spec.box.start)

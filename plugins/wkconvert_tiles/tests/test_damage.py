@@ -266,5 +266,5 @@ def test_no_file_stays_open_and_threads_read_the_same(tree):
 
 def test_an_empty_tree_is_refused(tmp_path):
     (tmp_path / "1/2").mkdir(parents=True)
-    with pytest.raises(UnsupportedSource, match="not to be recognised"):
+    with pytest.raises(UnsupportedSource, match="are not recognised"):
         source(tmp_path)

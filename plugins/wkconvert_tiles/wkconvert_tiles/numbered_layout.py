@@ -18,23 +18,23 @@ PICTURES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp", ".avif"}
     | {".jp2", ".j2k", ".jpx", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
-"""Suffixes of pictures."""
+"""Suffixes of pictures, in lower case."""
 _LAYOUTS = {
     (2, 1): ("{z}/{y}/{x}", ""),
     (1, 3): ("{z}/{row}_{col}_{zoom}", "CATMAID type 1"),
     (2, 2): ("{z}/{zoom}/{row}_{col}", "CATMAID type 4"),
     (3, 1): ("{zoom}/{z}/{row}/{col}", "CATMAID type 5"),
 }
-"""The pattern for a number of numbered folders above, and of numbers in, a picture's name."""
+"""Pattern and its name, by (number of numbered folders above a picture, number of numbers in its name)."""
 _NUMBERS = re.compile(r"[0-9]+(?:_[0-9]+){0,2}")
 _PAIRS = ("{z}/{row}_{col}", "CATMAID's without zoom")
 DEPTH = 3
 FOLDERS = 100
-"""Folders that are looked into: some may be empty."""
+"""Folders to search for tiles: some may be empty."""
 ENTRIES = 300
-"""Entries of a folder that are looked at."""
+"""Entries of a folder to look at."""
 DOZEN = 12
-"""Numbered folders that may be layers, if each holds more pictures than this."""
+"""Up to so many numbered folders may be layers, if each holds more pictures than this."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Layout:
     pattern: str
     """`{z}/{y}/{x}.jpg`."""
     name: str
-    """Who names them so, if it is known: `CATMAID type 4`."""
+    """The known name of this layout, such as `CATMAID type 4`, or empty."""
 
     def __str__(self) -> str:
         """`{z}/{zoom}/{row}_{col}.jpg (CATMAID type 4)`."""
@@ -52,13 +52,13 @@ class Layout:
 
     @property
     def is_flat(self) -> bool:
-        """Whether the tiles lie in SRC itself, where they would else be a stack."""
+        """Whether the tiles lie directly in SRC, where they would otherwise be a stack."""
         return "/" not in self.pattern
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """Names that are those of tiles, or may be, and leave open which number counts what."""
+    """Names that are, or may be, those of tiles, but do not say what each number counts."""
 
     why: str
     fix: str
@@ -74,11 +74,11 @@ class _Folder:
     """The first entries of a folder."""
 
     numbered: list[str]
-    """Paths of its numbered folders."""
+    """Paths of folders whose name is a number."""
     others: int
-    """How many other folders, and pictures, it has."""
+    """Number of its other folders and of its pictures."""
     tiles: list[tuple[tuple[int, ...], str]]
-    """The numbers of each picture that has a name of numbers alone, and its suffix."""
+    """The numbers and the suffix of each picture whose name consists of numbers."""
 
 
 def by_numbers(root: Path) -> Layout | Doubt | None:
@@ -101,7 +101,7 @@ def by_numbers(root: Path) -> Layout | Doubt | None:
 
 
 def _layout(depth: int, tiles: list[tuple[tuple[int, ...], str]]) -> tuple[str, str] | None:
-    """The pattern of tiles in folders of a depth, and its name."""
+    """Pattern and name of the layout of tiles in folders at a depth."""
     pairs = [(numbers[0], numbers[1]) for numbers, _ in tiles if len(numbers) == 2]
     if depth == 1 and len(tiles[0][0]) == 2 and is_grid(pairs):
         return _PAIRS
@@ -109,13 +109,17 @@ def _layout(depth: int, tiles: list[tuple[tuple[int, ...], str]]) -> tuple[str, 
 
 
 def is_grid(pairs: Sequence[tuple[int, int]]) -> bool:
-    """Whether pairs of numbers are rows and columns: there are several of each, and each repeats."""
+    """Whether pairs of numbers are rows and columns: several of each, and each repeats.
+
+    >>> is_grid([(0, 0), (0, 1), (1, 0), (1, 1)]), is_grid([(0, 5), (1, 6), (2, 7)])
+    (True, False)
+    """
     counts = [len({pair[at] for pair in pairs}) for at in (0, 1)]
     return all(1 < count < len(pairs) for count in counts)
 
 
 def _one_slice(rows: list[list[tuple[tuple[int, ...], str]]]) -> Doubt | None:
-    """The doubt about `{y}/{x}.png`, which may as well be layers: few folders of many pictures each are."""
+    """The doubt about `{y}/{x}.png`, which may be layers as well; few folders of many pictures are taken for layers."""
     columns = Counter(numbers for row in rows for numbers, _ in row if len(numbers) == 1)
     are_layers = len(rows) <= DOZEN and all(len(row) > DOZEN for row in rows)
     if are_layers or max(columns.values(), default=0) < 2:
@@ -130,7 +134,7 @@ def _one_slice(rows: list[list[tuple[tuple[int, ...], str]]]) -> Doubt | None:
 
 
 def entries(path: str) -> list[os.DirEntry[str]]:
-    """The first entries of a folder; none if it may not be read, which whoever opens it will say."""
+    """The first entries of a folder; none if it cannot be read, which opening it will report."""
     try:
         with os.scandir(path) as found:
             return sorted(itertools.islice(found, ENTRIES), key=lambda entry: entry.name)
@@ -148,6 +152,10 @@ def _look(path: str) -> _Folder:
 
 
 def split_picture(name: str) -> tuple[str, str] | None:
-    """The stem and the suffix of a picture's name."""
+    """Stem and suffix of the name of a picture; None for other names.
+
+    >>> split_picture("12_7.PNG"), split_picture("notes.txt")
+    (('12_7', '.PNG'), None)
+    """
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 - there may be thousands of names
     return (stem, suffix) if suffix.lower() in PICTURES else None

@@ -21,22 +21,24 @@ from .tile_index import Others, Tile, TileIndex
 
 Headers = Mapping[Tile, Facts]
 _MOST_SPARSE = 10_000
-"""Cells of the grid for each tile that is there; with more, a number is no index."""
+"""Cells of the grid per existing tile; with more, a number in the names does not count tiles."""
 
 
 def open_tiles(path: Path, *, pattern: str | None = None, zoom: int = 0) -> list[Layer]:
     """The tree of tiles at a folder, as one layer of one mag.
 
-    `pattern` says how the tiles are named, where that is not to be recognised; `zoom` is the level that is read as
-    mag 1. Raises OptionError, BrokenSource, SourceNotFound, UnsupportedSource, InconsistentStack.
+    `pattern` says how the tiles are named, if that is not recognised; `zoom` is the level that is read as mag 1.
+    Raises OptionError, BrokenSource, SourceNotFound, UnsupportedSource, InconsistentStack.
     """
     layout = recognise(path) if pattern is None else Layout(pattern, "")
     if isinstance(layout, Doubt):
-        raise UnsupportedSource(f"what the names in {path} count is not to be known", why=layout.why, fix=layout.fix)
+        raise UnsupportedSource(
+            f"the names in {path} do not say what their numbers count", why=layout.why, fix=layout.fix
+        )
     if layout is None:
         raise UnsupportedSource(
-            f"how the tiles in {path} are named is not to be recognised",
-            why="it is neither {z}/{y}/{x}, {z}/{row}_{col}, a way of CATMAID's, nor one that says x and y in words",
+            f"the names of the tiles in {path} are not recognised",
+            why="they are neither {z}/{y}/{x}, {z}/{row}_{col} nor of CATMAID's types, and do not say x and y in words",
             fix="say it, for example -o pattern=slice_{z}/tile_{y}_{x}.png",
         )
     index = _index(path, layout.pattern, zoom, recognised=pattern is None)
@@ -63,7 +65,7 @@ def open_tiles(path: Path, *, pattern: str | None = None, zoom: int = 0) -> list
 
 
 def _index(path: Path, pattern: str, zoom: int, *, recognised: bool) -> TileIndex:
-    """What there is; raises an error for a tree without a tile, or with too few."""
+    """The tiles of a tree. Raises UnsupportedSource if there are none, InconsistentStack if they lie too far apart."""
     parts = parse(pattern)
     if zoom and not any("zoom" in part.fields for part in parts):
         raise OptionError(
@@ -79,7 +81,7 @@ def _index(path: Path, pattern: str, zoom: int, *, recognised: bool) -> TileInde
         listed = ", ".join(f"{axis} {a} to {b}" for axis, a, b in zip("xyz", index.low, index.high, strict=True))
         raise InconsistentStack(
             f"the tiles in {path} lie too far apart: {listed}",
-            why=f"{index.count} tiles are there, which is less than 1 in {_MOST_SPARSE}",
+            why=f"there are {index.count} tiles, less than 1 in {_MOST_SPARSE} cells",
             fix="move tiles with a stray number away, or correct -o pattern=",
         )
     return index
@@ -101,13 +103,17 @@ def _no_tiles(index: TileIndex, pattern: str) -> UnsupportedSource:
 
 
 def _such_as(others: Others, root: str) -> str:
-    """`, such as 1/small.jpg`; what is no UTF-8 in it becomes backslashes."""
+    """An example, `, such as 1/small.jpg`; bytes that are not UTF-8 are shown with backslashes."""
     name = Path(others.first).relative_to(root).as_posix() if others.count else ""
     return f", such as {name.encode('utf-8', 'backslashreplace').decode()}" if name else ""
 
 
 def _some(numbers: set[int]) -> str:
-    """The smallest numbers, and how many more there are."""
+    """The smallest five numbers, and how many more there are.
+
+    >>> _some({8, 1, 2, 3, 4, 5, 6})
+    '1, 2, 3, 4, 5 and 2 more'
+    """
     shown = sorted(numbers)[:5]
     return ", ".join(map(str, shown)) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
 
@@ -124,7 +130,7 @@ def _grid(index: TileIndex, headers: Headers, tree: Tree) -> Grid:
 
 
 def _usual(headers: Headers, tree: Tree, axis: int) -> int:
-    """The commonest width (axis 0) or height of the tiles that another one follows: they are no border tiles."""
+    """The most common width (axis 0) or height of tiles that another one follows: those cannot be border tiles."""
     sizes = {tile: (facts.width, facts.height)[axis] for tile, facts in headers.items()}
     everywhere = Counter(sizes.values())
     doubtful = sizes if len(everywhere) > 1 else {}

@@ -14,12 +14,12 @@ from .pattern import parse
 
 
 def recognise(root: Path) -> Layout | Doubt | None:
-    """How the tiles below a folder are named; None where they are not, or where there is something else, too."""
+    """The layout of the tiles below a folder; None if there are none, or also other pictures."""
     return by_numbers(root) or by_words(root)
 
 
 def fits(root: Path, pattern: str) -> bool:
-    """Whether a file below a folder is named as a pattern says; also where it is none: opening it says why."""
+    """Whether a file below a folder matches a pattern; also true for an invalid pattern, which opening reports."""
     try:
         parts = parse(pattern)
     except OptionError:
@@ -39,7 +39,7 @@ def fits(root: Path, pattern: str) -> bool:
 
 
 def misnamed(root: Path, pattern: str | None) -> bool:
-    """Whether there are pictures below a folder, though none in it or in the folders below is tiles of this name."""
+    """Whether there are pictures below a folder, but no tiles in its subfolders either."""
     inner = [Path(entry.path) for entry in entries(str(root)) if entry.is_dir(follow_symlinks=False)][:DOZEN]
     if any(fits(path, pattern) if pattern else recognise(path) for path in inner):
         return False

@@ -17,21 +17,21 @@ from .pattern import Part
 from .tile import channels, described, open_tile
 
 _LARGEST = 4
-"""How many usual tiles wide or high a border tile may be: what is larger is an overview, and a risk to memory."""
+"""Largest border tile, in multiples of the usual size: larger ones are overviews, and a risk to memory."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """The names of the tiles."""
+    """The files of the tiles, found by their names."""
 
     root: str
     parts: tuple[Part, ...]
     zoom: int
     witness: str
-    """A tile that was there; if it is not, the whole tree has gone, and nothing counts as missing."""
+    """A tile that exists; if it does not, the whole tree is gone, and no tile counts as missing."""
 
     def path(self, index: Vec3) -> str | None:
-        """The file of the tile at x, y, z, or None where there is none. Raises BrokenSource."""
+        """The file of the tile at index (x, y, z), or None if it is missing. Raises BrokenSource."""
         numbers = dict(zip("xyz", index, strict=True), zoom=self.zoom)
         path = self.root
         for depth, part in enumerate(self.parts):
@@ -61,7 +61,7 @@ def _mode(path: str) -> int:
 
 @dataclass(frozen=True)
 class TileSource:
-    """A volume of tiles; what is missing is zero."""
+    """A volume of tiles; missing ones are zero."""
 
     tree: Tree
     grid: Grid
@@ -87,7 +87,7 @@ class TileSource:
 
     @property
     def read_cost(self) -> float:
-        """How many usual tiles the largest border tile covers: it is decoded whole, for whatever part of it."""
+        """Area of the largest border tile in usual tiles: it is decoded whole for any part of it."""
         (width, height), (last_width, last_height) = self.grid.tile, self.grid.border
         return max(width, last_width) * max(height, last_height) / (width * height)
 
@@ -112,7 +112,7 @@ class TileSource:
                 )
 
     def _misfit(self, index: Vec3, axis: int, size: int) -> str:
-        """What is wrong with the width (axis 0) or height of a tile; empty where nothing is."""
+        """Why the width (axis 0) or height of a tile is impossible; empty if it is not."""
         word, line, usual = ("width", "height")[axis], ("column", "row")[axis], self.grid.tile[axis]
         is_last = index[axis] == self.grid.last[axis]
         if size < usual and self.tree.follower(index, axis):
@@ -122,7 +122,5 @@ class TileSource:
         if size > _LARGEST * usual:
             return f"the last {line} may be larger than the others, but not more than {_LARGEST} times"
         if is_last and size > self.grid.border[axis]:
-            return (
-                f"by the headers that were read at first, the last {line} ends {self.grid.border[axis]} after its start"
-            )
+            return f"by the headers that were read first, the last {line} ends {self.grid.border[axis]} after its start"
         return ""

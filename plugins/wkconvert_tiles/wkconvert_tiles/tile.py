@@ -15,7 +15,7 @@ from wkconvert_images.tags import TiffFile, is_tiff
 
 
 def open_tile(path: str) -> Raster:
-    """A tile, from its header; raises BrokenSource, SourceNotFound, and UnsupportedSource for what is no tile."""
+    """Open a tile by its header. Raises BrokenSource, SourceNotFound, UnsupportedSource."""
     with reading(path), FileIO(path) as file:
         head, size = file.read(4), os.fstat(file.fileno()).st_size
     found = rasters.raster(path, format="tiff" if is_tiff(head) else "pictures")
@@ -28,7 +28,7 @@ def open_tile(path: str) -> Raster:
             why="whether the tree's maker counted on that is not known",
             fix="turn the tiles, or remove the tag",
         )
-    # a fourth sample of 8-bit RGB is alpha, whatever the file calls it
+    # a fourth sample of 8-bit RGB counts as alpha, also if a TIFF does not say what it is
     unread = len(facts.kept) - channels(facts) if facts.kind == "samples" else len(facts.kept[4:])
     if unread or (channels(facts) == 3 and facts.dtype != np.uint8):
         raise UnsupportedSource(
@@ -43,12 +43,16 @@ def open_tile(path: str) -> Raster:
 
 
 def channels(facts: Facts) -> int:
-    """3 for colours, 1 for grey."""
+    """Channels of the layer that a tile fits: 3 for colour, 1 for grey."""
     return 3 if facts.kind in ("color", "palette") else 1
 
 
 def described(dtype: np.dtype[np.generic], channels: int) -> str:
-    """`uint8 grey`."""
+    """The kind of pixels, in messages.
+
+    >>> described(np.dtype("uint8"), 3)
+    'uint8 RGB'
+    """
     return f"{dtype} {'RGB' if channels == 3 else 'grey'}"
 
 

@@ -1,4 +1,4 @@
-"""Which tiles there are: one walk through the names of a tree, whatever its size, in little memory."""
+"""The tiles of a tree: one walk through its names, in memory that does not grow with the tree."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from .numbered_layout import PICTURES
 from .pattern import Padding, Part
 
 SAMPLE = 4096
-"""Tiles whose headers are read before anything is written: all of a tree that has no more, else these, picked at
-random, and half as many of the last column and of the last row."""
+"""Headers that are read before anything is written. Of larger trees, that many tiles are drawn at random, and half as
+many of the last column and of the last row."""
 
 
 class Tile(NamedTuple):
-    """A tile that is there."""
+    """An existing tile."""
 
     cell: Vec3
-    """Its indices along x, y, z."""
+    """Index along x, y, z."""
     path: str
 
 
 @dataclass
 class Reservoir:
-    """As many tiles as fit, each of those seen with the same chance, by dice that fall the same way every time."""
+    """A uniform random sample of the tiles seen, of limited size; the seed is fixed, so that runs are reproducible."""
 
     limit: int
     tiles: list[Tile] = field(default_factory=list)
@@ -37,24 +37,25 @@ class Reservoir:
     dice: random.Random = field(default_factory=lambda: random.Random(0))
 
     def add(self, tile: Tile) -> None:
-        """Keep a tile, perhaps."""
+        """Take a tile into account, and perhaps into the sample."""
         self.seen += 1
         if len(self.tiles) < self.limit:
             self.tiles.append(tile)
+        # the n-th tile enters with the chance limit / n, in the place of any other (reservoir sampling)
         elif (place := self.dice.randrange(self.seen)) < self.limit:
             self.tiles[place] = tile
 
 
 @dataclass
 class Border:
-    """A sample of the tiles whose index along one axis is the highest."""
+    """A sample of the tiles with the highest index along one axis."""
 
     axis: int
     highest: int = -1
     sample: Reservoir = field(default_factory=lambda: Reservoir(SAMPLE // 2))
 
     def add(self, tile: Tile) -> None:
-        """Keep a tile if it is in the last column, or row, so far."""
+        """Take a tile into account if it is in the last column (or row) so far."""
         index = tile.cell[self.axis]
         if index > self.highest:
             self.highest, self.sample = index, Reservoir(SAMPLE // 2)
@@ -64,7 +65,7 @@ class Border:
 
 @dataclass
 class Others:
-    """Entries that are no tiles: how many, and the first."""
+    """Entries that are not tiles: their number, and the first."""
 
     count: int = 0
     first: str = ""
@@ -77,21 +78,21 @@ class Others:
 
 @dataclass
 class TileIndex:
-    """What a walk through the tree has found."""
+    """What a walk through a tree found: the extent, a sample of the tiles, and entries that are left out."""
 
     root: str
     parts: tuple[Part, ...]
     zoom: int
     suffix: str | None
-    """Of the tiles, where it was recognised: other pictures with numbers for names are tiles as well."""
+    """Suffix of the tiles if it was recognised; then other pictures named like tiles are an error."""
     count: int = 0
     low: list[int] = field(default_factory=list)
     high: list[int] = field(default_factory=list)
     zooms: set[int] = field(default_factory=set)
-    """The zoom levels that are not read."""
+    """Zoom levels that exist but are not read."""
     strays: Others = field(default_factory=Others)
     links: Others = field(default_factory=Others)
-    """Folders that are links: they lead out of the tree, or to what is found without them."""
+    """Linked folders: they lead out of the tree, or to tiles that are found anyway."""
     sample: Reservoir = field(default_factory=lambda: Reservoir(SAMPLE))
     column: Border = field(default_factory=lambda: Border(0))
     row: Border = field(default_factory=lambda: Border(1))
@@ -108,7 +109,7 @@ class TileIndex:
 
     @property
     def tiles(self) -> list[Tile]:
-        """The tiles to look at, each once."""
+        """The sampled tiles, each once."""
         return list(dict.fromkeys([*self.sample.tiles, *self.column.sample.tiles, *self.row.sample.tiles]))
 
     def _add(self, tile: Tile) -> None:
@@ -119,7 +120,7 @@ class TileIndex:
             sample.add(tile)
 
     def _walk(self, folder: str, depth: int, above: dict[str, int]) -> Iterator[Tile]:
-        """The tiles below a folder, whose own name and those above it say the numbers `above`."""
+        """The tiles below a folder; `above` are the numbers in its name and in those of the folders above it."""
         part, is_last = self.parts[depth], depth + 1 == len(self.parts)
         seen: dict[tuple[int, ...], str] = {}
         for entry in entries(folder):
