@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -111,28 +111,22 @@ def sync(paths: Iterable[Path]) -> None:
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
         while batch := list(islice(remaining, 1000)):  # the pool would keep a future for each of a million files
             folders.update(folder for path in batch for folder in path.parents[:3])
-            list(pool.map(_sync_file, batch))
+            list(pool.map(_sync, batch))
         list(pool.map(sync_folder, sorted(folders)))
 
 
 def sync_folder(folder: Path) -> None:
     """Wait until the names in a folder would survive a power cut, where folders can be synced. Raises TargetError."""
-    with writing(folder):
-        try:
-            _sync(folder)
-        except OSError as error:
-            if error.errno not in _NEVER_SYNCED:
-                raise
+    _sync(folder, ignored=_NEVER_SYNCED)
 
 
-def _sync_file(path: Path) -> None:
-    with writing(path):
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+def _sync(path: Path, ignored: Collection[int] = ()) -> None:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in ignored:
+            raise target_error(path, error) from error

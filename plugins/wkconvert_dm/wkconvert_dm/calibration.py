@@ -13,8 +13,10 @@ def voxel_size(image: Image) -> tuple[VoxelSize | None, tuple[str, ...]]:
     """The voxel size along those of x, y, z whose calibration is a length, and notes on the others."""
     lengths: list[tuple[float, str] | None] = []
     notes: list[str] = []
+    # spectra lie along z of a spectrum image, along x of a line of spectra
+    spectral = "xyz"[0 if len(image.size) < 3 else 2] if image.spectral else None
     for axis, scale in zip("xyz", image.scales, strict=False):
-        length, note = (None, _SPECTRAL) if axis == _spectral_axis(image) else _length(scale)
+        length, note = (None, _SPECTRAL) if axis == spectral else _length(scale)
         lengths.append(length)
         notes += [f"{axis}: {note}"] if note else []
     x, y, z = [*lengths, None][:3]
@@ -26,11 +28,6 @@ def voxel_size(image: Image) -> tuple[VoxelSize | None, tuple[str, ...]]:
 
 
 _SPECTRAL = "an axis of energies or wavelengths, which gives no voxel size"
-
-
-def _spectral_axis(image: Image) -> str | None:
-    """The axis of energies or wavelengths: z of a spectrum image, x of a line of spectra; else None."""
-    return "xyz"[0 if len(image.size) < 3 else 2] if image.spectral else None
 
 
 def _length(scale: Scale | None) -> tuple[tuple[float, str] | None, str]:

@@ -73,10 +73,14 @@ def _image(path: str, tags: Tags, place: str) -> Image:
         raise broken(
             path, f"image {place}, {times(size)} of {KINDS[kind].name}, takes {expected} bytes; {span.size} are there"
         )
-    scales = tuple(_scale(tags, (*data, "Calibrations", "Dimension", str(axis))) for axis in range(len(size)))
+    scales: list[Scale | None] = []
+    for axis in range(len(size)):
+        path_to = (*data, "Calibrations", "Dimension", str(axis))
+        length, unit = tags.number((*path_to, "Scale")), tags.text((*path_to, "Units")).strip()[:_LONGEST_NAME]
+        scales.append(None if length is None else Scale(float(length), unit))
     form = tags.text((*image, "ImageTags", "Meta Data", "Format"))
     name = tags.text((*image, "Name"))[:_LONGEST_NAME]
-    return Image(name, size, kind, tags.order, span.offset, scales, spectral=form.startswith("Spectrum"))
+    return Image(name, size, kind, tags.order, span.offset, tuple(scales), spectral=form.startswith("Spectrum"))
 
 
 def _size(tags: Tags, path: tuple[str, ...]) -> tuple[int, ...]:
@@ -87,11 +91,6 @@ def _size(tags: Tags, path: tuple[str, ...]) -> tuple[int, ...]:
     while len(found) > 2 and found[-1] == 1:
         found.pop()
     return tuple(found)
-
-
-def _scale(tags: Tags, path: tuple[str, ...]) -> Scale | None:
-    size = tags.number((*path, "Scale"))
-    return None if size is None else Scale(float(size), tags.text((*path, "Units")).strip()[:_LONGEST_NAME])
 
 
 def times(size: Sequence[int]) -> str:

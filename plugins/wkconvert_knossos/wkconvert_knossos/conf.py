@@ -26,6 +26,7 @@ _MOST_BYTES = 1 << 20
 _STATEMENT = re.compile(
     r'(experiment name|boundary [xyz]|scale [xyz]|magnification|cube_edge_length) "?([^"]*)"?', re.IGNORECASE
 )
+_CONF = re.compile(r"knossos\.conf|[^.].*\.k\.(conf|toml)", re.DOTALL)
 _LONGEST_EDGE = 1024
 _MOST_VOXELS = 1 << 40
 """Longest believable extent along an axis."""
@@ -68,7 +69,10 @@ class Conf:
         place = number - 1 if listed else number.bit_length() - 1
         first, own = self.sizes[0], self.sizes[place] if place < len(self.sizes) else (None, None, None)
         factors = [number if a is None or b is None or not place else b / a for a, b in zip(first, own, strict=True)]
-        return _as_mag(factors)
+        powers = [round(math.log2(factor)) if 0 < factor < 1e9 else -1 for factor in factors]
+        # voxel sizes are rounded by whoever writes them down: 1 % off a power of two is one
+        exact = all(math.isclose(2.0**power, n, rel_tol=0.01) for power, n in zip(powers, factors, strict=True))
+        return Mag(*(1 << power for power in powers)) if exact and min(powers) >= 0 else None
 
     def voxel_size(self, mag: Mag) -> VoxelSize | None:
         """The voxel size of a mag, along the axes for which it is known."""
@@ -95,12 +99,6 @@ UNKNOWN = Conf(Path(), "", None, ((None, None, None),))
 """The defaults without a configuration."""
 
 
-def _as_mag(factors: Iterable[float]) -> Mag | None:
-    powers = [round(math.log2(factor)) if 0 < factor < 1e9 else -1 for factor in factors]
-    close = all(math.isclose(2.0**power, factor, rel_tol=0.01) for power, factor in zip(powers, factors, strict=True))
-    return Mag(*(1 << power for power in powers)) if close and min(powers) >= 0 else None
-
-
 def nearest_conf(near: Sequence[Path], far: Sequence[Path], experiment: str, suffix: str) -> Conf | None:
     """The first configuration, folder by folder, that describes cubes of a suffix.
 
@@ -125,7 +123,7 @@ def nearest_conf(near: Sequence[Path], far: Sequence[Path], experiment: str, suf
 def _read_all(folder: Path) -> list[Conf]:
     try:
         with os.scandir(folder) as entries:  # a folder above may hold thousands of files that are none of ours
-            names = sorted(entry.name for entry in entries if _is_conf(entry.name))
+            names = sorted(entry.name for entry in entries if _CONF.fullmatch(entry.name))
     except OSError:
         return []
     confs: list[Conf] = []
@@ -135,10 +133,6 @@ def _read_all(folder: Path) -> list[Conf]:
         else:
             confs.append(read_conf(path, _text(path)))
     return confs
-
-
-def _is_conf(name: str) -> bool:
-    return name == "knossos.conf" or (name.endswith((".k.conf", ".k.toml")) and not name.startswith("."))
 
 
 def _text(path: Path) -> str:

@@ -17,7 +17,6 @@ from wkconvert_core import (
     Mag,
     OptionError,
     UnsupportedSource,
-    Vec3,
     VolumeInfo,
 )
 
@@ -131,8 +130,9 @@ def _layer(found: Found, extent: Extent | None, *, named: bool) -> Layer:
     sources = {found.finest: _source(found, found.finest, box)}
     notes += _missing(found, found.finest, box)
     for mag in sorted(found.mags)[1:]:
-        factor, rest = _ratio(mag, found.finest)
-        if rest:
+        x, y, z = (coarse // fine for coarse, fine in zip(mag, found.finest, strict=True))
+        factor = x, y, z
+        if any(coarse % fine for coarse, fine in zip(mag, found.finest, strict=True)):
             notes.append(f"mag {mag} left out: it is no multiple of mag {found.finest}")
             continue
         if lacking := found.mags[mag].lacking(found.mags[found.finest], factor, box, found.conf.cube):
@@ -150,12 +150,6 @@ def _noted(layer: Layer, notes: Sequence[str]) -> Layer:
     assert isinstance(source, CubeSource)
     info = replace(source.info, notes=(*source.info.notes, *notes))
     return replace(layer, mags={**layer.mags, finest: replace(source, info=info)})
-
-
-def _ratio(mag: Mag, finest: Mag) -> tuple[Vec3, bool]:
-    """Voxels of the finest mag that one of another mag spans, and whether a fraction remains."""
-    x, y, z = (coarse // fine for coarse, fine in zip(mag, finest, strict=True))
-    return (x, y, z), any(coarse % fine for coarse, fine in zip(mag, finest, strict=True))
 
 
 def _source(found: Found, mag: Mag, box: Box) -> CubeSource:
@@ -184,16 +178,19 @@ def _extent(found: Found, extent: Extent | None) -> tuple[Box, list[str]]:
         why = "" if extent else ", for no configuration says the boundary"
         notes.append(f"the extent is that of the cubes, in whole cubes{why}")
     else:
-        box = Box((0, 0, 0), boundary).intersection(_part_box(found.tree.part, cube, boundary))
+        # the indices that the opened path fixes leave one cube's length along their axes
+        index = (*found.tree.part, 0, 0, 0)[:3]
+        edges = [edge if axis < len(found.tree.part) else boundary[axis] for axis, edge in enumerate(cube)]
+        part = Box((index[0], index[1], index[2]), (1, 1, 1)).refined((edges[0], edges[1], edges[2]))
+        box = Box((0, 0, 0), boundary).intersection(part)
         notes += _beyond(found, box, extent)
-    _check_sparse(found, box)
+    if (cells := box.count_tiles(cube)) > _SPARSEST * found.most:
+        raise UnsupportedSource(
+            f"{cubes.folder} has {found.most} of {cells} cubes",
+            why=f"an extent with fewer than one cube in {_SPARSEST} is a mistake, mostly: {box}",
+            fix="correct the boundary, say -o extent=cubes, or convert the parts of it (x0000, …) by themselves",
+        )
     return box, notes
-
-
-def _part_box(part: tuple[int, ...], cube: Vec3, boundary: Vec3) -> Box:
-    """Box of the folder that was opened, which fixes the cubes' first `len(part)` indices."""
-    x, y, z = ((part[axis] * edge, edge) if axis < len(part) else (0, boundary[axis]) for axis, edge in enumerate(cube))
-    return Box((x[0], y[0], z[0]), (x[1], y[1], z[1]))
 
 
 def _beyond(found: Found, box: Box, extent: Extent | None) -> list[str]:
@@ -206,16 +203,6 @@ def _beyond(found: Found, box: Box, extent: Extent | None) -> list[str]:
             fix="say -o extent=cubes to take all of them, -o extent=conf to leave those out, or correct the boundary",
         )
     return [f"{beyond} of {len(cubes)} cubes lie beyond the boundary and are left out"] if beyond else []
-
-
-def _check_sparse(found: Found, box: Box) -> None:
-    cells = box.count_tiles(found.conf.cube)
-    if cells > _SPARSEST * found.most:
-        raise UnsupportedSource(
-            f"{found.mags[found.finest].folder} has {found.most} of {cells} cubes",
-            why=f"an extent with fewer than one cube in {_SPARSEST} is a mistake, mostly: {box}",
-            fix="correct the boundary, say -o extent=cubes, or convert the parts of it (x0000, …) by themselves",
-        )
 
 
 def _missing(found: Found, mag: Mag, box: Box) -> list[str]:

@@ -43,24 +43,15 @@ def locate(path: Path) -> Tree | None:
     """The cubes at or below a path: a dataset, a mag's folder, a folder or a cube in it; None without any."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - of `.`, too, the name counts; links stay as they are
     if not path.is_dir():
-        return _of_a_cube(path)
+        suffix, part = suffix_of(path.name), _part(path.parent)
+        if suffix is None or len(part) < 3:
+            return None
+        return Tree({_named_mag(path.parents[3]): path.parents[3]}, part, suffix)
     if _holds_cubes(path, ()):
         return Tree({_named_mag(path): path})
     if part := _part(path):
         above = path.parents[len(part) - 1]
         return Tree({_named_mag(above): above}, part) if _holds_cubes(above, part) else None
-    return _of_mags(path)
-
-
-def _of_a_cube(path: Path) -> Tree | None:
-    suffix, part = suffix_of(path.name), _part(path.parent)
-    if suffix is None or len(part) < 3:
-        return None
-    above = path.parents[3]
-    return Tree({_named_mag(above): above}, part, suffix)
-
-
-def _of_mags(path: Path) -> Tree | None:
     mags: dict[int | None, Path] = {}
     for name in _folders(path):
         folder = path / name

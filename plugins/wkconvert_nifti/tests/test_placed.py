@@ -42,5 +42,5 @@ def test_a_volume_is_cropped_or_filled_up_with_zeros(tmp_path, suffix, shape):
 @pytest.mark.parametrize("text", ["", "1,2,3", "0,0,0,5,5,0", "-1,0,0,5,5,5", "a,b,c,d,e,f", "0,0,0,1.5,1,1"])
 def test_what_is_no_box_is_refused(tmp_path, text):
     path = saved(tmp_path / "a.nii", noise(9, 8, 7))
-    with pytest.raises(OptionError, match="is no box"):
+    with pytest.raises(OptionError, match="is no bounding box"):
         layers(path, enforce_bounding_box=text)

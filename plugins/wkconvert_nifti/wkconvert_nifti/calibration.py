@@ -18,7 +18,9 @@ def voxel_size(header: Header, axes: Axes, unit: str | None) -> tuple[VoxelSize 
     `unit` overrides the header's.
     """
     notes = _doubts(header)
-    symbol = header.unit if unit is None else _symbol(unit)
+    symbol = header.unit if unit is None else unit_symbol(unit)
+    if symbol is None and unit is not None:
+        raise OptionError(f"-o unit={unit} is no unit of length", fix=f"take one of {', '.join(METRES)}")
     if symbol is None:
         numbers = " x ".join(f"{header.pixdim[axis]:g}" for axis in axes.order)
         code = int(header.fields["xyzt_units"])
@@ -33,13 +35,6 @@ def voxel_size(header: Header, axes: Axes, unit: str | None) -> tuple[VoxelSize 
         return None, notes
     origin = "pixdim, xyzt_units" if unit is None else "pixdim, -o unit"
     return VoxelSize((x, y, z), symbol, origin), notes
-
-
-def _symbol(text: str) -> str:
-    symbol = unit_symbol(text)
-    if symbol is None:
-        raise OptionError(f"-o unit={text} is no unit of length", fix=f"take one of {', '.join(METRES)}")
-    return symbol
 
 
 def _size(header: Header, axis: int) -> float | None:

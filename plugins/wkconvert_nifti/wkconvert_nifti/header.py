@@ -143,7 +143,10 @@ class Header:
 
 def read_header(path: Path) -> Header:
     """Read and check a header. Raises BrokenSource, UnsupportedSource."""
-    head = _head(path)
+    start = bytes_of(path, _READ_BYTES)
+    if not start:
+        raise broken(path, "it is empty")
+    head = inflated(start)[:HEAD_BYTES]
     if len(head) < (size := promised_size(head)):
         raise broken(path, f"its header has {len(head)} of {size} bytes", cut=True)
     kind = kind_of(head)
@@ -159,13 +162,6 @@ def read_header(path: Path) -> Header:
             fix="write it again with one of these (of complex numbers: each part by itself)",
         )
     return header
-
-
-def _head(path: Path) -> bytes:
-    head = bytes_of(path, _READ_BYTES)
-    if not head:
-        raise broken(path, "it is empty")
-    return inflated(head)[:HEAD_BYTES]
 
 
 def _no_header(path: Path, head: bytes) -> BrokenSource | UnsupportedSource:

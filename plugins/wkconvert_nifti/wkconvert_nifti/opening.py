@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -80,7 +80,10 @@ def open_nifti(
         raise OptionError(f"{color_file} cannot be color_file and segmentation_file", fix="name two files")
     said: list[tuple[str | None, Category]] = [(color_file, "color"), (segmentation_file, "segmentation")]
     roles = {name: role for name, role in said if name is not None}
-    _check_names(path if path.is_dir() else path.parent, roles)
+    folder = path if path.is_dir() else path.parent
+    if lost := [name for name in roles if not (folder / name).is_file()]:
+        there = some([path.name for path in contents(folder)[0]])
+        raise OptionError(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
     box = None if enforce_bounding_box is None else parse_box(enforce_bounding_box)
     wanted = Wanted(orientation, volume, volumes, unit, category, box, roles)
     layers = list(islice(_folder(path, wanted) if path.is_dir() else _file(path, wanted), MOST_LAYERS + 1))
@@ -91,13 +94,6 @@ def open_nifti(
             fix="convert fewer volumes at a time, or one with -o volume=N",
         )
     return layers
-
-
-def _check_names(folder: Path, names: Iterable[str]) -> None:
-    """Raise OptionError for a name that no file of a folder has."""
-    if lost := [name for name in names if not (folder / name).is_file()]:
-        there = some([path.name for path in contents(folder)[0]])
-        raise OptionError(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
 
 
 def _folder(folder: Path, wanted: Wanted) -> Iterator[Layer]:
@@ -128,7 +124,9 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
         raise _half(path, ".hdr", "it holds the voxels of a pair, and the other file says how they lie")
     header = read_header(header_of(path))
     category = wanted.role_of(header.path) or wanted.category or ("segmentation" if header.is_label else None)
-    data = header.path if header.kind.single else _image(header.path)
+    data = header.path if header.kind.single else partner(header.path, IMG)
+    if data is None:
+        raise _half(header.path, ".img", "its header says that the voxels are in a file of their own")
     compressed = bytes_of(data, len(GZIP)) == GZIP
     unused = _check_size(header, data, compressed)
     axes, notes = axes_of(header, wanted.orientation)
@@ -147,14 +145,6 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
         source = (GzipNiftiSource if compressed else NiftiSource)(data, stored, axes, info)
         layer = Layer({Mag(1, 1, 1): place(source, wanted.box) if wanted.box else source}, name, category)
         yield layer if group is groups[0] else _noted(layer, ())
-
-
-def _image(header: Path) -> Path:
-    """The file with the voxels of a pair."""
-    image = partner(header, IMG)
-    if image is None:
-        raise _half(header, ".img", "its header says that the voxels are in a file of their own")
-    return image
 
 
 def _half(path: Path, lost: str, why: str) -> SourceNotFound:

@@ -72,7 +72,8 @@ def _name(order: Vec3, mirrored: tuple[bool, bool, bool]) -> str:
 
 def _angles(directions: Array, order: Vec3, mirrored: tuple[bool, bool, bool], form: str) -> list[str]:
     """Notes on the rotation and shear that remain after turning by 90 degrees and mirroring."""
-    straight = _without_shear(directions)
+    rotation, _, back = np.linalg.svd(directions)
+    straight = rotation @ back  # the rotation closest to the directions, which may be sheared (polar decomposition)
     left = straight[:, list(order)] * np.where(mirrored, -1, 1)
     angle = _degrees((np.trace(left) - 1) / 2)
     inner = directions.T @ directions
@@ -83,12 +84,6 @@ def _angles(directions: Array, order: Vec3, mirrored: tuple[bool, bool, bool], f
     if shear > _SEEN:
         notes.append(f"the {form} skews the axes by up to {shear:.1f} degrees, which is not applied")
     return notes
-
-
-def _without_shear(directions: Array) -> Array:
-    """The rotation closest to a matrix (its polar decomposition)."""
-    left, _, right = np.linalg.svd(directions)
-    return np.asarray(left @ right)
 
 
 def _degrees(cosine: float) -> float:

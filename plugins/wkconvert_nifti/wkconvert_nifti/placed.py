@@ -50,17 +50,13 @@ class Placed:
     """Where the volume's first voxel lies in the box; negative where the volume is cropped."""
     info: VolumeInfo
 
-    @property
-    def _back(self) -> Vec3:
-        x, y, z = self.shift
-        return -x, -y, -z
-
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`. Raises SourceNotFound, BrokenSource."""
         result = np.zeros((self.info.channels, *box.shape[::-1]), self.info.dtype).transpose(0, 3, 2, 1)
-        there = box.shifted(self._back).intersection(self.inner.info.box)
-        if there.volume:
-            result[:, *there.shifted(self.shift).slices_in(box)] = self.inner.read(there)
+        here = self.inner.info.box.shifted(self.shift).intersection(box)
+        if here.volume:
+            x, y, z = self.shift
+            result[:, *here.slices_in(box)] = self.inner.read(here.shifted((-x, -y, -z)))
         return result
 
 
