@@ -16,7 +16,6 @@ from .tags import Ifd
 
 _FEI = (34680, 34682)
 _ZEISS = 34118
-_METRES_BY_UNIT = {2: "inch", 3: "cm"}
 _SCREENS_AND_PRINTERS = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 360, 400, 600, 720, 1200, 2400)
 """Dots per inch that programs write when they do not know the pixel size."""
 
@@ -26,11 +25,12 @@ def voxel_size(ifd: Ifd, image: int = 0) -> VoxelSize | None:
     description = ifd.text(270)
     if is_ome(description):
         return _ome(description, image)
-    for read in (_imagej, _fei, _zeiss, _digital_micrograph, _resolution):
+    for read in (_imagej, _fei, _zeiss, _digital_micrograph):
         found = read(ifd, description)
         if found is not None:
             return found
-    return None
+    unit = {2: "inch", 3: "cm"}.get(ifd.number(296, 2))
+    return from_density(*_density(ifd), unit, "TIFF resolution") if unit else None
 
 
 def from_density(x: float, y: float, unit: str, origin: str) -> VoxelSize | None:
@@ -135,11 +135,6 @@ def _digital_micrograph(ifd: Ifd, description: str) -> VoxelSize | None:
         return None
     x, y, z = (size * METRES[own] / METRES[unit] if own else None for size, own in zip(sizes, units, strict=True))
     return _known(x, y, z, unit, "DigitalMicrograph tags")
-
-
-def _resolution(ifd: Ifd, description: str) -> VoxelSize | None:
-    unit = _METRES_BY_UNIT.get(ifd.number(296, 2))
-    return from_density(*_density(ifd), unit, "TIFF resolution") if unit else None
 
 
 def _first(pattern: str, text: str) -> str:

@@ -104,6 +104,9 @@ def _coding(ifd: Ifd) -> Coding:
     if not all(segment):
         raise broken(path, f"its tiles are {segment[0]} x {segment[1]} pixels")
     photometric = ifd.number(262, 1)
+    # meaning of each sample after the colours: 1 and 2 alpha, 0 unspecified; some writers do not state all
+    extras = ifd.numbers(338)[:samples]
+    color = 3 if photometric in (2, 6) else 1 if photometric == 3 else samples - len(extras)
     coding = Coding(
         order=ifd.tiff.order,
         width=width,
@@ -116,7 +119,7 @@ def _coding(ifd: Ifd) -> Coding:
         planar=ifd.number(284, 1) == 2 and samples > 1,
         predictor=ifd.number(317, 1),
         fill_order=ifd.number(266, 1),
-        extras=_extras(ifd, samples, photometric),
+        extras=(*extras, *(0,) * samples)[: max(samples - color, 0)],
         tiled=tiled,
         segment=segment,
     )
@@ -131,13 +134,6 @@ def _same(ifd: Ifd, tag: int, default: int, what: str) -> int:
         listed = ", ".join(map(str, sorted(values)))
         raise _unsupported(ifd.tiff.path, f"{what} that differ: {listed}", "save it with equal samples")
     return values.pop()
-
-
-def _extras(ifd: Ifd, samples: int, photometric: int) -> tuple[int, ...]:
-    """Meaning of each sample after the colours: 1 and 2 alpha, 0 unspecified."""
-    extras = ifd.numbers(338)[:samples]
-    color = 3 if photometric in (2, 6) else 1 if photometric == 3 else samples - len(extras)
-    return (*extras, *(0,) * samples)[: max(samples - color, 0)]
 
 
 def _refuse(ifd: Ifd, coding: Coding) -> None:

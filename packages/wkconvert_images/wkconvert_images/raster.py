@@ -59,7 +59,11 @@ class TiffRaster:
             return
         self._stored(out, row, column, samples, shift)
         if coding.photometric == 0:
-            _invert(out, coding.bits)
+            # white is 0: exchange it with black; floats have no largest value and stay
+            if out.dtype.kind == "u" and coding.bits < 8 * out.itemsize:
+                np.subtract((1 << coding.bits) - 1, out, out=out)
+            elif out.dtype.kind != "f":
+                np.invert(out, out=out)
 
     def _stored(self, out: Array, row: int, column: int, samples: tuple[int, ...], shift: int) -> None:
         read = self._raw if is_raw(self.page.coding) else self._decoded
@@ -113,7 +117,8 @@ class TiffRaster:
             if not start:
                 part[...] = self.page.blank
                 continue
-            direct = part.dtype == coding.dtype and samples == tuple(range(coding.pixel)) and _packed(part)
+            direct = part.dtype == coding.dtype and samples == tuple(range(coding.pixel))
+            direct = direct and part[0].flags.c_contiguous
             rows = part if direct else np.empty((b - a, part.shape[1], coding.pixel), coding.dtype)
             # rows of the run before row a, then the pixels left of the column
             at = start + shift + (a - first) * coding.row_bytes() + column * coding.pixel * coding.dtype.itemsize
@@ -159,17 +164,3 @@ def _make_decoder(page: Page) -> Decode:
         decode = tifffile.TiffPage(tiff, 0).decode
     decode(None, 0)  # raises here for an unknown coding: tifffile reports it only when it decodes
     return decode
-
-
-def _invert(values: Array, bits: int) -> None:
-    """Exchange black and white in place; floats have no largest value and stay."""
-    if values.dtype.kind == "u" and bits < 8 * values.dtype.itemsize:
-        np.subtract((1 << bits) - 1, values, out=values)
-    elif values.dtype.kind != "f":
-        np.invert(values, out=values)
-
-
-def _packed(rows: Array) -> bool:
-    """Whether each row of `rows[y, x, sample]` is contiguous in memory."""
-    samples, size = rows.shape[2], rows.itemsize
-    return rows.strides[1] == size * samples and (samples == 1 or rows.strides[2] == size)

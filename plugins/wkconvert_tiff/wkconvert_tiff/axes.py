@@ -42,8 +42,9 @@ def pick(path: str, choice: Choice, axes: str, sizes: list[int]) -> Numbers:
     numbers, letters = _at_time(path, choice, numbers, letters)
     depths = [letter for letter in letters if letter not in "CS"]
     if len(depths) > 1 or len(letters) - len(depths) > 1:
+        listed = ", ".join(f"{letter} {size}" for letter, size in zip(letters, numbers.shape, strict=True))
         raise UnsupportedSource(
-            f"{path} has more axes than a volume: {_listed(letters, numbers)}",
+            f"{path} has more axes than a volume: {listed}",
             why="nothing says which of them is z",
             fix="name them with -o axes=, for example -o axes=TZYX",
         )
@@ -85,10 +86,6 @@ def _at_time(path: str, choice: Choice, numbers: Numbers, letters: list[str]) ->
         return numbers, letters
     time = letters.index("T")
     return np.take(numbers, choice.timepoint or 0, axis=time), letters[:time] + letters[time + 1 :]
-
-
-def _listed(letters: list[str], numbers: Numbers) -> str:
-    return ", ".join(f"{letter} {size}" for letter, size in zip(letters, numbers.shape, strict=True))
 
 
 def at(path: str, series: int, found: list[Any]) -> Any:

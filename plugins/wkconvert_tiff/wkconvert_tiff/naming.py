@@ -24,7 +24,9 @@ def check_are_slices(folder: str, names: Sequence[str]) -> None:
     wkconvert_core.contract.errors.UnsupportedSource: brain holds tiles: ... say -o pattern=z{z}_y{y}_x{x}.png ...
     """
     alike, numbers = _usual(names)
-    words = _words(alike[0])
+    # the axis of each number, by the word before it
+    before = [_LAST_WORD.search(text) for text in _DIGITS.split(Path(alike[0]).stem)[:-1:2]]
+    words = [_WORDS.get(word[1].lower(), "") if word else "" for word in before]
     varying = {word for at, word in enumerate(words) if len({each[at] for each in numbers}) > 1}
     if {"x", "y"} <= set(words) and varying & {"x", "y"}:
         raise UnsupportedSource(
@@ -44,7 +46,9 @@ def grid_note(names: Sequence[str]) -> str:
     alike, numbers = _usual(names)
     values = [len({each[at] for each in numbers}) for at in range(len(numbers[0]))]
     running = [at for at, count in enumerate(values) if count > 1]
-    if not any(_is_grid(numbers, pair, values) for pair in itertools.combinations(running, 2)):
+    # of two numbers that are rows and columns each repeats, of others one merely accompanies the other
+    pairs = itertools.combinations(running, 2)
+    if not any(max(values[a], values[b]) < len({(each[a], each[b]) for each in numbers}) for a, b in pairs):
         return ""
     last = running[-3:]
     pattern = _pattern(alike[0], dict(zip(last, "zyx"[-len(last) :], strict=True)))
@@ -55,13 +59,6 @@ def grid_note(names: Sequence[str]) -> str:
     )
 
 
-def _is_grid(numbers: Sequence[tuple[int, ...]], pair: tuple[int, int], values: Sequence[int]) -> bool:
-    """Whether each of two numbers repeats, so that neither merely accompanies the other."""
-    first, second = pair
-    pairs = {(each[first], each[second]) for each in numbers}
-    return max(values[first], values[second]) < len(pairs)
-
-
 def _usual(names: Sequence[str]) -> tuple[list[str], list[tuple[int, ...]]]:
     """The names of the most common pattern, and their numbers."""
     kinds: dict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -69,12 +66,6 @@ def _usual(names: Sequence[str]) -> tuple[list[str], list[tuple[int, ...]]]:
         kinds[tuple(_DIGITS.split(Path(name).stem)[::2])].append(name)
     alike = max(kinds.values(), key=len)
     return alike, [tuple(map(int, _DIGITS.findall(Path(name).stem))) for name in alike]
-
-
-def _words(name: str) -> list[str]:
-    """The axis of each number in a name by the word before it; empty without such a word."""
-    found = [_LAST_WORD.search(text) for text in _DIGITS.split(Path(name).stem)[:-1:2]]
-    return [_WORDS.get(word[1].lower(), "") if word else "" for word in found]
 
 
 def _pattern(name: str, fields: dict[int, str]) -> str:

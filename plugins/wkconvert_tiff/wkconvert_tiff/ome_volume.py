@@ -52,15 +52,12 @@ def _image(file: Opened) -> tuple[OmeImage, int]:
     if not images:
         raise broken(file.path, "its OME-XML describes no image")
     if len(images) > 1 and file.choice.series is None:
-        named = [f"{n}: {image.name or 'unnamed'}, {_extent(image)}" for n, image in enumerate(images)]
+        extents = (" x ".join(str(image.sizes[axis]) for axis in "XYZ") for image in images)
+        named = [f"{n}: {images[n].name or 'unnamed'}, {extent}" for n, extent in enumerate(extents)]
         raise several_series(file.path, "; ".join(named[:20]))
     number = file.choice.series or 0
     image: OmeImage = at(file.path, number, images)
     return image, number
-
-
-def _extent(image: OmeImage) -> str:
-    return " x ".join(str(image.sizes[axis]) for axis in "XYZ")
 
 
 def _chains(file: Opened, image: OmeImage) -> tuple[dict[str, list[int]], set[str]]:

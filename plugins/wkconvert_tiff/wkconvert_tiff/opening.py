@@ -84,9 +84,17 @@ def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: i
     table = make_table(where, recipe)
     found = stack_facts(where, table, recipe, pad=pad, mix=mix_dtypes)
     recipe = replace(recipe, simple=table.simple)
-    groups = _groups(found, len(table.volume.planes))
+    # (channel of the file, samples) of each layer: 8-bit colour is one layer, otherwise each sample is one
+    together = 3 if found.color and found.dtype == np.uint8 else 1
+    parts = [found.kept[:together], *((sample,) for sample in found.kept[together:])]
+    groups = [(plane, samples) for plane in range(len(table.volume.planes)) for samples in parts]
     if channel is not None:
-        groups = [_chosen(where, [(plane, (sample,)) for plane, samples in groups for sample in samples], channel)]
+        singles = [(plane, (sample,)) for plane, samples in groups for sample in samples]
+        if not 0 <= channel < len(singles):
+            raise OptionError(
+                f"channel {channel} does not exist in {where}", fix=f"its channels are 0 to {len(singles) - 1}"
+            )
+        groups = [singles[channel]]
     if len(groups) > _MOST_LAYERS:
         raise UnsupportedSource(
             f"{where} holds {len(groups)} channels",
@@ -95,7 +103,14 @@ def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: i
         )
     layers = []
     for (plane, samples), (name, color) in zip(groups, _shown(groups, found, table.volume), strict=True):
-        info = _info(found, table.volume, len(samples))
+        info = VolumeInfo(
+            shape=(*found.size, table.volume.planes.shape[1]),
+            dtype=found.dtype,
+            channels=len(samples),
+            voxel_size=found.voxel_size,
+            chunk_shape=(*found.chunk, 1),
+            notes=found.notes,
+        )
         stack = Stack(where, recipe, table.digest, plane, samples, pad, info)
         category: Literal["color"] | None = "color" if len(samples) == 3 else None
         layers.append(Layer({Mag(1, 1, 1): stack}, name=name, category=category, color=color))
@@ -128,23 +143,6 @@ def _layer_for_each_file(
         found = _open(path / name, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
         layers += [replace(layer, name=f"{stem}_{layer.name}" if layer.name else stem) for layer in found]
     return layers
-
-
-def _groups(found: StackFacts, channels: int) -> list[tuple[int, tuple[int, ...]]]:
-    """(channel, samples) of each layer: 8-bit colour is one layer, otherwise each sample is a layer."""
-    if found.color and found.dtype == np.uint8:
-        samples = [found.kept[:3], *((sample,) for sample in found.kept[3:])]
-    else:
-        samples = [(sample,) for sample in found.kept]
-    return [(channel, each) for channel in range(channels) for each in samples]
-
-
-def _chosen(path: str, singles: Sequence[tuple[int, tuple[int, ...]]], channel: int) -> tuple[int, tuple[int, ...]]:
-    if not 0 <= channel < len(singles):
-        raise OptionError(
-            f"channel {channel} does not exist in {path}", fix=f"its channels are 0 to {len(singles) - 1}"
-        )
-    return singles[channel]
 
 
 def _shown(
@@ -185,14 +183,3 @@ def _legal(name: str) -> str:
     'anti-GFP_488_nm'
     """
     return re.sub(r"[^A-Za-z0-9_$@.-]+", "_", name).strip("._")
-
-
-def _info(found: StackFacts, volume: Volume, channels: int) -> VolumeInfo:
-    return VolumeInfo(
-        shape=(*found.size, volume.planes.shape[1]),
-        dtype=found.dtype,
-        channels=channels,
-        voxel_size=found.voxel_size,
-        chunk_shape=(*found.chunk, 1),
-        notes=found.notes,
-    )

@@ -200,22 +200,17 @@ class TiffSource:
 
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`. Raises BrokenSource, SourceNotFound."""
-        placed = box.shifted(self.sink.spec.box.start)
+        shape, placed = self.sink.shard_shape, box.shifted(self.sink.spec.box.start)
         width, height, depth = box.shape
         out = np.zeros((depth, height, width, self.sink.spec.channels), self.sink.spec.dtype)
-        for part in placed.tiles(self.sink.shard_shape):
+        for part in placed.tiles(shape):
             x, y, z = part.slices_in(placed)
-            self._fill(out[z.start, y, x], part)
+            corner = part.coarsened(shape).refined(shape).intersection(self.sink.spec.box).start
+            path = str(self.sink.path(part))
+            with reading(path, Exception):  # damaged data make decoders raise anything
+                row, column = part.start[1] - corner[1], part.start[0] - corner[0]
+                raster(path).fill(out[z.start, y, x], row, column, tuple(range(self.sink.spec.channels)))
         return out.transpose(3, 2, 1, 0)
-
-    def _fill(self, out: Array, part: Box) -> None:
-        """Read a shard's part into `out[y, x, c]`."""
-        spec, shape = self.sink.spec, self.sink.shard_shape
-        corner = part.coarsened(shape).refined(shape).intersection(spec.box).start
-        path = str(self.sink.path(part))
-        with reading(path, Exception):  # damaged data make decoders raise anything
-            rows, columns = part.start[1] - corner[1], part.start[0] - corner[0]
-            raster(path).fill(out, rows, columns, tuple(range(spec.channels)))
 
 
 def _checksum(path: Path) -> str:

@@ -57,13 +57,9 @@ def in_handy_unit(size: VoxelSize) -> VoxelSize:
     """
     if size.unit == "inch":
         size = size.to("cm")
-    if _is_handy(size):
+    if all(side is None or _HANDY[0] <= side <= _HANDY[1] for side in size.size):
         return size
     # the largest unit below the smallest side
     metres = min(side for side in size.size if side is not None) * METRES[size.unit]
     unit = max((unit for unit in _UNITS if METRES[unit] <= metres), key=METRES.__getitem__, default="pm")
     return size.to(unit)
-
-
-def _is_handy(size: VoxelSize) -> bool:
-    return all(side is None or _HANDY[0] <= side <= _HANDY[1] for side in size.size)

@@ -101,7 +101,11 @@ class TileIndex:
         """Walk through the tree. Raises BrokenSource, SourceNotFound, InconsistentStack."""
         self._paddings = [[Padding() for _ in part.fields] for part in self.parts]
         for tile in self._walk(self.root, 0, {}):
-            self._add(tile)
+            self.low = list(map(min, self.low or tile.cell, tile.cell))
+            self.high = list(map(max, self.high or tile.cell, tile.cell))
+            self.count += 1
+            for sample in (self.sample, self.column, self.row):
+                sample.add(tile)
         self.parts = tuple(
             replace(part, widths=tuple(padding.widths for padding in paddings))
             for part, paddings in zip(self.parts, self._paddings, strict=True)
@@ -111,13 +115,6 @@ class TileIndex:
     def tiles(self) -> list[Tile]:
         """The sampled tiles, each once."""
         return list(dict.fromkeys([*self.sample.tiles, *self.column.sample.tiles, *self.row.sample.tiles]))
-
-    def _add(self, tile: Tile) -> None:
-        self.low = list(map(min, self.low or tile.cell, tile.cell))
-        self.high = list(map(max, self.high or tile.cell, tile.cell))
-        self.count += 1
-        for sample in (self.sample, self.column, self.row):
-            sample.add(tile)
 
     def _walk(self, folder: str, depth: int, above: dict[str, int]) -> Iterator[Tile]:
         """The tiles below a folder; `above` are the numbers in its name and in those of the folders above it."""
