@@ -39,6 +39,7 @@ for name in dm knossos nifti tiff tiles; do
     "$work/$name/bin/python" tests/helpers/check_installed.py "$name"
     "$work/$name/bin/python" -m pytest -q "plugins/wkconvert_$name" -p no:cacheprovider
 done
+"$work/tiff/bin/python" -m pytest -q packages -p no:cacheprovider
 
 python=$(newest)
 echo "-- everything on $($python --version)"

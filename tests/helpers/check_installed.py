@@ -1,14 +1,14 @@
-"""Fail if a plugin's environment holds a format library that the plugin does not need: `only_its_own.py nifti`."""
+"""Fail if a plugin's environment holds a format library that the plugin does not need: `check_installed.py nifti`."""
 
 import sys
 from importlib.metadata import distributions
 
 LIBRARIES = {
     "dm": set(),
-    "knossos": {"cramjam", "pillow"},
+    "knossos": {"cramjam", "imageio", "pillow", "wkconvert-images"},
     "nifti": {"isal", "nibabel"},
-    "tiff": {"imagecodecs", "imageio", "pillow", "tifffile"},
-    "tiles": {"pillow"},
+    "tiff": {"imagecodecs", "imageio", "pillow", "tifffile", "wkconvert-images"},
+    "tiles": {"imagecodecs", "imageio", "pillow", "tifffile", "wkconvert-images"},
 }
 """What each plugin brings."""
 

@@ -8,7 +8,9 @@ from helpers import paths
 
 CORE = [f"wkconvert_core.toolkit.{path.stem}" for path in (paths.ROOT / "wkconvert_core" / "toolkit").glob("[a-z]*.py")]
 PLUGINS = [
-    f"{path.parent.name}.{path.stem}" for path in (paths.ROOT / "plugins").glob("wkconvert_*/wkconvert_*/[a-z]*.py")
+    f"{path.parent.name}.{path.stem}"
+    for folder in ("packages", "plugins")
+    for path in (paths.ROOT / folder).glob("wkconvert_*/wkconvert_*/[a-z]*.py")
 ]
 
 

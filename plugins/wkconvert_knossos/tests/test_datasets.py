@@ -1,6 +1,5 @@
 """What becomes of a dataset: extent, voxel size, mags, missing cubes, kinds of cubes."""
 
-import sys
 import zipfile
 
 import numpy as np
@@ -388,12 +387,6 @@ def test_many_other_files_are_one_note(tmp_path):
     (note,) = notes(tmp_path)
     assert note.startswith("other files in mag1 left out (600 in all): 300 without a suffix, 1 .")
     assert note.endswith("and 296 more")
-
-
-def test_pictures_are_decoded_by_pillow_alone(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "imageio", None)
-    expected = dataset(tmp_path, suffix=".png")
-    np.testing.assert_array_equal(voxels(tmp_path), expected)
 
 
 def test_the_one_cube_of_a_folder_counts_whatever_its_name(tmp_path):

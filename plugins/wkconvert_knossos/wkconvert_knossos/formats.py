@@ -7,27 +7,20 @@ are uint64, little endian, compressed by snappy without a frame, in a zip with o
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
 from wkconvert_core import Box, Vec3Like
 from wkconvert_core.toolkit.files import broken, reading
 from wkconvert_core.toolkit.raw_rows import read_box
+from wkconvert_images.picture import PictureRaster, read_picture
 
 from .tree import OVERLAYS, suffix_of
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 Array = np.ndarray[Any, np.dtype[Any]]
-
-_ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
-_TAIL = 4096
 
 
 def expected(suffix: str, cube: Vec3Like) -> str:
@@ -51,8 +44,7 @@ def found(path: Path) -> str:
         if suffix in OVERLAYS:
             with zipfile.ZipFile(path) as file, file.open(_member(path, file, None)) as packed:
                 return f"{_varint(packed)} bytes unpacked"
-        with _picture(path) as picture:
-            return _pixels(picture)
+        return _pixels(_picture(path))
 
 
 def read(path: Path, cube: Vec3Like, box: Box) -> Array:
@@ -67,31 +59,26 @@ def read(path: Path, cube: Vec3Like, box: Box) -> Array:
         return whole.reshape(cube, order="F")[box.slices_in(Box((0, 0, 0), cube))]
 
 
-@contextmanager
-def _picture(path: Path) -> Iterator[Image]:
-    """Open a picture of the format that its suffix names; only the header is read. Raises BrokenSource, OSError."""
-    from PIL import Image
-
-    suffix = str(suffix_of(path.name))
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL))
-        if _ENDS[suffix] not in file.read():
-            raise broken(path, "its end is missing")
-        file.seek(0)
-        with Image.open(file, formats=["PNG" if suffix == ".png" else "JPEG"]) as picture:
-            yield picture
+def _picture(path: Path) -> PictureRaster:
+    """A picture of the kind that its suffix says, from its header. Raises BrokenSource, UnsupportedSource."""
+    picture = read_picture(str(path))
+    wanted = "PNG" if suffix_of(path.name) == ".png" else "JPEG"
+    if picture.format != wanted:
+        raise broken(path, f"it is a {picture.format}, not a {wanted}")
+    return picture
 
 
-def _pixels(picture: Image) -> str:
-    return f"{picture.width} x {picture.height} pixels of {picture.mode}"
+def _pixels(picture: PictureRaster) -> str:
+    return f"{picture.facts.width} x {picture.facts.height} pixels of {picture.mode}"
 
 
 def _read_picture(path: Path, cube: Vec3Like) -> Array:
-    with _picture(path) as picture:
-        if (state := _pixels(picture)) != expected(".png", cube):
-            raise broken(path, f"it holds {state}")
-        picture.load()
-        return np.asarray(picture).reshape(-1)
+    picture = _picture(path)
+    if (state := _pixels(picture)) != expected(".png", cube):
+        raise broken(path, f"it holds {state}")
+    pixels = np.empty((picture.facts.height, picture.facts.width, 1), np.uint8)
+    picture.fill(pixels, 0, 0, (0,))
+    return pixels.reshape(-1)
 
 
 def _read_overlay(path: Path, cube: Vec3Like) -> Array:

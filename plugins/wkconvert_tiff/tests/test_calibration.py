@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import SAMPLES, layers, needs_samples, noise, source
+from pictures_of import SAMPLES, layers, needs_samples, source
 from PIL import Image
+
+from wkconvert_core.testing import noise
 
 PICTURE = noise(8, 10)
 

@@ -7,12 +7,12 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import detect, layers, noise, volume
+from pictures_of import detect, layers, volume
 from PIL import Image
 
 import wkconvert_tiff
 from wkconvert_core import Confidence, OptionError
-from wkconvert_core.testing import Sample, SourceContract
+from wkconvert_core.testing import Sample, SourceContract, noise
 
 VOLUME = noise(9, 120, 200, dtype="uint16")
 

@@ -12,11 +12,12 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import SAMPLES, layers, needs_samples, noise, source, voxels, whole
+from pictures_of import SAMPLES, layers, needs_samples, source, voxels, whole
 from PIL import Image
 
 from wkconvert_core import Box, BrokenSource, WkconvertError
-from wkconvert_tiff import survey
+from wkconvert_core.testing import noise
+from wkconvert_tiff import stack_facts
 
 PICTURE = noise(64, 80)
 
@@ -48,7 +49,7 @@ def test_a_slice_that_is_no_tiff_is_named(stack, content):
 
 
 def test_a_slice_that_may_not_be_read_is_named(stack, monkeypatch):
-    from wkconvert_tiff import tags
+    from wkconvert_images import tags
 
     folder = stack([PICTURE] * 3, tifffile.imwrite)
 
@@ -59,7 +60,7 @@ def test_a_slice_that_may_not_be_read_is_named(stack, monkeypatch):
 
     file_io = tags.FileIO
     monkeypatch.setattr(tags, "FileIO", refuse)
-    with pytest.raises(BrokenSource, match=r"s1\.tif cannot be opened.*Permission denied"):
+    with pytest.raises(BrokenSource, match=r"s1\.tif cannot be read.*Permission denied"):
         layers(folder)
 
 
@@ -73,7 +74,7 @@ def test_a_slice_that_cannot_be_decoded_is_named(stack, options):
     (folder / "s3.tif").write_bytes(content)
     of = source(folder)
     of.read(Box((0, 0, 0), (80, 64, 3)))
-    with pytest.raises(BrokenSource, match=r"slice 3: .*s3\.tif cannot be decoded"):
+    with pytest.raises(BrokenSource, match=r"slice 3: .*s3\.tif is damaged.*cannot be decoded"):
         whole(of)
 
 
@@ -117,7 +118,7 @@ def test_what_a_header_says_is_checked_against_the_file(tmp_path, options, value
 
 
 def test_an_empty_slice_among_others_is_no_bomb_however_well_it_is_compressed(stack, monkeypatch):
-    monkeypatch.setattr(survey, "_MOST_PER_BYTE", 500)
+    monkeypatch.setattr(stack_facts, "MOST_PER_BYTE", 500)
     slices = [noise(512, 512), np.zeros((512, 512), "uint8"), noise(512, 512)]
     folder = stack(slices, lambda path, one: tifffile.imwrite(path, one, compression="zstd"))
     assert 500 * (folder / "s1.tif").stat().st_size < 512 * 512

@@ -2,9 +2,10 @@
 
 import pytest
 import tifffile
-from pictures_of import layers, noise, source
+from pictures_of import layers, source
 
 from wkconvert_core import UnsupportedSource
+from wkconvert_core.testing import noise
 
 SLICE = noise(5, 6)
 

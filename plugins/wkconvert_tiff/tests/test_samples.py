@@ -4,9 +4,10 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import SAMPLES, checked, layers, needs_samples, source, upright, volume, voxels
+from pictures_of import SAMPLES, layers, needs_samples, source, upright, volume, voxels
 
 from wkconvert_core import InconsistentStack
+from wkconvert_core.testing import read_checked
 
 pytestmark = needs_samples
 TIFF = SAMPLES / "tiff"
@@ -61,7 +62,7 @@ def test_16_bit_colours_are_layers_without_alpha():
     ]
     pixels = tifffile.imread(TIFF / "variants/tiff_16bit_RGBa.tiff")
     for number, layer in enumerate(found):
-        np.testing.assert_array_equal(checked(layer.source), volume(pixels[..., number]))
+        np.testing.assert_array_equal(read_checked(layer.source), volume(pixels[..., number]))
         assert any("alpha dropped" in note for note in layer.source.info.notes)
 
 
@@ -79,7 +80,7 @@ def test_channels_of_ome_are_layers():
     expected = tifffile.imread(path)
     assert [layer.color for layer in found] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     for layer, planes in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(checked(layer.source), volume(*planes))
+        np.testing.assert_array_equal(read_checked(layer.source), volume(*planes))
 
 
 def test_pages_of_two_sizes_are_refused_unless_one_is_chosen():

@@ -7,10 +7,11 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import checked, detect, layers, noise, source, volume, voxels, whole
+from pictures_of import detect, layers, source, volume, voxels, whole
 from PIL import Image
 
 from wkconvert_core import Box, BrokenSource, InconsistentStack, SourceNotFound, UnsupportedSource
+from wkconvert_core.testing import noise, read_checked
 
 SLICES = noise(12, 21, 17)
 
@@ -105,7 +106,7 @@ def test_1_bit_slices_among_grey_ones_are_black_and_white(stack):
 
 def test_dtypes_without_an_exact_common_one_are_refused(stack):
     folder = stack([noise(8, 8, dtype="uint64"), noise(8, 8, dtype="int8")], tifffile.imwrite)
-    with pytest.raises(UnsupportedSource, match="not every value of uint64 is one of float64"):
+    with pytest.raises(UnsupportedSource, match="float64 does not hold every value of uint64"):
         layers(folder, mix_dtypes=True)
 
 
@@ -182,7 +183,7 @@ def test_a_linked_file_is_a_file_and_a_link_to_nothing_is_an_error(stack, tmp_pa
     (folder / "s3.tif").symlink_to(tmp_path / "elsewhere.tif")
     np.testing.assert_array_equal(voxels(folder), volume(*SLICES[:4]))
     (tmp_path / "elsewhere.tif").unlink()
-    with pytest.raises(SourceNotFound, match=r"s3\.tif cannot be opened"):
+    with pytest.raises(SourceNotFound, match=r"s3\.tif cannot be read"):
         layers(folder)
 
 
@@ -196,7 +197,7 @@ def test_a_link_in_a_loop_is_a_slice_that_cannot_be_opened(stack):
     folder = stack(SLICES[:3], tifffile.imwrite)
     (folder / "s3.tif").symlink_to("s3.tif")
     assert detect(folder).format == "tiff"
-    with pytest.raises(BrokenSource, match=r"s3\.tif cannot be opened"):
+    with pytest.raises(BrokenSource, match=r"s3\.tif cannot be read"):
         layers(folder)
 
 
@@ -217,8 +218,8 @@ def test_files_of_many_pages_are_refused_joined_or_layers(stack):
     np.testing.assert_array_equal(voxels(folder, multipage="join"), volume(*SLICES))
     first, second = layers(folder, multipage="layers")
     assert (first.name, second.name) == ("part0", "part1")
-    np.testing.assert_array_equal(checked(first.source), volume(*SLICES[:5]))
-    np.testing.assert_array_equal(checked(second.source), volume(*SLICES[5:]))
+    np.testing.assert_array_equal(read_checked(first.source), volume(*SLICES[:5]))
+    np.testing.assert_array_equal(read_checked(second.source), volume(*SLICES[5:]))
 
 
 def test_a_folder_with_one_file_of_many_pages_is_that_volume(stack):
@@ -232,7 +233,7 @@ def test_a_stack_of_files_with_a_page_for_each_channel(stack):
     found = layers(folder)
     assert [layer.color for layer in found] == [(255, 0, 0), (0, 255, 0)]
     for channel, layer in enumerate(found):
-        np.testing.assert_array_equal(checked(layer.source), volume(*slices[:, channel]))
+        np.testing.assert_array_equal(read_checked(layer.source), volume(*slices[:, channel]))
 
 
 def test_files_with_a_thumbnail_each_make_a_stack(stack):
@@ -294,7 +295,7 @@ def test_a_file_written_anew_is_not_read_by_what_was_known_of_it(tmp_path):
 
 def test_no_more_is_read_than_the_box_needs(tmp_path, monkeypatch):
     """Of a tiled page the tiles that the box touches, of rows the rows."""
-    from wkconvert_tiff import raster
+    from wkconvert_images import raster
 
     read = []
 
@@ -317,13 +318,19 @@ def test_no_more_is_read_than_the_box_needs(tmp_path, monkeypatch):
 
 
 def test_wide_rows_are_not_read_from_end_to_end(tmp_path, monkeypatch):
-    from wkconvert_tiff import raster
+    from wkconvert_images import raster
 
     picture = noise(4, 100_000)
     tifffile.imwrite(tmp_path / "a.tif", picture)
-    of, into = source(tmp_path / "a.tif"), raster._into
+    of = source(tmp_path / "a.tif")
     sizes = []
-    monkeypatch.setattr(raster, "_into", lambda file, start, view: (sizes.append(len(view)), into(file, start, view)))
+
+    class Counting(raster.FileIO):
+        def readinto(self, buffer):
+            sizes.append(len(buffer))
+            return super().readinto(buffer)
+
+    monkeypatch.setattr(raster, "FileIO", Counting)
     np.testing.assert_array_equal(of.read(Box((500, 0, 0), (100, 4, 1))), volume(picture[:, 500:600]))
     assert sum(sizes) == 400
 

@@ -5,10 +5,11 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures_of import checked, layers, noise, source, upright, volume, voxels
+from pictures_of import layers, source, upright, volume, voxels
 from PIL import Image
 
 from wkconvert_core import Box, UnsupportedSource
+from wkconvert_core.testing import noise, read_checked
 
 DTYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
 ORIENTATION = 274
@@ -67,7 +68,7 @@ def test_samples_without_a_meaning_are_layers(tmp_path, planar):
     found = layers(tmp_path / "a.tif")
     assert [layer.name for layer in found] == [f"channel{n}" for n in range(5)]
     for number, layer in enumerate(found):
-        np.testing.assert_array_equal(checked(layer.source), volume(picture[..., number]))
+        np.testing.assert_array_equal(read_checked(layer.source), volume(picture[..., number]))
 
 
 def test_samples_beside_colours_are_not_lost(tmp_path):
@@ -76,8 +77,8 @@ def test_samples_beside_colours_are_not_lost(tmp_path):
     colors, other = layers(tmp_path / "a.tif")
     assert (colors.name, colors.color, colors.category) == ("color", None, "color")
     assert (other.name, other.color, other.category) == ("channel3", (0, 255, 0), None)
-    np.testing.assert_array_equal(checked(colors.source), volume(picture[..., :3]))
-    np.testing.assert_array_equal(checked(other.source), volume(picture[..., 3]))
+    np.testing.assert_array_equal(read_checked(colors.source), volume(picture[..., :3]))
+    np.testing.assert_array_equal(read_checked(other.source), volume(picture[..., 3]))
 
 
 def test_grey_with_alpha_is_grey(tmp_path):

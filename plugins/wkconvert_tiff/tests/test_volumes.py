@@ -6,9 +6,10 @@ import logging
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import checked, layers, noise, source, volume, voxels
+from pictures_of import layers, source, volume, voxels
 
 from wkconvert_core import BrokenSource, InconsistentStack, OptionError, UnsupportedSource
+from wkconvert_core.testing import noise, read_checked
 
 PLANES = noise(6, 5, 2, 21, 17, dtype="uint16")  # T, Z, C, Y, X
 
@@ -67,7 +68,7 @@ def test_more_axes_than_a_volume_has_must_be_named(tmp_path):
         layers(tmp_path / "a.tif")
     np.testing.assert_array_equal(voxels(tmp_path / "a.tif", axes="TZYX", timepoint=2), volume(*PLANES[2, :, 0]))
     by_channel = layers(tmp_path / "a.tif", axes="zcyx")
-    np.testing.assert_array_equal(checked(by_channel[1].source), volume(*PLANES[:, 1, 0]))
+    np.testing.assert_array_equal(read_checked(by_channel[1].source), volume(*PLANES[:, 1, 0]))
     with pytest.raises(OptionError, match="6 x 5"):
         layers(tmp_path / "a.tif", axes="ZYX")
 
@@ -95,7 +96,7 @@ def test_an_imagej_hyperstack(tmp_path, options):
         found = layers(tmp_path / "a.tif", timepoint=time)
         assert [layer.name for layer in found] == ["channel0", "channel1"]
         for channel, layer in enumerate(found):
-            np.testing.assert_array_equal(checked(layer.source), volume(*PLANES[time, :, channel]))
+            np.testing.assert_array_equal(read_checked(layer.source), volume(*PLANES[time, :, channel]))
     np.testing.assert_array_equal(voxels(tmp_path / "a.tif", timepoint=1, channel=1), volume(*PLANES[1, :, 1]))
     with pytest.raises(OptionError, match="its time points are 0 to 5"):
         layers(tmp_path / "a.tif", timepoint=6)
@@ -172,7 +173,7 @@ def test_an_ome_tiff_in_every_order_of_its_planes(tmp_path, order):
     found = layers(tmp_path / "a.ome.tif", timepoint=3)
     assert [(layer.name, layer.color) for layer in found] == [("DAPI", (0, 0, 255)), ("GFP_488", (0, 255, 0))]
     for channel, layer in enumerate(found):
-        np.testing.assert_array_equal(checked(layer.source), volume(*PLANES[3, :, channel]))
+        np.testing.assert_array_equal(read_checked(layer.source), volume(*PLANES[3, :, channel]))
 
 
 def test_colours_of_ome(tmp_path):
@@ -212,7 +213,7 @@ def test_a_set_of_ome_files_is_one_image_wherever_one_begins(ome_set, given):
     found = layers(ome_set / given)
     assert len(found) == 2
     for channel, layer in enumerate(found):
-        np.testing.assert_array_equal(checked(layer.source), volume(*PLANES[0, :, channel]))
+        np.testing.assert_array_equal(read_checked(layer.source), volume(*PLANES[0, :, channel]))
 
 
 def test_a_file_that_is_missing_from_a_set_is_named(ome_set):
@@ -220,8 +221,8 @@ def test_a_file_that_is_missing_from_a_set_is_named(ome_set):
     with pytest.raises(InconsistentStack, match=r"slices are missing.*c1\.ome\.tif"):
         layers(ome_set / "c0.ome.tif")
     first, second = layers(ome_set / "c0.ome.tif", gaps="fill")
-    np.testing.assert_array_equal(checked(first.source), volume(*PLANES[0, :, 0]))
-    assert not checked(second.source).any()
+    np.testing.assert_array_equal(read_checked(first.source), volume(*PLANES[0, :, 0]))
+    assert not read_checked(second.source).any()
 
 
 def test_a_file_that_is_no_part_of_the_set_is_named(ome_set):
@@ -241,7 +242,7 @@ def test_a_renamed_ome_file_still_holds_its_own_planes(tmp_path):
     tifffile.imwrite(tmp_path / "old.ome.tif", PLANES[0], ome=True, metadata={"axes": "ZCYX"})
     (tmp_path / "old.ome.tif").rename(tmp_path / "new.ome.tif")
     found = layers(tmp_path / "new.ome.tif")
-    np.testing.assert_array_equal(checked(found[1].source), volume(*PLANES[0, :, 1]))
+    np.testing.assert_array_equal(read_checked(found[1].source), volume(*PLANES[0, :, 1]))
 
 
 @pytest.mark.parametrize(

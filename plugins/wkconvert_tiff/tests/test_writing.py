@@ -10,11 +10,12 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures_of import noise, source, whole
+from pictures_of import source, whole
 from PIL import Image
 
 import wkconvert_tiff
 from wkconvert_core import Box, Checksum, DatasetSpec, Mag, MagSpec, OptionError, UnsupportedSource, VoxelSize
+from wkconvert_core.testing import noise
 from wkconvert_tiff import writing
 from wkconvert_tiff.writing_tags import density
 

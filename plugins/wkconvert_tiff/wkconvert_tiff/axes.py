@@ -1,4 +1,4 @@
-"""What the planes of a file count along, and which of them the user chooses."""
+"""The axes along which the planes of a file are counted, and the choice of planes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user says about the inside of a file."""
+    """The options that concern the inside of a file."""
 
     series: int | None = None
     timepoint: int | None = None
     axes: str | None = None
     plain: bool = False
-    """Every page is a slice, whatever a description says."""
+    """Every page is a slice, also if a description says otherwise."""
 
 
 def pick(path: str, choice: Choice, axes: str, sizes: list[int]) -> Numbers:
-    """The numbers [channel, z] of the planes, from the axes they count along (the slowest first) and their lengths.
+    """The numbers of the planes as an array `[channel, z]`, given their axes (the slowest first) and lengths.
 
-    Raises UnsupportedSource where a choice is needed, OptionError for one that is not there.
+    Raises UnsupportedSource if the user has to choose, OptionError for a choice that does not exist.
+
+    Two time points of three channels of two planes each:
+
+    >>> pick("a.tif", Choice(timepoint=1), "TZC", [2, 2, 3]).tolist()
+    [[6, 9], [7, 10], [8, 11]]
     """
     numbers = np.arange(math.prod(sizes), dtype=np.int64).reshape(sizes)
     letters = [letter for letter, size in zip(axes, sizes, strict=True) if size > 1]
@@ -37,9 +42,10 @@ def pick(path: str, choice: Choice, axes: str, sizes: list[int]) -> Numbers:
     numbers, letters = _at_time(path, choice, numbers, letters)
     depths = [letter for letter in letters if letter not in "CS"]
     if len(depths) > 1 or len(letters) - len(depths) > 1:
+        listed = ", ".join(f"{letter} {size}" for letter, size in zip(letters, numbers.shape, strict=True))
         raise UnsupportedSource(
-            f"{path} has more axes than a volume: {_listed(letters, numbers)}",
-            why="which of them is z is not to be known",
+            f"{path} has more axes than a volume: {listed}",
+            why="nothing says which of them is z",
             fix="name them with -o axes=, for example -o axes=TZYX",
         )
     if depths and letters[0] in depths:
@@ -48,7 +54,7 @@ def pick(path: str, choice: Choice, axes: str, sizes: list[int]) -> Numbers:
 
 
 def _renamed(path: str, axes: str, letters: list[str], sizes: list[int]) -> list[str]:
-    """The letters that the user gives to the axes."""
+    """The letters of the axes as given by the user."""
     given = axes.upper()
     for page in ("SYX", "YXS", "YX"):
         if given.endswith(page):
@@ -64,7 +70,7 @@ def _renamed(path: str, axes: str, letters: list[str], sizes: list[int]) -> list
 
 
 def _at_time(path: str, choice: Choice, numbers: Numbers, letters: list[str]) -> tuple[Numbers, list[str]]:
-    """What is left once the time point is chosen."""
+    """The numbers and axes that are left once the time point is chosen."""
     count = numbers.shape[letters.index("T")] if "T" in letters else 1
     if choice.timepoint is None and count > 1:
         raise UnsupportedSource(
@@ -82,19 +88,15 @@ def _at_time(path: str, choice: Choice, numbers: Numbers, letters: list[str]) ->
     return np.take(numbers, choice.timepoint or 0, axis=time), letters[:time] + letters[time + 1 :]
 
 
-def _listed(letters: list[str], numbers: Numbers) -> str:
-    return ", ".join(f"{letter} {size}" for letter, size in zip(letters, numbers.shape, strict=True))
-
-
 def at(path: str, series: int, found: list[Any]) -> Any:
-    """The series that was asked for; raises OptionError where there is none."""
+    """The chosen series. Raises OptionError if it does not exist."""
     if not 0 <= series < len(found):
         raise OptionError(f"-o series={series} does not exist in {path}", fix=f"its series are 0 to {len(found) - 1}")
     return found[series]
 
 
 def several_series(path: str, listed: str) -> UnsupportedSource:
-    """The error for a file of which only a part can be a volume."""
+    """The error for a file with several series, one of which has to be chosen."""
     return UnsupportedSource(
         f"{path} holds several series", why=f"they are {listed}", fix="choose one with -o series=N"
     )

@@ -1,17 +1,45 @@
-"""Telling whether a path is ours, from a few bytes and from names."""
+"""Recognising TIFF and pictures by their first bytes and by names."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match, SourceError
+from wkconvert_core.toolkit.files import list_folder
 
-from .files import PICTURE_SUFFIXES, TIFF_SUFFIXES, list_folder
-from .magic import kind_of
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+
+
+_MAGICS = {
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP",
+}
+_SHORTEST = 8
+"""Bytes of the shortest header: a magic number alone is not a picture."""
+
+
+def kind_of(head: bytes) -> str | None:
+    r"""TIFF, PNG, JPEG or BMP by the first 16 bytes, or None.
+
+    >>> kind_of(b"II*\0\x08\0\0\0")
+    'TIFF'
+    """
+    if len(head) < _SHORTEST:
+        return None
+    kind = next((kind for magic, kind in _MAGICS.items() if head.startswith(magic)), None)
+    if kind == "BMP" and (len(head) < 14 or head[6:10] != bytes(4)):
+        return None  # many a text starts with the same two letters
+    return kind
 
 
 def detect(path: Path, head: bytes) -> Match | None:
-    """The claim to a file by its content or, failing that, its name; to a folder by the pictures right in it."""
+    """Claim a file by its content, else by its suffix; a folder by the pictures directly in it."""
     if path.is_dir():
         return _folder(path)
     if kind := kind_of(head):
@@ -26,7 +54,7 @@ def _folder(path: Path) -> Match | None:
         return None
     names = listing.names
     if not names or (len(names) == 1 and listing.folders):
-        return None  # one picture beside folders is a preview, or one layer among others: core looks at each
+        return None  # one picture beside folders is a preview or one of several layers: core looks at each
     try:
         with (path / names[0]).open("rb") as file:
             kind = kind_of(file.read(64))

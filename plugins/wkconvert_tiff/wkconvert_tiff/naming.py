@@ -17,25 +17,38 @@ _NEEDS = "(needs wkconvert[tiles])"
 
 
 def check_are_slices(folder: str, names: Sequence[str]) -> None:
-    """Raise UnsupportedSource where the names say x and y, and either differs: these are tiles."""
+    """Raise UnsupportedSource for names that contain the words x and y (or column and row), if either number varies.
+
+    >>> check_are_slices("brain", ["z5_y0_x0.png", "z5_y0_x1.png"])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.UnsupportedSource: brain holds tiles: ... say -o pattern=z{z}_y{y}_x{x}.png ...
+    """
     alike, numbers = _usual(names)
-    words = _words(alike[0])
+    # the axis of each number, by the word before it
+    before = [_LAST_WORD.search(text) for text in _DIGITS.split(Path(alike[0]).stem)[:-1:2]]
+    words = [_WORDS.get(word[1].lower(), "") if word else "" for word in before]
     varying = {word for at, word in enumerate(words) if len({each[at] for each in numbers}) > 1}
     if {"x", "y"} <= set(words) and varying & {"x", "y"}:
         raise UnsupportedSource(
             f"{folder} holds tiles: {alike[0]} to {alike[-1]}",
-            why="their names say x and y, so that a slice is made of several of them",
-            fix=f"say -o pattern={_pattern(alike[0], dict(enumerate(words)))} {_NEEDS}; or --gaps close, if each of "
-            "them is a slice, to take them as they come",
+            why="their names say x and y, so a slice consists of several files",
+            fix=f"say -o pattern={_pattern(alike[0], dict(enumerate(words)))} {_NEEDS}; or --gaps close, if each "
+            "file is a slice, to take them as they come",
         )
 
 
 def grid_note(names: Sequence[str]) -> str:
-    """What to say of names in which two numbers run, each through the same values again and again; mostly nothing."""
+    """A note for names in which two numbers vary like rows and columns; empty for other names.
+
+    >>> grid_note(["1_1.png", "1_2.png", "2_1.png", "2_2.png"]).partition(":")[0]
+    '2 numbers run in the names (2 and 2 values)'
+    """
     alike, numbers = _usual(names)
     values = [len({each[at] for each in numbers}) for at in range(len(numbers[0]))]
     running = [at for at, count in enumerate(values) if count > 1]
-    if not any(_is_grid(numbers, pair, values) for pair in itertools.combinations(running, 2)):
+    # of two numbers that are rows and columns each repeats, of others one merely accompanies the other
+    pairs = itertools.combinations(running, 2)
+    if not any(max(values[a], values[b]) < len({(each[a], each[b]) for each in numbers}) for a, b in pairs):
         return ""
     last = running[-3:]
     pattern = _pattern(alike[0], dict(zip(last, "zyx"[-len(last) :], strict=True)))
@@ -46,26 +59,13 @@ def grid_note(names: Sequence[str]) -> str:
     )
 
 
-def _is_grid(numbers: Sequence[tuple[int, ...]], pair: tuple[int, int], values: Sequence[int]) -> bool:
-    """Whether two numbers repeat, and neither merely accompanies the other."""
-    first, second = pair
-    pairs = {(each[first], each[second]) for each in numbers}
-    return max(values[first], values[second]) < len(pairs)
-
-
 def _usual(names: Sequence[str]) -> tuple[list[str], list[tuple[int, ...]]]:
-    """The names of the commonest kind, and their numbers."""
+    """The names of the most common pattern, and their numbers."""
     kinds: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name in names:
         kinds[tuple(_DIGITS.split(Path(name).stem)[::2])].append(name)
     alike = max(kinds.values(), key=len)
     return alike, [tuple(map(int, _DIGITS.findall(Path(name).stem))) for name in alike]
-
-
-def _words(name: str) -> list[str]:
-    """What each number of a name counts, as far as the word before it says."""
-    found = [_LAST_WORD.search(text) for text in _DIGITS.split(Path(name).stem)[:-1:2]]
-    return [_WORDS.get(word[1].lower(), "") if word else "" for word in found]
 
 
 def _pattern(name: str, fields: dict[int, str]) -> str:

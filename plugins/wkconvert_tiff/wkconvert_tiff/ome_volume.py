@@ -1,4 +1,4 @@
-"""The volume in an OME-TIFF, which may spread over several files of one folder."""
+"""The volume in an OME-TIFF, which may span several files of one folder."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core import UnsupportedSource
+from wkconvert_core.toolkit.files import broken
+from wkconvert_images.calibration import voxel_size
+from wkconvert_images.ome import OmeImage, OmePlanes, read_ome
+from wkconvert_images.tags import TiffFile
 
 from .axes import Numbers, at, pick, several_series
-from .calibration import voxel_size
-from .messages import broken
-from .ome import OmeImage, OmePlanes, read_ome
-from .tags import TiffFile
-from .volume import MISSING, Opened, Volume, walk
+from .pages import MISSING, Opened, Volume, walk
 
 
 def ome_volume(file: Opened) -> Volume:
-    """Where the planes of an OME-TIFF are; raises BrokenSource, UnsupportedSource, OptionError."""
+    """The planes of an OME-TIFF. Raises BrokenSource, UnsupportedSource, OptionError."""
     image, number = _image(file)
     samples = max([channel.samples for channel in image.channels], default=1)
     count = max(image.sizes["C"] // max(samples, 1), 1)
@@ -42,7 +42,7 @@ def ome_volume(file: Opened) -> Volume:
 
 
 def _image(file: Opened) -> tuple[OmeImage, int]:
-    """The image that was asked for, and its number."""
+    """The chosen image, and its index."""
     try:
         images = read_ome(file.description)
     except ValueError as error:
@@ -52,19 +52,16 @@ def _image(file: Opened) -> tuple[OmeImage, int]:
     if not images:
         raise broken(file.path, "its OME-XML describes no image")
     if len(images) > 1 and file.choice.series is None:
-        named = [f"{n}: {image.name or 'unnamed'}, {_extent(image)}" for n, image in enumerate(images)]
+        extents = (" x ".join(str(image.sizes[axis]) for axis in "XYZ") for image in images)
+        named = [f"{n}: {images[n].name or 'unnamed'}, {extent}" for n, extent in enumerate(extents)]
         raise several_series(file.path, "; ".join(named[:20]))
     number = file.choice.series or 0
     image: OmeImage = at(file.path, number, images)
     return image, number
 
 
-def _extent(image: OmeImage) -> str:
-    return " x ".join(str(image.sizes[axis]) for axis in "XYZ")
-
-
 def _chains(file: Opened, image: OmeImage) -> tuple[dict[str, list[int]], set[str]]:
-    """The offsets of the pages of each file that the image lies in, this file first, and the files that are absent."""
+    """The page offsets of each file of the image, this file first, and the names of missing files."""
     offsets = {file.path: [link.offset for link in file.links]}
     absent: set[str] = set()
     for planes in image.planes:
@@ -80,7 +77,7 @@ def _chains(file: Opened, image: OmeImage) -> tuple[dict[str, list[int]], set[st
 
 
 def _path(file: Opened, image: OmeImage, planes: OmePlanes) -> str:
-    """The file in which planes lie: beside this one, never elsewhere."""
+    """The file that holds these planes. Raises UnsupportedSource for one in another folder."""
     if planes.file is None or (planes.uuid is not None and planes.uuid == image.uuid):
         return file.path
     here = Path(file.path)

@@ -1,25 +1,27 @@
-"""From a path and options to layers: what the hook that opens calls."""
+"""Opening a path with options as layers, for the hook `wkconvert_open`."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from wkconvert_core import Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
-from wkconvert_core.toolkit.stacks import Gaps
+from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
+from wkconvert_core.toolkit.files import reading
+from wkconvert_core.toolkit.stacks import Gaps, some
 
 from .axes import Choice
-from .files import check_one_kind, paths_in
-from .magic import kind_of
+from .detection import kind_of
+from .pages import RGB, Volume
 from .stack import Stack
-from .survey import Survey, survey
+from .stack_facts import StackFacts, stack_facts
 from .table import Multipage, Recipe, list_pictures, make_table
-from .volume import RGB, Volume
 
 Palette = Literal["colors", "indices"]
 
@@ -52,7 +54,7 @@ def open_tiff(
     palette: Palette = "colors",
     suffix: str | None = None,
 ) -> Sequence[Layer]:
-    """Open a TIFF file, or a folder of them, as layers; raises SourceError, OptionError. The README explains each."""
+    """Open a TIFF file, or a folder of them, as layers. Raises SourceError, OptionError. README: all options."""
     choice = Choice(series, timepoint, axes, plain)
     recipe = Recipe("tiff", gaps, suffix, multipage, choice, palette == "colors")
     if multipage == "layers" and path.is_dir():
@@ -70,7 +72,7 @@ def open_pictures(
     palette: Palette = "colors",
     suffix: str | None = None,
 ) -> Sequence[Layer]:
-    """Open a PNG, JPEG or BMP, or a folder of them, as layers; raises SourceError, OptionError."""
+    """Open a PNG, JPEG or BMP, or a folder of them, as layers. Raises SourceError, OptionError."""
     recipe = Recipe("pictures", gaps, suffix, colors=palette == "colors")
     return _open(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
 
@@ -78,26 +80,57 @@ def open_pictures(
 def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: int | None) -> list[Layer]:
     where = str(path)
     if path.is_dir():
-        check_one_kind(paths_in(where, list_pictures(where, recipe, of_any_kind=True).names), kind_of)
+        _check_one_kind(path, list_pictures(where, recipe, of_any_kind=True).names)
     table = make_table(where, recipe)
-    found = survey(where, table, recipe, pad=pad, mix=mix_dtypes)
+    found = stack_facts(where, table, recipe, pad=pad, mix=mix_dtypes)
     recipe = replace(recipe, simple=table.simple)
-    groups = _groups(found, len(table.volume.planes))
+    # (channel of the file, samples) of each layer: 8-bit colour is one layer, otherwise each sample is one
+    together = 3 if found.color and found.dtype == np.uint8 else 1
+    parts = [found.kept[:together], *((sample,) for sample in found.kept[together:])]
+    groups = [(plane, samples) for plane in range(len(table.volume.planes)) for samples in parts]
     if channel is not None:
-        groups = [_chosen(where, [(plane, (sample,)) for plane, samples in groups for sample in samples], channel)]
+        singles = [(plane, (sample,)) for plane, samples in groups for sample in samples]
+        if not 0 <= channel < len(singles):
+            raise OptionError(
+                f"channel {channel} does not exist in {where}", fix=f"its channels are 0 to {len(singles) - 1}"
+            )
+        groups = [singles[channel]]
     if len(groups) > _MOST_LAYERS:
         raise UnsupportedSource(
             f"{where} holds {len(groups)} channels",
-            why=f"each would be a layer, and more than {_MOST_LAYERS} are of no use",
+            why=f"each would become a layer; the limit is {_MOST_LAYERS}",
             fix="choose one with -o channel=N",
         )
     layers = []
     for (plane, samples), (name, color) in zip(groups, _shown(groups, found, table.volume), strict=True):
-        info = _info(found, table.volume, len(samples))
+        info = VolumeInfo(
+            shape=(*found.size, table.volume.planes.shape[1]),
+            dtype=found.dtype,
+            channels=len(samples),
+            voxel_size=found.voxel_size,
+            chunk_shape=(*found.chunk, 1),
+            notes=found.notes,
+        )
         stack = Stack(where, recipe, table.digest, plane, samples, pad, info)
         category: Literal["color"] | None = "color" if len(samples) == 3 else None
         layers.append(Layer({Mag(1, 1, 1): stack}, name=name, category=category, color=color))
     return layers
+
+
+def _check_one_kind(folder: Path, names: Sequence[str]) -> None:
+    """Raise InconsistentStack for a folder with pictures of several kinds; other files are ignored."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        with reading(folder / name), FileIO(folder / name) as file:
+            if kind := kind_of(file.read(16)):
+                kinds[kind].append(name)
+    if len(kinds) > 1:
+        listed = "; ".join(f"{kind}: {some(names)}" for kind, names in sorted(kinds.items(), key=lambda k: -len(k[1])))
+        raise InconsistentStack(
+            f"the folder holds pictures of several kinds: {listed}",
+            why="a stack consists of one kind",
+            fix="move the others away, or choose by name with -o suffix=png",
+        )
 
 
 def _layer_for_each_file(
@@ -112,27 +145,10 @@ def _layer_for_each_file(
     return layers
 
 
-def _groups(found: Survey, channels: int) -> list[tuple[int, tuple[int, ...]]]:
-    """The channel and the samples of each layer: 8-bit colour is one layer, all else a layer for each sample."""
-    if found.color and found.dtype == np.uint8:
-        samples = [found.kept[:3], *((sample,) for sample in found.kept[3:])]
-    else:
-        samples = [(sample,) for sample in found.kept]
-    return [(channel, each) for channel in range(channels) for each in samples]
-
-
-def _chosen(path: str, singles: Sequence[tuple[int, tuple[int, ...]]], channel: int) -> tuple[int, tuple[int, ...]]:
-    if not 0 <= channel < len(singles):
-        raise OptionError(
-            f"channel {channel} does not exist in {path}", fix=f"its channels are 0 to {len(singles) - 1}"
-        )
-    return singles[channel]
-
-
 def _shown(
-    groups: list[tuple[int, tuple[int, ...]]], found: Survey, volume: Volume
+    groups: list[tuple[int, tuple[int, ...]]], found: StackFacts, volume: Volume
 ) -> list[tuple[str | None, RGB | None]]:
-    """Name and view colour of each layer; a single one is named by core."""
+    """Name and view colour of each layer; core names a single one."""
     given = [volume.colors[channel] if channel < len(volume.colors) else None for channel, _ in groups]
     if len(groups) == 1:
         color = given[0] if given[0] != _WHITE else None
@@ -148,8 +164,8 @@ def _shown(
     ]
 
 
-def _name(number: int, channel: int, samples: tuple[int, ...], found: Survey, volume: Volume) -> str:
-    """A layer's name, of the channel's and the sample's as far as there are several of either."""
+def _name(number: int, channel: int, samples: tuple[int, ...], found: StackFacts, volume: Volume) -> str:
+    """The name of a layer: of its channel and its sample, if there are several."""
     parts = []
     if len(volume.planes) > 1:
         given = volume.names[channel] if channel < len(volume.names) else ""
@@ -161,16 +177,9 @@ def _name(number: int, channel: int, samples: tuple[int, ...], found: Survey, vo
 
 
 def _legal(name: str) -> str:
-    """A name with the letters that layers may have."""
+    """A name in the characters that are legal in names of layers.
+
+    >>> _legal("anti-GFP (488 nm)")
+    'anti-GFP_488_nm'
+    """
     return re.sub(r"[^A-Za-z0-9_$@.-]+", "_", name).strip("._")
-
-
-def _info(found: Survey, volume: Volume, channels: int) -> VolumeInfo:
-    return VolumeInfo(
-        shape=(*found.size, volume.planes.shape[1]),
-        dtype=found.dtype,
-        channels=channels,
-        voxel_size=found.voxel_size,
-        chunk_shape=(*found.chunk, 1),
-        notes=found.notes,
-    )

@@ -1,4 +1,4 @@
-"""The Source: a stack of slices, read from the files that a table names."""
+"""The Source: a stack of slices, read from the files in a table."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from wkconvert_core import Box, BrokenSource, VolumeInfo, WkconvertError
+from wkconvert_core.toolkit.files import changed, reading
+from wkconvert_images.facts import Array, Raster
+from wkconvert_images.rasters import raster
 
-from .facts import Array, Raster
-from .rasters import raster
 from .table import Recipe, volume_of
 
 _MIRRORED = (2, 3, 6, 7)
-"""Orientations whose columns run from right to left once upright."""
+"""Orientations whose columns are stored from right to left."""
 _UPSIDE_DOWN = (3, 4, 7, 8)
 
 
 @dataclass(frozen=True)
 class Stack:
-    """One channel, or three of colour, of a stack of slices; holds names only, files are opened to be read."""
+    """One channel, or RGB, of a stack of slices. Holds no list of files and keeps none open."""
 
     path: str
     """The folder or file."""
     recipe: Recipe
     digest: str
-    """Of the files when they were opened."""
+    """Of the names, sizes and times of the files when they were opened."""
     channel: int
     samples: tuple[int, ...]
-    """Which samples of each pixel are read."""
+    """Indices of the samples of a pixel that are read."""
     pad: bool
     info: VolumeInfo
 
     def read(self, box: Box) -> Array:
-        """The voxels of a box `[c, x, y, z]`, x contiguous in memory but for colour; raises BrokenSource."""
+        """The voxels `[c, x, y, z]` of a box, x contiguous in memory except for colour. Raises BrokenSource."""
         if box not in self.info.box:
             raise ValueError(f"{box} is not within {self.info.box}")
         volume = volume_of(self.path, self.recipe, self.digest)
@@ -46,49 +47,36 @@ class Stack:
         return out.transpose(3, 2, 1, 0)
 
     def _fill(self, out: Array, path: str, ifd: int, shift: int, box: Box, z: int) -> None:
-        """Read one slice's part of the box into `out[y, x, sample]`; any failure becomes a BrokenSource."""
+        """Read the box's part of one slice into `out[y, x, sample]`. Raises BrokenSource, which names the slice."""
         try:
-            found = raster(path, ifd, self.recipe)
-            self._check(found, path)
-            part = _within(out, found, box)
-            if not part.size:
-                return
-            if found.facts.dtype == out.dtype:
-                _upright(found, part, box, self.samples, shift)
-            else:
-                buffer = np.empty(part.shape, found.facts.dtype)
-                _upright(found, buffer, box, self.samples, shift)
-                part[...] = buffer * np.uint8(255) if buffer.dtype == bool else buffer
+            with reading(path, Exception):  # damaged data make decoders raise anything
+                found = raster(path, ifd, self.recipe.format, colors=self.recipe.colors)
+                self._check(found, path)
+                width, height = found.facts.size
+                # a padded slice may be smaller than the stack; beyond it, `out` stays zero
+                part = out[: max(0, height - box.start[1]), : max(0, width - box.start[0])]
+                if not part.size:
+                    return
+                if found.facts.dtype == out.dtype:
+                    _upright(found, part, box, self.samples, shift)
+                else:
+                    buffer = np.empty(part.shape, found.facts.dtype)
+                    _upright(found, buffer, box, self.samples, shift)
+                    part[...] = buffer * np.uint8(255) if buffer.dtype == bool else buffer
         except WkconvertError as error:
             raise BrokenSource(f"slice {z}: {error.what}", why=error.why, fix=error.fix) from error
-        except Exception as error:  # on damaged data, decoders raise whatever they run into
-            raise BrokenSource(
-                f"slice {z}: {path} cannot be decoded",
-                why=f"{error or type(error).__name__}",
-                fix="write or copy the file again, then repeat this",
-            ) from error
 
     def _check(self, found: Raster, path: str) -> None:
-        """Raise BrokenSource for a file that is not what it was when it was opened."""
+        """Raise BrokenSource for a file that has changed since it was opened."""
         sizes = list(zip(found.facts.size, self.info.shape[:2], strict=True))
         same = all(a == b or (a < b and self.pad) for a, b in sizes)
         fits = found.facts.dtype == self.info.dtype or np.can_cast(found.facts.dtype, self.info.dtype)
         if not (same and fits and self.samples[-1] <= found.facts.kept[-1]):
-            raise BrokenSource(
-                f"{path} has changed since it was opened",
-                why=f"it now holds {sizes[0][0]} x {sizes[1][0]} pixels of {found.facts.dtype}",
-                fix="leave the source alone until the conversion is done, then start it again",
-            )
-
-
-def _within(out: Array, found: Raster, box: Box) -> Array:
-    """The part of `out[y, x, sample]` that a picture covers: a padded one may be smaller than the stack."""
-    width, height = found.facts.size
-    return out[: max(0, height - box.start[1]), : max(0, width - box.start[0])]
+            raise changed(path, f"it now holds {sizes[0][0]} x {sizes[1][0]} pixels of {found.facts.dtype}")
 
 
 def _upright(found: Raster, out: Array, box: Box, samples: tuple[int, ...], shift: int) -> None:
-    """Fill `out[y, x, sample]` as the orientation says: views of it are turned, so that no pixel is moved twice."""
+    """Fill `out[y, x, sample]` with the upright picture, through a turned view of `out`: each pixel is copied once."""
     (width, height), orientation = found.facts.size, found.facts.orientation
     row, column = box.start[1], box.start[0]
     if orientation in _UPSIDE_DOWN:

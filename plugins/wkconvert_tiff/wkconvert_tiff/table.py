@@ -1,8 +1,9 @@
-"""From a folder or file to the table of its planes: made once in each process, never sent to another."""
+"""The table of the planes of a folder or file: made once in each process, never sent to another."""
 
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,29 +13,31 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from wkconvert_core import BrokenSource, InconsistentStack, SourceError, SourceNotFound, UnsupportedSource, VoxelSize
+from wkconvert_core import InconsistentStack, SourceNotFound, UnsupportedSource, VoxelSize
+from wkconvert_core.toolkit.files import Listing, changed, digest, list_folder, reading, state_of
 from wkconvert_core.toolkit.stacks import Gaps, oddly_named, restarts, some, with_gaps
+from wkconvert_images.rasters import Format
 
-from . import files
 from .axes import Choice, Numbers
+from .detection import PICTURE_SUFFIXES, TIFF_SUFFIXES
 from .naming import check_are_slices, grid_note
-from .volume import MISSING, Volume, read_volume
+from .pages import MISSING, Volume
+from .volume import read_volume
 
-Format = Literal["tiff", "pictures"]
 Multipage = Literal["error", "join", "layers"]
 T = TypeVar("T")
 R = TypeVar("R")
 
 _THREADS = 16
 _TRIED = 32
-"""After so many headers it is known whether threads help."""
+"""Headers that are read one by one to measure whether threads help."""
 _WAITING = 5.0
-"""They do where a header takes so many times the time that the processor needs for it."""
+"""Threads are used if reading takes at least this many times its processor time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that the table of planes depends on, besides the files."""
+    """Everything that the table of planes depends on besides the files."""
 
     format: Format
     gaps: Gaps = "error"
@@ -44,7 +47,7 @@ class Recipe:
     colors: bool = True
     """Whether palettes are applied."""
     simple: bool = False
-    """Whether each file is known to hold one slice, its first page: then no file is opened to make the table."""
+    """Whether each file is known to hold one slice, its first page: the table is then made without opening files."""
 
 
 @dataclass(frozen=True)
@@ -55,61 +58,57 @@ class Table:
     digest: str
     """Of the names, sizes and times of the files."""
     simple: bool
-    """What `Recipe.simple` may be from now on."""
+    """The value of `Recipe.simple` for making the same table again."""
     voxel_sizes: tuple[VoxelSize | None, ...] = ()
     """Of each TIFF file."""
 
 
 @functools.lru_cache(maxsize=8)
 def volume_of(path: str, recipe: Recipe, digest: str) -> Volume:
-    """The planes of a folder or file, from this process's cache; raises BrokenSource if they are not as they were."""
+    """The planes of a folder or file, cached in this process. Raises BrokenSource if the files have changed."""
     made = make_table(path, recipe)
     if made.digest != digest:
-        raise BrokenSource(
-            f"{path} has changed since it was opened",
-            why="files have come, gone or grown",
-            fix="leave the source alone until the conversion is done, then start it again",
-        )
+        raise changed(path, "files have come, gone or grown")
     return made.volume
 
 
 def make_table(path: str, recipe: Recipe) -> Table:
-    """The planes of a folder or file as they are now; raises SourceError, OptionError."""
+    """The planes of a folder or file as they are now. Raises SourceError, OptionError."""
     if not Path(path).is_dir():
         volume = _read(path, recipe)
         simple = recipe.format == "pictures"
-        return Table(volume, files.digest(volume.files), simple, () if simple else (volume.voxel_size,))
+        return Table(volume, _digest(volume.files), simple, () if simple else (volume.voxel_size,))
     listing = list_pictures(path, recipe)
-    paths = files.paths_in(path, listing.names)
+    paths = [os.path.join(path, name) for name in listing.names]  # noqa: PTH118 - there may be a million
     if recipe.gaps != "close" and recipe.multipage != "join":
         check_are_slices(path, listing.names)
     entries = with_gaps(path, listing.names, recipe.gaps)
     notes = () if recipe.simple else _notes(listing)
     if recipe.simple or recipe.format == "pictures":
-        return Table(_slices(paths, entries, notes), files.digest(paths), simple=True)
+        return Table(_slices(paths, entries, notes), _digest(paths), simple=True)
     first = _read(paths[0], recipe)
     if len(first.files) > 1:
         _check_set(path, paths, first)
-        return Table(first, files.digest(first.files), simple=False, voxel_sizes=(first.voxel_size,))
+        return Table(first, _digest(first.files), simple=False, voxel_sizes=(first.voxel_size,))
     volumes = [first, *each(lambda file: _read(file, recipe), paths[1:])]
     _check_volumes(path, recipe, listing.names, volumes, len(entries))
     if all(volume.planes.shape == (1, 1, 3) and not volume.planes.any() for volume in volumes):
         joined, simple = replace(_slices(paths, entries, notes), names=first.names, colors=first.colors), True
     else:
         joined, simple = _joined(paths, entries, volumes, notes), False
-    return Table(joined, files.digest(paths), simple, tuple(volume.voxel_size for volume in volumes))
+    return Table(joined, _digest(paths), simple, tuple(volume.voxel_size for volume in volumes))
 
 
-def list_pictures(path: str, recipe: Recipe, *, of_any_kind: bool = False) -> files.Listing:
-    """The files of a folder that the recipe takes; raises SourceNotFound where there are none.
+def list_pictures(path: str, recipe: Recipe, *, of_any_kind: bool = False) -> Listing:
+    """The files of a folder that belong to the stack. Raises SourceNotFound if there are none.
 
-    `of_any_kind` lists pictures of the other format, too, unless files are chosen by suffix.
+    `of_any_kind` includes pictures of the other format, unless files are chosen by suffix.
     """
-    suffixes: tuple[str, ...] = files.TIFF_SUFFIXES if recipe.format == "tiff" else files.PICTURE_SUFFIXES
+    suffixes: tuple[str, ...] = TIFF_SUFFIXES if recipe.format == "tiff" else PICTURE_SUFFIXES
     if of_any_kind:
-        suffixes = files.TIFF_SUFFIXES + files.PICTURE_SUFFIXES
+        suffixes = TIFF_SUFFIXES + PICTURE_SUFFIXES
     wanted = (f".{recipe.suffix.lower().lstrip('.')}",) if recipe.suffix else suffixes
-    listing = files.list_folder(Path(path), wanted)
+    listing = list_folder(path, wanted)
     if not listing.names:
         raise SourceNotFound(
             f"{path} holds no pictures",
@@ -120,9 +119,9 @@ def list_pictures(path: str, recipe: Recipe, *, of_any_kind: bool = False) -> fi
 
 
 def each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """The results of `work` for each item, in order; by several threads where it is waiting that takes the time.
+    """The results of `work` for each item, in order; with threads if most of the time is spent waiting for files.
 
-    On a network it is; on a disk that has its files at hand, threads would only be in each other's way.
+    So it is on a network; for files in the page cache, threads would only contend for Python's lock.
     """
     wall, busy = time.perf_counter(), time.thread_time()
     done = [work(item) for item in items[:_TRIED]]
@@ -136,16 +135,16 @@ def _read(path: str, recipe: Recipe) -> Volume:
     """The planes of one file."""
     if recipe.format == "pictures":
         return Volume((path,), np.zeros((1, 1, 3), np.int64))
-    try:
+    with reading(path):
         return read_volume(path, recipe.choice)
-    except SourceError:
-        raise
-    except OSError as error:
-        raise files.cannot_open(path, error) from error
+
+
+def _digest(paths: Sequence[str]) -> str:
+    return digest((os.path.basename(path), state_of(path)) for path in paths)  # noqa: PTH119 - there may be a million
 
 
 def _slices(paths: list[str], entries: list[str | None], notes: tuple[str, ...]) -> Volume:
-    """A stack of files that hold one slice each."""
+    """A stack of files with one slice each."""
     planes = np.zeros((1, len(entries), 3), np.int64)
     here = [entry is not None for entry in entries]
     planes[0, here, 0] = np.arange(len(paths))
@@ -170,10 +169,10 @@ def _joined(paths: list[str], entries: list[str | None], volumes: list[Volume], 
 
 def _check_set(path: str, paths: list[str], volume: Volume) -> None:
     """Raise InconsistentStack where files lie beside those of one OME-TIFF set."""
-    if others := [files.base(each) for each in paths if each not in volume.files]:
+    if others := [Path(each).name for each in paths if each not in volume.files]:
         raise InconsistentStack(
             f"{path} holds more than one image: {some(others)}",
-            why=f"{files.base(paths[0])} is one of a set of {len(volume.files)} OME-TIFF files",
+            why=f"{Path(paths[0]).name} is one of a set of {len(volume.files)} OME-TIFF files",
             fix="give one file of the set instead of the folder, or move the others away",
         )
 
@@ -193,23 +192,19 @@ def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Seq
     if recipe.multipage != "join":
         raise UnsupportedSource(
             f"files in {path} hold several pages each: {some(deep)}",
-            why="whether they are layers, or parts of one stack, is not to be known",
-            fix="say -o multipage=layers for a layer from each, -o multipage=join to put them one behind the other",
+            why="they may be layers, or parts of one stack",
+            fix="say -o multipage=layers for a layer from each, -o multipage=join to concatenate them along z",
         )
     if entries > len(names):
         raise InconsistentStack(
             f"files are missing between those of many pages in {path}",
-            why="how many slices to fill in is not to be known",
+            why="nothing says how many slices to fill in",
             fix="add the missing files, or say --gaps close",
         )
 
 
-def _notes(listing: files.Listing) -> tuple[str, ...]:
-    notes = []
-    if listing.ignored:
-        notes.append(f"other files ignored: {some(listing.ignored)}")
-    if listing.folders:
-        notes.append(f"folders ignored: {some(listing.folders)}")
+def _notes(listing: Listing) -> tuple[str, ...]:
+    notes = listing.notes
     if odd := oddly_named(listing.names):
         notes.append(f"named unlike the others: {some(odd)}")
     if grid := grid_note(listing.names):

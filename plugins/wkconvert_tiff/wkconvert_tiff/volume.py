@@ -1,93 +1,27 @@
-"""The volume in one TIFF file: which page holds which plane, as OME, ImageJ, tifffile or nobody says."""
+"""The volume in one TIFF file: which page holds which plane, by OME-XML, ImageJ, tifffile, or the order of pages."""
 
 from __future__ import annotations
 
 import json
 import math
 import struct
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from wkconvert_core import UnsupportedSource, VoxelSize
+from wkconvert_core import UnsupportedSource
+from wkconvert_core.toolkit.files import broken
+from wkconvert_images.calibration import imagej, voxel_size
+from wkconvert_images.ome import is_ome
+from wkconvert_images.page import read_page
+from wkconvert_images.tags import Ifd, TiffFile
 
 from .axes import Choice, Numbers, at, pick, several_series
-from .calibration import imagej, voxel_size
-from .messages import broken
-from .ome import is_ome
-from .page import is_slice, read_page
-from .tags import Ifd, TiffFile
-
-RGB = tuple[int, int, int]
-MISSING = (-1, 0, 0)
-"""A plane that is not there."""
-
-
-@dataclass(frozen=True)
-class Volume:
-    """Where the planes of a volume are."""
-
-    files: tuple[str, ...]
-    planes: Numbers
-    """[channel, z, 3]: number of the file or -1, offset of the page's directory (0: the first), and how many bytes
-    further on the pixels lie than that directory says."""
-    names: tuple[str, ...] = ()
-    """Of the channels, where the file knows them."""
-    colors: tuple[RGB | None, ...] = ()
-    voxel_size: VoxelSize | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Link:
-    """A page in the chain of a file, as far as it matters for what a page is."""
-
-    offset: int
-    is_slice: bool
-    size: tuple[int, ...]
-    """Width, height, samples, bits."""
-
-
-@dataclass
-class Opened:
-    """A file whose chain of pages has been walked."""
-
-    tiff: TiffFile
-    choice: Choice
-    first: Ifd
-    links: list[Link]
-    description: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Read the description, which says how the pages belong together."""
-        self.description = "" if self.choice.plain else self.first.text(270)
-
-    @property
-    def slices(self) -> list[Link]:
-        """The pages that are pictures of their own, if any are."""
-        return [link for link in self.links if link.is_slice] or self.links
-
-    @property
-    def path(self) -> str:
-        """The file."""
-        return self.tiff.path
-
-
-def walk(tiff: TiffFile) -> tuple[Ifd, list[Link]]:
-    """The first page and the chain of all; raises BrokenSource where it breaks off."""
-    first, links = None, []
-    for ifd in tiff.chain():
-        first = first or ifd
-        size = (ifd.number(256, 0), ifd.number(257, 0), ifd.number(277, 1), *ifd.numbers(258, (1,))[:1])
-        links.append(Link(ifd.offset, is_slice(ifd), size))
-    assert first is not None  # chain() raises for an empty one
-    return first, links
+from .ome_volume import ome_volume
+from .pages import RGB, Opened, Volume, planes_at, walk
 
 
 def read_volume(path: str, choice: Choice) -> Volume:
-    """The planes of one file; raises BrokenSource, UnsupportedSource, OptionError."""
-    from .ome_volume import ome_volume
-
+    """The planes of one file. Raises BrokenSource, UnsupportedSource, OptionError."""
     with TiffFile(path) as tiff:
         file = Opened(tiff, choice, *walk(tiff))
         if is_ome(file.description):
@@ -104,32 +38,25 @@ def read_volume(path: str, choice: Choice) -> Volume:
         return volume
 
 
-def _planes(offsets: list[int], numbers: Numbers) -> Numbers:
-    """The planes [channel, z, 3] of one file whose pages have these offsets."""
-    planes = np.zeros((*numbers.shape, 3), np.int64)
-    planes[..., 1] = np.array(offsets, np.int64)[numbers]
-    return planes
-
-
 def _pages(file: Opened) -> Volume:
-    """A file of which nothing more is known: every page but thumbnails is a slice."""
+    """A file without a known description: every page except thumbnails is a slice."""
     links = file.slices
     if file.choice.series is not None:
         kinds = list(dict.fromkeys(link.size for link in links))
         kind = at(file.path, file.choice.series, kinds)
         links = [link for link in links if link.size == kind]
     numbers = pick(file.path, file.choice, "I", [len(links)])
-    return Volume((file.path,), _planes([link.offset for link in links], numbers), voxel_size=voxel_size(file.first))
+    return Volume((file.path,), planes_at([link.offset for link in links], numbers), voxel_size=voxel_size(file.first))
 
 
 def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
-    """ImageJ's hyperstack: C is fastest, then Z, then T; one page may stand for all where they lie in a row."""
+    """ImageJ's hyperstack: C is fastest, then Z, then T; one page may describe all planes if they are contiguous."""
     counts = [max(1, _whole(lines.get(key, ""))) for key in ("frames", "slices", "channels")]
     at(file.path, file.choice.series or 0, ["the only one"])
     images, pages = _whole(lines.get("images", "")), len(file.slices)
     samples = file.first.number(277, 1)
     if counts[2] == samples > 1 and pages == counts[0] * counts[1]:
-        counts[2] = 1  # Bio-Formats counts red, green and blue as channels
+        counts[2] = 1  # Bio-Formats counts the samples of RGB as channels
     if math.prod(counts) == 1:
         if images <= 1 or images == pages:
             return _pages(file)
@@ -139,7 +66,7 @@ def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
 
 
 def _counted(file: Opened, axes: str, sizes: list[int], who: str) -> Numbers:
-    """The planes of a file whose description counts them; raises BrokenSource where the pages do not fit."""
+    """The planes of a file whose description counts them. Raises BrokenSource if the number of pages differs."""
     pages, count = len(file.slices), math.prod(sizes)
     if pages > count:
         raise UnsupportedSource(
@@ -152,14 +79,14 @@ def _counted(file: Opened, axes: str, sizes: list[int], who: str) -> Numbers:
     step = _step(file, count) if pages < count else 0
     numbers = pick(file.path, file.choice, axes, sizes)
     if not step:
-        return _planes([link.offset for link in file.slices], numbers)
+        return planes_at([link.offset for link in file.slices], numbers)
     planes = np.zeros((*numbers.shape, 3), np.int64)
     planes[..., 1], planes[..., 2] = file.first.offset, numbers * step
     return planes
 
 
 def _step(file: Opened, count: int) -> int:
-    """Bytes from picture to picture where all follow the only page's, in a row, without directories of their own."""
+    """Bytes from plane to plane if all are contiguous and only the first has a directory. Raises BrokenSource."""
     page, size = read_page(file.first), file.tiff.size
     starts, sizes = page.starts.astype(np.int64), page.counts.astype(np.int64)
     if page.coding.compression != 1 or (starts[1:] != (starts + sizes)[:-1]).any():
@@ -171,7 +98,7 @@ def _step(file: Opened, count: int) -> int:
 
 
 def _lut_colors(file: Opened, channels: int) -> tuple[RGB | None, ...]:
-    """The brightest colour of each channel's table, as ImageJ stores them."""
+    """The brightest colour in the lookup table of each channel, which ImageJ stores."""
     if channels == 1 or 50839 not in file.first:
         return ()
     import tifffile
@@ -180,12 +107,12 @@ def _lut_colors(file: Opened, channels: int) -> tuple[RGB | None, ...]:
         with tifffile.TiffFile(file.path) as tiff:
             tables = (tiff.imagej_metadata or {}).get("LUTs", [])
             return tuple((int(r), int(g), int(b)) for r, g, b in (table[:, -1] for table in tables))
-    except (ValueError, TypeError, struct.error):  # a colour is no reason to refuse a picture
+    except (ValueError, TypeError, struct.error):  # a damaged colour table is no reason to refuse a picture
         return ()
 
 
 def _shaped_volume(file: Opened) -> Volume:
-    """A file by tifffile, which writes the shape as JSON: of a series of pages, or of each page."""
+    """A file by tifffile, whose description is JSON with the shape of a series of pages, or of each page."""
     groups, start, links = [], 0, file.slices
     while start < len(links):
         ifd = file.tiff.ifd(links[start].offset)
@@ -202,12 +129,12 @@ def _shaped_volume(file: Opened) -> Volume:
         planes = _counted(file, axes, sizes, "its description")
     else:
         offsets = [link.offset for link in links[first : first + math.prod(sizes)]]
-        planes = _planes(offsets, pick(file.path, file.choice, axes, sizes))
+        planes = planes_at(offsets, pick(file.path, file.choice, axes, sizes))
     return Volume((file.path,), planes, voxel_size=voxel_size(file.tiff.ifd(links[first].offset)))
 
 
 def _leading(ifd: Ifd) -> tuple[str, list[int]]:
-    """The axes along which tifffile counts planes, and their lengths; raises BrokenSource."""
+    """The axes along which tifffile counts planes, and their lengths."""
     try:
         stated = json.loads(ifd.text(270) or "{}")
         shape = [int(size) for size in stated.get("shape", ())]
@@ -216,18 +143,19 @@ def _leading(ifd: Ifd) -> tuple[str, list[int]]:
         return "", []
     width, height, samples = ifd.number(256, 0), ifd.number(257, 0), ifd.number(277, 1)
     plane = width * height * samples
+    # the last axes of the shape are those of a page: their product is its number of values
     lengths = list(shape)
     rest = 1
     while lengths and rest < plane:
         rest *= lengths.pop()
     if min(shape, default=0) < 1 or rest != plane:
-        return "", []  # the page has been cropped or edited since: it is one plane
+        return "", []  # the page was cropped or edited later: it is one plane
     letters = axes if len(axes) == len(shape) else "Q" * len(shape)
     return letters[: len(lengths)], lengths
 
 
 def _refuse_time_of_lsm(file: Opened) -> None:
-    """A Zeiss LSM says how many time points it holds in a tag of its own."""
+    """Raise UnsupportedSource for a Zeiss LSM with several time points, which a tag of its own states."""
     if 34412 not in file.first or file.choice.plain:
         return
     header = file.first.raw(34412)[:28]
@@ -235,7 +163,7 @@ def _refuse_time_of_lsm(file: Opened) -> None:
     if times > 1:
         raise UnsupportedSource(
             f"{file.path} holds {times} time points of a Zeiss LSM",
-            why="which pages belong to one is not read here",
+            why="the order of its pages is not supported",
             fix="save it as OME-TIFF",
         )
 

@@ -6,14 +6,10 @@ noise. The same voxels give the same bytes: no file holds a time, a host or a ve
 
 from __future__ import annotations
 
-import os
-import uuid
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +17,6 @@ import numpy as np
 
 from wkconvert_core import (
     Box,
-    BrokenSource,
     Checksum,
     DatasetSpec,
     LayerSpec,
@@ -33,28 +28,26 @@ from wkconvert_core import (
     VolumeInfo,
     VoxelSize,
 )
+from wkconvert_core.toolkit.atomic import sync, temporary_name
+from wkconvert_core.toolkit.files import reading
+from wkconvert_images.facts import Array
+from wkconvert_images.rasters import facts_of, raster
 
-from .facts import Array, Raster
-from .rasters import facts_of, raster
-from .table import Recipe
 from .writing_tags import described
 
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
-"""What a written file may hold."""
+"""dtypes that can be written."""
 
 CLASSIC_BYTES = (1 << 32) - (1 << 25)
-"""A file that may become larger is a BigTIFF: offsets of the classic kind have 32 bits."""
+"""Files that may become larger are written as BigTIFF, because offsets in classic TIFF have 32 bits."""
 
 Compression = Literal["deflate", "none"]
 
 LEVEL = 3
-"""Of deflate: higher ones are slower and gain 2 % on EM."""
+"""Deflate level: higher ones are slower and gain 2 % on EM."""
 _STRIP_BYTES = 1 << 18
 _DIGITS = 5
 _READ_BYTES = 1 << 20
-_SYNC_THREADS = 8
-_SYNC_BATCH = 1000
-_RECIPE = Recipe("tiff")
 
 
 @dataclass
@@ -68,7 +61,7 @@ class TiffDataset:
     _sinks: list[TiffSink] = field(default_factory=list)
 
     def layer(self, spec: MagSpec) -> TiffSink:
-        """The sink of the only mag. Raises OptionError for a second one, and for what TIFF cannot hold."""
+        """The sink of the only mag. Raises OptionError for a second one, UnsupportedSource for other dtypes."""
         if self._sinks:
             first = self._sinks[0].spec
             raise OptionError(
@@ -83,9 +76,9 @@ class TiffDataset:
         return self._sinks[0]
 
     def finish(self, layers: Sequence[LayerSpec]) -> None:
-        """Wait until every file is safe on the disk. Raises OSError, which core explains."""
+        """Wait until every file would survive a power cut. Raises TargetError."""
         for sink in self._sinks:
-            sync(self.path, sink.files())
+            sync(sink.files())
 
 
 def dataset(
@@ -113,9 +106,9 @@ class TiffSink:
     folder: Path
     spec: MagSpec
     name: str
-    """Begins the names of slices."""
+    """Prefix of the names of slices."""
     voxel_size: VoxelSize | None
-    """Of this mag's voxels."""
+    """Voxel size of this mag."""
     compression: Compression = "deflate"
     level: int = LEVEL
 
@@ -126,7 +119,7 @@ class TiffSink:
         return self.spec.shard_shape or (x, y, 1)
 
     def path(self, box: Box) -> Path:
-        """The file of the shard in which a box begins."""
+        """The file of the shard that contains the first voxel of a box."""
         cells = zip(box.start, self.spec.box.start, self.shard_shape, strict=True)
         x, y, z = (at // side - first // side for at, first, side in cells)
         if self.spec.shard_shape:
@@ -135,14 +128,14 @@ class TiffSink:
         return self.folder / f"{self.name}_{z + 1:0{digits}}.tif"
 
     def files(self) -> Iterator[Path]:
-        """Every file."""
+        """The files of all shards."""
         return (self.path(box) for box in self.spec.box.tiles(self.shard_shape))
 
     def has(self, box: Box) -> bool:
-        """Whether the shard's file is there, with all the bytes that its header promises."""
+        """Whether the file of the shard exists and is as long as its header says."""
         path = self.path(box)
         try:
-            (facts,) = facts_of(str(path), [0], _RECIPE)
+            (facts,) = facts_of(str(path), [0])
         except SourceError:
             return False
         return (*facts.size, 1) == box.shape and facts.dtype == self.spec.dtype
@@ -156,7 +149,7 @@ class TiffSink:
         if box != shard.intersection(self.spec.box) or data.shape != (self.spec.channels, *box.shape):
             raise ValueError(f"box {box} with voxels {data.shape} is no shard of {self.shard_shape} in {self.spec.box}")
         path = self.path(box)
-        temporary = self.folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
+        temporary = temporary_name(self.folder / path.name)  # right in the folder, where core looks for leftovers
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._save(temporary, data[..., 0].transpose(2, 1, 0))
@@ -168,7 +161,7 @@ class TiffSink:
         return checksum
 
     def source(self) -> TiffSource:
-        """What has been written, to be read."""
+        """A Source of the written voxels."""
         return TiffSource(self)
 
     def _save(self, path: Path, picture: Array) -> None:
@@ -185,15 +178,15 @@ class TiffSink:
                 byteorder="<",
                 rowsperstrip=max(1, min(len(picture), _STRIP_BYTES // picture[0].nbytes)),
                 software=False,
-                metadata=None,  # or tifffile would describe the shape in a way of its own
-                maxworkers=1,  # several slices are written at a time as it is
+                metadata=None,  # else tifffile writes a description of the shape
+                maxworkers=1,  # several slices are written at a time anyway
                 **self._colors(),
                 **described(self.voxel_size),
                 **({} if self.compression == "none" else compressed),
             )
 
     def _colors(self) -> dict[str, Any]:
-        """Three channels of uint8 are colours; others are samples without a meaning."""
+        """Three channels of uint8 are RGB; others are samples of unspecified meaning."""
         channels = self.spec.channels
         if channels == 3 and self.spec.dtype == np.uint8:
             return {"photometric": "rgb", "planarconfig": "contig"}
@@ -208,59 +201,30 @@ class TiffSink:
 
 @dataclass(frozen=True)
 class TiffSource:
-    """The voxels that a TiffSink has written; voxel (0, 0, 0) is the extent's first."""
+    """The voxels that a TiffSink has written; voxel (0, 0, 0) is the first of its extent."""
 
     sink: TiffSink
 
     @property
     def info(self) -> VolumeInfo:
-        """What it holds."""
+        """Shape, dtype and voxel size."""
         spec = self.sink.spec
         x, y, _ = map(min, self.sink.shard_shape, spec.box.shape)
         return VolumeInfo(spec.box.shape, spec.dtype, spec.channels, self.sink.voxel_size, (x, y, 1), spec.box.start)
 
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`. Raises BrokenSource, SourceNotFound."""
-        placed = box.shifted(self.sink.spec.box.start)
+        shape, placed = self.sink.shard_shape, box.shifted(self.sink.spec.box.start)
         width, height, depth = box.shape
         out = np.zeros((depth, height, width, self.sink.spec.channels), self.sink.spec.dtype)
-        for part in placed.tiles(self.sink.shard_shape):
+        for part in placed.tiles(shape):
             x, y, z = part.slices_in(placed)
-            self._fill(out[z.start, y, x], part)
+            corner = part.coarsened(shape).refined(shape).intersection(self.sink.spec.box).start
+            path = str(self.sink.path(part))
+            with reading(path, Exception):  # damaged data make decoders raise anything
+                row, column = part.start[1] - corner[1], part.start[0] - corner[0]
+                raster(path).fill(out[z.start, y, x], row, column, tuple(range(self.sink.spec.channels)))
         return out.transpose(3, 2, 1, 0)
-
-    def _fill(self, out: Array, part: Box) -> None:
-        """Read a shard's part into `out[y, x, c]`."""
-        spec, shape = self.sink.spec, self.sink.shard_shape
-        corner = part.coarsened(shape).refined(shape).intersection(spec.box).start
-        path = str(self.sink.path(part))
-        found: Raster = raster(path, 0, _RECIPE)
-        try:
-            found.fill(out, part.start[1] - corner[1], part.start[0] - corner[0], tuple(range(spec.channels)), 0)
-        except Exception as error:  # on damaged data, decoders raise whatever they run into
-            raise BrokenSource(f"{path} cannot be decoded", why=str(error) or type(error).__name__) from error
-
-
-def sync(root: Path, files: Iterator[Path]) -> None:
-    """Wait until files, and their names in the folders from `root` on, are safe from a power cut."""
-    folders: set[Path] = {root}
-
-    def wait(path: Path) -> None:
-        descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def seen(path: Path) -> None:
-        folders.update(folder for folder in path.parents if folder.is_relative_to(root))
-        wait(path)
-
-    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
-        while batch := list(islice(files, _SYNC_BATCH)):  # the pool would keep a note of a million files
-            list(pool.map(seen, batch))
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            list(pool.map(wait, sorted(folders)))
 
 
 def _checksum(path: Path) -> Checksum:

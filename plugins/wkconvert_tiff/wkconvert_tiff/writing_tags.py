@@ -15,11 +15,11 @@ _NAMES = {"µm": "\\u00B5m", "Å": "angstrom"}
 _UNITS = ("nm", "µm", "mm", "m")
 _MOST = (1 << 32) - 1
 _HANDY = (1e-3, 1e4)
-"""Numbers between these have many digits left in a fraction of two 32-bit numbers."""
+"""Range of sizes that a fraction of two 32-bit numbers represents to many digits."""
 
 
 def described(size: VoxelSize | None) -> dict[str, Any]:
-    """The arguments of `tifffile.imwrite` that tell the size of a voxel; none unless x and y are known."""
+    """The arguments of `tifffile.imwrite` for a voxel size; none unless x and y are known."""
     if size is None or None in size.size[:2]:
         return {}
     size = in_handy_unit(size)
@@ -34,7 +34,11 @@ def described(size: VoxelSize | None) -> dict[str, Any]:
 
 
 def density(size: float) -> tuple[int, int]:
-    """Pixels per unit, as the fraction that comes closest to 1 / size: exact for sizes of up to nine digits."""
+    """Pixels per unit, as the fraction closest to 1 / size; exact for sizes of up to nine digits.
+
+    >>> density(11.24)
+    (25, 281)
+    """
     exact = Fraction(repr(size))
     if max(exact.as_integer_ratio()) > _MOST:
         exact = Fraction(size)
@@ -46,15 +50,16 @@ def density(size: float) -> tuple[int, int]:
 
 
 def in_handy_unit(size: VoxelSize) -> VoxelSize:
-    """The same size in a unit in which its numbers are neither tiny nor huge; inches, which ImageJ doubts, as cm."""
+    """The same size in a unit that makes its numbers handy; inches, which ImageJ takes for dpi, in cm.
+
+    >>> in_handy_unit(VoxelSize((4e-9, 4e-9, 3.5e-8), "m")).size
+    (4.0, 4.0, 35.0)
+    """
     if size.unit == "inch":
         size = size.to("cm")
-    if _is_handy(size):
+    if all(side is None or _HANDY[0] <= side <= _HANDY[1] for side in size.size):
         return size
+    # the largest unit below the smallest side
     metres = min(side for side in size.size if side is not None) * METRES[size.unit]
     unit = max((unit for unit in _UNITS if METRES[unit] <= metres), key=METRES.__getitem__, default="pm")
     return size.to(unit)
-
-
-def _is_handy(size: VoxelSize) -> bool:
-    return all(side is None or _HANDY[0] <= side <= _HANDY[1] for side in size.size)

@@ -11,7 +11,7 @@ from PIL import Image
 from trees_of import CATMAID, detect, noise, notes, plant, refusal, save, source, volume, voxels, whole
 
 from wkconvert_core import Box, BrokenSource, InconsistentStack, SourceNotFound, UnsupportedSource
-from wkconvert_tiles import opening, survey
+from wkconvert_tiles import opening, tile_index
 
 TILE = (16, 12)
 SLICES = noise(3, 30, 40)
@@ -41,7 +41,7 @@ def test_a_tile_that_is_cut_short_is_named_before_anything_is_read(tmp_path, suf
     content = path.read_bytes()
     for length in (0, 1, 20, len(content) // 2, len(content) - 100):
         path.write_bytes(content[:length])
-        with pytest.raises(BrokenSource, match=rf"1/1/1\.{suffix} is damaged"):
+        with pytest.raises(BrokenSource, match=rf"1/1/1\.{suffix} is (damaged|cut short)"):
             source(tree)
 
 
@@ -50,7 +50,7 @@ def test_a_tile_that_is_damaged_after_it_was_opened_is_named(tree):
     path = tree / "1/1/1.png"
     path.write_bytes(path.read_bytes()[:-60])
     of.read(Box((0, 0, 0), (16, 12, 3)))
-    with pytest.raises(BrokenSource, match=r"1/1/1\.png is damaged"):
+    with pytest.raises(BrokenSource, match=r"1/1/1\.png is (damaged|cut short)"):
         whole(of)
 
 
@@ -73,12 +73,12 @@ def test_a_border_tile_beyond_the_extent_is_named_when_it_is_read(tree):
 
 
 def test_of_many_tiles_a_part_is_looked_at_first_and_the_borders(tmp_path, monkeypatch):
-    monkeypatch.setattr(survey, "SAMPLE", 20)
+    monkeypatch.setattr(tile_index, "SAMPLE", 20)
     slices = noise(4, 100, 130)
     tree = plant(tmp_path, slices, TILE)
     looked = []
-    read_header = opening.read_header
-    monkeypatch.setattr(opening, "read_header", lambda path: (looked.append(path), read_header(path))[1])
+    open_tile = opening.open_tile
+    monkeypatch.setattr(opening, "open_tile", lambda path: (looked.append(path), open_tile(path))[1])
     np.testing.assert_array_equal(voxels(tree), volume(slices))
     assert 20 < len(set(looked)) <= 40
     assert sum(path.endswith("/8.png") for path in set(looked)) >= 10
@@ -94,9 +94,9 @@ def test_of_many_tiles_a_part_is_looked_at_first_and_the_borders(tmp_path, monke
 def test_the_sample_is_spread_and_the_same_every_time():
     picks = []
     for _ in range(2):
-        sample = survey.Reservoir(100)
+        sample = tile_index.Reservoir(100)
         for number in range(10_000):
-            sample.add(survey.Tile((number, 0, 0), ""))
+            sample.add(tile_index.Tile((number, 0, 0), ""))
         picks.append(sorted(tile.cell[0] for tile in sample.tiles))
     assert picks[0] == picks[1]
     assert len(picks[0]) == 100
@@ -167,7 +167,7 @@ def test_a_linked_file_is_a_file_and_a_link_to_nothing_an_error(tree, tmp_path):
     (tree / "1/1/1.png").symlink_to(tmp_path / "moved.png")
     np.testing.assert_array_equal(voxels(tree), volume(SLICES))
     (tmp_path / "moved.png").unlink()
-    with pytest.raises(BrokenSource, match=r"1/1/1\.png .*No such file"):
+    with pytest.raises(SourceNotFound, match=r"1/1/1\.png .*No such file"):
         source(tree)
 
 
@@ -193,17 +193,17 @@ def test_a_folder_that_may_not_be_read_is_no_missing_tile(tree, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("pathlib.Path.lstat", refuse)
+    monkeypatch.setattr("os.lstat", refuse)
     with pytest.raises(BrokenSource, match="Permission denied"):
         whole(of)
     monkeypatch.undo()
     monkeypatch.setattr("os.scandir", refuse)
-    with pytest.raises(BrokenSource, match=r"cannot be listed.*Permission denied"):
+    with pytest.raises(BrokenSource, match=r"cannot be read.*Permission denied"):
         source(tree, pattern="{z}/{y}/{x}.png")
 
 
 def test_what_is_no_folder_is_refused(tmp_path):
-    with pytest.raises(SourceNotFound, match="cannot be listed"):
+    with pytest.raises(SourceNotFound, match="cannot be read"):
         source(tmp_path / "nothing", pattern="{z}/{y}/{x}.png")
     path = save(tmp_path / "a.png", SLICES[0])
     assert detect(path) is None
@@ -266,5 +266,5 @@ def test_no_file_stays_open_and_threads_read_the_same(tree):
 
 def test_an_empty_tree_is_refused(tmp_path):
     (tmp_path / "1/2").mkdir(parents=True)
-    with pytest.raises(UnsupportedSource, match="not to be recognised"):
+    with pytest.raises(UnsupportedSource, match="are not recognised"):
         source(tmp_path)

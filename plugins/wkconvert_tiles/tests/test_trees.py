@@ -199,10 +199,10 @@ def test_zoom_without_zoom_levels_is_an_error(tmp_path):
         ("{z}/{y}.png", "no place for x"),
         ("{z}/{y}/{x}/{w}.png", "{w} is unknown"),
         ("{z}/{y}{x}.png", "follow one another"),
-        ("/{z}/{y}/{x}.png", "'' is no name"),
-        ("../{z}/{y}/{x}.png", "'..' is no name"),
+        ("/{z}/{y}/{x}.png", "'' is not the name"),
+        ("../{z}/{y}/{x}.png", "'..' is not the name"),
         ("{z/{y}/{x}.png", "braces"),
-        ("", "'' is no name"),
+        ("", "'' is not the name"),
     ],
 )
 def test_a_pattern_that_cannot_be_is_refused(tmp_path, pattern, why):

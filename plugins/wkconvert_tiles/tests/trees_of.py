@@ -2,21 +2,23 @@
 
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from wkconvert_core import Box, WkconvertError
-from wkconvert_tiles import wkconvert_detect, wkconvert_open
+import wkconvert_tiles
+from wkconvert_core import WkconvertError
+from wkconvert_core.testing import Reader, read_checked
+from wkconvert_core.testing import noise as noise_of
 
+READER = Reader(wkconvert_tiles, "tiles")
+detect = READER.detect
 SAMPLES = Path(__file__).parents[4] / "shared" / "samples"
 PLAIN = "{z}/{y}/{x}.png"
 CATMAID = {1: "{z}/{y}_{x}_{zoom}.png", 4: "{z}/{zoom}/{y}_{x}.png", 5: "{zoom}/{z}/{y}/{x}.png"}
 
 
-def noise(*shape, dtype="uint8", seed=0):
+def noise(*shape, **options):
     """Values that are never 0, so that what is missing shows."""
-    rng = np.random.default_rng(seed)
-    return rng.integers(1, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+    return noise_of(*shape, zeros=False, **options)
 
 
 def save(path, picture, **options):
@@ -56,15 +58,10 @@ def without_tiles(slices, tile, missing):
     return left
 
 
-def detect(path, **options):
-    return wkconvert_detect(path, options)
-
-
 def source(path, **options):
-    layers = wkconvert_open("tiles", path, {name: str(text) for name, text in options.items()})
-    assert len(layers) == 1
-    assert list(layers[0].mags) == [(1, 1, 1)]
-    return layers[0].source
+    layer = READER.layer(path, **options)
+    assert list(layer.mags) == [(1, 1, 1)]
+    return layer.source
 
 
 def whole(of):
@@ -72,18 +69,7 @@ def whole(of):
 
 
 def voxels(path, **options):
-    """All voxels [c, x, y, z], whose random boxes are checked on the way."""
-    of = source(path, **options)
-    everything = whole(of)
-    assert everything.shape == (of.info.channels, *of.info.shape)
-    assert everything.dtype == of.info.dtype
-    rng = np.random.default_rng(0)
-    for _ in range(12):
-        start = [int(rng.integers(0, n)) for n in of.info.shape]
-        shape = [int(rng.integers(1, n - a + 1)) for a, n in zip(start, of.info.shape, strict=True)]
-        box = Box(tuple(start), tuple(shape))
-        np.testing.assert_array_equal(of.read(box), everything[:, *box.slices_in(of.info.box)], str(box))
-    return everything
+    return read_checked(source(path, **options))
 
 
 def refusal(action):

@@ -16,11 +16,12 @@ FORMATS = {"tiles": "trees of image tiles, such as {z}/{y}/{x}.jpg and CATMAID's
 def wkconvert_detect(path: Path | str, options: Mapping[str, str]) -> Match | None:
     """Claim folders with pictures in them that are named as tiles are, or as `-o pattern=` says.
 
-    With an option that only this reader has, it also claims other folders of pictures, weakly: to say what is wrong.
+    With an option that only this reader has, it also claims other folders of pictures, weakly, to report the error.
     """
     if isinstance(path, str):
         return None
-    from .layout import Doubt, fits, misnamed, recognise
+    from .numbered_layout import Doubt
+    from .recognition import fits, misnamed, recognise
 
     pattern = options.get("pattern")
     if pattern and fits(path, pattern):

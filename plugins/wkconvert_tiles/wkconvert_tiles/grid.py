@@ -1,4 +1,4 @@
-"""Where tiles lie: cells of one size, of which the last column and the last row may be smaller or larger."""
+"""The grid of tiles: cells of one size, except that the last column and the last row may be smaller or larger."""
 
 from __future__ import annotations
 
@@ -10,33 +10,44 @@ from wkconvert_core import Box, Vec3Like
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of a tree of tiles; its voxels count from the corner of the first cell."""
+    """The cells of a tree of tiles; its voxels count from the corner of the first cell.
+
+    Two columns and two rows of tiles of 16 x 12 pixels, the last column 5 and the last row 20 pixels large:
+
+    >>> grid = Grid(first=(3, 0, 7), last=(4, 1, 7), tile=(16, 12), border=(5, 20))
+    >>> grid.shape, grid.offset, grid.cells
+    ((21, 32, 1), (48, 0, 7), 4)
+    >>> str(grid.cell((4, 1, 7)))
+    'x 16:21, y 12:32, z 0:1'
+    >>> list(grid.touched(Box((0, 0, 0), (17, 5, 1))))
+    [(3, 0, 7), (4, 0, 7)]
+    """
 
     first: Vec3Like
-    """The smallest index along x, y, z."""
+    """The smallest index of a tile along x, y, z."""
     last: Vec3Like
-    """The largest."""
+    """The largest index."""
     tile: tuple[int, int]
-    """Width and height of a tile that is no border tile."""
+    """Width and height of a tile, except in the last column or row."""
     border: tuple[int, int]
-    """Width of the last column, height of the last row."""
+    """Width of the last column and height of the last row, in pixels."""
 
     @property
     def shape(self) -> Vec3Like:
-        """The extent in voxels."""
+        """Extent of the volume in voxels."""
         _, _, z = self._corner((0, 0, self.last[2] + 1))
         x, y, _ = self._corner(self.last)
         return x + self.border[0], y + self.border[1], z
 
     @property
     def offset(self) -> Vec3Like:
-        """Where the first voxel lies if tile 0, 0 lies at the origin."""
+        """Position of the first voxel if tile (0, 0) begins at the origin."""
         x, y, z = self.first
         return x * self.tile[0], y * self.tile[1], z
 
     @property
     def cells(self) -> int:
-        """How many tiles there would be if none were missing."""
+        """Number of cells, with or without a tile."""
         (x0, y0, z0), (x1, y1, z1) = self.first, self.last
         return (x1 - x0 + 1) * (y1 - y0 + 1) * (z1 - z0 + 1)
 
@@ -57,7 +68,7 @@ class Grid:
         return x * self.tile[0], y * self.tile[1], z
 
     def _index(self, voxel: Iterable[int]) -> Vec3Like:
-        """The cell of a voxel; a large last column is one cell."""
+        """The cell of a voxel; the last column and row are one cell however large they are."""
         size = (*self.tile, 1)
         x, y, z = (
             min(first + at // n, last) for at, n, first, last in zip(voxel, size, self.first, self.last, strict=True)

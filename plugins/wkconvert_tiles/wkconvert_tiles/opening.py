@@ -3,56 +3,69 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 
 from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
+from wkconvert_core.toolkit.slices import counted
+from wkconvert_images.facts import Facts
+from wkconvert_images.rasters import check_decoder
 
-from .calibration import voxel_size
 from .grid import Grid
-from .layout import Doubt, Layout, recognise
+from .numbered_layout import Doubt, Layout
 from .pattern import parse
-from .picture import DType, Facts
+from .recognition import recognise
 from .source import TileSource, Tree
-from .survey import Others, Survey, Tile
-from .tile import read_header
+from .tile import channels, open_tile, voxel_size
+from .tile_index import Others, Tile, TileIndex
 
 Headers = Mapping[Tile, Facts]
 _MOST_SPARSE = 10_000
-"""Cells of the grid for each tile that is there; with more, a number is no index."""
+"""Cells of the grid per existing tile; with more, a number in the names does not count tiles."""
 
 
 def open_tiles(path: Path, *, pattern: str | None = None, zoom: int = 0) -> list[Layer]:
     """The tree of tiles at a folder, as one layer of one mag.
 
-    `pattern` says how the tiles are named, where that is not to be recognised; `zoom` is the level that is read as
-    mag 1. Raises OptionError, BrokenSource, SourceNotFound, UnsupportedSource, InconsistentStack.
+    `pattern` says how the tiles are named, if that is not recognised; `zoom` is the level that is read as mag 1.
+    Raises OptionError, BrokenSource, SourceNotFound, UnsupportedSource, InconsistentStack.
     """
     layout = recognise(path) if pattern is None else Layout(pattern, "")
     if isinstance(layout, Doubt):
-        raise UnsupportedSource(f"what the names in {path} count is not to be known", why=layout.why, fix=layout.fix)
+        raise UnsupportedSource(
+            f"the names in {path} do not say what their numbers count", why=layout.why, fix=layout.fix
+        )
     if layout is None:
         raise UnsupportedSource(
-            f"how the tiles in {path} are named is not to be recognised",
-            why="it is neither {z}/{y}/{x}, {z}/{row}_{col}, a way of CATMAID's, nor one that says x and y in words",
+            f"the names of the tiles in {path} are not recognised",
+            why="they are neither {z}/{y}/{x}, {z}/{row}_{col} nor of CATMAID's types, and do not say x and y in words",
             fix="say it, for example -o pattern=slice_{z}/tile_{y}_{x}.png",
         )
-    survey = _surveyed(path, layout.pattern, zoom, recognised=pattern is None)
-    headers = {tile: read_header(tile.path) for tile in survey.tiles}
-    tree = Tree(str(path), survey.parts, zoom, survey.sample.tiles[0].path)
-    grid = _grid(survey, headers, tree)
-    notes = (f"tiles named {layout}", *_notes(survey, headers, grid))
-    dtype, channels = _kind(headers)
+    index = _index(path, layout.pattern, zoom, recognised=pattern is None)
+    headers: dict[Tile, Facts] = {}
+    codings: set[Hashable] = set()
+    for tile in index.tiles:
+        found = open_tile(tile.path)
+        if found.facts.coding not in codings:
+            check_decoder(tile.path, found)
+            codings.add(found.facts.coding)
+        headers[tile] = found.facts
+    tree = Tree(str(path), index.parts, zoom, index.sample.tiles[0].path)
+    grid = _grid(index, headers, tree)
+    # a palette of greys counts as colours where others have colours
+    firm = [facts for facts in headers.values() if facts.kind != "grey palette"] or list(headers.values())
+    ((dtype, samples), _), *_ = Counter((facts.dtype, channels(facts)) for facts in firm).most_common()
+    notes = (f"tiles named {layout}", *_notes(index, headers, grid))
     size = voxel_size(tree.witness)
-    info = VolumeInfo(grid.shape, dtype, channels, size, (*grid.tile, 1), offset=grid.offset, notes=notes)
+    info = VolumeInfo(grid.shape, dtype, samples, size, (*grid.tile, 1), offset=grid.offset, notes=notes)
     source = TileSource(tree, grid, info)
     for tile, facts in headers.items():
         source.check(tile.path, tile.cell, facts)
     return [Layer({Mag(1, 1, 1): source})]
 
 
-def _surveyed(path: Path, pattern: str, zoom: int, *, recognised: bool) -> Survey:
-    """What there is; raises an error for a tree without a tile, or with too few."""
+def _index(path: Path, pattern: str, zoom: int, *, recognised: bool) -> TileIndex:
+    """The tiles of a tree. Raises UnsupportedSource if there are none, InconsistentStack if they lie too far apart."""
     parts = parse(pattern)
     if zoom and not any("zoom" in part.fields for part in parts):
         raise OptionError(
@@ -60,57 +73,54 @@ def _surveyed(path: Path, pattern: str, zoom: int, *, recognised: bool) -> Surve
             why=f"there is no zoom level in {pattern}",
             fix="leave it out, or say where it is with -o pattern=, such as {z}/{zoom}/{y}_{x}.png",
         )
-    survey = Survey(str(path), parts, zoom, Path(pattern).suffix if recognised else None)
-    if not survey.count:
-        raise _no_tiles(survey, pattern)
-    spans = [high - low + 1 for low, high in zip(survey.low, survey.high, strict=True)]
-    if spans[0] * spans[1] * spans[2] > _MOST_SPARSE * survey.count:
-        listed = ", ".join(f"{axis} {a} to {b}" for axis, a, b in zip("xyz", survey.low, survey.high, strict=True))
+    index = TileIndex(str(path), parts, zoom, Path(pattern).suffix if recognised else None)
+    if not index.count:
+        raise _no_tiles(index, pattern)
+    spans = [high - low + 1 for low, high in zip(index.low, index.high, strict=True)]
+    if spans[0] * spans[1] * spans[2] > _MOST_SPARSE * index.count:
+        listed = ", ".join(f"{axis} {a} to {b}" for axis, a, b in zip("xyz", index.low, index.high, strict=True))
         raise InconsistentStack(
             f"the tiles in {path} lie too far apart: {listed}",
-            why=f"{survey.count} tiles are there, which is less than 1 in {_MOST_SPARSE}",
+            why=f"there are {index.count} tiles, less than 1 in {_MOST_SPARSE} cells",
             fix="move tiles with a stray number away, or correct -o pattern=",
         )
-    return survey
+    return index
 
 
-def _no_tiles(survey: Survey, pattern: str) -> UnsupportedSource:
-    if survey.zooms:
+def _no_tiles(index: TileIndex, pattern: str) -> UnsupportedSource:
+    if index.zooms:
         return UnsupportedSource(
-            f"{survey.root} has no tiles of zoom {survey.zoom}",
-            why=f"it has zoom {_some(survey.zooms)}",
-            fix=f"read another level as mag 1, for example -o zoom={min(survey.zooms)}: its voxels are "
-            f"2^{min(survey.zooms)} times as large along x and y as those of zoom 0",
+            f"{index.root} has no tiles of zoom {index.zoom}",
+            why=f"it has zoom {_some(index.zooms)}",
+            fix=f"read another level as mag 1, for example -o zoom={min(index.zooms)}: its voxels are "
+            f"2^{min(index.zooms)} times as large along x and y as those of zoom 0",
         )
     return UnsupportedSource(
-        f"no file in {survey.root} is named {pattern}",
-        why=f"{survey.strays.count} others are there{_such_as(survey.strays, survey.root)}",
+        f"no file in {index.root} is named {pattern}",
+        why=f"{index.strays.count} others are there{_such_as(index.strays, index.root)}",
         fix="correct -o pattern=",
     )
 
 
 def _such_as(others: Others, root: str) -> str:
-    """`, such as 1/small.jpg`; what is no UTF-8 in it becomes backslashes."""
+    """An example, `, such as 1/small.jpg`; bytes that are not UTF-8 are shown with backslashes."""
     name = Path(others.first).relative_to(root).as_posix() if others.count else ""
     return f", such as {name.encode('utf-8', 'backslashreplace').decode()}" if name else ""
 
 
 def _some(numbers: set[int]) -> str:
-    """The smallest numbers, and how many more there are."""
+    """The smallest five numbers, and how many more there are.
+
+    >>> _some({8, 1, 2, 3, 4, 5, 6})
+    '1, 2, 3, 4, 5 and 2 more'
+    """
     shown = sorted(numbers)[:5]
     return ", ".join(map(str, shown)) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
 
 
-def _kind(headers: Headers) -> tuple[DType, int]:
-    """The dtype and channels of most tiles; a grey palette counts as colours where others have colours."""
-    firm = [facts for facts in headers.values() if not facts.grey_palette] or list(headers.values())
-    (found, _), *_ = Counter((facts.dtype, facts.channels) for facts in firm).most_common()
-    return found
-
-
-def _grid(survey: Survey, headers: Headers, tree: Tree) -> Grid:
-    x0, y0, z0 = survey.low
-    x1, y1, z1 = survey.high
+def _grid(index: TileIndex, headers: Headers, tree: Tree) -> Grid:
+    x0, y0, z0 = index.low
+    x1, y1, z1 = index.high
     tile = _usual(headers, tree, 0), _usual(headers, tree, 1)
     border = (
         max(facts.width for tile, facts in headers.items() if tile.cell[0] == x1),
@@ -120,7 +130,7 @@ def _grid(survey: Survey, headers: Headers, tree: Tree) -> Grid:
 
 
 def _usual(headers: Headers, tree: Tree, axis: int) -> int:
-    """The commonest width (axis 0) or height of the tiles that another one follows: they are no border tiles."""
+    """The most common width (axis 0) or height of tiles that another one follows: those cannot be border tiles."""
     sizes = {tile: (facts.width, facts.height)[axis] for tile, facts in headers.items()}
     everywhere = Counter(sizes.values())
     doubtful = sizes if len(everywhere) > 1 else {}
@@ -128,22 +138,20 @@ def _usual(headers: Headers, tree: Tree, axis: int) -> int:
     return max(followed, key=lambda size: (followed[size], everywhere[size]), default=max(everywhere))
 
 
-def _notes(survey: Survey, headers: Headers, grid: Grid) -> Iterator[str]:
-    if missing := grid.cells - survey.count:
+def _notes(index: TileIndex, headers: Headers, grid: Grid) -> Iterator[str]:
+    if missing := grid.cells - index.count:
         yield f"{missing} of {grid.cells} tiles are missing: zero"
-    if survey.zoom:
-        yield f"the voxel size is that of zoom {survey.zoom}: 2^{survey.zoom} times that of zoom 0 along x and y"
-    if survey.zooms:
-        yield f"zoom {survey.zoom} is read as mag 1; zoom {_some(survey.zooms)} is there too (-o zoom=)"
-    for others, what in ((survey.strays, "what is no tile"), (survey.links, "links to folders")):
+    if index.zoom:
+        yield f"the voxel size is that of zoom {index.zoom}: 2^{index.zoom} times that of zoom 0 along x and y"
+    if index.zooms:
+        yield f"zoom {index.zoom} is read as mag 1; zoom {_some(index.zooms)} is there too (-o zoom=)"
+    for others, what in ((index.strays, "what is no tile"), (index.links, "links to folders")):
         if others.count:
-            yield f"left out: {what} ({others.count}{_such_as(others, survey.root)})"
-    if len(headers) < survey.count:
-        yield f"{len(headers)} of {survey.count} headers are read before the run, the others with the tiles"
+            yield f"left out: {what} ({others.count}{_such_as(others, index.root)})"
+    if len(headers) < index.count:
+        yield f"{len(headers)} of {index.count} headers are read before the run, the others with the tiles"
     yield from _size_notes(headers, grid)
-    counts = Counter(note for facts in headers.values() for note in facts.notes)
-    for note, count in counts.items():
-        yield note if count == len(headers) else f"{note} ({count} of {len(headers)} tiles)"
+    yield from counted((note for facts in headers.values() for note in facts.notes), len(headers), "tiles")
 
 
 def _size_notes(headers: Headers, grid: Grid) -> Iterator[str]:

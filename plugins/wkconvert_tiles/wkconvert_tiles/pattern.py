@@ -18,22 +18,29 @@ _EXAMPLE = "write for example -o pattern={z}/{y}/{x}.jpg or -o pattern=slice_{z}
 
 @dataclass(frozen=True)
 class Part:
-    """One folder's or file's part of a pattern."""
+    """The part of a pattern that names one folder, or the file.
+
+    >>> part = Part(("tile_", "_", ".png"), ("y", "x"), ((1,), (1, 3)))
+    >>> part.digits("tile_2_013.png")
+    ('2', '013')
+    >>> list(part.names({"x": 13, "y": 2}))
+    ['tile_2_13.png', 'tile_2_013.png']
+    """
 
     texts: tuple[str, ...]
-    """What stands before, between and after the numbers."""
+    """The text before, between and after the numbers."""
     fields: tuple[str, ...]
-    """What the numbers count: x, y, z, zoom."""
+    """What each number counts: x, y, z, zoom."""
     widths: tuple[tuple[int, ...], ...] = ()
-    """To how many digits each number may be padded with zeros; 1: not at all."""
+    """The widths to which each number may be padded with zeros; 1: not padded."""
 
     def digits(self, name: str) -> tuple[str, ...] | None:
-        """The numbers in a name, as they are written; None if it does not fit."""
+        """The digits of each number in a name; None if the name does not match."""
         found = _regex(self).fullmatch(name)
         return found.groups() if found else None
 
     def names(self, numbers: Mapping[str, int]) -> Iterator[str]:
-        """Every name that the numbers may have."""
+        """Every name of these numbers, one for each combination of widths."""
         for widths in itertools.product(*self.widths):
             pairs = zip(self.fields, widths, self.texts[1:], strict=True)
             yield self.texts[0] + "".join(f"{numbers[field]:0{width}}{text}" for field, width, text in pairs)
@@ -45,7 +52,11 @@ def _regex(part: Part) -> re.Pattern[str]:
 
 
 def parse(pattern: str) -> tuple[Part, ...]:
-    """The parts of a pattern, folder by folder; raises OptionError."""
+    """The parts of a pattern, folder by folder. Raises OptionError.
+
+    >>> [part.fields for part in parse("slice_{z}/tile_{row}_{col}.png")]
+    [('z',), ('y', 'x')]
+    """
     parts = tuple(_part(pattern, text) for text in pattern.split("/"))
     fields = {field for part in parts for field in part.fields}
     if not {"x", "y"} <= fields:
@@ -55,18 +66,18 @@ def parse(pattern: str) -> tuple[Part, ...]:
 
 def _part(pattern: str, text: str) -> Part:
     if text in ("", ".", ".."):
-        raise _wrong(pattern, f"{text!r} is no name of a folder below SRC, or of a file")
+        raise _wrong(pattern, f"{text!r} is not the name of a folder below SRC, or of a file")
     pieces = _FIELD.split(text)
     texts, words = tuple(pieces[::2]), pieces[1::2]
     if any("{" in piece or "}" in piece for piece in texts):
         raise _wrong(pattern, "its braces do not match")
     if "" in texts[1:-1]:
-        raise _wrong(pattern, "two numbers follow one another, and where the first one ends is not to be known")
+        raise _wrong(pattern, "two numbers follow one another, and nothing says where the first one ends")
     return Part(texts, tuple(_field(pattern, word) for word in words))
 
 
 def _field(pattern: str, word: str) -> str:
-    """What a word counts; wkcuber writes `{zzzz}`."""
+    """The field of a word in braces; wkcuber repeats a letter, `{zzzz}`."""
     short = word[:1] if word and set(word) <= {word[0]} else word
     if short not in FIELDS:
         raise _wrong(pattern, f"{{{word}}} is unknown; {', '.join(f'{{{known}}}' for known in FIELDS)} are known")
@@ -78,14 +89,21 @@ def _wrong(pattern: str, why: str) -> OptionError:
 
 
 class Padding:
-    """Learns from digits how a number is padded."""
+    """Learns the widths to which a number is padded with zeros.
+
+    >>> padding = Padding()
+    >>> for digits in ("001", "017", "140"):
+    ...     padding.see(digits)
+    >>> padding.widths
+    (3,)
+    """
 
     def __init__(self) -> None:
         self._padded: set[int] = set()
         self._shortest: int | None = None
 
     def see(self, digits: str) -> None:
-        """Take note of one number as it is written."""
+        """Take one number into account, as it is written."""
         if digits[0] == "0" and len(digits) > 1:
             self._padded.add(len(digits))
         elif self._shortest is None or len(digits) < self._shortest:
@@ -93,7 +111,7 @@ class Padding:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The fewest widths that every number seen was padded to one of."""
+        """The smallest set of widths that explains every number seen."""
         least = min(self._padded, default=None)
         plain = least is None or (self._shortest is not None and self._shortest < least)
         return tuple(sorted(self._padded | ({1} if plain else set())))

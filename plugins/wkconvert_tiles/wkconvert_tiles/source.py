@@ -2,77 +2,66 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import os
+import stat
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from wkconvert_core import Box, BrokenSource, InconsistentStack, Vec3Like, VolumeInfo
+from wkconvert_core.toolkit.files import reading
+from wkconvert_images.facts import Array, Facts
 
 from .grid import Grid
 from .pattern import Part
-from .picture import Array, Facts, Rectangle
-from .tile import read_pixels
+from .tile import channels, described, open_tile
 
 _LARGEST = 4
-"""How many usual tiles wide or high a border tile may be: what is larger is an overview, and a risk to memory."""
+"""Largest border tile, in multiples of the usual size: larger ones are overviews, and a risk to memory."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """The names of the tiles."""
+    """The files of the tiles, found by their names."""
 
     root: str
     parts: tuple[Part, ...]
     zoom: int
     witness: str
-    """A tile that was there; if it is not, the whole tree has gone, and nothing counts as missing."""
+    """A tile that exists; if it does not, the whole tree is gone, and no tile counts as missing."""
 
     def path(self, index: Vec3Like) -> str | None:
-        """The file of the tile at x, y, z, or None where there is none. Raises BrokenSource."""
+        """The file of the tile at index (x, y, z), or None if it is missing. Raises BrokenSource."""
         numbers = dict(zip("xyz", index, strict=True), zoom=self.zoom)
-        with _readable(self.root):
-            path = Path(self.root)
-            for depth, part in enumerate(self.parts):
-                found = next((path / name for name in part.names(numbers) if _exists(path / name)), None)
-                if found is None or (depth + 1 < len(self.parts) and found.is_symlink()):
-                    self._check_there()
-                    return None
-                path = found
-        return str(path)
+        path = self.root
+        for depth, part in enumerate(self.parts):
+            named = ((f"{path}/{name}", _mode(f"{path}/{name}")) for name in part.names(numbers))
+            path, mode = next((found for found in named if found[1]), ("", 0))
+            if not mode or (depth + 1 < len(self.parts) and stat.S_ISLNK(mode)):
+                if not _mode(self.witness):
+                    why, fix = f"{self.witness} is gone", "bring it back"
+                    raise BrokenSource(f"{self.root} is not what it was", why=why, fix=fix)
+                return None
+        return path
 
     def follower(self, index: Vec3Like, axis: int) -> str | None:
         """The file of the next tile to the right (axis 0) or below (axis 1), if there is one. Raises BrokenSource."""
         x, y, z = index
         return self.path((x + 1, y, z) if axis == 0 else (x, y + 1, z))
 
-    def _check_there(self) -> None:
-        if not _exists(Path(self.witness)):
-            raise BrokenSource(f"{self.root} is not what it was", why=f"{self.witness} is gone", fix="bring it back")
 
-
-@contextlib.contextmanager
-def _readable(root: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BrokenSource(f"{error.filename or root} cannot be read", why=error.strerror or str(error)) from error
-
-
-def _exists(path: Path) -> bool:
-    """Whether there is such an entry; `exists` of pathlib takes whatever error of the file system for a no."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+def _mode(path: str) -> int:
+    """Type and permissions of an entry, links not followed; 0 where there is none. Raises BrokenSource."""
+    with reading(path):
+        try:
+            return os.lstat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
 
 
 @dataclass(frozen=True)
 class TileSource:
-    """A volume of tiles; what is missing is zero."""
+    """A volume of tiles; missing ones are zero."""
 
     tree: Tree
     grid: Grid
@@ -83,36 +72,33 @@ class TileSource:
         x, y, z = box.shape
         voxels: Array = np.zeros((self.info.channels, z, y, x), self.info.dtype).transpose(0, 3, 2, 1)
         for index in self.grid.touched(box):
-            if path := self.tree.path(index):
-                self._fill(voxels, box, path, index)
+            if (path := self.tree.path(index)) is None:
+                continue
+            found = open_tile(path)
+            self.check(path, index, found.facts)
+            tile = Box(self.grid.cell(index).start, (found.facts.width, found.facts.height, 1))
+            part = tile.intersection(box)
+            if part.volume:  # a border tile may be smaller than its cell
+                columns, rows, _ = part.slices_in(tile)
+                out = voxels[:, *part.slices_in(box)][..., 0].transpose(2, 1, 0)
+                with reading(path, Exception):  # damaged data make decoders raise anything
+                    found.fill(out, rows.start, columns.start, found.facts.kept[: self.info.channels])
         return voxels
 
     @property
     def read_cost(self) -> float:
-        """How many usual tiles the largest border tile covers: it is decoded whole, for whatever part of it."""
+        """Area of the largest border tile in usual tiles: it is decoded whole for any part of it."""
         (width, height), (last_width, last_height) = self.grid.tile, self.grid.border
         return max(width, last_width) * max(height, last_height) / (width * height)
 
-    def _fill(self, voxels: Array, box: Box, path: str, index: Vec3Like) -> None:
-        """Decode a tile and copy its part of a box into the voxels `[c, x, y, z]`."""
-        cell = self.grid.cell(index)
-
-        def choose(facts: Facts) -> Rectangle:
-            self.check(path, index, facts)
-            tile = Box(cell.start, (facts.width, facts.height, 1))
-            x, y, _ = tile.intersection(box).slices_in(tile)
-            return x.start, y.start, x.stop, y.stop
-
-        pixels = read_pixels(path, choose)[..., : self.info.channels].transpose(2, 1, 0)[..., np.newaxis]
-        part = Box(cell.intersection(box).start, (pixels.shape[1], pixels.shape[2], 1))
-        voxels[:, *part.slices_in(box)] = pixels
-
     def check(self, path: str, index: Vec3Like, facts: Facts) -> None:
-        """Raise InconsistentStack for a tile that does not fit with the others."""
-        if not facts.fits(self.info.dtype, self.info.channels):
-            expected = Facts(0, 0, self.info.dtype, self.info.channels, False, ())
+        """Raise InconsistentStack for a tile that does not fit the others."""
+        # a palette of greys also fits among colours
+        fits = self.info.channels == channels(facts) or (self.info.channels == 3 and facts.kind == "grey palette")
+        if facts.dtype != self.info.dtype or not fits:
+            found, expected = described(facts.dtype, channels(facts)), described(self.info.dtype, self.info.channels)
             raise InconsistentStack(
-                f"{path} is {facts}, other tiles are {expected}",
+                f"{path} is {found}, other tiles are {expected}",
                 why="the tiles of a layer hold the same kind of pixels",
                 fix="convert it, or take it away: a tile that is missing is zero",
             )
@@ -126,7 +112,7 @@ class TileSource:
                 )
 
     def _misfit(self, index: Vec3Like, axis: int, size: int) -> str:
-        """What is wrong with the width (axis 0) or height of a tile; empty where nothing is."""
+        """Why the width (axis 0) or height of a tile is impossible; empty if it is not."""
         word, line, usual = ("width", "height")[axis], ("column", "row")[axis], self.grid.tile[axis]
         is_last = index[axis] == self.grid.last[axis]
         if size < usual and self.tree.follower(index, axis):
@@ -136,7 +122,5 @@ class TileSource:
         if size > _LARGEST * usual:
             return f"the last {line} may be larger than the others, but not more than {_LARGEST} times"
         if is_last and size > self.grid.border[axis]:
-            return (
-                f"by the headers that were read at first, the last {line} ends {self.grid.border[axis]} after its start"
-            )
+            return f"by the headers that were read first, the last {line} ends {self.grid.border[axis]} after its start"
         return ""

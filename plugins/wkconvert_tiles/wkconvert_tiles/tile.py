@@ -1,43 +1,68 @@
-"""One tile: what its header says, and its pixels, by Pillow; where Pillow cannot read a TIFF right, by ourselves."""
+"""One tile: a single upright picture of one grey sample or of 8-bit RGB, read by `wkconvert_images`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+import os
+from io import FileIO
 
-from wkconvert_core import SourceError
+import numpy as np
 
-from . import picture, plain_tiff
-from .picture import Array, Facts, Rectangle
+from wkconvert_core import SourceError, UnsupportedSource, VoxelSize
+from wkconvert_core.toolkit.files import broken, reading
+from wkconvert_images import calibration, rasters
+from wkconvert_images.facts import MOST_PER_BYTE, Facts, Raster
+from wkconvert_images.tags import TiffFile, is_tiff
 
-T = TypeVar("T")
+
+def open_tile(path: str) -> Raster:
+    """Open a tile by its header. Raises BrokenSource, SourceNotFound, UnsupportedSource."""
+    with reading(path), FileIO(path) as file:
+        head, size = file.read(4), os.fstat(file.fileno()).st_size
+    found = rasters.raster(path, format="tiff" if is_tiff(head) else "pictures")
+    facts = found.facts
+    if found.several:
+        raise UnsupportedSource(f"{path} holds several pictures", why="a tile is one", fix="save them one by one")
+    if facts.orientation > 1:
+        raise UnsupportedSource(
+            f"{path} is to be turned or mirrored before it is shown (EXIF or TIFF orientation {facts.orientation})",
+            why="whether the tree's maker counted on that is not known",
+            fix="turn the tiles, or remove the tag",
+        )
+    # a fourth sample of 8-bit RGB counts as alpha, also if a TIFF does not say what it is
+    unread = len(facts.kept) - channels(facts) if facts.kind == "samples" else len(facts.kept[4:])
+    if unread or (channels(facts) == 3 and facts.dtype != np.uint8):
+        raise UnsupportedSource(
+            f"{path} cannot be converted",
+            why=f"its pixels are {facts.dtype} in {len(facts.kept)} samples",
+            fix="save the tiles as grey or as 8-bit RGB",
+        )
+    if facts.declared > MOST_PER_BYTE * size:
+        why = f"{size} bytes cannot hold {facts.width} x {facts.height} pixels: that is more than {MOST_PER_BYTE} to 1"
+        raise broken(path, why)
+    return found
 
 
-def read_header(path: str) -> Facts:
-    """What a tile is; its pixels are decoded only if its end is not what it should be.
+def channels(facts: Facts) -> int:
+    """Channels of the layer that a tile fits: 3 for colour, 1 for grey."""
+    return 3 if facts.kind in ("color", "palette") else 1
 
-    Raises BrokenSource, UnsupportedSource.
+
+def described(dtype: np.dtype[np.generic], channels: int) -> str:
+    """The kind of pixels, in messages.
+
+    >>> described(np.dtype("uint8"), 3)
+    'uint8 RGB'
     """
-    return _either(path, lambda: picture.read_header(path), lambda: plain_tiff.read_header(path))
+    return f"{dtype} {'RGB' if channels == 3 else 'grey'}"
 
 
-def read_pixels(path: str, choose: Callable[[Facts], Rectangle]) -> Array:
-    """A part of a tile's pixels `[y, x, c]`, c being 3 with colours or a palette.
-
-    `choose` says which part, or refuses the tile before it is decoded. Raises BrokenSource, UnsupportedSource, and what
-    `choose` raises.
-    """
-    return _either(path, lambda: picture.read_pixels(path, choose), lambda: plain_tiff.read_pixels(path, choose))
-
-
-def _either(path: str, first: Callable[[], T], second: Callable[[], T]) -> T:
-    """What the first gives; of a TIFF that it refuses, what the second does."""
+def voxel_size(path: str) -> VoxelSize | None:
+    """The voxel size that ImageJ's tags in a TIFF tile state; None for other tiles, whose resolutions mean nothing."""
     try:
-        return first()
-    except SourceError as error:
-        if not plain_tiff.is_tiff(path):
-            raise
-        try:
-            return second()
-        except SourceError:
-            raise error from None
+        with TiffFile(path) as tiff:
+            size = calibration.voxel_size(tiff.ifd(tiff.first))
+    except SourceError:  # no TIFF: it has no voxel size
+        return None
+    if size is None or size.origin != "ImageJ tags" or size.unit == "inch":
+        return None
+    return VoxelSize(size.size, size.unit, "ImageJ tags of the tiles")

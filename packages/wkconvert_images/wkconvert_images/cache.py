@@ -1,4 +1,4 @@
-"""A cache of bounded weight: each process keeps what it knows of the files that it reads."""
+"""A cache of bounded weight, for what a process knows of the files that it reads."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ T = TypeVar("T")
 
 
 class Cache(Generic[T]):
-    """Values by key; the ones used longest ago go when all together weigh more than the limit."""
+    """Values by key; the least recently used are dropped once all together weigh more than the limit.
+
+    >>> cache = Cache(limit=10, weigh=len)
+    >>> [cache.get(n, lambda n=n: n * "a") for n in (4, 5, 6)][-1]
+    'aaaaaa'
+    >>> cache.get(6, lambda: "made again"), cache.get(4, lambda: "made again")
+    ('aaaaaa', 'made again')
+    """
 
     def __init__(self, limit: int, weigh: Callable[[T], int] = lambda value: 1) -> None:
-        """`weigh` gives the weight of a value, in whatever unit `limit` is."""
+        """`weigh` returns the weight of a value, in the unit of `limit`."""
         self._limit = limit
         self._weigh = weigh
         self._weight = 0
@@ -22,7 +29,7 @@ class Cache(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value of a key, made if need be; two threads may both make it."""
+        """The value of a key, made by `make` if it is missing; two threads may both make it."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)

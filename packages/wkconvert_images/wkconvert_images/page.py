@@ -1,29 +1,30 @@
-"""One picture of a TIFF file, as its tags describe it: checked, and ready to be read.
+"""One picture of a TIFF file as its tags describe it, checked against the file.
 
-Tags and their values: TIFF 6.0, its supplements, and what libtiff and tifffile make of the rest.
+Tags and their values: TIFF 6.0, its supplements, and libtiff and tifffile for the rest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from wkconvert_core import UnsupportedSource
+from wkconvert_core.toolkit.files import broken
 
 from .coding import DTYPES, JPEGS, Coding, is_raw
 from .facts import Array, Facts, Kind, palette_kind
-from .messages import broken
 from .tags import Ifd
 
 Offsets: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
 
 _YCBCR_TO_RGB = (*JPEGS, 33003, 33004, 33005, 34712)
-"""Compressions whose decoders return RGB for YCbCr."""
+"""Compressions whose decoders convert YCbCr to RGB."""
 _REFUSED = {5: "CMYK", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32844: "LogL", 32845: "LogLuv"}
 _SINGLE = (256, 257, 259, 262, 266, 274, 277, 284, 317, 322, 323, 32997)
-"""Tags that have one value."""
+"""Tags that must have exactly one value."""
 _MOST_SAMPLES = 65535
 """The tag is a 16-bit number."""
 
@@ -35,47 +36,58 @@ class Page:
     path: str
     ifd: int
     """Offset of its directory."""
+    next: int
+    """Offset of the next page's directory; 0 after the last."""
     coding: Coding
     facts: Facts
     starts: Offsets
     counts: Offsets
-    """Bytes of each strip or tile; 0 for one that was never written and is all `blank`."""
+    """Bytes of each strip or tile; 0 for one that was never written: all its pixels are `blank`."""
     palette: Array | None
-    """The colours [index, 3] of a palette that is to be applied."""
+    """Colours [index, 3], if a palette is to be applied."""
     tables: bytes | None
-    """What JPEG strips and tiles share."""
+    """Tables that all JPEG strips and tiles share."""
     blank: float
 
 
 def read_page(ifd: Ifd, *, colors: bool = True) -> Page:
-    """The picture that a directory describes; `colors=False` keeps the numbers of a palette's entries.
+    """The picture that a directory describes; `colors=False` keeps the indices of a palette.
 
-    Raises BrokenSource for what contradicts itself or the file's size, UnsupportedSource for what is sound but not
-    to be read here.
+    Raises BrokenSource for what contradicts itself or the size of the file, UnsupportedSource for a sound picture that
+    cannot become voxels as it is.
     """
-    path = ifd.tiff.path
     coding = _coding(ifd)
     palette = _palette(ifd, coding) if coding.photometric == 3 and colors else None
     starts, counts = _segments(ifd, coding)
     orientation = ifd.number(274, 1)
+    # the colours come first, then the extra samples, of which 1 and 2 are alpha
+    base = coding.samples - len(coding.extras)
+    kept = (*range(base), *(base + i for i, extra in enumerate(coding.extras) if extra not in (1, 2)))
+    kind: Kind = "color" if coding.photometric in (2, 6) and coding.samples >= 3 else "samples"
+    # tiles are stored whole, and may be much larger than the picture
+    (across, down), (wide, high) = coding.grid, coding.segment
+    pixels = across * wide * down * high if coding.tiled else coding.width * coding.height
+    raw = is_raw(coding)
     facts = Facts(
         width=coding.width,
         height=coding.height,
         orientation=orientation if 1 <= orientation <= 8 else 1,
-        dtype=_dtype(coding, palette),
-        kind=_kind(coding, palette),
-        kept=(0, 1, 2) if palette is not None else _kept(coding),
-        chunk=_chunk(coding),
-        declared=_declared(coding),
+        dtype=coding.dtype if palette is None else palette.dtype,
+        kind=kind if palette is None else palette_kind(palette),
+        kept=kept if palette is None else (0, 1, 2),
+        # of raw rows any piece can be read; below a page of memory, smaller ones gain nothing
+        chunk=(min(coding.width, 1024), 1) if raw else coding.segment,
+        declared=pixels * coding.samples * coding.bits // 8,
         notes=tuple(_notes(coding, palette)),
-        coding=None if is_raw(coding) else coding,
+        coding=None if raw else coding,
     )
     tables = ifd.raw(347) if 347 in ifd and coding.compression in JPEGS else None
-    return Page(path, ifd.offset, coding, facts, starts, counts, palette, tables, _blank(ifd, coding.dtype))
+    blank = _blank(ifd, coding.dtype)
+    return Page(ifd.tiff.path, ifd.offset, ifd.next, coding, facts, starts, counts, palette, tables, blank)
 
 
 def is_slice(ifd: Ifd) -> bool:
-    """Whether a directory is a picture of its own: no thumbnail, no smaller copy, no mask of another."""
+    """Whether a directory is a picture of its own, not a thumbnail, a smaller copy or a mask of another."""
     return not ifd.number(254, 0) & 0b101 and ifd.number(255, 0) != 2 and ifd.number(262, 1) != 4
 
 
@@ -92,6 +104,9 @@ def _coding(ifd: Ifd) -> Coding:
     if not all(segment):
         raise broken(path, f"its tiles are {segment[0]} x {segment[1]} pixels")
     photometric = ifd.number(262, 1)
+    # meaning of each sample after the colours: 1 and 2 alpha, 0 unspecified; some writers do not state all
+    extras = ifd.numbers(338)[:samples]
+    color = 3 if photometric in (2, 6) else 1 if photometric == 3 else samples - len(extras)
     coding = Coding(
         order=ifd.tiff.order,
         width=width,
@@ -104,7 +119,7 @@ def _coding(ifd: Ifd) -> Coding:
         planar=ifd.number(284, 1) == 2 and samples > 1,
         predictor=ifd.number(317, 1),
         fill_order=ifd.number(266, 1),
-        extras=_extras(ifd, samples, photometric),
+        extras=(*extras, *(0,) * samples)[: max(samples - color, 0)],
         tiled=tiled,
         segment=segment,
     )
@@ -113,19 +128,12 @@ def _coding(ifd: Ifd) -> Coding:
 
 
 def _same(ifd: Ifd, tag: int, default: int, what: str) -> int:
-    """A value that a tag may give once or for each sample."""
+    """The value of a tag that is stored once, or once for each sample; raises UnsupportedSource if they differ."""
     values = set(ifd.numbers(tag, (default,))[: max(ifd.number(277, 1), 1)])
     if len(values) != 1:
         listed = ", ".join(map(str, sorted(values)))
         raise _unsupported(ifd.tiff.path, f"{what} that differ: {listed}", "save it with equal samples")
     return values.pop()
-
-
-def _extras(ifd: Ifd, samples: int, photometric: int) -> tuple[int, ...]:
-    """What the samples after the colour are: 1 and 2 alpha, 0 anything."""
-    extras = ifd.numbers(338)[:samples]
-    color = 3 if photometric in (2, 6) else 1 if photometric == 3 else samples - len(extras)
-    return (*extras, *(0,) * samples)[: max(samples - color, 0)]
 
 
 def _refuse(ifd: Ifd, coding: Coding) -> None:
@@ -151,7 +159,7 @@ def _unsupported(path: str, holds: str, fix: str) -> UnsupportedSource:
 
 
 def _segments(ifd: Ifd, coding: Coding) -> tuple[Offsets, Offsets]:
-    """Where each strip or tile starts, and how long it is; raises BrokenSource unless all lie within the file."""
+    """Offset and length of each strip or tile; raises BrokenSource unless all lie within the file."""
     path, size, name = ifd.tiff.path, ifd.tiff.size, "tile" if coding.tiled else "strip"
     pairs = ((324, 325), (273, 279)) if coding.tiled else ((273, 279), (513, 514))
     where, length = next((pair for pair in pairs if pair[0] in ifd), pairs[0])
@@ -159,13 +167,14 @@ def _segments(ifd: Ifd, coding: Coding) -> tuple[Offsets, Offsets]:
         raise broken(path, f"{coding.segments} {name}s expected, {ifd.count(where)} listed")
     starts = ifd.array(where)[: coding.segments]
     stored = ifd.array(length)[: coding.segments] if length in ifd else np.zeros(0, "u8")
-    if coding.compression == 1:
+    if coding.compression == 1:  # the size follows from the picture; some writers state wrong lengths
         needed = _expected(coding)
         counts = np.where((starts == 0) & (stored == 0), 0, needed) if len(stored) == len(starts) else needed
     elif len(stored) < coding.segments:
         raise broken(path, f"the lengths of {coding.segments} {name}s expected, {len(stored)} listed")
     else:
         counts = np.where(starts == 0, 0, stored)
+    # clipped before they are added, because damaged offsets of 64 bits would overflow
     ends = np.minimum(starts, size + 1) + np.minimum(counts, size + 1)
     if (ends > size).any():
         first = int(np.argmax(ends > size))
@@ -177,8 +186,9 @@ def _segments(ifd: Ifd, coding: Coding) -> tuple[Offsets, Offsets]:
 def _expected(coding: Coding) -> Offsets:
     """Bytes of each strip or tile of a picture that is not compressed."""
     rows = np.full(coding.grid[1], coding.segment[1], "u8")
-    if not coding.tiled:
+    if not coding.tiled:  # tiles are stored whole, the last strip ends with the picture
         rows[-1] = coding.height - coding.segment[1] * (coding.grid[1] - 1)
+    # row by row of strips or tiles, then once more for each plane of a planar picture
     each = np.repeat(rows, coding.grid[0]) * np.uint64(coding.row_bytes())
     return np.tile(each, coding.segments // len(each))
 
@@ -189,55 +199,22 @@ def _palette(ifd: Ifd, coding: Coding) -> Array:
     if coding.bits > 16 or coding.format != 1 or ifd.count(320) != 3 * entries:
         raise broken(ifd.tiff.path, f"a palette of {entries} colours expected, {ifd.count(320) // 3} found")
     table = ifd.array(320)
-    # some writers give 8-bit numbers; libtiff tells them apart in the same way
+    # some writers store 8-bit numbers; libtiff recognises them in the same way
     return (table if table.max() < 256 else table >> np.uint64(8)).astype("u1").reshape(3, entries).T.copy()
 
 
-def _kind(coding: Coding, palette: Array | None) -> Kind:
-    if palette is not None:
-        return palette_kind(palette)
-    return "color" if coding.photometric in (2, 6) and coding.samples >= 3 else "samples"
-
-
-def _kept(coding: Coding) -> tuple[int, ...]:
-    """The samples that are not alpha."""
-    base = coding.samples - len(coding.extras)
-    return (*range(base), *(base + i for i, extra in enumerate(coding.extras) if extra not in (1, 2)))
-
-
-def _dtype(coding: Coding, palette: Array | None) -> np.dtype[Any]:
-    if palette is not None:
-        return palette.dtype
-    return coding.dtype
-
-
-def _chunk(coding: Coding) -> tuple[int, int]:
-    """Width and height of what one decode yields: of raw rows any piece, down to about a page of memory."""
-    return (min(coding.width, 1024), 1) if is_raw(coding) else coding.segment
-
-
-def _declared(coding: Coding) -> int:
-    """Bytes of all strips or tiles, decoded: tiles may be much larger than the picture."""
-    (across, down), (wide, high) = coding.grid, coding.segment
-    pixels = across * wide * down * high if coding.tiled else coding.width * coding.height
-    return pixels * coding.samples * coding.bits // 8
-
-
-def _notes(coding: Coding, palette: Array | None) -> list[str]:
-    notes = []
+def _notes(coding: Coding, palette: Array | None) -> Iterator[str]:
     if any(extra in (1, 2) for extra in coding.extras):
-        multiplied = " (the colours stay multiplied by it)" if 1 in coding.extras else ""
-        notes.append(f"alpha dropped{multiplied}")
+        yield "alpha dropped" + (" (the colours stay multiplied by it)" if 1 in coding.extras else "")
     if palette is not None:
-        notes.append("palette applied")
+        yield "palette applied"
     if coding.photometric == 0:
         inverts = coding.format != 3
-        notes.append("white is 0 in the file: " + ("inverted" if inverts else "not inverted, for these are floats"))
-    return notes
+        yield "white is 0 in the file: " + ("inverted" if inverts else "not inverted, for these are floats")
 
 
 def _blank(ifd: Ifd, dtype: np.dtype[Any]) -> float:
-    """The value of strips and tiles that were never written: GDAL's nodata, else 0."""
+    """The value of strips and tiles that were never written: GDAL's nodata (tag 42113), else 0."""
     try:
         value = float(ifd.text(42113) or 0)
     except ValueError:

@@ -1,4 +1,4 @@
-"""OME-XML, as far as it tells where the planes are, what the channels are called and how large a voxel is.
+"""OME-XML: where the planes of an image are, names and colours of its channels, and its voxel size.
 
 The schema: https://docs.openmicroscopy.org/ome-model/
 """
@@ -24,13 +24,13 @@ class OmeChannel:
 
 @dataclass(frozen=True)
 class OmePlanes:
-    """Planes that follow one another in a file and, from `first` on, in the image."""
+    """A run of planes, consecutive in a file and, from `first` on, in the image."""
 
     first: dict[str, int]
     """By axis: C, Z, T."""
     ifd: int
     count: int | None
-    """None: as many as the file has."""
+    """Number of planes; None: all from `ifd` to the end of the file."""
     file: str | None
     uuid: str | None
 
@@ -41,24 +41,33 @@ class OmeImage:
 
     name: str
     order: str
-    """`XYZCT` or another: the axes, the fastest first."""
+    """The axes, the fastest first, such as `XYZCT`."""
     sizes: dict[str, int]
     channels: list[OmeChannel]
     physical: tuple[tuple[float, str | None], ...]
-    """Size and unit along x, y, z; without a unit where nothing is known."""
+    """Size and unit of a voxel along x, y, z; the unit is None where the size is unknown."""
     planes: list[OmePlanes]
     uuid: str | None
-    """Of the file that this was read from."""
+    """UUID of the file that contains this XML."""
 
 
 def is_ome(description: str) -> bool:
-    """Whether a TIFF's description is OME-XML."""
+    r"""Whether the description of a TIFF is OME-XML.
+
+    >>> is_ome("<OME></OME>\n"), is_ome("ImageJ=1.53t")
+    (True, False)
+    """
     return description[-10:].strip().endswith("OME>")
 
 
-@functools.lru_cache(maxsize=2)  # it is asked for the planes and for the voxel size
+@functools.lru_cache(maxsize=2)  # called for the planes and again for the voxel size
 def read_ome(description: str) -> list[OmeImage]:
-    """The images that OME-XML describes; raises ValueError for what is not to be understood."""
+    """The images that OME-XML describes. Raises ValueError for XML that is damaged, incomplete or elsewhere.
+
+    >>> text = '<OME><Image Name="a"><Pixels SizeX="9" SizeY="7" SizeZ="5" PhysicalSizeX="4"/></Image></OME>'
+    >>> read_ome(text)[0].sizes, read_ome(text)[0].physical[0]
+    ({'X': 9, 'Y': 7, 'Z': 5, 'C': 1, 'T': 1}, (4.0, 'µm'))
+    """
     try:
         root = ElementTree.fromstring(description)
     except ElementTree.ParseError as error:
@@ -71,7 +80,7 @@ def read_ome(description: str) -> list[OmeImage]:
 
 
 def _all(parent: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:
-    """The children of that name, whatever the version of the schema."""
+    """The children of that name in any version of the schema."""
     return (child for child in parent if child.tag.rpartition("}")[2] == name)
 
 

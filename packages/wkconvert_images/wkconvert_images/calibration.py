@@ -1,6 +1,6 @@
-"""Voxel sizes from what a TIFF's tags say: OME, ImageJ, FEI, Zeiss, DigitalMicrograph, and the resolution unit.
+"""Voxel sizes from the tags of a TIFF page: OME, ImageJ, FEI, Zeiss, DigitalMicrograph, and the resolution.
 
-Where the facts come from: OME's schema; ImageJ's FileSaver (pixels per unit in XResolution, `unit` and `spacing` in the
+Sources: OME's schema; ImageJ's FileSaver (pixels per unit in XResolution, `unit` and `spacing` in the
 description); FEI's text tags (metres); Zeiss's text tag; the tags that Gatan's DigitalMicrograph writes.
 """
 
@@ -16,25 +16,31 @@ from .tags import Ifd
 
 _FEI = (34680, 34682)
 _ZEISS = 34118
-_METRES_BY_UNIT = {2: "inch", 3: "cm"}
 _SCREENS_AND_PRINTERS = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 360, 400, 600, 720, 1200, 2400)
-"""Dots per inch that programs write when they know nothing."""
+"""Dots per inch that programs write when they do not know the pixel size."""
 
 
 def voxel_size(ifd: Ifd, image: int = 0) -> VoxelSize | None:
-    """The voxel size that a picture's tags state, along its stored axes; `image` counts the images of an OME-TIFF."""
+    """The voxel size that the tags of a page state, along its stored axes; `image` is the index of an OME image."""
     description = ifd.text(270)
     if is_ome(description):
         return _ome(description, image)
-    for read in (_imagej, _fei, _zeiss, _digital_micrograph, _resolution):
+    for read in (_imagej, _fei, _zeiss, _digital_micrograph):
         found = read(ifd, description)
         if found is not None:
             return found
-    return None
+    unit = {2: "inch", 3: "cm"}.get(ifd.number(296, 2))
+    return from_density(*_density(ifd), unit, "TIFF resolution") if unit else None
 
 
 def from_density(x: float, y: float, unit: str, origin: str) -> VoxelSize | None:
-    """The size of a pixel from pixels per inch or cm, or None for what a screen or printer might have."""
+    """The pixel size from pixels per inch or cm; None for the densities of screens and printers.
+
+    >>> from_density(25400, 12700, "inch", "PNG density").size
+    (1000.0, 2000.0, None)
+    >>> from_density(300, 300, "inch", "PNG density") is None
+    True
+    """
     if not (_positive(x) and _positive(y)) or _is_default(x, unit) or _is_default(y, unit):
         return None
     size = VoxelSize((1 / x, 1 / y, None), unit, origin).to("nm")
@@ -51,13 +57,13 @@ def _positive(number: float | None) -> bool:
 
 
 def _known(x: float | None, y: float | None, z: float | None, unit: str, origin: str) -> VoxelSize | None:
-    """A voxel size from those of the numbers that can be lengths."""
+    """A voxel size whose invalid lengths are left open; None if all are invalid."""
     a, b, c = (size if _positive(size) else None for size in (x, y, z))
     return VoxelSize((a, b, c), unit, origin) if a or b or c else None
 
 
 def _density(ifd: Ifd) -> tuple[float, float]:
-    """XResolution and YResolution, 0 where they are missing."""
+    """XResolution and YResolution; 0 if missing."""
     x, y = ((ifd.floats(tag) or (0.0,))[0] for tag in (282, 283))
     return x, y
 
@@ -65,18 +71,23 @@ def _density(ifd: Ifd) -> tuple[float, float]:
 def _ome(description: str, image: int) -> VoxelSize | None:
     try:
         physical = read_ome(description)[image].physical
-    except (ValueError, IndexError):  # whoever needs to know where the planes are will say so
+    except (ValueError, IndexError):  # reported where the planes are looked up
         return None
     metres = [size * METRES[unit] if unit else None for size, unit in physical]
     unit = next((unit for _, unit in physical if unit), "")
     if not unit:
         return None
+    # 12 digits: the detour through metres must not show in the last ones
     x, y, z = (size and float(f"{size / METRES[unit]:.12g}") for size in metres)
     return _known(x, y, z, unit, "OME-XML")
 
 
 def imagej(description: str) -> dict[str, str]:
-    """The lines of ImageJ's description, by key; empty if it is not ImageJ's."""
+    r"""The lines of a description by ImageJ, by key; empty for other descriptions.
+
+    >>> imagej("ImageJ=1.53t\nimages=8\nunit=nm\n")
+    {'ImageJ': '1.53t', 'images': '8', 'unit': 'nm'}
+    """
     if not description.startswith("ImageJ="):
         return {}
     return dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
@@ -89,7 +100,7 @@ def _imagej(ifd: Ifd, description: str) -> VoxelSize | None:
         return None
     x, y = _density(ifd)
     if unit == "inch" and (_is_default(x, unit) or _is_default(y, unit)):
-        return None  # ImageJ, too, takes the dpi of what it opens for a size
+        return None  # ImageJ copies the dpi of the files that it opens
     depth = abs(_number(lines.get("spacing", "")))
     y_unit, z_unit = (unit_symbol(lines.get(key, "")) or unit for key in ("yunit", "zunit"))
     y_scale, z_scale = METRES[y_unit] / METRES[unit], METRES[z_unit] / METRES[unit]
@@ -106,7 +117,7 @@ def _fei(ifd: Ifd, description: str) -> VoxelSize | None:
 
 
 def _zeiss(ifd: Ifd, description: str) -> VoxelSize | None:
-    """The scale of the stored picture; what is only called `Pixel Size` may be that of another magnification."""
+    """The scale of the stored picture; the entry `Pixel Size` may belong to another magnification."""
     text = ifd.text(_ZEISS)
     for key in ("AP_IMAGE_PIXEL_SIZE", "AP_PIXEL_SIZE"):
         value = _first(rf"^{key}\s+[^=\n]*=\s*([^\n]+)", text).split()
@@ -126,11 +137,6 @@ def _digital_micrograph(ifd: Ifd, description: str) -> VoxelSize | None:
     return _known(x, y, z, unit, "DigitalMicrograph tags")
 
 
-def _resolution(ifd: Ifd, description: str) -> VoxelSize | None:
-    unit = _METRES_BY_UNIT.get(ifd.number(296, 2))
-    return from_density(*_density(ifd), unit, "TIFF resolution") if unit else None
-
-
 def _first(pattern: str, text: str) -> str:
     match = re.search(pattern, text.replace("\r", "\n"), re.MULTILINE)
     return match[1] if match else ""
@@ -144,6 +150,6 @@ def _number(text: str) -> float:
 
 
 def _pixel(ifd: Ifd, tag: int) -> float:
-    """Units per pixel: the fraction of pixels per unit, turned over as it stands, so that it is rounded once."""
+    """Units per pixel: numerator and denominator of pixels per unit are exchanged, so that there is one rounding."""
     pixels, units = (ifd.fractions(tag) or ((0.0, 1.0),))[0]
     return units / pixels if _positive(pixels) else 0.0

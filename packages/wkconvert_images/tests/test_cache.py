@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from wkconvert_tiff.cache import Cache
+from wkconvert_images.cache import Cache
 
 
 def test_values_are_made_once_until_they_weigh_too_much():

@@ -1,8 +1,8 @@
-"""The structure of a TIFF file: its directories and their tags, read strictly and no further than asked.
+"""The structure of a TIFF file: its directories and their tags, read strictly and on demand.
 
-TIFF 6.0 and BigTIFF, either byte order. tifffile, which decodes the pixels, mends what it can and logs the rest; a
-conversion has to refuse a damaged file, must not be made to allocate what a damaged header claims, and opens thousands
-of files. Hence this reader: every length is checked against the file's size before anything is read.
+TIFF 6.0 and BigTIFF, either byte order. tifffile, which decodes the pixels, repairs what it can and logs the rest. A
+conversion must refuse a damaged file, must not allocate what a damaged header claims, and opens thousands of files.
+Hence this reader: every length is checked against the size of the file before anything is read.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wkconvert_core import BrokenSource
-
-from .messages import broken
+from wkconvert_core.toolkit.files import broken
 
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
 _TYPES |= {13: "I", 16: "Q", 17: "q", 18: "Q"}
@@ -27,12 +26,12 @@ _TYPES |= {13: "I", 16: "Q", 17: "q", 18: "Q"}
 _SIZES = {code: struct.calcsize("<" + letters) for code, letters in _TYPES.items()}
 _WINDOW = 4096
 _MOST_TAGS = 4096
-"""More tags than that in one directory are damage: tifffile draws the line there, too."""
+"""More tags in one directory are damage; tifffile has the same limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How a TIFF (or BigTIFF) of one byte order writes down its directories."""
+    """Sizes and byte order of the fields of a directory, in TIFF or BigTIFF."""
 
     order: str
     big: bool
@@ -55,6 +54,15 @@ _LAYOUTS = {
 """By the first four bytes of the file."""
 
 
+def is_tiff(head: bytes) -> bool:
+    r"""Whether a file that starts with these bytes is a TIFF.
+
+    >>> is_tiff(b"II*\0"), is_tiff(b"MM\0+"), is_tiff(b"II")
+    (True, True, False)
+    """
+    return head[:4] in _LAYOUTS
+
+
 class _Entry(NamedTuple):
     type: int
     number: int
@@ -62,7 +70,7 @@ class _Entry(NamedTuple):
 
 
 class TiffFile:
-    """An open TIFF file, to be used in a `with`; `size` and `order` (struct's `<` or `>`) say what it is."""
+    """An open TIFF file, a context manager, of `size` bytes in the byte order `order` (struct's `<` or `>`)."""
 
     def __init__(self, path: str) -> None:
         """Open it and read the header; raises BrokenSource."""
@@ -91,7 +99,7 @@ class TiffFile:
         self._file.close()
 
     def read(self, start: int, count: int, what: str) -> bytes:
-        """`count` bytes from `start` on; raises BrokenSource, which names `what`, where the file is shorter."""
+        """`count` bytes from `start` on. Raises BrokenSource, which names `what`, if the file is shorter."""
         if start + count > self.size:
             raise broken(
                 self.path, f"{what} reaches to byte {start + count}, the file has {self.size} bytes", cut=start > 8
@@ -107,7 +115,7 @@ class TiffFile:
         return window[start - first : start - first + count]
 
     def ifd(self, offset: int, name: str = "the page's directory") -> Ifd:
-        """The directory that starts at `offset`; raises BrokenSource, which calls it `name`."""
+        """The directory at byte `offset`. Raises BrokenSource, which calls it `name`."""
         layout = self._layout
         (count,) = layout.count.unpack(self.read(offset, layout.count.size, name))
         if not 0 < count <= _MOST_TAGS:
@@ -117,12 +125,12 @@ class TiffFile:
         entries = {
             tag: _Entry(kind, number, inline)
             for tag, kind, number, inline in reversed(list(layout.entry.iter_unpack(table[:end])))
-        }  # where a tag is there twice, the first counts
+        }  # of a repeated tag, the first counts
         (following,) = layout.offset.unpack(table[end:])
         return Ifd(self, offset, following, entries)
 
     def chain(self) -> Iterator[Ifd]:
-        """The directories of the main chain, in order; raises BrokenSource where it leads out of the file or back."""
+        """The directories of the main chain, in order. Raises BrokenSource if it leaves the file or is circular."""
         seen: set[int] = set()
         offset = self.first
         while offset:
@@ -138,12 +146,12 @@ class TiffFile:
 
 @dataclass(frozen=True, slots=True)
 class Ifd:
-    """One directory: the tags of one picture. Values are read when asked for, while the file is open."""
+    """One directory: the tags of one picture. Values are read on demand, while the file is open."""
 
     tiff: TiffFile
     offset: int
     next: int
-    """Where the next directory starts; 0 after the last."""
+    """Offset of the next directory; 0 after the last."""
     entries: dict[int, _Entry]
 
     def __contains__(self, tag: int) -> bool:
@@ -151,12 +159,12 @@ class Ifd:
         return tag in self.entries
 
     def count(self, tag: int) -> int:
-        """How many values the tag has; 0 if it is not there."""
+        """Number of values of the tag; 0 if it is missing."""
         entry = self.entries.get(tag)
         return entry.number if entry else 0
 
     def raw(self, tag: int) -> bytes:
-        """The bytes of a tag; raises BrokenSource where they lie outside the file, KeyError where there is no tag."""
+        """The bytes of a tag. Raises BrokenSource if they lie outside the file, KeyError if the tag is missing."""
         kind, count, inline = self.entries[tag]
         if kind not in _SIZES:
             raise broken(self.tiff.path, f"tag {tag} has the unknown type {kind}")
@@ -167,46 +175,46 @@ class Ifd:
         return self.tiff.read(start, size, f"tag {tag} ({count} values)")
 
     def array(self, tag: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
-        """The values of a tag of whole numbers; raises BrokenSource."""
+        """The values of a tag of integers. Raises BrokenSource, KeyError."""
         raw, letter = self.raw(tag), _TYPES[self.entries[tag].type]
         if letter not in "BHIQ":
-            raise broken(self.tiff.path, f"tag {tag} is no list of whole numbers")
+            raise broken(self.tiff.path, f"tag {tag} is not a list of integers")
         return np.frombuffer(raw, self.tiff.order + {"B": "u1", "H": "u2", "I": "u4", "Q": "u8"}[letter]).astype("u8")
 
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """The values of a short tag of whole numbers."""
+        """The values of a tag of few integers; `default` if it is missing. Raises BrokenSource."""
         entry = self.entries.get(tag)
         if entry is None:
             return default
         raw, letter = self.raw(tag), _TYPES[entry.type]
         if letter not in "BHIQ" or entry.number > _WINDOW:
-            raise broken(self.tiff.path, f"tag {tag} is no short list of whole numbers")
+            raise broken(self.tiff.path, f"tag {tag} is not a short list of integers")
         return struct.unpack(f"{self.tiff.order}{entry.number}{letter}", raw)
 
     def number(self, tag: int, default: int) -> int:
-        """The first value of a tag of whole numbers."""
+        """The first value of a tag of integers; `default` if it is missing. Raises BrokenSource."""
         values = self.numbers(tag, (default,))
         return values[0] if values else default
 
     def floats(self, tag: int) -> tuple[float, ...]:
-        """The values of a tag of fractions or floats; nothing where it is absent or damaged; x/0 is 0."""
+        """The values of a tag of fractions or floats, x/0 as 0; empty if it is missing or damaged."""
         return tuple(n / d if d else 0.0 for n, d in self.fractions(tag))
 
     def fractions(self, tag: int) -> tuple[tuple[float, float], ...]:
-        """The same as numerators and denominators, the latter 1 for floats."""
+        """The same as (numerator, denominator); the denominator of a float is 1."""
         entry = self.entries.get(tag)
         if entry is None or entry.number > _WINDOW or not (letters := _TYPES.get(entry.type, "s")).strip("s"):
             return ()
         try:
             values = struct.unpack(self.tiff.order + letters * entry.number, self.raw(tag))
-        except BrokenSource:  # a calibration is no reason to refuse a picture
+        except BrokenSource:  # a damaged calibration is no reason to refuse a picture
             return ()
         if len(letters) == 1:
             return tuple((float(value), 1.0) for value in values)
         return tuple(zip(values[::2], values[1::2], strict=True))
 
     def text(self, tag: int) -> str:
-        """The text of a tag; empty where it is absent or damaged."""
+        """The text of a tag; empty if it is missing or damaged."""
         entry = self.entries.get(tag)
         if entry is None or _TYPES.get(entry.type) not in ("s", "B"):
             return ""

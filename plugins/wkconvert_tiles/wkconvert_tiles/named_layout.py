@@ -6,9 +6,11 @@ import itertools
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from wkconvert_core import OptionError
 
+from .numbered_layout import DEPTH, Doubt, Layout, entries, is_grid, split_picture
 from .pattern import parse
 
 _WORDS = {
@@ -16,16 +18,51 @@ _WORDS = {
     **dict.fromkeys(("y", "row"), "y"),
     **dict.fromkeys(("x", "col", "column"), "x"),
 }
-"""What the number after each word counts."""
+"""The axis that the number after each word counts."""
 _DIGITS = re.compile(r"([0-9]+)")
 _LAST_WORD = re.compile(r"([a-z]+)[-_ .]?$", re.IGNORECASE)
 
 
-def pattern_of(folders: Sequence[str], names: Sequence[str]) -> str | None:
-    """The pattern of pictures whose names, or those of the folders above, say x and y; None where they do not.
+def by_words(root: Path) -> Layout | Doubt | None:
+    """The layout of tiles whose names have words for axes, in folders of a common pattern; None for other names."""
+    path, above = str(root), list[str]()
+    for _ in range(DEPTH + 1):
+        visible = [entry for entry in entries(path) if not entry.name.startswith(".")]
+        folders = [entry.name for entry in visible if entry.is_dir(follow_symlinks=False)]
+        names = [entry.name for entry in visible if entry.name not in folders and split_picture(entry.name)]
+        if len(names) >= len(folders):
+            return _worded(above, names) if names else None
+        alike = [name for name in folders if texts(name) == texts(folders[0])]
+        if 2 * len(alike) < len(folders) + len(names) or len(texts(folders[0])) < 3:
+            return None
+        path, above = f"{path}/{folders[0]}", [*above, folders[0]]
+    return None
 
-    A folder's number without a word is z, if nothing else is. What the numbers of a picture's name count besides has
-    to be the same in all names.
+
+def _worded(above: list[str], names: list[str]) -> Layout | Doubt | None:
+    if pattern := pattern_of(above, names):
+        return Layout(pattern, "")
+    if not (places := said_to_be_tiles(names)) or any(len(texts(name)) != 3 for name in above):
+        return None
+    folder = "".join(with_fields(name, {0: "z"}) + "/" for name in above[:1])
+    tiles = [folder + with_fields(names[0], dict(zip(places, fields, strict=True))) for fields in ("yx", "xy")]
+    if len(above) > 1:
+        tiles = ["{z}/tile_{y}_{x}.png"]
+    return Doubt(
+        f"{names[0]} says that it is a tile, but not which of its numbers is the row",
+        f"say -o pattern={' or -o pattern='.join(tiles)}",
+        is_flat=not above,
+    )
+
+
+def pattern_of(folders: Sequence[str], names: Sequence[str]) -> str | None:
+    """The pattern of pictures whose names, or those of the folders above, say x and y; None if they do not.
+
+    A number without a word in the name of a folder is z, unless another one is. In the names of pictures, numbers
+    without a word must be the same in all.
+
+    >>> pattern_of(["slice_5"], ["row0_col0.png", "row0_col1.png"])
+    'slice_{z}/row{y}_col{x}.png'
     """
     parts, tile = [_part(name) for name in folders], _part(_stem(names[0]))
     said = {field for _, fields in [*parts, tile] for field in fields}
@@ -39,7 +76,7 @@ def pattern_of(folders: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def _suits(pattern: str, names: Sequence[str], *, flat: bool) -> bool:
-    """Whether a pattern is that of most names; in a folder without others above, x or y must not always be the same."""
+    """Whether most names match a pattern; in a `flat` folder, the position of a tile must vary, too."""
     try:
         part = parse(pattern)[-1]
     except OptionError:  # names may have braces in them, or numbers that follow one another
@@ -53,7 +90,7 @@ def _suits(pattern: str, names: Sequence[str], *, flat: bool) -> bool:
 
 
 def said_to_be_tiles(names: Sequence[str]) -> tuple[int, int] | None:
-    """Which two numbers in names with the word `tile` count rows and columns, in whichever order; None if none do."""
+    """Positions of the two numbers that vary like rows and columns in names with the word `tile`, or None."""
     alike = [name for name in names if texts(name) == texts(names[0])]
     if not {"tile", "tiles"} & {word.lower() for word in re.findall("[A-Za-z]+", names[0])}:
         return None
@@ -65,7 +102,11 @@ def said_to_be_tiles(names: Sequence[str]) -> tuple[int, int] | None:
 
 
 def with_fields(name: str, fields: dict[int, str]) -> str:
-    """A picture's name, with some of its numbers replaced by what they count."""
+    """The name of a picture with some of its numbers replaced by fields.
+
+    >>> with_fields("tile_2_3.png", {0: "y", 1: "x"})
+    'tile_{y}_{x}.png'
+    """
     stem = _stem(name)
     pieces = _DIGITS.split(stem)
     for at, field in fields.items():
@@ -73,26 +114,24 @@ def with_fields(name: str, fields: dict[int, str]) -> str:
     return "".join(pieces) + name[len(stem) :]
 
 
-def is_grid(pairs: Sequence[tuple[int, int]]) -> bool:
-    """Whether pairs of numbers are rows and columns: there are several of each, and each repeats."""
-    counts = [len({pair[at] for pair in pairs}) for at in (0, 1)]
-    return all(1 < count < len(pairs) for count in counts)
-
-
 def texts(name: str) -> tuple[str, ...]:
-    """What stands between the numbers of a picture's name."""
+    """The texts around the numbers of a name, its suffix last.
+
+    >>> texts("tile_2_3.png")
+    ('tile_', '_', '', '.png')
+    """
     return (*_DIGITS.split(_stem(name))[::2], name[len(_stem(name)) :])
 
 
 def _part(name: str) -> tuple[list[str], list[str]]:
-    """A name's texts and numbers by turns, and what each number counts, empty where no word says it."""
+    """Texts and numbers of a name by turns, and the axis of each number, empty without a word for it."""
     pieces = _DIGITS.split(name)
     words = [_LAST_WORD.search(text) for text in pieces[:-1:2]]
     return pieces, [_WORDS.get(word[1].lower(), "") if word else "" for word in words]
 
 
 def _filled(part: tuple[list[str], list[str]]) -> str:
-    """A part of a pattern; numbers that count nothing known stay as they are."""
+    """One part of a pattern; numbers without an axis stay as they are."""
     pieces, fields = part
     numbers = [f"{{{field}}}" if field else digits for field, digits in zip(fields, pieces[1::2], strict=True)]
     return "".join(itertools.chain.from_iterable(itertools.zip_longest(pieces[::2], numbers, fillvalue="")))

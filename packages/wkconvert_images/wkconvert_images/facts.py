@@ -1,0 +1,96 @@
+"""What is known of one picture before it is decoded, and how its pixels are read."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from wkconvert_core import VoxelSize
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Kind = Literal["color", "palette", "grey palette", "samples"]
+"""Red, green and blue; a palette with colours; a palette of greys only; samples that are no colour."""
+
+MOST_PER_BYTE = 10_000
+"""A file that claims more decoded bytes than that for each stored byte is damaged or a decompression bomb; the best
+ratios of ordinary codecs are around 1,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a picture's header says."""
+
+    width: int
+    """In pixels, as stored: before the orientation is applied."""
+    height: int
+    orientation: int
+    """As TIFF and EXIF count: 1 is upright; 5 to 8 also swap x and y."""
+    dtype: np.dtype[Any]
+    """Of the samples as `Raster.fill` returns them."""
+    kind: Kind
+    kept: tuple[int, ...]
+    """Indices of the samples that are not alpha; (0, 1, 2) for every palette that is applied."""
+    chunk: tuple[int, int]
+    """Width and height, as stored, of the piece that one decode yields."""
+    declared: int
+    """Bytes of the decoded picture, including what tiles hold beyond its right and lower edge."""
+    notes: tuple[str, ...] = ()
+    """What is changed or left out when it is read."""
+    coding: Hashable = None
+    """Equal for pictures that the same decoder reads; None if no decoder is needed."""
+    voxel_size: VoxelSize | None = None
+    """Along the stored axes."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture, upright."""
+        return (self.height, self.width) if self.orientation > 4 else (self.width, self.height)
+
+
+class Raster(Protocol):
+    """A picture whose header was read and checked; several threads may read it at a time."""
+
+    @property
+    def facts(self) -> Facts:
+        """What its header says."""
+        ...
+
+    @property
+    def several(self) -> bool:
+        """Whether further pictures follow in the file."""
+        ...
+
+    @property
+    def weight(self) -> int:
+        """Approximate memory of this object, in bytes."""
+        ...
+
+    def fill(self, out: Array, row: int, column: int, samples: tuple[int, ...], shift: int = 0) -> None:
+        """Fill `out[y, x, sample]` with the stored pixels from (row, column) on.
+
+        `out` has the dtype of `facts` and any strides. `shift` (bytes) is added to the offsets that a TIFF states, for
+        files that describe only the first of several slices. Damaged data may raise any exception: call it
+        within `reading(path, Exception)` of the toolkit.
+        """
+        ...
+
+
+def chosen(pixels: Array, samples: tuple[int, ...]) -> Array:
+    """The given samples of `pixels[y, x, sample]`; a view if these are all of them.
+
+    >>> chosen(np.array([[[10, 20, 30]]]), (0, 2)).tolist()
+    [[[10, 30]]]
+    """
+    return pixels if samples == tuple(range(pixels.shape[-1])) else pixels[..., list(samples)]
+
+
+def palette_kind(palette: Array) -> Kind:
+    """`grey palette` if red, green and blue are equal in each row of `palette[index, 3]`, else `palette`.
+
+    >>> palette_kind(np.array([[0, 0, 0], [9, 9, 9]]))
+    'grey palette'
+    """
+    return "grey palette" if (palette == palette[:, :1]).all() else "palette"

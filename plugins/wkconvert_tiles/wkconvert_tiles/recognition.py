@@ -1,0 +1,47 @@
+"""Whether a folder is a tree of tiles, from a few of the names in it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+from wkconvert_core import OptionError
+
+from .named_layout import by_words
+from .numbered_layout import DOZEN, ENTRIES, FOLDERS, Doubt, Layout, by_numbers, entries, split_picture
+from .pattern import parse
+
+
+def recognise(root: Path) -> Layout | Doubt | None:
+    """The layout of the tiles below a folder; None if there are none, or also other pictures."""
+    return by_numbers(root) or by_words(root)
+
+
+def fits(root: Path, pattern: str) -> bool:
+    """Whether a file below a folder matches a pattern; also true for an invalid pattern, which opening reports."""
+    try:
+        parts = parse(pattern)
+    except OptionError:
+        return root.is_dir()
+    waiting = [(str(root), 0)]
+    for _ in range(FOLDERS):
+        if not waiting:
+            return False
+        path, depth = waiting.pop()
+        named = [entry for entry in entries(path) if parts[depth].digits(entry.name)]
+        if depth == len(parts) - 1:
+            if any(entry.is_file() for entry in named):
+                return True
+        else:
+            waiting += [(entry.path, depth + 1) for entry in reversed(named) if entry.is_dir(follow_symlinks=False)]
+    return False
+
+
+def misnamed(root: Path, pattern: str | None) -> bool:
+    """Whether there are pictures below a folder, but no tiles in its subfolders either."""
+    inner = [Path(entry.path) for entry in entries(str(root)) if entry.is_dir(follow_symlinks=False)][:DOZEN]
+    if any(fits(path, pattern) if pattern else recognise(path) for path in inner):
+        return False
+    found = itertools.islice(os.walk(root), FOLDERS)
+    return any(split_picture(name) for _, _, names in found for name in names[:ENTRIES])
