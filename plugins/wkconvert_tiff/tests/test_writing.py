@@ -22,10 +22,10 @@ from wkconvert_tiff.writing_tags import density
 SIZE = VoxelSize((11.24, 11.25, 28.0), "nm")
 
 
-def sink(folder, voxels, *, start=(0, 0, 0), tile=None, size=SIZE, mag=Mag(1, 1, 1), **more):  # noqa: B008
+def sink(folder, voxels, *, start=(0, 0, 0), tile=None, size=SIZE, mag=Mag(1, 1, 1), **options):  # noqa: B008
     box = Box(start, voxels.shape[1:])
-    spec = MagSpec("em", "color", mag, box, voxels.dtype, len(voxels), shard_shape=tile, **more)
-    return wkconvert_tiff.wkconvert_create("tiff", folder, DatasetSpec("em", size)).layer(spec)
+    spec = MagSpec("em", "color", mag, box, voxels.dtype, len(voxels), shard_shape=tile)
+    return wkconvert_tiff.wkconvert_create("tiff", folder, DatasetSpec("em", size), options).layer(spec)
 
 
 def written(folder, voxels, **more):
@@ -243,7 +243,7 @@ def test_a_wrong_box_is_a_bug(tmp_path):
 
 def test_only_one_mag_fits_in_a_folder(tmp_path):
     spec = sink(tmp_path, noise(1, 7, 5, 2)).spec
-    dataset = wkconvert_tiff.wkconvert_create("tiff", tmp_path, DatasetSpec("em", SIZE))
+    dataset = wkconvert_tiff.wkconvert_create("tiff", tmp_path, DatasetSpec("em", SIZE), {})
     dataset.layer(spec)
     with pytest.raises(OptionError, match="em mag 1 and em mag 2-2-1") as caught:
         dataset.layer(replace(spec, mag=Mag(2, 2, 1)))
@@ -251,7 +251,7 @@ def test_only_one_mag_fits_in_a_folder(tmp_path):
 
 
 def test_other_formats_are_left_to_other_plugins(tmp_path):
-    assert wkconvert_tiff.wkconvert_create("wkw", tmp_path, DatasetSpec("em", SIZE)) is None
+    assert wkconvert_tiff.wkconvert_create("wkw", tmp_path, DatasetSpec("em", SIZE), {}) is None
 
 
 def test_what_tiff_cannot_hold_is_refused(tmp_path):
