@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from wkconvert_core.commands.new_mags import MagPlanner, prepare_new_mags
 from wkconvert_core.contract.geometry import Mag
+from wkconvert_core.conversion.new_mags import MagPlanner, prepare_new_mags
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion
 from wkconvert_core.conversion.settings import Settings
