@@ -1,15 +1,11 @@
 """A reader for tests of the whole conversion, so that they need no plugin to be installed."""
 
 import pytest
-from helpers import npy_volumes as volumes
-
-from wkconvert_core.registry.plugins import plugins
+from helpers import npy_volumes
 
 
 @pytest.fixture
 def reader():
     """Folders that hold `volume.npy` can be read; makes one from voxels [c, x, y, z]."""
-    loaded = plugins()
-    loaded._manager.register(volumes, "volumes")
-    yield volumes.make_folder
-    loaded._manager.unregister(name="volumes")
+    with npy_volumes.registered() as make_folder:
+        yield make_folder

@@ -1,7 +1,6 @@
 """`metadata`: made for bare mags, brought up to date, corrected; what people wrote stays."""
 
 import json
-import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -9,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import wkw
-from helpers.conversions import SETTINGS, layers_of, voxels
+from helpers.conversions import JOBS, PROPERTIES, SETTINGS, SIZE, edit, layers_of, properties, voxels
+from helpers.datasets import PEER, needs_peer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -18,19 +18,13 @@ from wkconvert_core import Box, BrokenSource, Mag, OptionError, SourceNotFound, 
 from wkconvert_core.cli.app import app
 from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.contract.errors import DamagedData, TargetLocked
-from wkconvert_core.conversion.execute import Settings, convert
+from wkconvert_core.conversion.execute import convert
 from wkconvert_core.datasets.dataset import MagFolder
 from wkconvert_core.datasets.journal import locked
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw.source import WkwSource
 from wkconvert_core.inspection.contents import survey
 from wkconvert_core.planning.route import Budget
-
-PEER = os.environ.get("WKCONVERT_PEER", "")
-needs_peer = pytest.mark.skipif(not PEER, reason="WKCONVERT_PEER is not set")
-NAME = "datasource-properties.json"
-SIZE = VoxelSize((4, 4, 35))
-JOBS = Settings(jobs=2)
 
 
 def write(folder, data, start=(0, 0, 0), file_len=2, block_type=1):
@@ -48,16 +42,6 @@ def write(folder, data, start=(0, 0, 0), file_len=2, block_type=1):
             padded[:, *(slice(s - f, s - f + n) for s, f, n in zip(start, first, data.shape[1:], strict=True))] = data
             dataset.write(first, padded)
     return folder
-
-
-def properties(dataset):
-    return json.loads((dataset / NAME).read_text())
-
-
-def edit(dataset, change):
-    found = properties(dataset)
-    change(found, found["dataLayers"][0])
-    (dataset / NAME).write_text(json.dumps(found))
 
 
 def box_of(dataset, layer):
@@ -80,7 +64,7 @@ def test_after_cube_they_are_those_that_auto_writes(tmp_path, reader, dtype, cat
     how = replace(SETTINGS, voxel_size=None, layer_name="vol", category=category, downsample=False, name="x", start_z=3)
     convert(source, tmp_path / "auto", how)
     convert(source, tmp_path / "ds", replace(how, metadata=False), command="cube")
-    assert not (tmp_path / "ds" / NAME).exists()
+    assert not (tmp_path / "ds" / PROPERTIES).exists()
     done = update(tmp_path / "ds", Wanted("x", category=category), JOBS)
     assert (done.created, done.written) == (True, True)
     assert properties(tmp_path / "ds") == properties(tmp_path / "auto")
@@ -117,7 +101,7 @@ def test_without_a_voxel_size_nothing_is_written(tmp_path):
     write(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
     with pytest.raises(OptionError, match="voxel size along x, y, z"):
         update(tmp_path / "ds", Wanted(), JOBS)
-    assert not (tmp_path / "ds" / NAME).exists()
+    assert not (tmp_path / "ds" / PROPERTIES).exists()
 
 
 def test_shards_that_are_no_longer_those_that_were_recorded_are_measured(tmp_path, reader):
@@ -240,7 +224,7 @@ def test_what_lies_behind_a_link_out_of_the_dataset_is_left_out_and_told(tmp_pat
     assert CliRunner().invoke(app, ["verify", str(dataset)]).exit_code == 0
     assert update(dataset, Wanted("x"), JOBS).notes == []
     shutil.rmtree(dataset / "em")
-    (dataset / NAME).unlink()
+    (dataset / PROPERTIES).unlink()
     with pytest.raises(SourceNotFound, match="no layer") as caught:
         update(dataset, Wanted(voxel_size=SIZE), JOBS)
     assert "other is left out: it is a link" in caught.value.why
@@ -269,10 +253,10 @@ def dataset(tmp_path, reader):
 
 def test_nothing_new_leaves_the_file_as_it_is(dataset):
     edit(dataset, lambda top, layer: (top.update(mine=1), layer.update(yours=[2])))
-    before = (dataset / NAME).stat()
+    before = (dataset / PROPERTIES).stat()
     done = update(dataset, Wanted(), JOBS)
     assert (done.written, done.changes) == (False, [])
-    assert (dataset / NAME).stat() == before
+    assert (dataset / PROPERTIES).stat() == before
 
 
 def test_what_is_new_joins_what_is_gone_goes_and_edits_stay(dataset):
@@ -337,7 +321,7 @@ def test_what_the_headers_say_wins(tmp_path):
     }
     box = {"topLeft": [0, 0, 0], "width": 9, "height": 9, "depth": 9}
     old = {"id": {"name": "old", "team": "x"}, "scale": [4, 4, 35], "dataLayers": [{**layer, "boundingBox": box}]}
-    (tmp_path / "ds" / NAME).write_text(json.dumps(old))
+    (tmp_path / "ds" / PROPERTIES).write_text(json.dumps(old))
     done = update(tmp_path / "ds", Wanted(), JOBS)
     new = properties(tmp_path / "ds")["dataLayers"][0]
     assert "wkwResolutions" not in new
@@ -594,11 +578,11 @@ def test_metadata_that_somebody_made_meanwhile_are_kept(tmp_path, monkeypatch):
     dataset = tmp_path / "ds"
     write(dataset / "em/1", np.ones((1, 9, 9, 9), np.uint8))
     update(dataset, Wanted("theirs", SIZE), JOBS)
-    theirs = (dataset / NAME).read_text()
-    (dataset / NAME).unlink()
+    theirs = (dataset / PROPERTIES).read_text()
+    (dataset / PROPERTIES).unlink()
 
     def slow(*rest, **options):
-        (dataset / NAME).write_text(theirs)
+        (dataset / PROPERTIES).write_text(theirs)
         return survey(*rest, **options)
 
     monkeypatch.setattr("wkconvert_core.commands.metadata_entries.survey", slow)
@@ -607,7 +591,7 @@ def test_metadata_that_somebody_made_meanwhile_are_kept(tmp_path, monkeypatch):
 
 
 def test_what_a_killed_run_left_is_swept_away(dataset):
-    left = dataset / f".{NAME}.123.tmp"
+    left = dataset / f".{PROPERTIES}.123.tmp"
     left.write_text("{")
     update(dataset, Wanted(dry_run=True), JOBS)
     assert left.exists()

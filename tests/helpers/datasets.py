@@ -13,34 +13,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from helpers import npy_volumes as volumes
+from helpers import npy_volumes
+from helpers.conversions import PROPERTIES, invoke, properties
 from wkconvert_core import VoxelSize
-from wkconvert_core.cli.app import app
 from wkconvert_core.conversion.execute import Settings, convert
-from wkconvert_core.registry.plugins import plugins
 
 PEER = os.environ.get("WKCONVERT_PEER", "")
 needs_peer = pytest.mark.skipif(not PEER, reason="WKCONVERT_PEER is not set")
-NAME = "datasource-properties.json"
 NANOMETERS = {"nanometer": 1, "micrometer": 1e3, "nm": 1, "µm": 1e3}
 
 
 def run(*args, code=0):
     """A command, as the command line runs it; what it prints to standard output."""
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
+    result = invoke(*args)
     assert result.exit_code == code, result.output
     return result.stdout
 
 
 # --- what is in a dataset --------------------------------------------------------------------------------------------
-
-
-def properties(dataset):
-    return json.loads((dataset / NAME).read_text())
 
 
 def entries(dataset):
@@ -298,14 +289,11 @@ SIZE = VoxelSize((11.24, 11.24, 28.0))
 
 def make_ours(folder, layers=LAYERS, **settings):
     """By `auto`: mags 1 and 2-2-1."""
-    plugins()._manager.register(volumes, "volumes")
-    try:
+    with npy_volumes.registered() as make_folder:
         for name, (data, category, start) in layers.items():
-            source = volumes.make_folder(folder.parent / f"{folder.name}-source" / name, data, offset=start)
+            source = make_folder(folder.parent / f"{folder.name}-source" / name, data, offset=start)
             plain = Settings(SIZE, layer_name=name, category=category, max_mag=2, add=folder.exists(), jobs=2)
             convert(source, folder, Settings(**{**vars(plain), **settings}))
-    finally:
-        plugins()._manager.unregister(name="volumes")
     return folder
 
 
@@ -336,7 +324,7 @@ def make_older(folder):
             }
         )
     top = {"id": {"name": "older", "team": "lab"}, "scale": [11.24, 11.24, 28.0], "dataLayers": listed}
-    (folder / NAME).write_text(json.dumps(top))
+    (folder / PROPERTIES).write_text(json.dumps(top))
     return folder
 
 
