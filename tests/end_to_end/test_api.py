@@ -49,7 +49,7 @@ def test_export(tmp_path, dataset):
 
 def test_all_are_described():
     functions = [function for name in toolbox.__all__ if inspect.isfunction(function := getattr(toolbox, name))]
-    assert len(functions) == 9
+    assert len(functions) == 10
     assert all(function.__doc__ for function in functions)
 
 

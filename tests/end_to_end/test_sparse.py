@@ -172,7 +172,7 @@ def test_a_coarser_mag_is_occupied_exactly_where_it_reads_something(start, shape
 
 def test_a_kernel_of_others_that_makes_something_of_nothing_is_asked_everywhere(tmp_path, monkeypatch):
     light = Downsampler("light", lambda block, factor: kernels.mean(block, factor) + 1)
-    monkeypatch.setattr("wkconvert_core.sources.plugins.downsampler", lambda name: light)
+    monkeypatch.setattr("wkconvert_core.sources.downsampled.downsampler", lambda name: light)
     source = every_source(dataset(tmp_path / "ds", scattered((200, 90, 80), places=((3, 3, 3),))))
     assert Downsampled(source, source.info.box, (2, 2, 2), "light", source).occupied is None
     light = replace(light, keeps_zeros=True)
