@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.warm_process import wkconvert
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -92,8 +93,7 @@ def test_without_the_extra_it_is_said_how_to_install_it(monkeypatch, strategy, m
     ],
 )
 def test_the_command_refuses_before_it_writes(tmp_path, options, told):
-    line = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()", "auto", str(tmp_path)]
-    done = subprocess.run([*line, str(tmp_path / "ds"), *options], capture_output=True, text=True, check=False)
+    done = wkconvert("auto", tmp_path, tmp_path / "ds", *options)
     assert done.returncode == 2
     assert told in done.stderr
     assert not (tmp_path / "ds").exists()

@@ -11,7 +11,11 @@ from helpers.dask_clusters import command, dataset, different, run, started, wai
 from helpers.local_slurm import Slurm, missing
 
 pytest.importorskip("dask_jobqueue")
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"no Slurm can be started: {missing()}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("slurm"),
+    pytest.mark.skipif(bool(missing()), reason=f"no Slurm can be started: {missing()}"),
+]
 
 RESOURCES = {"mem": "1G", "time": "00:10:00", "cpus-per-task": 1}
 

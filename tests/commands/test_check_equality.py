@@ -3,14 +3,13 @@
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import paths
 from helpers.conversions import PROPERTIES, SIZE, edit, em, invoke
 from helpers.datasets import PEER, needs_peer
+from helpers.warm_process import wkconvert
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -323,10 +322,8 @@ def test_the_command_tells_what_differs(make):
 def test_the_exit_code_is_2_where_nothing_can_be_compared(make, tmp_path, json_too):
     a, b = make("a", em()), make("b", em())
     (b / "em/1/z0/y0/x0.wkw").write_bytes(b"")
-    script = "from wkconvert_core.cli.app import main; main()"
     for other in (b, tmp_path / "gone"):
-        command = [sys.executable, "-c", script, "check-equality", str(a), str(other), *["--json"] * json_too]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=paths.ROOT)
+        done = wkconvert("check-equality", a, other, *["--json"] * json_too)
         assert done.returncode == 2
         assert str(other) in (json.loads(done.stdout)["error"]["what"] if json_too else done.stderr)
 

@@ -99,6 +99,7 @@ def test_what_is_compressed_is_left_alone(raw):
     assert compress(raw).conversion.steps == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", range(1, 14))
 def test_a_move_that_is_interrupted_is_finished_by_the_next_run(raw, killed_at, monkeypatch):
     expected = every_mag(raw)

@@ -154,6 +154,7 @@ def test_a_run_that_ends_before_the_metadata_has_nothing_left_to_make(finest):
     assert len(list((finest / ".wkconvert").glob("*.plan"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["median", "max"])
 @pytest.mark.parametrize("killed_at", [0, 1, 2, 3])
 def test_the_record_of_a_mag_that_stays_survives_a_kill_while_it_is_set_aside(finest, monkeypatch, kernel, killed_at):

@@ -284,6 +284,7 @@ def test_a_slice_beyond_the_memory_is_refused_with_what_would_do(tmp_path, datas
 # --- done means done -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_tiff
 def test_a_killed_export_is_nowhere_and_the_same_command_ends_it_byte_for_byte(tmp_path, dataset):
     src = dataset(values("uint16", (1, 300, 300, 120)))

@@ -474,6 +474,7 @@ def test_the_extent_of_nothing_stays(tmp_path):
 PLENTY = Budget(1 << 30, 2, shared=True, scratch=0, base=0)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_any_voxels_are_found_where_they_are(tmp_path_factory, data):

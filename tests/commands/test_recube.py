@@ -51,6 +51,7 @@ def dataset(tmp_path, reader):
     return tmp_path / "ds"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{"file_len": 1}, {"file_len": 8, "compression": "none"}, {"compression": "lz4hc", "compression_level": 9}],

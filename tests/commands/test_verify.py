@@ -125,6 +125,7 @@ def tiny(tmp_path, reader):
     return made(tmp_path, reader, voxels, file_len=1, max_mag=2)
 
 
+@pytest.mark.slow
 def test_every_single_bit_flip_is_found_where_checksums_are_recorded(tiny):
     for path in shards_of(tiny):
         content = path.read_bytes()
@@ -142,6 +143,7 @@ def test_every_single_bit_flip_is_found_where_checksums_are_recorded(tiny):
     assert not damaged(tiny)
 
 
+@pytest.mark.slow
 def test_every_cut_is_found_even_without_checksums(tiny):
     forget(tiny)
     for path in tiny.rglob("x*.wkw"):
@@ -242,11 +244,13 @@ def flips(path, step):
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_no_bit_flip_in_a_plan_is_taken_for_damage(tiny):
     for bit in flips(tiny / ".wkconvert/color.auto.plan", 11):
         assert verify(tiny, ALONE, mags=[Mag(2, 2, 1)]).sound, bit
 
 
+@pytest.mark.slow
 def test_no_bit_flip_in_a_list_of_checksums_makes_fewer_be_compared_in_silence(tiny):
     record, shards = tiny / ".wkconvert/color.auto.shards", [path for path in shards_of(tiny) if path.name[0] == "x"]
     for bit in flips(record, 3):

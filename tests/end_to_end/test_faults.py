@@ -15,6 +15,8 @@ from helpers.warm_process import wkconvert
 
 from wkconvert_core.conversion.execute import Settings, convert
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]
 FAULTY_CALLS = ["write", "fsync", "rename", "unlink", "mkdir", "rmdir"]
 

@@ -36,6 +36,7 @@ from wkconvert_core.registry.plugins import plugins
 __all__ = ["peer"]  # a fixture
 
 pytest.importorskip("wkw")
+pytestmark = pytest.mark.slow
 needs_tiff = pytest.mark.skipif("tiff" not in plugins().formats(), reason="wkconvert-tiff is not installed")
 MAKERS = ["ours", "ours, raw", "older", pytest.param("peer", marks=needs_peer)]
 

@@ -12,7 +12,10 @@ from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.formats.wkw.sink import WkwSink
 
-pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="ru_maxrss has other units elsewhere")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc").exists(), reason="ru_maxrss has other units elsewhere"),
+]
 
 BUDGET = 260 << 20
 WKCONVERT = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]

@@ -117,6 +117,7 @@ def without(dataset, mag):
 # --- kernels ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("kernel", PLAIN)
 def test_mags_are_what_their_kernel_is_defined_to_be(by_us, kernel, sampling):

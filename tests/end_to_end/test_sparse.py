@@ -126,6 +126,7 @@ def test_compressing_in_place_adds_no_shard(pair):
     assert_sound(sparse)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [kernel.name for kernel in KERNELS])
 def test_coarser_mags_have_the_shards_in_which_there_is_anything(tmp_path, kernel):
     places = [dataset(tmp_path / n, scattered(), start=(33, 30, 95), dense=n == "dense") for n in ("sparse", "dense")]
@@ -296,6 +297,7 @@ def test_of_more_than_can_be_counted_all_count(tmp_path, monkeypatch):
 # --- the loop --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("way", ["direct", "buffer", "spool", "re-read"])
 def test_every_way_and_every_backend_leaves_out_the_same(tmp_path, strategy, way):

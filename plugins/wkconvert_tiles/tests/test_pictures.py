@@ -84,6 +84,7 @@ def test_tiff_of_64_bits_is_read_right_or_refused(tmp_path, how, bigtiff):
     assert isinstance(refusal(lambda: source(tmp_path)), SourceError)
 
 
+@pytest.mark.slow
 def test_tiff_of_64_bits_that_is_cut_or_changed_is_refused(tmp_path):
     tifffile = pytest.importorskip("tifffile")
     path = tmp_path / "0/0/0.tif"
