@@ -93,21 +93,36 @@ def test_a_fault_at_a_system_call_is_survived(tmp_path, call, fault):
 
 
 def started(source, target, *options):
-    """A run that has written its first shards."""
+    """A run that has recorded its first shards."""
     process = subprocess.Popen([*COMMAND, *auto(source, target, *options)], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not any(target.glob("*/1/z*/y*/x*.wkw")):
+    while not any(path.stat().st_size for path in target.glob(".wkconvert/*.journal")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return process
 
 
+SLOWLY = ("--file-len", "1", "--compression", "lz4hc")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Long enough in the making for a signal to come in between."""
+    return dataset(tmp_path_factory.mktemp("source"), (384, 384, 192), most=250, jobs=2)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory, source):
+    target = tmp_path_factory.mktemp("clean") / "ds"
+    assert run(source, target, *SLOWLY, "--jobs", "2").returncode == 0
+    return target
+
+
 @pytest.mark.parametrize("strategy", ["threads", "multiprocessing"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_cleanly_and_the_same_command_goes_on(tmp_path, strategy, number, code):
-    source = dataset(tmp_path, (512, 512, 192), jobs=2, most=250)
-    options = ("--file-len", "1", "--compression", "lz4hc", "--distribution-strategy", strategy, "--jobs", "2")
+def test_a_signal_stops_cleanly_and_the_same_command_goes_on(tmp_path, source, clean, strategy, number, code):
+    options = (*SLOWLY, "--distribution-strategy", strategy, "--jobs", "2")
     process = started(source, tmp_path / "ds", *options)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
@@ -118,9 +133,10 @@ def test_a_signal_stops_cleanly_and_the_same_command_goes_on(tmp_path, strategy,
     assert psutil.wait_procs(children, timeout=2)[1] == []
     assert list((tmp_path / "ds").rglob(".*.tmp")) == []
     assert not (tmp_path / "ds" / "datasource-properties.json").exists()
-    assert run(source, tmp_path / "ds", *options).returncode == 0
-    assert run(source, tmp_path / "clean", *options).returncode == 0
-    assert different(tmp_path / "ds", tmp_path / "clean") == []
+    again = run(source, tmp_path / "ds", *options)
+    assert again.returncode == 0
+    assert "were there from an earlier run" in again.stderr
+    assert different(tmp_path / "ds", clean) == []
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -143,7 +159,10 @@ def test_the_peak_stays_within_the_budget_and_does_not_grow_with_the_volume(tmp_
     budget = 300 << 20
     options = ("--memory", str(budget), "--jobs", "2", "--file-len", "2")
     # two threads that are at their largest at the same moment differ from run to run: the least of some says what grows
-    smalls, larges = ([peak(each, each.parent / f"ds{run}", *options) for run in range(3)] for each in (small, large))
+    smalls = [peak(small, small.parent / f"ds{run}", *options) for run in range(3)]
+    larges = []
+    while not larges or (min(larges) > 1.1 * max(smalls) and len(larges) < 3):
+        larges.append(peak(large, large.parent / f"ds{len(larges)}", *options))
     assert max(*smalls, *larges) <= budget
     assert min(larges) <= 1.1 * max(smalls)
 

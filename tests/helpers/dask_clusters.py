@@ -24,7 +24,7 @@ OPTIONS = ("--name", "ds", "--file-len", "1", "--compression", "lz4hc", "--compr
 
 def dataset(folder, shape=(320, 320, 160), most=4, **settings) -> Path:
     """A WKW dataset: a source that core reads without any plugin, so that other processes can."""
-    voxels = np.random.default_rng(0).integers(0, most, (1, *shape)).astype("uint8")
+    voxels = np.random.default_rng(0).integers(0, most, (1, *shape), "uint8")
     settings = {"downsample": False, "category": "color", **settings}
     with npy_volumes.registered() as make_folder:
         convert(make_folder(folder / "raw", voxels), folder / "src", Settings(VoxelSize((4.0, 4.0, 35.0)), **settings))
@@ -64,12 +64,13 @@ def wait(done, seconds: float, what: str) -> None:
         time.sleep(0.02)
 
 
-def workers_of(text: str) -> list[psutil.Process]:
-    """The workers of Slurm jobs whose command line has a text in it."""
+def workers_of(slurm_conf: str) -> list[psutil.Process]:
+    """The workers of the jobs of one Slurm: another one may run on this machine at the same time."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if "wkconvert_core.cluster.slurm_worker" in line and text in line and "python" in process.name():
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        line, environment = process.info["cmdline"] or [], process.info["environ"] or {}
+        ours = environment.get("SLURM_CONF") == slurm_conf
+        if ours and "wkconvert_core.cluster.slurm_worker" in line and "python" in process.name():
             found.append(process)
     return found
 
