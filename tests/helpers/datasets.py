@@ -328,6 +328,24 @@ def make_older(folder):
     return folder
 
 
+def write_by_wkw(folder, data, start=(0, 0, 0), file_len=2, block_type=1):
+    """Voxels [c, x, y, z] as a mag of WKW, by the reference library, beyond which nothing is there."""
+    wkw = pytest.importorskip("wkw")
+    folder.mkdir(parents=True)
+    header = wkw.Header(data.dtype.type, data.shape[0], block_type=block_type, file_len=file_len)
+    with wkw.Dataset.create(str(folder), header) as dataset:
+        if block_type == 1:
+            dataset.write(start, np.asfortranarray(data))
+        else:  # whole shards only
+            side = 32 * file_len
+            first = [s // side * side for s in start]
+            whole = [-(-(s + n) // side) * side - f for s, n, f in zip(start, data.shape[1:], first, strict=True)]
+            padded = np.zeros((data.shape[0], *whole), data.dtype, order="F")
+            padded[:, *(slice(s - f, s - f + n) for s, f, n in zip(start, first, data.shape[1:], strict=True))] = data
+            dataset.write(first, padded)
+    return folder
+
+
 def put_mag(folder, data, start, file_len, block_type):
     """Raw by the reference library; compressed by hand: that library wants all of a cube of 1024 in memory."""
     wkw = pytest.importorskip("wkw")
