@@ -1,4 +1,4 @@
-"""What is decided before any cluster is asked: options, resources, the plan; and slabs that several machines fill."""
+"""What is decided before any cluster is asked: options and resources that fit together, the budget, the plan."""
 
 import json
 import math
