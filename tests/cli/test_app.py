@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from helpers import paths
-from helpers.warm_process import wkconvert
+from helpers.processes import wkconvert
 from typer.testing import CliRunner
 
 from wkconvert_core.cli.app import app

@@ -13,7 +13,6 @@ from helpers.local_slurm import Slurm, missing
 pytest.importorskip("dask_jobqueue")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("slurm"),
     pytest.mark.skipif(bool(missing()), reason=f"no Slurm can be started: {missing()}"),
 ]
 

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.warm_process import wkconvert
+from helpers.processes import wkconvert
 
 from wkconvert_core import OptionError
 from wkconvert_core.cluster import spec as cluster_spec

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.conversions import PROPERTIES, SIZE, edit, em, invoke
 from helpers.datasets import PEER, needs_peer
-from helpers.warm_process import wkconvert
+from helpers.processes import wkconvert
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,12 +4,12 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 from helpers.conversions import carry_out, different, invoke
+from helpers.processes import FRESH
 
 from wkconvert_core import Box, Mag, OptionError, PluginError, SourceNotFound, VoxelSize
 from wkconvert_core.commands import export_tiff as export
@@ -22,7 +22,6 @@ from wkconvert_core.datasets.writer import open_dataset
 from wkconvert_core.registry.plugins import Plugins, plugins
 from wkconvert_core.toolkit.atomic import writing
 
-COMMAND = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]
 SIZE = VoxelSize((11.24, 11.25, 28.0), "nm")
 needs_tiff = pytest.mark.skipif("tiff" not in plugins().formats(), reason="wkconvert-tiff is not installed")
 needs_tiles = pytest.mark.skipif("tiles" not in plugins().formats(), reason="wkconvert-tiles is not installed")
@@ -289,7 +288,7 @@ def test_a_slice_beyond_the_memory_is_refused_with_what_would_do(tmp_path, datas
 def test_a_killed_export_is_nowhere_and_the_same_command_ends_it_byte_for_byte(tmp_path, dataset):
     src = dataset(values("uint16", (1, 300, 300, 120)))
     exported(src, tmp_path / "clean")
-    command = [*COMMAND, "export-tiff", str(src), str(tmp_path / "out"), "--jobs", "1", "--quiet"]
+    command = [*FRESH, "export-tiff", str(src), str(tmp_path / "out"), "--jobs", "1", "--quiet"]
     process = subprocess.Popen(command)
     building = tmp_path / ".out.wkconvert-new"
     while process.poll() is None and len(list(building.glob("*.tif"))) < 70:

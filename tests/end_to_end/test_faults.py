@@ -3,7 +3,6 @@
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,13 +10,12 @@ import psutil
 import pytest
 from helpers.conversions import different
 from helpers.dask_clusters import dataset
-from helpers.warm_process import wkconvert
+from helpers.processes import FRESH, peak_of, wkconvert
 
 from wkconvert_core.conversion.execute import Settings, convert
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]
 FAULTY_CALLS = ["write", "fsync", "rename", "unlink", "mkdir", "rmdir"]
 
 
@@ -26,7 +24,7 @@ def auto(source, target, *options):
 
 
 def run(*args):
-    return subprocess.run([*COMMAND, *auto(*args)], capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run([*FRESH, *auto(*args)], capture_output=True, text=True, check=False, timeout=120)
 
 
 def is_complete(target, clean):
@@ -94,7 +92,7 @@ def test_a_fault_at_a_system_call_is_survived(tmp_path, call, fault):
 
 def started(source, target, *options):
     """A run that has recorded its first shards."""
-    process = subprocess.Popen([*COMMAND, *auto(source, target, *options)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*FRESH, *auto(source, target, *options)], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size for path in target.glob(".wkconvert/*.journal")):
         assert process.poll() is None, process.stderr.read()
@@ -142,16 +140,6 @@ def test_a_signal_stops_cleanly_and_the_same_command_goes_on(tmp_path, source, c
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
-def peak(source, target, *options):
-    """Largest resident memory of a run, in bytes, as the system counts it."""
-    code = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, capture_output=True);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
-    )
-    command = [sys.executable, "-c", code, *COMMAND, *auto(source, target, *options)]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
 @pytest.mark.skipif(not Path("/proc").exists(), reason="ru_maxrss has other units elsewhere")
 def test_the_peak_stays_within_the_budget_and_does_not_grow_with_the_volume(tmp_path):
     small = dataset(tmp_path / "small", (512, 512, 256), most=250)
@@ -159,10 +147,10 @@ def test_the_peak_stays_within_the_budget_and_does_not_grow_with_the_volume(tmp_
     budget = 300 << 20
     options = ("--memory", str(budget), "--jobs", "2", "--file-len", "2")
     # two threads that are at their largest at the same moment differ from run to run: the least of some says what grows
-    smalls = [peak(small, small.parent / f"ds{run}", *options) for run in range(3)]
+    smalls = [peak_of(*auto(small, small.parent / f"ds{run}", *options)) for run in range(3)]
     larges = []
     while not larges or (min(larges) > 1.1 * max(smalls) and len(larges) < 3):
-        larges.append(peak(large, large.parent / f"ds{len(larges)}", *options))
+        larges.append(peak_of(*auto(large, large.parent / f"ds{len(larges)}", *options)))
     assert max(*smalls, *larges) <= budget
     assert min(larges) <= 1.1 * max(smalls)
 

@@ -14,10 +14,10 @@ import numpy as np
 import psutil
 
 from helpers import conversions, npy_volumes
+from helpers.processes import FRESH
 from wkconvert_core import VoxelSize
 from wkconvert_core.conversion.execute import Settings, convert
 
-COMMAND = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]
 OPTIONS = ("--name", "ds", "--file-len", "1", "--compression", "lz4hc", "--compression-level", "12")
 """As slow as can be, so that there is time to disturb."""
 
@@ -38,7 +38,7 @@ def different(a: Path, b: Path) -> list[str]:
 
 
 def command(source, target, *options) -> list[str]:
-    return [*COMMAND, "auto", str(source), str(target), *OPTIONS, *options]
+    return [*FRESH, "auto", str(source), str(target), *OPTIONS, *options]
 
 
 def run(source, target, *options) -> subprocess.CompletedProcess:

@@ -1,7 +1,7 @@
-"""`wkconvert` as a real process that starts at once, because it is forked from an interpreter that has imported it.
+"""`wkconvert` as a process: in a fresh interpreter, or forked from one that has imported all of it.
 
-A fresh interpreter takes a second to import numpy and the plugins; a test that runs hundreds of commands forks instead.
-The child has its own pid, signals, open files and exit code, and ends as any interpreter does.
+A fresh interpreter takes a second to import numpy and the plugins; tests that run many commands fork instead. The child
+has its own pid, signals, open files and exit code, and ends as any interpreter does.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+FRESH = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]
+"""The command in an interpreter of its own, as `subprocess` takes it; the arguments follow."""
 SECONDS = 120
 """A command that takes longer hangs."""
 
@@ -73,6 +75,16 @@ def interpreter() -> WarmInterpreter:
 def wkconvert(*args: object, before: Callable[[int], object] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `wkconvert` with these arguments in a process of its own; as `subprocess.run` with both outputs captured."""
     return interpreter().run(*args, before=before)
+
+
+def peak_of(*args: object) -> int:
+    """Largest resident memory of `wkconvert` with these arguments, in bytes, as the system counts it."""
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, capture_output=True);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
+    )
+    run = [sys.executable, "-c", code, *FRESH, *map(str, args)]
+    return int(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
 
 
 def _serve() -> list[str]:
