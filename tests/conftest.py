@@ -1,9 +1,7 @@
 """A reader for tests of the whole conversion, so that they need no plugin to be installed."""
 
 import pytest
-from helpers import npy_volumes as volumes
-
-from wkconvert_core.registry.plugins import plugins
+from helpers import npy_volumes
 
 collect_ignore = ["readme_commands.py", "helpers/check_installed.py"]  # programs, which know no examples
 
@@ -11,5 +9,5 @@ collect_ignore = ["readme_commands.py", "helpers/check_installed.py"]  # program
 @pytest.fixture
 def reader():
     """Folders that hold `volume.npy` can be read; makes one from voxels [c, x, y, z]."""
-    with plugins().register(volumes, "volumes"):
-        yield volumes.make_folder
+    with npy_volumes.registered() as make_folder:
+        yield make_folder

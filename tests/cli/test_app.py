@@ -3,12 +3,11 @@
 import json
 import math
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from helpers import paths
+from helpers.processes import wkconvert
 from typer.testing import CliRunner
 
 from wkconvert_core import Confidence, Mag
@@ -42,11 +41,6 @@ def run(*args):
 
 def document(*args):
     return json.loads(run(*args, "--json").stdout)
-
-
-def process(*args):
-    command = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.fixture
@@ -172,7 +166,7 @@ def test_plugins_lists_formats_and_kernels(volume):
 def test_an_error_is_a_document_with_a_code(tmp_path, args, code, exit_code):
     pytest.importorskip("wkconvert_example")
     np.save(tmp_path / "a.npy", np.zeros((40, 40, 40), "uint8"))
-    result = process("auto", tmp_path / "a.npy", tmp_path / "ds", *SIZE, *args, "--json")
+    result = wkconvert("auto", tmp_path / "a.npy", tmp_path / "ds", *SIZE, *args, "--json")
     assert json.loads(result.stdout)["error"]["code"] == code
     assert result.returncode == exit_code
     assert result.stderr == ""
@@ -181,7 +175,7 @@ def test_an_error_is_a_document_with_a_code(tmp_path, args, code, exit_code):
 
 def test_a_message_keeps_paths_in_one_piece(tmp_path):
     long = tmp_path / ("x" * 120) / "nothing"
-    result = process("auto", long, tmp_path / "ds")
+    result = wkconvert("auto", long, tmp_path / "ds")
     assert result.returncode == 1
     assert str(long) in result.stderr
     assert "Traceback" not in result.stderr

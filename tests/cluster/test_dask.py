@@ -26,6 +26,7 @@ from wkconvert_core.planning.route import Budget, Costs
 from wkconvert_core.planning.step import Step
 
 pytest.importorskip("distributed")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,9 @@ def cluster(tmp_path_factory):
         yield running
 
 
-def test_every_strategy_writes_the_same_bytes(tmp_path, source, clean, cluster):
+def test_every_strategy_writes_the_same_bytes(tmp_path, cluster):
+    source, clean = dataset(tmp_path, (140, 120, 160)), tmp_path / "clean"  # nothing is disturbed here: less will do
+    assert run(source, clean, "--distribution-strategy", "sequential").returncode == 0
     for name, options in [
         ("threads", ()),
         ("processes", ("--distribution-strategy", "multiprocessing")),

@@ -11,7 +11,10 @@ from helpers.dask_clusters import command, dataset, different, run, started, wai
 from helpers.local_slurm import Slurm, missing
 
 pytest.importorskip("dask_jobqueue")
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"no Slurm can be started: {missing()}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(missing()), reason=f"no Slurm can be started: {missing()}"),
+]
 
 RESOURCES = {"mem": "1G", "time": "00:10:00", "cpus-per-task": 1}
 
@@ -45,14 +48,14 @@ def clean(tmp_path_factory, source):
 
 def assert_empty(slurm, seconds=10):
     """A job is listed as completing for a moment after its end."""
-    wait(lambda: not slurm.jobs() and not workers_of("wkconvert-"), seconds, "an empty queue")
+    wait(lambda: not slurm.jobs() and not workers_of(str(slurm.config)), seconds, "an empty queue")
 
 
 def test_jobs_write_the_same_bytes_although_one_is_killed(tmp_path, slurm, source, clean):
     target = tmp_path / "ds"
     process = started(source, target, *asking())
-    wait(lambda: len(workers_of("wkconvert-")) == 2, 30, "two workers")
-    victim = workers_of("wkconvert-")[0]
+    wait(lambda: len(workers_of(str(slurm.config))) == 2, 30, "two workers")
+    victim = workers_of(str(slurm.config))[0]
     victim.kill()
     stderr = process.communicate(timeout=90)[1]
     assert process.returncode == 0, stderr

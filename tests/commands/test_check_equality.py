@@ -1,21 +1,19 @@
 """`check-equality`: every difference is told, and what is none is not."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import paths
+from helpers.conversions import PROPERTIES, SIZE, edit, em, invoke
+from helpers.datasets import PEER, needs_peer
+from helpers.processes import wkconvert
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from wkconvert_core import Box, Mag, MagSpec, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
-from wkconvert_core.cli.app import app
 from wkconvert_core.commands.check_equality import check_equality
 from wkconvert_core.contract.errors import DamagedData, ResourceError, WkconvertError
 from wkconvert_core.conversion.execute import convert
@@ -30,15 +28,6 @@ from wkconvert_core.kernels import KERNELS
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.sources.downsampled import Downsampled
 
-PEER = os.environ.get("WKCONVERT_PEER", "")
-needs_peer = pytest.mark.skipif(not PEER, reason="WKCONVERT_PEER is not set")
-NAME = "datasource-properties.json"
-SIZE = VoxelSize((4, 4, 35))
-
-
-def em(shape=(70, 60, 40), dtype="uint8", channels=1):
-    return np.random.default_rng(0).integers(0, 200, (channels, *shape)).astype(dtype)
-
 
 @pytest.fixture
 def make(tmp_path, reader):
@@ -50,13 +39,6 @@ def make(tmp_path, reader):
         return tmp_path / name
 
     return dataset
-
-
-def edit(dataset, change):
-    file = dataset / NAME
-    properties = json.loads(file.read_text())
-    change(properties, properties["dataLayers"][0])
-    file.write_text(json.dumps(properties))
 
 
 def facts(found):
@@ -268,7 +250,7 @@ def test_names_that_neither_has_are_refused(make):
 
 def test_what_is_no_dataset_or_damaged_is_an_error(make, tmp_path):
     a, b = make("a", em()), make("b", em())
-    for other in (tmp_path / "gone", tmp_path / "a-src", a / NAME):
+    for other in (tmp_path / "gone", tmp_path / "a-src", a / PROPERTIES):
         with pytest.raises(SourceNotFound):
             check_equality(a, other)
     shard = b / "em/1/z0/y0/x0.wkw"
@@ -314,7 +296,7 @@ def test_a_dataset_of_the_peer_equals_ours_until_a_voxel_differs(make, tmp_path)
     spec = MagSpec("em", "color", Mag(1, 1, 1), Box((0, 0, 0), (130, 70, 40)), np.dtype("uint8"), 1)
     sink = WkwSink(tmp_path / "other" / "em/1", spec, file_len=32)
     sink.write(spec.box, voxels)
-    (tmp_path / "other" / NAME).write_text((ours / NAME).read_text())
+    (tmp_path / "other" / PROPERTIES).write_text((ours / PROPERTIES).read_text())
     found = check_equality(tmp_path / "other", tmp_path / "peer").mags[0].difference
     assert (found.count, found.place) == (1, (129, 69, 39))
 
@@ -322,22 +304,15 @@ def test_a_dataset_of_the_peer_equals_ours_until_a_voxel_differs(make, tmp_path)
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def run(*args):
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
 def test_the_command_tells_what_differs(make):
     a, b = make("a", em()), make("b", em(), interpolation_mode="mean", voxel_size=VoxelSize((4, 4, 36)))
-    assert run("check-equality", a, a, "--quiet").output == ""
-    assert "are equal" in run("check-equality", a, a, "--memory", "1GiB").stdout
-    told = run("check-equality", a, b, "--quiet")
+    assert invoke("check-equality", a, a, "--quiet").output == ""
+    assert "are equal" in invoke("check-equality", a, a, "--memory", "1GiB").stdout
+    told = invoke("check-equality", a, b, "--quiet")
     assert told.exit_code == 1
     assert "voxel size differs: 4 x 4 x 35 nm and 4 x 4 x 36 nm" in told.stdout
     assert "em mag 2-2-1: " in told.stdout
-    document = json.loads(run("check-equality", a, b, "--json", "--layer-name", "em", "--mag", "2-2-1").stdout)
+    document = json.loads(invoke("check-equality", a, b, "--json", "--layer-name", "em", "--mag", "2-2-1").stdout)
     assert document["equal"] is False
     assert document["metadata"][0]["what"] == "voxel_size"
     assert document["mags"][0]["differing"] > 0
@@ -348,10 +323,8 @@ def test_the_command_tells_what_differs(make):
 def test_the_exit_code_is_2_where_nothing_can_be_compared(make, tmp_path, json_too):
     a, b = make("a", em()), make("b", em())
     (b / "em/1/z0/y0/x0.wkw").write_bytes(b"")
-    script = "from wkconvert_core.cli.app import main; main()"
     for other in (b, tmp_path / "gone"):
-        command = [sys.executable, "-c", script, "check-equality", str(a), str(other), *["--json"] * json_too]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=paths.ROOT)
+        done = wkconvert("check-equality", a, other, *["--json"] * json_too)
         assert done.returncode == 2
         assert str(other) in (json.loads(done.stdout)["error"]["what"] if json_too else done.stderr)
 
@@ -360,7 +333,7 @@ def test_nan_is_text_in_the_document(make):
     ours = em(dtype="float32")
     theirs = ours.copy()
     theirs[0, 0, 0, 0] = np.nan
-    told = run("check-equality", make("a", ours), make("b", theirs), "--json").stdout
+    told = invoke("check-equality", make("a", ours), make("b", theirs), "--json").stdout
     assert json.loads(told, parse_constant=pytest.fail)["mags"][0]["first"]["b"] == "nan"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.conversions import SETTINGS, every_mag, files, layers_of, voxels
+from helpers.conversions import JOBS, PROPERTIES, SETTINGS, carry_out, edited, every_mag, files, layers_of, voxels
 
 from wkconvert_core import Mag
 from wkconvert_core.commands.check_equality import check_equality
@@ -19,12 +19,9 @@ from wkconvert_core.commands.recube import prepare as recube
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import BrokenSource, DamagedData, TargetError, TargetExists, TargetLocked
 from wkconvert_core.conversion.execute import convert, execute
-from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.dataset import COMPRESSED, is_half_compressed
 from wkconvert_core.datasets.journal import locked
 from wkconvert_core.toolkit.byte_sizes import size_text
-
-JOBS = Settings(jobs=2)
 
 
 @pytest.fixture
@@ -37,7 +34,7 @@ def raw(tmp_path, reader):
 
 def compress(dataset, settings=JOBS, **options):
     finish(dataset)
-    return execute(prepare(dataset, None, settings, **options), lambda progress: None)
+    return carry_out(prepare(dataset, None, settings, **options))
 
 
 class Stopped(Exception):
@@ -102,6 +99,7 @@ def test_what_is_compressed_is_left_alone(raw):
     assert compress(raw).conversion.steps == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", range(1, 14))
 def test_a_move_that_is_interrupted_is_finished_by_the_next_run(raw, killed_at, monkeypatch):
     expected = every_mag(raw)
@@ -181,7 +179,7 @@ def test_every_run_keeps_what_earlier_ones_recorded(raw):
 
 def test_a_copy_has_all_layers_compressed_in_shards_of_the_same_length(tmp_path, raw):
     conversion = prepare(raw, tmp_path / "copy", JOBS)
-    execute(conversion, lambda progress: None)
+    carry_out(conversion)
     assert 1 in kinds(raw).values()
     assert 1 not in kinds(tmp_path / "copy").values()
     sides = [mag["cubeLength"] for layer in layers_of(raw).values() for mag in layer["mags"]]
@@ -189,7 +187,7 @@ def test_a_copy_has_all_layers_compressed_in_shards_of_the_same_length(tmp_path,
 
 
 def test_datasets_of_the_older_form_stay_in_it(raw):
-    file = raw / "datasource-properties.json"
+    file = raw / PROPERTIES
     properties = json.loads(file.read_text())
     for layer in properties["dataLayers"]:
         mags = layer.pop("mags")
@@ -217,22 +215,20 @@ def test_nobody_else_writes_the_dataset_meanwhile(raw):
 def test_shards_become_no_longer_and_at_most_twice_as_long_as_in_a_new_dataset(tmp_path, raw):
     auto = [mag["cubeLength"] for layer in layers_of(raw).values() for mag in layer["mags"]]
     recubed = tmp_path / "large"
-    execute(recube(raw, recubed, replace(JOBS, file_len=8, compression="none")), lambda _: None)
+    carry_out(recube(raw, recubed, replace(JOBS, file_len=8, compression="none")))
     compress(recubed)
     found = [mag["cubeLength"] for layer in layers_of(recubed).values() for mag in layer["mags"]]
     assert found == [min(2 * side, 256) for side in auto]
     assert verify(recubed).sound
     small = tmp_path / "small"
-    execute(recube(raw, small, replace(JOBS, file_len=1, compression="none")), lambda _: None)
+    carry_out(recube(raw, small, replace(JOBS, file_len=1, compression="none")))
     compress(small)
     assert {mag["cubeLength"] for layer in layers_of(small).values() for mag in layer["mags"]} == {32}
 
 
 def test_voxels_outside_the_bounding_box_are_not_lost(raw):
-    file = raw / "datasource-properties.json"
-    properties = json.loads(file.read_text())
-    properties["dataLayers"][0]["boundingBox"]["width"] = 50
-    file.write_text(json.dumps(properties))
+    with edited(raw) as properties:
+        properties["dataLayers"][0]["boundingBox"]["width"] = 50
     content = {path: path.read_bytes() for path in (raw / "em").rglob("*.wkw")}
     with pytest.raises(TargetError, match="outside its bounding box") as caught:
         compress(raw)

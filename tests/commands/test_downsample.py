@@ -1,6 +1,5 @@
 """Adding coarser mags to datasets that are there, by us and by others."""
 
-import json
 import os
 import shutil
 from dataclasses import replace
@@ -9,26 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import paths
-from helpers.conversions import SETTINGS, files, layers_of, read, voxels
+from helpers.conversions import JOBS, PROPERTIES, SETTINGS, carry_out, edited, files, layers_of, mags_of, read, voxels
 
 from wkconvert_core import Box, Mag, OptionError, SourceNotFound
 from wkconvert_core.commands.downsample import prepare
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import TargetExists
-from wkconvert_core.conversion.execute import convert, execute
-from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.execute import convert
 from wkconvert_core.engine.consumers import WriteShards
 
 SAMPLES = paths.SAMPLES
-JOBS = Settings(jobs=2)
 
 
 def downsample(dataset, settings=JOBS, **options):
-    return execute(prepare(dataset, settings, **options), lambda progress: None)
-
-
-def mags_of(dataset, layer="color"):
-    return ["-".join(map(str, mag["mag"])) for mag in layers_of(dataset)[layer]["mags"]]
+    return carry_out(prepare(dataset, settings, **options))
 
 
 @pytest.fixture
@@ -74,9 +67,8 @@ def test_one_may_begin_at_any_mag(finest):
 
 def test_an_existing_mag_in_between_is_what_the_next_is_made_of(finest):
     downsample(finest, replace(JOBS, max_mag=4, interpolation_mode="min"))
-    properties = json.loads((finest / "datasource-properties.json").read_text())
-    properties["dataLayers"][0]["mags"].pop(1)
-    (finest / "datasource-properties.json").write_text(json.dumps(properties))
+    with edited(finest) as properties:
+        properties["dataLayers"][0]["mags"].pop(1)
     shutil.rmtree(finest / "color" / "2-2-1")
     fourth = read(finest, mag="4-4-1")
     downsample(finest, replace(JOBS, max_mag=8, interpolation_mode="max"))
@@ -95,11 +87,9 @@ def test_a_mag_that_is_replaced_while_a_coarser_one_is_made_of_it_is_noticed(fin
 
 
 def test_the_rest_of_the_metadata_stays(finest):
-    file = finest / "datasource-properties.json"
-    properties = json.loads(file.read_text())
-    properties["dataLayers"][0] |= {"mine": 1, "defaultViewConfiguration": {"color": [1, 2, 3]}}
-    properties["dataLayers"][0]["boundingBox"]["width"] -= 1
-    file.write_text(json.dumps(properties))
+    with edited(finest) as properties:
+        properties["dataLayers"][0] |= {"mine": 1, "defaultViewConfiguration": {"color": [1, 2, 3]}}
+        properties["dataLayers"][0]["boundingBox"]["width"] -= 1
     downsample(finest)
     layer = layers_of(finest)["color"]
     assert (layer["mine"], layer["defaultViewConfiguration"]) == (1, {"color": [1, 2, 3]})
@@ -139,12 +129,12 @@ def test_a_run_that_ends_early_goes_on(tmp_path, finest, monkeypatch):
             raise RuntimeError("stop")
         return write(self, *args)
 
-    metadata = (finest / "datasource-properties.json").read_text()
+    metadata = (finest / PROPERTIES).read_text()
     with monkeypatch.context() as patch:
         patch.setattr(WriteShards, "__call__", fails_soon)
         with pytest.raises(RuntimeError):
             downsample(finest, replace(JOBS, interpolation_mode="bicubic", jobs=1))
-    assert (finest / "datasource-properties.json").read_text() == metadata
+    assert (finest / PROPERTIES).read_text() == metadata
     with pytest.raises(TargetExists, match=r"2-2-1 is there, but not listed"):
         downsample(finest, replace(JOBS, interpolation_mode="min"))
     assert downsample(finest, replace(JOBS, interpolation_mode="bicubic")).resumed > 0
@@ -154,7 +144,7 @@ def test_a_run_that_ends_early_goes_on(tmp_path, finest, monkeypatch):
 
 
 def test_a_run_that_ends_before_the_metadata_has_nothing_left_to_make(finest):
-    file = finest / "datasource-properties.json"
+    file = finest / PROPERTIES
     before = file.read_text()
     downsample(finest, replace(JOBS, max_mag=4))
     after = file.read_text()
@@ -164,14 +154,14 @@ def test_a_run_that_ends_before_the_metadata_has_nothing_left_to_make(finest):
     assert len(list((finest / ".wkconvert").glob("*.plan"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["median", "max"])
 @pytest.mark.parametrize("killed_at", [0, 1, 2, 3])
 def test_the_record_of_a_mag_that_stays_survives_a_kill_while_it_is_set_aside(finest, monkeypatch, kernel, killed_at):
     downsample(finest, replace(JOBS, max_mag=4, interpolation_mode="median"))
     whole = (finest / ".wkconvert/color.downsample-2-2-1.shards").read_bytes()
-    properties = json.loads((finest / "datasource-properties.json").read_text())
-    properties["dataLayers"][0]["mags"].pop(1)
-    (finest / "datasource-properties.json").write_text(json.dumps(properties))
+    with edited(finest) as properties:
+        properties["dataLayers"][0]["mags"].pop(1)
     shutil.rmtree(finest / "color" / "2-2-1")
     calls, real = [], {name: getattr(Path, name) for name in ("replace", "unlink")}
 

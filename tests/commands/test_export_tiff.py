@@ -1,30 +1,27 @@
 """`export-tiff`: what tifffile finds in the files, and what reading them back with `auto` gives."""
 
-import filecmp
 import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from helpers.conversions import carry_out, different, invoke
+from helpers.processes import FRESH
 
 from wkconvert_core import Box, Mag, OptionError, PluginError, SourceNotFound, VoxelSize
-from wkconvert_core.cli.app import app
 from wkconvert_core.commands import export_tiff as export
 from wkconvert_core.commands.export_tiff import Pictures, prepare
 from wkconvert_core.commands.info import describe
 from wkconvert_core.contract.errors import NoSpace, ResourceError, TargetExists
-from wkconvert_core.conversion.execute import convert, execute
+from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import DTYPES, Settings
 from wkconvert_core.datasets.reader import open_layers
 from wkconvert_core.registry.plugins import Plugins, plugins
 from wkconvert_core.toolkit.atomic import writing
 
-COMMAND = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]
 SIZE = VoxelSize((11.24, 11.25, 28.0), "nm")
 needs_tiff = pytest.mark.skipif("tiff" not in plugins().formats(), reason="wkconvert-tiff is not installed")
 needs_tiles = pytest.mark.skipif("tiles" not in plugins().formats(), reason="wkconvert-tiles is not installed")
@@ -53,7 +50,7 @@ def dataset(tmp_path, reader):
 
 
 def exported(src, out, *, mag=None, downsample=1, tile_size=None, tiles=None, **settings):
-    return execute(prepare(src, out, Settings(**settings), Pictures(mag, downsample, tile_size, tiles)), lambda _: None)
+    return carry_out(prepare(src, out, Settings(**settings), Pictures(mag, downsample, tile_size, tiles)))
 
 
 def layer(path, name=None):
@@ -76,12 +73,6 @@ def stack(out):
 
 def names(out):
     return sorted(str(path.relative_to(out)) for path in out.rglob("*.tif*"))
-
-
-def different(a, b):
-    """The TIFF files that two folders do not have in common, or that differ."""
-    shared = set(names(a)) & set(names(b))
-    return sorted(set(names(a)) ^ set(names(b))) + [n for n in shared if not filecmp.cmp(a / n, b / n, shallow=False)]
 
 
 # --- there and back --------------------------------------------------------------------------------------------------
@@ -240,7 +231,7 @@ def test_every_way_writes_the_same_bytes(tmp_path, dataset, how):
     src = dataset(values("uint16", (1, 100, 90, 70)))
     exported(src, tmp_path / "usual", verify=True)
     exported(src, tmp_path / "other", **how)
-    assert different(tmp_path / "usual", tmp_path / "other") == []
+    assert different(tmp_path / "usual", tmp_path / "other", "*.tif*") == []
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -270,7 +261,7 @@ def test_little_memory_gives_the_same_files_through_a_scratch_file(tmp_path, dat
     conversion = prepare(src, tmp_path / "out", Settings(memory=12 << 20, jobs=1))
     assert conversion.steps[0].route.way == "spool"
     assert conversion.memory <= 12 << 20
-    execute(conversion, lambda _: None)
+    carry_out(conversion)
     np.testing.assert_array_equal(stack(tmp_path / "out"), voxels)
     assert names(tmp_path / "out") == [f"em_{z:05}.tif" for z in range(1, 65)], "no scratch is left"
 
@@ -284,7 +275,7 @@ def test_a_slice_beyond_the_memory_is_refused_with_what_would_do(tmp_path, datas
     assert "--tile-size" in caught.value.fix
     assert "file-len" not in caught.value.fix
     enough = caught.value.fix.split()[2].rstrip(";")
-    told = run("export-tiff", src, tmp_path / "out", "--memory", enough, "--jobs", 1)
+    told = invoke("export-tiff", src, tmp_path / "out", "--memory", enough, "--jobs", 1)
     assert told.exit_code == 0
     prepare(src, tmp_path / "tiles", Settings(memory=600_000, jobs=1), Pictures(tile_size=(64, 64)))
 
@@ -292,11 +283,12 @@ def test_a_slice_beyond_the_memory_is_refused_with_what_would_do(tmp_path, datas
 # --- done means done -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_tiff
 def test_a_killed_export_is_nowhere_and_the_same_command_ends_it_byte_for_byte(tmp_path, dataset):
     src = dataset(values("uint16", (1, 300, 300, 120)))
     exported(src, tmp_path / "clean")
-    command = [*COMMAND, "export-tiff", str(src), str(tmp_path / "out"), "--jobs", "1", "--quiet"]
+    command = [*FRESH, "export-tiff", str(src), str(tmp_path / "out"), "--jobs", "1", "--quiet"]
     process = subprocess.Popen(command)
     building = tmp_path / ".out.wkconvert-new"
     while process.poll() is None and len(list(building.glob("*.tif"))) < 70:
@@ -308,7 +300,7 @@ def test_a_killed_export_is_nowhere_and_the_same_command_ends_it_byte_for_byte(t
     (building / ".em_00001.tif.0123.tmp").write_bytes(b"left by the kill")
     done = exported(src, tmp_path / "out")
     assert done.resumed >= 32
-    assert different(tmp_path / "out", tmp_path / "clean") == []
+    assert different(tmp_path / "out", tmp_path / "clean", "*.tif*") == []
     assert not building.exists()
     assert not list((tmp_path / "out").rglob(".*.tmp"))
 
@@ -348,7 +340,7 @@ def test_the_same_command_again_does_nothing_and_mends_what_was_lost(tmp_path, d
     (tmp_path / "out/em_00003.tif").unlink()
     (tmp_path / "out/em_00005.tif").write_bytes(b"II*\0")
     assert exported(src, tmp_path / "out").resumed == 7
-    assert different(tmp_path / "out", tmp_path / "copy") == []
+    assert different(tmp_path / "out", tmp_path / "copy", "*.tif*") == []
 
 
 @needs_tiff
@@ -430,30 +422,23 @@ def test_without_the_plugin_the_error_says_what_to_install(tmp_path, dataset, mo
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def run(*args):
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
 @needs_tiff
 def test_the_command_takes_every_option(tmp_path, dataset):
     voxels = values("uint16", (1, 70, 50, 9))
     src = dataset(voxels)
     out = tmp_path / "out"
     given = ("--layer-name", "em", "--mag", "1", "--bbox", "2,3,1,40,30,5", "--tile-size", "16,32", "--no-compress")
-    told = json.loads(run("export-tiff", src, out, *given, "--jobs", 2, "--json").stdout)
+    told = json.loads(invoke("export-tiff", src, out, *given, "--jobs", 2, "--json").stdout)
     assert told["shards"] == 15
     assert told["written"][0]["top_left"] == [2, 3, 1]
     assert told["written"][0]["shape"] == [40, 30, 5]
     assert told["voxel_size"]["size"] == list(SIZE.size)
     assert len(names(out)) == 15
-    plan = json.loads(run("export-tiff", src, tmp_path / "no", "--downsample", 2, "--dry-run", "--json").stdout)
+    plan = json.loads(invoke("export-tiff", src, tmp_path / "no", "--downsample", 2, "--dry-run", "--json").stdout)
     assert plan["steps"][0]["shard_shape"] == [35, 25, 1]
     assert not (tmp_path / "no").exists()
     with pytest.raises(OptionError, match="--tile-size 5 is not x,y"):
-        run("export-tiff", src, tmp_path / "no", "--tile-size", "5")
+        invoke("export-tiff", src, tmp_path / "no", "--tile-size", "5")
 
 
 @needs_tiff

@@ -1,65 +1,23 @@
 """`metadata`: made for bare mags, brought up to date, corrected; what people wrote stays."""
 
 import json
-import os
 import shutil
 import subprocess
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import wkw
-from helpers.conversions import SETTINGS, layers_of, voxels
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from helpers.conversions import JOBS, PROPERTIES, SETTINGS, SIZE, edit, layers_of, properties, voxels
+from helpers.datasets import PEER, needs_peer, write_by_wkw
 from typer.testing import CliRunner
 
-from wkconvert_core import Box, BrokenSource, Mag, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
+from wkconvert_core import Box, BrokenSource, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
 from wkconvert_core.cli.app import app
 from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.contract.errors import DamagedData, TargetLocked
 from wkconvert_core.conversion.execute import convert
-from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.datasets.journal import locked
-from wkconvert_core.engine.workers import Workers
-from wkconvert_core.formats.wkw import Wkw
-from wkconvert_core.formats.wkw.source import WkwSource
 from wkconvert_core.inspection.contents import find_contents
-from wkconvert_core.planning.route import Budget
-
-PEER = os.environ.get("WKCONVERT_PEER", "")
-needs_peer = pytest.mark.skipif(not PEER, reason="WKCONVERT_PEER is not set")
-NAME = "datasource-properties.json"
-SIZE = VoxelSize((4, 4, 35))
-JOBS = Settings(jobs=2)
-
-
-def write(folder, data, start=(0, 0, 0), file_len=2, block_type=1):
-    """Voxels [c, x, y, z] as a mag of WKW, by the reference library, beyond which nothing is there."""
-    folder.mkdir(parents=True)
-    header = wkw.Header(data.dtype.type, data.shape[0], block_type=block_type, file_len=file_len)
-    with wkw.Dataset.create(str(folder), header) as dataset:
-        if block_type == 1:
-            dataset.write(start, np.asfortranarray(data))
-        else:  # whole shards only
-            side = 32 * file_len
-            first = [s // side * side for s in start]
-            whole = [-(-(s + n) // side) * side - f for s, n, f in zip(start, data.shape[1:], first, strict=True)]
-            padded = np.zeros((data.shape[0], *whole), data.dtype, order="F")
-            padded[:, *(slice(s - f, s - f + n) for s, f, n in zip(start, first, data.shape[1:], strict=True))] = data
-            dataset.write(first, padded)
-    return folder
-
-
-def properties(dataset):
-    return json.loads((dataset / NAME).read_text())
-
-
-def edit(dataset, change):
-    found = properties(dataset)
-    change(found, found["dataLayers"][0])
-    (dataset / NAME).write_text(json.dumps(found))
 
 
 def box_of(dataset, layer):
@@ -82,7 +40,7 @@ def test_after_cube_they_are_those_that_auto_writes(tmp_path, reader, dtype, cat
     how = replace(SETTINGS, voxel_size=None, layer_name="vol", category=category, downsample=False, name="x", start_z=3)
     convert(source, tmp_path / "auto", how)
     convert(source, tmp_path / "ds", replace(how, metadata=False), command="cube")
-    assert not (tmp_path / "ds" / NAME).exists()
+    assert not (tmp_path / "ds" / PROPERTIES).exists()
     done = update(tmp_path / "ds", Wanted("x", category=category), JOBS)
     assert (done.created, done.written) == (True, True)
     assert properties(tmp_path / "ds") == properties(tmp_path / "auto")
@@ -91,8 +49,8 @@ def test_after_cube_they_are_those_that_auto_writes(tmp_path, reader, dtype, cat
 @pytest.mark.parametrize("block_type", [1, 2])
 def test_the_extent_of_mags_by_others_is_that_of_their_voxels(tmp_path, block_type):
     data = np.random.default_rng(0).integers(1, 200, (1, 50, 90, 70)).astype(np.uint16)
-    write(tmp_path / "ds/em/1", data, (70, 5, 33), block_type=block_type)
-    write(tmp_path / "ds/em/2-2-1", data[:, :25, :46] + 1, (35, 2, 33), block_type=block_type)
+    write_by_wkw(tmp_path / "ds/em/1", data, (70, 5, 33), block_type=block_type)
+    write_by_wkw(tmp_path / "ds/em/2-2-1", data[:, :25, :46] + 1, (35, 2, 33), block_type=block_type)
     update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     found = layers_of(tmp_path / "ds")["em"]
     assert box_of(tmp_path / "ds", "em") == Box((70, 5, 33), (50, 90, 70))
@@ -116,10 +74,10 @@ def test_an_extent_that_was_recorded_may_be_measured_all_the_same(tmp_path, read
 
 
 def test_without_a_voxel_size_nothing_is_written(tmp_path):
-    write(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
     with pytest.raises(OptionError, match="voxel size along x, y, z"):
         update(tmp_path / "ds", Wanted(), JOBS)
-    assert not (tmp_path / "ds" / NAME).exists()
+    assert not (tmp_path / "ds" / PROPERTIES).exists()
 
 
 def test_shards_that_are_no_longer_those_that_were_recorded_are_measured(tmp_path, reader):
@@ -140,9 +98,11 @@ def test_shards_that_are_no_longer_those_that_were_recorded_are_measured(tmp_pat
 
 def test_names_and_voxels_tell_the_category(tmp_path):
     rng = np.random.default_rng(0)
-    write(tmp_path / "ds/labels/1", rng.integers(1, 9, (1, 40, 40, 40)).astype(np.uint32))
-    write(tmp_path / "ds/b/1", rng.integers(1, 255, (3, 40, 40, 40)).astype(np.uint8))
-    write(tmp_path / "ds/c/1", np.kron(rng.integers(1, 2**31, (1, 4, 4, 4)), np.ones((1, 16, 16, 16))).astype("u4"))
+    write_by_wkw(tmp_path / "ds/labels/1", rng.integers(1, 9, (1, 40, 40, 40)).astype(np.uint32))
+    write_by_wkw(tmp_path / "ds/b/1", rng.integers(1, 255, (3, 40, 40, 40)).astype(np.uint8))
+    write_by_wkw(
+        tmp_path / "ds/c/1", np.kron(rng.integers(1, 2**31, (1, 4, 4, 4)), np.ones((1, 16, 16, 16))).astype("u4")
+    )
     update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     layers = layers_of(tmp_path / "ds")
     assert {name: layer["category"] for name, layer in layers.items()} == {
@@ -155,12 +115,12 @@ def test_names_and_voxels_tell_the_category(tmp_path):
 
 
 def test_what_cannot_be_a_layer_is_left_out_and_told(tmp_path):
-    write(tmp_path / "ds/a b/1", np.ones((1, 9, 9, 9), np.uint8))
-    shutil.rmtree(write(tmp_path / "ds/empty/1", np.zeros((1, 9, 9, 9), np.uint8)) / "z0")
-    write(tmp_path / "ds/.hidden/1", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "ds/a b/1", np.ones((1, 9, 9, 9), np.uint8))
+    shutil.rmtree(write_by_wkw(tmp_path / "ds/empty/1", np.zeros((1, 9, 9, 9), np.uint8)) / "z0")
+    write_by_wkw(tmp_path / "ds/.hidden/1", np.ones((1, 9, 9, 9), np.uint8))
     with pytest.raises(SourceNotFound, match="no layer"):
         update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
-    write(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
     done = update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     assert list(layers_of(tmp_path / "ds")) == ["em"]
     assert ["a b" in note for note in done.notes] == [True, False, False]
@@ -168,15 +128,15 @@ def test_what_cannot_be_a_layer_is_left_out_and_told(tmp_path):
 
 
 def test_a_layer_of_zeros_is_as_large_as_its_shards(tmp_path):
-    write(tmp_path / "ds/empty/2", np.zeros((1, 9, 9, 9), np.uint8), (0, 70, 0))
+    write_by_wkw(tmp_path / "ds/empty/2", np.zeros((1, 9, 9, 9), np.uint8), (0, 70, 0))
     done = update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     assert box_of(tmp_path / "ds", "empty") == Box((0, 128, 0), (128, 128, 128))
     assert "that of its shards" in done.notes[0]
 
 
 def test_mags_of_several_kinds_and_damaged_headers_are_refused(tmp_path):
-    write(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
-    write(tmp_path / "ds/em/2", np.ones((1, 9, 9, 9), np.uint16))
+    write_by_wkw(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "ds/em/2", np.ones((1, 9, 9, 9), np.uint16))
     with pytest.raises(BrokenSource, match="differ") as caught:
         update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     assert "mag 1: 1 x uint8; mag 2: 1 x uint16" in caught.value.why
@@ -210,23 +170,23 @@ def unread(monkeypatch):
 )
 def test_what_is_missing_is_told_before_all_voxels_are_read(tmp_path, unread, wanted, message):
     for name in ("em", "labels", "mask"):
-        write(tmp_path / "ds" / name / "1", np.ones((1, 9, 9, 9), np.uint8))
+        write_by_wkw(tmp_path / "ds" / name / "1", np.ones((1, 9, 9, 9), np.uint8))
     with pytest.raises(OptionError, match=message):
         update(tmp_path / "ds", wanted, JOBS)
 
 
 def test_a_largest_id_may_be_for_a_layer_whose_voxels_tell_what_it_is(tmp_path):
     labels = np.kron(np.random.default_rng(0).integers(1, 2**31, (1, 4, 4, 4)), np.ones((1, 16, 16, 16))).astype("u4")
-    write(tmp_path / "ds/a/1", labels)
-    write(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "ds/a/1", labels)
+    write_by_wkw(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
     update(tmp_path / "ds", Wanted(voxel_size=SIZE, compute_max_id=True), JOBS)
     assert layers_of(tmp_path / "ds")["a"]["largestSegmentId"] == labels.max()
 
 
 def linked(tmp_path):
     """A dataset with `em`, of which mag 2 lies elsewhere, and with `other`, which lies elsewhere."""
-    write(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
-    write(tmp_path / "elsewhere/2", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "elsewhere/2", np.ones((1, 9, 9, 9), np.uint8))
     (tmp_path / "ds/em/2").symlink_to(tmp_path / "elsewhere/2")
     (tmp_path / "ds/other").symlink_to(tmp_path / "elsewhere")
     return tmp_path / "ds"
@@ -242,14 +202,14 @@ def test_what_lies_behind_a_link_out_of_the_dataset_is_left_out_and_told(tmp_pat
     assert CliRunner().invoke(app, ["verify", str(dataset)]).exit_code == 0
     assert update(dataset, Wanted("x"), JOBS).notes == []
     shutil.rmtree(dataset / "em")
-    (dataset / NAME).unlink()
+    (dataset / PROPERTIES).unlink()
     with pytest.raises(SourceNotFound, match="no layer") as caught:
         update(dataset, Wanted(voxel_size=SIZE), JOBS)
     assert "other is left out: it is a link" in caught.value.why
 
 
 def test_a_link_within_the_dataset_is_followed(tmp_path):
-    write(tmp_path / "ds/store/finest", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "ds/store/finest", np.ones((1, 9, 9, 9), np.uint8))
     (tmp_path / "ds/em").mkdir()
     (tmp_path / "ds/em/1").symlink_to(tmp_path / "ds/store/finest")
     assert update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS).notes == []
@@ -271,10 +231,15 @@ def dataset(tmp_path, reader):
 
 def test_nothing_new_leaves_the_file_as_it_is(dataset):
     edit(dataset, lambda top, layer: (top.update(mine=1), layer.update(yours=[2])))
-    before = (dataset / NAME).stat()
+
+    def state():
+        found = (dataset / PROPERTIES).stat()
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    before = state()
     done = update(dataset, Wanted(), JOBS)
     assert (done.written, done.changes) == (False, [])
-    assert (dataset / NAME).stat() == before
+    assert state() == before
 
 
 def test_what_is_new_joins_what_is_gone_goes_and_edits_stay(dataset):
@@ -285,8 +250,8 @@ def test_what_is_new_joins_what_is_gone_goes_and_edits_stay(dataset):
         layer["mags"][0]["note"] = "kept"
 
     edit(dataset, by_hand)
-    write(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
-    write(dataset / "extra/1", np.ones((1, 40, 40, 40), np.uint8), (32, 0, 0))
+    write_by_wkw(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
+    write_by_wkw(dataset / "extra/1", np.ones((1, 40, 40, 40), np.uint8), (32, 0, 0))
     shutil.rmtree(dataset / "em/2-2-1")
     shutil.rmtree(dataset / "labels/1")
     done = update(dataset, Wanted(), JOBS)
@@ -307,9 +272,9 @@ def test_what_is_new_joins_what_is_gone_goes_and_edits_stay(dataset):
 
 def test_mags_stay_where_the_metadata_say_and_as_they_say(dataset):
     (dataset / "em/1").rename(dataset / "em/finest")
-    write(dataset / "em/1", np.ones((1, 9, 9, 9), np.uint8))
-    write(dataset / "em/4-4-4", np.ones((1, 9, 9, 9), np.uint8))
-    write(dataset / "em/4", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(dataset / "em/1", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(dataset / "em/4-4-4", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(dataset / "em/4", np.ones((1, 9, 9, 9), np.uint8))
     edit(dataset, lambda top, layer: layer["mags"][0].update(path="./em/finest", axisOrder={"c": 3}))
     update(dataset, Wanted(layers=["em"]), JOBS)
     finest, _, coarsest = layers_of(dataset)["em"]["mags"]
@@ -319,7 +284,7 @@ def test_mags_stay_where_the_metadata_say_and_as_they_say(dataset):
 
 
 def test_only_the_layers_that_are_named_are_touched(dataset):
-    write(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
+    write_by_wkw(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
     shutil.rmtree(dataset / "labels/1")
     update(dataset, Wanted(layers=["em"]), JOBS)
     assert [len(layer["mags"]) for layer in layers_of(dataset).values()] == [3, 1]
@@ -328,7 +293,7 @@ def test_only_the_layers_that_are_named_are_touched(dataset):
 
 
 def test_what_the_headers_say_wins(tmp_path):
-    write(tmp_path / "ds/color/1", np.ones((3, 9, 9, 9), np.uint8), file_len=4)
+    write_by_wkw(tmp_path / "ds/color/1", np.ones((3, 9, 9, 9), np.uint8), file_len=4)
     mags = [{"resolution": 1, "cubeLength": 1024}]
     layer = {
         "name": "color",
@@ -339,7 +304,7 @@ def test_what_the_headers_say_wins(tmp_path):
     }
     box = {"topLeft": [0, 0, 0], "width": 9, "height": 9, "depth": 9}
     old = {"id": {"name": "old", "team": "x"}, "scale": [4, 4, 35], "dataLayers": [{**layer, "boundingBox": box}]}
-    (tmp_path / "ds" / NAME).write_text(json.dumps(old))
+    (tmp_path / "ds" / PROPERTIES).write_text(json.dumps(old))
     done = update(tmp_path / "ds", Wanted(), JOBS)
     new = properties(tmp_path / "ds")["dataLayers"][0]
     assert "wkwResolutions" not in new
@@ -359,7 +324,7 @@ def test_another_dtype_takes_away_what_the_view_says_of_values(dataset):
     assert update(dataset, Wanted(), JOBS).changes == []
     for mag in ("1", "2-2-1"):
         shutil.rmtree(dataset / "em" / mag)
-        write(dataset / "em" / mag, np.ones((1, 9, 9, 9), np.uint16))
+        write_by_wkw(dataset / "em" / mag, np.ones((1, 9, 9, 9), np.uint16))
     update(dataset, Wanted(), JOBS)
     assert layers_of(dataset)["em"]["elementClass"] == "uint16"
     assert layers_of(dataset)["em"]["defaultViewConfiguration"] == {"color": [1, 2, 3]}
@@ -376,7 +341,7 @@ def test_layers_of_other_formats_stay_whatever_happens(dataset):
 
 
 def test_a_layer_that_the_metadata_lack_is_no_layer_of_which_facts_are_changed(dataset):
-    write(dataset / "extra/1", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(dataset / "extra/1", np.ones((1, 9, 9, 9), np.uint8))
     with pytest.raises(OptionError, match="--layer-name extra") as caught:
         update(dataset, Wanted(layers=["extra"], extent=True), JOBS)
     assert "--refresh" in caught.value.fix
@@ -386,7 +351,7 @@ def test_a_layer_that_the_metadata_lack_is_no_layer_of_which_facts_are_changed(d
 
 def test_a_run_that_is_not_finished_is_not_described(dataset):
     (dataset / ".wkconvert/em.downsample-4-4-1.plan").write_text("{}")
-    write(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
+    write_by_wkw(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
     with pytest.raises(BrokenSource, match="not finished: downsample-4-4-1 of layer em"):
         update(dataset, Wanted(), JOBS)
     update(dataset, Wanted("other"), JOBS)
@@ -408,7 +373,7 @@ def test_mappings_in_the_folder_are_listed(dataset):
 
 
 def test_only_what_is_asked_for_changes(dataset):
-    write(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
+    write_by_wkw(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
     before = properties(dataset)
     done = update(dataset, Wanted("other", VoxelSize((None, None, 40)), max_id=7000), JOBS)
     assert told(done) == [
@@ -425,14 +390,14 @@ def test_only_what_is_asked_for_changes(dataset):
 def test_the_largest_id_is_exact_to_the_last_bit(tmp_path, strategy):
     ids = np.ones((1, 100, 70, 40), np.uint64)
     ids[0, 77, 3, 39] = 2**53 + 1
-    write(tmp_path / "ds/labels/1", ids, file_len=1)
+    write_by_wkw(tmp_path / "ds/labels/1", ids, file_len=1)
     update(tmp_path / "ds", Wanted(voxel_size=SIZE, compute_max_id=True), replace(JOBS, strategy=strategy))
     assert layers_of(tmp_path / "ds")["labels"]["largestSegmentId"] == 2**53 + 1
 
 
 def test_labels_that_are_all_zero_have_no_largest_id(dataset):
     shutil.rmtree(dataset / "labels/1")
-    write(dataset / "labels/1", np.zeros((1, 9, 9, 9), np.uint32))
+    write_by_wkw(dataset / "labels/1", np.zeros((1, 9, 9, 9), np.uint32))
     update(dataset, Wanted(compute_max_id=True), JOBS)
     assert layers_of(dataset)["labels"]["largestSegmentId"] is None
     edit(dataset, lambda top, layer: top["dataLayers"][1].pop("largestSegmentId"))
@@ -460,7 +425,7 @@ def test_a_category_brings_and_takes_what_only_labels_have(dataset):
 
 def test_extents_are_measured_anew_where_they_lie(tmp_path):
     data = np.ones((2, 30, 30, 30), np.float32)
-    write(tmp_path / "ds/em/1", data, (40, 50, 60), file_len=1)
+    write_by_wkw(tmp_path / "ds/em/1", data, (40, 50, 60), file_len=1)
     update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     edit(tmp_path / "ds", lambda top, layer: layer["boundingBox"].update(topLeft=[0, 0, 0], width=500))
     done = update(tmp_path / "ds", Wanted(extent=True), JOBS)
@@ -469,7 +434,7 @@ def test_extents_are_measured_anew_where_they_lie(tmp_path):
 
 
 def test_a_coarse_mag_that_says_the_same_changes_no_extent(tmp_path):
-    write(tmp_path / "ds/em/2", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "ds/em/2", np.ones((1, 9, 9, 9), np.uint8))
     update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     assert box_of(tmp_path / "ds", "em") == Box((0, 0, 0), (18, 18, 18))
     edit(tmp_path / "ds", lambda top, layer: layer["boundingBox"].update(width=17))
@@ -479,44 +444,12 @@ def test_a_coarse_mag_that_says_the_same_changes_no_extent(tmp_path):
 
 
 def test_the_extent_of_nothing_stays(tmp_path):
-    write(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
     update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     shutil.rmtree(tmp_path / "ds/em/1")
-    write(tmp_path / "ds/em/1", np.zeros((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "ds/em/1", np.zeros((1, 9, 9, 9), np.uint8))
     done = update(tmp_path / "ds", Wanted(extent=True), JOBS)
     assert (done.changes, len(done.notes)) == ([], 1)
-
-
-# --- what a mag holds ------------------------------------------------------------------------------------------------
-
-PLENTY = Budget(1 << 30, 2, shared=True, scratch=0, base=0)
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.data())
-def test_any_voxels_are_found_where_they_are(tmp_path_factory, data):
-    points = data.draw(st.lists(st.tuples(*[st.integers(0, 150)] * 3), min_size=1, max_size=6))
-    folder = tmp_path_factory.mktemp("survey") / "em" / "1"
-    volume = np.zeros((2, 160, 160, 160), np.int16)
-    for number, point in enumerate(points):
-        volume[(number % 2, *point)] = number - 2 or 9
-    write(folder, volume, file_len=data.draw(st.sampled_from([1, 4])), block_type=data.draw(st.sampled_from([1, 2])))
-    place, low, high = MagOnDisk("em", Mag(1, 1, 1), folder, Wkw()), np.min(points, axis=0), np.max(points, axis=0) + 1
-    expected = Box(tuple(map(int, low)), tuple(map(int, high - low)))
-    for outline in (True, False):
-        found = find_contents(place, PLENTY, Workers("threads", 2), None, outline=outline)
-        assert found.box == expected
-    assert found.largest == max(0, int(volume.max()))
-
-
-def test_an_outline_leaves_the_inside_unread(tmp_path, monkeypatch):
-    folder = write(tmp_path / "em/1", np.ones((1, 192, 192, 192), np.uint8), file_len=1)
-    read, real = [], WkwSource.read
-    monkeypatch.setattr(WkwSource, "read", lambda self, box: (read.append(box), real(self, box))[1])
-    place = MagOnDisk("em", Mag(1, 1, 1), folder, Wkw())
-    found = find_contents(place, PLENTY, Workers("sequential", 1), None, outline=True)
-    assert found.box == Box((0, 0, 0), (192, 192, 192))
-    assert len(read) <= 6**3 - 4**3
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -527,7 +460,7 @@ def run(*args):
 
 
 def test_a_dry_run_writes_nothing(tmp_path):
-    write(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(tmp_path / "ds/em/1", np.ones((1, 9, 9, 9), np.uint8))
     result = run(tmp_path / "ds", "--voxel-size", "4,4,35", "--dry-run")
     assert result.exit_code == 0
     assert "voxel size added: 4 x 4 x 35 nm" in result.stdout
@@ -552,7 +485,7 @@ def test_the_command_tells_what_changes(dataset):
 
 @pytest.mark.parametrize("unit", ["nm", "mm"])
 def test_a_unit_alone_is_refused(dataset, unit):
-    write(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
+    write_by_wkw(dataset / "em/4-4-1", np.ones((1, 18, 15, 40), np.uint8))
     before = properties(dataset)
     result = CliRunner().invoke(app, ["metadata", str(dataset), "--unit", unit])
     assert isinstance(result.exception, OptionError)
@@ -594,13 +527,13 @@ def test_what_is_edited_while_voxels_are_read_is_kept_and_nothing_is_read_twice(
 
 def test_metadata_that_somebody_made_meanwhile_are_kept(tmp_path, monkeypatch):
     dataset = tmp_path / "ds"
-    write(dataset / "em/1", np.ones((1, 9, 9, 9), np.uint8))
+    write_by_wkw(dataset / "em/1", np.ones((1, 9, 9, 9), np.uint8))
     update(dataset, Wanted("theirs", SIZE), JOBS)
-    theirs = (dataset / NAME).read_text()
-    (dataset / NAME).unlink()
+    theirs = (dataset / PROPERTIES).read_text()
+    (dataset / PROPERTIES).unlink()
 
     def slow(*rest, **options):
-        (dataset / NAME).write_text(theirs)
+        (dataset / PROPERTIES).write_text(theirs)
         return find_contents(*rest, **options)
 
     monkeypatch.setattr("wkconvert_core.commands.metadata_entries.find_contents", slow)
@@ -609,7 +542,7 @@ def test_metadata_that_somebody_made_meanwhile_are_kept(tmp_path, monkeypatch):
 
 
 def test_what_a_killed_run_left_is_swept_away(dataset):
-    left = dataset / f".{NAME}.123.tmp"
+    left = dataset / f".{PROPERTIES}.123.tmp"
     left.write_text("{")
     update(dataset, Wanted(dry_run=True), JOBS)
     assert left.exists()
@@ -626,8 +559,8 @@ def test_another_writer_is_kept_out(dataset):
 def test_webknossos_opens_what_was_made(tmp_path):
     rng = np.random.default_rng(0)
     data = rng.integers(1, 200, (3, 50, 60, 70)).astype(np.uint8)
-    write(tmp_path / "ds/em/1", data, (33, 5, 0))
-    write(tmp_path / "ds/labels/2", rng.integers(1, 2**40, (1, 50, 60, 70)).astype(np.uint64))
+    write_by_wkw(tmp_path / "ds/em/1", data, (33, 5, 0))
+    write_by_wkw(tmp_path / "ds/labels/2", rng.integers(1, 2**40, (1, 50, 60, 70)).astype(np.uint64))
     update(tmp_path / "ds", Wanted(voxel_size=SIZE, compute_max_id=True), JOBS)
     ask = (
         "import sys, json, webknossos as wk; d = wk.Dataset.open(sys.argv[1]);"

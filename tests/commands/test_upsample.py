@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import wkw
-from helpers.conversions import SETTINGS, layers_of, read
+from helpers.conversions import JOBS, PROPERTIES, SETTINGS, carry_out, layers_of, mags_of, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -15,19 +15,12 @@ from wkconvert_core import Box, Mag, OptionError, SourceNotFound
 from wkconvert_core.cli.app import app
 from wkconvert_core.commands.upsample import Upsampled, prepare
 from wkconvert_core.commands.verify import verify
-from wkconvert_core.conversion.execute import convert, execute
-from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.execute import convert
 from wkconvert_core.formats.wkw.source import WkwSource
-
-JOBS = Settings(jobs=2)
 
 
 def upsample(dataset, settings=JOBS, **options):
-    return execute(prepare(dataset, settings, **options), lambda progress: None)
-
-
-def mags_of(dataset, layer):
-    return ["-".join(map(str, mag["mag"])) for mag in layers_of(dataset)[layer]["mags"]]
+    return carry_out(prepare(dataset, settings, **options))
 
 
 def ids(shape=(75, 66, 33)):
@@ -93,7 +86,7 @@ def test_the_mags_of_other_layers_are_taken(tmp_path, coarse, reader):
 
 
 def test_the_extent_and_the_rest_of_the_metadata_stay(coarse):
-    file = coarse / "datasource-properties.json"
+    file = coarse / PROPERTIES
     properties = json.loads(file.read_text())
     properties["dataLayers"][0] |= {"mine": 1}
     properties["dataLayers"][0]["boundingBox"]["width"] = 74

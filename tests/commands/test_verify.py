@@ -12,27 +12,20 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from helpers import paths
-from typer.testing import CliRunner
+from helpers.conversions import PROPERTIES, carry_out, edited, em, invoke
+from helpers.datasets import PEER, needs_peer
 
 from wkconvert_core import Mag, MagSpec, OptionError, SourceNotFound, VoxelSize
-from wkconvert_core.cli.app import app
 from wkconvert_core.commands.downsample import prepare as pyramid
 from wkconvert_core.commands.upsample import prepare as upsample
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import ResourceError, TargetLocked, WkconvertError
-from wkconvert_core.conversion.execute import convert, execute
+from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.formats.wkw.sink import WkwSink
 
 SAMPLES = paths.SAMPLES / "wkw"
-PEER = os.environ.get("WKCONVERT_PEER", "")
-needs_peer = pytest.mark.skipif(not PEER, reason="WKCONVERT_PEER is not set")
 ALONE = Settings(strategy="sequential")
-NAME = "datasource-properties.json"
-
-
-def em(shape=(70, 60, 40), dtype="uint8", seed=0):
-    return np.random.default_rng(seed).integers(0, 200, (1, *shape)).astype(dtype)
 
 
 def made(tmp_path, reader, voxels, **settings):
@@ -133,6 +126,7 @@ def tiny(tmp_path, reader):
     return made(tmp_path, reader, voxels, file_len=1, max_mag=2)
 
 
+@pytest.mark.slow
 def test_every_single_bit_flip_is_found_where_checksums_are_recorded(tiny):
     for path in shards_of(tiny):
         content = path.read_bytes()
@@ -150,6 +144,7 @@ def test_every_single_bit_flip_is_found_where_checksums_are_recorded(tiny):
     assert not damaged(tiny)
 
 
+@pytest.mark.slow
 def test_every_cut_is_found_even_without_checksums(tiny):
     forget(tiny)
     for path in tiny.rglob("x*.wkw"):
@@ -250,11 +245,13 @@ def flips(path, step):
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_no_bit_flip_in_a_plan_is_taken_for_damage(tiny):
     for bit in flips(tiny / ".wkconvert/color.auto.plan", 11):
         assert verify(tiny, ALONE, mags=[Mag(2, 2, 1)]).sound, bit
 
 
+@pytest.mark.slow
 def test_no_bit_flip_in_a_list_of_checksums_makes_fewer_be_compared_in_silence(tiny):
     record, shards = tiny / ".wkconvert/color.auto.shards", [path for path in shards_of(tiny) if path.name[0] == "x"]
     for bit in flips(record, 3):
@@ -271,8 +268,8 @@ def test_headers_and_mags_that_are_gone_are_damage(dataset):
 
 
 def test_damaged_metadata_are_an_error_that_names_them(dataset):
-    (dataset / NAME).write_text("{")
-    with pytest.raises(WkconvertError, match=NAME):
+    (dataset / PROPERTIES).write_text("{")
+    with pytest.raises(WkconvertError, match=PROPERTIES):
         verify(dataset)
 
 
@@ -285,7 +282,7 @@ def tampered(dataset, mag, value=255):
     record = dataset / ".wkconvert/color.auto.shards"
     lines = [json.loads(line) for line in record.read_text().splitlines()]
     meta = next(each for each in verify(dataset, ALONE).mags if str(each.mag) == mag)
-    box = next(iter(json.loads((dataset / NAME).read_text())["dataLayers"]))["boundingBox"]
+    box = next(iter(json.loads((dataset / PROPERTIES).read_text())["dataLayers"]))["boundingBox"]
     assert box["width"] == 70
     assert meta.shards == 1
     from wkconvert_core import Box
@@ -336,10 +333,9 @@ def test_without_a_record_of_how_mags_were_made_kernels_are_unknown(dataset):
 
 @pytest.mark.parametrize(("key", "value"), [("category", "segmentation"), ("boundingBox", None)])
 def test_what_people_edit_afterwards_is_no_damage(dataset, key, value):
-    properties = json.loads((dataset / NAME).read_text())
-    layer = properties["dataLayers"][0]
-    layer[key] = value or {"topLeft": [0, 0, 0], "width": 65, "height": 60, "depth": 40}
-    (dataset / NAME).write_text(json.dumps(properties))
+    with edited(dataset) as properties:
+        layer = properties["dataLayers"][0]
+        layer[key] = value or {"topLeft": [0, 0, 0], "width": 65, "height": 60, "depth": 40}
     found = verify(dataset, ALONE, deep=True)
     assert found.sound
     assert found.mags[1].kernel == ("median" if key == "category" else None)
@@ -356,14 +352,13 @@ def test_mags_made_in_place_are_checked_too(dataset):
 def without(dataset, mag):
     """A mag and its entry taken away."""
     shutil.rmtree(dataset / "color" / str(mag))
-    properties = json.loads((dataset / NAME).read_text())
-    layer = properties["dataLayers"][0]
-    layer["mags"] = [entry for entry in layer["mags"] if entry["mag"] != list(mag)]
-    (dataset / NAME).write_text(json.dumps(properties))
+    with edited(dataset) as properties:
+        layer = properties["dataLayers"][0]
+        layer["mags"] = [entry for entry in layer["mags"] if entry["mag"] != list(mag)]
 
 
 def downsampled(dataset, **settings):
-    execute(pyramid(dataset, Settings(file_len=2, **settings)), lambda progress: None)
+    carry_out(pyramid(dataset, Settings(file_len=2, **settings)))
 
 
 def kernels(dataset):
@@ -403,10 +398,9 @@ def test_what_is_recorded_of_mags_that_stay_outlives_the_same_command(tmp_path, 
 
 def test_an_edited_extent_is_noticed_even_if_the_mags_were_compressed_since(tmp_path, reader):
     dataset = made(tmp_path, reader, em(), compression="none")
-    properties = json.loads((dataset / NAME).read_text())
-    properties["dataLayers"][0]["boundingBox"]["width"] = 75
-    (dataset / NAME).write_text(json.dumps(properties))
-    assert run("compress", dataset).exit_code == 0
+    with edited(dataset) as properties:
+        properties["dataLayers"][0]["boundingBox"]["width"] = 75
+    assert invoke("compress", dataset).exit_code == 0
     assert kernels(dataset) == ["the finest mag", *["the bounding box has changed since"] * 2]
 
 
@@ -429,7 +423,7 @@ def test_kernels_are_known_where_not_every_shard_is_there(tmp_path, reader):
 
 def test_a_mag_that_was_made_of_a_coarser_one_is_not_held_against_the_finer_one(dataset):
     without(dataset, Mag(2, 2, 1))
-    execute(upsample(dataset, Settings(target_mag=Mag(2, 2, 1), file_len=2), start=Mag(4, 4, 1)), lambda _: None)
+    carry_out(upsample(dataset, Settings(target_mag=Mag(2, 2, 1), file_len=2), start=Mag(4, 4, 1)))
     assert kernels(dataset) == ["the finest mag", "not recorded", "the finer mag was made anew since"]
 
 
@@ -437,9 +431,8 @@ def test_mags_that_were_made_of_the_mag_of_another_tool_are_checked_while_that_i
     forget(dataset)
     for mag in ("2-2-1", "4-4-1"):
         shutil.rmtree(dataset / "color" / mag)
-    properties = json.loads((dataset / NAME).read_text())
-    del properties["dataLayers"][0]["mags"][1:]
-    (dataset / NAME).write_text(json.dumps(properties))
+    with edited(dataset) as properties:
+        del properties["dataLayers"][0]["mags"][1:]
     downsampled(dataset, max_mag=4)
     assert [mag.kernel for mag in verify(dataset, ALONE).mags] == [None, "median", "median"]
     path = dataset / "color/1/z0/y0/x0.wkw"
@@ -455,12 +448,11 @@ def test_mags_that_were_made_of_the_mag_of_another_tool_are_checked_while_that_i
 
 def test_metadata_of_2021_are_understood(tmp_path, reader):
     dataset = forget(made(tmp_path, reader, em().repeat(3, 0)))
-    properties = json.loads((dataset / NAME).read_text())
-    layer = properties["dataLayers"][0]
-    layer["wkwResolutions"] = [{"resolution": e["mag"], "cubeLength": e["cubeLength"]} for e in layer.pop("mags")]
-    del layer["numChannels"]
-    properties["scale"] = [4, 4, 35]
-    (dataset / NAME).write_text(json.dumps(properties))
+    with edited(dataset) as properties:
+        layer = properties["dataLayers"][0]
+        layer["wkwResolutions"] = [{"resolution": e["mag"], "cubeLength": e["cubeLength"]} for e in layer.pop("mags")]
+        del layer["numChannels"]
+        properties["scale"] = [4, 4, 35]
     found = verify(dataset, ALONE, write_checksums=True)
     assert found.sound
     assert [mag.shards for mag in found.mags] == [2, 1, 1]
@@ -521,7 +513,7 @@ def test_layers_and_mags_can_be_chosen(dataset):
 
 
 def test_mags_without_metadata_are_read(dataset):
-    (dataset / NAME).unlink()
+    (dataset / PROPERTIES).unlink()
     assert verify(dataset, ALONE).sound
     path = dataset / "color/1/z0/y0/x0.wkw"
     path.write_bytes(path.read_bytes()[:-1])
@@ -589,24 +581,17 @@ def test_shards_written_by_the_reference_library_are_sound(tmp_path):
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def run(*args):
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
 def test_the_command_tells_what_is_sound_and_what_is_not(dataset):
-    told = run("verify", dataset, "--deep", "--jobs", 1)
+    told = invoke("verify", dataset, "--deep", "--jobs", 1)
     assert told.exit_code == 0
     assert "color mag 2-2-1: 1 shard, 1 checksum compared, made by median" in told.stdout
-    assert run("verify", dataset, "--quiet").output == ""
+    assert invoke("verify", dataset, "--quiet").output == ""
     for path in dataset.rglob("x*.wkw"):
         path.write_bytes(b"")
-    told = run("verify", dataset, "--quiet")
+    told = invoke("verify", dataset, "--quiet")
     assert told.exit_code == 1
     assert f"damaged: {dataset}/color/1/z0/y0/x1.wkw\n" in told.stdout
-    told = run("verify", dataset, "--json", "--mag", "4-4-1")
+    told = invoke("verify", dataset, "--json", "--mag", "4-4-1")
     document = json.loads(told.stdout)
     assert (told.exit_code, document["sound"]) == (1, False)
     assert document["damaged"][0]["path"].endswith("4-4-1/z0/y0/x0.wkw")
@@ -618,7 +603,7 @@ def test_the_command_prints_some_dozens_and_the_count(dataset):
     line = record.read_text().splitlines()[0]
     more = [line.replace('["1", 0, 0, 0', f'["1", {64 * n}, 0, 64') for n in range(100)]
     record.write_text(record.read_text() + "\n".join(more) + "\n")
-    told = run("verify", dataset)
+    told = invoke("verify", dataset)
     assert told.stdout.count("damaged: /") == 40
     assert "60 more" in told.stdout
-    assert len(json.loads(run("verify", dataset, "--json").stdout)["damaged"]) == 100
+    assert len(json.loads(invoke("verify", dataset, "--json").stdout)["damaged"]) == 100

@@ -6,16 +6,14 @@ import shutil
 import numpy as np
 import pytest
 from helpers import paths
-from typer.testing import CliRunner
+from helpers.conversions import PROPERTIES, invoke
 
 from wkconvert_core import BrokenSource, Mag, SourceNotFound, VoxelSize
-from wkconvert_core.cli.app import app
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.dataset import inventory
 
 SAMPLES = paths.SAMPLES / "wkw"
-NAME = "datasource-properties.json"
 
 
 @pytest.fixture
@@ -29,13 +27,6 @@ def dataset(tmp_path, reader):
         )
         convert(reader(tmp_path / "src" / name, voxels), tmp_path / "ds", plain)
     return tmp_path / "ds"
-
-
-def run(*args):
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.stdout
 
 
 def test_every_mag_is_there_with_what_its_files_take(dataset):
@@ -66,7 +57,7 @@ def test_shards_outside_the_extent_count_other_files_do_not(dataset):
 
 
 def test_info_shows_a_table_that_fits_80_columns(dataset):
-    lines = run("info", dataset).splitlines()
+    lines = invoke("info", dataset).stdout.splitlines()
     begin = lines.index("em, as stored")
     titles = lines[begin + 1].split()
     assert titles == ["mag", "shape", "dtype", "shards", "on", "disk", "ratio", "stored", "shard", "voxel,", "nm"]
@@ -79,7 +70,7 @@ def test_info_shows_a_table_that_fits_80_columns(dataset):
 
 
 def test_info_prints_the_table_as_json(dataset):
-    told = json.loads(run("info", dataset, "--json"))
+    told = json.loads(invoke("info", dataset, "--json").stdout)
     first = told["stored"][0]
     assert first["voxel_size"]["size"] == [11.24, 11.24, 28.0]
     assert {key: first[key] for key in first if key not in ("stored_bytes", "ratio", "path", "voxel_size")} == {
@@ -101,8 +92,8 @@ def test_info_prints_the_table_as_json(dataset):
 
 def test_info_of_other_data_has_no_table(tmp_path, reader):
     source = reader(tmp_path / "src", np.zeros((1, 9, 9, 9), "uint8"))
-    assert "stored" not in json.loads(run("info", source, "--json"))
-    assert "as stored" not in run("info", source)
+    assert "stored" not in json.loads(invoke("info", source, "--json").stdout)
+    assert "as stored" not in invoke("info", source).stdout
 
 
 def test_a_mag_that_cannot_be_read_is_told(dataset):
@@ -114,7 +105,7 @@ def test_a_mag_that_cannot_be_read_is_told(dataset):
 
 
 def test_mags_without_metadata_are_found(dataset):
-    (dataset / NAME).unlink()
+    (dataset / PROPERTIES).unlink()
     assert [mag.where.mag for mag in inventory(dataset)][:2] == [Mag(1, 1, 1), Mag(2, 2, 1)]
     (dataset / ".wkconvert/em.auto.shards").unlink()
     with pytest.raises(BrokenSource, match="auto of layer em"):

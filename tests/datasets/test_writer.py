@@ -1,5 +1,4 @@
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import paths
+from helpers.datasets import PEER, needs_peer
 
 from wkconvert_core.contract.errors import (
     BrokenSource,
@@ -30,8 +30,6 @@ from wkconvert_core.datasets.writer import DatasetWriter
 
 SAMPLES = paths.SAMPLES / "wkw"
 needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
-PEER = os.environ.get("WKCONVERT_PEER", "")
-needs_peer = pytest.mark.skipif(not PEER, reason="WKCONVERT_PEER is not set")
 
 NAME = "datasource-properties.json"
 EM = DatasetSpec("my set", VoxelSize((11.24, 11.24, 28.0), "nm", "here"))

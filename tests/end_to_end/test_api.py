@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from helpers.conversions import SETTINGS, layers_of, read, voxels
+from helpers.conversions import SETTINGS, mags_of, read, voxels
 from typer.testing import CliRunner
 
 from wkconvert_core import Mag
@@ -24,16 +24,12 @@ def dataset(tmp_path, reader):
     return tmp_path / "ds"
 
 
-def mags(dataset):
-    return ["-".join(map(str, mag["mag"])) for mag in layers_of(dataset)["color"]["mags"]]
-
-
 def test_every_function_does_what_its_command_does(tmp_path, dataset):
     heard = []
     before = read(dataset, mag="2-2-1")
     toolbox.downsample(dataset, Settings(max_mag=4), listen=heard.append)
     toolbox.upsample(dataset, layers=["color"], from_mag=Mag(2, 2, 1))
-    assert mags(dataset) == ["1-1-1", "2-2-1", "4-4-1"]
+    assert mags_of(dataset) == ["1-1-1", "2-2-1", "4-4-1"]
     assert [mag.compression for mag in toolbox.inventory(dataset)] == ["lz4", "none", "lz4"]
     assert "saved" in toolbox.compress(dataset, mags=[Mag(2, 2, 1)]).notes[0]
     assert [mag.compression for mag in toolbox.inventory(dataset)] == ["lz4"] * 3

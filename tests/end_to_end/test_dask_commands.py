@@ -13,6 +13,8 @@ from wkconvert_core.cli.app import app
 pytest.importorskip("distributed")
 from wkconvert_core.cluster.dask_backend import DaskBackend
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = {
     "cube": ("cube", "src", "out", "--file-len", "1"),
     "downsample": ("downsample", "src", "--file-len", "1", "--max-mag", "4"),

@@ -107,6 +107,7 @@ def test_the_example_has_at_most_thirty_lines_of_code() -> None:
     assert len([line for line in lines if line.strip()]) <= 30
 
 
+@pytest.mark.slow
 def test_the_commands_on_the_page_do_what_it_says(tmp_path: Path) -> None:
     pytest.importorskip("wkconvert_example")
     commands = blocks()["Try it", "sh"].splitlines()

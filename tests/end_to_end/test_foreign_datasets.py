@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.conversions import PROPERTIES, properties
 from helpers.datasets import (
     LAYERS,
-    NAME,
     assert_facts,
     blocks,
     box_of,
@@ -26,7 +26,6 @@ from helpers.datasets import (
     mode_of,
     needs_peer,
     peer,
-    properties,
     put_mag,
     run,
     voxels,
@@ -37,6 +36,7 @@ from wkconvert_core.registry.plugins import plugins
 __all__ = ["peer"]  # a fixture
 
 pytest.importorskip("wkw")
+pytestmark = pytest.mark.slow
 needs_tiff = pytest.mark.skipif("tiff" not in plugins().formats(), reason="wkconvert-tiff is not installed")
 MAKERS = ["ours", "ours, raw", "older", pytest.param("peer", marks=needs_peer)]
 
@@ -73,7 +73,7 @@ def seen(dataset, expected, peer):
         (view / name).symlink_to(dataset / name)
     told = properties(dataset)
     told["dataLayers"] = [{**each, "numChannels": 3} if each in older else each for each in told["dataLayers"]]
-    (view / NAME).write_text(json.dumps(told))
+    (view / PROPERTIES).write_text(json.dumps(told))
     assert peer.facts(view) == expected
     shutil.rmtree(view)
 
@@ -158,7 +158,7 @@ def test_downsample_adds_mags_as_they_are_defined_and_leaves_the_others(made, da
     before = contents(dataset)
     run("downsample", dataset, "--max-mag", 8)
     after = contents(dataset)
-    assert {name: after[name] for name in before if name != NAME} == {n: before[n] for n in before if n != NAME}
+    assert {name for name in before if after[name] != before[name]} <= {PROPERTIES}
     found, added = facts(dataset), 0
     for name, entry in entries(dataset).items():
         mags = [mag for mag, _ in entry["mags"]]
@@ -261,7 +261,7 @@ def test_a_raw_cube_of_1024_is_compressed(tmp_path, peer):
     listed = {"name": "color", "category": "color", "elementClass": "uint8", "boundingBox": box, "dataFormat": "wkw"}
     listed["wkwResolutions"] = [{"resolution": 1, "cubeLength": 1024}]
     top = {"id": {"name": "ds", "team": ""}, "scale": [4, 4, 35], "dataLayers": [listed]}
-    (dataset / NAME).write_text(json.dumps(top))
+    (dataset / PROPERTIES).write_text(json.dumps(top))
     expected = facts(dataset)
     run("compress", dataset, tmp_path / "copy")
     run("compress", dataset)
@@ -376,7 +376,7 @@ def test_layers_of_other_formats_stay_and_the_others_go_through(tmp_path):
     (dataset / "other" / "1" / "zarr.json").write_text("{}")
     told = properties(dataset)
     other = {**told["dataLayers"][0], "name": "other", "dataFormat": "zarr3", "mags": [{"mag": [1, 1, 1]}]}
-    (dataset / NAME).write_text(json.dumps({**told, "dataLayers": [*told["dataLayers"], other]}))
+    (dataset / PROPERTIES).write_text(json.dumps({**told, "dataLayers": [*told["dataLayers"], other]}))
     for command in (("downsample", "--max-mag", 4), ("compress",), ("verify", "--write-checksums"), ("metadata",)):
         run(command[0], dataset, *command[1:])
         assert properties(dataset)["dataLayers"][1] == other

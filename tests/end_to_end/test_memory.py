@@ -1,21 +1,22 @@
 """The commands on datasets keep within `--memory`, and take no more for a volume eight times as large."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.processes import peak_of
 
 from wkconvert_core import Mag, MagSpec, VoxelSize
 from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.formats.wkw.sink import WkwSink
 
-pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="ru_maxrss has other units elsewhere")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc").exists(), reason="ru_maxrss has other units elsewhere"),
+]
 
 BUDGET = 260 << 20
-WKCONVERT = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]
 COMMANDS = {
     "downsample": ["downsample", "{ds}"],
     "upsample": ["upsample", "{coarse}"],
@@ -42,16 +43,6 @@ def make(folder, side, mag=1):
     return folder
 
 
-def peak(*command):
-    """Largest resident memory of a run, in bytes, as the system counts it."""
-    code = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, capture_output=True);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
-    )
-    run = [sys.executable, "-c", code, *WKCONVERT, *command, "--memory", str(BUDGET), "--jobs", "2"]
-    return int(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_peak_stays_within_the_budget_and_does_not_grow_with_the_volume(tmp_path, command):
     peaks = []
@@ -60,6 +51,7 @@ def test_the_peak_stays_within_the_budget_and_does_not_grow_with_the_volume(tmp_
         for name, folder in names.items():
             if f"{{{name}}}" in "".join(COMMANDS[command]):
                 make(folder, side // 2 if name == "coarse" else side, 2 if name == "coarse" else 1)
-        peaks.append(peak(*(part.format(**names) for part in COMMANDS[command])))
+        command_line = [part.format(**names) for part in COMMANDS[command]]
+        peaks.append(peak_of(*command_line, "--memory", BUDGET, "--jobs", 2))
     assert max(peaks) <= BUDGET
     assert peaks[1] <= peaks[0] + (64 << 20)  # a few cells more at a time; the volume grows by 112 MiB

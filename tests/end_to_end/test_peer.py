@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.conversions import PROPERTIES, properties
 from helpers.datasets import (
-    NAME,
     PEER,
     blocks,
     box_of,
@@ -23,7 +23,6 @@ from helpers.datasets import (
     mode_of,
     needs_peer,
     peer,
-    properties,
     run,
     voxels,
 )
@@ -112,12 +111,13 @@ def without(dataset, mag):
         for entry in layer["mags"][len(kept) :]:
             shutil.rmtree(dataset / entry["path"])
         layer["mags"] = kept
-    (dataset / NAME).write_text(json.dumps(told))
+    (dataset / PROPERTIES).write_text(json.dumps(told))
 
 
 # --- kernels ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("kernel", PLAIN)
 def test_mags_are_what_their_kernel_is_defined_to_be(by_us, kernel, sampling):
@@ -200,7 +200,7 @@ def test_nan_is_left_out_where_the_peer_spreads_it(tmp_path, peer, kernel):
 def change(dataset, what):
     told = properties(dataset)
     what(told, {layer["name"]: layer for layer in told["dataLayers"]})
-    (dataset / NAME).write_text(json.dumps(told))
+    (dataset / PROPERTIES).write_text(json.dumps(told))
 
 
 TO_MICROMETERS = {"factor": [11.24, 11.24, 28.0], "unit": "micrometer"}

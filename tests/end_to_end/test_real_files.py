@@ -1,12 +1,12 @@
 """Real files, converted: what the reference library, and the peer where it is named, read from the dataset."""
 
 import json
-import os
 import subprocess
 
 import numpy as np
 import pytest
 from helpers import paths
+from helpers.datasets import PEER, needs_peer
 
 from wkconvert_core import VoxelSize, WkconvertError
 from wkconvert_core.conversion.execute import convert
@@ -15,7 +15,6 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.sources.views import Cast
 
 SAMPLES = paths.SAMPLES
-PEER = os.environ.get("WKCONVERT_PEER")
 FILES = sorted(path for folder in ("tiff", "images") for path in (SAMPLES / folder).rglob("*.*") if path.is_file())
 BROKEN = [path for path in FILES if "broken" in path.parts]
 OPTIONS = {"multipage.tiff": {"series": "0"}}
@@ -51,7 +50,7 @@ def test_every_voxel_of_a_real_file_is_in_the_dataset(tmp_path, path):
 
 
 @needs_samples
-@pytest.mark.skipif(PEER is None, reason="WKCONVERT_PEER is not set")
+@needs_peer
 @pytest.mark.parametrize("path", [p for p in FILES if p not in BROKEN], ids=lambda p: p.name)
 def test_the_peer_reads_every_mag_as_we_do(tmp_path, path):
     import hashlib

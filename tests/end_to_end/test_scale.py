@@ -5,6 +5,7 @@ import tracemalloc
 import pytest
 
 pytest.importorskip("distributed")
+pytestmark = pytest.mark.slow
 
 WORKERS, SIDES, MAGS = 100, (5120, 10240), 2
 

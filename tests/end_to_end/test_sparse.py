@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers.conversions import every_mag, files
+from helpers.conversions import JOBS, SIZE, carry_out, every_mag, files
 from helpers.datasets import run as command
 from helpers.npy_volumes import FileSink, Telling
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wkconvert_core import Box, LayerSpec, Mag, MagSpec, VolumeInfo, VoxelSize
+from wkconvert_core import Box, LayerSpec, Mag, MagSpec, VolumeInfo
 from wkconvert_core.commands import compress as compressing
 from wkconvert_core.commands import downsample as pyramid
 from wkconvert_core.commands import recube, upsample
@@ -35,8 +35,6 @@ from wkconvert_core.planning.step import Step
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.downsampled import Downsampled
 
-SIZE = VoxelSize((4, 4, 35))
-JOBS = Settings(jobs=2)
 STRATEGIES = ["sequential", "threads", "multiprocessing"]
 ONE = Mag(1, 1, 1)
 
@@ -89,10 +87,6 @@ def assert_sound(path, kernel=None):
         assert kernel is None or {mag.kernel for mag in sorted(found.mags, key=lambda mag: mag.mag)[1:]} == {kernel}
 
 
-def quiet(progress):
-    pass
-
-
 # --- the commands ----------------------------------------------------------------------------------------------------
 
 
@@ -113,7 +107,7 @@ COPIES = {
 def test_a_copy_has_the_shards_in_which_there_is_anything(tmp_path, pair, command):
     sparse, dense = pair
     for src in pair:
-        execute(COPIES[command](src, tmp_path / f"{src.name}-copy"), quiet)
+        carry_out(COPIES[command](src, tmp_path / f"{src.name}-copy"))
     assert count(tmp_path / "sparse-copy", "1") < count(tmp_path / "dense-copy", "1") / 2
     assert_same_voxels(tmp_path / "sparse-copy", tmp_path / "dense-copy")
     if command != "convert":
@@ -133,13 +127,14 @@ def test_compressing_in_place_adds_no_shard(pair):
     assert_sound(sparse)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [kernel.name for kernel in KERNELS])
 def test_coarser_mags_have_the_shards_in_which_there_is_anything(tmp_path, kernel):
     places = [dataset(tmp_path / n, scattered(), start=(33, 30, 95), dense=n == "dense") for n in ("sparse", "dense")]
     again = shutil.copytree(places[0], tmp_path / "again")
     settings = replace(JOBS, interpolation_mode=kernel, max_mag=8, file_len=1)
     for path in places:
-        execute(pyramid.prepare(path, settings), quiet)
+        carry_out(pyramid.prepare(path, settings))
     assert_same_voxels(*places)
     assert check_equality(*places).equal
     assert_sound(places[0], kernel)
@@ -150,7 +145,7 @@ def test_coarser_mags_have_the_shards_in_which_there_is_anything(tmp_path, kerne
         patch.setattr("wkconvert_core.planning.route.HELD_BYTES", 2)
         apart = pyramid.prepare(again, settings)
     assert all(len(planned.step.consumers) == 1 for planned in apart.steps), "nothing is made on the way"
-    execute(apart, quiet)
+    carry_out(apart)
     assert sorted(files(again / "layer")) == sorted(files(ours))
 
 
@@ -192,7 +187,7 @@ def test_finer_mags_have_the_shards_in_which_there_is_anything(tmp_path):
     coarse = {"mag": Mag(4, 4, 2), "start": (5, 0, 3)}
     places = [dataset(tmp_path / n, whole, dense=n == "dense", **coarse) for n in ("sparse", "dense")]
     for path in places:
-        execute(upsample.prepare(path, replace(JOBS, file_len=2, target_mag=Mag(2, 2, 1))), quiet)
+        carry_out(upsample.prepare(path, replace(JOBS, file_len=2, target_mag=Mag(2, 2, 1))))
     assert_same_voxels(*places)
     assert check_equality(*places).equal
     assert count(places[0], "2-2-1") < count(places[1], "2-2-1") / 2
@@ -235,7 +230,7 @@ def test_a_layer_without_a_shard_is_a_layer(tmp_path, command, strategy):
 
 def test_what_is_left_of_a_run_is_done_and_told_to_the_end(tmp_path, pair, monkeypatch):
     whole = COPIES["recube"](pair[0], tmp_path / "whole")
-    execute(whole, quiet)
+    carry_out(whole)
     calls, real = [], Consume.__call__
 
     def failing(self):
@@ -247,7 +242,7 @@ def test_what_is_left_of_a_run_is_done_and_told_to_the_end(tmp_path, pair, monke
     once = replace(JOBS, file_len=2, name="same", strategy="sequential")
     monkeypatch.setattr(Consume, "__call__", failing)
     with pytest.raises(RuntimeError):
-        execute(recube.prepare(pair[0], tmp_path / "dst", once), quiet)
+        carry_out(recube.prepare(pair[0], tmp_path / "dst", once))
     monkeypatch.undo()
     assert count(tmp_path / "dst", "1") == 1
     told = []
@@ -261,7 +256,7 @@ def test_what_is_left_of_a_run_is_done_and_told_to_the_end(tmp_path, pair, monke
 
 def test_a_shard_that_is_not_wanted_and_lies_there_is_found_by_verifying(tmp_path, pair):
     prepared = recube.prepare(pair[0], tmp_path / "dst", replace(JOBS, file_len=1, verify=True))
-    execute(prepared, quiet)
+    carry_out(prepared)
     step = prepared.steps[0].step
     there = next((tmp_path / "dst" / "layer" / "1").rglob("x*.wkw"))
     shutil.copy(there, there.with_name("x2.wkw"))
@@ -304,6 +299,7 @@ def test_of_more_than_can_be_counted_all_count(tmp_path, monkeypatch):
 # --- the loop --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("way", ["direct", "buffer", "spool", "re-read"])
 def test_every_way_and_every_backend_leaves_out_the_same(tmp_path, strategy, way):

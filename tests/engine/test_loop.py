@@ -153,6 +153,7 @@ def test_a_bug_in_a_reader_keeps_its_traceback(tmp_path):
         assert "in read" in "".join(caught.value.__notes__)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing_but_its_own_task(tmp_path):
     data = voxels((64, 64, 640))
     step = steps(tmp_path, data, None, (64, 64, 64), kill_at=(0, 0, 200))
@@ -162,6 +163,7 @@ def test_a_killed_worker_loses_nothing_but_its_own_task(tmp_path):
     assert sorted(told) == [(0, 0, z) for z in range(0, 640, 64) if z != 192]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_once_is_survived(tmp_path):
     step = steps(tmp_path, voxels((64, 64, 640)), None, (64, 64, 64))
     fuse = tmp_path / "fuse"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import json
 import os
 import shutil
@@ -14,37 +13,33 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from helpers import npy_volumes as volumes
+from helpers import conversions, npy_volumes
+from helpers.processes import FRESH
 from wkconvert_core import VoxelSize
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.registry.plugins import plugins
 
-COMMAND = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]
 OPTIONS = ("--name", "ds", "--file-len", "1", "--compression", "lz4hc", "--compression-level", "12")
 """As slow as can be, so that there is time to disturb."""
 
 
-def dataset(folder, shape=(320, 320, 160)) -> Path:
+def dataset(folder, shape=(320, 320, 160), most=4, **settings) -> Path:
     """A WKW dataset: a source that core reads without any plugin, so that other processes can."""
-    voxels = np.random.default_rng(0).integers(0, 4, (1, *shape)).astype("uint8")
-    with plugins().register(volumes, "volumes"):
-        made = volumes.make_folder(folder / "raw", voxels)
-        convert(made, folder / "src", Settings(VoxelSize((4.0, 4.0, 35.0)), downsample=False, category="color"))
+    voxels = np.random.default_rng(0).integers(0, most, (1, *shape), "uint8")
+    settings = {"downsample": False, "category": "color", **settings}
+    with npy_volumes.registered() as make_folder:
+        convert(make_folder(folder / "raw", voxels), folder / "src", Settings(VoxelSize((4.0, 4.0, 35.0)), **settings))
     shutil.rmtree(folder / "raw")
     return folder / "src"
 
 
 def different(a: Path, b: Path) -> list[str]:
     """The files that two datasets do not have in common, or that differ; what jobs said does not count."""
-    names = [{str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()} for root in (a, b)]
-    names = [{name for name in side if not name.startswith(".wkconvert/logs/")} for side in names]
-    shared = names[0] & names[1]
-    return sorted(names[0] ^ names[1]) + [n for n in sorted(shared) if not filecmp.cmp(a / n, b / n, shallow=False)]
+    return [name for name in conversions.different(a, b) if not name.startswith(".wkconvert/logs/")]
 
 
 def command(source, target, *options) -> list[str]:
-    return [*COMMAND, "auto", str(source), str(target), *OPTIONS, *options]
+    return [*FRESH, "auto", str(source), str(target), *OPTIONS, *options]
 
 
 def run(source, target, *options) -> subprocess.CompletedProcess:
@@ -70,12 +65,13 @@ def wait(done, seconds: float, what: str) -> None:
         time.sleep(0.02)
 
 
-def workers_of(text: str) -> list[psutil.Process]:
-    """The workers of Slurm jobs whose command line has a text in it."""
+def workers_of(slurm_conf: str) -> list[psutil.Process]:
+    """The workers of the jobs of one Slurm: another one may run on this machine at the same time."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if "wkconvert_core.cluster.slurm_worker" in line and text in line and "python" in process.name():
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        line, environment = process.info["cmdline"] or [], process.info["environ"] or {}
+        ours = environment.get("SLURM_CONF") == slurm_conf
+        if ours and "wkconvert_core.cluster.slurm_worker" in line and "python" in process.name():
             found.append(process)
     return found
 

@@ -13,35 +13,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from helpers import npy_volumes as volumes
+from helpers import npy_volumes
+from helpers.conversions import PROPERTIES, invoke, properties
 from wkconvert_core import VoxelSize
-from wkconvert_core.cli.app import app
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.registry.plugins import plugins
 
 PEER = os.environ.get("WKCONVERT_PEER", "")
 needs_peer = pytest.mark.skipif(not PEER, reason="WKCONVERT_PEER is not set")
-NAME = "datasource-properties.json"
 NANOMETERS = {"nanometer": 1, "micrometer": 1e3, "nm": 1, "µm": 1e3}
 
 
 def run(*args, code=0):
     """A command, as the command line runs it; what it prints to standard output."""
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
+    result = invoke(*args)
     assert result.exit_code == code, result.output
     return result.stdout
 
 
 # --- what is in a dataset --------------------------------------------------------------------------------------------
-
-
-def properties(dataset):
-    return json.loads((dataset / NAME).read_text())
 
 
 def entries(dataset):
@@ -299,9 +290,9 @@ SIZE = VoxelSize((11.24, 11.24, 28.0))
 
 def make_ours(folder, layers=LAYERS, **settings):
     """By `auto`: mags 1 and 2-2-1."""
-    with plugins().register(volumes, "volumes"):
+    with npy_volumes.registered() as make_folder:
         for name, (data, category, start) in layers.items():
-            source = volumes.make_folder(folder.parent / f"{folder.name}-source" / name, data, offset=start)
+            source = make_folder(folder.parent / f"{folder.name}-source" / name, data, offset=start)
             plain = Settings(SIZE, layer_name=name, category=category, max_mag=2, add=folder.exists(), jobs=2)
             convert(source, folder, Settings(**{**vars(plain), **settings}))
     return folder
@@ -334,7 +325,25 @@ def make_older(folder):
             }
         )
     top = {"id": {"name": "older", "team": "lab"}, "scale": [11.24, 11.24, 28.0], "dataLayers": listed}
-    (folder / NAME).write_text(json.dumps(top))
+    (folder / PROPERTIES).write_text(json.dumps(top))
+    return folder
+
+
+def write_by_wkw(folder, data, start=(0, 0, 0), file_len=2, block_type=1):
+    """Voxels [c, x, y, z] as a mag of WKW, by the reference library, beyond which nothing is there."""
+    wkw = pytest.importorskip("wkw")
+    folder.mkdir(parents=True)
+    header = wkw.Header(data.dtype.type, data.shape[0], block_type=block_type, file_len=file_len)
+    with wkw.Dataset.create(str(folder), header) as dataset:
+        if block_type == 1:
+            dataset.write(start, np.asfortranarray(data))
+        else:  # whole shards only
+            side = 32 * file_len
+            first = [s // side * side for s in start]
+            whole = [-(-(s + n) // side) * side - f for s, n, f in zip(start, data.shape[1:], first, strict=True)]
+            padded = np.zeros((data.shape[0], *whole), data.dtype, order="F")
+            padded[:, *(slice(s - f, s - f + n) for s, f, n in zip(start, first, data.shape[1:], strict=True))] = data
+            dataset.write(first, padded)
     return folder
 
 

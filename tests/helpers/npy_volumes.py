@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from wkconvert_core import Box, Checksum, Confidence, Layer, Mag, MagSpec, Match, VolumeInfo, hookimpl, parse_options
+from wkconvert_core.registry.plugins import plugins
 
 
 @dataclass(frozen=True)
@@ -160,3 +163,10 @@ def wkconvert_open(format, path, options):
     if format == "volumes":
         return [Layer({Mag(1, 1, 1): open_folder(path, **parse_options(open_folder, options))})]
     return None
+
+
+@contextmanager
+def registered():
+    """Make the reader known to this process; gives the function that makes such a folder."""
+    with plugins().register(sys.modules[__name__], "volumes"):
+        yield make_folder

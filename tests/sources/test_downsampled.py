@@ -72,6 +72,7 @@ starts = st.tuples(*[st.integers(0, 9)] * 3)
 shapes = st.tuples(st.integers(1, 2), *[st.integers(1, 23)] * 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, max_examples=40)
 @given(
@@ -144,6 +145,7 @@ def test_splines_are_those_of_scipy(name, order, dtype, shape, factor, start, se
     np.testing.assert_allclose(whole(source)[0].astype(float), expected, rtol=0, atol=error * max(scale, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_constant_volume_stays_constant_up_to_every_edge(name, dtype):

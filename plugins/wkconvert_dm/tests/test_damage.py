@@ -19,6 +19,7 @@ def content(version=3, order="<"):
     return encode(tree(image(ARRAY, scales=SCALES)), version, order)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "order"), FLAVOURS)
 def test_a_file_cut_at_any_length_is_refused_or_has_lost_nothing(tmp_path, version, order):
     path, whole = tmp_path / "a.dm3", content(version, order)
@@ -42,6 +43,7 @@ def try_to_read(path):
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "order"), FLAVOURS)
 def test_every_byte_may_be_wrong(tmp_path, version, order):
     path, whole, rng = tmp_path / "a.dm3", content(version, order), random.Random(0)
@@ -54,6 +56,7 @@ def test_every_byte_may_be_wrong(tmp_path, version, order):
     assert all("a.dm3" in answer for answer in answers if answer)
 
 
+@pytest.mark.slow
 @needs_samples
 @pytest.mark.parametrize("name", ["3D/test-6.dm3", "2D/test-23.dm4"])
 def test_real_files_with_wrong_bytes_raise_nothing_but_errors_of_ours(tmp_path, name):

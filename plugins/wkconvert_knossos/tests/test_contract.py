@@ -49,6 +49,7 @@ class TestContract(SourceContract):
         return request.param(tmp_path / "dataset")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".raw", ".png", ".seg.sz.zip"])
 def test_opening_reads_headers_only(tmp_path, suffix):
     voxels = noise((128, 128, 128), "uint64" if "seg" in suffix else "uint8")

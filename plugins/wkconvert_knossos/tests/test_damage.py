@@ -324,6 +324,7 @@ def test_whatever_a_configuration_holds_only_our_errors_leave(tmp_path, name):
     assert all(message.strip("|") == message for message in messages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".seg.sz.zip"])
 def test_whatever_a_cube_holds_only_our_errors_leave(tmp_path, suffix):
     dtype = "uint64" if "seg" in suffix else "uint8"

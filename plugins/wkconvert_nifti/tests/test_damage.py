@@ -156,6 +156,7 @@ def test_bitpix_and_datatype_that_differ_are_told(tmp_path):
     assert any("bitpix is 32" in note for note in source(path).info.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nii", "nii.gz", "two.nii", "hdr"])
 def test_wrong_bytes_raise_nothing_but_errors_of_ours(tmp_path, kind):
     path = tmp_path / f"a.{kind}"

@@ -167,6 +167,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_wrong_bytes_raise_nothing_but_errors_of_ours(tmp_path, kind):
     """And whatever is opened all the same can be read, or is refused then."""

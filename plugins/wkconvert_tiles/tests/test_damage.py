@@ -223,6 +223,7 @@ def test_a_tile_that_claims_too_much_is_refused_undecoded(tree):
         source(tree)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "gif"])
 def test_wrong_bytes_raise_nothing_but_errors_of_ours(tmp_path, suffix):
     tree = plant(tmp_path, noise(1, 24, 32), TILE, name="{z}/{y}/{x}." + suffix)

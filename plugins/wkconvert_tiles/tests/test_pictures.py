@@ -117,6 +117,7 @@ def test_tiff_of_few_bits_keeps_its_numbers(tmp_path, bits):
     np.testing.assert_array_equal(voxels(tmp_path), volume(picture[np.newaxis]))
 
 
+@pytest.mark.slow
 def test_tiff_of_64_bits_that_is_cut_or_changed_is_refused(tmp_path):
     tifffile = pytest.importorskip("tifffile")
     path = tmp_path / "0/0/0.tif"

@@ -336,6 +336,7 @@ def test_no_flipped_bit_of_header_or_jump_table_changes_a_voxel_unnoticed(header
     assert noticed >= 8 * header.of_shard().data_offset - 1  # lz4 and lz4hc differ in name only, by one bit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("header", SMALL, ids=str)
 @pytest.mark.parametrize("kind", ["noise", "labels", "constant"])
 def test_a_flipped_bit_of_a_block_raises_nothing_but_damaged_data(header: Header, kind: str) -> None:

@@ -1,31 +1,25 @@
-"""What is decided before any cluster is asked: options, resources, the plan; and slabs that several machines fill."""
+"""What is decided before any cluster is asked: options and resources that fit together, the budget, the plan."""
 
 import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from helpers.processes import wkconvert
 
-from wkconvert_core import OptionError, VolumeInfo
+from wkconvert_core import OptionError
 from wkconvert_core.cluster import spec as cluster_spec
 from wkconvert_core.cluster.job_resources import JobResources
 from wkconvert_core.cluster.session import WORKER_BYTES
 from wkconvert_core.cluster.slurm import Queue
 from wkconvert_core.cluster.spec import ClusterSpec, Offer
-from wkconvert_core.cluster.worker_check import Ticket, soon, versions, witnessed
 from wkconvert_core.contract.errors import ResourceError
-from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import HOW, Settings
 from wkconvert_core.engine.resources import budget_of
-from wkconvert_core.engine.slabs import SharedSlab
 
 pytest.importorskip("dask_jobqueue")
 
@@ -92,8 +86,7 @@ def test_without_the_extra_it_is_said_how_to_install_it(monkeypatch, strategy, m
     ],
 )
 def test_the_command_refuses_before_it_writes(tmp_path, options, told):
-    line = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()", "auto", str(tmp_path)]
-    done = subprocess.run([*line, str(tmp_path / "ds"), *options], capture_output=True, text=True, check=False)
+    done = wkconvert("auto", tmp_path, tmp_path / "ds", *options)
     assert done.returncode == 2
     assert told in done.stderr
     assert not (tmp_path / "ds").exists()
@@ -103,45 +96,6 @@ def test_where_a_run_works_does_not_make_it_another_run():
     asked = Settings(strategy="slurm", job_resources=JOB, jobs=3)
     assert asked.plan() == Settings().plan()
     assert {"scheduler", "job_resources", "strategy"} <= HOW
-
-
-def test_a_job_asks_for_what_was_said_and_for_nothing_else():
-    given = {**JOB, "partition": "long", "gres": "gpu:1", "exclusive": True, "verbose": False, "mail-user": "a@b"}
-    assert JobResources.of(given).arguments("name", Path('/logs "of"/100%')) == [
-        "--job-name=name",
-        "--ntasks=1",
-        "--no-requeue",
-        '--output=/logs "of"/100%%/%j.log',
-        "--mem=4G",
-        "--time=02:00:00",
-        "--cpus-per-task=4",
-        "--partition=long",
-        "--gres=gpu:1",
-        "--exclusive",
-        "--mail-user=a@b",
-    ]
-
-
-@pytest.mark.parametrize("name", ["new\nline", "back\\slash"])
-def test_logs_that_slurm_would_write_elsewhere_are_refused(name):
-    with pytest.raises(ResourceError, match="cannot lie in") as caught:
-        JobResources.of(JOB).arguments("name", Path("/logs", name))
-    assert repr(str(Path("/logs", name))) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("given", "memory"),
-    [
-        ({"mem": "4G"}, 4 << 30),
-        ({"mem": "1500"}, 1500 << 20),
-        ({"mem": "500m"}, 500 << 20),
-        ({"mem": 2048}, 2 << 30),
-        ({"mem-per-cpu": "1G", "cpus-per-task": 3}, 3 << 30),
-        ({"mem_per_cpu": "1G", "cpus_per_task": "3"}, 3 << 30),
-    ],
-)
-def test_memory_is_read_as_slurm_reads_it(given, memory):
-    assert JobResources.of(given).memory == memory
 
 
 def test_a_budget_is_that_of_one_job():
@@ -184,77 +138,3 @@ def test_the_spec_of_a_cluster_needs_no_cluster_package():
 
 def test_no_strategy_on_this_machine_has_a_cluster():
     assert ClusterSpec().check("threads", None) is None
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    shape=st.tuples(*[st.integers(1, 30)] * 3),
-    part=st.tuples(*[st.integers(1, 20)] * 3),
-    start=st.tuples(*[st.integers(-5, 5)] * 3),
-    corner=st.tuples(*[st.integers(0, 9)] * 3),
-    channels=st.integers(1, 2),
-)
-def test_a_slab_of_pieces_gives_what_was_filled_in(tmp_path_factory, shape, part, start, corner, channels):
-    voxels = np.random.default_rng(0).integers(0, 1000, (channels, *shape)).astype("uint16")
-    box = Box(corner, shape)
-    info = VolumeInfo(tuple(a + b for a, b in zip(corner, shape, strict=True)), voxels.dtype, channels)
-    folder = tmp_path_factory.mktemp("slab") / "slab"
-    slab = SharedSlab(info, box, folder, (8, 8, 8), (3, 0, 5), part, start)
-    slab.reserve()
-    for piece in slab.parts():
-        slab.fill(piece, voxels[:, *piece.slices_in(box)])
-    assert len(list(folder.iterdir())) == len(list(slab.parts()))
-    for cell in box.shifted(slab.origin).tiles(slab.cell):
-        wanted = cell.shifted(tuple(-a for a in slab.origin))
-        np.testing.assert_array_equal(slab.read(wanted), voxels[:, *wanted.slices_in(box)])
-
-
-@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
-def test_a_piece_that_is_lost_or_cut_is_named(tmp_path, harm):
-    voxels = np.ones((1, 20, 20, 20), "uint16")
-    box = Box((0, 0, 0), (20, 20, 20))
-    info = VolumeInfo(box.shape, voxels.dtype)
-    slab = SharedSlab(info, box, tmp_path / "slab", (8, 8, 8), (0, 0, 0), (20, 20, 20), (0, 0, 0))
-    slab.reserve()
-    slab.fill(box, voxels)
-    (piece,) = (tmp_path / "slab").iterdir()
-    harm(piece)
-    with pytest.raises(ResourceError, match=f"scratch file {piece} was lost"):
-        slab.read(box)
-
-
-def test_a_folder_that_may_not_be_looked_into_is_not_there(monkeypatch):
-    def forbidden():
-        raise PermissionError
-
-    monkeypatch.setattr("wkconvert_core.cluster.worker_check.PATIENCE", 0.0)
-    assert not soon(forbidden)
-    answers = iter([False, True])
-    monkeypatch.setattr("wkconvert_core.cluster.worker_check.PATIENCE", 5.0)
-    assert soon(lambda: next(answers))
-
-
-def test_an_empty_folder_in_the_place_of_the_source_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("wkconvert_core.cluster.worker_check.PATIENCE", 0.0)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "slice_1.tif").touch()
-    (tmp_path / "data" / ".hidden").touch()
-    ticket = Ticket("0", versions(), reads=(witnessed(tmp_path / "data"), witnessed(tmp_path / "data/slice_1.tif")))
-    assert ticket.reads == ((str(tmp_path / "data"), "slice_1.tif"), (str(tmp_path / "data/slice_1.tif"),))
-    ticket.check()
-    (tmp_path / "data" / "slice_1.tif").unlink()
-    with pytest.raises(ResourceError, match=r"does not see the source: .*slice_1\.tif"):
-        replace(ticket, token="1").check()  # what was checked once is not checked again
-
-
-@pytest.mark.parametrize(
-    ("resources", "message"),
-    [
-        ({"mem": "1G", "mem-per-cpu": "1G"}, "exclude each other"),
-        ({"mem": "1G", "array": "1-3"}, "array cannot be given"),
-        ({"mem": "1G", "no-requeue": True}, "no-requeue cannot be given"),
-    ],
-)
-def test_what_excludes_each_other_or_is_ours_is_refused(resources, message):
-    with pytest.raises(OptionError, match=message):
-        JobResources.of(resources).memory  # noqa: B018

@@ -84,6 +84,7 @@ def test_a_sound_reader_passes(name: str, good: str, volume: Path) -> None:
     CHECKS[name](volume, reader=good, options={"zyx": "no"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "flaw"), [pytest.param(check, flaw, id=f"{check}: {flaw}") for check in BROKEN for flaw in BROKEN[check]]
 )
@@ -129,6 +130,7 @@ def test_a_volume_too_large_to_copy_is_skipped_and_read_in_part(good: str, tmp_p
     CHECKS["boxes"](path, reader=good)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 64, 2)])
 def test_tiny_volumes_pass(shape: tuple[int, int, int], good: str, tmp_path: Path) -> None:
     np.save(tmp_path / "tiny.npy", np.full(shape, np.nan, "f4"))
@@ -146,6 +148,7 @@ def test_running_all_checks_reports_each_once_and_goes_on_after_a_failure(mutant
     assert "ZeroDivisionError" in results["boxes"].message
 
 
+@pytest.mark.slow
 def test_the_reader_of_written_datasets_passes(good: str, volume: Path, tmp_path: Path) -> None:
     convert(volume, tmp_path / "dataset", Settings(VoxelSize((4, 4, 35), "nm", "test"), reader=good))
     results = {result.name: result.status for result in run_checks(tmp_path / "dataset")}
