@@ -20,6 +20,7 @@ def tissue() -> tuple[Volume, Volume]:
     return demo_volume()
 
 
+@pytest.mark.slow
 def test_the_volume_has_the_size_and_types_of_a_small_em_stack(tissue: tuple[Volume, Volume]) -> None:
     grey, cells = tissue
     assert (grey.shape, grey.dtype) == (SHAPE, np.uint8)

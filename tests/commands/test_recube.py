@@ -71,6 +71,7 @@ def test_every_mag_has_the_same_voxels_and_the_metadata_stay(tmp_path, dataset, 
     assert old == new
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_copy_is_the_original_byte_for_byte(tmp_path, dataset):
     recube(dataset, tmp_path / "other", replace(JOBS, file_len=1, compression="none"))
     recube(tmp_path / "other", tmp_path / "back")
@@ -204,6 +205,7 @@ def test_in_place_nothing_is_left_behind_and_nothing_taken_along(tmp_path, datas
     assert not (tmp_path / "copy" / "labels" / "mappings").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["exact", "clip", "scale"])
 def test_the_largest_id_of_other_values_is_not_that_of_the_original(tmp_path, dataset, fit):
     known = layers_of(dataset)["labels"]["largestSegmentId"]

@@ -173,6 +173,7 @@ def test_a_voxel_has_the_same_bits_whatever_lies_beside_it(name, case, data):
     assert kernel(cell, factor)[:, 0, 0, 0].tobytes() == whole[:, *at].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_large_blocks_equal_small_ones(name, dtype):

@@ -116,6 +116,7 @@ def test_what_lies_outside_of_the_extent_is_its_mirror_image(name, dtype, shape,
     assert whole(source).tobytes() == expected.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "order"), [("bilinear", 1), ("bicubic", 3)])
 @settings(deadline=None, max_examples=60)
 @given(

@@ -58,6 +58,7 @@ def test_opening_reads_headers_only(tmp_path, suffix):
     check_header_only_open(tmp_path)
 
 
+@pytest.mark.slow
 def test_opening_does_not_keep_the_names_of_all_files_beside_a_dataset(tmp_path):
     for x in range(4):
         save_cube(tmp_path / "ds" / "mag1", (x, 0, 0), noise((128, 128, 128)))

@@ -171,6 +171,7 @@ def test_wkw_reads_what_a_sink_writes_and_a_source_reads_any_box_of_it(
     np.testing.assert_array_equal(sink.source().read(box), data[:, *box.slices_in(Box((0, 0, 0), shape))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_len", [8, 16, 32])
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "int64"])
 def test_a_source_reads_what_wkw_writes_into_parts_of_files(tmp_path: Path, block_len: int, dtype: str) -> None:
