@@ -125,7 +125,6 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     src, out = checked_places(Path(src), Path(out))
     dataset, budget = Dataset.finished(src), budget_of(settings, free_bytes(out))
     name = settings.layer_name or _only_layer(dataset)
-    dataset.choose([name], [pictures.mag] if pictures.mag else [])
     layer = open_dataset(dataset, [name], budget)[0]
     mag = pictures.mag or layer.finest
     check_known("mag", [mag], sorted(layer.mags), f"is not in the layer {layer.name}")
