@@ -6,12 +6,13 @@ import shutil
 import numpy as np
 import pytest
 from helpers import paths
-from helpers.conversions import PROPERTIES, invoke
+from helpers.conversions import PROPERTIES, edited, invoke, properties
+from helpers.datasets import run
 
-from wkconvert_core import BrokenSource, Mag, SourceNotFound, VoxelSize
+from wkconvert_core import BrokenSource, Mag, SourceNotFound, UnsupportedSource, VoxelSize
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.dataset import inventory
+from wkconvert_core.datasets.dataset import Dataset, inventory
 
 SAMPLES = paths.SAMPLES / "wkw"
 
@@ -122,3 +123,69 @@ def test_samples_of_other_tools_are_listed():
     (mag,) = inventory(SAMPLES / "simple_wkw_dataset")
     assert (mag.shards, mag.stored_bytes, mag.mag.block_shape, mag.mag.shard_shape) == (1, 98320, (8,) * 3, (32,) * 3)
     assert [mag.where.mag.x for mag in inventory(SAMPLES / "old_wkw_dataset")] == [1, 2]
+
+
+# --- what lies elsewhere ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def partly_foreign(dataset):
+    """The dataset, with a mag on a server, one outside the folder, and a layer in a form that nobody stores."""
+    with edited(dataset) as found:
+        em, labels = found["dataLayers"]
+        em["mags"][1]["path"] = "https://example.org/em/2-2-1"
+        labels["mags"][2]["path"] = "../elsewhere/4-4-2"
+        found["dataLayers"].append({**labels, "name": "n5", "dataFormat": "n5", "elementClass": "strange"})
+    return dataset
+
+
+def test_what_lies_elsewhere_is_named_and_left_alone(partly_foreign):
+    found = Dataset.open(partly_foreign)
+    assert [(where.layer, str(where.mag)) for where in found.mags] == [
+        ("em", "1"),
+        ("em", "4-4-2"),
+        ("labels", "1"),
+        ("labels", "2-2-1"),
+    ]
+    assert found.left_alone == [
+        "layer n5 is left alone: its format is n5, which no installed plugin stores",
+        "mag 2-2-1 of layer em is left alone: it lies elsewhere, at https://example.org/em/2-2-1",
+        "mag 4-4-2 of layer labels is left alone: it lies elsewhere, at ../elsewhere/4-4-2",
+    ]
+    with pytest.raises(UnsupportedSource, match="layer n5"):
+        found.choose(["n5"])
+    with pytest.raises(UnsupportedSource, match=r"mag 2-2-1 of layer em"):
+        found.choose(["em"], [Mag(2, 2, 1)])
+    assert len(found.choose(["labels"], [Mag(2, 2, 1)])) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("info", "DS"),
+        ("verify", "DS"),
+        ("downsample", "DS", "--max-mag", "8"),
+        ("compress", "DS"),
+        ("metadata", "DS"),
+        ("recube", "DS", "OUT"),
+        ("auto", "DS", "OUT"),
+        ("check-equality", "DS", "DS", "--layer-name", "em", "--mag", "1"),
+    ],
+)
+def test_every_command_works_on_the_rest(partly_foreign, tmp_path, command):
+    before = properties(partly_foreign)["dataLayers"]
+    names = {"DS": partly_foreign, "OUT": tmp_path / "out"}
+    run(*(names.get(word, word) for word in command))
+    after = properties(partly_foreign)["dataLayers"]
+    assert [layer["name"] for layer in after] == ["em", "labels", "n5"]
+    assert after[2] == before[2]
+    for old, new in zip(before, after, strict=True):
+        assert [mag for mag in new["mags"] if mag in old["mags"]] == old["mags"]
+
+
+def test_a_layer_whose_finest_mag_lies_elsewhere_is_no_source(partly_foreign):
+    with edited(partly_foreign) as found:
+        found["dataLayers"][0]["mags"][0]["path"] = "s3://bucket/em/1"
+    with pytest.raises(BrokenSource, match="lacks its finest mag"):
+        run("info", partly_foreign)
+    assert run("verify", partly_foreign)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from helpers.dask_clusters import Dask, dataset, different
@@ -80,7 +81,8 @@ def test_metadata_that_need_no_look_at_voxels_ask_for_no_worker(given, tmp_path,
 
 
 def test_a_worker_without_a_recorded_kernel_is_refused(given, cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr("wkconvert_core.commands.verify._known", lambda: {"median", "ours"})
+    here = SimpleNamespace(downsamplers=lambda: {"median": None, "ours": None})
+    monkeypatch.setattr("wkconvert_core.commands.verify.plugins", lambda: here)
     whole = shutil.copytree(given / "whole", tmp_path / "ds")
     plan = next((whole / ".wkconvert").glob("*.downsample*.plan"))
     plan.write_text(plan.read_text().replace('"max"', '"ours"'))

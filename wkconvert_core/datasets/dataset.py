@@ -146,9 +146,12 @@ class Dataset:
     def left_alone(self) -> list[str]:
         """What cannot be worked on here, a sentence each."""
         layers = [f"layer {name} is left alone: {why}" for name, why in self.foreign.items()]
-        return layers + [
-            f"mag {mag} of layer {name} is left alone: {w}" for (name, mag), w in self.foreign_mags.items()
-        ]
+        return layers + [note for name in self.layers for note in self.left_alone_of(name)]
+
+    def left_alone_of(self, layer: str) -> list[str]:
+        """The mags of a layer that cannot be worked on here, a sentence each."""
+        mags = ((mag, why) for (name, mag), why in self.foreign_mags.items() if name == layer)
+        return [f"mag {mag} of layer {layer} is left alone: {why}" for mag, why in mags]
 
     def of(self, layer: str) -> dict[Mag, MagOnDisk]:
         """The mags of a layer that can be worked on."""

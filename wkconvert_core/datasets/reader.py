@@ -69,7 +69,9 @@ def open_layer(dataset: Dataset, name: str) -> Layer:
             why=why,
             fix=f"put it back, or `wkconvert metadata {dataset.path}` to do without it; other layers: --layer-name",
         )
-    notes = list(dataset.left_alone)
+    is_first = name == next(iter(dataset.layers))  # what is true of the whole dataset is said once
+    notes = dataset.left_alone[: len(dataset.foreign)] if is_first else []
+    notes += dataset.left_alone_of(name)
     if missing := [str(mag) for mag in mags if mag not in there]:
         notes.append(f"mags listed for layer {name}, but missing: {', '.join(missing)}")
     opened = {mag: where.open() for mag, where in there.items()}

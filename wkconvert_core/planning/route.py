@@ -135,16 +135,18 @@ def route(step: AnyStep, budget: Budget) -> Route:
 
     Raises ResourceError, naming the smallest budget that would do.
 
+    >>> from dataclasses import replace
     >>> from pathlib import Path
     >>> from types import SimpleNamespace
     >>> import numpy as np
     >>> from wkconvert_core.contract.geometry import Mag
     >>> from wkconvert_core.contract.model import MagSpec, VolumeInfo
+    >>> from wkconvert_core.engine.consumers import WriteShards
     >>> from wkconvert_core.formats.wkw.sink import WkwSink
     >>> def copying(shape, chunk):  # into shards of 64 x 64 x 64 voxels
     ...     info = VolumeInfo(shape, np.dtype("uint8"), chunk_shape=chunk)
-    ...     spec = MagSpec("em", "color", Mag(1, 1, 1), info.box, info.dtype, 1, file_len=2)
-    ...     return Step(SimpleNamespace(info=info), WkwSink(Path("em"), spec))
+    ...     spec = MagSpec("em", "color", Mag(1, 1, 1), info.box, info.dtype, 1)
+    ...     return Step(SimpleNamespace(info=info), (WriteShards(WkwSink(Path("em"), spec, file_len=2)),))
     >>> budget = Budget(memory=4 << 30, workers=4, shared=True, scratch=100 << 30, base=100_000_000)
 
     Small chunks: shard by shard.
