@@ -78,7 +78,7 @@ def _checked_all(
     results = []
     for where in wanted:
         known = recorded[where.layer]
-        keep = write_checksums and known.sums(where.mag) is None and not known.damaged
+        keep = write_checksums and known.checksums(where.mag) is None and not known.damaged
         result, done = _checked(run, where, recorded[where.layer], keep=keep)
         if keep and run.is_sound(where):
             add(run.dataset, where.layer, {where.mag: done})
@@ -111,9 +111,10 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, keep: bool) -> tu
     except WkconvertError as error:
         run.blame(where, where.folder, sentence(error))
         return result, []
-    sums, volume = recorded.sums(where.mag), math.prod(mag.shard_shape)
+    sums, volume = recorded.checksums(where.mag), math.prod(mag.shard_shape)
     # runs record a shard by its first voxel within the extent
-    known = {Box(start, (1, 1, 1)).aligned(mag.shard_shape).start: of for start, of in sums.of.items()} if sums else {}
+    shards = sums.shards.items() if sums else ()
+    known = {Box(start, (1, 1, 1)).aligned(mag.shard_shape).start: checksum for start, checksum in shards}
     for start in sorted(known.keys() - set(starts)):
         run.blame(where, mag.shard_path(start), "it is missing, though it was recorded")
     meter = Meter(run.listen, f"{where.title}, reading", place, len(starts) * volume, mag.info.voxel_bytes)
