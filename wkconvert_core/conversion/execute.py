@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,14 +68,12 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
     if not conversion.steps:
         return Done(conversion, [])
     began, destination, inputs = time.monotonic(), conversion.destination, conversion.inputs
-    sought = _sought(conversion)
     _check_space(conversion)
     with destination.locked(), contextlib.ExitStack() as stack:
         sweep_replaced(destination.path)
         destination.check(conversion.request)  # again: another run may have written there before the lock was ours
-        crew, waiting = stack.enter_context(contextlib.ExitStack()), report_waiting(listen, len(conversion.steps))
-        strategy, jobs = inputs.settings.strategy, inputs.budget.workers
-        workers = crew.enter_context(at_work(strategy, jobs, sought, waiting))
+        crew = stack.enter_context(contextlib.ExitStack())
+        workers = crew.enter_context(_workers(conversion, listen))
         journals = stack.enter_context(begun_journals(destination, conversion.request, conversion.sinks))
         with stopped(workers):  # before their temporary files are removed
             resumed = _copy_all(conversion, journals, workers, listen)
@@ -102,17 +101,16 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
     return Done(conversion, layers, time.monotonic() - began, resumed, count, stored, tuple(notes))
 
 
-def _sought(conversion: Conversion) -> Sought:
-    """What the workers of a cluster must have installed, and which files they must see."""
-    src, steps = conversion.src, [planned.step for planned in conversion.steps]
+def _workers(conversion: Conversion, listen: Listener | None) -> AbstractContextManager[Workers]:
+    """The workers of the run; on a cluster, they must have its readers, writers and kernels, and see the source."""
+    inputs, steps = conversion.inputs, [planned.step for planned in conversion.steps]
     kernels = {step.kernel for step in steps} | {getattr(step.source, "kernel", "") for step in steps}
-    formats = {layer.found.match.format for layer in conversion.inputs.layers}
+    formats = {layer.found.match.format for layer in inputs.layers}
     formats |= {sink.spec.data_format for step in steps for sink in step.sinks}
-    reads = [] if isinstance(src, str) else [src]  # a URL is no file to look for
+    reads = [] if isinstance(inputs.src, str) else [inputs.src]  # a URL is no file to look for
     logs = conversion.destination.building / FOLDER / "logs"
-    return Sought(
-        conversion.inputs.settings.cluster, sorted(formats - {""}), sorted(kernels - {""}), reads, logs, writes=True
-    )
+    sought = Sought(inputs.settings.cluster, sorted(formats - {""}), sorted(kernels - {""}), reads, logs, writes=True)
+    return at_work(inputs.settings.strategy, inputs.budget.workers, sought, report_waiting(listen, len(steps)))
 
 
 def _check_space(conversion: Conversion) -> None:
