@@ -49,24 +49,24 @@ def test_a_voxel_outside_the_bounding_box_is_found_by_all_kinds_of_workers(tmp_p
 
 
 def test_no_shard_within_the_bounding_box_is_read_for_what_lies_outside(tmp_path, read):
-    place = mag(tmp_path, np.ones((1, 96, 64, 64), "uint8"), Box((0, 0, 0), (64, 64, 64)))
+    where = mag(tmp_path, np.ones((1, 96, 64, 64), "uint8"), Box((0, 0, 0), (64, 64, 64)))
     (tmp_path / "z0" / "y0" / "x2.wkw").unlink()
-    voxels_outside(place, BUDGET, Workers("sequential", 1))
+    voxels_outside(where, BUDGET, Workers("sequential", 1))
     assert read
     assert all(box.start[0] == 64 for box in read)
 
 
 def test_the_search_ends_with_the_first_voxel_that_is_found(tmp_path, read):
-    place = mag(tmp_path, np.ones((1, 320, 64, 64), "uint8"), Box((0, 0, 0), (1, 1, 1)))
-    assert voxels_outside(place, BUDGET, Workers("sequential", 1))
+    where = mag(tmp_path, np.ones((1, 320, 64, 64), "uint8"), Box((0, 0, 0), (1, 1, 1)))
+    assert voxels_outside(where, BUDGET, Workers("sequential", 1))
     assert len(read) < 10 * 2 * 2 / 4
 
 
 def test_a_mag_without_shards_holds_nothing(tmp_path):
-    place = mag(tmp_path, np.ones((1, 32, 32, 32), "uint8"), Box((0, 0, 0), (1, 1, 1)))
+    where = mag(tmp_path, np.ones((1, 32, 32, 32), "uint8"), Box((0, 0, 0), (1, 1, 1)))
     (tmp_path / "z0" / "y0" / "x0.wkw").unlink()
-    assert find_contents(place, BUDGET, Workers("sequential", 1)).box is None
-    assert voxels_outside(place, BUDGET, Workers("sequential", 1)) is None
+    assert find_contents(where, BUDGET, Workers("sequential", 1)).box is None
+    assert voxels_outside(where, BUDGET, Workers("sequential", 1)) is None
 
 
 @pytest.mark.parametrize(("dtype", "largest"), [("int8", 0), ("float32", None)])
@@ -79,7 +79,7 @@ def test_the_largest_value_is_one_of_integers_and_not_negative(dtype, largest):
 
 def test_the_first_difference_is_the_lowest_in_z_then_y_x_and_c(tmp_path):
     ours = np.zeros((2, 32, 32, 32), "uint8")
-    place = mag(tmp_path, ours, Box((0, 0, 0), (32, 32, 32)))
-    compare = CompareWith(place.open(), "em", ONE, place.box, (32, 32, 32))
+    where = mag(tmp_path, ours, Box((0, 0, 0), (32, 32, 32)))
+    compare = CompareWith(where.open(), "em", ONE, where.box, (32, 32, 32))
     ours[1, 5, 9, 3] = ours[0, 6, 9, 3] = ours[0, 1, 1, 4] = 8
-    assert compare(place.box, ours) == (32**3, Difference(3, (5, 9, 3), 1, (8, 0)))
+    assert compare(where.box, ours) == (32**3, Difference(3, (5, 9, 3), 1, (8, 0)))

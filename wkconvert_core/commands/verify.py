@@ -20,7 +20,7 @@ from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.inspection.findings import MagSoundness, Problem, Run, Soundness, sentence
-from wkconvert_core.inspection.recomputed import provenance_of, with_kernel
+from wkconvert_core.inspection.recomputed import check_kernel, provenance_of
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.registry.plugins import plugins
@@ -60,7 +60,7 @@ def verify(
         run = Run(dataset, budget, workers, listen, 2 * len(wanted), deep, kernels)
         results = _checked_all(run, wanted, recorded, write_checksums)
         rows = zip(wanted, made, results, strict=True)
-        results = [with_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
+        results = [check_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
     notes = [] if layers else found.left_alone
     notes += [f"{begun} is begun and not finished" for begun in unfinished(dataset)]
     for mag in results:
@@ -104,7 +104,7 @@ class _CheckShard:
 
 def _checked(run: Run, where: MagOnDisk, recorded: Records, *, keep: bool) -> tuple[MagSoundness, list[ShardDone]]:
     """Read all shards of a mag; the second value is what to record of them, if that is to be kept."""
-    place, result, kept = run.place(), MagSoundness(where.layer, where.mag), list[ShardDone]()
+    number, result, kept = run.next_step(), MagSoundness(where.layer, where.mag), list[ShardDone]()
     try:
         mag = where.open()
         starts = [shard.start for shard in mag.shards()]
@@ -117,7 +117,7 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, keep: bool) -> tu
     known = {Box(start, (1, 1, 1)).aligned(mag.shard_shape).start: checksum for start, checksum in shards}
     for start in sorted(known.keys() - set(starts)):
         run.blame(where, mag.shard_path(start), "it is missing, though it was recorded")
-    meter = Meter(run.listen, f"{where.title}, reading", place, len(starts) * volume, mag.info.voxel_bytes)
+    meter = Meter(run.listen, f"{where.title}, reading", number, len(starts) * volume, mag.info.voxel_bytes)
     tasks = (_CheckShard(mag, start, known.get(start)) for start in starts)
     compressions: set[str] = set()
     for done in run.workers.map(_CheckShard.__call__, tasks, _affordable(mag, run.budget)):

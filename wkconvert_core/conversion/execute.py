@@ -120,7 +120,7 @@ def _check_space(conversion: Conversion) -> None:
     if needed > free and not conversion.inputs.settings.force:
         raise NoSpace(
             f"{destination.path} may take {size_text(needed)}, and {size_text(free)} are free",
-            why="that is what is left to write, uncompressed; how much compression saves is not known before",
+            why="that is what is left to write, uncompressed; how much compression will save is not known in advance",
             fix="free some space, or say --force to try nevertheless: a run that fills the disk can be continued",
         )
 

@@ -87,8 +87,8 @@ def open_source(
 
     Raises OptionError, ResourceError and the readers' errors.
     """
-    places = detection.find(src, plugins, settings.reader, settings.reader_options)
-    layers = _open_all(places, settings, plugins)
+    found_all = detection.find(src, plugins, settings.reader, settings.reader_options)
+    layers = _open_all(found_all, settings, plugins)
     if len(layers) > 1 and (settings.layer_name or settings.category):
         option = "--layer-name" if settings.layer_name else "--category"
         raise OptionError(
@@ -278,8 +278,8 @@ def voxel_size(layers: Sequence[SourceLayer], wanted: VoxelSize | None) -> Voxel
         example = ["" if side is not None and not wanted else guess for side, guess in guesses]
         raise OptionError(
             f"the voxel size along {', '.join(missing)} is not known",
-            why="; ".join([f"the source does not say it{known_axes}", *notes[:3]]),
-            fix=f"say it, for example --voxel-size {','.join(example)}"
+            why="; ".join([f"the source does not state it{known_axes}", *notes[:3]]),
+            fix=f"give it, for example --voxel-size {','.join(example)}"
             + ("" if size.unit == "nm" else f" --unit {size.unit}"),
         )
     return size

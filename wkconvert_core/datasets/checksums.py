@@ -127,7 +127,7 @@ def _record(path: Path) -> Record:
             checksums = mags.setdefault(done.mag, MagChecksums())
             checksums.include(done.low, done.high)
         except (ValueError, TypeError, AttributeError):
-            problem = f"line {number} makes no sense"
+            problem = f"line {number} is malformed"
             continue
         checksums.shards[done.start] = done.checksum
         checksums.voxels += done.voxels

@@ -150,7 +150,7 @@ class ExtendedDataset(Destination):
             if folder.exists() and not Journal(self.path, layer, request.command).continues(request):
                 raise TargetExists(
                     f"{folder} is there, but not listed in the dataset",
-                    why="what it holds, and whether it is complete, cannot be known",
+                    why="its content is unknown, and it may be incomplete",
                     fix="finish the command that began it, list it with `wkconvert metadata`, or remove it",
                 )
 
@@ -207,7 +207,7 @@ the next run would read what this one writes
     if target.is_relative_to(source):
         raise OptionError(f"DST {dst} lies in SRC {src}", why="the next run would read what this one writes")
     if source.is_relative_to(target):
-        raise OptionError(f"SRC {src} lies in DST {dst}", why="a dataset's folder holds the dataset alone")
+        raise OptionError(f"SRC {src} lies in DST {dst}", why="a dataset's folder must hold nothing else")
     return source, target
 
 
@@ -227,7 +227,7 @@ def is_dataset(path: Path) -> bool:
 def _holds_dataset(dst: Path) -> bool:
     """Whether a target is a dataset; False if it is free. Raises TargetExists if it is anything else."""
     if dst.is_symlink() and not dst.exists():
-        raise TargetExists(f"{dst} is a link that leads nowhere", fix="remove it, or choose another DST")
+        raise TargetExists(f"{dst} is a broken link", fix="remove it, or choose another DST")
     if dst.exists() and not dst.is_dir():
         raise TargetExists(f"{dst} is a file", fix="choose another DST")
     if not dst.exists() or (

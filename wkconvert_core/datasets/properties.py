@@ -57,7 +57,7 @@ def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
         sides = {key: box[key] for key in ("width", "height", "depth")}
         for key, number in [*(("topLeft", number) for number in box["topLeft"]), *sides.items()]:
             if not isinstance(number, int) or number < 0:
-                raise ValueError(f"{key} holds {number!r}, which is no count of voxels")
+                raise ValueError(f"{key} holds {number!r}, which is not a number of voxels")
         mags = {mag_of(mag): mag.get("path") for mag in mag_entries(entry)}
         # JavaScript rounds integers from 2^53 on, so such ids come as text in an object.
         largest = entry.get("largestSegmentId")
@@ -77,7 +77,7 @@ def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         why = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise BrokenSource(f"{dataset / PROPERTIES_FILE}: layer {entry['name']!r} makes no sense", why=why) from error
+        raise BrokenSource(f"{dataset / PROPERTIES_FILE}: layer {entry['name']!r} is malformed", why=why) from error
 
 
 def mag_folder(dataset: Path, layer: StoredLayer, mag: Mag) -> Path | None:
@@ -115,14 +115,14 @@ def element_type(name: str, channels: int | None = None) -> tuple[DType, int]:
     ((dtype('uint8'), 3), (dtype('uint16'), 3), (dtype('float64'), 1))
     >>> element_type("uint12")
     Traceback (most recent call last):
-    ValueError: 'uint12' with 1 channels is no element class
+    ValueError: 'uint12' with 1 channels is not an element class
     """
     channels = channels if channels is not None else 3 if name == "uint24" else 1
     match = re.fullmatch(r"(u?int|float)(\d+)", {"float": "float32", "double": "float64"}.get(name, name))
     bits, rest = divmod(int(match[2]), channels) if match and channels > 0 else (0, 0)
     kinds = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
     if not match or rest or f"{match[1]}{bits}" not in kinds:
-        raise ValueError(f"{name!r} with {channels} channels is no element class")
+        raise ValueError(f"{name!r} with {channels} channels is not an element class")
     return np.dtype(f"{match[1]}{bits}"), channels
 
 

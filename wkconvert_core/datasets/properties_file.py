@@ -52,9 +52,9 @@ def read(path: Path, error: type[WkconvertError] = BrokenSource) -> Properties:
     except OSError as problem:
         raise error(f"{path} cannot be read", why=problem.strerror or str(problem)) from problem
     except (ValueError, RecursionError) as problem:
-        raise error(f"{path} is no valid JSON", why=str(problem), fix="mend it, or restore a copy") from problem
+        raise error(f"{path} is no valid JSON", why=str(problem), fix="repair it, or restore a backup") from problem
     if missing := _missing(properties):
-        raise error(f"{path} does not describe a dataset", why=missing, fix="mend it, or restore a copy")
+        raise error(f"{path} does not describe a dataset", why=missing, fix="repair it, or restore a backup")
     return dict(properties)
 
 
@@ -65,7 +65,7 @@ def _no_number(text: str) -> None:
 def _missing(properties: Any) -> str:
     """What is missing or of the wrong type in the metadata, for a message; "" if they are complete."""
     if not isinstance(properties, dict):
-        return "it holds no object"
+        return "it does not hold a JSON object"
     if problem := _lacking(properties, _REQUIRED, "it"):
         return problem
     try:
@@ -74,7 +74,7 @@ def _missing(properties: Any) -> str:
         return str(error)
     for number, layer in enumerate(properties["dataLayers"]):
         if not isinstance(layer, dict):
-            return f"layer {number} is no object"
+            return f"layer {number} is not a JSON object"
         if problem := _lacking(layer, _LAYER_REQUIRED, f"layer {layer.get('name', number)!r}"):
             return problem
         if not isinstance(layer.get("mags", layer.get("wkwResolutions")), list):
@@ -85,7 +85,7 @@ def _missing(properties: Any) -> str:
 def _lacking(found: Mapping[str, Any], required: Mapping[str, Any], who: str) -> str:
     for key, kind in required.items():
         if not isinstance(found.get(key), kind):
-            return f"{who} has no {key!r}" if key not in found else f"{who} has a {key!r} of the wrong kind"
+            return f"{who} has no {key!r}" if key not in found else f"{who} has a {key!r} of the wrong type"
     return ""
 
 
@@ -136,7 +136,7 @@ def mag_entry(mag: Mag, path: str, stored: Mapping[str, Any]) -> Properties:
 def with_kind(entry: Properties, dtype: DType, channels: int) -> Properties:
     """A layer's entry with voxels of another type; what its view says of values goes where the dtype is another.
 
-    Raises BrokenSource for an entry that makes no sense.
+    Raises BrokenSource for a malformed entry.
     """
     new = {**entry, "elementClass": element_class(dtype, channels), "numChannels": channels}
     if stored_layer(entry).dtype != dtype and (view := entry.get("defaultViewConfiguration")):
@@ -248,12 +248,12 @@ def scale(size: VoxelSize | None) -> Properties:
     {'factor': [0.5, 0.5, 2.0], 'unit': 'micrometer'}
     >>> scale(VoxelSize((4.0, 4.0, None), "nm"))
     Traceback (most recent call last):
-    wkconvert_core.contract.errors.OptionError: the voxel size along z is not known. say it, for example \
+    wkconvert_core.contract.errors.OptionError: the voxel size along z is not known. give it, for example \
 --voxel-size 4,4,35
     """
     if size is None or size.missing():
         axes = ", ".join(size.missing()) if size else "x, y, z"
-        raise OptionError(f"the voxel size along {axes} is not known", fix="say it, for example --voxel-size 4,4,35")
+        raise OptionError(f"the voxel size along {axes} is not known", fix="give it, for example --voxel-size 4,4,35")
     return {"factor": list(size.size), "unit": WEBKNOSSOS_UNITS[size.unit]}
 
 

@@ -67,7 +67,7 @@ def open_layer(dataset: Dataset, name: str) -> Layer:
         raise BrokenSource(
             f"the layer {name} of {dataset.path} lacks its finest mag",
             why=why,
-            fix=f"put it back, or `wkconvert metadata {dataset.path}` to do without it; other layers: --layer-name",
+            fix=f"restore it, or run `wkconvert metadata {dataset.path}` to do without it; --layer-name selects others",
         )
     notes = list(dataset.left_alone)
     if missing := [str(mag) for mag in mags if mag not in there]:
