@@ -286,7 +286,7 @@ def test_another_voxel_size_is_refused_and_the_same_in_another_unit_is_not() -> 
         (b"", "Expecting value"),
         (b"{", "Expecting"),
         (b"\xff\xfe", "utf-8"),
-        (b"[]", "no object"),
+        (b"[]", "does not hold a JSON object"),
         (b'{"id": {}, "scale": [1, 1, 1]}', "no 'dataLayers'"),
         (b'{"id": {}, "dataLayers": []}', "no 'scale'"),
         (b'{"scale": [1, 1, 1], "dataLayers": []}', "no 'id'"),

@@ -104,7 +104,7 @@ class _CheckShard:
 
 def _checked(run: Run, where: MagOnDisk, recorded: Records, *, keep: bool) -> tuple[MagSoundness, list[ShardDone]]:
     """Read all shards of a mag; the second value is what to record of them, if that is to be kept."""
-    number, result, kept = run.next_step(), MagSoundness(where.layer, where.mag), list[ShardDone]()
+    which, result, kept = run.next_step(), MagSoundness(where.layer, where.mag), list[ShardDone]()
     try:
         mag = where.open()
         starts = [shard.start for shard in mag.shards()]
@@ -117,7 +117,7 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, keep: bool) -> tu
     known = {Box(start, (1, 1, 1)).aligned(mag.shard_shape).start: checksum for start, checksum in shards}
     for start in sorted(known.keys() - set(starts)):
         run.blame(where, mag.shard_path(start), "it is missing, though it was recorded")
-    meter = Meter(run.listen, f"{where.title}, reading", number, len(starts) * volume, mag.info.voxel_bytes)
+    meter = Meter(run.listen, f"{where.title}, reading", which, len(starts) * volume, mag.info.voxel_bytes)
     tasks = (_CheckShard(mag, start, known.get(start)) for start in starts)
     compressions: set[str] = set()
     for done in run.workers.map(_CheckShard.__call__, tasks, _affordable(mag, run.budget)):

@@ -127,8 +127,8 @@ def _check_space(conversion: Conversion) -> None:
 
 def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Workers, listen: Listener | None) -> int:
     """Write the shards of every mag that are not finished; returns the number of those that were."""
-    resumed = 0
-    for number, planned in enumerate(conversion.steps, 1):
+    resumed, steps, slabs = 0, conversion.steps, scratch(conversion.destination.building)
+    for number, planned in enumerate(steps, 1):
         step, journal, done, total = planned.step, journals[planned.layer.name], 0, 0
         for writer, shard in step.shards():
             total += shard.volume
@@ -139,9 +139,8 @@ def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Wor
                     journal.done[writer.mag].drop(shard.start)
         log.info("%s: %s", step.title, planned.route)
         done, total = (done, total) if total else (step.voxels, step.voxels)  # nothing to do counts as all done
-        place = number, len(conversion.steps)
-        meter = Meter(listen, step.title, place, total, step.voxel_bytes, done=done, workers=workers)
-        slabs = scratch(conversion.destination.building)
+        which = number, len(steps)
+        meter = Meter(listen, step.title, which, total, step.voxel_bytes, done=done, workers=workers)
         for finished in loop.run(step, planned.route, workers, slabs, journal.finished):
             journal.add(finished)
             meter.advance(finished.voxels)
@@ -155,14 +154,15 @@ def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Wor
 
 def _verify_all(conversion: Conversion, workers: Workers, listen: Listener | None) -> None:
     """Read every mag back and compare it with what it was made of: the same loop, with consumers that compare."""
-    for number, planned in enumerate(conversion.steps, 1):
+    steps, slabs = conversion.steps, scratch(conversion.destination.building)
+    for number, planned in enumerate(steps, 1):
         step = Step(planned.step.source, tuple(map(VerifyShards, planned.step.sinks)), planned.step.kernel)
         log.info("%s: %s", step.title, planned.route)
-        place, total = (number, len(conversion.steps)), sum(shard.volume for _, shard in step.shards())
+        total = sum(shard.volume for _, shard in step.shards())
         done, total = (0, total) if total else (step.voxels, step.voxels)
-        title = f"{step.title}, verifying"
-        meter = Meter(listen, title, place, total, step.voxel_bytes, done=done, workers=workers)
-        for voxels in loop.run(step, planned.route, workers, scratch(conversion.destination.building)):
+        which, title = (number, len(steps)), f"{step.title}, verifying"
+        meter = Meter(listen, title, which, total, step.voxel_bytes, done=done, workers=workers)
+        for voxels in loop.run(step, planned.route, workers, slabs):
             meter.advance(voxels)
 
 

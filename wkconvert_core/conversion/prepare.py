@@ -134,8 +134,7 @@ def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Convers
             name: {each.spec.mag: how for each in mags if (how := each.provenance)} for name, mags in recipes.items()
         },
         facts={
-            "layers": {
-                # what a header beside the source may decide, which the fingerprint alone would not show
+            "layers": {  # a header beside the source may change these without changing the source's fingerprint
                 layer.name: {
                     str(mag): f"{info.channels} x {info.dtype}, {info.extent}, chunks {info.chunk_shape}"
                     for mag, info in ((mag, source.info) for mag, source in layer.mags.items())

@@ -66,7 +66,7 @@ class Record:
         except (LookupError, TypeError, ValueError):
             return None
 
-    def why_other(self, where: MagOnDisk) -> str:
+    def extent_mismatch(self, where: MagOnDisk) -> str:
         """Why a mag's extent differs from the recorded one, or "" if it is the same."""
         extent = self.extent(where.layer)
         if extent is None:
@@ -90,14 +90,14 @@ class Records:
         """The records that cannot be read completely."""
         return [record for record in self.all if record.problem]
 
-    def last(self, mag: Mag) -> Record | None:
+    def written_by(self, mag: Mag) -> Record | None:
         """The newest record of a run that wrote the mag's voxels."""
         return next((record for record in self.all if mag in record.mags and record.gives_voxels), None)
 
     def maker(self, layer: str, mag: Mag) -> tuple[Record, Provenance] | None:
         """How a mag was made, and the record that says so: of the run that wrote its voxels, else of one since."""
-        last = self.last(mag)
-        having = [last] if last else [record for record in self.all if mag in record.mags]
+        writer = self.written_by(mag)
+        having = [writer] if writer else [record for record in self.all if mag in record.mags]
         return next(((record, made) for record in having if (made := record.provenance(layer, mag))), None)
 
 
@@ -141,25 +141,25 @@ def known_provenance(dataset: Dataset, layer: str) -> dict[Mag, Provenance]:
     for mag, where in mags.items():
         if maker := recorded.maker(layer, mag):
             made = maker[1]
-            if made.finer is None or (made.finer in mags and not why_changed(recorded, mags[made.finer], where)):
+            if made.finer is None or (made.finer in mags and not why_not_comparable(recorded, mags[made.finer], where)):
                 found[mag] = made
     return found
 
 
-def why_changed(records: Records, finer: MagOnDisk, coarser: MagOnDisk) -> str:
+def why_not_comparable(records: Records, finer: MagOnDisk, coarser: MagOnDisk) -> str:
     """Why `coarser` cannot be recomputed from `finer` for comparison, or "" if both are as they were recorded."""
     maker = records.maker(coarser.layer, coarser.mag)
     for where in (finer, coarser):
         having = (each for each in records.all if where.mag in each.mags and each.command != VERIFY)
-        record = records.last(where.mag) or next(having, None)
+        record = records.written_by(where.mag) or next(having, None)
         if record is None:
             # A mag that no run has recorded may still be the one whose files the run of `coarser` has seen.
             noted = maker and maker[0].plan.get("fingerprint")
             if not isinstance(noted, dict) or noted.get(finer.layer) != fingerprint(finer.folder):
                 return "the finer mag is not recorded"
-        elif reason := record.why_other(where):
+        elif reason := record.extent_mismatch(where):
             return reason
-    last = records.last(finer.mag)
+    last = records.written_by(finer.mag)
     return "the finer mag was made anew since" if last and maker and last.when > maker[0].when else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wkconvert_core.contract.errors import DamagedData, SourceError
-from wkconvert_core.datasets.checksums import Records, why_changed
+from wkconvert_core.datasets.checksums import Records, why_not_comparable
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.engine.progress import Meter
@@ -35,7 +35,7 @@ def check_kernel(
 
     If the mag cannot be recomputed, `kernel_reason` says why. A difference is a problem of the run.
     """
-    step_of_run = run.next_step()
+    which = run.next_step()
     if isinstance(made, str):
         return replace(result, kernel_reason=made)
     finer = made.finer and dataset.of(where.layer).get(made.finer)
@@ -43,13 +43,13 @@ def check_kernel(
         return replace(result, kernel_reason="the finer mag is gone")
     if not (run.is_sound(where) and run.is_sound(finer)):
         return replace(result, kernel_reason="it or the finer mag is damaged")
-    if reason := why_changed(recorded, finer, where):
+    if reason := why_not_comparable(recorded, finer, where):
         return replace(result, kernel_reason=reason)
     if made.kernel not in run.kernels:
         return replace(result, kernel_reason=f"the kernel {made.kernel} is not installed")
     step = step_between(finer, where, made.kernel, run.budget, deep=run.deep)
     title = f"{where.title}, {made.kernel} of mag {finer.mag}"
-    meter = Meter(run.listen, title, step_of_run, step.voxels, step.voxel_bytes)
+    meter = Meter(run.listen, title, which, step.voxels, step.voxel_bytes)
     try:
         difference = compare(step, run.budget, run.workers, meter.advance)
     except (DamagedData, SourceError) as error:
