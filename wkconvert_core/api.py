@@ -1,8 +1,8 @@
 """The commands as Python functions.
 
-Each takes `Settings`, or, where it only reads, the `Resources` among them; of the settings it heeds those that its
-command has as options. It reports its progress to `listen`, continues where an earlier call of the same kind was
-interrupted, and raises errors of `wkconvert_core.contract.errors`.
+Each takes `Settings`, of which those count that the command has as options; functions that only read take `Resources`.
+Each reports its progress to `listen`, continues an interrupted run of the same request, and raises errors of
+`wkconvert_core.contract.errors`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from wkconvert_core.commands import compress as compressing
-from wkconvert_core.commands import downsample as pyramid
-from wkconvert_core.commands import export_tiff as export
-from wkconvert_core.commands import recube as recubing
-from wkconvert_core.commands import upsample as upsampling
+from wkconvert_core.commands import compress as compress_command
+from wkconvert_core.commands import downsample as downsample_command
+from wkconvert_core.commands import export_tiff as export_tiff_command
+from wkconvert_core.commands import recube as recube_command
+from wkconvert_core.commands import upsample as upsample_command
 from wkconvert_core.commands.check_equality import check_equality
 from wkconvert_core.commands.export_tiff import Pictures
 from wkconvert_core.commands.metadata import Wanted, update
@@ -52,8 +52,8 @@ def downsample(
     from_mag: Mag | None = None,
     listen: Listener | None = None,
 ) -> Done:
-    """Make coarser mags of a dataset's layers (none: all), from a mag (None: each layer's finest) on."""
-    return execute(pyramid.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
+    """Make coarser mags for a dataset's layers (none: all), beginning with `from_mag` (None: each layer's finest)."""
+    return execute(downsample_command.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
 
 
 def upsample(
@@ -64,8 +64,8 @@ def upsample(
     from_mag: Mag | None = None,
     listen: Listener | None = None,
 ) -> Done:
-    """Make finer mags, down to `settings.target_mag`, of a mag (None: each layer's finest)."""
-    return execute(upsampling.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
+    """Make finer mags, down to `settings.target_mag`, from `from_mag` (None: each layer's finest)."""
+    return execute(upsample_command.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
 
 
 def compress(
@@ -77,10 +77,10 @@ def compress(
     mags: Collection[Mag] = (),
     listen: Listener | None = None,
 ) -> Done:
-    """Compress what is not compressed, in place; or write a copy in which all is. A note tells what is saved."""
+    """Compress uncompressed mags in place, with a note of the bytes saved; or write a compressed copy to `dst`."""
     if dst is None:
-        compressing.finish(src)
-    return execute(compressing.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
+        compress_command.finish(src)
+    return execute(compress_command.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
 
 
 def recube(
@@ -92,8 +92,8 @@ def recube(
     mags: Collection[Mag] = (),
     listen: Listener | None = None,
 ) -> Done:
-    """Copy a dataset, or some layers and mags, with other shards, another compression or dtype."""
-    return execute(recubing.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
+    """Copy a dataset, or some of its layers and mags, with other shards, another compression or dtype."""
+    return execute(recube_command.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
 
 
 def export_tiff(
@@ -104,5 +104,5 @@ def export_tiff(
     *,
     listen: Listener | None = None,
 ) -> Done:
-    """Write a layer (`settings.layer_name`) as TIFF: slices, or the tiles that `pictures` asks for."""
-    return execute(export.prepare(src, out, settings or Settings(), pictures or Pictures()), listen)
+    """Write a layer (`settings.layer_name`) as TIFF: whole slices, or tiles as `pictures` describes them."""
+    return execute(export_tiff_command.prepare(src, out, settings or Settings(), pictures or Pictures()), listen)

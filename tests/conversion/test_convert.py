@@ -376,7 +376,7 @@ def test_temporary_files_of_a_killed_run_are_swept(tmp_path, reader):
         (replace(SETTINGS, layer_name="color\n"), OptionError, "no name for a layer"),
         (replace(SETTINGS, reader="bogus"), OptionError, "the readers are"),
         (replace(SETTINGS, reader_options={"bogus": "1"}), OptionError, "unknown reader option bogus"),
-        (replace(SETTINGS, to="bogus"), OptionError, "nothing writes"),
+        (replace(SETTINGS, to="bogus"), OptionError, "no plugin writes"),
         (replace(SETTINGS, dtype="uint12"), OptionError, "uint16"),
         (replace(SETTINGS, file_len=3), OptionError, "file-len"),
         (replace(SETTINGS, max_mag=3), OptionError, "power of two"),

@@ -12,8 +12,8 @@ import pytest
 from wkconvert_core import Box, Checksum, Mag, MagSpec
 from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExists, TargetLocked, TargetNotWritable
 from wkconvert_core.datasets.destination import sweep
-from wkconvert_core.datasets.finished_shards import Tally, in_order
-from wkconvert_core.datasets.journal import FOLDER, Journal, Request, line_of, locked
+from wkconvert_core.datasets.finished_shards import FinishedShards, sorted_on_disk
+from wkconvert_core.datasets.journal import FOLDER, Journal, Request, format_line, locked
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
 
@@ -68,8 +68,8 @@ def test_what_was_added_is_there_after_a_kill(target, begun):
     journal.add(shard(0, low=-1.5))
     again = begun(target)  # the first one was never closed
     assert started(again) == [0, 1]
-    tally = again.done[MAG]
-    assert (tally.low, tally.high, tally.count, tally.stored_bytes) == (-1.5, 2**64 - 1, 2, 32)
+    finished = again.done[MAG]
+    assert (finished.low, finished.high, finished.count, finished.stored_bytes) == (-1.5, 2**64 - 1, 2, 32)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 30])
@@ -128,7 +128,7 @@ def test_a_shard_of_another_place_is_refused(target, begun, start):
     with pytest.raises(ValueError, match="no shard of"):
         journal.done[MAG].add(stray)
     with (target / FOLDER / "color.auto.journal").open("ab") as file:
-        file.write(line_of(stray))
+        file.write(format_line(stray))
     with pytest.raises(DamagedData, match=r"line 2 of .*color\.auto\.journal"):
         begun(target)
 
@@ -149,17 +149,17 @@ def test_a_line_that_is_none_is_damage_whoever_reads_it(target, begun, line):
 
 
 def test_a_start_within_a_shard_is_none_of_a_shard():
-    tally = Tally(Box((5, 0, 0), (100, 64, 64)), (32, 32, 32))
-    assert (5, 0, 0) not in tally
-    assert (32, 32, 0) not in tally
+    finished = FinishedShards(Box((5, 0, 0), (100, 64, 64)), (32, 32, 32))
+    assert (5, 0, 0) not in finished
+    assert (32, 32, 0) not in finished
     for start in ((0, 0, 0), (6, 0, 0), (33, 0, 0), (128, 0, 0)):
         with pytest.raises(ValueError, match="no shard of"):
-            tally.drop(start)
+            finished.drop(start)
 
 
 def test_what_a_kill_leaves_of_the_sorting_is_swept_away(target, monkeypatch):
     monkeypatch.setattr("wkconvert_core.datasets.finished_shards.SORTED_AT_A_TIME", 1)
-    lines = in_order([b"2\n", b"1\n"], bytes, target / FOLDER)
+    lines = sorted_on_disk([b"2\n", b"1\n"], bytes, target / FOLDER)
     assert next(lines) == b"1\n"
     assert len(files(target)) == 1
     sweep(target, [])

@@ -106,7 +106,7 @@ def test_element_classes_count_the_bits_of_all_channels(dtype: str, channels: in
     ("name", "channels"), [("uint24", 2), ("bool", 1), ("uint8", 0), ("complex64", 1), ("uint8\n", 1), ("uint128", 1)]
 )
 def test_what_is_no_element_class_is_refused(name: str, channels: int) -> None:
-    with pytest.raises(ValueError, match="no element class"):
+    with pytest.raises(ValueError, match="not an element class"):
         element_type(name, channels)
 
 
@@ -286,7 +286,7 @@ def test_another_voxel_size_is_refused_and_the_same_in_another_unit_is_not() -> 
         (b"", "Expecting value"),
         (b"{", "Expecting"),
         (b"\xff\xfe", "utf-8"),
-        (b"[]", "no object"),
+        (b"[]", "does not hold a JSON object"),
         (b'{"id": {}, "scale": [1, 1, 1]}', "no 'dataLayers'"),
         (b'{"id": {}, "dataLayers": []}', "no 'scale'"),
         (b'{"scale": [1, 1, 1], "dataLayers": []}', "no 'id'"),
@@ -295,7 +295,7 @@ def test_another_voxel_size_is_refused_and_the_same_in_another_unit_is_not() -> 
         (b'{"id": {}, "scale": [1, 1, 1e999], "dataLayers": []}', "cannot measure inf nm"),
         (b'{"id": {}, "scale": [1, 1, NaN], "dataLayers": []}', "NaN is no JSON number"),
         (b'{"id": {}, "scale": {"factor": [1, 1, 1], "unit": "smoot"}, "dataLayers": []}', "'smoot'.*nanometer"),
-        (b'{"id": {}, "scale": [1, 1, 1], "dataLayers": [3]}', "layer 0 is no object"),
+        (b'{"id": {}, "scale": [1, 1, 1], "dataLayers": [3]}', "layer 0 is not a JSON object"),
         (b'{"id": {}, "scale": [1, 1, 1], "dataLayers": [{"name": "c"}]}', "'c' has no 'category'"),
         (b"[" * 100_000, "recursion|nest"),
     ],

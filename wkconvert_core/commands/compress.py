@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -24,8 +24,8 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import COMPRESSED, Dataset, MagOnDisk, is_half_compressed
-from wkconvert_core.datasets.destination import NewDataset, checked_places
-from wkconvert_core.datasets.journal import FOLDER, Journal, Request, keep_record, locked
+from wkconvert_core.datasets.destination import Destination, NewDataset, checked_places
+from wkconvert_core.datasets.journal import FOLDER, Request, keep_record, locked
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of
 from wkconvert_core.engine.workers import Workers
@@ -38,15 +38,11 @@ from wkconvert_core.toolkit.files import fingerprint
 COMMAND = "compress"
 _FILES_AT_A_TIME = 1000
 """Files whose sizes a worker looks up per task: one is not worth its dispatch."""
-_FILES_AT_A_TIME = 1000
-"""Files whose sizes a worker looks up per task: one is not worth its dispatch."""
 
 
 @dataclass(frozen=True)
-class CompressedInPlace:
-    """A dataset whose mags are compressed beside it, and take the place of the old ones: a Destination."""
-
-    path: Path
+class CompressedInPlace(Destination):
+    """A dataset whose mags are compressed in its `.wkconvert`, and take the place of the old ones."""
 
     @property
     def building(self) -> Path:
@@ -69,9 +65,6 @@ class CompressedInPlace:
         """Hold both."""
         with locked(self.building), locked(self.path):
             yield
-
-    def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
-        """Nothing else is there."""
 
     def publish(self) -> str:
         """Move the mags over; returns how much is saved."""
@@ -113,8 +106,8 @@ def prepare(
 
 def _check_recorded(dataset: Path, where: MagOnDisk, workers: Workers) -> None:
     """Raise DamagedData for a shard that is missing or cut: its compressed copy would look sound."""
-    sums, mag = records(dataset, where.layer).sums(where.mag), where.open()
-    files = [(mag.shard_path(start), checksum.size) for start, checksum in sums.of.items()] if sums else []
+    recorded, mag = records(dataset, where.layer).checksums(where.mag), where.open()
+    files = [(mag.shard_path(start), checksum.size) for start, checksum in recorded.shards.items()] if recorded else []
     batches = (files[n : n + _FILES_AT_A_TIME] for n in range(0, len(files), _FILES_AT_A_TIME))
     if wrong := sorted(chain.from_iterable(workers.map(_wrong_sizes, batches, workers.jobs))):
         path, size, wanted = wrong[0]

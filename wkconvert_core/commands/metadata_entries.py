@@ -143,7 +143,7 @@ class EntryEditor:
         if not changed:
             return entry
         kept = {key: value for key, value in entry.items() if key != "wkwResolutions"}
-        return {**kept, "mags": properties_file.in_order(new.values())}
+        return {**kept, "mags": properties_file.finest_first(new.values())}
 
     def _tell_shard(self, layer: str, mag: Mag, known: Properties, stated: Mapping[str, Any]) -> None:
         """Note what the format says of a mag, and the metadata say otherwise."""

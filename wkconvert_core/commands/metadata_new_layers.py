@@ -12,7 +12,7 @@ from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import Category, LayerSpec, MagSpec
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
-from wkconvert_core.datasets.checksums import Sums, records
+from wkconvert_core.datasets.checksums import MagChecksums, records
 from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.datasets.properties import Properties
 from wkconvert_core.sources.category import Decision, classify
@@ -43,7 +43,7 @@ class Recorded:
 
     box: Box | None = None
     """The layer's extent, in mag-1 voxels."""
-    sums: Sums = field(default_factory=Sums)
+    sums: MagChecksums = field(default_factory=MagChecksums)
 
 
 def recorded(dataset: Path, layer: str, factor: Mag, mag: StoredMag) -> Recorded:
@@ -52,7 +52,7 @@ def recorded(dataset: Path, layer: str, factor: Mag, mag: StoredMag) -> Recorded
     holding = [
         (record, sums)
         for record in records(dataset, layer).all
-        if (sums := record.mags.get(factor)) and {mag.shard_path(start) for start in sums.of} == there
+        if (sums := record.mags.get(factor)) and {mag.shard_path(start) for start in sums.shards} == there
     ]
     if not holding:
         return Recorded()

@@ -20,7 +20,7 @@ from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.inspection.findings import MagSoundness, Problem, Run, Soundness, sentence
-from wkconvert_core.inspection.recomputed import provenance_of, with_kernel
+from wkconvert_core.inspection.recomputed import check_kernel, provenance_of
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.registry.plugins import plugins
@@ -60,7 +60,7 @@ def verify(
         run = Run(dataset, budget, workers, listen, 2 * len(wanted), deep, kernels)
         results = _checked_all(run, wanted, recorded, write_checksums)
         rows = zip(wanted, made, results, strict=True)
-        results = [with_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
+        results = [check_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
     notes = [] if layers else found.left_alone
     notes += [f"{begun} is begun and not finished" for begun in unfinished(dataset)]
     for mag in results:
@@ -78,7 +78,7 @@ def _checked_all(
     results = []
     for where in wanted:
         known = recorded[where.layer]
-        keep = write_checksums and known.sums(where.mag) is None and not known.damaged
+        keep = write_checksums and known.checksums(where.mag) is None and not known.damaged
         result, done = _checked(run, where, recorded[where.layer], keep=keep)
         if keep and run.is_sound(where):
             add(run.dataset, where.layer, {where.mag: done})
@@ -104,19 +104,20 @@ class _CheckShard:
 
 def _checked(run: Run, where: MagOnDisk, recorded: Records, *, keep: bool) -> tuple[MagSoundness, list[ShardDone]]:
     """Read all shards of a mag; the second value is what to record of them, if that is to be kept."""
-    place, result, kept = run.place(), MagSoundness(where.layer, where.mag), list[ShardDone]()
+    which, result, kept = run.next_step(), MagSoundness(where.layer, where.mag), list[ShardDone]()
     try:
         mag = where.open()
         starts = [shard.start for shard in mag.shards()]
     except WkconvertError as error:
         run.blame(where, where.folder, sentence(error))
         return result, []
-    sums, volume = recorded.sums(where.mag), math.prod(mag.shard_shape)
+    sums, volume = recorded.checksums(where.mag), math.prod(mag.shard_shape)
     # runs record a shard by its first voxel within the extent
-    known = {Box(start, (1, 1, 1)).aligned(mag.shard_shape).start: of for start, of in sums.of.items()} if sums else {}
+    shards = sums.shards.items() if sums else ()
+    known = {Box(start, (1, 1, 1)).aligned(mag.shard_shape).start: checksum for start, checksum in shards}
     for start in sorted(known.keys() - set(starts)):
         run.blame(where, mag.shard_path(start), "it is missing, though it was recorded")
-    meter = Meter(run.listen, f"{where.title}, reading", place, len(starts) * volume, mag.info.voxel_bytes)
+    meter = Meter(run.listen, f"{where.title}, reading", which, len(starts) * volume, mag.info.voxel_bytes)
     tasks = (_CheckShard(mag, start, known.get(start)) for start in starts)
     compressions: set[str] = set()
     for done in run.workers.map(_CheckShard.__call__, tasks, _affordable(mag, run.budget)):

@@ -1,4 +1,4 @@
-"""Mags for a dataset that is there: what `downsample` and `upsample` have in common."""
+"""New mags for an existing dataset: the common part of `downsample` and `upsample`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from wkconvert_core.toolkit.files import fingerprint
 
 @dataclass(frozen=True)
 class MagPlanner:
-    """Says which mags a dataset's layers should get."""
+    """Decides which mags a dataset's layers should get."""
 
     dataset: Dataset
     settings: Settings
 
     def coarser(self, layer: SourceLayer, start: Mag, taken: Collection[Mag], max_mag: int | None) -> list[Mag]:
-        """The mags coarser than `start` that a layer should have, where the dataset's layers have those `taken`."""
+        """The mags coarser than `start` that a layer should have, given the mags `taken` by the dataset's layers."""
         return schedule(
             proportions(self.dataset.voxel_size),
             self.dataset.layers[layer.name].box.shape,
@@ -42,11 +42,11 @@ class MagPlanner:
         )
 
     def is_elsewhere(self, layer: SourceLayer, mag: Mag) -> bool:
-        """Whether the dataset lists a mag that lies where it cannot be worked on."""
+        """Whether the dataset lists a mag on a server or outside its folder."""
         return (layer.name, mag) in self.dataset.foreign_mags
 
     def spec(self, layer: SourceLayer, mag: Mag, box: Box) -> MagSpec:
-        """A new mag of a layer, in the layer's own format."""
+        """The spec of a new mag, in the layer's own format and with the dtype of its finest mag."""
         data_format = self.dataset.layers[layer.name].data_format
         return spec_of(layer, self.settings, layer.mags[layer.finest], mag, box, data_format)
 
@@ -58,11 +58,11 @@ NewMags: TypeAlias = Callable[[MagPlanner, SourceLayer, Mag, Collection[Mag]], I
 def prepare_new_mags(
     dst: Path, settings: Settings, verb: str, new_mags: NewMags, names: Sequence[str], start: Mag | None
 ) -> Conversion:
-    """Decide which mags a dataset gets, and write nothing; mags that are there stay as they are.
+    """Decide which mags a dataset gets, and write nothing; existing mags stay as they are.
 
-    `names` are the layers (none: all), `start` the mag of which the first new one is made (None: each layer's finest).
-    Raises SourceNotFound where there is no dataset, OptionError for a layer or a mag that it does not have,
-    TargetExists for a mag that lies there without being listed.
+    `names` are the layers (none: all), `start` the mag from which the first new one is made (None: each layer's
+    finest). Raises SourceNotFound if there is no dataset, OptionError for a layer or a mag that it does not have,
+    TargetExists for a mag that exists without being listed.
     """
     settings.check()
     dst = dst.resolve()
@@ -77,6 +77,12 @@ def prepare_new_mags(
         recipes[layer.name] = list(new_mags(planner, layer, begin, taken))
         taken |= {recipe.spec.mag for recipe in recipes[layer.name]}
     first = {name: min(recipe.spec.mag for recipe in each) for name, each in recipes.items() if each}
+    fingerprints = {}
+    for name, new in first.items():  # of the existing mag from which the first new one is made
+        mags = dataset.of(name)
+        begin = start or min(mags)
+        made_from = max((mag for mag in mags if begin <= mag < new and mags[mag].exists), default=begin)
+        fingerprints[name] = fingerprint(mags[made_from].folder)
     inputs = Inputs(
         f"{verb}-{min(first.values())}" if first else verb,
         dst,
@@ -88,16 +94,8 @@ def prepare_new_mags(
         lambda folder: DatasetWriter(
             folder, DatasetSpec(dst.name, dataset.voxel_size), options=settings.writer_options
         ),
-        fingerprint={name: _fingerprint_of_made_from(dataset, name, start, mag) for name, mag in first.items()},
+        fingerprint=fingerprints,
         keeps_metadata=True,
     )
     folders = [(name, dst / name / str(recipe.spec.mag)) for name, each in recipes.items() for recipe in each]
     return prepare(inputs, ExtendedDataset(dst, folders), lambda layer: recipes[layer.name])
-
-
-def _fingerprint_of_made_from(dataset: Dataset, layer: str, start: Mag | None, new: Mag) -> str:
-    """What the files were like of the mag of which the first new one is made."""
-    mags = dataset.of(layer)
-    begin = start or min(mags)
-    made_from = max((mag for mag in mags if begin <= mag < new and mags[mag].exists), default=begin)
-    return fingerprint(mags[made_from].folder)

@@ -1,8 +1,8 @@
-"""A conversion, decided and priced in every step, before anything is written."""
+"""Deciding a conversion: every step is planned, checked and priced before anything is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ from typing import Any
 from wkconvert_core.cluster.spec import STRATEGIES
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box
-from wkconvert_core.contract.model import DatasetSink, DatasetSpec, Source
+from wkconvert_core.contract.model import DatasetSink, DatasetSpec, Sink
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.opening import SourceLayer, open_source, voxel_size
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, extent, planned_steps, pyramid
+from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, planned_steps, pyramid
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement, checked_places, free_bytes
 from wkconvert_core.datasets.journal import Request
@@ -22,37 +22,36 @@ from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.route import Budget
-from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.files import fingerprint
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a command reads, and how it wants that to be written."""
+    """What a command reads, and how it is to be written."""
 
     command: str
     src: Path | str
-    """A path, or a URL."""
+    """A resolved path, or a URL."""
     settings: Settings
     layers: Sequence[SourceLayer]
     extents: Mapping[str, Box]
-    """Each layer's true extent, in mag-1 voxels."""
+    """Extent of each layer, in mag-1 voxels."""
     voxel_size: VoxelSize | None
     budget: Budget
     writer: Callable[[Path], DatasetSink]
-    """What writes in a folder."""
+    """Makes the writer of a dataset in a folder."""
     fingerprint: str | Mapping[str, str] = ""
-    """Of what is read; empty: of all of `src`."""
+    """Digest of the files that are read, or one per layer; "": that of all of `src`."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else makes the request this request."""
+    """What else identifies the request, in JSON types."""
     keeps_metadata: bool = False
-    """Whether existing metadata know more of ids and values than the mags that are written."""
+    """True if existing metadata (largest id, value range) take precedence over values measured in this run."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """Everything decided, nothing written."""
+    """A conversion of which everything is decided and nothing written."""
 
     inputs: Inputs
     destination: Destination
@@ -62,28 +61,36 @@ class Conversion:
 
     @property
     def src(self) -> Path | str:
-        """What is read."""
+        """The source: a resolved path, or a URL."""
         return self.inputs.src
 
     @property
     def dst(self) -> Path:
-        """What the user named."""
+        """The target."""
         return self.destination.path
 
     @property
     def voxel_size(self) -> VoxelSize | None:
-        """Of the dataset."""
+        """Voxel size of mag 1."""
         return self.inputs.voxel_size
 
     @property
     def free(self) -> int:
-        """Bytes free where the target lies."""
+        """Bytes free on the target's disk."""
         return self.inputs.budget.scratch
 
     @property
     def layers(self) -> list[SourceLayer]:
-        """The layers of which mags are written."""
+        """The layers of which any mags are written."""
         return [layer for layer in self.inputs.layers if layer.name in self.request.extents]
+
+    @property
+    def sinks(self) -> dict[str, list[Sink]]:
+        """The sinks of each layer's mags, finest first."""
+        return {
+            name: [sink for planned in self.steps if planned.layer.name == name for sink in planned.step.sinks]
+            for name in self.request.layers
+        }
 
     @property
     def raw_bytes(self) -> int:
@@ -92,13 +99,13 @@ class Conversion:
 
     @property
     def needed(self) -> int:
-        """Disk space that the run takes at most, scratch included."""
+        """Upper bound on the bytes that the run takes on disk, scratch included."""
         written = sum(planned.step.most_bytes for planned in self.steps)
         return written + max((planned.route.scratch for planned in self.steps), default=0)
 
     @property
     def useful_workers(self) -> int:
-        """On a cluster, how many workers have something to do in the longest step; 0 elsewhere."""
+        """On a cluster, the number of workers that the longest step can occupy; 0 elsewhere."""
         on_cluster = self.inputs.settings.strategy in STRATEGIES
         routes = [planned.route for planned in self.steps] if on_cluster else []
         return max((-(-route.tasks // route.workers) for route in routes), default=0)
@@ -110,69 +117,62 @@ class Conversion:
 
 
 def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Conversion:
-    """Decide and check everything, and write nothing; a command is its recipe.
+    """Decide and check everything, and write nothing. Commands differ in their recipe: which mags are made of what.
 
-    Layers of which no mag is due are left out. Raises TargetExists, OptionError, TargetError for what the format of the
-    mags cannot hold, ResourceError for too small a budget.
+    Layers for which the recipe gives no mags are left out. Raises TargetExists, OptionError, TargetError for what the
+    mags' format cannot hold, ResourceError for too small a budget.
     """
-    recipes = {layer.name: list(recipe(layer)) for layer in inputs.layers}
-    request = _request(inputs, recipes)
+    recipes = {layer.name: made for layer in inputs.layers if (made := list(recipe(layer)))}
+    layers = [layer for layer in inputs.layers if layer.name in recipes]
+    request = Request(
+        inputs.command,
+        str(inputs.src),
+        settings=inputs.settings.plan(),
+        fingerprint=inputs.fingerprint or fingerprint(inputs.src),
+        extents={layer.name: inputs.extents[layer.name] for layer in layers},
+        provenance={
+            name: {each.spec.mag: how for each in mags if (how := each.provenance)} for name, mags in recipes.items()
+        },
+        facts={
+            "layers": {  # a header beside the source may change these without changing the source's fingerprint
+                layer.name: {
+                    str(mag): f"{info.channels} x {info.dtype}, {info.extent}, chunks {info.chunk_shape}"
+                    for mag, info in ((mag, source.info) for mag, source in layer.mags.items())
+                }
+                for layer in layers
+            },
+            "readers": {name: plugins().version_of(name) for name in sorted({it.found.match.format for it in layers})},
+            "voxel_sizes": [[*size.size, size.unit] for layer in layers if (size := layer.voxel_size)],
+            **inputs.facts,
+        },
+    )
     destination.check(request)
     writer = inputs.writer(destination.building)
-    steps = [
-        step for layer in inputs.layers for step in planned_steps(layer, recipes[layer.name], writer, inputs.budget)
-    ]
+    steps = [step for layer in layers for step in planned_steps(layer, recipes[layer.name], writer, inputs.budget)]
     return Conversion(inputs, destination, request, writer, steps)
 
 
-def _request(inputs: Inputs, recipes: Mapping[str, Sequence[MagRecipe]]) -> Request:
-    layers = [layer for layer in inputs.layers if recipes[layer.name]]
-    readers = {layer.found.match.format for layer in layers}
-    facts = {
-        "layers": {layer.name: {str(mag): _facts(source) for mag, source in layer.mags.items()} for layer in layers},
-        "readers": {reader: plugins().version_of(reader) for reader in sorted(readers)},
-        "voxel_sizes": [[*size.size, size.unit] for layer in layers if (size := layer.voxel_size)],
-    }
-    return Request(
-        inputs.command,
-        str(inputs.src),
-        inputs.fingerprint or fingerprint(inputs.src),
-        inputs.settings.plan(),
-        {layer.name: inputs.extents[layer.name] for layer in layers},
-        {
-            layer.name: {each.spec.mag: made for each in recipes[layer.name] if (made := each.provenance)}
-            for layer in layers
-        },
-        {**facts, **inputs.facts},
-    )
-
-
-def _facts(source: Source) -> str:
-    """What a header beside the source may decide: the fingerprint alone would not show it."""
-    info = source.info
-    return f"{info.channels} x {info.dtype}, {info.extent}, chunks {info.chunk_shape}"
-
-
 def prepare_conversion(src: Path | str, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:
-    """Decide how whatever is at `src`, a path or a URL, becomes a dataset. Behind `wkconvert auto` and `cube`."""
+    """Decide how `src`, a path or a URL, becomes a dataset. Behind `wkconvert auto` and `cube`.
+
+    Raises errors of `wkconvert_core.contract.errors`.
+    """
     settings.check()
-    src, dst = location(src), Path(dst).resolve()
-    if isinstance(src, Path):
-        src, dst = checked_places(src, dst)
+    src, dst = checked_places(src, Path(dst))
     name, budget = dataset_name(settings.name or dst.name), budget_of(settings, free_bytes(dst))
     layers = open_source(src, settings, plugins(), budget)
-    extents = {layer.name: extent(layer, settings) for layer in layers}
-    destination: Destination = Replacement(dst) if settings.overwrite else NewDataset(dst, settings.add, _REMEDY)
+    extents = {layer.name: layer.extent for layer in layers}
+    remedy = "say --overwrite to replace the dataset, --add to add layers to it, or choose another DST"
+    destination = Replacement(dst) if settings.overwrite else NewDataset(dst, settings.add, remedy)
     there = Dataset.finished(dst) if settings.add and (dst / PROPERTIES_FILE).is_file() else None
-    size = (
-        voxel_size(layers, settings.voxel_size or (there.voxel_size if there else None)) if settings.metadata else None
-    )
+    stated = settings.voxel_size or (there.voxel_size if there else None)
+    size = voxel_size(layers, stated) if settings.metadata else None
     existing = {mag for layer in there.layers.values() for mag in layer.mags} if there else set()
 
-    def recipe(layer: SourceLayer) -> list[MagRecipe]:
-        recipes = list(pyramid(layer, settings, size, existing))
-        existing.update(each.spec.mag for each in recipes)
-        return recipes
+    def recipe(layer: SourceLayer) -> Iterator[MagRecipe]:
+        for made in pyramid(layer, settings, size, frozenset(existing)):
+            existing.add(made.spec.mag)
+            yield made
 
     def writer(folder: Path) -> DatasetSink:
         return writer_of(settings, folder, DatasetSpec(name, size))
@@ -180,11 +180,8 @@ def prepare_conversion(src: Path | str, dst: Path, settings: Settings, *, comman
     return prepare(Inputs(command, src, settings, layers, extents, size, budget, writer), destination, recipe)
 
 
-_REMEDY = "say --overwrite to replace the dataset, --add to add layers to it, or choose another DST"
-
-
 def writer_of(settings: Settings, folder: Path, spec: DatasetSpec) -> DatasetSink:
-    """What writes the format that `--to` names. Raises OptionError where nothing does, InconsistentStack."""
+    """The writer of the format that `--to` names. Raises OptionError if no plugin has it, InconsistentStack."""
     loaded, options = plugins(), settings.writer_options
     if settings.to in loaded.mag_formats():
         writer = DatasetWriter(folder, spec, options)
@@ -192,5 +189,5 @@ def writer_of(settings: Settings, folder: Path, spec: DatasetSpec) -> DatasetSin
         return writer
     sink: DatasetSink | None = loaded.hook.wkconvert_create(format=settings.to, path=folder, spec=spec, options=options)
     if sink is None:
-        raise OptionError(f"nothing writes {settings.to!r}", fix="`wkconvert plugins` lists what is installed")
+        raise OptionError(f"no plugin writes {settings.to!r}", fix="`wkconvert plugins` lists what is installed")
     return sink

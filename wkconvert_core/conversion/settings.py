@@ -1,4 +1,4 @@
-"""What a user may ask of a conversion, in the groups of the command line; checked before anything is read."""
+"""The options of a conversion, in the groups of the command line, checked before anything is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wkconvert_core.sources.casting import Fit
 from wkconvert_core.toolkit.stacks import Gaps
 
 DTYPES = list(get_args(DtypeName))
-"""The dtypes that a dataset can hold."""
+"""Names of the dtypes that a dataset can hold."""
 
 FINEST = Mag(1, 1, 1)
 
@@ -28,7 +28,7 @@ class SourceOptions:
     """How the source is read, and which part of it."""
 
     voxel_size: VoxelSize | None = None
-    """Overrides the source's own; an axis that is None is left to the source."""
+    """Overrides the source's voxel size of mag 1, except along axes that are None."""
     layer_name: str | None = None
     category: Category | None = None
     reader: str | None = None
@@ -56,7 +56,7 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Which mags are made, and by which kernel."""
+    """Which mags are made, and with which kernel."""
 
     target_mag: Mag = FINEST
     max_mag: int | None = None
@@ -65,7 +65,7 @@ class Pyramid:
     downsample: bool = True
 
     def check(self) -> None:
-        """Raise OptionError for a kernel that no plugin has, or a coarsest mag that is no power of two."""
+        """Raise OptionError for an unknown kernel, or a coarsest mag that is not a power of two."""
         if self.interpolation_mode != "default":
             downsampler(self.interpolation_mode)
         if self.max_mag is not None and (self.max_mag < 1 or self.max_mag & (self.max_mag - 1)):
@@ -74,21 +74,21 @@ class Pyramid:
 
 @dataclass(frozen=True)
 class Storage:
-    """What the dataset is called, and how its writer stores it."""
+    """The dataset's name, and how its writer stores it."""
 
     name: str | None = None
-    """Of the dataset; None: the target's."""
+    """Name of the dataset; None: that of the target folder."""
     to: str = "wkw"
     to_options: Mapping[str, str] = field(default_factory=dict)
-    """The writer's options by name; the writer knows which there are and what they may be."""
+    """Options of the writer by name; the writer checks names and values."""
     compression: str | None = None
-    """Short for an option of `to_options`, as the next two are; None or auto: the writer decides."""
+    """Short for an option in `to_options`, as the next two are; None or auto: the writer decides."""
     compression_level: int | None = None
     file_len: int | None = None
 
     @property
     def writer_options(self) -> dict[str, str]:
-        """The options of the writer, however they were given. Raises OptionError for one that was given twice.
+        """All options of the writer, given either way. Raises OptionError for one that was given both ways.
 
         >>> Settings(compression="lz4hc", to_options={"compression_level": "9"}).writer_options
         {'compression': 'lz4hc', 'compression_level': '9'}
@@ -109,10 +109,10 @@ take one of them
 
 @dataclass(frozen=True)
 class Run:
-    """How the target is treated."""
+    """How an existing target is treated, and how strictly the run is checked."""
 
     metadata: bool = True
-    """Whether a voxel size is needed, and metadata are made where there are none."""
+    """Whether a voxel size is required, and metadata are made if there are none."""
     add: bool = False
     overwrite: bool = False
     force: bool = False
@@ -125,17 +125,17 @@ class Run:
 
 
 HOW = frozenset({"overwrite", "force", "verify", *(option.name for option in fields(Resources))})
-"""The settings that change how a run goes, but not a byte of what it writes."""
+"""The settings that do not change a byte of what is written."""
 
 ALTERING = ("dtype", "channel", "start_z", "skip_first_z_slices", "bbox", "flip", "target_mag")
-"""The settings that make the finest mag differ from the source."""
+"""The settings that make the finest mag differ from the source's."""
 
 
 @dataclass(frozen=True)
 class Settings(Resources, Run, Storage, Pyramid, SourceOptions):
     """The options of a conversion; the defaults are those of `wkconvert auto`.
 
-    A command that only reads takes the `Resources` among them.
+    Commands that only read take just `Resources`.
     """
 
     def check(self) -> None:
@@ -147,18 +147,22 @@ class Settings(Resources, Run, Storage, Pyramid, SourceOptions):
 
     @property
     def alters_voxels(self) -> bool:
-        """Whether the finest mag will differ from the source's, so that the source's coarser mags do not fit it."""
+        """Whether the finest mag will differ from the source's, so that the source's coarser mags cannot be kept.
+
+        >>> Settings(flip="x").alters_voxels, Settings(interpolation_mode="mean").alters_voxels
+        (True, False)
+        """
         plain = Settings()
         return any(getattr(self, name) != getattr(plain, name) for name in ALTERING)
 
     @property
     def keeps_pyramid(self) -> bool:
-        """Whether coarser mags that the source has are taken over; else they are made anew."""
+        """Whether the source's coarser mags are copied; else they are made anew."""
         asked = self.interpolation_mode != "default" or self.sampling_mode != "anisotropic"
         return not (asked or self.alters_voxels)
 
     def plan(self) -> dict[str, Any]:
-        """The settings that decide what is written, for the journal; an option of the writer only as such."""
+        """The settings that decide what is written, as the plan of a run records them."""
         short = {"compression", "compression_level", "file_len"}
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in HOW | short}
         kept["reader_options"] = sorted(self.reader_options.items())

@@ -1,9 +1,9 @@
-"""From layers to steps: which mags a layer gets, what each is made of, and how it is stored."""
+"""From layers to steps: which mags a layer gets, and what each is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 from typing import TypeAlias
 
@@ -24,26 +24,34 @@ from wkconvert_core.sources.downsampled import Downsampled
 
 @dataclass(frozen=True)
 class MagRecipe:
-    """One mag to be written, and what it is made of."""
+    """One mag to be written, and what it is made from: a copy of `source`, or of `finer` by `kernel`.
+
+    >>> import numpy as np
+    >>> spec = MagSpec("em", "color", Mag(2, 2, 1), Box((0, 0, 0), (50, 50, 30)), np.dtype("uint8"), 1)
+    >>> MagRecipe(spec, None, Mag(1, 1, 1), "median").provenance.document
+    ['1', 'median']
+    >>> MagRecipe(spec, source=object()).provenance is None
+    True
+    """
 
     spec: MagSpec
     source: Source | None = None
-    """What is copied; None: the mag is made of `finer`."""
+    """The source to copy; None: the mag is made from `finer`."""
     finer: Mag | None = None
-    """A mag of the layer that is there, or that an earlier recipe makes."""
+    """A mag of the layer that exists, or that an earlier recipe makes."""
     kernel: str = ""
-    """How a voxel is made of a block of `finer`."""
+    """Name of the downsampler."""
     copied: Provenance | None = None
-    """How the mag was made that is copied, where that is known."""
+    """How the copied mag was made; None if unknown."""
 
     @property
     def provenance(self) -> Provenance | None:
-        """What is recorded of how the mag was made; None if that is not known."""
+        """How the mag is made, as the run records it; None if unknown."""
         return Provenance(self.finer, self.kernel) if self.finer else self.copied
 
 
 Recipe: TypeAlias = Callable[[SourceLayer], Iterable[MagRecipe]]
-"""Which mags a layer gets, and what each is made of: all in which commands differ."""
+"""Which mags a layer gets, and what each is made from."""
 
 
 @dataclass(frozen=True)
@@ -55,127 +63,92 @@ class PlannedStep:
     route: Route
 
 
-@dataclass(frozen=True)
-class _Made:
-    """A recipe with its ends."""
-
-    recipe: MagRecipe
-    source: Source
-    sink: Sink
-
-
 def planned_steps(
     layer: SourceLayer, recipes: Iterable[MagRecipe], writer: DatasetSink, budget: Budget
 ) -> Iterator[PlannedStep]:
-    """The steps that make a layer's mags; mags that are made of one another go together where that is cheap."""
-    made = _with_ends(layer, recipes, writer)
+    """Plan the steps that make a layer's mags; a step makes several mags in one pass where that is cheap.
+
+    Raises OptionError and TargetError for what the format cannot hold, ResourceError for too small a budget.
+    """
+    readable: dict[Mag, Source] = dict(layer.mags)
+    # Where each mag will be non-zero is known from what it is made of: while it is being written, not from itself.
+    predicted: dict[Mag, Source] = dict(layer.mags)
+    made: list[tuple[MagRecipe, Source, Sink]] = []
+    for recipe in recipes:
+        spec, sink, source = recipe.spec, writer.layer(recipe.spec), recipe.source
+        if source is None:
+            assert recipe.finer, "a mag is copied, or made from a finer one"
+            finer, factor = readable[recipe.finer], factor_between(recipe.finer, spec.mag)
+            extent = finer.info.extent
+            source = Downsampled(finer, extent, factor, recipe.kernel, predicted[recipe.finer])
+        readable[spec.mag], predicted[spec.mag] = sink.source(), source
+        made.append((recipe, source, sink))
+
+    def can_follow(first: MagRecipe, second: MagRecipe) -> bool:
+        """Whether the second mag can be made from voxels of the first in memory; a halo would need its neighbours."""
+        return second.source is None and second.finer == first.spec.mag and not any(downsampler(second.kernel).halo)
+
     while made:
-        follows = takewhile(lambda pair: _could_follow(*(each.recipe for each in pair)), pairwise(made))
+        follows = takewhile(lambda pair: can_follow(pair[0][0], pair[1][0]), pairwise(made))
         chain = made[: 1 + len(list(follows))]
-        kernel = chain[-1].recipe.kernel if len(chain) > 1 else ""
-        step, route = planned(made[0].source, [WriteShards(each.sink) for each in chain], kernel, budget)
+        kernel = chain[-1][0].kernel if len(chain) > 1 else ""
+        step, route = planned(made[0][1], [WriteShards(sink) for _, _, sink in chain], kernel, budget)
         yield PlannedStep(layer, step, route)
         made = made[len(step.sinks) :]
 
 
-def _with_ends(layer: SourceLayer, recipes: Iterable[MagRecipe], writer: DatasetSink) -> list[_Made]:
-    """The recipes with their sources and sinks."""
-    there: dict[Mag, Source] = dict(layer.mags)
-    known_by = dict(there)
-    """What tells where each mag holds anything: itself; while it is being written, what it is made of."""
-    made = []
-    for recipe in recipes:
-        spec, sink, source = recipe.spec, writer.layer(recipe.spec), recipe.source
-        if source is None:
-            assert recipe.finer, "a mag is copied, or made of a finer one"
-            finer, factor = there[recipe.finer], factor_between(recipe.finer, spec.mag)
-            extent = finer.info.extent
-            source = Downsampled(finer, extent, factor, recipe.kernel, known_by[recipe.finer])
-        there[spec.mag], known_by[spec.mag] = sink.source(), source
-        made.append(_Made(recipe, source, sink))
-    return made
-
-
-def _could_follow(first: MagRecipe, second: MagRecipe) -> bool:
-    """Whether a mag can be made while the voxels of the one before are in memory: a halo would need more of them."""
-    return second.source is None and second.finer == first.spec.mag and not any(downsampler(second.kernel).halo)
-
-
-# --- what `auto` and `cube` make -------------------------------------------------------------------------------------
+# --- recipes ---------------------------------------------------------------------------------------------------------
 
 
 def pyramid(
     layer: SourceLayer, settings: Settings, size: VoxelSize | None, existing: Collection[Mag]
 ) -> Iterator[MagRecipe]:
-    """Copy the finest mag; make each coarser one of the one before, or copy it where the source has it.
+    """The recipe of `auto` and `cube`: copy the finest mag, and make each coarser one from the one before.
 
-    `existing` are the mags of the dataset's other layers. Raises OptionError.
+    A coarser mag is copied instead if the source has it. `existing` are the mags of the dataset's other layers, `size`
+    is the voxel size of mag 1. Raises OptionError for a `--target-mag` finer than the source.
     """
-    kernel = kernel_of(layer, settings)
-    source, box = layer.mags[layer.finest], _own_extent(layer, settings)
-    first = _first_mag(layer, settings)
-    if first != layer.finest:
+    kernel, source, box, first = kernel_of(layer, settings), layer.mags[layer.finest], layer.box, layer.finest
+    spec = spec_of(layer, settings, source, first, box)
+    if settings.target_mag not in (FINEST, layer.finest):
+        first = settings.target_mag
+        if any(wanted < own for wanted, own in zip(first, layer.finest, strict=True)):
+            raise OptionError(
+                f"--target-mag {first} cannot be made of {layer.found.path}",
+                why=f"its finest mag is {layer.finest}",
+                fix=f"say --target-mag {layer.finest} or a coarser one",
+            )
         source = Downsampled(source, box, factor_between(layer.finest, first), kernel, source)
-        box = source.box
-    yield MagRecipe(spec_of(layer, settings, source, first, box), source, copied=Provenance())
+        spec = replace(spec, mag=first, box=source.box)
+    yield MagRecipe(spec, source, copied=Provenance())
+    if not settings.downsample:
+        return
+    # Mags of the dataset's other layers come first, then the source's own; the voxel size decides on the others.
+    taken, sides = [*existing], {max(mag) for mag in existing}
+    if settings.keeps_pyramid:
+        taken += [mag for mag in layer.mags if max(mag) not in sides]
     finer = first
-    for mag in _coarser(layer, first, size, settings, existing) if settings.downsample else []:
-        spec = spec_of(layer, settings, source, mag, box.coarsened(factor_between(first, mag)))
-        own = layer.mags.get(mag) if settings.keeps_pyramid else None
-        if own and own.info.extent == spec.box:  # the very mag that would be made
-            yield MagRecipe(spec, own, copied=Provenance())
-        else:
-            yield MagRecipe(spec, None, finer, kernel)
-        finer = mag
-
-
-def extent(layer: SourceLayer, settings: Settings) -> Box:
-    """The layer's true extent, in mag-1 voxels."""
-    return _own_extent(layer, settings).refined(layer.finest)
-
-
-def _own_extent(layer: SourceLayer, settings: Settings) -> Box:
-    """The same in voxels of the source's finest mag."""
-    x, y, z = layer.info.offset
-    return Box((x, y, z + settings.start_z), layer.info.shape)
-
-
-def _first_mag(layer: SourceLayer, settings: Settings) -> Mag:
-    """The finest mag that is written. Raises OptionError where that is finer than what the source has."""
-    if settings.target_mag == FINEST:
-        return layer.finest
-    if any(wanted < own for wanted, own in zip(settings.target_mag, layer.finest, strict=True)):
-        raise OptionError(
-            f"--target-mag {settings.target_mag} cannot be made of {layer.found.path}",
-            why=f"its finest mag is {layer.finest}",
-            fix=f"say --target-mag {layer.finest} or a coarser one",
-        )
-    return settings.target_mag
-
-
-def _coarser(
-    layer: SourceLayer, first: Mag, size: VoxelSize | None, settings: Settings, existing: Collection[Mag]
-) -> list[Mag]:
-    """The mags after the first: those of other layers, then the source's own, else by the voxel size."""
-    taken = {max(mag) for mag in existing}
-    own = [mag for mag in layer.mags if max(mag) not in taken] if settings.keeps_pyramid else []
-    return schedule(
+    for mag in schedule(
         proportions(size),
-        extent(layer, settings).shape,
+        layer.extent.shape,
         max_mag=settings.max_mag,
         sampling_mode=settings.sampling_mode,
         start=first,
-        existing=[mag for mag in (*existing, *own) if max(mag) > max(first)],
-    )
-
-
-# --- what all commands make ------------------------------------------------------------------------------------------
+        existing=[mag for mag in taken if max(mag) > max(first)],
+    ):
+        coarser = replace(spec, mag=mag, box=spec.box.coarsened(factor_between(first, mag)))
+        own = layer.mags.get(mag) if settings.keeps_pyramid else None
+        if own and own.info.extent == coarser.box:  # the very mag that would be made
+            yield MagRecipe(coarser, own, copied=Provenance())
+        else:
+            yield MagRecipe(coarser, None, finer, kernel)
+        finer = mag
 
 
 def spec_of(
     layer: SourceLayer, settings: Settings, source: Source, mag: Mag, box: Box, data_format: str = ""
 ) -> MagSpec:
-    """One mag of a layer, to be written in a format (default: that of `--to`)."""
+    """The spec of a mag with the dtype and channels of `source`; `data_format` defaults to that of `--to`."""
     info = source.info
     return MagSpec(
         layer.name, layer.category, mag, box, info.dtype, info.channels, data_format=data_format or settings.to
@@ -183,7 +156,15 @@ def spec_of(
 
 
 def kernel_of(layer: SourceLayer, settings: Settings) -> str:
-    """The name of the kernel that makes a layer's coarser mags."""
+    """Name of the kernel for a layer's coarser mags: as asked, else `median` for color and `mode` for segmentation.
+
+    >>> from types import SimpleNamespace as Example
+    >>> image, labels = Example(category="color"), Example(category="segmentation")
+    >>> kernel_of(image, Settings()), kernel_of(labels, Settings())
+    ('median', 'mode')
+    >>> kernel_of(labels, Settings(interpolation_mode="max"))
+    'max'
+    """
     if settings.interpolation_mode != "default":
         return settings.interpolation_mode
     return "median" if layer.category == "color" else "mode"

@@ -1,9 +1,10 @@
-"""What our runs recorded of a dataset: the checksum of every shard, and how its mags were made."""
+"""What runs recorded of a dataset: the checksum of every shard, and how its mags were made."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,63 +12,62 @@ from typing import Any
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
-from wkconvert_core.datasets.journal import FOLDER, line_of, parsed_line
+from wkconvert_core.datasets.finished_shards import ValueRange
+from wkconvert_core.datasets.journal import FOLDER, format_line, parse_line
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
 from wkconvert_core.toolkit.files import fingerprint
 
 VERIFY = "verify"
-"""The command under whose name checksums are added to mags that nobody recorded."""
+"""The command in whose name checksums of mags without a record are added."""
 
 
 @dataclass
-class Sums:
-    """The checksums of one mag."""
+class MagChecksums(ValueRange):
+    """The checksums of one mag, and the range of its values if the run measured it."""
 
-    of: dict[Vec3Like, Checksum] = field(default_factory=dict)
-    """By where the shard starts."""
+    shards: dict[Vec3Like, Checksum] = field(default_factory=dict)
+    """Checksum of each shard, by the shard's first voxel."""
     voxels: int = 0
-    """In all its shards, within the extent of that time."""
-    low: float | int | None = None
-    """Smallest and largest finite value, where the run noted them."""
-    high: float | int | None = None
+    """Number of voxels in all shards, within the extent at that time."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One `LAYER.COMMAND.shards`."""
+    """One `LAYER.COMMAND.shards` and its plan."""
 
     path: Path
     command: str
     when: int
+    """Time of its last change, in ns."""
     plan: Mapping[str, Any]
-    """Empty where there is none."""
-    mags: Mapping[Mag, Sums]
+    """Empty if there is none."""
+    mags: Mapping[Mag, MagChecksums]
     problem: str = ""
-    """What is wrong with the file."""
+    """Why the file, or a line of it, cannot be read."""
 
     @property
     def gives_voxels(self) -> bool:
-        """Whether the run gave its mags their voxels, instead of reading or compressing what was there."""
+        """Whether the run wrote new voxels, instead of reading or compressing existing ones."""
         return not self.command.startswith((VERIFY, "compress"))
 
     def provenance(self, layer: str, mag: Mag) -> Provenance | None:
-        """How the run made a mag; None where it is not recorded."""
+        """How the run made a mag; None if that is not recorded."""
         made = self.plan.get("made")
         mags = made.get(layer) if isinstance(made, dict) else None
         return Provenance.parse(mags[str(mag)]) if isinstance(mags, dict) and str(mag) in mags else None
 
     def extent(self, layer: str) -> Box | None:
-        """The layer's extent of that time, in mag-1 voxels; None where the plan does not tell."""
+        """The layer's extent at that time, in mag-1 voxels; None if the plan does not state it."""
         try:
             x, y, z, width, height, depth = map(int, self.plan["extents"][layer])
             return Box((x, y, z), (width, height, depth))
         except (LookupError, TypeError, ValueError):
             return None
 
-    def why_other(self, where: MagOnDisk) -> str:
-        """Why a mag's extent is not the one of this record, or "" if it is."""
+    def extent_mismatch(self, where: MagOnDisk) -> str:
+        """Why a mag's extent differs from the recorded one, or "" if it is the same."""
         extent = self.extent(where.layer)
         if extent is None:
             is_filled = where.box is not None and self.mags[where.mag].voxels == where.box.volume
@@ -77,121 +77,100 @@ class Record:
 
 @dataclass(frozen=True)
 class Records:
-    """All of a layer's, the newest first."""
+    """All records of a layer, the newest first."""
 
     all: Sequence[Record]
 
-    def sums(self, mag: Mag) -> Sums | None:
-        """The checksums that hold for a mag: those recorded last; None where there are none."""
+    def checksums(self, mag: Mag) -> MagChecksums | None:
+        """The newest checksums of a mag; None if there are none."""
         return next((record.mags[mag] for record in self.all if mag in record.mags), None)
 
     @property
     def damaged(self) -> list[Record]:
-        """Those of which something cannot be read."""
+        """The records that cannot be read completely."""
         return [record for record in self.all if record.problem]
 
-    def last(self, mag: Mag) -> Record | None:
-        """The newest record of a run that gave the mag its voxels."""
+    def written_by(self, mag: Mag) -> Record | None:
+        """The newest record of a run that wrote the mag's voxels."""
         return next((record for record in self.all if mag in record.mags and record.gives_voxels), None)
 
     def maker(self, layer: str, mag: Mag) -> tuple[Record, Provenance] | None:
-        """The record of how the mag was made: that of the run that wrote its voxels, else of one that copied them."""
-        last = self.last(mag)
-        having = [last] if last else [record for record in self.all if mag in record.mags]
-        found = ((record, record.provenance(layer, mag)) for record in having)
-        return next(((record, made) for record, made in found if made), None)
+        """How a mag was made, and the record that says so: of the run that wrote its voxels, else of one since."""
+        writer = self.written_by(mag)
+        having = [writer] if writer else [record for record in self.all if mag in record.mags]
+        return next(((record, made) for record in having if (made := record.provenance(layer, mag))), None)
 
 
 def records(dataset: Path, layer: str) -> Records:
-    """What is recorded of a layer."""
+    """Read all records of a layer; what cannot be read is a `problem` of its record."""
     paths = [path for path in (dataset / FOLDER).glob("*.shards") if path.stem.rpartition(".")[0] == layer]
     found = [_record(path) for path in paths]
     return Records(sorted(found, key=lambda record: (-record.when, record.command)))
 
 
 def _record(path: Path) -> Record:
-    command, plan = path.stem.rpartition(".")[2], _read_plan(path.with_suffix(".plan"))
+    command, plan = path.stem.rpartition(".")[2], dict[str, Any]()
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(path.with_suffix(".plan").read_bytes())
+        plan = found if isinstance(found, dict) and isinstance(found.get("settings"), dict) else {}
     try:
         lines, when = path.read_bytes().splitlines(), path.stat().st_mtime_ns
     except OSError as error:
         return Record(path, command, 0, plan, {}, error.strerror or str(error))
-    mags: dict[Mag, Sums] = {}
+    mags: dict[Mag, MagChecksums] = {}
     problem = ""
     for number, line in enumerate(lines, 1):
         try:
-            done = _sensible(parsed_line(line))
+            done = parse_line(line)
+            if not all(isinstance(number, int) and number >= 0 for number in (*done.start, done.voxels)):
+                raise ValueError(f"{done} is no shard")  # a line with a flipped bit may still be JSON
+            checksums = mags.setdefault(done.mag, MagChecksums())
+            checksums.include(done.low, done.high)
         except (ValueError, TypeError, AttributeError):
-            problem = f"line {number} makes no sense"
+            problem = f"line {number} is malformed"
             continue
-        sums = mags.setdefault(done.mag, Sums())
-        sums.of[done.start] = done.checksum
-        sums.voxels += done.voxels
-        sums.low, sums.high = _least(min, sums.low, done.low), _least(max, sums.high, done.high)
+        checksums.shards[done.start] = done.checksum
+        checksums.voxels += done.voxels
     return Record(path, command, when, plan, mags, problem)
 
 
-def _least(choose: Callable[..., float | int], *values: float | int | None) -> float | int | None:
-    """The smallest or the largest of those that there are."""
-    return choose((value for value in values if value is not None), default=None)
-
-
-def _sensible(done: ShardDone) -> ShardDone:
-    """The same; raises ValueError for what no run records: a flipped bit may still be JSON."""
-    numbers = (*done.start, done.voxels)
-    if not all(isinstance(n, int) and n >= 0 for n in numbers):
-        raise ValueError(f"{done} is no shard")
-    return done
-
-
-def _read_plan(path: Path) -> Mapping[str, Any]:
-    try:
-        plan = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return plan if isinstance(plan, dict) and isinstance(plan.get("settings"), dict) else {}
-
-
 def known_provenance(dataset: Dataset, layer: str) -> dict[Mag, Provenance]:
-    """How a layer's mags were made, as far as that is recorded and still holds."""
+    """How a layer's mags were made, if that is recorded and still holds."""
     mags, recorded = dataset.of(layer), records(dataset.path, layer)
     found = {}
     for mag, where in mags.items():
         if maker := recorded.maker(layer, mag):
             made = maker[1]
-            if made.finer is None or (made.finer in mags and not why_changed(recorded, mags[made.finer], where)):
+            if made.finer is None or (made.finer in mags and not why_not_comparable(recorded, mags[made.finer], where)):
                 found[mag] = made
     return found
 
 
-def why_changed(records: Records, finer: MagOnDisk, coarser: MagOnDisk) -> str:
-    """Why `coarser` cannot be recomputed from `finer` for comparison, or "" if it can: both are as they were."""
+def why_not_comparable(records: Records, finer: MagOnDisk, coarser: MagOnDisk) -> str:
+    """Why `coarser` cannot be recomputed from `finer` for comparison, or "" if both are as they were recorded."""
     maker = records.maker(coarser.layer, coarser.mag)
     for where in (finer, coarser):
         having = (each for each in records.all if where.mag in each.mags and each.command != VERIFY)
-        record = records.last(where.mag) or next(having, None)
+        record = records.written_by(where.mag) or next(having, None)
         if record is None:
-            if not (maker and _has_files_of(maker[0], finer)):
+            # A mag that no run has recorded may still be the one whose files the run of `coarser` has seen.
+            noted = maker and maker[0].plan.get("fingerprint")
+            if not isinstance(noted, dict) or noted.get(finer.layer) != fingerprint(finer.folder):
                 return "the finer mag is not recorded"
-        elif reason := record.why_other(where):
+        elif reason := record.extent_mismatch(where):
             return reason
-    last = records.last(finer.mag)
+    last = records.written_by(finer.mag)
     return "the finer mag was made anew since" if last and maker and last.when > maker[0].when else ""
 
 
-def _has_files_of(record: Record, where: MagOnDisk) -> bool:
-    """Whether a mag that others made has the files whose names, sizes and times a run recorded."""
-    noted = record.plan.get("fingerprint")
-    return isinstance(noted, dict) and noted.get(where.layer) == fingerprint(where.folder)
-
-
 def add(dataset: Path, layer: str, done: Mapping[Mag, Sequence[ShardDone]]) -> None:
-    """Record mags' checksums beside those that were added before and still hold.
+    """Record the checksums of mags, and keep those that were added before and are still the newest of their mag.
 
     Raises NoSpace, TargetNotWritable, TargetError.
     """
     path = dataset / FOLDER / f"{layer}.{VERIFY}.shards"
     old = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     newest = {mag: record.command for record in reversed(records(dataset, layer).all) for mag in record.mags}
-    kept = [line for line in old if (mag := parsed_line(line).mag) not in done and newest.get(mag) == VERIFY]
-    new = [line_of(shard) for mag in sorted(done) for shard in sorted(done[mag], key=lambda shard: shard.start)]
+    kept = [line for line in old if (mag := parse_line(line).mag) not in done and newest.get(mag) == VERIFY]
+    new = [format_line(shard) for mag in sorted(done) for shard in sorted(done[mag], key=lambda shard: shard.start)]
     write_atomically(path, b"".join([*kept, *new]))

@@ -1,7 +1,7 @@
-"""A dataset on disk: its metadata, its layers, and the mags in which their voxels lie, whatever format those have.
+"""A dataset on disk: its metadata, its layers, and their mags in any format.
 
-What cannot be worked on here is left alone and named, never a reason to refuse the rest: layers in a format that no
-installed plugin knows, mags that lie on a server or outside the dataset's folder.
+Layers in a format that no installed plugin stores, and mags on a server or outside the dataset's folder, are listed and
+left alone; they never keep the rest from being worked on.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_fold
 from wkconvert_core.registry.plugins import plugins
 
 COMPRESSED = Path(FOLDER, "compressed")
-"""Where `compress` builds the mags that take the place of a dataset's."""
+"""Where `compress` builds the mags that will replace a dataset's own."""
 
 
 @dataclass(frozen=True)
 class MagOnDisk:
-    """One mag of one layer, where it lies."""
+    """One mag of one layer in its folder, which need not exist."""
 
     layer: str
     mag: Mag
     folder: Path
     format: MagFormat
     stored: StoredLayer | None = None
-    """What the metadata say of the layer; None where they do not list it."""
+    """The layer as the metadata describe it; None if they do not list it."""
     layer_voxel_size: VoxelSize | None = None
-    """Of mag 1."""
+    """Voxel size of mag 1."""
 
     @property
     def title(self) -> str:
-        """`color mag 2-2-1`."""
+        """Layer and mag for messages: `color mag 2-2-1`."""
         return f"{self.layer} mag {self.mag}"
 
     @property
     def box(self) -> Box | None:
-        """The extent in voxels of this mag, as the metadata state it; None where they do not list the layer."""
+        """The extent in voxels of this mag, as the metadata state it; None if they do not list the layer."""
         return self.stored.box.coarsened(self.mag) if self.stored else None
 
     @property
     def voxel_size(self) -> VoxelSize | None:
-        """Of this mag's voxels."""
+        """Voxel size of this mag."""
         return self.layer_voxel_size and self.layer_voxel_size.coarsened(self.mag)
 
     @property
     def exists(self) -> bool:
-        """Whether there is a mag in the folder."""
+        """Whether the folder holds a mag of the format."""
         return self.format.has_mag(self.folder)
 
     def open(self) -> StoredMag:
-        """Open it, and hold it against the metadata. Raises SourceNotFound, BrokenSource, DamagedData.
+        """Open the mag. Without metadata, its extent is that of its shards.
 
-        Without metadata, its extent is that of its shards.
+        Raises SourceNotFound, DamagedData, and BrokenSource if dtype or channels differ from the metadata.
         """
         mag, stored = self.format.open(self.folder, self.box, self.voxel_size), self.stored
         if stored and (mag.info.dtype, mag.info.channels) != (stored.dtype, stored.channels):
@@ -72,26 +72,26 @@ class MagOnDisk:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset, as far as its metadata, or the folders of its mags, describe it; no mag is opened."""
+    """A dataset as its metadata describe it or, without metadata, as the folders of its mags do; no mag is opened."""
 
     path: Path
     properties: Properties | None
-    """The metadata; None where there are none yet."""
+    """The metadata; None if there are none yet."""
     layers: Mapping[str, StoredLayer] = field(default_factory=dict)
-    """What the metadata say of each layer that can be worked on, in their order."""
+    """The layers that can be worked on, as and in the order in which the metadata list them."""
     mags: Sequence[MagOnDisk] = ()
-    """The mags that can be worked on, layer by layer, finest first, whether they are there or not."""
+    """The mags that can be worked on, layer by layer, finest first. Their folders may be missing."""
     foreign: Mapping[str, str] = field(default_factory=dict)
-    """Layers that cannot be worked on, by name, and why."""
+    """Layers that cannot be worked on: the reason by name."""
     foreign_mags: Mapping[tuple[str, Mag], str] = field(default_factory=dict)
-    """Mags of other layers that cannot be worked on, and why."""
+    """Mags of `layers` that cannot be worked on: the reason by layer and mag."""
 
     @classmethod
     def open(cls, path: Path) -> Dataset:
-        """Describe what lies in a folder: what the metadata list, or, without metadata, the mags that are found.
+        """Describe a folder: the layers in its metadata or, without metadata, the mags that are found in it.
 
-        Raises SourceNotFound where there is no dataset, BrokenSource for metadata that make no sense, for an unfinished
-        dataset without metadata, and while `compress` is moving mags.
+        Raises SourceNotFound if it holds no dataset, BrokenSource for malformed metadata, for an unfinished dataset
+        without metadata, and while `compress` is moving mags.
         """
         properties = read_properties(path)
         if properties is not None:
@@ -106,7 +106,7 @@ class Dataset:
 
     @classmethod
     def finished(cls, path: Path) -> Dataset:
-        """A dataset with metadata. Raises SourceNotFound where there are none, BrokenSource as `open` does."""
+        """Describe a dataset with metadata. Raises SourceNotFound if there are none, BrokenSource as `open` does."""
         properties = read_properties(path)
         if properties is None:
             raise SourceNotFound(
@@ -139,29 +139,41 @@ class Dataset:
 
     @property
     def voxel_size(self) -> VoxelSize | None:
-        """Of mag 1; None without metadata."""
+        """Voxel size of mag 1; None without metadata."""
         return replace(voxel_size(self.properties), origin="the dataset's own") if self.properties else None
 
     @property
     def left_alone(self) -> list[str]:
-        """What cannot be worked on here, a sentence each."""
+        """The layers and mags that cannot be worked on, a sentence each.
+
+        >>> Dataset(Path("em"), None, foreign={"raw": "its format is n5"}).left_alone
+        ['layer raw is left alone: its format is n5']
+        """
         layers = [f"layer {name} is left alone: {why}" for name, why in self.foreign.items()]
         return layers + [note for name in self.layers for note in self.left_alone_of(name)]
 
     def left_alone_of(self, layer: str) -> list[str]:
-        """The mags of a layer that cannot be worked on here, a sentence each."""
+        """The mags of a layer that cannot be worked on, a sentence each."""
         mags = ((mag, why) for (name, mag), why in self.foreign_mags.items() if name == layer)
         return [f"mag {mag} of layer {layer} is left alone: {why}" for mag, why in mags]
 
     def of(self, layer: str) -> dict[Mag, MagOnDisk]:
-        """The mags of a layer that can be worked on."""
+        """The mags of a layer that can be worked on, finest first."""
         return {each.mag: each for each in self.mags if each.layer == layer}
 
     def choose(self, layers: Sequence[str] = (), mags: Sequence[Mag] = ()) -> list[MagOnDisk]:
-        """The mags of these layers and factors; all, where none are named.
+        """Select mags by layer and factor; an empty selection means all.
 
-        Raises OptionError for a name or a mag that is not there, UnsupportedSource for one that cannot be worked on, or
-        if nothing can be.
+        Raises OptionError for a layer or mag that the dataset lacks, UnsupportedSource for one that cannot be worked
+        on, or if nothing can be.
+
+        >>> wkw = plugins().mag_formats()["wkw"]
+        >>> mags = [MagOnDisk("em", mag, Path("em", str(mag)), wkw) for mag in (Mag(1, 1, 1), Mag(2, 2, 1))]
+        >>> [where.title for where in Dataset(Path("data"), None, mags=mags).choose(["em"], [Mag(2, 2, 1)])]
+        ['em mag 2-2-1']
+        >>> Dataset(Path("data"), None, mags=mags).choose(["en"])
+        Traceback (most recent call last):
+        wkconvert_core.contract.errors.OptionError: --layer-name en is not in data. take one of em
         """
         for name in layers:
             if name in self.foreign:
@@ -182,9 +194,9 @@ class Dataset:
 
 
 def read_properties(dataset: Path) -> Properties | None:
-    """A dataset's metadata; None where there are none.
+    """Read a dataset's metadata; None if there are none.
 
-    Raises SourceNotFound for no folder, BrokenSource for metadata that make no sense and while mags are being replaced.
+    Raises SourceNotFound if the folder is missing, BrokenSource for malformed metadata and while `compress` moves mags.
     """
     if not dataset.is_dir():
         raise SourceNotFound(f"{dataset} is no folder", fix="give the folder of a dataset")
@@ -194,9 +206,9 @@ def read_properties(dataset: Path) -> Properties | None:
 
 
 def found_mags(dataset: Path) -> list[MagOnDisk]:
-    """The mags that lie in a folder `LAYER/MAG`, whatever the metadata say; hidden folders are no layers.
+    """Find the mags in folders `LAYER/MAG`, whether or not the metadata list them. Hidden folders are ignored.
 
-    Of two folders that name the same mag, such as `2` and `2-2-2`, the shorter name counts.
+    If two folders name the same mag, such as `2` and `2-2-2`, the shorter name is taken.
     """
     formats, found = plugins().mag_formats().values(), dict[tuple[str, Mag], MagOnDisk]()
     for folder in sorted(dataset.glob("[!.]*/[0-9]*"), key=lambda folder: (-len(folder.name), folder)):
@@ -210,19 +222,19 @@ def found_mags(dataset: Path) -> list[MagOnDisk]:
 
 
 def unfinished(dataset: Path) -> list[str]:
-    """The runs that were begun and did not end, for people: `auto of layer color`."""
+    """The runs that were begun and did not end, as text for messages: `auto of layer color`."""
     plans = sorted(path for path in (dataset / FOLDER).glob("*.plan") if not path.with_suffix(".shards").exists())
     parts = [path.name.removesuffix(".plan").rpartition(".") for path in plans]
     return [f"{command} of layer {layer}" for layer, _, command in parts]
 
 
 def is_half_compressed(dataset: Path) -> bool:
-    """Whether compressed mags are complete and have still to be moved, all or some, into the place of the old ones."""
+    """Whether `compress` has finished new mags, but not yet moved all of them into the place of the old ones."""
     return (dataset / COMPRESSED / PROPERTIES_FILE).exists()
 
 
 def check_not_half_compressed(dataset: Path) -> None:
-    """Raise BrokenSource while some mags may be between their old and their new form."""
+    """Raise BrokenSource while `compress` may be moving mags."""
     if is_half_compressed(dataset):
         raise BrokenSource(
             f"{dataset} is not finished: compress has still to move mags into their place",
@@ -239,44 +251,46 @@ class MagStorage:
 
     where: MagOnDisk
     mag: StoredMag | None
-    """None where it cannot be read."""
+    """None if it cannot be read."""
     shards: int = 0
     stored_bytes: int = 0
     problem: str | None = None
-    """Why the mag cannot be read; None where it can."""
+    """Why the mag cannot be read; None if it can."""
 
     @property
     def compression(self) -> str | None:
-        """As `--compression` names it; None where the mag cannot be read."""
+        """The compression as `--compression` names it; None if the mag cannot be read."""
         return self.mag.compression if self.mag else None
 
     @property
     def voxel_size(self) -> VoxelSize | None:
-        """Of this mag's voxels."""
+        """Voxel size of this mag."""
         return self.where.voxel_size
 
     @property
     def raw_bytes(self) -> int | None:
-        """Bytes of the voxels within the extent, uncompressed; None where that is not known."""
+        """Bytes of the voxels within the extent, uncompressed; None if the extent or the dtype is unknown."""
         return self.mag.box.volume * self.mag.info.voxel_bytes if self.where.box and self.mag else None
 
     @property
     def ratio(self) -> float | None:
-        """Raw bytes per byte on the disk; None where nothing is stored."""
+        """Raw bytes per byte on disk; None if nothing is stored."""
         return self.raw_bytes / self.stored_bytes if self.raw_bytes is not None and self.stored_bytes else None
 
 
 def inventory(dataset: Path) -> list[MagStorage]:
-    """Every mag of a dataset, and what it takes on the disk; no shard is read. Raises what `Dataset.open` raises."""
-    return [_storage(where) for where in Dataset.open(dataset).mags]
+    """Size and compression of every mag of a dataset; no shard is read.
 
-
-def _storage(where: MagOnDisk) -> MagStorage:
-    try:
-        mag = where.open()
-        sizes = [shard.path.stat().st_size for shard in mag.shards()]
-    except WkconvertError as error:
-        return MagStorage(where, None, problem=error.what)
-    except OSError as error:
-        return MagStorage(where, None, problem=f"{error.filename}: {error.strerror}")
-    return MagStorage(where, mag, len(sizes), sum(sizes))
+    A mag that cannot be read is listed with its `problem`. Raises SourceNotFound and BrokenSource as `Dataset.open`.
+    """
+    found = []
+    for where in Dataset.open(dataset).mags:
+        try:
+            mag = where.open()
+            sizes = [shard.path.stat().st_size for shard in mag.shards()]
+            found.append(MagStorage(where, mag, len(sizes), sum(sizes)))
+        except WkconvertError as error:
+            found.append(MagStorage(where, None, problem=error.what))
+        except OSError as error:
+            found.append(MagStorage(where, None, problem=f"{error.filename}: {error.strerror}"))
+    return found

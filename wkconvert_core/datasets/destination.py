@@ -1,4 +1,4 @@
-"""Where a run's work goes, and how it is published: each way to treat what is there already is a Destination."""
+"""Where a run writes, and how the result is published: one Destination for each way to treat existing data."""
 
 from __future__ import annotations
 
@@ -6,65 +6,69 @@ import contextlib
 import glob
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TypeVar
 
 from wkconvert_core.contract.errors import OptionError, TargetExists, TargetNotWritable
 from wkconvert_core.contract.geometry import Mag
+from wkconvert_core.contract.model import Sink
 from wkconvert_core.datasets.journal import FOLDER, Journal, Request, locked
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
+from wkconvert_core.registry.detection import location
 from wkconvert_core.toolkit.atomic import TEMPORARY, temporary_name, writing
 
+Src = TypeVar("Src", Path, Path | str)
 
-class Destination(Protocol):
-    """Where a run's work goes."""
-
-    @property
-    def path(self) -> Path:
-        """What the user named."""
-        ...
-
-    @property
-    def building(self) -> Path:
-        """Where files are written until they are published."""
-        ...
-
-    def check(self, request: Request) -> None:
-        """Raise TargetExists unless this request may write here. Asked before the work, and again under the lock."""
-        ...
-
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the folders that must be ours alone while the run lasts. Raises TargetLocked, TargetNotWritable."""
-        ...
-
-    def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
-        """Put away what other requests left where this one builds, layer by layer; `mags` are those to be written."""
-        ...
-
-    def publish(self) -> str:
-        """Put what was built, metadata included, where the user wants it; returns what there is to say of that."""
-        ...
+_REPLACED = ".wkconvert-old"
+"""Ends the temporary name of a dataset that is being replaced."""
 
 
 @dataclass(frozen=True)
-class NewDataset:
-    """A folder that is free, or holds what the same request began; or a dataset to which layers are added."""
+class Destination(ABC):
+    """Where a run writes, and how the result is published; as it stands here, right in the target."""
 
     path: Path
-    add: bool = False
-    remedy: str = "say --overwrite to replace the dataset, or choose another DST"
-    """What to do about a dataset that is in the way."""
+    """The target as the user named it."""
 
     @property
     def building(self) -> Path:
-        """The place itself: without metadata, nobody takes it for complete."""
+        """The folder in which files are written until they are published."""
         return self.path
 
+    @abstractmethod
     def check(self, request: Request) -> None:
-        """Raise TargetExists unless the place is free, this request's own work, or may be added to."""
+        """Raise TargetExists unless this request may write here. Called before the run, and again under the lock."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Lock the target, and the folder where it is built, for the run. Raises TargetLocked, TargetNotWritable."""
+        return locked(self.path)
+
+    def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
+        """Put away what other requests left in `building`; journals, and the mags to be written, are given by layer."""
+        return
+
+    def publish(self) -> str:
+        """Put the complete result, metadata included, in its final place; returns a note for the user, or ""."""
+        return ""
+
+
+@dataclass(frozen=True)
+class NewDataset(Destination):
+    """A free folder, or one in which the same request was begun; or a dataset to which layers are added.
+
+    It is written in place: without metadata, it does not look complete.
+    """
+
+    add: bool = False
+    remedy: str = "say --overwrite to replace the dataset, or choose another DST"
+    """What the user can do about a dataset in the way."""
+
+    def check(self, request: Request) -> None:
+        """Raise TargetExists unless the target is free, begun by this request, or may be added to."""
         path = self.path
         if not _holds_dataset(path):
             return
@@ -72,7 +76,16 @@ class NewDataset:
         if begun and all(journal.continues(request) for journal in begun):
             return
         if not self.add:
-            raise self._taken()
+            is_complete = (path / PROPERTIES_FILE).exists()
+            if not is_complete:
+                with locked(path):  # a run that is writing there now is reported as TargetLocked
+                    pass
+            raise TargetExists(
+                f"{path} holds a dataset already{'' if is_complete else ', which is not finished'}, made by another"
+                " command or from another source",
+                why="only the same command again goes on with what it began",
+                fix=self.remedy,
+            )
         for name in request.layers:
             if (path / name).exists() or any(path.glob(f"{FOLDER}/{glob.escape(name)}.*.plan")):
                 raise TargetExists(f"{path} has a layer {name} already", fix="choose another name with --layer-name")
@@ -83,54 +96,29 @@ class NewDataset:
                 fix="run the command that began it again, then add layers",
             )
 
-    def _taken(self) -> TargetExists:
-        path, begun_only = self.path, ""
-        if not (path / PROPERTIES_FILE).exists():
-            begun_only = ", which is not finished"
-            with locked(path):  # or another run is at it at this moment: then that is the error
-                pass
-        return TargetExists(
-            f"{path} holds a dataset already{begun_only}, made by another command or from another source",
-            why="only the same command again goes on with what it began",
-            fix=self.remedy,
-        )
-
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the folder."""
-        return locked(self.path)
-
-    def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
-        """Nothing else is there."""
-
-    def publish(self) -> str:
-        """It is in place."""
-        return ""
-
 
 @dataclass(frozen=True)
-class Replacement:
-    """A dataset that is built beside the target, and takes its place once it is complete."""
-
-    path: Path
+class Replacement(Destination):
+    """A dataset that is built beside the target and replaces it once complete."""
 
     @property
     def building(self) -> Path:
-        """Beside the target."""
+        """A hidden folder beside the target."""
         return self.path.with_name(f".{self.path.name}.wkconvert-new")
 
     def check(self, request: Request) -> None:
-        """Raise TargetExists where the target is anything but a dataset."""
+        """Raise TargetExists if the target is anything but a dataset."""
         _holds_dataset(self.path)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold both."""
+        """Lock the target, if it exists, and the folder beside it."""
         with locked(self.building), locked(self.path) if is_dataset(self.path) else contextlib.nullcontext():
             yield
 
     def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
-        """Empty the place if another request was begun there: it was never complete."""
-        own = {journal.plan_file for journal in journals.values() if journal.continues(request)}
+        """Empty the folder if another request was begun there: it was never complete."""
+        own = {journal.plan for journal in journals.values() if journal.continues(request)}
         if set(self.building.glob(f"{FOLDER}/*.plan")) - own:
             for path in self.building.iterdir():
                 if path.name != FOLDER:
@@ -143,92 +131,109 @@ class Replacement:
         """Swap the folders; the old dataset goes last."""
         with writing(self.path):
             if self.path.exists():
-                self.path.rename(temporary_name(_old(self.path)))
+                self.path.rename(temporary_name(self.path.with_name(f"{self.path.name}{_REPLACED}")))
             self.building.rename(self.path)
         sweep_replaced(self.path)
         return ""
 
 
 @dataclass(frozen=True)
-class ExtendedDataset:
-    """A finished dataset whose layers get more mags."""
+class ExtendedDataset(Destination):
+    """A finished dataset whose layers get more mags, in place: readers ignore mags that the metadata do not list."""
 
-    path: Path
     folders: Sequence[tuple[str, Path]]
     """Layer and folder of each new mag."""
 
-    @property
-    def building(self) -> Path:
-        """The dataset itself: mags that the metadata do not list are not there for anybody."""
-        return self.path
-
     def check(self, request: Request) -> None:
-        """Raise TargetExists for a mag in the way that this request has not begun."""
+        """Raise TargetExists if a new mag's folder exists and was not begun by this request."""
         for layer, folder in self.folders:
             if folder.exists() and not Journal(self.path, layer, request.command).continues(request):
                 raise TargetExists(
                     f"{folder} is there, but not listed in the dataset",
-                    why="what it holds, and whether it is complete, cannot be known",
+                    why="its content is unknown, and it may be incomplete",
                     fix="finish the command that began it, list it with `wkconvert metadata`, or remove it",
                 )
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the dataset."""
-        return locked(self.path)
-
     def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
-        """Keep the record of a finished request apart: some of its mags have been removed since, or none were due."""
+        """Set a finished request's record aside if it is not for these mags: then some were removed since."""
         for name, journal in journals.items():
             if journal.is_finished and not journal.is_of(request, mags[name]):
                 journal.set_aside()
 
-    def publish(self) -> str:
-        """They are in place."""
-        return ""
+
+@contextlib.contextmanager
+def begun_journals(
+    destination: Destination, request: Request, sinks: Mapping[str, Sequence[Sink]]
+) -> Iterator[dict[str, Journal]]:
+    """The journals of a request's layers, begun or continued for their sinks, once `building` has room for them.
+
+    They are closed at the end, and temporary files of this or an earlier run are removed. Raises TargetExists,
+    TargetError, DamagedData.
+    """
+    building = destination.building
+    journals = {layer: Journal(building, layer, request.command) for layer in request.layers}
+    with contextlib.ExitStack() as stack:
+        destination.make_room(request, journals, {layer: [sink.spec.mag for sink in sinks[layer]] for layer in sinks})
+        sweep(building, request.layers)
+        stack.callback(sweep, building, request.layers)
+        for layer, journal in journals.items():
+            stack.callback(journal.close)
+            journal.begin(request, sinks[layer])
+        yield journals
 
 
-# --- places ----------------------------------------------------------------------------------------------------------
+# --- paths -----------------------------------------------------------------------------------------------------------
 
 
-def checked_places(src: Path, dst: Path) -> tuple[Path, Path]:
-    """Source and target, links followed. Raises OptionError where one lies in the other or no path can be made."""
+def checked_places(src: Src, dst: Path) -> tuple[Src, Path]:
+    """Resolve source and target, links followed; a URL stays the text that it is.
+
+    Raises OptionError if one lies in the other, or a path cannot be resolved.
+
+    >>> checked_places("s3://bucket/em", Path("/data/em"))
+    ('s3://bucket/em', PosixPath('/data/em'))
+    >>> checked_places(Path("/data/em"), Path("/data/em/dataset"))
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.OptionError: DST /data/em/dataset lies in SRC /data/em. \
+the next run would read what this one writes
+    """
+    if isinstance(location(src), str):
+        return src, dst.resolve()
     try:
-        source, target = src.resolve(), dst.resolve()
+        source, target = Path(src).resolve(), dst.resolve()
         source.exists(), target.exists()  # a loop of links, a name too long, a folder that may not be entered
     except (OSError, RuntimeError) as error:
         raise OptionError(f"{src} or {dst} cannot be reached", why=str(error), fix="check both paths") from None
     if target.is_relative_to(source):
         raise OptionError(f"DST {dst} lies in SRC {src}", why="the next run would read what this one writes")
     if source.is_relative_to(target):
-        raise OptionError(f"SRC {src} lies in DST {dst}", why="a dataset's folder holds the dataset alone")
+        raise OptionError(f"SRC {src} lies in DST {dst}", why="a dataset's folder must hold nothing else")
     return source, target
 
 
 def free_bytes(dst: Path) -> int:
-    """Bytes free where the target lies or will lie. Raises TargetNotWritable."""
-    place = dst
-    while not place.exists():
-        place = place.parent
-    if place.is_dir() and not os.access(place, os.W_OK | os.X_OK):
-        raise TargetNotWritable(f"{dst} cannot be written", why=f"there is no permission to write in {place}")
-    return shutil.disk_usage(place).free
+    """Bytes free on the disk of a target, which need not exist. Raises TargetNotWritable."""
+    folder = next(path for path in (dst, *dst.parents) if path.exists())
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise TargetNotWritable(f"{dst} cannot be written", why=f"there is no permission to write in {folder}")
+    return shutil.disk_usage(folder).free
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether a folder holds a dataset, finished or begun by us."""
+    """Whether a folder holds a dataset, finished or begun by a run of wkconvert."""
     return (path / PROPERTIES_FILE).is_file() or (path / FOLDER).is_dir()
 
 
 def _holds_dataset(dst: Path) -> bool:
-    """Whether a dataset is there; False: the place is free. Raises TargetExists where anything else is."""
+    """Whether a target is a dataset; False if it is free. Raises TargetExists if it is anything else."""
     if dst.is_symlink() and not dst.exists():
-        raise TargetExists(f"{dst} is a link that leads nowhere", fix="remove it, or choose another DST")
+        raise TargetExists(f"{dst} is a broken link", fix="remove it, or choose another DST")
     if dst.exists() and not dst.is_dir():
         raise TargetExists(f"{dst} is a file", fix="choose another DST")
     if not dst.exists() or (
         {path.name for path in dst.iterdir()} <= {FOLDER} and not any(dst.glob(f"{FOLDER}/*.plan"))
     ):
-        return False  # a run that was killed before it began leaves no more than that
+        return False  # a run that was killed before it began leaves an empty `.wkconvert`
     if not is_dataset(dst):
         raise TargetExists(
             f"{dst} is a folder with other things in it",
@@ -238,22 +243,18 @@ def _holds_dataset(dst: Path) -> bool:
     return True
 
 
-def _old(dst: Path) -> Path:
-    return dst.with_name(f"{dst.name}.wkconvert-old")
-
-
 def sweep_replaced(dst: Path) -> None:
-    """Remove what `Replacement.publish` has put aside, if it was killed before; not while there is nothing else."""
+    """Remove the old datasets that `Replacement.publish` has put aside, unless there is no new one yet."""
     if is_dataset(dst):
-        for old in dst.parent.glob(f".{glob.escape(_old(dst).name)}.*.tmp"):
+        for old in dst.parent.glob(f".{glob.escape(dst.name + _REPLACED)}.*.tmp"):
             shutil.rmtree(old, ignore_errors=True)
 
 
 def sweep(dataset: Path, layers: Sequence[str]) -> None:
-    """Remove what a killed run left of temporary files."""
+    """Remove the temporary files that a killed run left. Raises TargetError."""
     with writing(dataset):
         shutil.rmtree(scratch(dataset), ignore_errors=True)
-        for path in filter(Path.is_file, dataset.glob(TEMPORARY)):  # of writers whose files lie right in the folder
+        for path in filter(Path.is_file, dataset.glob(TEMPORARY)):  # some formats put files right in this folder
             path.unlink(missing_ok=True)
         for folder in (FOLDER, *layers):
             for path in list((dataset / folder).rglob(TEMPORARY)):
@@ -261,5 +262,5 @@ def sweep(dataset: Path, layers: Sequence[str]) -> None:
 
 
 def scratch(dataset: Path) -> Path:
-    """Where slabs wait while a dataset is written."""
+    """The folder for slabs while a dataset is written."""
     return dataset / FOLDER / "scratch"

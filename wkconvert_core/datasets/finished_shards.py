@@ -1,4 +1,4 @@
-"""Which shards of a mag are done, and what they add up to: a few bits for each, because a petabyte has millions."""
+"""Which shards of a mag are finished, in two bits per shard, because a petabyte has millions of them."""
 
 from __future__ import annotations
 
@@ -14,94 +14,133 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.planning.step import ShardDone
 
 SORTED_AT_A_TIME = 200_000
-"""Lines that are sorted in memory."""
+"""Number of lines that are sorted in memory."""
+
+
+@dataclass(kw_only=True)
+class ValueRange:
+    """Smallest and largest finite value of some shards; None where no shard states any.
+
+    >>> values = ValueRange()
+    >>> values.include(None, None), values.include(-3, 7), values.include(0, 9)
+    (None, None, None)
+    >>> values
+    ValueRange(low=-3, high=9)
+    """
+
+    low: float | int | None = None
+    high: float | int | None = None
+
+    def include(self, low: float | int | None, high: float | int | None) -> None:
+        """Widen the range by another one."""
+        self.low = min((value for value in (self.low, low) if value is not None), default=None)
+        self.high = max((value for value in (self.high, high) if value is not None), default=None)
 
 
 @dataclass
-class Tally:
-    """The shards of one mag."""
+class FinishedShards(ValueRange):
+    """The finished shards of one mag, and the sums over them.
+
+    >>> from wkconvert_core import Checksum, Vec3
+    >>> finished = FinishedShards(Box((5, 0, 0), (100, 64, 64)), (32, 32, 32))
+    >>> finished.add(ShardDone(Mag(1, 1, 1), Vec3(32, 0, 0), Checksum(0, 4096), 2, 250, 0, 32**3))
+    >>> (32, 0, 0) in finished, (5, 0, 0) in finished, finished.count, finished.high
+    (True, False, 1, 250)
+
+    The first voxel of a shard is the first one within the extent, here x = 5, then 32, 64 and 96:
+
+    >>> (0, 0, 0) in finished
+    Traceback (most recent call last):
+    ValueError: no shard of x 5:105, y 0:64, z 0:64 begins at (0, 0, 0)
+    """
 
     box: Box
-    """The mag's extent."""
+    """Extent of the mag, in its voxels."""
     shape: Vec3Like
-    """Of a shard."""
-    low: float | int | None = None
-    """Smallest finite value so far."""
-    high: float | int | None = None
+    """Shape of a shard, in voxels along x, y, z."""
     nans: int = 0
     stored_bytes: int = 0
     count: int = 0
     _grid: Box = field(init=False)
-    _there: bytearray = field(init=False)
-    _known: bytearray = field(init=False)
-    """Those that are added up: one that has to be written again is the same again."""
+    _present: bytearray = field(init=False)
+    _counted: bytearray = field(init=False)
+    """Shards already included in the sums. A rewritten shard has identical contents, so it is not counted twice."""
 
     def __post_init__(self) -> None:
-        """Nothing is done."""
+        """Begin with no shard finished."""
         self._grid = self.box.coarsened(self.shape)
-        self._there, self._known = (bytearray(-(-self._grid.volume // 8)) for _ in range(2))
+        self._present, self._counted = (bytearray(-(-self._grid.volume // 8)) for _ in range(2))
 
     def __contains__(self, start: Vec3Like) -> bool:
-        """Whether the shard that begins there is done."""
-        byte, bit = self._place(start)
-        return bool(self._there[byte] & bit)
+        """Whether the shard that begins at a voxel is finished. Raises ValueError where none begins."""
+        byte, bit = self._index(start)
+        return bool(self._present[byte] & bit)
 
     def add(self, done: ShardDone) -> None:
-        """One more is done."""
-        byte, bit = self._place(done.start)
-        self._there[byte] |= bit
-        if self._known[byte] & bit:
+        """Mark a shard as finished. Raises ValueError where none begins."""
+        byte, bit = self._index(done.start)
+        self._present[byte] |= bit
+        if self._counted[byte] & bit:
             return
-        self._known[byte] |= bit
+        self._counted[byte] |= bit
         self.count += 1
         self.nans += done.nans
         self.stored_bytes += done.stored_bytes
-        self.low = min((value for value in (self.low, done.low) if value is not None), default=None)
-        self.high = max((value for value in (self.high, done.high) if value is not None), default=None)
+        self.include(done.low, done.high)
 
     def drop(self, start: Vec3Like) -> None:
-        """One has to be done again."""
-        byte, bit = self._place(start)
-        self._there[byte] &= ~bit
+        """Mark a shard as missing, so that it is written again. Raises ValueError where none begins."""
+        byte, bit = self._index(start)
+        self._present[byte] &= ~bit
 
-    def _place(self, start: Vec3Like) -> tuple[int, int]:
+    def _index(self, start: Vec3Like) -> tuple[int, int]:
+        """The byte of a shard, and its bit in that byte."""
         cell = Box(start, (1, 1, 1)).coarsened(self.shape)
         if cell.refined(self.shape).intersection(self.box).start != start or cell.intersection(self._grid) != cell:
             raise ValueError(f"no shard of {self.box} begins at {start}")
-        (x, y, z), (left, top, front) = cell.start, self._grid.start
+        # Shards are numbered with x fastest, then y, then z.
+        x, y, z = cell.start - self._grid.start
         width, height, _ = self._grid.shape
-        number = ((z - front) * height + y - top) * width + x - left
+        number = (z * height + y) * width + x
         return number // 8, 1 << number % 8
 
 
 @dataclass(frozen=True)
-class Tallied(Container[tuple[Mag, Vec3Like]]):
-    """The shards of all mags that are done: mags, and where the shards begin in them."""
+class FinishedByMag(Container[tuple[Mag, Vec3Like]]):
+    """The finished shards of all mags of a layer, each identified by its mag and its first voxel."""
 
-    tallies: Mapping[Mag, Tally]
+    mags: Mapping[Mag, FinishedShards]
 
     def __contains__(self, shard: object) -> bool:
-        """Whether a shard is done."""
+        """Whether a shard is finished."""
         mag, start = cast("tuple[Mag, Vec3Like]", shard)
-        return start in self.tallies[mag]
+        return start in self.mags[mag]
 
 
-def in_order(lines: Iterable[bytes], key: Callable[[bytes], Any], folder: Path) -> Iterator[bytes]:
-    """Lines sorted by a key, the last one of each; more than fit in memory wait in files in a folder."""
-    runs: list[Path] = []
-    with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder) as place:
+def sorted_on_disk(lines: Iterable[bytes], key: Callable[[bytes], Any], folder: Path) -> Iterator[bytes]:
+    r"""Sort lines by a key; of lines with equal keys, only the last is kept.
+
+    Memory holds `SORTED_AT_A_TIME` lines; longer input is sorted in parts, which are merged from files in `folder`.
+
+    >>> from tempfile import gettempdir
+    >>> lines = [b"2 old\n", b"1 only\n", b"2 new\n"]
+    >>> list(sorted_on_disk(lines, lambda line: line[:1], Path(gettempdir())))
+    [b'1 only\n', b'2 new\n']
+    """
+    parts: list[Path] = []
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder) as scratch:
         rest = iter(lines)
         while chunk := list(itertools.islice(rest, SORTED_AT_A_TIME)):
             latest = {key(line): line for line in chunk}
-            ordered = (latest[one] for one in sorted(latest))
-            if len(chunk) < SORTED_AT_A_TIME and not runs:
+            ordered = (latest[each] for each in sorted(latest))
+            if len(chunk) < SORTED_AT_A_TIME and not parts:
                 yield from ordered
                 return
-            run = Path(place, str(len(runs)))
-            with run.open("wb") as file:
+            part = Path(scratch, str(len(parts)))
+            with part.open("wb") as file:
                 file.writelines(ordered)
-            runs.append(run)
-        merged = heapq.merge(*map(_lines, runs), key=key)  # of equal ones, the first run's comes first
+            parts.append(part)
+        merged = heapq.merge(*map(_lines, parts), key=key)  # stable: of equal keys, the earlier part's line comes first
         yield from (list(same)[-1] for _, same in itertools.groupby(merged, key))
 
 

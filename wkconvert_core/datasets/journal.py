@@ -4,7 +4,7 @@ lock                     held while a run writes the dataset; the system frees i
 LAYER.COMMAND.plan       the request: source fingerprint, options, version; another request for the layer is refused
 LAYER.COMMAND.journal    a line per finished shard, while the run lasts
 LAYER.COMMAND.shards     when the layer is finished: the checksum of every shard, sorted, in place of the journal
-LAYER.COMMAND-SUM.…      both of a finished request that another one of the same command has followed
+LAYER.COMMAND-CRC.…      plan and shards of a finished request, after another request of the same command
 scratch/                 slabs on their way to being encoded
 """
 
@@ -23,13 +23,13 @@ from wkconvert_core import __version__
 from wkconvert_core.contract.errors import DamagedData, TargetExists, TargetLocked
 from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
 from wkconvert_core.contract.model import Checksum, Sink
-from wkconvert_core.datasets.finished_shards import Tallied, Tally, in_order
+from wkconvert_core.datasets.finished_shards import FinishedByMag, FinishedShards, sorted_on_disk
 from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import temporary_name, write_atomically, writing
 
-__all__ = ["FOLDER", "Journal", "keep_record", "line_of", "locked", "parsed_line"]
+__all__ = ["FOLDER", "Journal", "format_line", "keep_record", "locked", "parse_line"]
 
 T = TypeVar("T")
 
@@ -56,29 +56,35 @@ def locked(target: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Request:
-    """What makes a run this run: another one must not continue its work."""
+    """What identifies a run: only an identical request continues its work.
+
+    >>> request = Request("auto", "scans/em", "5 files", {"max_mag": 4}, {"em": Box((0, 0, 0), (100, 100, 30))})
+    >>> again = Request("auto", "scans/em", "6 files", {"max_mag": 8}, {"em": Box((0, 0, 0), (100, 100, 30))})
+    >>> again.differences(request.text)
+    ['fingerprint', 'settings']
+    """
 
     command: str
     source: str
     fingerprint: str | Mapping[str, str]
-    """Of the source's files: a change of theirs makes another request."""
+    """Digest of the names, sizes and times of the source's files, or one per layer."""
     settings: Mapping[str, Any]
-    """Those that decide what is written."""
+    """The settings that decide what is written."""
     extents: Mapping[str, Box]
-    """Of each layer that is written, in mag-1 voxels."""
+    """Extent of each layer that is written, in mag-1 voxels."""
     provenance: Mapping[str, Mapping[Mag, Provenance]] = field(default_factory=dict)
-    """How each mag is made, layer by layer."""
+    """How each mag is made, by layer."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else decides, as JSON has it."""
+    """Whatever else decides what is written, in JSON types."""
 
     @property
     def layers(self) -> list[str]:
-        """The names of the layers that are written."""
+        """Names of the layers that are written."""
         return list(self.extents)
 
     @property
     def text(self) -> str:
-        """As `LAYER.COMMAND.plan` holds it."""
+        """The content of `LAYER.COMMAND.plan`."""
         document = {
             "command": self.command,
             "source": self.source,
@@ -95,88 +101,83 @@ class Request:
         return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
     def differences(self, text: str) -> list[str]:
-        """What differs from the request that a plan holds, such as `settings`."""
+        """The keys in which this request differs from the one in a plan's text."""
         old, new = json.loads(text), json.loads(self.text)
         return sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
 
 
 class Journal:
-    """The record of one layer's run."""
+    """The record of one layer's run; nothing is read or written before `begin`."""
 
     def __init__(self, target: Path, layer: str, command: str) -> None:
-        """Nothing is read or written yet."""
-        stem = str(target / FOLDER / f"{layer}.{command}")
-        self._plan, self._journal, self._shards = Path(stem + ".plan"), Path(stem + ".journal"), Path(stem + ".shards")
+        """Name the files."""
+        self.plan = target / FOLDER / f"{layer}.{command}.plan"
+        self._journal, self._shards = self.plan.with_suffix(".journal"), self.plan.with_suffix(".shards")
         self._file: BinaryIO | None = None
-        self.done: dict[Mag, Tally] = {}
-
-    @property
-    def plan_file(self) -> Path:
-        """Where the request is kept."""
-        return self._plan
+        self.done: dict[Mag, FinishedShards] = {}
 
     @property
     def is_begun(self) -> bool:
         """Whether there is a plan, finished or not."""
-        return self._plan.exists()
+        return self.plan.exists()
 
     @property
     def is_finished(self) -> bool:
         """Whether the layer was written completely."""
         return self._shards.exists()
 
+    @property
+    def finished(self) -> FinishedByMag:
+        """The finished shards of all mags."""
+        return FinishedByMag(self.done)
+
     def continues(self, request: Request) -> bool:
         """Whether this very request was begun here."""
-        return self.is_begun and self._plan.read_text("utf-8") == request.text
+        return self.is_begun and self.plan.read_text("utf-8") == request.text
 
     def is_of(self, request: Request, mags: Collection[Mag]) -> bool:
-        """Whether this very request was begun here, for no other mags than these."""
+        """Whether this very request was begun here, and shards of no other mags than these are recorded."""
         if not self.continues(request):
             return False
         try:
-            return all(parsed_line(line).mag in mags for line in self._lines())
+            return all(parse_line(line).mag in mags for line in self._lines())
         except (ValueError, TypeError):
-            return True  # `begin` tells of the line
+            return True  # `begin` reports the malformed line
 
     def begin(self, request: Request, sinks: Iterable[Sink]) -> None:
-        """Start or continue what goes into these sinks. Raises TargetExists where another request was begun."""
+        """Start or continue writing to these sinks.
+
+        Raises TargetExists where another request was begun, DamagedData for a malformed line.
+        """
         if not self.is_begun:
-            write_atomically(self._plan, request.text.encode())
+            write_atomically(self.plan, request.text.encode())
         elif not self.continues(request):
-            differing = request.differences(self._plan.read_text("utf-8"))
+            differing = request.differences(self.plan.read_text("utf-8"))
             raise TargetExists(
-                f"{self._plan.parent.parent} holds the work of another command",
+                f"{self.plan.parent.parent} holds the work of another command",
                 why=f"it differs in {', '.join(differing)}",
                 fix="run that command again to finish it, or say --overwrite, or choose another DST",
             )
-        self.done = {sink.spec.mag: Tally(sink.spec.box, sink.shard_shape) for sink in sinks}
-        self._load()
-
-    @property
-    def finished(self) -> Tallied:
-        """The shards that are done."""
-        return Tallied(self.done)
-
-    def set_aside(self) -> None:
-        """Make room for another request: what was recorded of mags that may still be there is kept."""
-        if self.is_begun:
-            keep_record(self._plan, self._plan.parent)
-        for path in (self._plan, self._journal, self._shards):
-            path.unlink(missing_ok=True)
+        self.done = {sink.spec.mag: FinishedShards(sink.spec.box, sink.shard_shape) for sink in sinks}
+        length = sum(length for length, _ in self._each(lambda done: self.done[done.mag].add(done)))
+        with writing(self._journal):
+            self._file = self._journal.open("ab")
+            if not self.is_finished:
+                self._file.truncate(length)
 
     def add(self, done: ShardDone) -> None:
         """Record a finished shard."""
         assert self._file, "begin comes first"
         self.done[done.mag].add(done)
         with writing(self._journal):
-            self._file.write(line_of(done))
+            self._file.write(format_line(done))
             self._file.flush()
 
     def finish(self) -> None:
-        """Turn the journal into the sorted list of checksums; does nothing when that is there."""
+        """Turn the journal into the sorted list of checksums; does nothing where that exists."""
         self.close()
         if not self.is_finished:
-            write_atomically(self._shards, in_order(self._lines(), _place_of, self._shards.parent))
+            write_atomically(self._shards, sorted_on_disk(self._lines(), _shard_key, self._shards.parent))
         with writing(self._journal):
             self._journal.unlink(missing_ok=True)
 
@@ -186,61 +187,71 @@ class Journal:
             with contextlib.suppress(OSError):  # a full disk: what could not be flushed has been reported
                 self._file.close()
 
+    def set_aside(self) -> None:
+        """Make room for another request, and keep the record of this one: some of its mags may still exist."""
+        if self.is_begun:
+            keep_record(self.plan, self.plan.parent)
+        for path in (self.plan, self._journal, self._shards):
+            path.unlink(missing_ok=True)
+
     def stored_bytes(self) -> int:
-        """Bytes of the shards that are recorded so far; for a journal that is not begun. Raises DamagedData."""
+        """Bytes on disk of the recorded shards, also before `begin`. Raises DamagedData for a malformed line."""
         return sum(stored for _, stored in self._each(lambda done: done.stored_bytes))
 
     def _lines(self) -> Iterator[bytes]:
-        """The whole lines; one that a kill has torn does not count: that shard is written again."""
+        """Complete lines. One that a kill has cut short does not count: its shard is written again."""
         source = self._shards if self.is_finished else self._journal
         if source.exists():
             with source.open("rb") as file:
                 yield from (line for line in file if line.endswith(b"\n"))
 
     def _each(self, use: Callable[[ShardDone], T]) -> Iterator[tuple[int, T]]:
-        """Each line's length, and what a use makes of the shard that it tells of. Raises DamagedData if it can not."""
+        """Length of each line in bytes, and the result of `use` for its shard. Raises DamagedData if either fails."""
         path = self._shards if self.is_finished else self._journal
         for number, line in enumerate(self._lines(), 1):
             try:
-                used = use(parsed_line(line))
+                used = use(parse_line(line))
             except (AttributeError, KeyError, ValueError, TypeError) as error:
                 raise DamagedData(
-                    f"line {number} of {path} tells of no shard of this run",
+                    f"line {number} of {path} does not describe a shard of this run",
                     why=f"{line[:200]!r}: {error}",
                     fix=f"remove {path}: its shards are written again",
                 ) from None
             yield len(line), used
 
-    def _load(self) -> None:
-        length = sum(length for length, _ in self._each(lambda done: self.done[done.mag].add(done)))
-        with writing(self._journal):
-            self._file = self._journal.open("ab")
-            if not self.is_finished:
-                self._file.truncate(length)
-
 
 def keep_record(plan: Path, folder: Path) -> None:
-    """Copy a finished request's plan and checksums into a dataset's folder of records, under a name of their own."""
+    """Copy a finished request's plan and checksums into a folder of records, under names with a CRC of their content.
+
+    The copies keep the time of the originals: of two records of a mag, the newer one holds.
+    """
     shards = plan.with_suffix(".shards")
     name = f"{plan.stem}-{zlib.crc32(shards.read_bytes(), zlib.crc32(plan.read_bytes())):08x}"
-    for path in (shards, plan):  # in this order: a plan alone is one that is not finished
+    for path in (shards, plan):  # in this order: a plan without shards counts as unfinished
         temporary = temporary_name(folder / path.name)
-        shutil.copy2(path, temporary)  # with its time: of two records of a mag, the newer one holds
+        shutil.copy2(path, temporary)
         temporary.replace(folder / f"{name}{path.suffix}")
 
 
-def _place_of(line: bytes) -> tuple[Mag, Vec3Like]:
-    done = parsed_line(line)
-    return done.mag, done.start
+def format_line(done: ShardDone) -> bytes:
+    r"""A shard's line in a journal or a list of checksums.
 
-
-def line_of(done: ShardDone) -> bytes:
-    """A shard's line in a journal or a list of checksums."""
+    >>> done = ShardDone(Mag(2, 2, 1), Vec3(32, 0, 0), Checksum(255, 4096), 2, 250, 0, 32**3)
+    >>> format_line(done)
+    b'["2-2-1", 32, 0, 0, "crc32:000000ff:4096", 2, 250, 0, 32768]\n'
+    >>> parse_line(format_line(done)) == done
+    True
+    """
     fields = [str(done.mag), *done.start, str(done.checksum), done.low, done.high, done.nans, done.voxels]
     return json.dumps(fields).encode() + b"\n"
 
 
-def parsed_line(line: bytes) -> ShardDone:
-    """The shard that a line tells of."""
+def parse_line(line: bytes) -> ShardDone:
+    """Read what `format_line` gives. Raises ValueError, TypeError or AttributeError for a malformed line."""
     mag, x, y, z, checksum, low, high, nans, voxels = json.loads(line)
     return ShardDone(Mag.parse(mag), Vec3(x, y, z), Checksum.parse(checksum), low, high, nans, voxels)
+
+
+def _shard_key(line: bytes) -> tuple[Mag, Vec3Like]:
+    done = parse_line(line)
+    return done.mag, done.start

@@ -1,4 +1,4 @@
-"""Names of layers and datasets: what WEBKNOSSOS accepts, matched in full and before anything is read or written."""
+"""Names of layers and datasets as WEBKNOSSOS accepts them, checked before anything is read or written."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import unicodedata
 from wkconvert_core.contract.errors import OptionError
 
 LAYER_NAME = re.compile(r"[A-Za-z0-9_$@-][A-Za-z0-9_$@.-]*")
-"""What WEBKNOSSOS accepts as the name of a layer, for `fullmatch` alone: `match` would let `color\\n` pass."""
+"""Layer names that WEBKNOSSOS accepts. To be used with `fullmatch`: `match` would let `color\\n` pass."""
 
 MAX_LENGTH = 200
-"""A layer is a folder: file systems take 255 bytes, and temporary names need some of them."""
+"""Characters in a name. A layer is a folder: file systems allow 255 bytes, and temporary names need some of them."""
 
 FOLDER = ".wkconvert"
-"""Where a dataset keeps what our runs noted of it."""
+"""The folder in a dataset for the records of runs."""
 PROPERTIES_FILE = "datasource-properties.json"
-"""The metadata, beside the layers' folders: no layer can have its name."""
+"""The metadata file. It lies beside the layers' folders, so no layer can have its name."""
 
 _LEGAL = "letters A-Z and a-z, digits, and _ $ @ . -, with no dot in front and no two dots in a row"
 
 
 def layer_name(text: str) -> str:
-    """Return `text` if it is a legal name of a layer. Raises OptionError, which suggests one.
+    """Return `text` if it is a legal layer name. Raises OptionError, which suggests one.
 
     >>> layer_name("em_raw")
     'em_raw'
@@ -40,11 +40,13 @@ def layer_name(text: str) -> str:
 
 
 def layer_name_problem(text: str) -> str:
-    """What keeps a text from being a layer's name, as the end of a sentence that begins with `it`; else nothing."""
-    if not text:
-        return "is empty"
-    if len(text) > MAX_LENGTH:
-        return f"is {len(text)} characters long, more than {MAX_LENGTH}"
+    """Why a text is no legal layer name, as the predicate of a sentence about it; "" if it is one.
+
+    >>> layer_name_problem("em raw"), layer_name_problem(".em"), layer_name_problem("em_raw")
+    ('holds a space', 'starts with a dot', '')
+    """
+    if problem := _length_problem(text):
+        return problem
     if ".." in text:
         return "holds '..'"
     if text.startswith("."):
@@ -57,10 +59,9 @@ def layer_name_problem(text: str) -> str:
 
 
 def suggest(text: str, default: str = "layer") -> str:
-    """A legal layer name made of a folder's or a channel's: `Alexa 488` becomes `Alexa_488`.
+    """Derive a legal layer name from that of a folder or channel; a legal name stays as it is.
 
-    A legal name stays as it is. Accents are dropped, other letters and signs become `_`; `default` is returned if
-    nothing is left.
+    Accents are dropped, other letters and signs become `_`; `default` is returned if nothing is left.
 
     >>> suggest("Alexa 488"), suggest("Zürich (raw)"), suggest("日本")
     ('Alexa_488', 'Zurich_raw', 'layer')
@@ -74,25 +75,31 @@ def suggest(text: str, default: str = "layer") -> str:
 
 
 def dataset_name(text: str) -> str:
-    """Return `text` if a dataset may be called so: any one line that is no path. Raises OptionError."""
-    if problem := _dataset_name_problem(text):
+    """Return `text` if it is a legal dataset name: one line of text that is no path. Raises OptionError.
+
+    >>> dataset_name("Mouse V1, 4 nm")
+    'Mouse V1, 4 nm'
+    >>> dataset_name("mouse/v1")
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.OptionError: 'mouse/v1' is no name for a dataset. it holds '/'. say one ...
+    """
+    wrong = sorted({char for char in text if char in "/\\" or not char.isprintable()})
+    problem = _length_problem(text if text.strip() else "")
+    if not problem and text in (".", ".."):
+        problem = "is the name of no folder of its own"
+    if problem or wrong:
         raise OptionError(
             f"{text!r} is no name for a dataset",
-            why=f"it {problem}",
+            why=f"it {problem or f'holds {_listed(wrong)}'}",
             fix=f"say one with --name, for example --name {suggest(text, 'dataset')}",
         )
     return text
 
 
-def _dataset_name_problem(text: str) -> str:
-    if not text.strip():
+def _length_problem(text: str) -> str:
+    if not text:
         return "is empty"
-    if len(text) > MAX_LENGTH:
-        return f"is {len(text)} characters long, more than {MAX_LENGTH}"
-    if text in (".", ".."):
-        return "is the name of no folder of its own"
-    wrong = sorted({char for char in text if char in "/\\" or not char.isprintable()})
-    return f"holds {_listed(wrong)}" if wrong else ""
+    return f"is {len(text)} characters long, more than {MAX_LENGTH}" if len(text) > MAX_LENGTH else ""
 
 
 def _listed(characters: list[str]) -> str:

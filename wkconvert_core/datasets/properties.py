@@ -1,4 +1,4 @@
-"""What the metadata of a written dataset say: voxel size, layers, mags; older forms are understood as well.
+"""Parsing the metadata of a dataset: voxel size, layers and mags, in current and older forms.
 
 Older files give `scale` as a list in nm, mags as `wkwResolutions` (with one number for three equal ones) and without a
 path, and three-channel layers as `uint24` without `numChannels`.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wkconvert_core.contract.errors import BrokenSource
-from wkconvert_core.contract.geometry import Box, Mag
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Category
 from wkconvert_core.contract.voxel_size import WEBKNOSSOS_UNITS, VoxelSize, unit_symbol
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
@@ -26,81 +26,62 @@ if TYPE_CHECKING:
 _FLOATS = {32: "float", 64: "double"}
 
 Properties = dict[str, Any]
-"""The content of the file, or of one layer in it, as JSON has it."""
+"""The file, or the entry of a layer or mag in it, as parsed JSON."""
 
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """A layer of a written dataset."""
+    """A layer as the metadata describe it."""
 
     name: str
     category: Category
     box: Box
-    """The extent in mag-1 voxels."""
+    """Extent in mag-1 voxels."""
     dtype: DType
     channels: int
     data_format: str
-    """The name of a mag format: `wkw`."""
+    """Name of the mag format, such as `wkw`."""
     mags: Mapping[Mag, str | None]
-    """Where each mag lies, relative to the dataset; None: in the folder of its name."""
+    """Path of each mag, relative to the dataset; None: the folder `LAYER/MAG`."""
     largest_segment_id: int | None = None
     color: tuple[int, int, int] | None = None
 
 
 def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
-    """One layer. Raises BrokenSource, which names the file and the layer, where the entry makes no sense."""
+    """Parse the entry of a layer. Raises BrokenSource, naming the file and the layer, if it is malformed."""
     try:
-        return _stored_layer(entry)
+        if entry["category"] not in ("color", "segmentation"):
+            raise ValueError(f"the category {entry['category']!r} is neither 'color' nor 'segmentation'")
+        dtype, channels = element_type(entry["elementClass"], entry.get("numChannels"))
+        box = entry["boundingBox"]
+        sides = {key: box[key] for key in ("width", "height", "depth")}
+        for key, number in [*(("topLeft", number) for number in box["topLeft"]), *sides.items()]:
+            if not isinstance(number, int) or number < 0:
+                raise ValueError(f"{key} holds {number!r}, which is not a number of voxels")
+        mags = {mag_of(mag): mag.get("path") for mag in mag_entries(entry)}
+        # JavaScript rounds integers from 2^53 on, so such ids come as text in an object.
+        largest = entry.get("largestSegmentId")
+        largest = largest.get("value") if isinstance(largest, dict) else largest
+        view = entry.get("defaultViewConfiguration") or {}
+        red, green, blue = map(int, view.get("color", (0, 0, 0)))
+        return StoredLayer(
+            entry["name"],
+            entry["category"],
+            Box(Vec3(*box["topLeft"]), Vec3(*sides.values())),
+            dtype,
+            channels,
+            entry["dataFormat"],
+            mags,
+            None if largest is None else int(largest),
+            (red, green, blue) if "color" in view else None,
+        )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         why = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise BrokenSource(f"{dataset / PROPERTIES_FILE}: layer {entry['name']!r} makes no sense", why=why) from error
-
-
-def _stored_layer(entry: Properties) -> StoredLayer:
-    if entry["category"] not in ("color", "segmentation"):
-        raise ValueError(f"the category {entry['category']!r} is neither 'color' nor 'segmentation'")
-    dtype, channels = element_type(entry["elementClass"], entry.get("numChannels"))
-    return StoredLayer(
-        entry["name"],
-        entry["category"],
-        _box(entry["boundingBox"]),
-        dtype,
-        channels,
-        entry["dataFormat"],
-        {mag_of(mag): mag.get("path") for mag in mag_entries(entry)},
-        _segment_id(entry.get("largestSegmentId")),
-        _color(entry.get("defaultViewConfiguration") or {}),
-    )
-
-
-def _box(entry: Properties) -> Box:
-    x, y, z = (_whole(n, "topLeft") for n in entry["topLeft"])
-    w, h, d = (_whole(entry[key], key) for key in ("width", "height", "depth"))
-    return Box((x, y, z), (w, h, d))
-
-
-def _whole(number: Any, key: str) -> int:
-    if not isinstance(number, int) or number < 0:
-        raise ValueError(f"{key} holds {number!r}, which is no count of voxels")
-    return number
-
-
-def _segment_id(value: Any) -> int | None:
-    """An id; ids from 2^53 on come as text in an envelope, because JavaScript rounds such numbers."""
-    if isinstance(value, dict):
-        value = value.get("value")
-    return None if value is None else int(value)
-
-
-def _color(view: Properties) -> tuple[int, int, int] | None:
-    if "color" not in view:
-        return None
-    red, green, blue = map(int, view["color"])
-    return red, green, blue
+        raise BrokenSource(f"{dataset / PROPERTIES_FILE}: layer {entry['name']!r} is malformed", why=why) from error
 
 
 def mag_folder(dataset: Path, layer: StoredLayer, mag: Mag) -> Path | None:
-    """Where a mag lies; None if that is on a server, or outside the dataset's folder."""
+    """The folder of a mag, which may be missing; None if it is on a server, or outside the dataset's folder."""
     stated = layer.mags[mag]
     names = [stated] if stated is not None else [f"{layer.name}/{mag}", f"{layer.name}/{mag.x}-{mag.y}-{mag.z}"]
     folders = [dataset / name for name in names if is_inside(dataset, name)]
@@ -108,13 +89,13 @@ def mag_folder(dataset: Path, layer: StoredLayer, mag: Mag) -> Path | None:
 
 
 def is_inside(dataset: Path, name: str) -> bool:
-    """Whether a path that is relative to a dataset stays in it, links followed."""
+    """Whether a path relative to a dataset stays inside it, links followed."""
     out = ".." in re.split(r"[/\\\\]", name) or "://" in name or "\0" in name
     return not out and (dataset / name).resolve().is_relative_to(dataset.resolve())
 
 
 def element_class(dtype: DType, channels: int) -> str:
-    """The `elementClass` of WEBKNOSSOS: the type of a voxel, all channels together.
+    """The `elementClass` of WEBKNOSSOS: the type of a voxel, with the bits of all channels together.
 
     >>> [element_class(np.dtype(name), 1) for name in ("uint8", "int64", "float32", "float64")]
     ['uint8', 'int64', 'float', 'double']
@@ -128,30 +109,44 @@ def element_class(dtype: DType, channels: int) -> str:
 
 
 def element_type(name: str, channels: int | None = None) -> tuple[DType, int]:
-    """The dtype of one channel and the number of channels of an element class. Raises ValueError."""
+    """Dtype of one channel, and number of channels. Raises ValueError if this is no `elementClass`.
+
+    >>> element_type("uint24"), element_type("uint48", 3), element_type("double")
+    ((dtype('uint8'), 3), (dtype('uint16'), 3), (dtype('float64'), 1))
+    >>> element_type("uint12")
+    Traceback (most recent call last):
+    ValueError: 'uint12' with 1 channels is not an element class
+    """
     channels = channels if channels is not None else 3 if name == "uint24" else 1
     match = re.fullmatch(r"(u?int|float)(\d+)", {"float": "float32", "double": "float64"}.get(name, name))
     bits, rest = divmod(int(match[2]), channels) if match and channels > 0 else (0, 0)
     kinds = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
     if not match or rest or f"{match[1]}{bits}" not in kinds:
-        raise ValueError(f"{name!r} with {channels} channels is no element class")
+        raise ValueError(f"{name!r} with {channels} channels is not an element class")
     return np.dtype(f"{match[1]}{bits}"), channels
 
 
 def mag_entries(layer: Properties) -> list[Properties]:
-    """The mags of a layer, older forms brought to the newer: each with `mag`, `cubeLength`, perhaps `path`."""
+    """The entries of a layer's mags, in the current form: each with `mag`, and perhaps `path` and `cubeLength`.
+
+    >>> mag_entries({"wkwResolutions": [{"resolution": 2, "cubeLength": 1024}]})
+    [{'mag': [2, 2, 2], 'cubeLength': 1024}]
+    """
     if "mags" in layer:
         return list(layer["mags"])
-    return [_newer(entry) for entry in layer["wkwResolutions"]]
-
-
-def _newer(entry: Properties) -> Properties:
-    rest = {key: value for key, value in entry.items() if key != "resolution"}
-    return {"mag": list(mag_of({"mag": entry["resolution"]})), **rest}
+    return [
+        {"mag": list(mag_of({"mag": entry["resolution"]}))}
+        | {key: value for key, value in entry.items() if key != "resolution"}
+        for entry in layer["wkwResolutions"]
+    ]
 
 
 def mag_of(entry: Properties) -> Mag:
-    """The mag of one entry of `mag_entries`. Raises ValueError."""
+    """The mag of an entry: three factors along x, y, z, or one for all. Raises ValueError.
+
+    >>> print(mag_of({"mag": [2, 2, 1]}), mag_of({"mag": 4}))
+    2-2-1 4
+    """
     mag = entry.get("mag")
     sides = [mag] * 3 if isinstance(mag, int) else mag
     if not isinstance(sides, list) or not all(isinstance(side, int) for side in sides):
@@ -169,11 +164,17 @@ _MORE_UNITS = {
     "yard": 0.9144,
     "yd": 0.9144,
 }
-"""Units that other tools may have written, in metres; they become `m`."""
+"""Units of other tools, in metres: voxel sizes in them are converted to `m`."""
 
 
 def voxel_size(properties: Properties) -> VoxelSize:
-    """The voxel size that the metadata say. Raises ValueError where they say none that can be understood."""
+    """The voxel size of mag 1. Raises ValueError if the metadata state none, or in an unknown form.
+
+    >>> print(voxel_size({"scale": [11.24, 11.24, 25]}))
+    11.24 x 11.24 x 25 nm
+    >>> print(voxel_size({"scale": {"factor": [4, 4, 35], "unit": "nanometer"}}))
+    4 x 4 x 35 nm
+    """
     scale = properties["scale"]
     factor, unit = (scale, "nm") if isinstance(scale, list) else (scale.get("factor"), scale.get("unit", "nm"))
     if not isinstance(factor, list) or len(factor) != 3 or not all(isinstance(n, int | float) for n in factor):

@@ -1,4 +1,4 @@
-"""The metadata of a dataset, `datasource-properties.json`: reading, adding layers, writing so that it is never torn.
+"""The metadata file `datasource-properties.json`: reading, adding layers, writing atomically.
 
 Facts of the format as WEBKNOSSOS and `webknossos` 4.3.3 read it: required are `id`, `scale` and `dataLayers`, and in
 each layer `name`, `category`, `boundingBox` (in mag-1 voxels), `elementClass`, `dataFormat` and `mags`. Three uint8
@@ -39,22 +39,22 @@ _REQUIRED = {"id": dict, "scale": (dict, list), "dataLayers": list}
 _LAYER_REQUIRED = {"name": str, "category": str, "boundingBox": dict, "elementClass": str, "dataFormat": str}
 _AXIS_ORDER = {"c": 0, "x": 1, "y": 2, "z": 3}
 _SAME_SIZE = 1e-6
-"""Voxel sizes may differ by this part: older tools store them as 32-bit floats."""
+"""Relative tolerance for equal voxel sizes: older tools store them as 32-bit floats."""
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def read(path: Path, error: type[WkconvertError] = BrokenSource) -> Properties:
-    """Read the file. Raises `error`, which names it, where it is no valid JSON or lacks what every reader needs."""
+    """Read the metadata. Raises `error`, naming the file, if it is no valid JSON or lacks a key that is required."""
     try:
         properties = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_no_number)
     except OSError as problem:
         raise error(f"{path} cannot be read", why=problem.strerror or str(problem)) from problem
     except (ValueError, RecursionError) as problem:
-        raise error(f"{path} is no valid JSON", why=str(problem), fix="mend it, or restore a copy") from problem
+        raise error(f"{path} is no valid JSON", why=str(problem), fix="repair it, or restore a backup") from problem
     if missing := _missing(properties):
-        raise error(f"{path} does not describe a dataset", why=missing, fix="mend it, or restore a copy")
+        raise error(f"{path} does not describe a dataset", why=missing, fix="repair it, or restore a backup")
     return dict(properties)
 
 
@@ -63,9 +63,9 @@ def _no_number(text: str) -> None:
 
 
 def _missing(properties: Any) -> str:
-    """What a file's content lacks, for people; nothing if it is sound."""
+    """What is missing or of the wrong type in the metadata, for a message; "" if they are complete."""
     if not isinstance(properties, dict):
-        return "it holds no object"
+        return "it does not hold a JSON object"
     if problem := _lacking(properties, _REQUIRED, "it"):
         return problem
     try:
@@ -74,7 +74,7 @@ def _missing(properties: Any) -> str:
         return str(error)
     for number, layer in enumerate(properties["dataLayers"]):
         if not isinstance(layer, dict):
-            return f"layer {number} is no object"
+            return f"layer {number} is not a JSON object"
         if problem := _lacking(layer, _LAYER_REQUIRED, f"layer {layer.get('name', number)!r}"):
             return problem
         if not isinstance(layer.get("mags", layer.get("wkwResolutions")), list):
@@ -85,7 +85,7 @@ def _missing(properties: Any) -> str:
 def _lacking(found: Mapping[str, Any], required: Mapping[str, Any], who: str) -> str:
     for key, kind in required.items():
         if not isinstance(found.get(key), kind):
-            return f"{who} has no {key!r}" if key not in found else f"{who} has a {key!r} of the wrong kind"
+            return f"{who} has no {key!r}" if key not in found else f"{who} has a {key!r} of the wrong type"
     return ""
 
 
@@ -93,7 +93,7 @@ def _lacking(found: Mapping[str, Any], required: Mapping[str, Any], who: str) ->
 
 
 def layer_entry(spec: LayerSpec, data_format: str, mags: Iterable[Properties]) -> Properties:
-    """Describe a layer, whose mags `mag_entry` has described. Raises TargetError for a layer without voxels."""
+    """The entry of a layer; `mags` are entries made by `mag_entry`. Raises TargetError for a layer without voxels."""
     if not spec.box.volume:
         raise TargetError(f"the layer {spec.name} has no voxels ({spec.box})", why="WEBKNOSSOS refuses an empty layer")
     entry: Properties = {
@@ -115,12 +115,20 @@ def layer_entry(spec: LayerSpec, data_format: str, mags: Iterable[Properties]) -
 
 
 def bounding_box(box: Box) -> Properties:
-    """An extent in mag-1 voxels."""
+    """The JSON form of an extent in mag-1 voxels.
+
+    >>> bounding_box(Box((10, 0, 0), (100, 80, 30)))
+    {'topLeft': [10, 0, 0], 'width': 100, 'height': 80, 'depth': 30}
+    """
     return {"topLeft": list(box.start), **dict(zip(("width", "height", "depth"), box.shape, strict=True))}
 
 
 def mag_entry(mag: Mag, path: str, stored: Mapping[str, Any]) -> Properties:
-    """One mag of a layer; `path` is relative to the dataset, `stored` what its format says of it."""
+    """The entry of a mag; `path` is relative to the dataset, `stored` are the keys that its format adds.
+
+    >>> mag_entry(Mag(2, 2, 1), "em/2-2-1", {"cubeLength": 1024})["path"]
+    './em/2-2-1'
+    """
     entry: Properties = {"mag": list(mag), "path": f"./{path}", **stored}
     return {**entry, "axisOrder": entry.get("axisOrder", dict(_AXIS_ORDER))}
 
@@ -128,7 +136,7 @@ def mag_entry(mag: Mag, path: str, stored: Mapping[str, Any]) -> Properties:
 def with_kind(entry: Properties, dtype: DType, channels: int) -> Properties:
     """A layer's entry with voxels of another type; what its view says of values goes where the dtype is another.
 
-    Raises BrokenSource for an entry that makes no sense.
+    Raises BrokenSource for a malformed entry.
     """
     new = {**entry, "elementClass": element_class(dtype, channels), "numChannels": channels}
     if stored_layer(entry).dtype != dtype and (view := entry.get("defaultViewConfiguration")):
@@ -140,24 +148,21 @@ _OF_VALUES = ("min", "max", "intensityRange")
 
 
 def _view(spec: LayerSpec) -> Properties:
-    """Colour and range of values in which a viewer shows a layer; 8-bit layers need no range."""
+    """Color and value range in which a viewer shows a layer; 8-bit layers need no range."""
     view: Properties = {} if spec.color is None else {"color": list(spec.color)}
+
+    def proper(values: tuple[float, float] | None) -> list[int | float] | None:
+        """A range by whose length a viewer can divide, or None."""
+        if not values or not all(map(math.isfinite, values)) or values[0] >= values[1]:
+            return None
+        return [round(value) if spec.dtype.kind in "iu" else float(value) for value in values]
+
     if spec.category == "color" and spec.dtype.itemsize > 1:
-        whole = spec.dtype.kind in "iu"
-        if (values := _proper_range(spec.value_range)) is not None:
-            view |= {"min": _number(values[0], whole), "max": _number(values[1], whole)}
-        if (shown := _proper_range(spec.intensity_range) or values) is not None:
-            view["intensityRange"] = [_number(value, whole) for value in shown]
+        if values := proper(spec.value_range):
+            view |= {"min": values[0], "max": values[1]}
+        if shown := proper(spec.intensity_range) or values:
+            view["intensityRange"] = shown
     return view
-
-
-def _proper_range(values: tuple[float, float] | None) -> tuple[float, float] | None:
-    """A range that a viewer can divide by, or None."""
-    return values if values and all(map(math.isfinite, values)) and values[0] < values[1] else None
-
-
-def _number(value: float, whole: bool) -> int | float:
-    return round(value) if whole else float(value)
 
 
 # --- adding to it ----------------------------------------------------------------------------------------------------
@@ -170,11 +175,16 @@ def merge(
     *,
     same: Literal["refuse", "replace", "extend"] = "refuse",
 ) -> Properties:
-    """Add layers, as `layer_entry` makes them, to a dataset's metadata, or begin it. `existing` is not changed.
+    """Add layer entries, made by `layer_entry`, to metadata, or begin new metadata. Returns a copy.
 
-    Whatever else the metadata hold stays as it is, name and scale too. `same` says what becomes of a layer whose name
-    is there already: `replace` forgets the old entry; `extend` takes extent, mags and largest id from the new one and
-    keeps the rest. Raises TargetExists, OptionError without a complete voxel size, InconsistentStack for another one.
+    All other keys are kept, also name and scale. If a layer of that name exists, `same` decides: `refuse` it, `replace`
+    its entry, or `extend` it with extent, mags and largest id of the new entry. Raises TargetExists, OptionError for an
+    incomplete voxel size, InconsistentStack for one that differs from the existing one.
+
+    >>> spec = DatasetSpec("mouse", VoxelSize((4.0, 4.0, 35.0), "nm"))
+    >>> merged = merge(None, spec, [{"name": "em", "mags": []}])
+    >>> merged["scale"], layer_names(merge(merged, spec, [{"name": "labels", "mags": []}]))
+    ({'factor': [4.0, 4.0, 35.0], 'unit': 'nanometer'}, ['em', 'labels'])
     """
     if existing is None:
         merged: Properties = {
@@ -188,16 +198,17 @@ def merge(
         check_same_voxel_size(merged, dataset)
     merged["dataLayers"] = entries = list(merged["dataLayers"])
     for new in layers:
-        place = [entry["name"] for entry in entries].index(new["name"]) if new["name"] in layer_names(merged) else None
-        if place is None:
-            entries.append(new)
+        names = layer_names(merged)
+        if new["name"] in names:
+            index = names.index(new["name"])
+            entries[index] = _joined(entries[index], new, same)
         else:
-            entries[place] = _joined(entries[place], new, same)
+            entries.append(new)
     return merged
 
 
 def layer_names(properties: Properties) -> list[str]:
-    """The names of all layers, whatever their format."""
+    """Names of all layers, in any format."""
     return [layer["name"] for layer in properties["dataLayers"]]
 
 
@@ -211,7 +222,8 @@ def _joined(old: Properties, new: Properties, same: str) -> Properties:
     facts = [f"{one.data_format} with {one.channels} x {one.dtype}" for one in (theirs, ours)]
     if facts[0] != facts[1]:
         raise TargetExists(what, why=f"it is {facts[0]}, not {facts[1]}", fix=fix)
-    joined = {**old, "boundingBox": new["boundingBox"], "mags": _joined_mags(old, new), "numChannels": ours.channels}
+    mags = finest_first((*mag_entries(old), *mag_entries(new)))
+    joined = {**old, "boundingBox": new["boundingBox"], "mags": mags, "numChannels": ours.channels}
     joined.pop("wkwResolutions", None)
     if new.get("largestSegmentId") is not None:
         joined["largestSegmentId"] = new["largestSegmentId"]
@@ -220,12 +232,8 @@ def _joined(old: Properties, new: Properties, same: str) -> Properties:
     return joined
 
 
-def _joined_mags(old: Properties, new: Properties) -> list[Properties]:
-    return in_order((*mag_entries(old), *mag_entries(new)))
-
-
-def in_order(mags: Iterable[Properties]) -> list[Properties]:
-    """Entries of mags, finest first, the last of each. Readers want `axisOrder` in all of them or in none."""
+def finest_first(mags: Iterable[Properties]) -> list[Properties]:
+    """Sort entries of mags; the last entry of each mag is taken. Readers want `axisOrder` in all of them or in none."""
     entries = {mag_of(entry): entry for entry in mags}
     return [{**entries[mag], "axisOrder": entries[mag].get("axisOrder", dict(_AXIS_ORDER))} for mag in sorted(entries)]
 
@@ -234,15 +242,23 @@ def in_order(mags: Iterable[Properties]) -> list[Properties]:
 
 
 def scale(size: VoxelSize | None) -> Properties:
-    """A voxel size as the metadata hold it. Raises OptionError where it is not known along every axis."""
+    """The JSON form of a voxel size. Raises OptionError if it is not known along every axis.
+
+    >>> scale(VoxelSize((0.5, 0.5, 2.0), "µm"))
+    {'factor': [0.5, 0.5, 2.0], 'unit': 'micrometer'}
+    >>> scale(VoxelSize((4.0, 4.0, None), "nm"))
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.OptionError: the voxel size along z is not known. give it, for example \
+--voxel-size 4,4,35
+    """
     if size is None or size.missing():
         axes = ", ".join(size.missing()) if size else "x, y, z"
-        raise OptionError(f"the voxel size along {axes} is not known", fix="say it, for example --voxel-size 4,4,35")
+        raise OptionError(f"the voxel size along {axes} is not known", fix="give it, for example --voxel-size 4,4,35")
     return {"factor": list(size.size), "unit": WEBKNOSSOS_UNITS[size.unit]}
 
 
 def check_same_voxel_size(properties: Properties, dataset: DatasetSpec) -> None:
-    """Raise InconsistentStack if a dataset has another voxel size than the layers to be added to it."""
+    """Raise InconsistentStack if a dataset's voxel size differs from that of the layers to be added."""
     if dataset.voxel_size is None:
         return
     ours = voxel_size(properties)
@@ -260,10 +276,9 @@ def check_same_voxel_size(properties: Properties, dataset: DatasetSpec) -> None:
 
 
 def write(path: Path, properties: Properties) -> None:
-    """Put the metadata in place whole or not at all: after a crash the file is the old one or the new one.
+    """Write the metadata atomically: after a crash or an error, the file is the complete old or new one.
 
-    Raises ConversionError for NaN and infinity, NoSpace, TargetNotWritable; the old file is intact then, and nothing
-    else is left.
+    Raises ConversionError for NaN and infinity, NoSpace, TargetNotWritable.
     """
     try:
         content = json.dumps(properties, indent=4, allow_nan=False).encode() + b"\n"
@@ -279,6 +294,6 @@ def write(path: Path, properties: Properties) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed runs left of unfinished metadata; only for who holds the dataset's lock."""
+    """Remove unfinished metadata files that killed runs left. The caller holds the dataset's lock."""
     for path in folder.glob(f".{PROPERTIES_FILE}.*.tmp"):
         path.unlink(missing_ok=True)

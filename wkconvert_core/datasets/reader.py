@@ -1,4 +1,4 @@
-"""The reader of WEBKNOSSOS datasets that are there already, a plugin like any other."""
+"""The reader of existing WEBKNOSSOS datasets, a plugin like any other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMATS = {"webknossos": "datasets of WEBKNOSSOS, with mags in any format below 
 
 @hookimpl
 def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
-    """Claim a folder whose metadata list a layer that can be read; damaged metadata are claimed to be explained."""
+    """Claim a folder whose metadata list a readable layer, or are damaged: then opening them explains the damage."""
     if isinstance(path, str) or head or not (path / PROPERTIES_FILE).is_file():
         return None
     try:
@@ -40,7 +40,7 @@ def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) ->
 
 
 def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:
-    """The layers of a dataset, each mag a StoredMag; `layers`: only those of these names, `em,labels`.
+    """Open a dataset's layers, or those with the names listed in `layers` (`em,labels`); each mag is a StoredMag.
 
     Raises SourceNotFound, BrokenSource, DamagedData.
     """
@@ -55,7 +55,7 @@ def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:
 
 
 def open_layer(dataset: Dataset, name: str) -> Layer:
-    """A layer with the mags that are there. Raises BrokenSource if the finest is not among them, DamagedData."""
+    """Open a layer with the mags that exist. Raises BrokenSource if the finest one is missing, DamagedData."""
     layer, mags = dataset.layers[name], dataset.of(name)
     there = {mag: where for mag, where in mags.items() if where.folder.is_dir()}
     if not layer.mags or min(layer.mags) not in there:
@@ -67,7 +67,7 @@ def open_layer(dataset: Dataset, name: str) -> Layer:
         raise BrokenSource(
             f"the layer {name} of {dataset.path} lacks its finest mag",
             why=why,
-            fix=f"put it back, or `wkconvert metadata {dataset.path}` to do without it; other layers: --layer-name",
+            fix=f"restore it, or run `wkconvert metadata {dataset.path}` to do without it; --layer-name selects others",
         )
     is_first = name == next(iter(dataset.layers))  # what is true of the whole dataset is said once
     notes = dataset.left_alone[: len(dataset.foreign)] if is_first else []

@@ -1,4 +1,4 @@
-"""A WEBKNOSSOS dataset being written: mags in any format that a plugin stores, and the metadata, which come last."""
+"""Writing a WEBKNOSSOS dataset: mags in any format that a plugin stores, and at the end the metadata."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from wkconvert_core.toolkit.atomic import sync
 
 @dataclass(frozen=True)
 class DatasetWriter:
-    """A dataset being written, as a DatasetSink. A mag takes the format that its spec names."""
+    """A DatasetSink that stores each mag in the format that its spec names, and writes the metadata."""
 
     path: Path
     spec: DatasetSpec
     options: Mapping[str, str] = field(default_factory=dict)
-    """Those of the writer, for every mag."""
+    """Options of the mag formats, by name."""
     original: Properties | None = None
-    """The metadata with which a copy begins."""
+    """Metadata to begin with, of the dataset that is copied; None: begin anew."""
     beside: Mapping[str, Path] = field(default_factory=dict)
-    """Folders that a copy takes along as they are, by where they go."""
+    """Folders to copy as they are, by the path that they get in the dataset."""
 
     def check(self) -> None:
-        """Raise InconsistentStack if a dataset with another voxel size is there already."""
+        """Raise InconsistentStack if the folder holds a dataset with another voxel size."""
         if (file := self.path / PROPERTIES_FILE).exists():
             properties_file.check_same_voxel_size(properties_file.read(file, DamagedData), self.spec)
 
     def layer(self, spec: MagSpec) -> Sink:
-        """The sink of one mag of one layer. Raises OptionError and TargetError for what its format cannot hold."""
+        """The sink of one mag. Raises OptionError and TargetError for what its format cannot hold."""
         return self._format(spec).sink(self._folder(spec), spec, self.options)
 
     def finish(self, layers: Sequence[LayerSpec]) -> None:
-        """Sync every shard to the disk; then write the metadata, or add the layers to those that are there.
+        """Sync every shard to disk; then write the metadata, or add the layers to existing ones.
 
-        Without a voxel size no metadata are made, only added to. Edits that people made are kept. Raises DamagedData
-        for a mag that is not there, TargetError.
+        Without a voxel size, metadata are only added to, never begun. Users' edits are kept. Raises DamagedData for a
+        missing mag, TargetError.
         """
         for spec in (spec for layer in layers for spec in layer.mags):
             sync(path for path in self._folder(spec).rglob("*") if path.is_file())
@@ -58,7 +58,7 @@ class DatasetWriter:
         properties_file.sweep(self.path)
 
     def _entry(self, layer: LayerSpec) -> Properties:
-        """A layer's entry in the metadata, after what lies in the folders of its mags."""
+        """A layer's entry in the metadata, from what the mags' formats state of the written folders."""
         try:
             formats = {spec.mag: self._format(spec) for spec in layer.mags}
             opened = {spec.mag: formats[spec.mag].open(self._folder(spec), spec.box) for spec in layer.mags}

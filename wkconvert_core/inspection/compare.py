@@ -1,4 +1,4 @@
-"""Comparing voxels: a consumer that counts differences, and the steps that use it."""
+"""Comparing voxels: consumers that count differences, and the steps that use them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.mag_format import ComparableMag, StoredMag
 from wkconvert_core.contract.model import Source
 from wkconvert_core.datasets.dataset import MagOnDisk
-from wkconvert_core.engine import loop as engine
+from wkconvert_core.engine import loop
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.route import Budget, route
 from wkconvert_core.planning.step import Consumer, Predicate, Step, factor_between
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
 CELL_BYTES = 16 << 20
-"""Upper bound on the voxels that a worker compares at a time."""
+"""Upper bound on the bytes of voxels that a worker compares at a time."""
 LEAST_SIDE = 32
+"""Lower bound on the side of the cubes that are compared at a time, in voxels."""
 SAMPLE_SIDE = 64
 """Side of the sampled boxes in which a mag is recomputed from the finer one, in voxels."""
 SAMPLES = 8
@@ -35,7 +36,7 @@ SAMPLES = 8
 TOLERANCE = 1e-5
 """Relative tolerance for floats made by kernels that add them up: sums vary from one version of numpy to the next."""
 EXACT = ("median", "mode", "nearest", "min", "max")
-"""Kernels whose results do not vary."""
+"""Kernels whose results are the same with any version of numpy."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Difference:
 
     count: int
     place: Vec3
-    """In voxels of the mag, where it lies in the dataset."""
+    """Position of the first one in the dataset, in voxels of the mag."""
     channel: int
     values: tuple[Any, Any]
 
@@ -79,25 +80,31 @@ class CompareWith:
     """A consumer that compares voxels with those of another source."""
 
     other: Source
-    """Its voxel (0, 0, 0) lies at `box.start`."""
+    """Compared with; its voxel (0, 0, 0) lies at `box.start`."""
     layer: str
     mag: Mag
     box: Box
     grid: Vec3
-    """Shape of the boxes that are compared at a time, however the files are cut."""
+    """Shape of the boxes that are compared at a time, independent of the shards."""
     scale: Source | None = None
     """Magnitude of each voxel's inputs: the scale of the relative tolerance for finite floats. None: no tolerance."""
 
     @property
     def skips(self) -> Predicate | None:
-        """Whether the other source holds nothing but 0, too."""
+        """Whether a box is all 0 in the other source as well, so that it need not be compared."""
         occupied = occupied_of(self.other)
         return occupied and (lambda box: not occupied(self._in_other(box)))
 
     def __call__(self, box: Box, voxels: Array) -> Compared:
-        """Compare voxels `[c, x, y, z]`. Raises the other source's errors."""
+        """Compare voxels `[c, x, y, z]`; NaN equals NaN. Raises the other source's errors."""
         found = self.other.read(self._in_other(box))
-        same = self._same(voxels, found, box)
+        same: Array = voxels == found
+        if voxels.dtype.kind == "f" and not same.all():
+            same |= (voxels != voxels) & (found != found)  # NaN
+            if self.scale and not same.all():
+                scale = self.scale.read(self._in_other(box))
+                with np.errstate(invalid="ignore", over="ignore"):
+                    same |= np.isfinite(voxels) & np.isfinite(found) & (np.abs(voxels - found) <= TOLERANCE * scale)
         if same.all():
             return Compared(box.volume, None)
         differing = np.logical_not(same.all(axis=0))
@@ -111,34 +118,23 @@ class CompareWith:
     def _in_other(self, box: Box) -> Box:
         return box - self.box.start
 
-    def _same(self, voxels: Array, found: Array, box: Box) -> Array:
-        same: Array = voxels == found
-        if voxels.dtype.kind != "f" or same.all():
-            return same
-        same |= (voxels != voxels) & (found != found)  # NaN equals NaN
-        if self.scale and not same.all():
-            scale = self.scale.read(self._in_other(box))
-            with np.errstate(invalid="ignore", over="ignore"):
-                same |= np.isfinite(voxels) & np.isfinite(found) & (np.abs(voxels - found) <= TOLERANCE * scale)
-        return same
-
 
 @dataclass(frozen=True)
 class CompareStored(CompareWith):
-    """Compares cubes of two mags as they are stored first; `grid` is a cube for which they allow that."""
+    """Compares the stored bytes of cubes first, and voxels only if these differ; `grid` is a cube of whole blocks."""
 
     mags: tuple[ComparableMag, StoredMag] = field(kw_only=True)
-    """The source that is read, and the other one."""
+    """The mag that is read, and the one it is compared with."""
 
     def take_encoded(self, box: Box, source: Source) -> Compared | None:
-        """The result if the cube is stored alike; None if voxels have to be compared."""
+        """The result if the cube's stored bytes are the same in both mags; None if voxels have to be compared."""
         ours, theirs = self.mags
         return Compared(box.volume, None) if ours.holds_the_same(theirs, box.aligned(self.grid)) else None
 
 
 @dataclass(frozen=True)
 class Magnitude(Wrapper):
-    """Absolute values of a source of floats; those that are not finite count as 0."""
+    """Absolute values of a source of floats, with 0 for NaN and infinity."""
 
     def read(self, box: Box) -> Array:
         """Voxels `[c, x, y, z]`. Raises the inner source's errors."""
@@ -165,18 +161,18 @@ class Spread(Wrapper):
 def compare(
     step: Step[Consumer[Compared]], budget: Budget, workers: Workers, advance: Callable[[int], None]
 ) -> Difference | None:
-    """Compare all boxes of a step; None if they are equal.
+    """Compare all boxes of a step; None if there is no difference.
 
-    `advance` is called with numbers of voxels that are done. Raises the sources' errors.
+    `advance` is called with the number of voxels of each box that is done. Raises the sources' errors.
     """
     total: Difference | None = None
     skipped = step.voxels
-    for voxels, difference in engine.run(step, route(step, budget), workers, Path()):
+    for voxels, difference in loop.run(step, route(step, budget), workers, Path()):
         advance(voxels)
         skipped -= voxels
         total = total + difference if total and difference else total or difference
     if skipped:
-        advance(skipped)  # boxes in which neither source holds anything
+        advance(skipped)  # boxes that are all 0 in both sources
     return total
 
 
@@ -200,9 +196,9 @@ def cell_side(voxel_bytes: int, budget: Budget, cost: float = 1.0) -> int:
 
 
 def sampled_boxes(box: Box, shape: Vec3, count: int, seed: str) -> tuple[Box, ...]:
-    """At most `count` cells of a grid through 0, clipped to a box: its first, its last, and some between.
+    """At most `count` cells of a grid through 0, clipped to a box: the first, the last, and random ones between.
 
-    The same seed gives the same cells.
+    The same seed always gives the same cells.
 
     >>> [str(part) for part in sampled_boxes(Box((10, 0, 0), (50, 30, 5)), (32, 32, 32), 8, "em mag 2")]
     ['x 10:32, y 0:30, z 0:5', 'x 32:60, y 0:30, z 0:5']
@@ -218,13 +214,12 @@ def sampled_boxes(box: Box, shape: Vec3, count: int, seed: str) -> tuple[Box, ..
         numbers = [0, *sorted(random.Random(seed).sample(range(1, total - 1), count - 2)), total - 1]
     # A cell's number counts x fastest, then y, then z.
     width, height, _ = cells.shape
-    places = ((n % width, n // width % height, n // (width * height)) for n in numbers)
-    moved = (Box(place, (1, 1, 1)).shifted(cells.start) for place in places)
-    return tuple(cell.refined(shape).intersection(box) for cell in moved)
+    indices = (Vec3(n % width, n // width % height, n // (width * height)) for n in numbers)
+    return tuple(Box(cells.start + i, (1, 1, 1)).refined(shape).intersection(box) for i in indices)
 
 
 def step_between(finer: MagOnDisk, coarser: MagOnDisk, kernel: str, budget: Budget, *, deep: bool) -> Step[CompareWith]:
-    """The step that recomputes a mag from a finer one and compares: everything if `deep`, or sampled boxes.
+    """The step that recomputes a mag from a finer one and compares it: completely if `deep`, else in sampled boxes.
 
     Raises SourceError, DamagedData.
     """
@@ -233,7 +228,7 @@ def step_between(finer: MagOnDisk, coarser: MagOnDisk, kernel: str, budget: Budg
     side = cell_side(there.info.voxel_bytes, budget, made.read_cost)
     shape = Vec3(1, 1, 1) * (side if deep else min(side, SAMPLE_SIDE))
     scale = None
-    if kernel not in EXACT:  # the largest magnitude among the voxels from which each one is made
+    if kernel not in EXACT:  # for each coarse voxel, the largest magnitude among the fine voxels it is made from
         reach = Vec3(*downsampler(kernel).halo).ceildiv(made.factor)
         scale = Spread(replace(made, source=Magnitude(fine), kernel="max"), reach)
     consumer = CompareWith(there, coarser.layer, coarser.mag, there.box, shape, scale)

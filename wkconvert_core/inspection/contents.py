@@ -1,4 +1,4 @@
-"""What a mag holds, wherever its shards lie: the box of its non-zero voxels, and the largest value."""
+"""Contents of a mag, inside and outside its bounding box: the box of non-zero voxels, and the largest value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.datasets.dataset import MagOnDisk
-from wkconvert_core.engine import loop as engine
+from wkconvert_core.engine import loop
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.compare import cell_side
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contents:
-    """What was found in some boxes of a mag.
+    """Contents of some boxes of a mag.
 
     >>> a = Contents(8, Box((0, 0, 0), (2, 1, 1)), 7)
     >>> b = Contents(8, Box((9, 0, 0), (1, 1, 1)), 5)
@@ -36,12 +36,12 @@ class Contents:
     voxels: int = 0
     """Number of voxels that were read."""
     box: Box | None = None
-    """The smallest box of all voxels that are not 0, in voxels of the mag; None if there are none."""
+    """Smallest box of all non-zero voxels, in voxels of the mag; None if there are none."""
     largest: int | None = None
-    """The largest value of a layer of integers, at least 0; None if nothing was read, and for floats."""
+    """Largest value of an integer layer, at least 0; None if nothing was read, and for floats."""
 
     def __add__(self, other: Contents) -> Contents:
-        """The contents of both."""
+        """The contents of both boxes together."""
         box = self.box.spanning(other.box) if self.box and other.box else self.box or other.box
         values = [value for value in (self.largest, other.largest) if value is not None]
         return Contents(self.voxels + other.voxels, box, max(values, default=None))
@@ -49,18 +49,18 @@ class Contents:
 
 @dataclass(frozen=True)
 class FindContents:
-    """A consumer that finds the voxels that are not 0."""
+    """A consumer that finds the non-zero voxels and the largest value."""
 
     layer: str
     mag: Mag
     box: Box
     grid: Vec3
     ignored: Box | None = None
-    """Voxels in this box count as 0."""
+    """Voxels in this box are taken for 0; None: none are."""
     skips: ClassVar[None] = None
 
     def __call__(self, box: Box, voxels: Array) -> Contents:
-        """Look at the voxels `[c, x, y, z]` of a box."""
+        """Examine the voxels `[c, x, y, z]` of a box."""
         largest = max(int(voxels.max()), 0) if voxels.dtype.kind in "iu" else None
         solid: Array = np.any(voxels, axis=0)
         if self.ignored:
@@ -76,26 +76,26 @@ class FindContents:
 def find_contents(
     where: MagOnDisk, budget: Budget, workers: Workers, listen: Listener | None = None, *, outline: bool = False
 ) -> Contents:
-    """Contents of all shards of a mag, wherever they lie, whatever the metadata say.
+    """Contents of all shards of a mag, also outside the extent that the metadata state.
 
-    `outline`: only the box is wanted, so cells within the box that is known so far are not read. Raises SourceError,
+    `outline`: only the box is needed, so cells inside the box found so far are not read. Raises SourceError,
     DamagedData, ResourceError.
     """
-    return _found(where, budget, workers, listen, lambda cell, box: not (outline and box and cell in box))
+    return _search(where, budget, workers, listen, lambda cell, box: not (outline and box and cell in box))
 
 
 def voxels_outside(where: MagOnDisk, budget: Budget, workers: Workers, listen: Listener | None = None) -> Box | None:
     """A box of non-zero voxels outside the bounding box, in voxels of the mag; None if there are none.
 
-    Readers do not see such voxels, and copies leave them out. Reads shards that reach beyond the bounding box, until
-    any are found. Raises SourceError, DamagedData, ResourceError.
+    Readers do not see such voxels, and copies leave them out. Shards that reach beyond the bounding box are read until
+    one with such voxels is found. Raises SourceError, DamagedData, ResourceError.
     """
     extent = where.box
     assert extent, "metadata state it"
-    return _found(where, budget, workers, listen, lambda cell, box: not box and cell not in extent, extent).box
+    return _search(where, budget, workers, listen, lambda cell, box: not box and cell not in extent, extent).box
 
 
-def _found(
+def _search(
     where: MagOnDisk,
     budget: Budget,
     workers: Workers,
@@ -103,7 +103,7 @@ def _found(
     is_wanted: Callable[[Box, Box | None], bool],
     ignored: Box | None = None,
 ) -> Contents:
-    """Contents of the cells that are wanted, which depends on the box that is known by the time they are reached."""
+    """Contents of the wanted cells; `is_wanted` gets a cell and the box found by the time the cell is reached."""
     mag, found = where.open(), Contents()
     shards = [Box(shard.start, mag.shard_shape) for shard in mag.shards()]
     if not shards:
@@ -114,7 +114,7 @@ def _found(
     grid = Vec3(1, 1, 1) * side
 
     def depth(shard: Box) -> int:
-        """Distance from the domain's surface: what lies outermost spans the largest box."""
+        """Distance from the domain's surface in voxels: the outermost shards span the largest box."""
         return min(*(shard.start - domain.start), *(domain.stop - shard.stop))
 
     def cells() -> Iterator[Box]:
@@ -126,7 +126,7 @@ def _found(
     step = Step(mag.within(domain), (consumer,), boxes=cells())
     total = sum(shard.volume for shard in shards)
     meter = Meter(listen, f"{where.title}, looking", (1, 1), total, voxel_bytes)
-    for contents in engine.run(step, route(step, budget), workers, Path()):
+    for contents in loop.run(step, route(step, budget), workers, Path()):
         found += contents
         meter.advance(contents.voxels)
     return found

@@ -1,4 +1,4 @@
-"""What verifying a dataset finds, and the run that finds it."""
+"""The result of `verify`, and the run that collects it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from wkconvert_core.planning.route import Budget
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is damaged."""
+    """One case of damage."""
 
     layer: str
     mag: Mag | None
-    """None: all of the layer."""
+    """None: the whole layer."""
     path: Path
-    """A shard, a header, a mag's folder, or a list of checksums."""
+    """The damaged shard, header, folder of a mag, or list of checksums."""
     reason: str
 
 
 @dataclass(frozen=True)
 class MagSoundness:
-    """What was found of one mag."""
+    """The result for one mag."""
 
     layer: str
     mag: Mag
@@ -39,18 +39,18 @@ class MagSoundness:
     checksums_written: bool = False
     """Whether checksums were added."""
     shards_not_recorded: int = 0
-    """Shards without a recorded checksum, though the mag's others have one."""
+    """Shards without a recorded checksum, in a mag of which others have one."""
     kernel: str | None = None
-    """The kernel that was found to have made the mag; None where none is known or the voxels do not match."""
+    """The kernel that made the mag, confirmed by recomputing voxels; None if unknown or not confirmed."""
     kernel_reason: str | None = None
-    """Why there is no kernel."""
+    """Why `kernel` is None."""
     kernel_voxels: int = 0
-    """Voxels that were made anew to be compared."""
+    """Number of recomputed voxels."""
 
 
 @dataclass(frozen=True)
 class Soundness:
-    """What verifying a dataset found."""
+    """The result for a dataset."""
 
     path: Path
     mags: Sequence[MagSoundness]
@@ -66,7 +66,7 @@ class Soundness:
 
 @dataclass
 class Run:
-    """One run of `verify`."""
+    """State of one run of `verify`."""
 
     dataset: Path
     budget: Budget
@@ -74,14 +74,14 @@ class Run:
     listen: Listener | None
     steps: int
     deep: bool
-    """Whether mags are made anew as a whole."""
+    """Whether mags are recomputed completely, not only in sampled boxes."""
     kernels: Collection[str]
-    """Those of the recorded kernels that are installed."""
+    """The recorded kernels that are installed."""
     problems: list[Problem] = field(default_factory=list)
     step: int = 0
 
-    def place(self) -> tuple[int, int]:
-        """The number of the step that begins, and of all."""
+    def next_step(self) -> tuple[int, int]:
+        """Begin a step; returns its number, from 1, and the number of steps."""
         self.step += 1
         return self.step, self.steps
 
@@ -90,10 +90,10 @@ class Run:
         self.problems.append(Problem(where.layer, where.mag, path, reason))
 
     def is_sound(self, where: MagOnDisk) -> bool:
-        """Whether nothing of a mag was found to be damaged so far."""
+        """Whether no damage of a mag was found so far."""
         return not any((problem.layer, problem.mag) == (where.layer, where.mag) for problem in self.problems)
 
 
 def sentence(error: WkconvertError) -> str:
-    """An error's message, as a part of another one."""
+    """An error's message without its remedy, to be part of another one."""
     return f"{error.what}: {error.why}" if error.why else error.what
