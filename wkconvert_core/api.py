@@ -90,10 +90,14 @@ def recube(
     *,
     layers: Sequence[str] = (),
     mags: Collection[Mag] = (),
+    to: str | None = None,
     listen: Listener | None = None,
 ) -> Done:
-    """Copy a dataset, or some of its layers and mags, with other shards, another compression or dtype."""
-    return execute(recube_command.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
+    """Copy a dataset, or some layers and mags, with other shards, another compression, dtype or mag format.
+
+    `to` names the format (None: each layer keeps its own), not `settings.to`.
+    """
+    return execute(recube_command.prepare(src, dst, settings or Settings(), names=layers, mags=mags, to=to), listen)
 
 
 def export_tiff(

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from wkconvert_core.commands.demo import SHAPE, VOXEL_SIZE, demo_volume, write_demo_stack
-from wkconvert_core.contract.errors import PluginError, TargetNotWritable
+from wkconvert_core.contract.errors import PluginError, TargetError
 from wkconvert_core.sources.category import look, verdict
 
 Volume = np.ndarray[Any, np.dtype[Any]]
@@ -114,7 +114,7 @@ def test_without_tifffile_it_says_what_to_install(tmp_path: Path, monkeypatch: p
 def test_a_place_that_cannot_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
     pytest.importorskip("tifffile")
     (tmp_path / "file").write_text("")
-    with pytest.raises(TargetNotWritable, match="file/stack"):
+    with pytest.raises(TargetError, match="file/stack/color cannot be written"):
         write_demo_stack(tmp_path / "file" / "stack", (40, 30, 2))
 
 

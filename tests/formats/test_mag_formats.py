@@ -18,7 +18,7 @@ from helpers.datasets import run
 from wkconvert_core import Mag, StoredMag
 from wkconvert_core.commands.check_equality import check_equality
 from wkconvert_core.commands.verify import verify
-from wkconvert_core.contract.errors import UnsupportedSource
+from wkconvert_core.contract.errors import OptionError, TargetExists, UnsupportedSource
 from wkconvert_core.contract.mag_format import MagFormat
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.registry.plugins import plugins
@@ -126,6 +126,38 @@ def test_recube_copies_it_and_info_describes_it(dataset, tmp_path):
         ("4-4-1", "uint16", 64, "zlib"),
     ]
     np.testing.assert_array_equal(read(tmp_path / "copy"), read(dataset))
+
+
+def test_recube_writes_another_format_and_back_nothing_has_changed(npy_mags, wkw, tmp_path):
+    properties = json.loads((wkw / NAME).read_text())
+    properties["theirs"] = 1
+    properties["dataLayers"][0] |= {"note": "mine", "defaultViewConfiguration": {"color": [1, 2, 3]}}
+    (wkw / NAME).write_text(json.dumps(properties))
+    run("recube", wkw, tmp_path / "npy", "--to", "npy-mags", "--name", "wkw", "-q")
+    copy = json.loads((tmp_path / "npy" / NAME).read_text())
+    assert not list((tmp_path / "npy").rglob("*.wkw"))
+    assert copy["dataLayers"][0]["dataFormat"] == "npy-mags"
+    assert not any("cubeLength" in mag for mag in copy["dataLayers"][0]["mags"])
+    run("check-equality", wkw, tmp_path / "npy", "-q")
+    run("recube", tmp_path / "npy", tmp_path / "kept", "-q")
+    assert layers_of(tmp_path / "kept")["color"]["dataFormat"] == "npy-mags"
+    run("recube", tmp_path / "npy", tmp_path / "back", "--to", "wkw", "--name", "wkw", "-q")
+    run("check-equality", wkw, tmp_path / "back", "-q")
+    assert json.loads((tmp_path / "back" / NAME).read_text()) == json.loads((wkw / NAME).read_text())
+    ours, theirs = every_mag(wkw), every_mag(tmp_path / "back")
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        np.testing.assert_array_equal(ours[key], theirs[key])
+
+
+def test_a_copy_in_another_format_is_not_continued_in_a_third_and_unknown_ones_are_listed(dataset, tmp_path):
+    run("recube", dataset, tmp_path / "copy", "-q")
+    with pytest.raises(TargetExists):  # `wkw` is what --to would be for `auto`
+        run("recube", dataset, tmp_path / "copy", "--to", "wkw", "-q")
+    run("recube", dataset, tmp_path / "copy", "--to", "wkw", "--overwrite", "-q")
+    assert layers_of(tmp_path / "copy")["color"]["dataFormat"] == "wkw"
+    with pytest.raises(OptionError, match=r"--to tiff is no installed mag format\. take one of npy-mags, wkw"):
+        run("recube", dataset, tmp_path / "other", "--to", "tiff", "-q")
 
 
 def test_a_layer_is_exported_and_converted(dataset, wkw, tmp_path):

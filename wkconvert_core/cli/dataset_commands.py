@@ -78,13 +78,16 @@ def compress(
     carry_out(lambda: compressing.prepare(dst, copy, settings, names=layer_name or (), mags=mags), given)
 
 
-@opt.takes(only=("name", "dtype", "convert", *opt.STORAGE_OPTIONS, "overwrite", *opt.RUN_OPTIONS))
+@opt.takes(
+    only=("name", "dtype", "convert", "to", *opt.STORAGE_OPTIONS, "overwrite", *opt.RUN_OPTIONS),
+    helps={"to": "Mag format of the copy, as `wkconvert plugins` lists them (default: each layer's own)"},
+)
 def recube(src: opt.Dataset, dst: opt.Dst, layer_name: opt.Layers = None, mag: opt.Mags = None, **given: Any) -> None:
-    """Copy a dataset with other shards, another compression or another dtype: all layers and mags, or some.
+    """Copy a dataset with other shards, another compression, dtype or mag format: all layers and mags, or some.
 
     The rest of the metadata is copied, too. The same command again continues a run that was interrupted.
     """
     from wkconvert_core.commands.recube import prepare
 
     mags, settings = opt.mags(mag), opt.settings(given)
-    carry_out(lambda: prepare(src, dst, settings, names=layer_name or (), mags=mags), given)
+    carry_out(lambda: prepare(src, dst, settings, names=layer_name or (), mags=mags, to=given["to"]), given)

@@ -1,18 +1,16 @@
-"""Whether two datasets hold the same: metadata, and every voxel. Behind `wkconvert check-equality`."""
+"""Compare two datasets: metadata, and every voxel. Behind `wkconvert check-equality`."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from wkconvert_core.contract.errors import UnsupportedSource, check_known
-from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.geometry import Mag, Vec3
 from wkconvert_core.contract.mag_format import ComparableMag, StoredMag
-from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.properties import StoredLayer
 from wkconvert_core.engine.progress import Listener, Meter
@@ -26,16 +24,16 @@ from wkconvert_core.sources.views import Cropped
 __all__ = ["Differing", "Equality", "MagCompared", "check_equality"]
 
 SAME_SIZE = 1e-6
-"""Voxel sizes may differ by this part: older tools store them as 32-bit floats."""
+"""Relative tolerance for voxel sizes, which older tools store as 32-bit floats."""
 
 
 @dataclass(frozen=True)
 class Differing:
-    """A fact of the metadata in which two datasets differ."""
+    """A fact in the metadata that differs."""
 
     what: str
-    """`voxel_size` or `layers`; of a layer:
-    `category`, `bounding_box`, `dtype`, `channels`, `largest_segment_id` or `mags`."""
+    """`voxel_size`, `layers`; of a layer: `category`, `bounding_box`, `dtype`, `channels`, `largest_segment_id`,
+    `mags`."""
     layer: str | None
     a: str
     b: str
@@ -43,14 +41,14 @@ class Differing:
 
 @dataclass(frozen=True)
 class MagCompared:
-    """The voxels of one mag of one layer."""
+    """The result for one mag of one layer."""
 
     layer: str
     mag: Mag
     voxels: int
-    """Compared: those within both extents."""
+    """Number of voxels compared: those inside both extents."""
     difference: Difference | None
-    """None: they are equal."""
+    """None: all are equal."""
 
     @property
     def differing(self) -> int:
@@ -60,7 +58,7 @@ class MagCompared:
 
 @dataclass(frozen=True)
 class Equality:
-    """What comparing two datasets found."""
+    """The result of `check_equality`."""
 
     a: Path
     b: Path
@@ -86,8 +84,8 @@ def check_equality(
 ) -> Equality:
     """Compare two datasets, or some of their layers and mags: metadata and every voxel; NaN equals NaN.
 
-    The format of mags, the length of shards and their compression are no difference. Raises OptionError, and
-    SourceError or DamagedData where one of the two cannot be read: then nothing is known.
+    Mag format, shard length and compression may differ. Raises OptionError, and SourceError or DamagedData if either
+    dataset cannot be read completely, so that nothing can be said.
     """
     began = time.monotonic()
     resources = resources or Resources()
@@ -97,7 +95,7 @@ def check_equality(
     check_known("layer-name", layers, known, "is in neither dataset")
     check_known("mag", mags, sorted(ours.all_mags | theirs.all_mags), "is in neither dataset")
     budget = budget_of(resources, 0)
-    pairs, notes = list(_pairs(ours, theirs)), list(_left_out(ours, theirs))
+    pairs, notes = _pairs(ours, theirs)
     with readers_at_work(resources, budget, [ours.dataset.path, theirs.dataset.path], listen) as workers:
         compared = [_compared(pair, (n, len(pairs)), budget, workers, listen) for n, pair in enumerate(pairs, 1)]
     metadata = list(_metadata(ours, theirs))
@@ -106,42 +104,29 @@ def check_equality(
 
 @dataclass(frozen=True)
 class _Compared:
-    """One of the two, and what of it is compared."""
+    """One of the two datasets, and which of its layers and mags are compared."""
 
     dataset: Dataset
     layers: Mapping[str, StoredLayer]
-    mags: Mapping[str, Mapping[Mag, MagOnDisk]]
 
     @classmethod
-    def open(cls, path: Path, layers: Sequence[str], mags: Sequence[Mag]) -> _Compared:
-        """Open a dataset. Raises UnsupportedSource for layers and mags that cannot be compared."""
+    def open(cls, path: Path, names: Sequence[str], mags: Sequence[Mag]) -> _Compared:
+        """Open a dataset. Raises UnsupportedSource for layers and mags that cannot be read here."""
         dataset = Dataset.finished(path)
-        wanted = {name: layer for name, layer in dataset.layers.items() if not layers or name in layers}
-        left = {name: why for name, why in dataset.foreign.items() if not layers or name in layers}
-        left |= {
-            f"{name} mag {mag}": why
-            for (name, mag), why in dataset.foreign_mags.items()
-            if name in wanted and (not mags or mag in mags)
-        }
-        if left:
+        unreadable = {name: why for name, why in dataset.foreign.items() if not names or name in names}
+        for (name, mag), why in dataset.foreign_mags.items():
+            if (not names or name in names) and (not mags or mag in mags):
+                unreadable[f"{name} mag {mag}"] = why
+        if unreadable:
             raise UnsupportedSource(
                 f"{path} cannot be compared as a whole",
-                why="; ".join(f"{name}: {reason}" for name, reason in left.items()),
+                why="; ".join(f"{name}: {reason}" for name, reason in unreadable.items()),
                 fix="name the layers to compare with --layer-name, or their mags with --mag",
             )
-        if mags:
-            wanted = {
-                name: replace(layer, mags={mag: where for mag, where in layer.mags.items() if mag in mags})
-                for name, layer in wanted.items()
-            }
-        found = {name: {m: where for m, where in dataset.of(name).items() if m in wanted[name].mags} for name in wanted}
-        return cls(dataset, wanted, found)
-
-    @property
-    def size(self) -> VoxelSize:
-        """Of mag 1."""
-        assert self.dataset.voxel_size, "the metadata state it"
-        return self.dataset.voxel_size
+        layers = {name: layer for name, layer in dataset.layers.items() if not names or name in names}
+        for name, layer in layers.items() if mags else ():
+            layers[name] = replace(layer, mags={mag: where for mag, where in layer.mags.items() if mag in mags})
+        return cls(dataset, layers)
 
     @property
     def all_layers(self) -> list[str]:
@@ -158,19 +143,17 @@ class _Compared:
 
 
 def _metadata(a: _Compared, b: _Compared) -> Iterator[Differing]:
-    if not _same_size(a.size, b.size):
-        yield Differing("voxel_size", None, str(a.size), str(b.size))
+    ours, theirs = a.dataset.voxel_size, b.dataset.voxel_size
+    assert ours, "a finished dataset has a voxel size"
+    assert theirs, "a finished dataset has a voxel size"
+    sides = zip(ours.size, theirs.to(ours.unit).size, strict=True)
+    if not all(x == y or (x and y and math.isclose(x, y, rel_tol=SAME_SIZE)) for x, y in sides):
+        yield Differing("voxel_size", None, str(ours), str(theirs))
     if a.layers.keys() != b.layers.keys():
-        yield Differing("layers", None, _listed(a.layers), _listed(b.layers))
-    for name in a.layers:
-        if name in b.layers:
-            ours, theirs = _facts(a.layers[name]), _facts(b.layers[name])
-            yield from (Differing(what, name, ours[what], theirs[what]) for what in ours if ours[what] != theirs[what])
-
-
-def _same_size(a: VoxelSize, b: VoxelSize) -> bool:
-    pairs = zip(a.size, b.to(a.unit).size, strict=True)
-    return all(x == y or (x and y and math.isclose(x, y, rel_tol=SAME_SIZE)) for x, y in pairs)
+        yield Differing("layers", None, *(", ".join(one.layers) or "none" for one in (a, b)))
+    for name in (name for name in a.layers if name in b.layers):
+        facts, others = _facts(a.layers[name]), _facts(b.layers[name])
+        yield from (Differing(what, name, facts[what], others[what]) for what in facts if facts[what] != others[what])
 
 
 def _facts(layer: StoredLayer) -> dict[str, str]:
@@ -180,12 +163,8 @@ def _facts(layer: StoredLayer) -> dict[str, str]:
         "dtype": str(layer.dtype),
         "channels": str(layer.channels),
         "largest_segment_id": "unknown" if layer.largest_segment_id is None else str(layer.largest_segment_id),
-        "mags": _listed(sorted(layer.mags)),
+        "mags": ", ".join(map(str, sorted(layer.mags))) or "none",
     }
-
-
-def _listed(names: Iterable[Any]) -> str:
-    return ", ".join(map(str, names)) or "none"
 
 
 # --- voxels ----------------------------------------------------------------------------------------------------------
@@ -193,43 +172,38 @@ def _listed(names: Iterable[Any]) -> str:
 _Pair = tuple[StoredMag, StoredMag, MagOnDisk]
 
 
-def _pairs(a: _Compared, b: _Compared) -> Iterator[_Pair]:
-    """The mags that both have, with voxels that can be compared. Raises what opening a mag raises."""
-    for name, ours in a.layers.items():
-        theirs = b.layers.get(name)
-        if theirs and (ours.dtype, ours.channels) == (theirs.dtype, theirs.channels):
-            for mag in sorted(a.mags[name].keys() & b.mags[name].keys()):
-                yield a.mags[name][mag].open(), b.mags[name][mag].open(), a.mags[name][mag]
-
-
-def _left_out(a: _Compared, b: _Compared) -> Iterator[str]:
-    """What to tell of voxels that are not compared."""
-    for name, ours in a.layers.items():
-        if (theirs := b.layers.get(name)) is None:
-            continue
+def _pairs(a: _Compared, b: _Compared) -> tuple[list[_Pair], list[str]]:
+    """The mags to compare, and notes on voxels that are not compared. Raises the errors of `MagOnDisk.open`."""
+    pairs: list[_Pair] = []
+    notes: list[str] = []
+    for name in (name for name in a.layers if name in b.layers):
+        ours, theirs = a.layers[name], b.layers[name]
         if (ours.dtype, ours.channels) != (theirs.dtype, theirs.channels):
-            yield f"{name}: voxels are not compared, they are of different kinds"
-        elif ours.box != theirs.box:
-            yield f"{name}: voxels are compared where both have some"
+            notes.append(f"{name}: voxels are not compared, as dtype or channels differ")
+            continue
+        if ours.box != theirs.box:
+            notes.append(f"{name}: voxels are compared where both datasets have some")
+        mags, others = a.dataset.of(name), b.dataset.of(name)
+        common = sorted(ours.mags.keys() & theirs.mags.keys())
+        pairs += [(mags[mag].open(), others[mag].open(), mags[mag]) for mag in common]
+    return pairs, notes
 
 
 def _compared(
-    pair: _Pair, place: tuple[int, int], budget: Budget, workers: Workers, listen: Listener | None
+    pair: _Pair, number: tuple[int, int], budget: Budget, workers: Workers, listen: Listener | None
 ) -> MagCompared:
     ours, theirs, where = pair
     box, info = ours.box.intersection(theirs.box), ours.info
     if not box.volume:
         return MagCompared(where.layer, where.mag, 0, None)
+    # cubes that fit in one shard of both, if the budget allows, and hold whole blocks of both
     side = cell_side(info.voxel_bytes, budget)
     side = max(min(side, *ours.shard_shape, *theirs.shard_shape), *ours.block_shape, *theirs.block_shape)
-    what = _part(theirs, box), where.layer, where.mag, box, Vec3(side, side, side)
+    part, other = (Cropped(mag, box - mag.box.start) for mag in (ours, theirs))
+    what = other, where.layer, where.mag, box, Vec3(side, side, side)
     consumer = CompareWith(*what)
     if isinstance(ours, ComparableMag) and ours.compares_with(theirs, side):
         consumer = CompareStored(*what, mags=(ours, theirs))
-    meter = Meter(listen, where.title, place, box.volume, info.voxel_bytes)
-    difference = compare(Step(_part(ours, box), (consumer,)), budget, workers, meter.advance)
+    meter = Meter(listen, where.title, number, box.volume, info.voxel_bytes)
+    difference = compare(Step(part, (consumer,)), budget, workers, meter.advance)
     return MagCompared(where.layer, where.mag, box.volume, difference)
-
-
-def _part(source: StoredMag, box: Box) -> Cropped:
-    return Cropped(source, box - source.box.start)

@@ -1,8 +1,8 @@
-"""Compressing what is not compressed, in place. Behind `wkconvert compress`.
+"""Compress mags in place, or into a copy. Behind `wkconvert compress`.
 
-The compressed mags are built in the dataset's `.wkconvert`, as a dataset of their own: resumable, its metadata last.
-Once those are there, its mags are moved, one by one, into the place of the old ones, which go when the new ones are
-named. Every move can be done again; until all are done, the dataset says that it is not finished.
+In place, the compressed mags are built in the dataset's `.wkconvert`, as a dataset of their own: resumable, metadata
+last. Once its metadata exist, its mags replace the old ones, one by one; an old mag is deleted once the new one has
+its name. Each replacement can be repeated, and until all are done, the dataset counts as unfinished.
 """
 
 from __future__ import annotations
@@ -37,52 +37,61 @@ from wkconvert_core.toolkit.files import fingerprint
 
 COMMAND = "compress"
 _FILES_AT_A_TIME = 1000
-"""Files whose sizes a worker looks up per task: one is not worth its dispatch."""
+"""Files whose sizes a worker looks up per task, so that dispatching tasks does not dominate."""
+_OF_CORE = ("mag", "path", "axisOrder")
+"""Keys of a mag's entry that core writes; all others are the format's."""
 
 
 @dataclass(frozen=True)
 class CompressedInPlace(Destination):
-    """A dataset whose mags are compressed in its `.wkconvert`, and take the place of the old ones."""
+    """A dataset whose mags are compressed inside its `.wkconvert`, then replaced."""
 
     @property
     def building(self) -> Path:
-        """In the dataset's `.wkconvert`."""
+        """A folder in the dataset's `.wkconvert`."""
         return self.path / COMPRESSED
 
     def check(self, request: Request) -> None:
-        """Raise TargetExists where something else was begun."""
+        """Raise TargetExists if another compression was begun there."""
         try:
             NewDataset(self.building).check(request)
         except TargetExists as error:
             raise TargetExists(
                 f"{self.path} was being compressed in another way, or has changed since",
                 why=error.why,
-                fix=f"run the command that was begun again; or remove {self.building}: it holds nothing but copies",
+                fix=f"run the command that began it again; or remove {self.building}, which holds copies only",
             ) from None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold both."""
+        """Lock the dataset and the folder in it."""
         with locked(self.building), locked(self.path):
             yield
 
     def publish(self) -> str:
-        """Move the mags over; returns how much is saved."""
+        """Replace the mags; returns how many bytes that saved, for people."""
         return take_over(self.building, self.path)
 
 
 def prepare(
     src: Path, dst: Path | None, settings: Settings, *, names: Sequence[str] = (), mags: Collection[Mag] = ()
 ) -> Conversion:
-    """Decide what is compressed: a copy of the whole at `dst`, or, without one, what is not, in place.
+    """Plan the compression, and write nothing: of the whole dataset into `dst`, or of uncompressed mags in place.
 
-    Raises what `prepare_copy` raises, and TargetExists where what was begun in place does not fit any more.
+    `names` and `mags` select layers and mags (empty: all). Raises what `prepare_copy` raises; in place, also
+    DamagedData for missing or truncated shards, TargetError for voxels outside the bounding box, which would be lost,
+    and TargetExists where another compression was begun.
     """
     if dst is not None:
         src, dst = checked_places(src, dst)
-        place = NewDataset(dst, remedy="remove it, or choose another TARGET")
-        return prepare_copy(COMMAND, src, place, settings, names=names, mags=mags, keep_shards=True)
+        destination = NewDataset(dst, remedy="remove it, or choose another TARGET")
+        return prepare_copy(COMMAND, src, destination, settings, names=names, mags=mags, keep_shards=True)
     src = src.resolve()
+    places: dict[str, dict[str, list[str]]] = {}
+    for where in Dataset.finished(src).mags:
+        if where.folder.is_dir():
+            place = where.folder.relative_to(src).as_posix()
+            places.setdefault(where.layer, {})[str(where.mag)] = [place, fingerprint(where.folder)]
     conversion = prepare_copy(
         COMMAND,
         src,
@@ -93,7 +102,7 @@ def prepare(
         wanted=lambda mag: mag.compression == UNCOMPRESSED,
         keep_shards=True,
         in_place=True,
-        facts={"places": _places(src)},
+        facts={"places": places},
     )
     compressed = {(sink.spec.layer, sink.spec.mag) for planned in conversion.steps for sink in planned.step.sinks}
     workers = Workers("threads", conversion.inputs.budget.workers)
@@ -105,27 +114,27 @@ def prepare(
 
 
 def _check_recorded(dataset: Path, where: MagOnDisk, workers: Workers) -> None:
-    """Raise DamagedData for a shard that is missing or cut: its compressed copy would look sound."""
+    """Raise DamagedData for a shard that is missing or truncated: its compressed copy would look sound."""
     recorded, mag = records(dataset, where.layer).checksums(where.mag), where.open()
     files = [(mag.shard_path(start), checksum.size) for start, checksum in recorded.shards.items()] if recorded else []
     batches = (files[n : n + _FILES_AT_A_TIME] for n in range(0, len(files), _FILES_AT_A_TIME))
     if wrong := sorted(chain.from_iterable(workers.map(_wrong_sizes, batches, workers.jobs))):
-        path, size, wanted = wrong[0]
+        path, size, expected = wrong[0]
         raise DamagedData(
-            f"{path} has {size} bytes; {wanted} were recorded",
-            why="in the compressed mag, nobody could see that any more",
+            f"{path} has {size} bytes; {expected} were recorded",
+            why="in the compressed mag, this damage could not be detected any more",
             fix=f"`wkconvert verify {dataset}` tells more; restore the shard, or compress into a copy",
         )
 
 
 def _wrong_sizes(files: Sequence[tuple[Path, int]]) -> list[tuple[Path, int, int]]:
-    """The files that are missing or have other sizes than recorded: path, size, recorded size."""
+    """Path, size and recorded size of files whose sizes differ from the recorded ones; a missing file has size 0."""
     sizes = [(path, path.stat().st_size if path.exists() else 0, recorded) for path, recorded in files]
     return [(path, size, recorded) for path, size, recorded in sizes if size != recorded]
 
 
 def _check_outside(dataset: Path, where: MagOnDisk, budget: Budget, workers: Workers) -> None:
-    """Raise TargetError for voxels outside the bounding box: only those within are compressed."""
+    """Raise TargetError for voxels outside the bounding box, which are not copied."""
     if found := voxels_outside(where, budget, workers):
         raise TargetError(
             f"{where.title} of {dataset} has voxels outside its bounding box, within {found}",
@@ -135,7 +144,7 @@ def _check_outside(dataset: Path, where: MagOnDisk, budget: Budget, workers: Wor
 
 
 def finish(dataset: Path) -> str:
-    """Move what an earlier run has compressed, if it was interrupted; tells what came of it, or nothing.
+    """Replace the mags that an interrupted run has compressed; returns bytes saved, for people, or an empty text.
 
     Raises TargetLocked, TargetError.
     """
@@ -146,40 +155,32 @@ def finish(dataset: Path) -> str:
         return take_over(dataset / COMPRESSED, dataset)
 
 
-def _places(dataset: Path) -> dict[str, dict[str, list[str]]]:
-    """Where each mag lies, relative to the dataset, and what its files are like."""
-    places: dict[str, dict[str, list[str]]] = {}
-    for where in Dataset.finished(dataset).mags:
-        if where.folder.is_dir():
-            lies = where.folder.relative_to(dataset).as_posix()
-            places.setdefault(where.layer, {})[str(where.mag)] = [lies, fingerprint(where.folder)]
-    return places
-
-
 @dataclass(frozen=True)
 class _Move:
-    """A compressed mag, the place of the old one, and what that was like."""
+    """The replacement of one mag by its compressed copy."""
 
     new: Path
     place: Path
-    seen: str
+    """The folder of the old mag, and later of the new one."""
+    fingerprint: str
+    """Of the old mag, when it was compressed."""
 
     @property
     def old(self) -> Path:
-        """Where the old mag waits to be removed."""
+        """Where the old mag waits to be deleted."""
         return self.new.with_name(f"{self.new.name}.old")
 
     def check(self) -> None:
-        """Raise TargetError if the old mag is not what was compressed."""
-        if self.new.exists() and self.place.exists() and fingerprint(self.place) != self.seen:
+        """Raise TargetError if the old mag has changed since it was compressed."""
+        if self.new.exists() and self.place.exists() and fingerprint(self.place) != self.fingerprint:
             raise TargetError(
                 f"{self.place} has changed since compressing it was begun",
-                why="the compressed mag would lose that",
+                why="the compressed mag lacks that change",
                 fix=f"remove {self.new.parent.parent}, and compress again",
             )
 
     def __call__(self) -> int:
-        """Do it, whatever of it is done already; returns the bytes saved."""
+        """Do or complete the replacement, however far an earlier run got; returns the bytes saved."""
         saved = 0
         if self.new.exists():
             saved = _bytes(self.place if self.place.exists() else self.old) - _bytes(self.new)
@@ -191,9 +192,9 @@ class _Move:
 
 
 def take_over(built: Path, dataset: Path) -> str:
-    """Move the compressed mags into the dataset, which the caller holds; tells how much is saved.
+    """Replace mags of a dataset, which the caller has locked, by compressed ones; returns bytes saved, for people.
 
-    Raises TargetError for a mag that was changed after compressing it had begun.
+    Raises TargetError for a mag that has changed since it was compressed.
     """
     with writing(dataset):
         moves = list(_moves(built, dataset))
@@ -215,29 +216,21 @@ def _moves(built: Path, dataset: Path) -> Iterator[_Move]:
     plan = json.loads(next((built / FOLDER).glob(f"*.{COMMAND}.plan")).read_bytes())
     for entry in properties_file.read(built / PROPERTIES_FILE)["dataLayers"]:
         for mag in map(mag_of, mag_entries(entry)):
-            place, seen = plan["places"][entry["name"]][str(mag)]
-            yield _Move(built / entry["name"] / str(mag), dataset / place, seen)
+            place, was = plan["places"][entry["name"]][str(mag)]
+            yield _Move(built / entry["name"] / str(mag), dataset / place, was)
 
 
 def _bytes(folder: Path) -> int:
-    """What a folder takes in the dataset: nothing if it is a link."""
+    """Bytes of all files in a folder; 0 for a link, which takes no space in the dataset."""
     return 0 if folder.is_symlink() else sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _updated(entry: Properties, compressed: Properties) -> Properties:
-    """A layer's entry, with what the compressed mags' format says of them: the length of their shards."""
+    """A layer's entry with the keys that the mag format states of the compressed mags: `cubeLength`."""
     new = next((each for each in compressed["dataLayers"] if each["name"] == entry["name"]), None)
     if new is None:
         return entry
     stated = {mag_of(mag): {k: v for k, v in mag.items() if k not in _OF_CORE} for mag in mag_entries(new)}
     kind = "mags" if "mags" in entry else "wkwResolutions"
-    mags = [mag | stated.get(_mag(mag), {}) for mag in entry[kind]]
-    return {**entry, kind: mags}
-
-
-_OF_CORE = ("mag", "path", "axisOrder")
-"""What core itself says of a mag."""
-
-
-def _mag(entry: Properties) -> Mag:
-    return mag_of({"mag": entry.get("mag", entry.get("resolution"))})
+    listed = zip(entry[kind], map(mag_of, mag_entries(entry)), strict=True)
+    return {**entry, kind: [old | stated.get(mag, {}) for old, mag in listed]}

@@ -1,64 +1,61 @@
-"""A small stack that looks like electron microscopy, with its labels: made up, the same every time, for a first try."""
+"""A small synthetic stack that looks like electron microscopy, with labels, always the same, for a first try."""
 
 from __future__ import annotations
 
-import errno
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wkconvert_core.contract.errors import NoSpace, PluginError, TargetNotWritable
+from wkconvert_core.contract.errors import PluginError
 from wkconvert_core.contract.geometry import Vec3Like
+from wkconvert_core.toolkit.atomic import replacing, writing
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
 SHAPE: Vec3Like = (256, 256, 64)
-"""Extent along x, y, z."""
+"""Voxels along x, y, z."""
 VOXEL_SIZE = (11.24, 11.24, 28.0)
 """In nm along x, y, z."""
 
 _VOXELS_PER_CELL = 32_000
 _PIXELS_PER_NM = (25, 281)
-"""1 / 11.24 as TIFF stores it, a ratio of whole numbers."""
+"""1 / 11.24 as a fraction, which is how TIFF stores it."""
 
 
 def demo_volume(shape: Vec3Like = SHAPE, seed: int = 0) -> tuple[Array, Array]:
-    """Make tissue of cells, membranes and mitochondria.
-
-    Returns grey values `[x, y, z]` uint8 and the id of each voxel's cell `[x, y, z]` uint32, from 1.
-    """
+    """Tissue with cells, membranes and mitochondria: grey values `[x, y, z]` uint8, and ids of cells from 1, uint32."""
     rng = np.random.default_rng(seed)
     cells = _cells(shape, rng)
     borders = _borders(cells)
-    grey = _cytoplasm(cells, rng)
-    grey = _with_mitochondria(grey, borders, rng)
-    grey = _with_membranes(grey, borders)
-    return _recorded(grey, rng), cells
+    grey = _with_mitochondria(_cytoplasm(cells, rng), borders, rng)
+    return _recorded(_with_membranes(grey, borders), rng), cells
 
 
 def write_demo_stack(folder: Path, shape: Vec3Like = SHAPE, seed: int = 0) -> None:
     """Write `folder/color/slice_0000.tif …` and `folder/segmentation/slice_0000.tif …`, calibrated as ImageJ does it.
 
-    Slices that are there already, whole, are left alone: so a conversion of the stack that was interrupted can go on.
-    Raises PluginError without tifffile, NoSpace or TargetNotWritable when the disk is full or says no.
+    Slices that exist and are complete are not touched, so that an interrupted conversion of the stack can be continued.
+    Raises PluginError without tifffile, TargetError where the files cannot be written.
     """
     _tifffile()
     grey, cells = demo_volume(shape, seed)
-    try:
-        for name, volume in (("color", grey), ("segmentation", cells)):
+    for name, volume in (("color", grey), ("segmentation", cells)):
+        with writing(folder / name):
             (folder / name).mkdir(parents=True, exist_ok=True)
-            for z in range(shape[2]):
-                _put(folder / name / f"slice_{z:04d}.tif", _encoded(volume[:, :, z].T))
-    except OSError as error:
-        kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else TargetNotWritable
-        raise kind(f"the demo stack cannot be written to {folder}", why=error.strerror or str(error)) from error
+        for z in range(shape[2]):
+            path, content = folder / name / f"slice_{z:04d}.tif", _encoded(volume[:, :, z].T)
+            with writing(path):
+                is_complete = path.exists() and path.read_bytes() == content
+            if not is_complete:
+                with replacing(path) as temporary:
+                    temporary.write_bytes(content)
 
 
 def _tifffile() -> Any:
-    """The TIFF library, which core itself does not depend on."""
+    """The TIFF library, on which core itself does not depend."""
     try:
         import tifffile
     except ImportError as error:
@@ -69,7 +66,7 @@ def _tifffile() -> Any:
 
 
 def _encoded(page: Array) -> bytes:
-    """A TIFF file of a page `[y, x]`. ImageJ has no 32-bit integers, but this is how it says a voxel's size."""
+    """A TIFF file of a page `[y, x]`, with the voxel size as ImageJ states it."""
     file = io.BytesIO()
     _tifffile().imwrite(
         file,
@@ -82,40 +79,28 @@ def _encoded(page: Array) -> bytes:
     return file.getvalue()
 
 
-def _put(path: Path, content: bytes) -> None:
-    """Put a file in place whole, unless it is there."""
-    if path.exists() and path.read_bytes() == content:
-        return
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 # --- what is in the tissue -------------------------------------------------------------------------------------------
 
 
 def _smooth(shape: Vec3Like, rng: np.random.Generator, grain: Vec3Like) -> Array:
-    """Random values of mean 0 and spread 1 that change over about `grain` voxels: cubic B-splines on a coarse grid."""
+    """Random values `[x, y, z]` of mean 0 and deviation 1, smooth over `grain` voxels: B-splines on a coarse grid."""
     weights = [_spline(n, g) for n, g in zip(shape, grain, strict=True)]
     field = rng.standard_normal([w.shape[1] for w in weights], dtype=np.float32)
-    for w in weights:  # each turn puts the first axis last: after three they are in order again
+    for w in weights:  # each product moves the first axis to the end: after three, the order is restored
         field = np.tensordot(field, w, (0, 1))
     result: Array = (field - field.mean()) / (field.std() + 1e-6)
     return result
 
 
 def _spline(size: int, grain: int) -> Array:
-    """The share `[voxel, node]` that each node of a grid `grain` voxels wide has in each voxel."""
+    """Weights `[voxel, node]` of a cubic B-spline whose nodes are `grain` voxels apart."""
     nodes = np.arange(-1, size // grain + 3)
     t = np.abs(np.arange(size)[:, None] / grain - nodes)
     return np.where(t < 1, 2 / 3 - t**2 + t**3 / 2, np.clip(2 - t, 0, None) ** 3 / 6).astype(np.float32)
 
 
 def _cells(shape: Vec3Like, rng: np.random.Generator) -> Array:
-    """Ids from 1: each voxel belongs to the nearest of random points, seen through a wavy glass."""
+    """Ids from 1: the nearest of random points to each voxel, displaced by smooth waves."""
     from scipy import ndimage
 
     count = max(int(np.prod(shape)) // _VOXELS_PER_CELL, 2)
@@ -134,7 +119,7 @@ def _cells(shape: Vec3Like, rng: np.random.Generator) -> Array:
 
 
 def _borders(cells: Array) -> Array:
-    """1 where a cell's neighbour in the same slice is another cell, else 0."""
+    """1 where the neighbour in the same slice belongs to another cell, else 0."""
     borders = np.zeros(cells.shape, np.float32)
     borders[1:][cells[1:] != cells[:-1]] = 1
     borders[:, 1:][cells[:, 1:] != cells[:, :-1]] = 1
@@ -142,7 +127,7 @@ def _borders(cells: Array) -> Array:
 
 
 def _cytoplasm(cells: Array, rng: np.random.Generator) -> Array:
-    """Grey values of the cells' inside: each cell has its own, with a fine texture."""
+    """Grey values inside cells: one mean for each cell, and a fine texture."""
     tint = rng.normal(168, 9, int(cells.max()) + 1).astype(np.float32)
     result: Array = tint[cells] + 7 * _smooth(cells.shape, rng, (3, 3, 2)) + 5 * _smooth(cells.shape, rng, (12, 12, 6))
     return result
@@ -170,7 +155,7 @@ def _with_membranes(grey: Array, borders: Array) -> Array:
 
 
 def _recorded(grey: Array, rng: np.random.Generator) -> Array:
-    """What the microscope makes of it: a little blur, noise, slices of slightly different brightness."""
+    """The image of a microscope: slightly blurred, with noise, and slices of varying brightness."""
     from scipy import ndimage
 
     blurred = ndimage.gaussian_filter(grey, (0.6, 0.6, 0))

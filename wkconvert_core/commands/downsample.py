@@ -1,4 +1,4 @@
-"""Coarser mags for a dataset that is there. Behind `wkconvert downsample`."""
+"""Add coarser mags to a dataset. Behind `wkconvert downsample`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from wkconvert_core.planning.step import factor_between
 
 
 def prepare(dst: Path, settings: Settings, *, names: Sequence[str] = (), start: Mag | None = None) -> Conversion:
-    """Decide which coarser mags a dataset gets, and write nothing. For the rest, see `prepare_new_mags`."""
+    """Plan the coarser mags of a dataset, and write nothing. For parameters and errors, see `prepare_new_mags`."""
     return prepare_new_mags(dst, settings, "downsample", _coarser_mags, names, start)
 
 
 def _coarser_mags(planner: MagPlanner, layer: SourceLayer, start: Mag, taken: Collection[Mag]) -> Iterator[MagRecipe]:
-    """Make each mag after the first, unless it is there, of the one before it."""
+    """Each missing mag, computed from the next finer one."""
     kernel, finer = kernel_of(layer, planner.settings), start
     info = layer.mags[start].info
     box = info.extent

@@ -1,4 +1,4 @@
-"""One mag of one layer of a dataset as TIFF files: the same loop, with a sink of a plugin. Behind `export-tiff`."""
+"""Write one mag of one layer as TIFF files, with a plugin's sink. Behind `wkconvert export-tiff`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 from wkconvert_core.contract.errors import OptionError, PluginError, ResourceError, TargetExists, check_known
-from wkconvert_core.contract.geometry import Box, Mag, Vec3Like, ceil_div
+from wkconvert_core.contract.geometry import Mag, Vec3Like, ceil_div
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, MagSpec, Source, VolumeInfo
-from wkconvert_core.conversion.opening import SourceLayer, open_dataset
+from wkconvert_core.conversion.opening import open_dataset
 from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
 from wkconvert_core.conversion.settings import Settings
@@ -31,26 +31,26 @@ from wkconvert_core.toolkit.files import fingerprint
 
 COMMAND = "export-tiff"
 FORMAT = "tiff"
-"""What the writing hook is asked for."""
+"""The format that the writing hook is asked for."""
 
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What becomes a picture."""
+    """Which voxels become pictures of which size."""
 
     mag: Mag | None = None
-    """The mag that is read; None: the finest."""
+    """The mag to read; None: the finest."""
     downsample: int = 1
-    """How many voxels of that mag make a pixel, along x and along y: a power of two."""
+    """Voxels of that mag per pixel along x and along y: a power of two."""
     tile_size: Pair | None = None
-    """Pixels along x and y of a tile; None: whole slices."""
+    """Pixels of a tile along x and y; None: whole slices."""
     tiles_per_dimension: Pair | None = None
-    """The same, as how many tiles there are along x and y."""
+    """Number of tiles along x and y, instead of `tile_size`."""
 
     def check(self) -> None:
-        """Raise OptionError for the first option that is wrong."""
+        """Raise OptionError for the first option that is out of range or contradicts another one."""
         if self.downsample < 1 or self.downsample & (self.downsample - 1):
             raise OptionError(f"--downsample {self.downsample} is not possible", fix="take a power of two: 1, 2, 4, …")
         if self.tile_size and self.tiles_per_dimension:
@@ -60,7 +60,13 @@ class Pictures:
                 raise OptionError(f"--{option} {pair[0]},{pair[1]} is not possible", fix="take numbers from 1 on")
 
     def shard_shape(self, shape: Vec3Like) -> Vec3Like | None:
-        """The box of one tile of pictures of a shape; None for whole slices."""
+        """The box of one file of a volume of this shape; None: whole slices.
+
+        >>> Pictures(tile_size=(512, 256)).shard_shape((1000, 1000, 60))
+        (512, 256, 1)
+        >>> Pictures(tiles_per_dimension=(3, 2)).shard_shape((1000, 1000, 60))
+        (334, 500, 1)
+        """
         if self.tiles_per_dimension:
             x, y = (ceil_div(n, parts) for n, parts in zip(shape, self.tiles_per_dimension, strict=False))
             return x, y, 1
@@ -69,26 +75,27 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Blocks(Wrapper):
-    """A mag that states what a decode yields: a slice alone would decode every block as often as it is deep."""
+    """A mag whose blocks count as chunks: read slice by slice, each block would be decoded as often as it is deep."""
+
+    inner: StoredMag
 
     @cached_property
     def info(self) -> VolumeInfo:
-        """The inner one's, with its blocks as chunks, on the dataset's grid."""
-        assert isinstance(self.inner, StoredMag), "it wraps a dataset's mag"
+        """The mag's, with its blocks as chunks, on the dataset's grid."""
         info = self.inner.info
         return replace(info, chunk_shape=self.inner.block_shape, chunk_start=-info.extent.start)
 
 
 @dataclass(frozen=True)
 class NewFiles(Replacement):
-    """Files that are built beside OUT, since half a stack looks like a whole one: a Destination."""
+    """Files that are built beside OUT, because half a stack looks like a whole one: a Destination."""
 
     is_finished: bool
-    """Whether they are all there already."""
+    """Whether an earlier run has written all of them."""
 
     @property
     def building(self) -> Path:
-        """Beside OUT; OUT if all is there."""
+        """A folder beside OUT; OUT itself once it is finished."""
         return self.path if self.is_finished else super().building
 
     def check(self, request: Request) -> None:
@@ -96,14 +103,12 @@ class NewFiles(Replacement):
         try:
             NewDataset(self.path).check(request)
         except TargetExists as error:
-            why = "it is not what this very command has written"
-            raise TargetExists(
-                f"{self.path} is there already", why=why, fix="choose another OUT, or remove it"
-            ) from error
+            why, fix = "it is not what this very command has written", "choose another OUT, or remove it"
+            raise TargetExists(f"{self.path} is there already", why=why, fix=fix) from error
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold both."""
+        """Lock OUT and the folder beside it."""
         with NewDataset(self.path).locked() if self.is_finished else super().locked():
             yield
 
@@ -113,11 +118,11 @@ class NewFiles(Replacement):
 
 
 def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None = None) -> Conversion:
-    """Decide how a part of a dataset becomes TIFF files, and write nothing.
+    """Plan the export of a part of a dataset as TIFF files, and write nothing.
 
-    Of the settings, `layer_name` (None: the only layer), `bbox` (in mag-1 voxels), `name` (of the files; None: the
-    layer's), the writer's options and those of how to run count. Raises OptionError, SourceNotFound, BrokenSource,
-    TargetExists, ResourceError; PluginError where no plugin writes TIFF.
+    Used of the settings are `layer_name` (None: the only layer), `bbox` (in mag-1 voxels), `name` (prefix of the files;
+    None: the layer's), the writer's options and the resources. Raises OptionError, SourceNotFound, BrokenSource,
+    TargetExists, ResourceError; PluginError if no plugin writes TIFF.
     """
     pictures = pictures or Pictures()
     settings.check()
@@ -128,7 +133,16 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     layer = open_dataset(dataset, [name], budget)[0]
     mag = pictures.mag or layer.finest
     check_known("mag", [mag], sorted(layer.mags), f"is not in the layer {layer.name}")
-    source, box = _part(layer, mag, settings)
+    where = dataset.of(layer.name)[mag]
+    stored = where.open()
+    box = stored.box if settings.bbox is None else settings.bbox.coarsened(mag)
+    if box not in stored.box or not box.volume:
+        raise OptionError(
+            f"--bbox asks for {settings.bbox}",
+            why=f"the layer {layer.name} holds {stored.box.refined(mag)}, in voxels of mag 1",
+            fix="ask for a part of that",
+        )
+    source: Source = views.Moved(views.Cropped(Blocks(stored), box - stored.box.start), box.start)
     layer = replace(layer, mags={mag: source})
     factor = (pictures.downsample, pictures.downsample, 1)
     if pictures.downsample > 1:
@@ -140,7 +154,10 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     )
     assert dataset.voxel_size, "the metadata state it"
     size = dataset.voxel_size.coarsened(factor)
-    file_name = _file_name(settings.name or layer.name)
+    prefix = settings.name or layer.name
+    if prefix.startswith("."):
+        raise OptionError(f"--name {prefix} starts with a dot", why="such files are hidden, and no reader takes them")
+    files = DatasetSpec(dataset_name(prefix), size)
     facts = {
         "category": layer.category,
         "voxel_size": str((dataset.voxel_size.size, dataset.voxel_size.unit)),
@@ -156,15 +173,15 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
         {layer.name: box.refined(mag)},
         size.coarsened(mag),
         budget,
-        lambda folder: _writer(folder, DatasetSpec(file_name, size), settings),
-        fingerprint=fingerprint(dataset.of(layer.name)[mag].folder),
+        lambda folder: _writer(folder, files, settings),
+        fingerprint=fingerprint(where.folder),
         facts=facts,
     )
     destination = NewFiles(out, Journal(out, layer.name, COMMAND).is_finished)
     try:
         return prepare_conversion(inputs, destination, lambda layer: [MagRecipe(spec, source, copied=Provenance())])
     except ResourceError as error:
-        enough = error.fix.partition(", or ")[0]  # what else it offers is a choice that a dataset's shards alone have
+        enough = error.fix.partition(", or ")[0]  # the rest concerns the shards of datasets
         fix = f"{enough}; or write smaller files, for example --tile-size 2048,2048"
         raise ResourceError(error.what, why=error.why, fix=fix) from None
 
@@ -173,36 +190,13 @@ def _only_layer(dataset: Dataset) -> str:
     """The name of the only layer. Raises OptionError where there are several, UnsupportedSource for none."""
     names = list(dict.fromkeys(where.layer for where in dataset.choose()))
     if len(names) > 1:
-        raise OptionError(
-            f"{dataset.path} has {len(names)} layers, and one is exported",
-            fix=f"--layer-name takes one of {', '.join(names)}",
-        )
+        what = f"{dataset.path} has {len(names)} layers, and one is exported"
+        raise OptionError(what, fix=f"--layer-name takes one of {', '.join(names)}")
     return names[0]
 
 
-def _part(layer: SourceLayer, mag: Mag, settings: Settings) -> tuple[Source, Box]:
-    """What is exported of a mag, and where it lies in the dataset, in the mag's voxels. Raises OptionError."""
-    source = layer.mags[mag]
-    extent = source.info.extent
-    box = extent if settings.bbox is None else settings.bbox.coarsened(mag)
-    if box not in extent or not box.volume:
-        raise OptionError(
-            f"--bbox asks for {settings.bbox}",
-            why=f"the layer {layer.name} holds {extent.refined(mag)}, in voxels of mag 1",
-            fix="ask for a part of that",
-        )
-    return views.Moved(views.Cropped(Blocks(source), box - extent.start), box.start), box
-
-
-def _file_name(text: str) -> str:
-    """What the files' names begin with. Raises OptionError for what cannot be one, or would hide them."""
-    if text.startswith("."):
-        raise OptionError(f"--name {text} starts with a dot", why="such files are hidden, and no reader takes them")
-    return dataset_name(text)
-
-
 def _writer(folder: Path, spec: DatasetSpec, settings: Settings) -> DatasetSink:
-    """The plugin that writes TIFF. Raises PluginError, which says what to install, where there is none."""
+    """A writer of TIFF. Raises PluginError, which says what to install, if no plugin has one."""
     loaded = plugins()
     options = settings.writer_options
     writer: DatasetSink | None = loaded.hook.wkconvert_create(format=FORMAT, path=folder, spec=spec, options=options)

@@ -1,4 +1,4 @@
-"""The metadata of mags that are there: made, brought up to date, corrected. Behind `wkconvert metadata`."""
+"""Create, refresh or edit the metadata of mags on disk. Behind `wkconvert metadata`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wkconvert_core.commands.metadata_entries import Change, ContentsCache, EntryEditor
-from wkconvert_core.commands.metadata_new_layers import Mags, recorded_sizes
+from wkconvert_core.commands.metadata_entries import Change, ContentsCache, EntryEditor, Mags, recorded_voxel_sizes
 from wkconvert_core.contract.errors import BrokenSource, OptionError, SourceNotFound, UnsupportedSource, check_known
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Category, DatasetSpec
@@ -29,79 +28,78 @@ __all__ = ["Change", "Updated", "Wanted", "update"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to become of a dataset's metadata."""
+    """The edits that a dataset's metadata shall get; None and False leave a fact alone."""
 
     name: str | None = None
     voxel_size: VoxelSize | None = None
-    """An open axis stays as it is."""
+    """An axis that is None stays as it is."""
     category: Category | None = None
     layers: Sequence[str] = ()
-    """The layers that are meant; none: all."""
+    """Layers to work on; all if empty."""
     refresh: bool = False
-    """Layers and mags are taken from the folder; else the entries that there are stay, but for what is wanted here."""
+    """Add the layers and mags that are on disk, and drop those that are gone."""
     extent: bool = False
-    """The bounding boxes are measured anew."""
+    """Shrink or grow bounding boxes to the non-zero voxels."""
     compute_max_id: bool = False
+    """Set the largest segment id to the largest value."""
     max_id: int | None = None
     dry_run: bool = False
+    """Report the changes, and write nothing."""
 
     @property
     def edits(self) -> bool:
-        """Whether single facts are to be changed."""
+        """Whether any single fact shall change."""
         facts = self.name, self.voxel_size, self.category, self.max_id
         return self.extent or self.compute_max_id or any(fact is not None for fact in facts)
 
 
 @dataclass(frozen=True)
 class Updated:
-    """What became of a dataset's metadata."""
+    """The result of `update`."""
 
     path: Path
     created: bool
+    """Whether there were no metadata before."""
     written: bool
     changes: Sequence[Change]
     notes: Sequence[str]
 
 
 def update(dst: Path, wanted: Wanted, resources: Resources | None = None, *, listen: Listener | None = None) -> Updated:
-    """Make a dataset's metadata, or bring them up to date; whatever else they hold stays.
+    """Create a dataset's metadata, or update them; keys that this does not concern stay as they are.
 
-    Where there are none, every folder `LAYER/MAG` with a mag joins; a voxel size is needed. Where there are
-    some and nothing single is wanted, they are refreshed.  Raises
-    SourceNotFound where there is no mag, BrokenSource for mags that do not fit together or an unfinished dataset,
-    DamagedData, OptionError, TargetError.
+    Without metadata, every folder `LAYER/MAG` that holds a mag is added, and a voxel size is needed. Existing metadata
+    are refreshed if no single fact shall change. Raises SourceNotFound where there is no mag, BrokenSource for an
+    unfinished dataset or mags that differ in format or dtype, DamagedData, OptionError, TargetError.
     """
     resources, dst = resources or Resources(), dst.resolve()
     resources.check()
-    _check_dataset(dst)  # before a lock is put there
+    if read_properties(dst) is None and not found_mags(dst):  # do not leave a lock in a folder that is no dataset
+        raise SourceNotFound(
+            f"{dst} is no dataset", why=f"it holds neither {PROPERTIES_FILE} nor a folder LAYER/MAG with a mag"
+        )
     budget = budget_of(resources, 0)
     with contextlib.ExitStack() as stack:
         if not wanted.dry_run:
             stack.enter_context(locked(dst))
             properties_file.sweep(dst)
         workers = functools.cache(lambda: stack.enter_context(readers_at_work(resources, budget, [dst], listen)))
-        look = ContentsCache(budget, workers, listen)
+        contents_of = ContentsCache(budget, workers, listen)
         while True:
-            properties, work = read_properties(dst), _Work(dst, wanted, EntryEditor(dst, look))
+            properties, work = read_properties(dst), _Work(dst, wanted, EntryEditor(dst, contents_of))
             new = work.created() if properties is None else work.updated(properties)
+            # someone may have edited the file while voxels were read: then start over, with the contents known by now
             if new == properties or wanted.dry_run or read_properties(dst) == properties:
-                break  # else somebody edited them while voxels were read: the same again, with what is known by now
+                break
         written = new != properties and not wanted.dry_run
         if written:
             properties_file.write(dst / PROPERTIES_FILE, new)
     return Updated(dst, properties is None, written, work.editor.changes, work.editor.notes)
 
 
-def _check_dataset(dst: Path) -> None:
-    if read_properties(dst) is None and not found_mags(dst):
-        raise SourceNotFound(
-            f"{dst} is no dataset", why=f"it holds neither {PROPERTIES_FILE} nor a folder LAYER/MAG with a mag"
-        )
-
-
 @dataclass(frozen=True)
 class _Work:
-    """One update."""
+    """One update of one dataset."""
 
     dst: Path
     wanted: Wanted
@@ -114,107 +112,114 @@ class _Work:
         self._check_layers(found, found)
         names = self._new(found, ())
         size = self.wanted.voxel_size or VoxelSize((None, None, None))
-        for other in recorded_sizes(self.dst, names):
+        for other in recorded_voxel_sizes(self.dst, names):
             size = size.filled(other)
         if names:
-            properties_file.scale(size)  # nobody waits for all voxels to be read to be told that it is missing
+            properties_file.scale(size)  # raises if an axis is missing: before voxels are read, which takes time
         entries = self._with_new([], found, names)
         if not entries:
             raise SourceNotFound(f"{self.dst} holds no layer that can be described", why="; ".join(self.editor.notes))
         name = dataset_name(self.wanted.name or self.dst.name)
         created = properties_file.merge(None, DatasetSpec(name, size), entries)
-        self.editor.tell("name", None, None, name)
-        self.editor.tell("voxel_size", None, None, size)
-        return {**created, "dataLayers": [self._with_ids(entry, refresh=True) for entry in entries]}
+        self.editor.note_change("name", None, None, name)
+        self.editor.note_change("voxel_size", None, None, size)
+        return {**created, "dataLayers": [self._with_labels(entry, refresh=True) for entry in entries]}
 
     def updated(self, properties: Properties) -> Properties:
-        """The metadata with what is wanted, and, where that is wanted, what is new and without what is gone."""
+        """The metadata with the edits; on refresh, also with new layers and mags and without those that are gone."""
         new, entries, known = dict(properties), list(properties["dataLayers"]), properties_file.layer_names(properties)
-        refresh, there = self.wanted.refresh or not self.wanted.edits, {place.layer for place in found_mags(self.dst)}
-        self._check_layers([*known, *sorted(there)] if refresh else known, there)
-        self._check_formats(entries)
+        refresh = self.wanted.refresh or not self.wanted.edits
+        on_disk = {where.layer for where in found_mags(self.dst)}
+        self._check_layers([*known, *sorted(on_disk)] if refresh else known, on_disk)
+        for entry in entries:
+            if entry["name"] in self.wanted.layers and entry["dataFormat"] not in plugins().mag_formats():
+                raise UnsupportedSource(
+                    f"the layer {entry['name']} of {self.dst} is {entry['dataFormat']}",
+                    why=f"no installed plugin stores that; there are {', '.join(plugins().mag_formats())}",
+                    fix="leave it out, or install a plugin for it",
+                )
         if refresh:
             self._check_finished()
             found = self._found()
-            kept = [self.editor.refreshed(e, found.get(e["name"], {})) if self._means(e) else e for e in entries]
+            kept = [self.editor.refreshed(e, found.get(e["name"], {})) if self._selects(e) else e for e in entries]
             entries = self._with_new([entry for entry in kept if entry is not None], found, self._new(found, known))
         else:
-            self._check_largest({entry["name"]: entry["category"] for entry in entries if self._means(entry)})
+            self._check_max_id({entry["name"]: entry["category"] for entry in entries if self._selects(entry)})
         if not entries:
             raise BrokenSource(f"no layer of {self.dst} is left", fix="restore its folders, or remove the dataset")
-        new["dataLayers"] = [self._edited(entry, entry["name"] not in known, refresh=refresh) for entry in entries]
+        new["dataLayers"] = [
+            self._edited(entry, entry["name"] not in known, refresh) if self._selects(entry) else entry
+            for entry in entries
+        ]
         if self.wanted.name is not None:
             name = dataset_name(self.wanted.name)
-            self.editor.tell("name", None, new["id"].get("name"), name)
+            self.editor.note_change("name", None, new["id"].get("name"), name)
             new["id"] = {**new["id"], "name": name}
         if self.wanted.voxel_size is not None:
             old = voxel_size(properties)
             size = self.wanted.voxel_size.filled(old)
             if (size.size, size.unit) != (old.size, old.unit):
-                self.editor.tell("voxel_size", None, old, size)
+                self.editor.note_change("voxel_size", None, old, size)
                 new["scale"] = properties_file.scale(size)
         return new
 
-    def _means(self, entry: Properties) -> bool:
-        """Whether a layer is meant, and in a format that can be worked on."""
+    def _selects(self, entry: Properties) -> bool:
+        """Whether a layer is to be worked on, and has a format that an installed plugin stores."""
         return entry["dataFormat"] in plugins().mag_formats() and self._names(entry["name"])
 
     def _names(self, layer: str) -> bool:
         return not self.wanted.layers or layer in self.wanted.layers
 
     def _found(self) -> dict[str, dict[Mag, MagOnDisk]]:
-        """The mags that lie there, by layer; not those behind a link out of the dataset, which no reader follows."""
+        """The mags on disk, by layer, except behind links that lead out of the dataset, which no reader follows."""
         found: dict[str, dict[Mag, MagOnDisk]] = {}
         outside: dict[Path, None] = {}
-        for place in found_mags(self.dst):
-            mags = found.setdefault(place.layer, {})
-            folders = place.folder.parent, place.folder
+        for where in found_mags(self.dst):
+            mags = found.setdefault(where.layer, {})
+            folders = where.folder.parent, where.folder
             out = [path for path in folders if not is_inside(self.dst, path.relative_to(self.dst).as_posix())]
-            if out and self._names(place.layer):
-                outside[out[0]] = None
             if not out:
-                mags[place.mag] = place
+                mags[where.mag] = where
+            elif self._names(where.layer):
+                outside[out[0]] = None
         self.editor.notes += [f"{path} is left out: it is a link that leads out of the dataset" for path in outside]
         return found
 
     def _new(self, found: Mapping[str, Mags], known: Collection[str]) -> list[str]:
-        """The names of the layers that lie there and are not known yet."""
-        names = []
-        for name in (name for name, mags in found.items() if mags and name not in known and self._names(name)):
-            if problem := layer_name_problem(name):
-                self.editor.notes.append(f"{self.dst / name} is left out: as a layer's name, it {problem}")
-            else:
-                names.append(name)
-        return names
+        """The names of layers that are on disk, but not in the metadata."""
+        new = [name for name, mags in found.items() if mags and name not in known and self._names(name)]
+        problems = {name: problem for name in new if (problem := layer_name_problem(name))}
+        for name, problem in problems.items():
+            self.editor.notes.append(f"{self.dst / name} is left out: as a layer's name, it {problem}")
+        return [name for name in new if name not in problems]
 
     def _with_new(
         self, entries: Sequence[Properties], found: Mapping[str, Mags], names: Sequence[str]
     ) -> list[Properties]:
-        """The layers, and those of these names that can be described."""
-        categories = {entry["name"]: entry["category"] for entry in entries if self._means(entry)}
-        self._check_largest({**categories, **{name: _category(name) for name in names}})
-        wanted = self.wanted.category, self.wanted.extent
-        described = (self.editor.added(name, found[name], wanted[0], measure=wanted[1]) for name in names)
+        """The entries, and one for each new layer that holds shards."""
+        categories = {entry["name"]: entry["category"] for entry in entries if self._selects(entry)}
+        decisions = {name: by_name([name]) for name in names}
+        expected = {name: decision.category if decision else None for name, decision in decisions.items()}
+        self._check_max_id({**categories, **expected})  # before voxels are read, as far as names tell
+        category, measure = self.wanted.category, self.wanted.extent
+        described = [self.editor.added(name, found[name], category, measure=measure) for name in names]
         added = [entry for entry in described if entry is not None]
-        self._check_largest({**categories, **{entry["name"]: entry["category"] for entry in added}})
+        self._check_max_id({**categories, **{entry["name"]: entry["category"] for entry in added}})
         return [*entries, *added]
 
-    def _edited(self, entry: Properties, is_new: bool, *, refresh: bool) -> Properties:
-        """A layer's entry with the facts that are wanted."""
-        if not self._means(entry):
-            return entry
+    def _edited(self, entry: Properties, is_new: bool, refresh: bool) -> Properties:
         if self.wanted.category is not None:
             entry = self.editor.with_category(entry, self.wanted.category)
         if self.wanted.extent and not is_new:
             entry = self.editor.with_extent(entry)
-        return self._with_ids(entry, refresh=refresh)
+        return self._with_labels(entry, refresh=refresh)
 
-    def _with_ids(self, entry: Properties, *, refresh: bool) -> Properties:
-        """A layer's entry with what is wanted of its labels, if it has any."""
+    def _with_labels(self, entry: Properties, *, refresh: bool) -> Properties:
+        """The entry with largest segment id and mappings; unchanged if it is no segmentation."""
         if entry["category"] != "segmentation":
             return entry
         if self.wanted.max_id is not None or self.wanted.compute_max_id:
-            entry = self.editor.with_largest(entry, self.wanted.max_id)
+            entry = self.editor.with_largest_id(entry, self.wanted.max_id)
         return self.editor.with_mappings(entry) if refresh else entry
 
     def _check_finished(self) -> None:
@@ -224,9 +229,10 @@ class _Work:
                 fix=f"run the command that began it again; or, to give its work up, remove it and its plan in {FOLDER}",
             )
 
-    def _check_layers(self, known: Collection[str], there: Collection[str]) -> None:
+    def _check_layers(self, known: Collection[str], on_disk: Collection[str]) -> None:
+        """Raise OptionError for a `--layer-name` that is not among the known ones."""
         known, problem = list(dict.fromkeys(known)), f"is not in {self.dst}"
-        if unlisted := [name for name in self.wanted.layers if name in there and name not in known]:
+        if unlisted := [name for name in self.wanted.layers if name in on_disk and name not in known]:
             raise OptionError(
                 f"--layer-name {unlisted[0]} {problem}",
                 why="its folder is there, but the metadata do not list it",
@@ -234,18 +240,11 @@ class _Work:
             )
         check_known("layer-name", self.wanted.layers, known, problem)
 
-    def _check_formats(self, entries: Sequence[Properties]) -> None:
-        for entry in entries:
-            known = plugins().mag_formats()
-            if entry["name"] in self.wanted.layers and entry["dataFormat"] not in known:
-                raise UnsupportedSource(
-                    f"the layer {entry['name']} of {self.dst} is {entry['dataFormat']}",
-                    why=f"no installed plugin stores that; there are {', '.join(known)}",
-                    fix="leave it out, or install a plugin for it",
-                )
+    def _check_max_id(self, categories: Mapping[str, Category | None]) -> None:
+        """Raise OptionError unless there is one segmentation for `--max-id`, or any for `--compute-max-id`.
 
-    def _check_largest(self, categories: Mapping[str, Category | None]) -> None:
-        """Raise OptionError where a largest id is wanted, and it is not clear for which layer; None: not known yet."""
+        `categories` are those of the layers to work on; None: not known before voxels are read.
+        """
         kinds = {name: self.wanted.category or category for name, category in categories.items()}
         names, is_open = [name for name, kind in kinds.items() if kind == "segmentation"], None in kinds.values()
         if self.wanted.compute_max_id and not names and not is_open:
@@ -256,9 +255,3 @@ class _Work:
                 why=f"there are {len(names)}: {', '.join(names)}" if names else "there is none",
                 fix="name it with --layer-name",
             )
-
-
-def _category(name: str) -> Category | None:
-    """What a layer's name says of it."""
-    said = by_name([name])
-    return said.category if said else None

@@ -1,4 +1,4 @@
-"""Finer mags of a coarser one, where nothing finer is known: annotations, say. Behind `wkconvert upsample`."""
+"""Add finer mags to a dataset that has only coarser ones, such as annotations. Behind `wkconvert upsample`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from wkconvert_core.sources.upsampled import Upsampled
 
 
 def prepare(dst: Path, settings: Settings, *, names: Sequence[str] = (), start: Mag | None = None) -> Conversion:
-    """Decide which finer mags a dataset gets, down to `settings.target_mag`, and write nothing.
+    """Plan the finer mags of a dataset, down to `settings.target_mag`, and write nothing.
 
-    All are made of `start`. Raises OptionError where that is not coarser. For the rest, see `prepare_new_mags`.
+    All are computed from `start`. Raises OptionError if `start` is not coarser than the target. For other parameters
+    and errors, see `prepare_new_mags`.
     """
     return prepare_new_mags(dst, settings, "upsample", _finer_mags, names, start)
 
 
 def _finer_mags(planner: MagPlanner, layer: SourceLayer, start: Mag, taken: Collection[Mag]) -> Iterator[MagRecipe]:
-    """Make each finer mag that is not there of `start`: those of other layers, else by the voxel size."""
+    """Each missing finer mag, computed from `start`; the mags of other layers, else chosen by the voxel size."""
     finest = planner.settings.target_mag
     if any(wanted > own for wanted, own in zip(finest, start, strict=True)):
         raise OptionError(

@@ -1,4 +1,4 @@
-"""Whether a dataset is sound: every shard, its checksum, every coarser mag. Behind `wkconvert verify`."""
+"""Verify a dataset: every shard, its checksum, and every coarser mag. Behind `wkconvert verify`."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def verify(
     write_checksums: bool = False,
     listen: Listener | None = None,
 ) -> Soundness:
-    """Read every shard strictly and compare it with what was recorded of it; compare coarser mags with finer ones.
+    """Read every shard strictly, compare its checksum with the recorded one, and recompute coarser mags.
 
-    `deep` compares all voxels of mags whose kernel is recorded, else a few boxes of each; `write_checksums` records
-    the checksums of sound mags that have none. Damage is listed in the result, not raised. Raises SourceError where
-    there is no dataset, OptionError, ResourceError, TargetError.
+    Of a mag whose kernel is recorded, a few boxes are recomputed from the finer mag, or with `deep` all voxels.
+    `write_checksums` records checksums of sound mags that have none. Damage is part of the result, not an error.
+    Raises SourceError where there is no dataset, OptionError, ResourceError, TargetError.
     """
     began, dataset, resources = time.monotonic(), Path(dataset), resources or Resources()
     resources.check()
@@ -53,12 +53,15 @@ def verify(
     with contextlib.ExitStack() as stack:
         if write_checksums:
             stack.enter_context(locked(dataset))
-        recorded = {name: records(dataset, name) for name in dict.fromkeys(place.layer for place in wanted)}
+        recorded = {name: records(dataset, name) for name in dict.fromkeys(where.layer for where in wanted)}
         made = [provenance_of(where, found, recorded[where.layer]) for where in wanted]
         kernels = {each.kernel for each in made if isinstance(each, Provenance)} & set(plugins().downsamplers())
         workers = stack.enter_context(readers_at_work(resources, budget, [dataset], listen, kernels))
         run = Run(dataset, budget, workers, listen, 2 * len(wanted), deep, kernels)
-        results = _checked_all(run, wanted, recorded, write_checksums)
+        for layer, known in recorded.items():
+            damaged = [(record.path, f"the list of checksums is damaged: {record.problem}") for record in known.damaged]
+            run.problems += [Problem(layer, None, path, reason) for path, reason in damaged]
+        results = [_checked(run, where, recorded[where.layer], write_checksums=write_checksums) for where in wanted]
         rows = zip(wanted, made, results, strict=True)
         results = [check_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
     notes = [] if layers else found.left_alone
@@ -69,30 +72,12 @@ def verify(
     return Soundness(dataset, results, run.problems, notes, time.monotonic() - began)
 
 
-def _checked_all(
-    run: Run, wanted: Sequence[MagOnDisk], recorded: dict[str, Records], write_checksums: bool
-) -> list[MagSoundness]:
-    for layer, found in recorded.items():
-        reason = "the list of checksums is damaged: {}"
-        run.problems += [Problem(layer, None, record.path, reason.format(record.problem)) for record in found.damaged]
-    results = []
-    for where in wanted:
-        known = recorded[where.layer]
-        keep = write_checksums and known.checksums(where.mag) is None and not known.damaged
-        result, done = _checked(run, where, recorded[where.layer], keep=keep)
-        if keep and run.is_sound(where):
-            add(run.dataset, where.layer, {where.mag: done})
-            result = replace(result, checksums_written=bool(done))
-        results.append(result)
-    return results
-
-
 # --- shards ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _CheckShard:
-    """A task: read a shard whole."""
+    """A task for a worker: `StoredMag.check` of one shard."""
 
     mag: StoredMag
     start: Vec3
@@ -102,22 +87,24 @@ class _CheckShard:
         return self.mag.check(self.start, self.recorded)
 
 
-def _checked(run: Run, where: MagOnDisk, recorded: Records, *, keep: bool) -> tuple[MagSoundness, list[ShardDone]]:
-    """Read all shards of a mag; the second value is what to record of them, if that is to be kept."""
-    which, result, kept = run.next_step(), MagSoundness(where.layer, where.mag), list[ShardDone]()
+def _checked(run: Run, where: MagOnDisk, recorded: Records, *, write_checksums: bool) -> MagSoundness:
+    """Read all shards of a mag; with `write_checksums`, record checksums if there are none and all is sound."""
+    number, result, kept = run.next_step(), MagSoundness(where.layer, where.mag), list[ShardDone]()
     try:
         mag = where.open()
         starts = [shard.start for shard in mag.shards()]
     except WkconvertError as error:
         run.blame(where, where.folder, sentence(error))
-        return result, []
+        return result
     sums, volume = recorded.checksums(where.mag), math.prod(mag.shard_shape)
-    # runs record a shard by its first voxel within the extent
-    shards = sums.shards.items() if sums else ()
-    known = {Box(start, (1, 1, 1)).aligned(mag.shard_shape).start: checksum for start, checksum in shards}
+    keep = write_checksums and sums is None and not recorded.damaged
+    # runs record a shard by its first voxel inside the extent
+    known = (
+        {Box(start, (1, 1, 1)).aligned(mag.shard_shape).start: of for start, of in sums.shards.items()} if sums else {}
+    )
     for start in sorted(known.keys() - set(starts)):
         run.blame(where, mag.shard_path(start), "it is missing, though it was recorded")
-    meter = Meter(run.listen, f"{where.title}, reading", which, len(starts) * volume, mag.info.voxel_bytes)
+    meter = Meter(run.listen, f"{where.title}, reading", number, len(starts) * volume, mag.info.voxel_bytes)
     tasks = (_CheckShard(mag, start, known.get(start)) for start in starts)
     compressions: set[str] = set()
     for done in run.workers.map(_CheckShard.__call__, tasks, _affordable(mag, run.budget)):
@@ -126,23 +113,33 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, keep: bool) -> tu
         if done.problem:
             run.blame(where, mag.shard_path(done.start), done.problem)
         elif keep:
-            kept.append(_line(where, mag, done))
+            assert done.checksum, "a sound shard has one"
+            shard = Box(done.start, mag.shard_shape)
+            part = shard.intersection(where.box) if where.box else shard
+            first = part.start if part.volume else done.start
+            kept.append(ShardDone(where.mag, first, done.checksum, None, None, 0, part.volume))
         result = replace(
             result,
             shards=result.shards + 1,
             stored_bytes=result.stored_bytes + done.stored_bytes,
             checksums_compared=result.checksums_compared + (done.start in known),
         )
-    # the runs that record checksums write one kind of shard; the damaged ones have stated none
+    # runs that record checksums write shards with one compression; damaged shards have stated none
     stated = compressions - {""}
     if len(compressions) == 1 and stated and mag.compression not in stated and recorded.maker(where.layer, where.mag):
         run.blame(where, mag.description, f"it says {mag.compression}; the shards hold {stated.pop()}")
     inside = [s for s in starts if where.box is None or Box(s, mag.shard_shape).intersection(where.box).volume]
-    return replace(result, shards_not_recorded=sum(start not in known for start in inside) if sums else 0), kept
+    if is_kept := keep and run.is_sound(where):
+        add(run.dataset, where.layer, {where.mag: kept})
+    return replace(
+        result,
+        shards_not_recorded=sum(start not in known for start in inside) if sums else 0,
+        checksums_written=is_kept and bool(kept),
+    )
 
 
 def _affordable(mag: StoredMag, budget: Budget) -> int:
-    """How many shards may be read side by side. Raises ResourceError where not even one."""
+    """Number of shards that may be read at a time within the budget. Raises ResourceError if not even one."""
     each = mag.check_bytes + budget.each
     count = (budget.memory - budget.base) // each
     if count < 1:
@@ -152,11 +149,3 @@ def _affordable(mag: StoredMag, budget: Budget) -> int:
             fix=budget.enough(1.05 * (budget.base + each)),
         )
     return min(count, budget.workers)
-
-
-def _line(where: MagOnDisk, mag: StoredMag, done: ShardCheck) -> ShardDone:
-    """What to record of a shard; its range of values is left open."""
-    shard = Box(done.start, mag.shard_shape)
-    part = shard.intersection(where.box) if where.box else shard
-    assert done.checksum, "only what is sound is recorded"
-    return ShardDone(where.mag, part.start if part.volume else done.start, done.checksum, None, None, 0, part.volume)

@@ -1,8 +1,8 @@
-"""Raw volumes (`.raw`, `.vol`): voxels without a header, described by options, a file beside them, or their name.
+"""Raw volumes (`.raw`, `.vol`): voxels without a header, described by options, by a file beside them, or by their name.
 
-Headers beside `a.vol`: `a.vol.info` or `a.info` of ESRF's PyHST (`NUM_X = 512`; voxelSize in µm; x fastest; no dtype,
-but it writes float32, 16 bits or bytes); `a.json` or `a.vol.json` of the Open SciVis Datasets (size, type, spacing; x
-fastest, little endian), where names say it, too: `foot_256x256x256_uint8.raw`.
+Headers beside `a.vol` are `a.vol.info` or `a.info` of ESRF's PyHST (`NUM_X = 512`; voxelSize in µm; x fastest; no
+dtype: it writes float32, uint16 or uint8), and `a.json` or `a.vol.json` of the Open SciVis Datasets (size, type,
+spacing; x fastest, little endian), whose names hold shape and dtype, too: `foot_256x256x256_uint8.raw`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from wkconvert_core.contract.errors import BrokenSource, OptionError, UnsupportedSource
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.hookspecs import hookimpl
-from wkconvert_core.contract.model import Confidence, Layer, Match, VolumeInfo
+from wkconvert_core.contract.model import Confidence, DtypeName, Layer, Match, VolumeInfo
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.toolkit.files import reading, reason
@@ -32,51 +32,55 @@ if TYPE_CHECKING:
 
 FORMATS = {"raw": "raw volumes (.raw, .vol), with -o shape=x,y,z -o dtype=uint8 or a header beside them"}
 
-DTypeName = Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
-
-_DTYPES: tuple[str, ...] = get_args(DTypeName)
-_OF_PYHST = {1: "uint8", 2: "uint16", 4: "float32"}  # by the bytes that a voxel takes
+_DTYPES: tuple[str, ...] = get_args(DtypeName)
+_OF_PYHST = {1: "uint8", 2: "uint16", 4: "float32"}
+"""The dtypes that PyHST writes, by bytes per voxel."""
 _NAMED = re.compile(r"(?<!\d)([1-9]\d{0,8})x([1-9]\d{0,8})x([1-9]\d{0,8})(?:_([a-z]+\d+))?(?![0-9a-z])", re.ASCII)
 _CUBE_FOLDERS = re.compile(r"x\d{4,}/y\d{4,}/z\d{4,}/[^/]+")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Shape and dtype of a raw volume, and who says so."""
+    """How the voxels of a raw volume are arranged, and where that is stated."""
 
     shape: Vec3Like
     dtype: str | None
+    """None: not stated."""
     origin: str
-    big: bool = False
+    """For people: `-o shape`, a header's name."""
+    big_endian: bool = False
     voxel_size: VoxelSize | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RawSource:
-    """A file of voxels, opened anew for each read."""
+    """A file of voxels, which each read opens."""
 
     path: Path
     info: VolumeInfo
     stored_dtype: str
+    """With byte order: `>u2`."""
     order: Literal["F", "C"]
+    """F: x is fastest in the file; C: z is."""
     offset: int
+    """Bytes before the first voxel."""
 
     def read(self, box: Box) -> Array:
-        """The voxels of a box `[1, x, y, z]`, in memory as in the file. Raises BrokenSource, SourceNotFound."""
+        """The voxels `[1, x, y, z]` of a box, in the file's memory order. Raises BrokenSource, SourceNotFound."""
         if box not in self.info.box:
             raise ValueError(f"{box} is not within {self.info.box}")
         with reading(self.path), FileIO(self.path) as file:
             if self.order == "F":
                 return read_box(file, box, self.info.shape, self.stored_dtype, start=self.offset)
-            # z fastest is x fastest with the axes the other way round
+            # z fastest is x fastest with the axes reversed
             turned, shape = Box(box.start[::-1], box.shape[::-1]), self.info.shape[::-1]
             return read_box(file, turned, shape, self.stored_dtype, start=self.offset).transpose(0, 3, 2, 1)
 
 
 @hookimpl
 def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
-    """Claim files by their suffix, but for cubes in a KNOSSOS tree: each is a piece of a volume."""
+    """Claim files by their suffix, except cubes in a KNOSSOS tree, each of which is a part of a volume."""
     if isinstance(path, str) or not head:
         return None
     if path.suffix.lower() not in (".raw", ".vol") or _CUBE_FOLDERS.search(path.absolute().as_posix()):
@@ -96,22 +100,27 @@ def open_raw(
     path: Path,
     *,
     shape: str | None = None,
-    dtype: DTypeName | None = None,
+    dtype: DtypeName | None = None,
     order: Literal["F", "C"] = "F",
     byteorder: Literal["little", "big"] | None = None,
     offset: int = 0,
 ) -> RawSource:
-    """A volume of `shape` x,y,z after `offset` bytes of header.
+    """Open a volume of `shape` x,y,z that begins after `offset` bytes of header.
 
-    With `order` F the first of these axes, x, is fastest in the file (as in a C array [z, y, x]); with C the last, z.
-    `shape` and `dtype` override headers and names. Raises BrokenSource, UnsupportedSource, OptionError.
+    With `order` F, x is fastest in the file (as in a C array [z, y, x]); with C, z is. `shape` and `dtype` override
+    headers and names. Raises BrokenSource, UnsupportedSource, OptionError.
     """
     if not path.is_file():
         raise UnsupportedSource(f"{path} is no file", why="a raw volume is a single file", fix="give the .raw file")
     if offset < 0:
         raise OptionError(f"-o offset={offset} is not a number of bytes", fix="say 0 or more")
     size = path.stat().st_size
-    layout = Layout(_shape(shape), None, "-o shape") if shape else _described(path, size - offset, dtype)
+    try:
+        stated = _vec3(re.split("[,x]", shape)) if shape else None
+    except ValueError as error:
+        fix = "say three whole numbers above 0: -o shape=512,512,300"
+        raise OptionError(f"-o shape={shape} is not a shape", fix=fix) from error
+    layout = Layout(stated, None, "-o shape") if stated else _described(path, size - offset, dtype)
     if layout is None:
         raise OptionError(
             f"{path} does not say its shape",
@@ -120,26 +129,21 @@ def open_raw(
         )
     kind = dtype or layout.dtype
     _check_size(path, size, offset, layout, kind)
-    big = byteorder == "big" or (layout.big and byteorder is None)
+    big_endian = byteorder == "big" or (layout.big_endian and byteorder is None)
     notes = [f"read as {kind}, {'x' if order == 'F' else 'z'} fastest ({layout.origin})", *layout.notes]
     run = cheap_run(layout.shape[0 if order == "F" else 2], np.dtype(kind).itemsize)
     chunk = (run, 1, 1) if order == "F" else (1, 1, run)
     info = VolumeInfo(layout.shape, np.dtype(kind), voxel_size=layout.voxel_size, chunk_shape=chunk, notes=tuple(notes))
-    return RawSource(path, info, np.dtype(kind).newbyteorder(">" if big else "<").str, order, offset)
+    return RawSource(path, info, np.dtype(kind).newbyteorder(">" if big_endian else "<").str, order, offset)
 
 
-def _shape(text: str) -> Vec3Like:
-    """Parse `-o shape=`. Raises OptionError."""
-    try:
-        return _vec3(re.split("[,x]", text))
-    except ValueError as error:
-        fix = "say three whole numbers above 0: -o shape=512,512,300"
-        raise OptionError(f"-o shape={text} is not a shape", fix=fix) from error
+def _vec3(numbers: Iterable[object]) -> Vec3Like:
+    """A shape from three texts or numbers. Raises ValueError.
 
-
-def _vec3(said: Iterable[object]) -> Vec3Like:
-    """Three whole numbers from texts or from numbers. Raises ValueError."""
-    texts = [str(one).strip() for one in said]
+    >>> _vec3(["512", " 512", 300])
+    (512, 512, 300)
+    """
+    texts = [str(number).strip() for number in numbers]
     if len(texts) != 3 or not all(re.fullmatch(r"0*[1-9]\d{0,8}", text, re.ASCII) for text in texts):
         raise ValueError(f"{', '.join(texts)} is not a shape: three whole numbers from 1 to 999999999")
     x, y, z = map(int, texts)
@@ -151,7 +155,7 @@ def _bytes(shape: Vec3Like, dtype: str) -> int:
 
 
 def _check_size(path: Path, size: int, offset: int, layout: Layout, dtype: str | None) -> None:
-    """Check that the file is as long as its voxels; else raise an error that lists the dtypes and shapes that fit."""
+    """Raise an error that lists dtypes, shapes and offsets that would fit, unless the file is as long as its voxels."""
     (x, y, z), held = layout.shape, size - offset
     fitting = ", ".join(name for name in _DTYPES if _bytes(layout.shape, name) == held)
     if dtype not in _DTYPES:
@@ -160,12 +164,13 @@ def _check_size(path: Path, size: int, offset: int, layout: Layout, dtype: str |
             why=f"{held} bytes for {x} x {y} x {z} voxels ({layout.origin}) fit {fitting or 'none of the dtypes'}",
             fix=f"say -o dtype= with one of {fitting}" if fitting else "say another -o shape=, or -o offset=",
         )
-    wanted, slab = _bytes(layout.shape, dtype), _bytes((x, y, 1), dtype)
-    ways = [f"-o dtype= with {fitting}", f"-o shape={x},{y},{held // slab}", f"-o offset={size - wanted}"]
-    ways = [
-        w for w, good in zip(ways, (fitting, held >= slab and held % slab == 0, size >= wanted), strict=True) if good
-    ]
+    wanted, slice_bytes = _bytes(layout.shape, dtype), _bytes((x, y, 1), dtype)
     if held != wanted:
+        ways = [f"-o dtype= with {fitting}"] * bool(fitting)
+        if held >= slice_bytes and held % slice_bytes == 0:
+            ways.append(f"-o shape={x},{y},{held // slice_bytes}")
+        if size >= wanted:
+            ways.append(f"-o offset={size - wanted}")
         raise BrokenSource(
             f"{path} has {size} bytes, {offset + wanted} expected",
             why=f"{x} x {y} x {z} voxels ({layout.origin}) of {dtype} take {wanted} bytes after byte {offset}",
@@ -174,7 +179,7 @@ def _check_size(path: Path, size: int, offset: int, layout: Layout, dtype: str |
 
 
 def _described(path: Path, held: int, dtype: str | None) -> Layout | None:
-    """Layout from a header beside the file, else from its name, if that gives the `held` bytes of voxels."""
+    """The layout by a header beside the file, else by its name if that fits the `held` bytes of voxels."""
     for name in (f"{path.name}.info", f"{path.stem}.info", f"{path.stem}.json", f"{path.name}.json"):
         header = path.with_name(name)
         if header.is_file() and (layout := _header(header, held)):
@@ -185,7 +190,7 @@ def _described(path: Path, held: int, dtype: str | None) -> Layout | None:
 
 
 def _header(header: Path, held: int) -> Layout | None:
-    """Layout from a header file; None if the file is about something else. Raises BrokenSource."""
+    """The layout by a header; None if the file describes something else. Raises BrokenSource."""
     try:
         with header.open("rb") as file:
             text = file.read(1 << 20).decode("utf-8", "replace")
@@ -195,21 +200,24 @@ def _header(header: Path, held: int) -> Layout | None:
         raise BrokenSource(f"{header} cannot be read", why=reason(error), fix=fix) from error
 
 
-def _scivis(header: Path, said: Any) -> Layout | None:
-    if not isinstance(said, dict) or "size" not in said or "type" not in said:
+def _scivis(header: Path, stated: Any) -> Layout | None:
+    if not isinstance(stated, dict) or "size" not in stated or "type" not in stated:
         return None
-    if not isinstance(said["size"], list):
-        raise ValueError(f"its size is {said['size']!r}, not a list of three whole numbers")
-    notes = (f"spacing {said['spacing']} in {header.name} has no unit and is not taken",) if "spacing" in said else ()
-    return Layout(_vec3(said["size"]), str(said["type"]), header.name, notes=notes)
+    size, spacing = stated["size"], stated.get("spacing")
+    if not isinstance(size, list):
+        raise ValueError(f"its size is {size!r}, not a list of three whole numbers")
+    notes = (f"spacing {spacing} in {header.name} has no unit and is not taken",) if "spacing" in stated else ()
+    return Layout(_vec3(size), str(stated["type"]), header.name, notes=notes)
 
 
 def _pyhst(header: Path, text: str, held: int) -> Layout | None:
-    said = {key.strip().lower(): value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())}
-    if not {"num_x", "num_y", "num_z"} <= said.keys():
+    lines = (line.partition("=") for line in text.splitlines())
+    stated = {key.strip().lower(): value.strip() for key, _, value in lines}
+    if not {"num_x", "num_y", "num_z"} <= stated.keys():
         return None
-    shape = _vec3(said[f"num_{axis}"] for axis in "xyz")
-    dtype = _OF_PYHST.get(held // math.prod(shape)) if held % math.prod(shape) == 0 else None
-    layout = Layout(shape, dtype, header.name, said.get("byteorder", "").upper() == "HIGHBYTEFIRST")
-    edge = float(said.get("voxelsize", 0))
+    shape = _vec3(stated[f"num_{axis}"] for axis in "xyz")
+    voxel_bytes, rest = divmod(held, math.prod(shape))
+    dtype = None if rest else _OF_PYHST.get(voxel_bytes)
+    layout = Layout(shape, dtype, header.name, stated.get("byteorder", "").upper() == "HIGHBYTEFIRST")
+    edge = float(stated.get("voxelsize", 0))
     return replace(layout, voxel_size=VoxelSize((edge,) * 3, "µm", header.name)) if 0 < edge < math.inf else layout

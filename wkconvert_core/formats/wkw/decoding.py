@@ -41,17 +41,15 @@ class Shard:
         expect(
             found.data_offset == offset, f"its header says that blocks begin at byte {found.data_offset}, not {offset}"
         )
-        self._bounds = self._raw_bounds(size) if found.block_type == "raw" else self._table(size)
+        self._bounds = self._checked_bounds(size)
 
-    def _raw_bounds(self, size: int) -> Array:
+    def _checked_bounds(self, size: int) -> Array:
+        """Offsets of the blocks in the file, by the jump table if there is one: block n ends where n + 1 begins."""
         header = self.header
-        whole = header.data_offset + header.blocks * header.block_bytes
-        expect(size == whole, f"the file has {size} bytes; with raw blocks it must have {whole}")
-        return np.arange(header.data_offset, size + 1, header.block_bytes)
-
-    def _table(self, size: int) -> Array:
-        """The jump table, checked, as offsets: block n lies between entries n and n + 1."""
-        header = self.header
+        if header.block_type == "raw":
+            whole = header.data_offset + header.blocks * header.block_bytes
+            expect(size == whole, f"the file has {size} bytes; with raw blocks it must have {whole}")
+            return np.arange(header.data_offset, size + 1, header.block_bytes)
         least, most = ceil_div(header.block_bytes, _MAX_LZ4_RATIO), header.block_bytes + header.block_bytes // 255 + 16
         expect(
             size >= header.data_offset + header.blocks * least,
@@ -71,25 +69,21 @@ class Shard:
         return bounds
 
     def read_into(self, out: Array, box: Box) -> None:
-        """Decode a box of this shard into `out[c, x, y, z]`, reading only the blocks that it touches."""
+        """Decode a box of this shard into `out[c, x, y, z]`, reading only the blocks that it overlaps."""
         # groups of up to 2 x 2 x 2 blocks, in the order of the file
         rows = out.T
         axes = [_segments(a, length, self.header.block_len) for a, length in zip(box.start, box.shape, strict=True)]
         for x, y, z in sorted(product(*axes), key=lambda group: morton(*(segment.blocks[0] for segment in group))):
-            blocks = self._blocks(x.blocks, y.blocks, z.blocks)
-            to = in_blocks(rows[z.to, y.to, x.to], len(z.blocks), len(y.blocks), len(x.blocks))
-            copy_voxels(to, blocks[..., z.of, y.of, x.of, :])
+            counts = len(z.blocks), len(y.blocks), len(x.blocks)
+            blocks = self.blocks([morton(i, j, k) for k in z.blocks for j in y.blocks for i in x.blocks])
+            blocks = blocks.reshape(*counts, *(self.header.block_len,) * 3, self.header.channels)
+            copy_voxels(in_blocks(rows[z.to, y.to, x.to], *counts), blocks[..., z.of, y.of, x.of, :])
 
     def check(self) -> None:
         """Decode every block once, in the order of the file, and discard it. Raises DamagedData."""
         for numbers in parts_of(range(self.header.blocks), self.header):
             for number, piece in zip(numbers, self.pieces(numbers), strict=True):
                 self.decode(number, piece)
-
-    def _blocks(self, x: range, y: range, z: range) -> Array:
-        """Decode the blocks at these positions along x, y, z: `[block z, block y, block x, z, y, x, c]`."""
-        blocks = self.blocks([morton(i, j, k) for k in z for j in y for i in x])
-        return blocks.reshape(len(z), len(y), len(x), *(self.header.block_len,) * 3, self.header.channels)
 
     def blocks(self, numbers: Sequence[int]) -> Array:
         """Decode blocks of increasing indices: `[block, voxel]`; within a block c varies fastest, then x, y, z."""

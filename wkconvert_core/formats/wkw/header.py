@@ -30,21 +30,39 @@ BlockType = Literal["raw", "lz4", "lz4hc"]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 BLOCK_TYPES: tuple[BlockType, ...] = ("raw", "lz4", "lz4hc")
-"""Numbered from 1."""
+"""In the order of their numbers in the file, from 1."""
 COMPRESSIONS: dict[BlockType, str] = {"raw": "none", "lz4": "lz4", "lz4hc": "lz4hc"}
-"""Each block type as `--compression` names it."""
+"""The name of each block type for `--compression`."""
 VOXEL_TYPES = ("uint8", "uint16", "uint32", "uint64", "float32", "float64", "int8", "int16", "int32", "int64")
-"""The dtypes that WKW can hold; numbered from 1."""
+"""The dtypes that WKW can hold, in the order of their numbers in the file, from 1."""
 HEADER_BYTES = 16
 
 _LAYOUT = struct.Struct("<3sBBBBBQ")
 _POWERS = frozenset(1 << power for power in range(16))
 _MAX_LZ4_INPUT = 0x7E000000
+_REMEDIES = {
+    "b": "say --dtype uint8",
+    "f": "say --dtype float32 or --dtype float64",
+    "c": "convert real and imaginary parts, or magnitudes, as layers of their own",
+}
+"""What to do about a dtype that WKW cannot hold, by numpy's letter for its kind."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the first 16 bytes of `header.wkw` and of every shard say. Raises TargetError for what WKW cannot hold."""
+    """The first 16 bytes of `header.wkw` and of every shard. Raises TargetError for values that WKW cannot express.
+
+    >>> header = Header(32, 4, "lz4", np.dtype("uint16"))
+    >>> header.side, header.blocks, header.block_bytes
+    (128, 64, 65536)
+    >>> header.pack().hex()  # WKW, version 1, lengths 2^2 and 2^5, LZ4, uint16, 2 bytes per voxel, no blocks
+    '574b5701250202020000000000000000'
+    >>> Header.parse(header.pack()) == header
+    True
+    >>> Header.parse(b"WKW" + bytes(13))
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.DamagedData: it says version 0; only 1 is known
+    """
 
     block_len: int
     """Voxels along a block's side; a power of two."""
@@ -57,19 +75,23 @@ class Header:
     """Where the first block begins; 0 in `header.wkw`."""
 
     def __post_init__(self) -> None:
-        """Refuse what the 16 bytes cannot say."""
+        """Check every value."""
         for name, length in (("block", self.block_len), ("shard", self.file_len)):
             if length not in _POWERS:
                 raise TargetError(f"WKW has no {name} length of {length}", fix="take a power of two, 1 to 32768")
         if self.block_type not in BLOCK_TYPES:
             raise TargetError(f"WKW has no block type {self.block_type!r}", fix=f"take one of {', '.join(BLOCK_TYPES)}")
         if self.dtype.name not in VOXEL_TYPES:
-            raise TargetError(f"WKW cannot hold {self.dtype}", fix=f"convert the voxels to {', '.join(VOXEL_TYPES)}")
+            raise TargetError(
+                f"WKW cannot hold voxels of dtype {self.dtype}",
+                why=f"it knows {', '.join(VOXEL_TYPES)}",
+                fix=_REMEDIES.get(self.dtype.kind, "convert them to one of these first"),
+            )
         if not 1 <= self.voxel_bytes <= 255:
             raise TargetError(
-                f"WKW cannot hold {self.channels} channels of {self.dtype} in a layer",
-                why=f"a voxel takes 1 to 255 bytes, all channels together; these are {self.voxel_bytes}",
-                fix="spread the channels over several layers",
+                f"WKW cannot hold {self.channels} channels of {self.dtype} in one layer",
+                why=f"a voxel has 1 to 255 bytes, all channels together; these are {self.voxel_bytes}",
+                fix="choose one with --channel, or convert the channels as layers of their own",
             )
         if self.block_type != "raw" and self.block_bytes > _MAX_LZ4_INPUT:
             raise TargetError(
@@ -84,7 +106,7 @@ class Header:
 
     @property
     def blocks(self) -> int:
-        """How many blocks a shard has."""
+        """Number of blocks in a shard."""
         return self.file_len**3
 
     @property
@@ -98,11 +120,11 @@ class Header:
         return self.block_len**3 * self.voxel_bytes
 
     def has_blocks_of(self, other: Header) -> bool:
-        """Whether the same voxels make up the same blocks in both."""
+        """Whether equal voxels make equal blocks, before compression, in mags with these headers."""
         return (self.block_len, self.dtype, self.channels) == (other.block_len, other.dtype, other.channels)
 
     def of_shard(self) -> Header:
-        """The same header as it stands in a shard, where it says where the blocks begin."""
+        """The header of a shard of this mag, which states where the blocks begin."""
         table = 0 if self.block_type == "raw" else 8 * self.blocks
         return replace(self, data_offset=HEADER_BYTES + table)
 
@@ -114,7 +136,7 @@ class Header:
 
     @classmethod
     def parse(cls, data: Buffer) -> Header:
-        """Read the 16 bytes. Raises DamagedData, saying which of them make no sense."""
+        """Read the 16 bytes. Raises DamagedData, which names the value that makes no sense."""
         expect(len(data) == HEADER_BYTES, f"the header has {len(data)} bytes, not {HEADER_BYTES}")
         magic, version, sizes, block, voxel, voxel_bytes, offset = _LAYOUT.unpack(data)
         expect(magic == b"WKW", f"it begins with {magic!r}, not with b'WKW'")
@@ -131,6 +153,6 @@ class Header:
 
 
 def expect(condition: bool, otherwise: str) -> None:
-    """Raise DamagedData, unless the condition holds."""
+    """Raise DamagedData unless the condition holds."""
     if not condition:
         raise DamagedData(otherwise)

@@ -1,4 +1,4 @@
-"""A WKW mag on disk, written: `header.wkw` and the shards `z{Z}/y{Y}/x{X}.wkw`, as a Sink."""
+"""A WKW mag being written: `header.wkw` and the shards `z{Z}/y{Y}/x{X}.wkw`, as a Sink."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from wkconvert_core.contract.abilities import Observe
 from wkconvert_core.contract.errors import DamagedData, OptionError, TargetError, TargetExists
 from wkconvert_core.contract.geometry import Box, Vec3
 from wkconvert_core.contract.model import Checksum, MagSpec, Source
-from wkconvert_core.formats.wkw.decoding import Shard
+from wkconvert_core.formats.wkw import HEADER_FILE
 from wkconvert_core.formats.wkw.encoding import HC_LEVELS, encode_blocks, encode_shard
 from wkconvert_core.formats.wkw.header import COMPRESSIONS, Buffer, Header
-from wkconvert_core.formats.wkw.source import HEADER_FILE, Fetching, WkwSource, head_of, locate, size_of
-from wkconvert_core.toolkit.atomic import sync, target_error, temporary_name, write_atomically, writing
+from wkconvert_core.formats.wkw.shard_file import open_shard
+from wkconvert_core.formats.wkw.source import WkwSource, locate, read_header
+from wkconvert_core.toolkit.atomic import replacing, sync, target_error, write_atomically, writing
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array, DType
 
 BLOCK_LEN = 32
-"""What we write: the WEBKNOSSOS server reads no other."""
+"""Voxels along a block's side: the WEBKNOSSOS server reads no other length."""
 BLOCK_TYPES = {name: kind for kind, name in COMPRESSIONS.items()}
-"""By the name that `--compression` takes."""
+"""By their names for `--compression`."""
 
 _LARGE_SHARD = 128 << 20
 _SMALL_SHARD = 2 << 20
@@ -35,12 +36,18 @@ _WRITE_BYTES = 1 << 20
 
 
 def fit_file_len(box: Box, dtype: DType, channels: int) -> int:
-    """Blocks along a shard's side that fit a mag of this extent: few files, yet tasks for every core.
+    """Blocks along a shard's side for a mag of this extent: few files, yet enough of them for all workers.
 
-    One shard of 32 voxels a side for a mag that is no larger; else at least 64. From there the side doubles while it is
-    shorter than the extent and than twice its thinnest axis (empty blocks are stored, too), while a shard stays within
-    128 MiB uncompressed, and while either 256 shards are left or a shard is so small that its file costs more than
-    its voxels.
+    A mag of at most 32 voxels a side is one shard of one block. For others, a shard's side begins at 64 voxels and
+    doubles while it is shorter than the extent and than twice the thinnest axis (empty blocks take space, too), the
+    shard is at most 128 MiB uncompressed, and either 256 shards remain or it has less than 2 MiB, so that a file costs
+    more than its voxels.
+
+    >>> import numpy as np
+    >>> [fit_file_len(Box((0, 0, 0), (n, n, n)), np.dtype("uint8"), 1) for n in (32, 100, 1000, 4000)]
+    [1, 4, 4, 16]
+    >>> fit_file_len(Box((0, 0, 0), (4000, 4000, 60)), np.dtype("uint8"), 1)  # thin: 128 a side, not 512
+    4
     """
     longest, thinnest = max(box.shape), max(min(box.shape), 2 * BLOCK_LEN)
     if longest <= BLOCK_LEN:
@@ -57,19 +64,19 @@ def fit_file_len(box: Box, dtype: DType, channels: int) -> int:
 
 @dataclass(frozen=True)
 class WkwSink:
-    """A mag to be written, as a Sink. Raises OptionError, TargetError for a spec that WKW cannot fulfil."""
+    """A mag being written, as a Sink. Raises OptionError, and TargetError for a spec that WKW cannot hold."""
 
     folder: Path
     spec: MagSpec
     compression: str = "lz4"
-    """none, lz4 or lz4hc."""
+    """`none`, `lz4` or `lz4hc`."""
     level: int | None = None
-    """Of lz4hc; None: the default."""
+    """Compression level of lz4hc; None: the default."""
     file_len: int | None = None
-    """Blocks along a shard's side; None: fitted to the extent, and to the wish of `spec.shard_shape`."""
+    """Blocks along a shard's side; None: `fit_file_len`, and as near to `spec.shard_shape` as that allows."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be before anything is written."""
+        """Check all options, before anything is written."""
         name, level = self.compression, self.level
         if level is not None and name != "lz4hc":
             raise OptionError(f"--compression {name} has no levels", fix="leave --compression-level out, or take lz4hc")
@@ -78,11 +85,11 @@ class WkwSink:
             raise OptionError(f"--compression-level {level} does not exist", fix=f"lz4hc has levels {legal}")
         if min(self.spec.box.start) < 0:
             raise TargetError(f"WKW has no place for an extent at {self.spec.box}", why="its voxels count from 0")
-        _ = self.header  # refuses dtype, channels and file length
+        _ = self.header  # checks dtype, channels and file length
 
     @property
     def header(self) -> Header:
-        """What `header.wkw` says."""
+        """The content of `header.wkw`."""
         spec, length = self.spec, self.file_len
         if length is None:
             length = fit_file_len(spec.box, spec.dtype, spec.channels)
@@ -96,19 +103,32 @@ class WkwSink:
         return Vec3(1, 1, 1) * self.header.side
 
     def path(self, box: Box) -> Path:
-        """The file of the shard in which a box begins."""
+        """The file of the shard that contains the first voxel of a box."""
         return locate(self.folder, box.start, self.header.side)[0]
 
     def begin(self) -> None:
-        """Write `header.wkw`: a mag without any shard is a mag. Raises TargetExists, NoSpace, TargetNotWritable."""
+        """Write `header.wkw`, which makes the folder a mag even without shards.
+
+        Raises TargetExists, NoSpace, TargetNotWritable.
+        """
         self._put_header(self.header.pack())
 
     def omits(self, box: Box) -> bool:
-        """A shard that is not there is zero."""
+        """True: a missing shard reads as zeros."""
         return True
 
     def most_bytes(self, shards: int, voxels: int) -> int:
-        """Upper bound on bytes on disk: raw shards are written whole, and incompressible voxels grow a little."""
+        """Upper bound on the bytes of `shards` shards with `voxels` voxels inside the extent.
+
+        >>> import numpy as np
+        >>> from wkconvert_core import Mag
+        >>> box = Box((0, 0, 0), (64, 64, 64))
+        >>> spec = MagSpec("em", "color", Mag(1, 1, 1), box, np.dtype("uint8"), 1)
+        >>> WkwSink(Path("em/1"), spec, "none", file_len=2).most_bytes(shards=1, voxels=1000)  # padded to 64^3
+        262144
+        >>> WkwSink(Path("em/1"), spec, "lz4", file_len=2).most_bytes(shards=1, voxels=1000)
+        2330
+        """
         header = self.header
         padded = shards * header.blocks * header.block_bytes
         if self.compression == "none":
@@ -119,20 +139,19 @@ class WkwSink:
         return int(1.01 * voxels * header.voxel_bytes) + padded // 250 + tables
 
     def has(self, box: Box) -> bool:
-        """Whether the shard in which `box` begins is there with a sound header and jump table, not cut short."""
+        """Whether the shard of `box` exists with a sound header and jump table, and is not cut short."""
         try:
-            with self.path(box).open("rb") as file:
-                Shard(Fetching(file), size_of(file), self.header)
+            with open_shard(self.path(box), self.header):
+                return True
         except (FileNotFoundError, DamagedData):
             return False
         except OSError as error:
             raise target_error(self.path(box), error) from error
-        return True
 
     def write(self, box: Box, data: Array) -> Checksum:
-        """Write one shard from `data[c, x, y, z]`, atomically; returns its file's checksum.
+        """Write one shard from `data[c, x, y, z]` atomically; returns the checksum of its file.
 
-        The file is not synced: `sync` does that for many at once. Raises NoSpace, TargetNotWritable, TargetError.
+        The file is not synced: `sync` does that for many files at once. Raises NoSpace, TargetNotWritable, TargetError.
         """
         header = self.header
         path, corner = locate(self.folder, box.start, header.side)
@@ -143,73 +162,68 @@ class WkwSink:
         return _put(path, pieces)
 
     def copy_encoded(self, box: Box, source: Source, observe: Observe) -> Checksum | None:
-        """Write one shard from blocks that a source has just as they are; returns what `write` does.
+        """Write one shard from the decoded blocks of another WKW mag, without putting voxels in order.
 
-        Voxels are laid out neither in rows nor in blocks again; `observe` is shown them, part by part. None if they
-        have to be: the source is no WKW with the same blocks, or the shard reaches beyond it or beyond a shard of its
-        own.
-        Raises what `read` and `write` raise.
+        `observe` sees all voxels, part by part. Returns what `write` does; None if `write` has to do it, because the
+        source is no WKW with the same extent and equally shaped blocks, or the shard is longer than the source's or
+        lies at the edge of the extent. Raises what `read` and `write` raise.
         """
         header, path = self.header, self.path(box)
         if not (isinstance(source, WkwSource) and source.box == self.spec.box and source.header.has_blocks_of(header)):
             return None
         if box.shape != self.shard_shape or header.side > source.header.side:
             return None
-        pieces = encode_blocks(_seen(source.blocks(box), observe), header, self.level)
+
+        def observed() -> Iterator[Array]:
+            for part in source.blocks(box):
+                observe(part)
+                yield part
+
+        pieces = encode_blocks(observed(), header, self.level)
         self._put_header(header.pack())
         return _put(path, pieces)
 
     def source(self) -> WkwSource:
-        """What has been written, to be read."""
+        """The mag as written so far."""
         return WkwSource(self.folder, self.header, self.spec.box)
 
     def _put_header(self, content: bytes) -> None:
-        """Write `header.wkw` if there is none: whichever worker comes first, it is the same."""
+        """Write `header.wkw` if it does not exist: every worker writes the same one."""
         path = self.folder / HEADER_FILE
         with writing(path):
             if not path.exists():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, content)
                 sync([path])
-            found = head_of(path)
+            found = read_header(path)
         if found != content:
             raise TargetExists(
                 f"{path} belongs to another mag",
-                why=f"it says {found.hex()}; this mag's says {content.hex()}",
+                why=f"it holds {found.hex()}; this mag's would hold {content.hex()}",
                 fix="choose another DST, or another layer name",
             )
 
 
 def _put(path: Path, pieces: Iterable[Buffer]) -> Checksum:
-    """Put a shard in place whole, or not at all; returns its checksum."""
-    temporary = temporary_name(path)
+    """Write a shard's file atomically; returns its checksum."""
     crc = size = 0
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                for content in _gathered(pieces):
-                    file.write(content)
-                    crc = zlib.crc32(content, crc)
-                    size += len(content)
-                file.flush()
-                _start_writing_back(file)
-            temporary.replace(path)
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary, temporary.open("xb") as file:
+            for content in _gathered(pieces):
+                file.write(content)
+                crc = zlib.crc32(content, crc)
+                size += len(content)
+            file.flush()
+            # let the disk work while the next shard is encoded: left alone, it may do nothing until `sync`
+            if hasattr(os, "posix_fadvise"):
+                with suppress(OSError):
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return Checksum(crc, size)
 
 
-def _start_writing_back(file: BinaryIO) -> None:
-    """Let the disk work while the next shard is encoded: left alone, it may well do nothing until `sync`."""
-    if hasattr(os, "posix_fadvise"):
-        with suppress(OSError):
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
 def _gathered(pieces: Iterable[Buffer]) -> Iterator[bytes]:
-    """The same bytes in larger pieces: one large write is several times as fast as many of a block each."""
+    """The same bytes in pieces of about 1 MiB: one such write is several times as fast as one for each block."""
     group: list[Buffer] = []
     size = 0
     for piece in pieces:
@@ -219,9 +233,3 @@ def _gathered(pieces: Iterable[Buffer]) -> Iterator[bytes]:
             yield b"".join(group)
             group, size = [], 0
     yield b"".join(group)
-
-
-def _seen(parts: Iterable[Array], observe: Observe) -> Iterator[Array]:
-    for part in parts:
-        observe(part)
-        yield part

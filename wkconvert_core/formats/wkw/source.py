@@ -1,15 +1,14 @@
-"""A WKW mag on disk, read: `header.wkw` and the shards `z{Z}/y{Y}/x{X}.wkw`, as a Source."""
+"""A WKW mag on disk, read: `header.wkw` and the shards `z{Z}/y{Y}/x{X}.wkw`, as a StoredMag."""
 
 from __future__ import annotations
 
 import functools
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,36 +17,42 @@ from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
 from wkconvert_core.contract.mag_format import ShardCheck, ShardFile
 from wkconvert_core.contract.model import Checksum, Source, VolumeInfo
 from wkconvert_core.contract.voxel_size import VoxelSize
+from wkconvert_core.formats.wkw import HEADER_FILE
 from wkconvert_core.formats.wkw.blocks import empty_voxels, parts_of, run_of_blocks
 from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.header import COMPRESSIONS, HEADER_BYTES, Header
-from wkconvert_core.formats.wkw.same_blocks import comparable, hold_the_same
-from wkconvert_core.formats.wkw.shard_check import check_bytes, check_shard
+from wkconvert_core.formats.wkw.same_blocks import Blocks, comparable, hold_the_same
+from wkconvert_core.formats.wkw.shard_file import check_bytes, check_shard, open_shard
+from wkconvert_core.toolkit.files import reason
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
-
-HEADER_FILE = "header.wkw"
 
 
 def open_mag(folder: Path) -> Header:
     """Read a mag's `header.wkw`. Raises SourceNotFound, BrokenSource, DamagedData."""
     path = folder / HEADER_FILE
     try:
-        header = Header.parse(head_of(path))
+        header = Header.parse(read_header(path))
         if header.data_offset != 0:
             raise DamagedData(f"it says that blocks begin at byte {header.data_offset}", why="it has none")
     except FileNotFoundError:
         raise SourceNotFound(f"{folder} is no mag of WKW", why=f"there is no {HEADER_FILE} in it") from None
     except OSError as error:
-        raise BrokenSource(f"{path} cannot be read", why=_reason(error)) from error
+        raise BrokenSource(f"{path} cannot be read", why=reason(error)) from error
     except DamagedData as error:
         raise _damaged(path, error) from None
     return header
 
 
+def read_header(path: Path) -> bytes:
+    """The content of a `header.wkw`, at most one byte too long: enough to notice that there are too many."""
+    with path.open("rb") as file:
+        return file.read(HEADER_BYTES + 1)
+
+
 def open_source(folder: Path, box: Box | None, voxel_size: VoxelSize | None) -> WkwSource:
-    """The mag in a folder; without an extent, that of its shards. Raises SourceNotFound, BrokenSource, DamagedData."""
+    """Open the mag in a folder; see `Wkw.open`."""
     source = WkwSource(folder, open_mag(folder), box or Box((0, 0, 0), (0, 0, 0)), voxel_size)
     if box is None and (shards := [Box(shard.start, source.shard_shape) for shard in source.shards()]):
         return source.within(functools.reduce(Box.spanning, shards))
@@ -56,14 +61,57 @@ def open_source(folder: Path, box: Box | None, voxel_size: VoxelSize | None) -> 
 
 @dataclass(frozen=True)
 class WkwSource:
-    """A mag to be read, as a Source: voxel (0, 0, 0) is `box.start`. A shard that is not there is zero."""
+    """A mag on disk, as a StoredMag. Its voxel (0, 0, 0) is `box.start`; a missing shard reads as zeros."""
 
     folder: Path
     header: Header
-    """The mag's, as `open_mag` reads it; every shard is held against it."""
+    """The mag's, as `open_mag` reads it; every shard's own header must agree with it."""
     box: Box
-    """The extent, where it lies in the dataset, in this mag's voxels."""
+    """The extent, in voxels of this mag, where it lies in the dataset."""
     voxel_size: VoxelSize | None = None
+
+    # --- a Source
+
+    @property
+    def info(self) -> VolumeInfo:
+        """Shape, dtype, channels, voxel size, offset."""
+        header = self.header
+        return VolumeInfo(self.box.shape, header.dtype, header.channels, self.voxel_size, offset=self.box.start)
+
+    def read(self, box: Box) -> Array:
+        """The voxels `[c, x, y, z]` of a box, x fastest in memory. Raises DamagedData, BrokenSource."""
+        placed = box.shifted(self.box.start)
+        if placed not in self.box:
+            raise ValueError(f"box {box} is not within {self.info.box}")
+        out = empty_voxels(box.shape, self.header)
+        for part in placed.tiles(self.shard_shape):
+            voxels = out[:, *part.slices_in(placed)]
+            with self._shard(part) as (shard, inside):
+                if shard:
+                    shard.read_into(voxels, inside)
+                else:
+                    voxels[...] = 0
+        return out
+
+    def occupied(self, box: Box) -> bool:
+        """Whether any shard that overlaps a box exists. A link counts even if it is broken.
+
+        True also where this cannot be found out, so that `read` raises the error.
+        """
+        shards = box.shifted(self.box.start).coarsened(self.shard_shape)
+        columns, rows, layers = (range(a, b) for a, b in zip(shards.start, shards.stop, strict=True))
+        try:
+            found = any(
+                True
+                for layer in _numbered(self.folder, "z{}", layers)
+                for row in _numbered(layer, "y{}", rows)
+                for _ in _numbered(row, "x{}.wkw", columns)
+            )
+            return found or not self.description.exists()
+        except OSError:
+            return True
+
+    # --- a StoredMag
 
     @property
     def description(self) -> Path:
@@ -72,7 +120,7 @@ class WkwSource:
 
     @property
     def shard_shape(self) -> Vec3:
-        """A cube."""
+        """A cube of `file_len` blocks."""
         return Vec3(1, 1, 1) * self.header.side
 
     @property
@@ -82,145 +130,96 @@ class WkwSource:
 
     @property
     def compression(self) -> str:
-        """Of the blocks: none, lz4 or lz4hc."""
+        """`none`, `lz4` or `lz4hc`."""
         return COMPRESSIONS[self.header.block_type]
-
-    @property
-    def check_bytes(self) -> int:
-        """Memory that `check` takes at its peak."""
-        return check_bytes(self.header)
-
-    @property
-    def info(self) -> VolumeInfo:
-        """What it holds."""
-        header = self.header
-        shape, start = self.box.shape, self.box.start
-        return VolumeInfo(shape, header.dtype, header.channels, self.voxel_size, offset=start)
-
-    def read(self, box: Box) -> Array:
-        """The voxels of a box `[c, x, y, z]`, x fastest in memory. Raises DamagedData, BrokenSource."""
-        placed = box.shifted(self.box.start)
-        if placed not in self.box:
-            raise ValueError(f"box {box} is not within {self.info.box}")
-        out = empty_voxels(box.shape, self.header)
-        for part in placed.tiles((self.header.side,) * 3):
-            self._read_shard(part, out[:, *part.slices_in(placed)])
-        return out
-
-    def occupied(self, box: Box) -> bool:
-        """Whether any shard that touches a box is there: a link counts, whatever it points to.
-
-        What cannot be looked at counts, too, so that reading it says what is wrong.
-        """
-        shards = box.shifted(self.box.start).coarsened((self.header.side,) * 3)
-        columns, rows, layers = (range(a, b) for a, b in zip(shards.start, shards.stop, strict=True))
-        try:
-            there = any(
-                True
-                for layer in _numbered(self.folder, "z{}", layers)
-                for row in _numbered(layer, "y{}", rows)
-                for _ in _numbered(row, "x{}.wkw", columns)
-            )
-            return there or not (self.folder / HEADER_FILE).exists()
-        except OSError:
-            return True
 
     def within(self, box: Box) -> WkwSource:
         """The same mag with another extent."""
         return replace(self, box=box)
 
     def shards(self) -> Iterator[ShardFile]:
-        """Every shard `z{Z}/y{Y}/x{X}.wkw`. Raises BrokenSource."""
-        side = self.header.side
+        """All shards that exist, inside the extent or not. Raises BrokenSource."""
         for z, layer in _listed(self.folder, _Z):
             for y, row in _listed(layer, _Y):
                 for x, path in _listed(row, _X):
-                    yield ShardFile(Vec3(x, y, z) * side, path)
+                    yield ShardFile(Vec3(x, y, z) * self.header.side, path)
 
     def shard_path(self, start: Vec3Like) -> Path:
-        """The file of the shard that holds a voxel."""
+        """The file of the shard that contains a voxel, whether it exists or not."""
         return locate(self.folder, start, self.header.side)[0]
 
     def check(self, start: Vec3, recorded: Checksum | None) -> ShardCheck:
-        """Read a shard whole and strictly. Raises ResourceError if memory runs out."""
+        """Read a shard completely and strictly. Raises ResourceError if memory runs out."""
         return check_shard(self.shard_path(start), self.header, start, recorded)
 
+    @property
+    def check_bytes(self) -> int:
+        """Peak memory of `check`, in bytes."""
+        return check_bytes(self.header)
+
+    # --- a ComparableMag, and the source of `WkwSink.copy_encoded`
+
     def compares_with(self, other: Source, side: int) -> bool:
-        """Whether cubes of this side are runs of like blocks in both mags."""
+        """Whether aligned cubes of `side` voxels can be compared with those of `other` block by block."""
         return isinstance(other, WkwSource) and comparable(self.header, other.header, side)
 
     def holds_the_same(self, other: Source, cube: Box) -> bool:
-        """Whether a cube is sound and the same in both, told from its blocks."""
+        """Whether a cube of the dataset is undamaged and equal in both, as far as its blocks tell."""
         assert isinstance(other, WkwSource), "compares_with allows no other"
-        with suppress(DamagedData, BrokenSource), self._shard_of(cube) as ours, other._shard_of(cube) as theirs:
+        with suppress(DamagedData, BrokenSource), self._blocks(cube) as ours, other._blocks(cube) as theirs:
             return hold_the_same(ours, theirs)
-        return False  # reading the voxels will say what is wrong
-
-    @contextmanager
-    def _shard_of(self, cube: Box) -> Iterator[tuple[Shard, range] | None]:
-        """The shard in which a cube lies, and the numbers of its blocks there; None where there is no shard."""
-        path, corner = locate(self.folder, cube.start, self.header.side)
-        with self._shard(path) as shard:
-            yield (shard, run_of_blocks(cube - corner, self.header)) if shard else None
+        return False  # reading the voxels raises the error
 
     def blocks(self, cube: Box) -> Iterator[Array]:
-        """The blocks of a cube of the dataset in Morton order, some at a time, as `Shard.blocks` gives them.
+        """The blocks of a cube of the dataset in Morton order, in parts `[block, voxel]` as `Shard.blocks` returns.
 
-        The cube, a power of two of blocks a side and aligned to its side, lies in one shard and within the extent.
-        Raises DamagedData, BrokenSource.
+        The cube lies within the extent, is aligned to its side, and has a power of two of blocks a side, at most a
+        shard. Raises DamagedData, BrokenSource.
         """
         header = self.header
-        path, corner = locate(self.folder, cube.start, header.side)
-        with self._shard(path) as shard:
-            words = header.block_len**3 * header.channels
-            for numbers in parts_of(run_of_blocks(cube - corner, header), header):
-                yield (shard.blocks(numbers) if shard else np.zeros((len(numbers), words), header.dtype))
-
-    def _read_shard(self, part: Box, out: Array) -> None:
-        path, corner = locate(self.folder, part.start, self.header.side)
-        with self._shard(path) as shard:
-            if shard:
-                shard.read_into(out, part - corner)
-            else:
-                out[...] = 0
+        words = header.block_len**3 * header.channels
+        with self._shard(cube) as (shard, inside):
+            for numbers in parts_of(run_of_blocks(inside, header), header):
+                yield shard.blocks(numbers) if shard else np.zeros((len(numbers), words), header.dtype)
 
     @contextmanager
-    def _shard(self, path: Path) -> Iterator[Shard | None]:
-        """A shard to be read while the context lasts; None if it is not there."""
+    def _blocks(self, cube: Box) -> Iterator[Blocks]:
+        with self._shard(cube) as (shard, inside):
+            yield (shard, run_of_blocks(inside, self.header)) if shard else None
+
+    @contextmanager
+    def _shard(self, box: Box) -> Iterator[tuple[Shard | None, Box]]:
+        """The shard that contains a box of the dataset (None if it does not exist), and the box in the shard's voxels.
+
+        Errors inside the context, too, become BrokenSource and DamagedData that name the file.
+        """
+        path, corner = locate(self.folder, box.start, self.header.side)
         try:
-            try:
-                file = path.open("rb")
-            except FileNotFoundError:
-                if path.is_symlink() or not (self.folder / HEADER_FILE).exists():
-                    gone = "the mag's folder, or what a link points to, is gone"
-                    raise BrokenSource(f"{path} has vanished", why=gone) from None
-                yield None
-                return
-            with file:
-                yield Shard(Fetching(file), size_of(file), self.header)
+            with ExitStack() as stack:
+                try:
+                    shard = stack.enter_context(open_shard(path, self.header))
+                except FileNotFoundError:
+                    if path.is_symlink() or not self.description.exists():
+                        gone = "the mag's folder, or what a link points to, is gone"
+                        raise BrokenSource(f"{path} has vanished", why=gone) from None
+                    shard = None
+                yield shard, box - corner
         except OSError as error:
-            raise BrokenSource(f"{path} cannot be read", why=_reason(error)) from error
+            raise BrokenSource(f"{path} cannot be read", why=reason(error)) from error
         except DamagedData as error:
             raise _damaged(path, error) from None
 
 
-class Fetching:
-    """Reads exactly the bytes asked for from an open file."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def __call__(self, start: int, stop: int) -> bytes:
-        """Read them. Raises DamagedData where the file is shorter than it was."""
-        self._file.seek(start)
-        data = self._file.read(stop - start)
-        if len(data) != stop - start:
-            raise DamagedData(f"the file ended at byte {start + len(data)} while it was read")
-        return data
+# --- names of shards -------------------------------------------------------------------------------------------------
 
 
 def locate(folder: Path, start: Vec3Like, side: int) -> tuple[Path, Vec3]:
-    """The file of the shard that holds a voxel, and the shard's first voxel."""
+    """The file of the shard of `side` voxels that contains a voxel, and the shard's first voxel.
+
+    >>> path, corner = locate(Path("color/1"), (70, 5, 130), side=64)
+    >>> path.as_posix(), corner
+    ('color/1/z2/y0/x1.wkw', (64, 0, 128))
+    """
     shard = Vec3(*start) // side
     return folder / f"z{shard.z}" / f"y{shard.y}" / f"x{shard.x}.wkw", shard * side
 
@@ -229,22 +228,22 @@ _Z, _Y, _X = re.compile(r"z([0-9]+)"), re.compile(r"y([0-9]+)"), re.compile(r"x(
 
 
 def _listed(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
-    """What in a folder has such a name, by number. `x01.wkw` is ignored: no reader looks for it."""
+    """Numbers and paths of entries whose names match, by number; not `x01.wkw`, which no reader looks for."""
     try:
         matches = [match for path in folder.iterdir() if (match := pattern.fullmatch(path.name))]
     except NotADirectoryError:
         return []
     except OSError as error:
-        raise BrokenSource(f"{folder} cannot be read", why=_reason(error)) from error
+        raise BrokenSource(f"{folder} cannot be read", why=reason(error)) from error
     return sorted((int(m[1]), folder / m[0]) for m in matches if m[1] == str(int(m[1])))
 
 
 _FEW = 16
-"""Names that are looked up one by one; of more, the folder is listed."""
+"""Names to look up one by one; beyond that, listing the folder is cheaper."""
 
 
 def _numbered(folder: Path, name: str, numbers: range) -> Iterator[Path]:
-    """What in a folder has such a name with one of these numbers. Raises OSError where that cannot be told."""
+    """Existing entries of a folder whose names have one of these numbers. Raises OSError where access fails."""
     for number in numbers[:_FEW]:
         with suppress(FileNotFoundError):
             path = folder / name.format(number)
@@ -258,20 +257,5 @@ def _numbered(folder: Path, name: str, numbers: range) -> Iterator[Path]:
             yield from (folder / name.format(number) for number in known if number in rest)
 
 
-def head_of(path: Path) -> bytes:
-    """The content of a `header.wkw`, and one byte more if there is one."""
-    with path.open("rb") as file:
-        return file.read(HEADER_BYTES + 1)
-
-
-def size_of(file: BinaryIO) -> int:
-    """Bytes of an open file."""
-    return os.fstat(file.fileno()).st_size
-
-
 def _damaged(path: Path, error: DamagedData) -> DamagedData:
     return DamagedData(f"{path} is damaged", why=str(error), fix="convert it again, or restore the file from a copy")
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

@@ -1,0 +1,91 @@
+"""The file of one shard: opened to read some blocks, or checked from its first byte to its last."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from wkconvert_core.contract.errors import DamagedData, ResourceError
+from wkconvert_core.contract.geometry import Vec3
+from wkconvert_core.contract.mag_format import ShardCheck
+from wkconvert_core.contract.model import Checksum
+from wkconvert_core.formats.wkw.blocks import PART_BYTES
+from wkconvert_core.formats.wkw.decoding import Shard
+from wkconvert_core.formats.wkw.header import COMPRESSIONS, Header
+from wkconvert_core.toolkit.files import reason
+
+
+class _Fetching:
+    """Reads byte ranges of an open file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = os.fstat(file.fileno()).st_size
+
+    def __call__(self, start: int, stop: int) -> bytes:
+        """The bytes `start` to `stop`. Raises DamagedData if the file has become shorter meanwhile."""
+        self._file.seek(start)
+        data = self._file.read(stop - start)
+        if len(data) != stop - start:
+            raise DamagedData(f"the file ended at byte {start + len(data)} while it was read")
+        return data
+
+
+class _Summing(_Fetching):
+    """Reads a file in order, each byte once, and computes its CRC-32."""
+
+    at = crc = 0
+
+    def __call__(self, start: int, stop: int) -> bytes:
+        assert start == self.at, "each byte once, in order"
+        data = super().__call__(start, stop)
+        self.crc, self.at = zlib.crc32(data, self.crc), stop
+        return data
+
+
+@contextmanager
+def open_shard(path: Path, header: Header) -> Iterator[Shard]:
+    """A shard of a mag with this header, readable inside the context. Raises OSError, DamagedData."""
+    with path.open("rb") as file:
+        fetch = _Fetching(file)
+        yield Shard(fetch, fetch.size, header)
+
+
+def check_shard(path: Path, header: Header, start: Vec3, recorded: Checksum | None) -> ShardCheck:
+    """Read a shard completely, decode every block, and compare its checksum with the recorded one, if there is one.
+
+    `start` is the shard's first voxel in the dataset, for the result. A fault is part of the result. Raises
+    ResourceError if memory runs out.
+    """
+    size = 0
+    try:
+        with path.open("rb") as file:
+            fetch = _Summing(file)
+            size = fetch.size
+            if recorded and size != recorded.size:
+                raise DamagedData(f"it has {size} bytes; {recorded.size} were recorded")
+            shard = Shard(fetch, size, header)
+            shard.check()
+    except DamagedData as error:
+        return ShardCheck(start, size, problem=f"{error.what} ({error.why})" if error.why else error.what)
+    except OSError as error:
+        return ShardCheck(start, size, problem=f"it cannot be read: {reason(error)}")
+    except MemoryError:
+        raise ResourceError(f"no memory left while reading {path}", fix="take fewer --jobs") from None
+    if fetch.at != size:  # a bug of ours, which must not pass for a sound shard
+        raise RuntimeError(f"{path}: {fetch.at} of {size} bytes were read")
+    checksum = Checksum(fetch.crc, size)
+    if recorded and checksum != recorded:
+        problem = f"its checksum is {checksum.crc32:08x}, not {recorded.crc32:08x} as recorded"
+        return ShardCheck(start, size, problem=problem)
+    return ShardCheck(start, size, checksum, COMPRESSIONS[shard.header.block_type])
+
+
+def check_bytes(header: Header) -> int:
+    """Peak memory of `check_shard`, in bytes: the jump table in its several forms, and a few parts of blocks."""
+    table = 0 if header.block_type == "raw" else 8 * header.blocks
+    return 8 * table + 3 * (PART_BYTES + header.block_bytes)
