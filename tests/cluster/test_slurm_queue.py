@@ -32,7 +32,7 @@ def queue(tmp_path, monkeypatch):
         (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(slurm, "soon", lambda there: there())
+    monkeypatch.setattr(slurm, "wait_until", lambda there: there())
     made = Queue(JobResources.of(JOB), 1, "0" * 32, tmp_path / "logs")
     made._cluster = SimpleNamespace(scheduler_info={"workers": {}}, workers={}, worker_spec={})
     return made

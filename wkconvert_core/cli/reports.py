@@ -133,7 +133,7 @@ def _layer_details(layer: SourceLayer) -> list[str]:
 
 def show_plugins(plugins: Plugins, console: Console) -> None:
     """What `plugins` prints."""
-    built_in = [f"  {name}: {what}" for module in BUILT_IN for name, what in plugins.formats_of(module).items()]
+    built_in = [f"  {name}: {what}" for plugin in BUILT_IN for name, what in plugins.formats_of(plugin).items()]
     print_lines(console, "built in", *built_in)
     for plugin in plugins.loaded:
         print_lines(console, f"{plugin.name} ({plugin.distribution} {plugin.version})")

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from wkconvert_core.cluster.slurm import DEFAULT_JOBS, Queue
 from wkconvert_core.cluster.spec import ClusterSpec, Offer
-from wkconvert_core.cluster.worker_check import Ticket, reader_versions, versions, witnessed
+from wkconvert_core.cluster.worker_check import Ticket, path_witness, reader_versions, versions
 from wkconvert_core.contract.errors import ResourceError, WkconvertError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Sought:
             versions(),
             reader_versions(self.formats),
             tuple(self.kernels),
-            tuple(map(witnessed, self.reads)),
+            tuple(map(path_witness, self.reads)),
             str(self.logs / "run") if self.writes else None,
         )
 
@@ -143,7 +143,7 @@ class Cluster:
                 stack.callback(self._close_queue)
                 self._address = self.queue.start(self._wanted_jobs)
             self._client = stack.enter_context(_connected(self._address))
-            unable = functools.partial(_told, "that joined later")
+            unable = functools.partial(_worker_error, "that joined later")
             self.backend: DaskBackend = DaskBackend(self._client, self._lost, unable)
             self._threads: dict[str, int] = dict(self._client.nthreads())
             self._failure: WkconvertError | None = None
@@ -165,7 +165,7 @@ class Cluster:
         there = self._client.run(self.ticket.check, on_error="return")
         for address, error in there.items():
             if isinstance(error, Exception):
-                raise _told(address, error)
+                raise _worker_error(address, error)
         if there:
             return
         first = self.backend.submit_check(self.ticket.check)
@@ -174,7 +174,7 @@ class Cluster:
                 raise self._failure
             time.sleep(0.1)
         if first.status == "error":
-            raise _told("that joined first", first.exception())
+            raise _worker_error("that joined first", first.exception())
         if first.status != "finished":
             raise self._lost("")
 
@@ -257,7 +257,7 @@ class Cluster:
         return self._said
 
 
-def _told(worker: str, error: BaseException) -> WkconvertError:
+def _worker_error(worker: str, error: BaseException) -> WkconvertError:
     """What a worker answered, as an error of ours."""
     if isinstance(error, WkconvertError):
         return error

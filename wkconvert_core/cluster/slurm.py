@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core.cluster.job_resources import JobResources
-from wkconvert_core.cluster.slurm_commands import COMMANDS, QueueState, cancel, environment, fate, queue_state
-from wkconvert_core.cluster.worker_check import soon
+from wkconvert_core.cluster.slurm_commands import COMMANDS, QueueState, cancel, environment, job_state, queue_state
+from wkconvert_core.cluster.worker_check import wait_until
 from wkconvert_core.contract.errors import ResourceError
 from wkconvert_core.toolkit.atomic import writing
 
@@ -137,7 +137,7 @@ class Queue:
         if ended := sorted(known - self._joined - self._outlived, key=lambda job: (len(job), job)):
             return ResourceError(
                 f"{len(ended)} job(s) ended before any work was done, the last one {ended[-1]}",
-                why=f"{fate(ended[-1])}{self.last_log_lines(ended[-1])}",
+                why=f"{job_state(ended[-1])}{self.last_log_lines(ended[-1])}",
                 fix=f"see {self._logs}",
             )
         return None
@@ -145,7 +145,7 @@ class Queue:
     def last_log_lines(self, job: str | None = None) -> str:
         """The end of a job's log, or of the one that was written last."""
         if job:
-            soon((self._logs / f"{job}.log").exists)  # a network file system shows it a little later
+            wait_until((self._logs / f"{job}.log").exists)  # a network file system shows it a little later
         logs = [self._logs / f"{job}.log"] if job else sorted(self._logs.glob("*.log"), key=_changed)
         if not logs or not logs[-1].exists():
             return f"it left no log in {self._logs}; it may never have begun, or its machine does not have that folder"

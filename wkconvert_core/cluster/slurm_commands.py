@@ -49,7 +49,7 @@ def queue_state(name: str) -> QueueState:
     return QueueState(frozenset(job[0] for job in listed), len(pending), running, tuple(reasons))
 
 
-def fate(job: str) -> str:
+def job_state(job: str) -> str:
     """What Slurm calls the end of a job, `Slurm calls it CANCELLED; `; nothing where it does not tell (any more)."""
     try:
         told = " ".join(_lines("scontrol", "--oneliner", "show", "job", job))

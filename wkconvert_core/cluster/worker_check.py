@@ -68,7 +68,7 @@ class Ticket:
                 file.write_text(self.token)
 
 
-def witnessed(path: Path) -> tuple[str, ...]:
+def path_witness(path: Path) -> tuple[str, ...]:
     """A path, and a few names of what is in it."""
     with contextlib.suppress(OSError), os.scandir(path) as entries:
         visible = (entry.name for entry in entries if not entry.name.startswith("."))
@@ -136,7 +136,7 @@ def _kernels() -> Mapping[str, object]:
 
 
 def _wait_for(path: Path, what: str) -> None:
-    if not soon(path.exists):
+    if not wait_until(path.exists):
         raise ResourceError(
             f"the worker on {socket.gethostname()} does not see {what}: {path}",
             why="every worker reads and writes files itself",
@@ -146,7 +146,7 @@ def _wait_for(path: Path, what: str) -> None:
 
 def _check_writing(file: Path, token: str) -> None:
     _wait_for(file.parent, "the target")
-    if not soon(lambda: file.exists() and file.read_text() == token):
+    if not wait_until(lambda: file.exists() and file.read_text() == token):
         raise ResourceError(
             f"the worker on {socket.gethostname()} sees another folder at {file.parent}",
             why="what this machine wrote there does not appear there",
@@ -164,7 +164,7 @@ def _check_writing(file: Path, token: str) -> None:
         ) from None
 
 
-def soon(there: Callable[[], bool]) -> bool:
+def wait_until(there: Callable[[], bool]) -> bool:
     """Whether something is so, perhaps after a while."""
     deadline = time.monotonic() + PATIENCE
     while True:

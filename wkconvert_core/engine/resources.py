@@ -60,7 +60,7 @@ def budget_of(resources: Resources, free: int) -> Budget:
         return Budget(offer.usable(resources.memory), offer.threads, False, free, cluster.WORKER_BYTES, offer.workers)
     jobs = 1 if resources.strategy == "sequential" else resources.jobs or default_jobs()
     shared = resources.strategy != "multiprocessing"  # whether the workers see each other's arrays
-    return Budget(resources.memory or memory.available() // 2, jobs, shared, free, memory.held())
+    return Budget(resources.memory or memory.available() // 2, jobs, shared, free, memory.baseline_bytes())
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import Confidence, Match, Source, VolumeInfo
 from wkconvert_core.contract.reader_options import UnknownOption
-from wkconvert_core.registry import detection as detect
-from wkconvert_core.registry import plugins as registry
+from wkconvert_core.registry.detection import HEAD_BYTES, ask, read_head
+from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.testing.samples import (
     READ_LIMIT,
     ContractViolation,
@@ -40,14 +40,14 @@ def check_detection(path: Path, *, reader: str | None = None, options: Options =
     """
     path = Path(path)
     name = reader_of(path, reader)
-    answers = detect.ask(path, detect.read_head(path), registry.plugins())
+    answers = ask(path, read_head(path), plugins())
     for answer in answers:
         require(not answer.error, f"wkconvert_detect of {answer.plugin} {answer.error} on {path}", Rule.JUNK)
     matches = {answer.match.format: (answer.plugin, answer.match) for answer in answers if answer.match}
     require(name in matches, f"no plugin's wkconvert_detect claims {path} as {name!r}", Rule.CLAIM)
     plugin, match = matches[name]
     _check_match(match)
-    listed = registry.plugins().formats_of(plugin)
+    listed = plugins().formats_of(plugin)
     require(name in listed, f"{plugin} claims {path} as {name!r}, but its FORMATS has {sorted(listed)}", Rule.FORMATS)
 
 
@@ -89,9 +89,9 @@ def _junk(path: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _check_not_recognised(label: str, junk: Path, reader: str) -> None:
-    head = b"" if junk.is_dir() else junk.read_bytes()[: detect.HEAD_BYTES]
+    head = b"" if junk.is_dir() else junk.read_bytes()[:HEAD_BYTES]
     plugin = plugin_of(reader)
-    for answer in detect.ask(junk, head, registry.plugins()):
+    for answer in ask(junk, head, plugins()):
         if answer.plugin == plugin:
             require(not answer.error, f"wkconvert_detect {answer.error} on {label} named {junk.name}", Rule.JUNK)
             sure = answer.match is not None and answer.match.confidence > Confidence.SUFFIX

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core.contract.hookspecs import PROJECT
-from wkconvert_core.registry import detection as detect
-from wkconvert_core.registry import plugins as registry
+from wkconvert_core.registry.detection import read_head
+from wkconvert_core.registry.plugins import BUILT_IN, GROUP
 from wkconvert_core.testing.samples import (
     ContractViolation,
     NotApplicable,
@@ -69,14 +69,14 @@ def _header_bytes(path: Path) -> int:
 
 
 def _plugin(name: str) -> dict[str, str]:
-    """What the other interpreter needs to load a plugin: core's own are modules, the others entry points."""
-    values = {point.name: point.value for point in metadata.entry_points(group=registry.GROUP)}
-    return {"plugin": name, "value": values.get(name, name)}
+    """What the other interpreter needs to load a plugin: its name and its module."""
+    values = {point.name: point.value for point in metadata.entry_points(group=GROUP)}
+    return {"plugin": name, "value": (values | BUILT_IN)[name]}
 
 
 def _requirements(plugin: str) -> set[str]:
     """The distributions that wkconvert and the plugin's own depend on, extras aside, by normalised name."""
-    points = [point for point in metadata.entry_points(group=registry.GROUP) if point.name == plugin]
+    points = [point for point in metadata.entry_points(group=GROUP) if point.name == plugin]
     distributions = [PROJECT, *(point.dist.name for point in points if point.dist)]
     lines = [line for name in distributions for line in metadata.requires(name) or [] if "extra ==" not in line]
     return {_normal(re.split(r"[^A-Za-z0-9._-]", line.strip(), maxsplit=1)[0]) for line in lines}
@@ -118,20 +118,18 @@ def _hook(request: Mapping[str, Any]) -> Any:
 
     from wkconvert_core.contract import hookspecs
 
-    name, value = request["plugin"], request["value"]
-    point = metadata.EntryPoint(name, value, registry.GROUP)
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
-    manager.register(import_module(name) if name in registry.BUILT_IN else point.load(), name)
+    manager.register(metadata.EntryPoint(request["plugin"], request["value"], GROUP).load(), request["plugin"])
     return manager.hook
 
 
 def _detect(request: Mapping[str, Any]) -> dict[str, Any]:
     path = Path(request["path"])
-    for name in registry.BUILT_IN:  # what core loads before any plugin is not the plugin's doing
-        import_module(name)
+    for module in BUILT_IN.values():  # what core loads before any plugin is not the plugin's doing
+        import_module(module)
     before = set(sys.modules)
-    _hook(request).wkconvert_detect(path=path, head=detect.read_head(path), options={})
+    _hook(request).wkconvert_detect(path=path, head=read_head(path), options={})
     return {"modules": sorted(set(sys.modules) - before)}
 
 

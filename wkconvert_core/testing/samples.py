@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Vec3
 from wkconvert_core.contract.model import Layer, Source, VolumeInfo
-from wkconvert_core.registry import detection as detect
-from wkconvert_core.registry import plugins as registry
+from wkconvert_core.registry import detection
+from wkconvert_core.registry.plugins import BUILT_IN, plugins
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
@@ -94,8 +94,8 @@ def require(condition: object, what: str, rule: Rule) -> None:
 
 
 def reader_of(path: Path, reader: str | None) -> str:
-    """The reader that was asked for, or the one that claims the path. Raises as `detect.find` does."""
-    found = detect.find(Path(path), registry.plugins(), reader)
+    """The reader that was asked for, or the one that claims the path. Raises as `detection.find` does."""
+    found = detection.find(Path(path), plugins(), reader)
     if len(found) > 1 or found[0].layer is not None:
         listed = ", ".join(str(one.path) for one in found)
         raise OptionError(f"{path} is a folder of layers", fix=f"check each by itself: {listed}")
@@ -104,8 +104,8 @@ def reader_of(path: Path, reader: str | None) -> str:
 
 def plugin_of(reader: str) -> str:
     """The name of the plugin that has a reader."""
-    loaded = registry.plugins()
-    names = [*registry.BUILT_IN, *(one.name for one in loaded.loaded if not one.error)]
+    loaded = plugins()
+    names = [*BUILT_IN, *(one.name for one in loaded.loaded if not one.error)]
     for name in names:
         if reader in loaded.formats_of(name):
             return name
@@ -114,7 +114,7 @@ def plugin_of(reader: str) -> str:
 
 def open_as(reader: str, path: Path, options: Mapping[str, str] | None) -> Sequence[Layer]:
     """Open a path with a reader; raises whatever the reader raises, ContractViolation if it returns no layers."""
-    layers = registry.plugins().hook.wkconvert_open(format=reader, path=path, options=dict(options or {}))
+    layers = plugins().hook.wkconvert_open(format=reader, path=path, options=dict(options or {}))
     require(layers, f"wkconvert_open returned {layers!r} for {path} and its own format {reader!r}", Rule.OPEN)
     return list(layers)
 

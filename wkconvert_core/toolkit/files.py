@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from wkconvert_core.contract.errors import BrokenSource, SourceNotFound, WkconvertError
-from wkconvert_core.toolkit.stacks import natural_key, some
+from wkconvert_core.toolkit.stacks import natural_key, shorten
 
 __all__ = [
     "Entry",
@@ -75,7 +75,7 @@ class Listing:
         ['other files ignored: README.txt']
         """
         ignored = {"other files ignored": self.others, "folders ignored": self.folders}
-        return [f"{what}: {some(names)}" for what, names in ignored.items() if names]
+        return [f"{what}: {shorten(names)}" for what, names in ignored.items() if names]
 
 
 def entries(folder: str | Path) -> list[Entry]:

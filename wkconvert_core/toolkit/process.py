@@ -33,7 +33,7 @@ def _reclaimable() -> int:
     return int(pairs.get("inactive_file", 0))
 
 
-def held() -> int:
+def baseline_bytes() -> int:
     """Bytes that this process holds, or soon will, whatever it reads."""
     return max(LIBRARIES, int(psutil.Process().memory_info().rss))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from wkconvert_core.contract.errors import InconsistentStack, UnsupportedSource
-from wkconvert_core.toolkit.stacks import some
+from wkconvert_core.toolkit.stacks import shorten
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
@@ -50,7 +50,7 @@ def agreed(
     if count < len(slices):
         odd = [f"{name(one)} ({shown(fact(one))})" for one in slices if fact(one) != usual]
         raise InconsistentStack(
-            f"the {noun} of {path} differ in {what}: {some(odd)}",
+            f"the {noun} of {path} differ in {what}: {shorten(odd)}",
             why=f"{count} of {len(slices)} are {shown(usual)}",
             fix=fix,
         )
@@ -98,7 +98,7 @@ def common_dtype(path: str, slices: Sequence[S], dtype: Callable[[S], DType], na
     digits = np.finfo(common).nmant + 1 if common.kind == "f" else 64
     inexact = sorted(str(one) for one in dtypes if one.kind in "iu" and 8 * one.itemsize > digits)
     if np.dtype(bool) in dtypes and len(dtypes) > 1:
-        why = f"they hold {some(sorted(map(str, dtypes)))}, and which number a bool stands for is unknown"
+        why = f"they hold {shorten(sorted(map(str, dtypes)))}, and which number a bool stands for is unknown"
     elif inexact:
         why = f"{common} does not hold every value of {', '.join(inexact)}"
     else:

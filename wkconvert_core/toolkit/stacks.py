@@ -10,7 +10,7 @@ from typing import Literal
 
 from wkconvert_core.contract.errors import InconsistentStack
 
-__all__ = ["Gaps", "natural_key", "oddly_named", "ranges", "restarts", "some", "with_gaps"]
+__all__ = ["Gaps", "natural_key", "oddly_named", "ranges", "restarts", "shorten", "with_gaps"]
 
 Gaps = Literal["error", "fill", "close"]
 """What to do where slices are missing, as `--gaps` says it."""
@@ -136,10 +136,10 @@ def _stem(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def some(items: Sequence[str]) -> str:
+def shorten(items: Sequence[str]) -> str:
     """The first few items, and how many more there are.
 
-    >>> some(list("abcdefgh"))
+    >>> shorten(list("abcdefgh"))
     'a, b, c, d, e and 3 more'
     """
     shown = ", ".join(items[:_SHOWN])
@@ -162,4 +162,4 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def _listed(runs: Sequence[tuple[int, int]]) -> str:
-    return some([str(first) if first == last else f"{first}-{last}" for first, last in runs])
+    return shorten([str(first) if first == last else f"{first}-{last}" for first, last in runs])
