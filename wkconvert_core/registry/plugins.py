@@ -147,7 +147,7 @@ def _formats(plugin: Any) -> dict[str, str]:
 
 
 def _mag_formats(plugin: Any) -> dict[str, MagFormat]:
-    formats = getattr(plugin, "wkconvert_mag_formats", list)()
+    formats: object = getattr(plugin, "wkconvert_mag_formats", list)()
     if not isinstance(formats, Sequence) or not all(isinstance(one, MagFormat) for one in formats):
         raise PluginError(f"wkconvert_mag_formats returns {formats!r}", fix="return a list of MagFormat objects")
     return {one.name: one for one in formats}
