@@ -32,7 +32,7 @@ def queue(tmp_path, monkeypatch):
         (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(slurm, "soon", lambda there: there())
+    monkeypatch.setattr(slurm, "wait_until", lambda there: there())
     made = Queue(JobResources.of(JOB), 1, "0" * 32, tmp_path / "logs")
     made._cluster = SimpleNamespace(scheduler_info={"workers": {}}, workers={}, worker_spec={})
     return made
@@ -150,7 +150,7 @@ def test_a_silent_controller_is_waited_for_once_and_how_to_end_the_jobs_is_told(
     queue._cluster.close = lambda timeout: None
     queue.close(at_once=True)
     assert len((tmp_path / "asked").read_text().splitlines()) == 1
-    assert "scancel did not answer within 0.1 s: jobs that wait may be left" in caplog.text
+    assert "scancel did not answer within 0.1 s: pending jobs may be left" in caplog.text
     assert f"End them with: scancel --name={queue._name}" in caplog.text
     assert len(caplog.records) == 1
 
@@ -214,7 +214,7 @@ def watched(look, tell, monkeypatch):
             watcher._ended.set()
         return look()
 
-    watcher._look = counted
+    watcher._poll = counted
     watcher._watch()
 
 

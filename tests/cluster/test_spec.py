@@ -106,7 +106,7 @@ def test_a_budget_is_that_of_one_job():
 
 
 def test_memory_of_workers_that_nobody_knows_has_to_be_said():
-    with pytest.raises(OptionError, match="not known"):
+    with pytest.raises(OptionError, match="memory of a worker is unknown"):
         Offer(1, 1, None, 0.5).usable(None)
     assert Offer(1, 1, None, 0.5).usable(7) == 7
     with pytest.raises(OptionError, match="more than a worker has"):

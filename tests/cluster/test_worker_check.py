@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from wkconvert_core.cluster.worker_check import Ticket, soon, versions, witnessed
+from wkconvert_core.cluster.worker_check import Ticket, path_witness, versions, wait_until
 from wkconvert_core.contract.errors import ResourceError
 
 
@@ -13,10 +13,10 @@ def test_a_folder_that_may_not_be_looked_into_is_not_there(monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr("wkconvert_core.cluster.worker_check.PATIENCE", 0.0)
-    assert not soon(forbidden)
+    assert not wait_until(forbidden)
     answers = iter([False, True])
     monkeypatch.setattr("wkconvert_core.cluster.worker_check.PATIENCE", 5.0)
-    assert soon(lambda: next(answers))
+    assert wait_until(lambda: next(answers))
 
 
 def test_an_empty_folder_in_the_place_of_the_source_is_told(tmp_path, monkeypatch):
@@ -24,7 +24,9 @@ def test_an_empty_folder_in_the_place_of_the_source_is_told(tmp_path, monkeypatc
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "slice_1.tif").touch()
     (tmp_path / "data" / ".hidden").touch()
-    ticket = Ticket("0", versions(), reads=(witnessed(tmp_path / "data"), witnessed(tmp_path / "data/slice_1.tif")))
+    ticket = Ticket(
+        "0", versions(), reads=(path_witness(tmp_path / "data"), path_witness(tmp_path / "data/slice_1.tif"))
+    )
     assert ticket.reads == ((str(tmp_path / "data"), "slice_1.tif"), (str(tmp_path / "data/slice_1.tif"),))
     ticket.check()
     (tmp_path / "data" / "slice_1.tif").unlink()

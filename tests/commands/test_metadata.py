@@ -489,7 +489,7 @@ def test_a_unit_alone_is_refused(dataset, unit):
     before = properties(dataset)
     result = CliRunner().invoke(app, ["metadata", str(dataset), "--unit", unit])
     assert isinstance(result.exception, OptionError)
-    assert f"--unit {unit} says nothing without --voxel-size" in str(result.exception)
+    assert f"--unit {unit} means nothing without --voxel-size" in str(result.exception)
     assert properties(dataset) == before
 
 

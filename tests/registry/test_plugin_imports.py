@@ -16,15 +16,28 @@ OFFERED = {module.__name__: set(module.__all__) for module in (wkconvert_core, a
 each_plugin = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
 
-def trees(folder):
-    """The syntax tree of each module of a plugin, by its name."""
-    for path in (folder / folder.name).rglob("*.py"):
+CONTRACT = [*(paths.ROOT / "wkconvert_core" / "contract").glob("*.py")]
+CORES_OWN = {"formats": paths.ROOT / "wkconvert_core" / "formats", "kernels": paths.ROOT / "wkconvert_core" / "kernels"}
+NOT_OFFERED = {
+    "Array": "a name for annotations alone; a plugin writes numpy's",
+    "DType": "a name for annotations alone; a plugin writes numpy's",
+    "Observe": "a name for annotations alone; a plugin writes Callable[[np.ndarray], None]",
+    "ceil_div": "a line of arithmetic",
+    "ResourceError": "memory that ran out during a check, of which a plugin lets the MemoryError pass",
+    "TargetExists": "a header of another layout in the way: TargetError does for a plugin",
+}
+"""What core's own formats and kernels import from the contract and plugins cannot, and why that is no advantage."""
+
+
+def trees(package):
+    """The syntax tree of each module of a package, by its name."""
+    for path in package.rglob("*.py"):
         yield path.stem, ast.parse(path.read_text("utf-8"))
 
 
-def imports(folder):
-    """`(module, name)` of everything that a plugin imports from a project of ours."""
-    for _, tree in trees(folder):
+def imports(package):
+    """`(module, name)` of everything that a package imports from a project of ours."""
+    for _, tree in trees(package):
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 yield from ((alias.name, None) for alias in node.names if alias.name.startswith("wkconvert"))
@@ -34,9 +47,19 @@ def imports(folder):
 
 @each_plugin
 def test_a_plugin_imports_only_what_core_offers_to_everybody(folder):
-    found = {(module, name) for module, name in imports(folder) if module.partition(".")[0] != LIBRARY}
+    found = {(module, name) for module, name in imports(folder / folder.name) if module.partition(".")[0] != LIBRARY}
     assert found
     assert {(module, name) for module, name in found if name not in OFFERED.get(module, set())} == set()
+
+
+def test_formats_and_kernels_of_core_import_only_what_it_offers_to_everybody():
+    offered = OFFERED | {f"wkconvert_core.contract.{path.stem}": OFFERED["wkconvert_core"] for path in CONTRACT}
+    extra = set()
+    for name, package in CORES_OWN.items():
+        found = {(module, what) for module, what in imports(package) if f".{name}" not in module}
+        assert found
+        extra |= {what for module, what in found if what not in offered.get(module, set())}
+    assert extra == set(NOT_OFFERED)
 
 
 def within(tree):
@@ -52,7 +75,7 @@ def within(tree):
 
 @each_plugin
 def test_no_modules_of_a_plugin_import_each_other_in_a_circle(folder):
-    graph = {name: set(within(tree)) for name, tree in trees(folder)}
+    graph = {name: set(within(tree)) for name, tree in trees(folder / folder.name)}
     assert len(graph) > 1
     assert list(graphlib.TopologicalSorter(graph).static_order())
 

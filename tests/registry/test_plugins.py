@@ -23,6 +23,14 @@ def wkconvert_detect(head):
     return Match("NAME", Confidence.SUFFIX, "always")
 """
 
+
+def giving(hook: str, result: str) -> str:
+    """A sound plugin with one more hook."""
+    return (
+        f"{SOUND}\nfrom wkconvert_core.formats.wkw import Wkw\n@hookimpl\ndef wkconvert_{hook}():\n    return {result}"
+    )
+
+
 BROKEN = {
     "cannot be imported": ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
     "has a slip": ("def wkconvert_detect(:", "SyntaxError"),
@@ -32,6 +40,13 @@ BROKEN = {
     "asks for no such argument": (SOUND.replace("(head)", "(beginning)"), "beginning"),
     "has FORMATS that are no mapping": (SOUND.replace('{"NAME": "files of NAME"}', '"NAME"'), "FORMATS"),
     "names no text in FORMATS": (SOUND.replace('"files of NAME"', "None"), "FORMATS"),
+    "has a reader of core's": (SOUND.replace('"NAME": ', '"raw": '), "another plugin has a reader raw already"),
+    "has kernels that raise": (giving("downsamplers", "1 / 0"), "ZeroDivisionError"),
+    "has kernels that are none": (giving("downsamplers", "{'own': max}"), "wkconvert_downsamplers returns {'own'"),
+    "has mag formats that raise": (giving("mag_formats", "1 / 0"), "ZeroDivisionError"),
+    "has no list of mag formats": (giving("mag_formats", "None"), "wkconvert_mag_formats returns None"),
+    "has mag formats that are none": (giving("mag_formats", "['npy']"), "returns ['npy']"),
+    "has a mag format of core's": (giving("mag_formats", "[Wkw()]"), "a mag format wkw already"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line. Whatever a command needs is imported in the command: `--help` must not wait for it."""
+"""The command line. A command imports what it needs when it is called, so that `--help` does not wait for it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wkconvert_core import __version__
-from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands
-from wkconvert_core.cli import options as opt
+from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options
 from wkconvert_core.cli.output import console, emit, print_document
 from wkconvert_core.cli.run import carry_out
 from wkconvert_core.contract.errors import OptionError, WkconvertError
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="wkconvert",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,  # what is not our own error is a bug, and keeps its plain traceback
+    pretty_exceptions_enable=False,  # other errors than ours are bugs, and keep their plain traceback
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -40,7 +39,7 @@ class Interrupted(BaseException):
 
 
 def main() -> None:
-    """Run the command line; the exit code says how it went."""
+    """Run the command line and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # paths need not be UTF-8
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -53,11 +52,11 @@ def main() -> None:
     except Interrupted as stop:
         print("\nstopped; the same command again goes on from here", file=sys.stderr)  # noqa: T201
         sys.stderr.flush()
-        os._exit(128 + stop.number)  # a worker thread may be in the middle of a long shard; nobody waits for it
+        os._exit(128 + stop.number)  # without waiting for threads that are in the middle of a shard
 
 
 def _run_app() -> None:
-    """Run the command; with `--json`, a usage error is raised as ours instead of being printed by typer."""
+    """Run the command. With `--json`, typer's usage errors are raised as OptionError instead of being printed."""
     if "--json" not in sys.argv:
         app()
     try:
@@ -99,26 +98,26 @@ def wkconvert(
 
 
 @app.command()
-@opt.takes()
-def auto(src: opt.Src, dst: opt.Dst, **given: Any) -> None:
+@options.takes()
+def auto(src: options.Src, dst: options.Dst, **given: Any) -> None:
     """Detect, convert, compress, downsample, write the metadata.
 
     The same command again continues a run that was interrupted.
     """
-    _convert(src, dst, opt.settings(given), "auto", given)
+    _convert(src, dst, options.settings(given), "auto", given)
 
 
 @app.command()
-@opt.takes(
+@options.takes(
     without=("voxel_size", "unit", "max_mag", "sampling_mode", "no_downsample", "add"),
     helps={"compression": "none, lz4 or lz4hc (default: none)"},
 )
-def cube(src: opt.Src, dst: opt.Dst, **given: Any) -> None:
+def cube(src: options.Src, dst: options.Dst, **given: Any) -> None:
     """Write the finest mag of new layers, raw unless asked otherwise, into a new folder or an existing dataset.
 
     Needs no voxel size. The layers join the dataset's metadata if there is any; else none is written.
     """
-    settings = opt.settings(given, downsample=False, metadata=False, add=not given["overwrite"])
+    settings = options.settings(given, downsample=False, metadata=False, add=not given["overwrite"])
     if settings.compression is None and "compression" not in settings.to_options:
         settings = replace(settings, compression="none")
     _convert(src, dst, settings, "cube", given)
@@ -139,9 +138,9 @@ for command in (
 
 
 @app.command()
-@opt.takes(only=("json",))
+@options.takes(only=("json",))
 def plugins(**given: Any) -> None:
-    """List what is loaded, its version and its formats, and what failed to load and why."""
+    """List the plugins, their versions and formats, and why any failed to load."""
     from wkconvert_core.registry.plugins import plugins
 
     loaded = plugins()
@@ -156,26 +155,22 @@ def plugins(**given: Any) -> None:
 
 
 @app.command()
-@opt.takes(only=("reader", "option", "json"))
-def check(
-    path: Annotated[Path, typer.Argument(help="A file or folder that a reader should read.")], **given: Any
-) -> None:
-    """Try a reader on a file of yours: everything that core relies on; exit 1 if something does not hold."""
+@options.takes(only=("reader", "option", "json"))
+def check(path: Annotated[Path, typer.Argument(help="A file or folder for the reader.")], **given: Any) -> None:
+    """Check that a reader does on your file all that core relies on; exit 1 if a check fails."""
     from wkconvert_core.cli.reports import show_checks
     from wkconvert_core.testing import run_checks
 
-    checks = {"checks": list(run_checks(path, given["reader"], opt.pairs(given["option"])))}
+    checks = {"checks": list(run_checks(path, given["reader"], options.pairs(given["option"])))}
     emit(checks, given, lambda found, to: show_checks(found["checks"], to))
     if any(result.status == "failed" for result in checks["checks"]):
         raise typer.Exit(1)
 
 
 @app.command()
-@opt.takes(only=("jobs", "quiet"))
+@options.takes(only=("jobs", "quiet"))
 def demo(
-    dst: Annotated[
-        Path, typer.Argument(help="The dataset's folder, to be made; the stack lies beside it, at DST-stack.")
-    ],
+    dst: Annotated[Path, typer.Argument(help="The dataset's folder, to be made; the stack is written to DST-stack.")],
     **given: Any,
 ) -> None:
     """Make a small synthetic EM stack with labels, and convert it."""
@@ -186,4 +181,4 @@ def demo(
     write_demo_stack(stack)
     if not given["quiet"]:
         console(stderr=True).print(f"Made {stack}; now: wkconvert auto {stack} {dst}", highlight=False, soft_wrap=True)
-    _convert(stack, dst, opt.settings(given), "auto", {**given, "json": False, "dry_run": False, "verbose": False})
+    _convert(stack, dst, options.settings(given), "auto", {**given, "json": False, "dry_run": False, "verbose": False})

@@ -1,4 +1,4 @@
-"""The commands on datasets that are there: `downsample`, `upsample`, `compress`, `recube`, as typer sees them."""
+"""The command-line functions of `downsample`, `upsample`, `compress` and `recube`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wkconvert_core.cli import options as opt
+from wkconvert_core.cli import options
 from wkconvert_core.cli.output import console
 from wkconvert_core.cli.run import carry_out
 from wkconvert_core.contract.errors import OptionError
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from wkconvert_core.conversion.prepare import Conversion
 
 
-@opt.takes(only=(*opt.PYRAMID_OPTIONS, *opt.RUN_OPTIONS))
-def downsample(dst: opt.Dataset, layer_name: opt.Layers = None, from_mag: opt.FromMag = None, **given: Any) -> None:
-    """Make coarser mags of a dataset's layers. Mags that are there stay as they are.
+@options.takes(only=(*options.PYRAMID_OPTIONS, *options.RUN_OPTIONS))
+def downsample(
+    dst: options.Dataset, layer_name: options.Layers = None, from_mag: options.FromMag = None, **given: Any
+) -> None:
+    """Make coarser mags of a dataset's layers. Existing mags stay as they are.
 
     The same command again continues a run that was interrupted.
     """
@@ -26,11 +28,13 @@ def downsample(dst: opt.Dataset, layer_name: opt.Layers = None, from_mag: opt.Fr
     _add_mags(prepare, dst, layer_name, from_mag, given)
 
 
-@opt.takes(only=("target_mag", "sampling_mode", *opt.STORAGE_OPTIONS, *opt.RUN_OPTIONS))
-def upsample(dst: opt.Dataset, layer_name: opt.Layers = None, from_mag: opt.FromMag = None, **given: Any) -> None:
+@options.takes(only=("target_mag", "sampling_mode", *options.STORAGE_OPTIONS, *options.RUN_OPTIONS))
+def upsample(
+    dst: options.Dataset, layer_name: options.Layers = None, from_mag: options.FromMag = None, **given: Any
+) -> None:
     """Make finer mags of a coarser one, for annotations: each voxel takes the value of the one in which it lies.
 
-    Mags that are there stay as they are. The same command again continues a run that was interrupted.
+    Existing mags stay as they are. The same command again continues a run that was interrupted.
     """
     from wkconvert_core.commands.upsample import prepare
 
@@ -44,50 +48,52 @@ def _add_mags(
     from_mag: str | None,
     given: dict[str, Any],
 ) -> None:
-    start = None if from_mag is None else opt.mag("from-mag", from_mag)
-    settings = opt.settings(given)
+    start = None if from_mag is None else options.mag("from-mag", from_mag)
+    settings = options.settings(given)
     carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given)
 
 
-@opt.takes(
-    only=("to_option", "compression", "compression_level", "file_len", *opt.RUN_OPTIONS),
+@options.takes(
+    only=("to_option", "compression", "compression_level", "file_len", *options.RUN_OPTIONS),
     helps={
         "compression": "lz4 or lz4hc (default: lz4; lz4hc for segmentation)",
-        "file_len": "Blocks along a shard's side: 1, 2, … 64 (default: as it is, at most twice that of auto)",
+        "file_len": "Blocks along a shard's side: 1, 2, … 64 (default: unchanged, at most twice that of auto)",
     },
 )
 def compress(
-    dst: opt.Dataset,
-    copy: opt.Copy = None,
-    layer_name: opt.Layers = None,
-    mag: opt.Mags = None,
+    dst: options.Dataset,
+    copy: options.Copy = None,
+    layer_name: options.Layers = None,
+    mag: options.Mags = None,
     **given: Any,
 ) -> None:
-    """Compress what is not compressed, in place; or write a copy in which all is.
+    """Compress uncompressed mags in place, or write a copy that is compressed throughout.
 
-    The old voxels go when the new ones are complete. The same command again continues a run that was interrupted.
+    Old mags are deleted once the new ones are complete. The same command again continues a run that was interrupted.
     """
-    from wkconvert_core.commands import compress as compressing
+    from wkconvert_core.commands.compress import finish, prepare
 
-    mags, settings = opt.mags(mag), opt.settings(given)
+    mags, settings = options.mags(mag), options.settings(given)
     if settings.writer_options.get("compression") == "none":
         raise OptionError("compression none does not compress", fix="take lz4 or lz4hc")
-    earlier = compressing.finish(dst) if copy is None and not given["dry_run"] else ""
+    earlier = finish(dst) if copy is None and not given["dry_run"] else ""
     if earlier and not (given["quiet"] or given["json"]):
-        console(stderr=True).print(f"what an earlier run has compressed is in place: {earlier}", highlight=False)
-    carry_out(lambda: compressing.prepare(dst, copy, settings, names=layer_name or (), mags=mags), given)
+        console(stderr=True).print(f"moved into place what an earlier run had compressed: {earlier}", highlight=False)
+    carry_out(lambda: prepare(dst, copy, settings, names=layer_name or (), mags=mags), given)
 
 
-@opt.takes(
-    only=("name", "dtype", "convert", "to", *opt.STORAGE_OPTIONS, "overwrite", *opt.RUN_OPTIONS),
+@options.takes(
+    only=("name", "dtype", "convert", "to", *options.STORAGE_OPTIONS, "overwrite", *options.RUN_OPTIONS),
     helps={"to": "Mag format of the copy, as `wkconvert plugins` lists them (default: each layer's own)"},
 )
-def recube(src: opt.Dataset, dst: opt.Dst, layer_name: opt.Layers = None, mag: opt.Mags = None, **given: Any) -> None:
+def recube(
+    src: options.Dataset, dst: options.Dst, layer_name: options.Layers = None, mag: options.Mags = None, **given: Any
+) -> None:
     """Copy a dataset with other shards, another compression, dtype or mag format: all layers and mags, or some.
 
     The rest of the metadata is copied, too. The same command again continues a run that was interrupted.
     """
     from wkconvert_core.commands.recube import prepare
 
-    mags, settings = opt.mags(mag), opt.settings(given)
+    mags, settings = options.mags(mag), options.settings(given)
     carry_out(lambda: prepare(src, dst, settings, names=layer_name or (), mags=mags, to=given["to"]), given)

@@ -1,4 +1,4 @@
-"""What the commands on whole datasets print: verify, check-equality, metadata, and the table of `info`."""
+"""What `verify`, `check-equality` and `metadata` print, and the table of mags of `info`."""
 
 from __future__ import annotations
 
@@ -14,27 +14,36 @@ if TYPE_CHECKING:
 
     from wkconvert_core.commands.check_equality import Equality
     from wkconvert_core.commands.metadata import Updated
-    from wkconvert_core.commands.verify import MagSoundness, Soundness
+    from wkconvert_core.commands.verify import Soundness
     from wkconvert_core.datasets.dataset import MagStorage
 
 NO_KERNEL = ("the finest mag", "made of the source")
-"""Why a mag has no kernel that could be known."""
+"""Mags of which no kernel could be known: these reasons are not worth a word."""
 LISTED = 40
-"""Damaged shards that are printed one by one."""
+"""Most damaged shards that are printed one by one."""
 
 
 # --- verify ----------------------------------------------------------------------------------------------------------
 
 
 def show_soundness(found: Soundness, console: Console, *, quiet: bool) -> None:
-    """What `verify` prints; what is damaged, even with `--quiet`."""
+    """Print what `verify` found; with `quiet`, only what is damaged."""
     for problem in found.damaged[:LISTED]:
         print_lines(console, f"damaged: {problem.path}", f"  {problem.reason}")
     if (more := len(found.damaged) - LISTED) > 0:
         print_lines(console, f"damaged: {more:,} more; --json lists all")
     if quiet:
         return
-    print_lines(console, *(_mag_line(mag) for mag in found.mags), *(f"note: {note}" for note in found.notes))
+    for mag in found.mags:
+        compared = mag.checksums_compared
+        sums = f"{count_text(compared, 'checksum')} compared" if compared else "no checksums to compare"
+        parts = [count_text(mag.shards, "shard"), "checksums written" if mag.checksums_written else sums]
+        if mag.kernel:
+            parts.append(f"made by {mag.kernel}")
+        elif mag.kernel_reason and mag.kernel_reason not in NO_KERNEL:
+            parts.append(f"kernel unknown ({mag.kernel_reason})")
+        print_lines(console, f"{mag.layer} mag {mag.mag}: {', '.join(parts)}")
+    print_lines(console, *(f"note: {note}" for note in found.notes))
     shards, size = sum(mag.shards for mag in found.mags), sum(mag.stored_bytes for mag in found.mags)
     verdict = f"{len(found.damaged):,} damaged" if found.damaged else "sound"
     rate = size / found.seconds / 1e6 if found.seconds else 0
@@ -42,22 +51,11 @@ def show_soundness(found: Soundness, console: Console, *, quiet: bool) -> None:
     print_lines(console, f"{found.path}: {verdict}, {count_text(shards, 'shard')}, {took}")
 
 
-def _mag_line(mag: MagSoundness) -> str:
-    compared = mag.checksums_compared
-    sums = f"{count_text(compared, 'checksum')} compared" if compared else "no checksums to compare"
-    parts = [count_text(mag.shards, "shard"), "checksums written" if mag.checksums_written else sums]
-    if mag.kernel:
-        parts.append(f"made by {mag.kernel}")
-    elif mag.kernel_reason and mag.kernel_reason not in NO_KERNEL:
-        parts.append(f"kernel unknown ({mag.kernel_reason})")
-    return f"{mag.layer} mag {mag.mag}: {', '.join(parts)}"
-
-
 # --- check-equality --------------------------------------------------------------------------------------------------
 
 
 def show_equality(found: Equality, console: Console, *, quiet: bool) -> None:
-    """What `check-equality` prints; what differs, even with `--quiet`."""
+    """Print what `check-equality` found; with `quiet`, only what differs."""
     for each in found.metadata:
         where = f"{each.layer}: " if each.layer else ""
         print_lines(console, f"{where}{each.what.replace('_', ' ')} differs: {each.a} and {each.b}")
@@ -76,7 +74,7 @@ def show_equality(found: Equality, console: Console, *, quiet: bool) -> None:
 
 
 def show_metadata(done: Updated, console: Console) -> None:
-    """What `metadata` prints."""
+    """Print what `metadata` changed."""
     print_lines(console, *map(str, done.changes), *(f"note: {note}" for note in done.notes))
     what = "metadata made" if done.created else "metadata changed" if done.changes else "metadata are up to date"
     only = ", but not written (--dry-run)" if done.changes and not done.written else ""
@@ -87,7 +85,7 @@ def show_metadata(done: Updated, console: Console) -> None:
 
 
 def show_stored(found: Sequence[MagStorage], console: Console) -> None:
-    """The table of mags that `info` prints for a dataset."""
+    """Print a table of stored mags for each layer."""
     for layer, mags in groupby(found, lambda mag: mag.where.layer):
         print_lines(console, "", f"{layer}, as stored")
         listed = list(mags)

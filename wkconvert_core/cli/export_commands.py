@@ -1,4 +1,4 @@
-"""`wkconvert export-tiff`, as typer sees it."""
+"""The command-line function of `export-tiff`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wkconvert_core.cli import options as opt
+from wkconvert_core.cli import options
 from wkconvert_core.cli.run import carry_out
 from wkconvert_core.contract.errors import OptionError
 
@@ -29,9 +29,9 @@ Name = Annotated[str | None, _option("NAME of NAME_00001.tif (default: the layer
 NoCompress = Annotated[bool, _option("Write raw pixels (default: deflate)", _FILES, "--no-compress")]
 
 
-@opt.takes(only=opt.RUN_OPTIONS)
+@options.takes(only=options.RUN_OPTIONS)
 def export_tiff(
-    dst: opt.Dataset,
+    dst: options.Dataset,
     out: Out,
     layer_name: LayerName = None,
     mag: MagText = None,
@@ -50,13 +50,13 @@ def export_tiff(
     from wkconvert_core.commands.export_tiff import Pictures, prepare
 
     pictures = Pictures(
-        None if mag is None else opt.mag("mag", mag),
+        None if mag is None else options.mag("mag", mag),
         downsample,
         _pair("tile-size", tile_size),
         _pair("tiles-per-dimension", tiles_per_dimension),
     )
     wanted = {"layer_name": layer_name, "bbox": bbox, "name": name, "no_compress": no_compress}
-    settings = opt.settings({**given, **wanted})
+    settings = options.settings({**given, **wanted})
     carry_out(lambda: prepare(dst, out, settings, pictures), given)
 
 

@@ -1,7 +1,4 @@
-"""The options of all commands, as typer sees them, and the settings that their texts become.
-
-None stands for an option that was not given: the defaults are those of `Settings`.
-"""
+"""The options of all commands, and the settings that their texts become. An option that was not given is None."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., None])
 
 SOURCE, PYRAMID, STORAGE, RUN = "Source", "Pyramid", "Storage", "Run"
 
-Copy = Annotated[Path | None, typer.Argument(help="Where a copy is written (default: in place).", metavar="target")]
+Copy = Annotated[Path | None, typer.Argument(help="Write a copy here (default: compress in place).", metavar="target")]
 Src = Annotated[str, typer.Argument(help="What to convert: a file, a folder of slices or of layer folders, a URL.")]
 Dst = Annotated[Path, typer.Argument(help="The dataset's folder, to be made.")]
 
@@ -42,30 +39,30 @@ Dataset = Annotated[Path, typer.Argument(help="A dataset's folder.")]
 
 
 def _shared(panel: str, help: str, kind: Any = str, *names: str) -> Any:
-    """The annotation of an option that is None where it was not given; a flag is False."""
+    """The annotation of an option that is None if it was not given; a flag is False."""
     return Annotated[kind if kind is bool else kind | None, _option(help, panel, *names)]
 
 
 class Options:
     """The options that several commands share, in the order in which `--help` shows them."""
 
-    voxel_size = _shared(SOURCE, "x,y,z; an empty place is left to the source: ,,35 (default: the source's own)")
+    voxel_size = _shared(SOURCE, "x,y,z; leave a number out to keep the source's: ,,35 (default: the source's)")
     unit = _shared(SOURCE, "Unit of --voxel-size: pm, Å, nm, µm (um), mm, cm, m, inch (default: nm)")
     layer_name = _shared(SOURCE, "Name of the layer (default: its folder, or its category)")
     category = _shared(SOURCE, "color or segmentation (default: by name, else by looking)")
-    reader = _shared(SOURCE, "Force a reader (default: the surest one)")
+    reader = _shared(SOURCE, "Force a reader (default: the most confident one)")
     option = _shared(SOURCE, "key=value for the reader, repeatable", list[str], "-o", "--option")
-    dtype = _shared(SOURCE, "uint8 … uint64, int8 … int64, float32, float64 (default: own)")
+    dtype = _shared(SOURCE, "uint8 … uint64, int8 … int64, float32, float64 (default: the source's)")
     convert = _shared(
         SOURCE,
-        "For --dtype: exact (refuse what does not fit), clip, scale (range to range; floats: 0 to 1) (default: exact)",
+        "For --dtype: exact (refuse what does not fit), clip, scale (range to range, floats 0 to 1) (default: exact)",
     )
-    gaps = _shared(SOURCE, "A hole in a stack's numbers: error, fill (zeros), close (default: error)")
+    gaps = _shared(SOURCE, "Missing slices of a stack: error, fill (with zeros) or close (default: error)")
     pad = _shared(SOURCE, "Pad slices that differ in size with zeros at the high x and y side", bool, "--pad")
     channel = _shared(SOURCE, "Take this channel only, counted from 0", int)
     start_z = _shared(SOURCE, "Put the source's first slice at this z (default: 0)", int)
     skip_first_z_slices = _shared(SOURCE, "Leave out this many slices at the start (default: 0)", int)
-    bbox = _shared(SOURCE, "x,y,z,width,height,depth: take this part, counted after --skip… and --flip")
+    bbox = _shared(SOURCE, "x,y,z,width,height,depth: convert this part only, in voxels after --skip… and --flip")
     flip = _shared(SOURCE, "Mirror these axes: x,y")
     max_mag = _shared(PYRAMID, "Coarsest mag (default: about 100 voxels wide)", int)
     interpolation_mode = _shared(
@@ -79,27 +76,28 @@ class Options:
     to_option = _shared(STORAGE, "key=value for the writer, repeatable", list[str], "--to-option")
     compression = _shared(STORAGE, "none, lz4 or lz4hc (default: lz4; lz4hc for segmentation)")
     compression_level = _shared(STORAGE, "1 to 12, for lz4hc (default: 4)", int)
-    no_compress = _shared(STORAGE, "The same as --compression none", bool, "--no-compress")
+    no_compress = _shared(STORAGE, "Same as --compression none", bool, "--no-compress")
     file_len = _shared(STORAGE, "Blocks along a shard's side: auto, 1, 2, … 64 (default: auto)")
     add = _shared(RUN, "Add the layers to an existing dataset", bool, "--add")
     overwrite = _shared(RUN, "Replace an existing dataset, once the new one is complete", bool, "--overwrite")
-    force = _shared(RUN, "Go on although the disk may not suffice", bool, "--force")
+    force = _shared(RUN, "Start even if the disk may be too small", bool, "--force")
     verify = _shared(RUN, "Read everything back and compare it with the source", bool, "--verify")
     jobs = _shared(
         RUN,
-        "Workers (default: one per processor); with slurm, jobs (default: 10); with dask, tasks at a time to plan for",
+        "Workers (default: one per processor); with slurm, jobs (default: 10); with dask, concurrent tasks to plan for",
         int,
     )
     memory = _shared(
-        RUN, "Peak of all processes: 2GiB (default: half of what is available); with dask and slurm, of each worker"
+        RUN,
+        "Peak of all processes: 2GiB (default: half of the available memory); with dask and slurm, of each worker",
     )
     distribution_strategy = _shared(RUN, "threads, multiprocessing, sequential, dask or slurm (default: threads)")
     scheduler = _shared(RUN, "Address of dask's scheduler: tcp://host:8786")
-    job_resources = _shared(RUN, 'What a Slurm job gets, as sbatch calls it: \'{"mem": "4G", "time": "02:00:00"}\'')
+    job_resources = _shared(RUN, 'Options of sbatch for each Slurm job: \'{"mem": "4G", "time": "02:00:00"}\'')
     dry_run = _shared(RUN, "Show the plan and its cost, write nothing", bool, "--dry-run")
     json = _shared(RUN, "One JSON document on standard output", bool, "--json")
     quiet = _shared(RUN, "Print errors only", bool, "--quiet", "-q")
-    verbose = _shared(RUN, "Log what happens to standard error", bool, "--verbose", "-v")
+    verbose = _shared(RUN, "Log details to standard error", bool, "--verbose", "-v")
 
 
 ALL = {name: hint for name, hint in vars(Options).items() if not name.startswith("_")}
@@ -110,15 +108,18 @@ PYRAMID_OPTIONS = ("max_mag", "interpolation_mode", "sampling_mode", *STORAGE_OP
 WORKER_OPTIONS = ("jobs", "memory", "distribution_strategy", "scheduler", "job_resources")
 """The workers and their memory."""
 READ_OPTIONS = (*WORKER_OPTIONS, "json", "quiet")
-"""The options that every command has which reads voxels."""
+"""Options of every command that reads voxels."""
 RUN_OPTIONS = ("force", "verify", *WORKER_OPTIONS, "dry_run", "json", "quiet", "verbose")
-"""The options that every command has which writes voxels."""
+"""Options of every command that writes voxels."""
 
 
 def takes(
     without: Collection[str] = (), only: Collection[str] = (), helps: Mapping[str, str] = MappingProxyType({})
 ) -> Callable[[F], F]:
-    """Give a command `(…, **given)` the options of `Options`, all or some, some with another text in `helps`."""
+    """Give a command `(…, **given)` the shared options: all of them, all but `without`, or `only` some.
+
+    `helps` replaces the help text of single options.
+    """
 
     def decorate(command: F) -> F:
         hints = get_type_hints(command, include_extras=True)
@@ -143,7 +144,7 @@ def takes(
 
 
 def settings(given: Mapping[str, Any], **more: Any) -> Settings:
-    """The settings that a command's options make. Raises OptionError for the first one that cannot be read."""
+    """The settings given by a command's options. Raises OptionError for the first one that cannot be read."""
     from dataclasses import fields
 
     from wkconvert_core.contract.voxel_size import VoxelSize
@@ -178,14 +179,14 @@ def settings(given: Mapping[str, Any], **more: Any) -> Settings:
 
 
 def mag(option: str, text: str) -> Mag:
-    """The mag that an option's text names. Raises OptionError."""
+    """The mag that an option names, `2` or `2-2-1`. Raises OptionError."""
     from wkconvert_core.contract.geometry import Mag
 
     return _read(option, Mag.parse, text)
 
 
 def mags(texts: list[str] | None) -> list[Mag]:
-    """The mags that `--mag`, which may be repeated, names. Raises OptionError."""
+    """The mags that a repeated `--mag` names. Raises OptionError."""
     return [mag("mag", text) for text in texts or ()]
 
 
@@ -197,7 +198,7 @@ def _read(option: str, reader: Callable[[str], T], text: str) -> T:
 
 
 def pairs(texts: list[str] | None, option: str = "-o", example: str = "timepoint=0") -> dict[str, str]:
-    """The mapping that a repeatable option `key=value` gives. Raises OptionError.
+    """A repeated option `key=value` as a mapping. Raises OptionError.
 
     >>> pairs(["timepoint=3", "name=a=b"])
     {'timepoint': '3', 'name': 'a=b'}
@@ -213,18 +214,13 @@ def _document(text: str) -> dict[str, Any]:
     import json
 
     try:
-        document = json.loads(text)
-    except ValueError as error:
-        document, why = None, str(error)
-    else:
+        if isinstance(document := json.loads(text), dict):
+            return document
         why = "it is no object"
-    if not isinstance(document, dict):
-        raise OptionError(
-            f"--job-resources {text} cannot be read",
-            why=why,
-            fix='write one JSON object in quotes: \'{"mem": "4G", "time": "02:00:00"}\'',
-        )
-    return document
+    except ValueError as error:
+        why = str(error)
+    fix = 'write one JSON object in quotes: \'{"mem": "4G", "time": "02:00:00"}\''
+    raise OptionError(f"--job-resources {text} cannot be read", why=why, fix=fix)
 
 
 def _box(text: str) -> Box:
@@ -234,7 +230,7 @@ def _box(text: str) -> Box:
     if len(numbers) != 6 or min(numbers[3:]) < 1 or min(numbers) < 0:
         raise OptionError(
             f"--bbox {text} is no part of a volume",
-            why="it is x,y,z from 0 and width,height,depth from 1",
+            why="x,y,z are 0 or more, width,height,depth 1 or more",
             fix="write for example 0,0,0,512,512,64",
         )
     x, y, z, width, height, depth = numbers

@@ -1,4 +1,4 @@
-"""Where and in which form the commands print: lines for people, one JSON document for scripts."""
+"""Printing: lines and tables for people, one JSON document for scripts."""
 
 from __future__ import annotations
 
@@ -43,19 +43,18 @@ KEYS = {
     "MagCompared": "layer mag voxels differing first=difference",
     "Difference": "place channel a=values.0 b=values.1",
 }
-"""The keys of the documents of classes whose documents are not just their fields, as `docs/json-output.md` promises.
+"""Keys of the documents of classes whose documents are not just their fields, as `docs/json-output.md` promises.
 
-`key=path.to.value` follows attributes from the object, into each item of a list; the value of a key with `?` is left
-out where there is none.
+`key=path.to.value` follows attributes from the object, into each item of a list; a key with `?` is left out if empty.
 """
 ROUNDED = ("seconds", "ratio", "amplification")
-"""Keys of measured numbers, which documents give to three decimals."""
+"""Keys of measured numbers, rounded to three decimals."""
 
 
 def as_document(value: Any) -> Any:
-    """A result as JSON has it: an object for a dataclass or mapping, a list for other iterables, else text or a number.
+    """A result for JSON: an object for a dataclass or mapping, a list for other iterables, else text or a number.
 
-    Paths, mags, dtypes and members of an enum become text, as do NaN and infinity, which JSON lacks.
+    Paths, mags, dtypes and enum members become text, as do NaN and infinity, which JSON lacks.
 
     >>> from wkconvert_core import Box, Mag, VoxelSize
     >>> as_document({"mag": Mag(2, 2, 1), "box": Box((0, 0, 0), (8, 8, 4)), "value": math.nan, "at": Path("em/2-2-1")})
@@ -89,7 +88,7 @@ def _object(value: Any, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _follow(value: Any, path: Sequence[str]) -> Any:
-    """What a path of attributes leads to; None where it ends early."""
+    """The value at the end of a path of attributes; None if an attribute on the way is None."""
     for name in path:
         if value is None:
             return None
@@ -110,7 +109,7 @@ def print_document(value: Any) -> None:
 def emit(
     result: Result, given: Mapping[str, Any], show: Callable[[Result, Console], None], *, stderr: bool = False
 ) -> None:
-    """Print a result: as a document if the options `given` to the command say `--json`, else by `show`."""
+    """Print a result: as a JSON document if `given`, the command's options, has `json`, else by `show`."""
     if given["json"]:
         print_document(result)
     else:
@@ -118,7 +117,7 @@ def emit(
 
 
 class _Forgiving:
-    """A stream whose reader may go away, or whose disk may be full: that must not end a conversion."""
+    """A stream that ignores errors: a closed pipe or a full disk must not end a conversion."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -137,14 +136,14 @@ class _Forgiving:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Standard output for what was asked for, standard error for everything else."""
+    """A console on standard output, for results, or on standard error, for everything else."""
     from rich.console import Console
 
     return Console(file=cast("TextIO", _Forgiving(sys.stderr if stderr else sys.stdout)))
 
 
 def print_lines(console: Console, *lines: str) -> None:
-    """Print lines as they are: a path must stay in one piece, so that it can be copied."""
+    """Print lines without wrapping them, so that paths can be copied."""
     from rich.text import Text
 
     for line in lines:
@@ -152,7 +151,7 @@ def print_lines(console: Console, *lines: str) -> None:
 
 
 def print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; a cell that is too wide for the console goes on in the next line instead of being cut."""
+    """Print a table; cells that are too wide for the console are wrapped, not cut."""
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1, 0, 0))
@@ -164,15 +163,23 @@ def print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence
 
 
 def count_text(number: int, what: str) -> str:
-    """`1 shard`, `1,024 shards`."""
+    """A count with its noun.
+
+    >>> count_text(1, "shard"), count_text(1024, "shard")
+    ('1 shard', '1,024 shards')
+    """
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def shape_text(shape: Iterable[int]) -> str:
-    """`100 x 200 x 30`."""
+    """Extent along each axis: `100 x 200 x 30`."""
     return " x ".join(map(str, shape))
 
 
 def shard_text(shape: Sequence[int]) -> str:
-    """The same, but `128^3` for a cube."""
+    """The same, but short for a cube.
+
+    >>> shard_text((128, 128, 128)), shard_text((128, 128, 1))
+    ('128^3', '128 x 128 x 1')
+    """
     return f"{shape[0]}^{len(shape)}" if len(set(shape)) == 1 else shape_text(shape)

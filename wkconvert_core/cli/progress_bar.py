@@ -1,4 +1,4 @@
-"""What people see while a conversion runs: a bar on a terminal, plain lines elsewhere; on standard error."""
+"""Progress of a run on standard error: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from wkconvert_core.engine.progress import Listener, Progress
 
 PLAIN_SECONDS = 10.0
-"""Time between two plain lines of one step."""
+"""Least time between two plain lines of a step."""
 
 
 @contextmanager
 def shown(console: Console, quiet: bool) -> Iterator[Listener]:
-    """A listener that shows progress in the way that fits the console."""
+    """A listener that shows progress as fits the console, or not at all."""
     if quiet:
         yield lambda progress: None
     elif console.is_terminal:
@@ -32,7 +32,7 @@ def _bar(console: Console) -> Any:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.table import Column
 
-    title = Column(overflow="fold", max_width=console.width // 2)  # else a long name leaves no room for the numbers
+    title = Column(overflow="fold", max_width=console.width // 2)  # so that a long name leaves room for the numbers
     return Progress(
         TextColumn("{task.description}", table_column=title),
         BarColumn(bar_width=None),
@@ -45,19 +45,19 @@ def _bar(console: Console) -> Any:
 
 
 class _Rate:
-    """How fast a step goes."""
+    """Measures the speed of a step."""
 
     def __init__(self, first: Progress) -> None:
         self._began, self._voxels = time.monotonic(), first.voxels
 
     def text(self, now: Progress) -> str:
-        """Such as `120 MB/s, 30 Mvx/s`."""
+        """Mean speed so far: `120 MB/s 30 Mvx/s`."""
         seconds = time.monotonic() - self._began
         voxels = (now.voxels - self._voxels) / seconds if seconds > 0 else 0.0
         return f"{voxels * now.voxel_bytes / 1e6:.0f} MB/s {voxels / 1e6:.0f} Mvx/s"
 
     def remaining(self, now: Progress) -> str:
-        """Such as `0:12 left`; nothing while that is unknown."""
+        """Estimated time: `, 0:12 left`; empty while that is unknown, and at the end."""
         done = now.voxels - self._voxels
         if not done or now.voxels == now.total:
             return ""
@@ -70,7 +70,7 @@ def _joined(*parts: str) -> str:
 
 
 class _Bar:
-    """One bar per step."""
+    """Shows a bar for each step."""
 
     def __init__(self, bar: Any) -> None:
         self._bar = bar
@@ -88,7 +88,7 @@ class _Bar:
 
 
 class _Lines:
-    """A line when a step ends, and every few seconds before."""
+    """Prints a line when a step ends, and every few seconds before."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""What the commands print: tables and sentences for people, one JSON document for scripts."""
+"""What conversions, `info`, `plugins` and `check` print."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def show_error(error: WkconvertError, console: Console) -> None:
-    """One panel on a terminal, plain lines elsewhere: what, why, what to do."""
+    """Print what, why and how to fix it: in a panel on a terminal, as plain lines elsewhere."""
     parts = [error.what] + [f"{label}: {text}" for label, text in (("why", error.why), ("fix", error.fix)) if text]
     if console.is_terminal:
         console.print(Panel(Text("\n".join(parts)), title="error", title_align="left", border_style="red"))
@@ -46,7 +46,7 @@ def _layer_line(layer: SourceLayer) -> str:
 
 
 def show_layers(conversion: Conversion, console: Console) -> None:
-    """What was found, before the work begins."""
+    """Print the layers that were found, before the work begins."""
     for layer in conversion.layers:
         print_lines(console, _layer_line(layer), f"  {layer.decision}")
     if size := conversion.voxel_size:
@@ -54,10 +54,10 @@ def show_layers(conversion: Conversion, console: Console) -> None:
 
 
 def show_plan(conversion: Conversion, console: Console) -> None:
-    """What `--dry-run` prints."""
+    """Print the plan, for `--dry-run`."""
     show_layers(conversion, console)
     if not conversion.steps:
-        print_lines(console, "nothing to do: all is as asked")
+        print_lines(console, "nothing to do: everything is as requested")
         return
     rows = [
         (
@@ -83,14 +83,14 @@ def show_plan(conversion: Conversion, console: Console) -> None:
 
 
 def show_done(done: Done, console: Console) -> None:
-    """The last lines of a conversion."""
+    """Print the result of a conversion."""
     conversion = done.conversion
     print_lines(console, *(f"note: {note}" for note in done.notes))
     if done.resumed:
         print_lines(console, f"{done.resumed} of {done.shards} shards were there from an earlier run")
     mags = sum(len(layer.mags) for layer in done.layers)
     if not conversion.steps:
-        print_lines(console, f"{conversion.dst}: nothing to do, all is as asked")
+        print_lines(console, f"{conversion.dst}: nothing to do, everything is as requested")
         return
     rate = conversion.steps[0].step.raw_bytes / done.seconds / 1e6 if done.seconds else 0
     print_lines(
@@ -105,35 +105,30 @@ def show_done(done: Done, console: Console) -> None:
 
 
 def show_info(described: Described, console: Console) -> None:
-    """What `info` prints."""
-    print_lines(console, str(described.path))
+    """Print what `info` finds."""
+    lines = [str(described.path)]
     for answer in described.answers:
-        if answer.match:
-            match = answer.match
-            print_lines(console, f"  {answer.plugin}: {match.format} ({match.confidence.name.lower()}), {match.reason}")
-        else:
-            print_lines(console, f"  {answer.plugin}: {answer.error or 'not mine'}")
+        match, says = answer.match, answer.error or "not mine"
+        says = f"{match.format} ({match.confidence.name.lower()}), {match.reason}" if match else says
+        lines.append(f"  {answer.plugin}: {says}")
     for layer in described.layers:
-        print_lines(console, *_layer_details(layer))
+        info, size = layer.info, layer.voxel_size
+        size_line = f"{size} ({size.origin})" if size else "not in the source: --voxel-size"
+        lines += ["", _layer_line(layer), f"  {layer.decision}", f"  voxel size: {size_line}"]
+        if len(layer.mags) > 1:
+            lines.append(f"  mags: {', '.join(map(str, sorted(layer.mags)))}")
+        if any(info.offset):
+            lines.append(f"  starts at {', '.join(map(str, info.offset))}")
+        if info.chunk_shape:
+            lines.append(f"  decoded in boxes of {shape_text(info.chunk_shape)}")
+        lines += [f"  note: {note}" for note in layer.notes]
+    print_lines(console, *lines)
     show_stored(described.stored, console)
 
 
-def _layer_details(layer: SourceLayer) -> list[str]:
-    info = layer.info
-    size = f"{layer.voxel_size} ({layer.voxel_size.origin})" if layer.voxel_size else "not in the source: --voxel-size"
-    lines = ["", _layer_line(layer), f"  {layer.decision}", f"  voxel size: {size}"]
-    if len(layer.mags) > 1:
-        lines.append(f"  mags: {', '.join(str(mag) for mag in sorted(layer.mags))}")
-    if any(info.offset):
-        lines.append(f"  starts at {', '.join(map(str, info.offset))}")
-    if info.chunk_shape:
-        lines.append(f"  decoded in boxes of {shape_text(info.chunk_shape)}")
-    return lines + [f"  note: {note}" for note in layer.notes]
-
-
 def show_plugins(plugins: Plugins, console: Console) -> None:
-    """What `plugins` prints."""
-    built_in = [f"  {name}: {what}" for module in BUILT_IN for name, what in plugins.formats_of(module).items()]
+    """Print the plugins and what each offers."""
+    built_in = [f"  {name}: {what}" for plugin in BUILT_IN for name, what in plugins.formats_of(plugin).items()]
     print_lines(console, "built in", *built_in)
     for plugin in plugins.loaded:
         print_lines(console, f"{plugin.name} ({plugin.distribution} {plugin.version})")
@@ -147,10 +142,10 @@ def show_plugins(plugins: Plugins, console: Console) -> None:
 
 
 def show_checks(results: Sequence[CheckResult], console: Console) -> None:
-    """What `check` prints."""
+    """Print the result of each check."""
     styles = {"passed": "green", "failed": "red", "skipped": "yellow"}
     for result in results:
-        line = Text(f"{result.status:8}", style=styles[result.status]).append(f"{result.name}", style="default")
+        line = Text(f"{result.status:8}", style=styles[result.status]).append(result.name, style="default")
         console.print(line, soft_wrap=True)
         if result.message:
             print_lines(console, f"        {result.message}")

@@ -1,4 +1,4 @@
-"""What the commands share: progress, logging, and how a conversion that was planned is carried out or shown."""
+"""What the commands share: progress, logging, and carrying out a conversion or showing its plan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def listening(given: Mapping[str, Any]) -> Iterator[Listener]:
-    """A listener that shows progress, unless the options `given` to the command say otherwise."""
+    """A listener that shows progress, unless `given`, the command's options, has `quiet` or `json`."""
     from wkconvert_core.cli.progress_bar import shown
     from wkconvert_core.toolkit.process import tune_process
 

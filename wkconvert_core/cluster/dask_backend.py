@@ -1,8 +1,8 @@
-"""joblib's way to a dask scheduler; imported only when a run asks for one.
+"""A joblib backend for a dask scheduler; imported only if a run uses one.
 
-joblib's own dask backend runs tasks in this very process where the workers have one thread in all, gives up after ten
+joblib's own dask backend runs tasks in this very process if the workers have one thread in all, gives up after ten
 seconds without a worker, opens a client in every worker for calls nested in a task, polls for results, and takes a lost
-scheduler's tasks for done. This one hands each task to `distributed`, and says what became of it.
+scheduler's tasks for done. This one hands each task to `distributed` and reports its result or its loss.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import operator
 import pickle
 import threading
 from collections.abc import Callable
@@ -29,21 +30,17 @@ Answer = concurrent.futures.Future[list[Any]]
 
 @dataclass(frozen=True)
 class Sealed:
-    """A call that is done by unpickling it: a scheduler takes apart what it is sent, and may not know our packages."""
+    """A call that runs when it is unpickled: the scheduler, which may lack our packages, only sees bytes."""
 
     call: Callable[[], Any]
 
     def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
-        """What a worker does."""
-        return _done, (self.call,)
-
-
-def _done(call: Callable[[], Any]) -> Any:
-    return call()
+        """Have `pickle.loads`, on a worker, call it and return the result."""
+        return operator.call, (self.call,)
 
 
 class DaskBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib ships no types
-    """Runs joblib's batches on the workers of a dask scheduler; keeps nothing of those that are done."""
+    """Runs joblib's batches on the workers of a dask scheduler, and forgets finished ones."""
 
     supports_retrieve_callback = True
     default_n_jobs = 2
@@ -51,10 +48,7 @@ class DaskBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib ships no
     def __init__(
         self, client: Client, lost: Callable[[str], Exception], unable: Callable[[BaseException], Exception]
     ) -> None:
-        """`lost` makes the error that tells of a scheduler that is gone, from what dask says.
-
-        `unable` makes the one of a worker that cannot even take a task.
-        """
+        """`lost` makes the error for a scheduler that is gone, `unable` for a worker that cannot unpickle a task."""
         super().__init__(nesting_level=0)
         self._client, self._lost, self._unable = client, lost, unable
         self._lock = threading.Lock()
@@ -64,42 +58,42 @@ class DaskBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib ships no
 
     @property
     def load(self) -> int:
-        """Tasks that are handed over and not done."""
+        """Number of unfinished tasks in the scheduler's hands."""
         return len(self._open)
 
     def effective_n_jobs(self, n_jobs: int) -> int:
-        """As many as are asked for: how many workers there are may change at any time."""
+        """The number that was asked for: the number of workers may change at any time."""
         return n_jobs
 
     def get_nested_backend(self) -> tuple[Any, int]:
-        """What runs joblib calls of a task: its own thread."""
+        """The backend of joblib calls within a task: the task's own thread."""
         return SequentialBackend(nesting_level=1), 1
 
     def submit(self, func: Any, callback: Callable[[Answer], None]) -> Answer:
-        """Hand a batch over; `callback` is told in the client's thread."""
+        """Hand over a batch; `callback` is called with its answer in the client's thread."""
         answer: Answer = concurrent.futures.Future()
         answer.add_done_callback(callback)
         self._client.loop.add_callback(self._carry, func, answer)
         return answer
 
     def submit_check(self, check: Callable[[], None]) -> Any:
-        """Hand a call over; returns dask's future."""
+        """Hand over a single call; returns dask's future."""
         return self._send(check, f"wkconvert-{uuid4().hex}")
 
     def retrieve_result_callback(self, answer: Answer) -> list[Any]:
-        """The batch's results. Raises what a task raised, or why it cannot be known."""
+        """The batch's results. Raises a task's error, or the reason why its result is lost."""
         return answer.result()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Forget all tasks."""
+        """Cancel all tasks."""
         self._client.loop.add_callback(self._cancel, lambda: list(self._open))
 
     def drop_waiting(self) -> None:
-        """Forget the tasks that no worker has yet: they end without a result."""
+        """Cancel the tasks that no worker has begun: they end without a result."""
         self._client.loop.add_callback(self._cancel, self._waiting)
 
     def fail(self, error: BaseException) -> None:
-        """End the run with an error, whatever the tasks do."""
+        """Fail all tasks, present and future, with an error."""
         self._error = error
         self._client.loop.add_callback(self._fail_open)
 
@@ -118,7 +112,7 @@ class DaskBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib ships no
             results = _unfinished(func, killed=False)
             if key not in self._dropped:
                 results = self._error or self._lost(getattr(error, "reason", str(error)))
-        except (ImportError, AttributeError) as error:  # of unpickling: a task's own errors are among its results
+        except (ImportError, AttributeError) as error:  # raised by unpickling: tasks return their own errors
             results = self._unable(error)
         except Exception as error:
             results = error
@@ -136,7 +130,7 @@ class DaskBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib ships no
         return [key for key in self._open if key not in taken]
 
     async def _cancel(self, which: Callable[[], Any]) -> None:
-        with contextlib.suppress(Exception):  # a scheduler that is gone has nothing left to forget
+        with contextlib.suppress(Exception):  # the scheduler may be gone
             keys = which()
             if asyncio.iscoroutine(keys):
                 keys = await keys
@@ -149,7 +143,7 @@ class DaskBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib ships no
 
 
 def _unfinished(func: Any, *, killed: bool) -> list[Unfinished]:
-    """In place of the results of a batch of joblib's."""
+    """Stands for the results of a joblib batch."""
     return [Unfinished(args[0], killed) for _, args, _ in func.items]
 
 

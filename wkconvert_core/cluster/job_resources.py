@@ -1,4 +1,4 @@
-"""What a job of Slurm asks for: `--job-resources`, checked and passed on."""
+"""The resources that each Slurm job requests: `--job-resources`, checked and passed on to `sbatch`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OWN = (
     *("job-name", "output", "error", "ntasks", "ntasks-per-node", "nodes", "array", "wrap", "chdir"),
     *("requeue", "no-requeue", "test-only", "wait", "clusters", "parsable", "quiet", "help", "usage", "version"),
 )
-"""What we say, and what leads to no job, to several, to one whose number is not told, or told too late."""
+"""Options that wkconvert sets itself, or that lead to no job, to several, or to one whose id is not printed in time."""
 _KEY, _VALUE = re.compile(r"[a-z][a-z0-9-]+"), re.compile(r"[^\x00-\x1f\x7f]*")
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\\]*")
 _MEMORY = re.compile(r"([0-9]+)([KMGT]?)B?", re.IGNORECASE)
@@ -22,20 +22,41 @@ _MEMORY = re.compile(r"([0-9]+)([KMGT]?)B?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class JobResources:
-    """What one job asks for, in Slurm's own words."""
+    """The options of `sbatch` for one job.
+
+    >>> resources = JobResources.of({"mem-per-cpu": "500M", "cpus_per_task": 4, "exclusive": True})
+    >>> resources.cpus, resources.memory
+    (4, 2097152000)
+    >>> resources.options
+    (('mem-per-cpu', '500M'), ('cpus-per-task', '4'), ('exclusive', None))
+    """
 
     options: tuple[tuple[str, str | None], ...]
-    """Names without dashes, and values; None for an option without one."""
+    """Names without leading dashes, and values; None for a flag."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> JobResources:
-        """From `--job-resources`. Raises OptionError for what cannot be given to `sbatch`."""
-        options = {_key(name): _value(name, value) for name, value in given.items() if value is not False}
+        """From the object of `--job-resources`. Raises OptionError for options that `sbatch` cannot be given."""
+        options: dict[str, str | None] = {}
+        for name, value in given.items():
+            key = name.lstrip("-").replace("_", "-")
+            if not _KEY.fullmatch(key):
+                raise _refused(name, name, "names are the long ones of sbatch, without dashes in front")
+            if any(own.startswith(key) for own in _OWN):  # sbatch accepts abbreviated names
+                raise OptionError(
+                    f"--job-resources: {name} cannot be given",
+                    why=f"wkconvert sets {', '.join(_OWN)} itself, or has no use for them",
+                    fix="leave it out",
+                )
+            if not isinstance(value, str | int | float) or not _VALUE.fullmatch(str(value)):
+                raise _refused(name, value, "values are texts in one line, numbers, or true")
+            if value is not False:
+                options[key] = None if value is True else str(value)
         return cls(tuple(options.items()))
 
     @property
     def cpus(self) -> int:
-        """Processors of a job: it does as many tasks at a time. Raises OptionError."""
+        """Processors of a job, and so its concurrent tasks. Raises OptionError."""
         text = dict(self.options).get("cpus-per-task") or "1"
         if not text.isdecimal() or not int(text):
             raise _refused("cpus-per-task", text, "it is a number of processors, such as 4")
@@ -43,7 +64,7 @@ class JobResources:
 
     @property
     def memory(self) -> int:
-        """Bytes of a job. Raises OptionError where that is not said."""
+        """Memory of a job in bytes. Raises OptionError if none is requested."""
         options, cpus = dict(self.options), self.cpus
         if {"mem", "mem-per-cpu"} <= options.keys():
             raise OptionError("--job-resources: mem and mem-per-cpu exclude each other", fix="leave one of them out")
@@ -58,14 +79,14 @@ class JobResources:
         )
 
     def arguments(self, name: str, logs: Path) -> list[str]:
-        """Those of `sbatch`: they hold against its environment variables, which lines in the script do not.
+        """Arguments of `sbatch`: unlike lines of the script, they override its environment variables.
 
-        Raises ResourceError where Slurm would write the logs elsewhere.
+        Raises ResourceError for a folder of logs whose name Slurm would read otherwise.
         """
         if not _PLAIN.fullmatch(str(logs)):
             raise ResourceError(
                 f"the logs of Slurm's jobs cannot lie in {str(logs)!r}",
-                why="in the name of a job's log, Slurm takes a backslash for its own, and a control character ends it",
+                why="Slurm interprets backslashes in the name of a log, and ends it at a control character",
                 fix="use a folder without such characters in its path",
             )
         log = str(logs).replace("%", "%%")
@@ -81,29 +102,8 @@ def _refused(name: str, value: object, why: str) -> OptionError:
     )
 
 
-def _key(name: str) -> str:
-    key = name.lstrip("-").replace("_", "-")
-    if not _KEY.fullmatch(key):
-        raise _refused(name, name, "names are the long ones of sbatch, without dashes in front")
-    if any(own.startswith(key) for own in _OWN):  # sbatch takes the beginning of a name for the name
-        raise OptionError(
-            f"--job-resources: {name} cannot be given",
-            why=f"wkconvert sets {', '.join(_OWN)} itself, or has no use for them",
-            fix="leave it out",
-        )
-    return key
-
-
-def _value(name: str, value: Any) -> str | None:
-    if value is True:
-        return None
-    if not isinstance(value, str | int | float) or not _VALUE.fullmatch(str(value)):
-        raise _refused(name, value, "values are texts in one line, numbers, or true")
-    return str(value)
-
-
 def _bytes(name: str, text: str) -> int:
-    """Slurm counts in MiB unless told otherwise."""
+    """Bytes of `4G` or `500`; without a unit, Slurm counts in MiB."""
     match = _MEMORY.fullmatch(text)
     if not match or not int(match[1]):
         raise _refused(name, text, "it is a number with K, M, G or T, such as 4G")

@@ -1,6 +1,6 @@
-"""Workers on other machines: a dask scheduler that runs somewhere, or jobs of Slurm. Watched, so that nothing hangs.
+"""A session with a cluster, a dask scheduler or jobs of Slurm: connecting, checking workers, watching, closing.
 
-The work itself goes through joblib as everywhere (`dask_backend`); here is what comes before, beside and after it.
+Tasks themselves go through joblib, as on one machine (see `dask_backend`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from wkconvert_core.cluster.slurm import DEFAULT_JOBS, Queue
 from wkconvert_core.cluster.spec import ClusterSpec, Offer
-from wkconvert_core.cluster.worker_check import Ticket, reader_versions, versions, witnessed
+from wkconvert_core.cluster.worker_check import Ticket, path_witness, reader_versions, versions
 from wkconvert_core.contract.errors import ResourceError, WkconvertError
 
 if TYPE_CHECKING:
@@ -28,36 +28,37 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 AHEAD = 3
-"""So many tasks are handed over for each that can be worked on: no worker waits for us, and few wait in vain."""
+"""Tasks in flight per slot: enough that no worker waits for the next task, few enough to cancel after a failure."""
 ROOM = 64
-"""For so many at least, unless `--jobs` says it: workers of a scheduler that is there may join at any time."""
+"""Least number of slots to keep busy without `--jobs`: further workers of a dask scheduler may join at any time."""
 WATCH_SECONDS = 2.0
 MISSES = 3
-"""So often in a row the cluster cannot be asked before that is told."""
+"""Failed polls in a row before the failure is reported."""
 FORGET_LOOKS = 30
-"""While there are workers, Slurm is asked for jobs that ended before they worked at every so many looks."""
+"""While workers are alive, reconcile with squeue only at every N-th poll."""
 TOLD_SECONDS = 60.0
-"""Waiting is told again after this time."""
+"""Waiting is reported again after this time."""
 DASK_SHARE, SLURM_SHARE = 0.6, 0.8
-"""Of a worker's memory, what a run takes unless told: dask pauses a worker at 0.8 of it, others may use it too."""
+"""Default fraction of a worker's memory to plan for: dask pauses a worker at 0.8, and others may use it, too."""
 WORKER_BYTES = 140_000_000
-"""What a worker holds before it reads anything: interpreter, numpy, dask, a format library."""
+"""Memory of an idle worker: interpreter, numpy, dask, a format library."""
 
 
 def offer(spec: ClusterSpec) -> Offer:
-    """What there is, or will be. Raises ResourceError where no scheduler answers."""
+    """The workers that the cluster has or will have. Raises ResourceError if no scheduler answers."""
     if spec.resources:
         return Offer(spec.jobs or DEFAULT_JOBS, spec.resources.cpus, spec.resources.memory, SLURM_SHARE)
     with _connected(spec.scheduler or "") as client:
-        there = client.scheduler_info(n_workers=-1)["workers"].values()
-    threads = max((worker["nthreads"] for worker in there), default=1)
-    limits = [worker["memory_limit"] for worker in there if worker["memory_limit"]]
-    wanted = spec.jobs or sum(worker["nthreads"] for worker in there)
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    threads = max((worker["nthreads"] for worker in workers), default=1)
+    limits = [worker["memory_limit"] for worker in workers if worker["memory_limit"]]
+    wanted = spec.jobs or sum(worker["nthreads"] for worker in workers)
+    # workers with fewer threads count for less: as many of the largest kind as make up all threads, rounded up
     return Offer(max(1, -(-wanted // threads)), threads, min(limits, default=None), DASK_SHARE)
 
 
 def _check_configuration() -> None:
-    """Raise ResourceError where dask's files of configuration keep it from being imported."""
+    """Raise ResourceError if dask's configuration files keep it from being imported."""
     try:
         import dask.config  # noqa: F401
     except ValueError as error:
@@ -70,14 +71,16 @@ def _connected(address: str) -> Iterator[Any]:
     from distributed import Client
     from distributed.versions import VersionMismatchWarning
 
-    _silence()
+    if not logging.getLogger("wkconvert_core").isEnabledFor(logging.INFO):  # we report workers that come and go
+        for name in ("distributed", "distributed.client", "dask_jobqueue", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     client = Client.__new__(Client)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VersionMismatchWarning)  # we compare versions ourselves, and refuse
             client.__init__(address, timeout=CONNECT_SECONDS, set_as_default=False, name="wkconvert")
-    except (OSError, ValueError, ImportError, TypeError) as error:  # the last one for TLS without certificates
-        client.status = "closed"  # else its end is waited for, in vain
+    except (OSError, ValueError, ImportError, TypeError) as error:  # TypeError: TLS without certificates
+        client.status = "closed"  # else dask waits for it to end, in vain
         raise ResourceError(
             f"no dask scheduler answers at {address}",
             why=str(error) or type(error).__name__,
@@ -90,44 +93,31 @@ def _connected(address: str) -> Iterator[Any]:
             client.close(timeout=2)
 
 
-def _silence() -> None:
-    """What dask logs of workers that come and go is ours to tell, in our words."""
-    if not logging.getLogger("wkconvert_core").isEnabledFor(logging.INFO):
-        for name in ("distributed", "distributed.client", "dask_jobqueue", "tornado", "asyncio"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
 @dataclass(frozen=True)
 class Sought:
-    """What a run asks of a cluster."""
+    """What a run needs of a cluster."""
 
     spec: ClusterSpec
     formats: Sequence[str]
-    """Whose readers and writers the workers need."""
+    """Formats that the workers read or write."""
     kernels: Sequence[str]
     reads: Sequence[Path]
     logs: Path
-    """A folder for what jobs say, on the file system that all machines share."""
+    """Folder for the logs of jobs, on a file system that all machines share."""
     writes: bool = False
-    """Whether workers write where the logs lie."""
+    """Whether workers write into the folder of the logs."""
 
     def ticket(self) -> Ticket:
-        """The same for the workers."""
-        return Ticket(
-            uuid4().hex,
-            versions(),
-            reader_versions(self.formats),
-            tuple(self.kernels),
-            tuple(map(witnessed, self.reads)),
-            str(self.logs / "run") if self.writes else None,
-        )
+        """The requirements as each worker checks them."""
+        reads, writes = tuple(map(path_witness, self.reads)), str(self.logs / "run") if self.writes else None
+        return Ticket(uuid4().hex, versions(), reader_versions(self.formats), tuple(self.kernels), reads, writes)
 
 
 class Cluster:
-    """The workers of a cluster while a run lasts."""
+    """The workers of a cluster, for the length of a run."""
 
     def __init__(self, sought: Sought, tell: Callable[[str], None]) -> None:
-        """Connect; with Slurm, submit the first job. `tell` hears of waiting."""
+        """Connect; with Slurm, submit the first job. `tell` is called with what the run waits for."""
         _check_configuration()
         from wkconvert_core.cluster.dask_backend import DaskBackend
 
@@ -139,11 +129,11 @@ class Cluster:
         self.queue = Queue(spec.resources, spec.jobs or DEFAULT_JOBS, ticket.token, logs) if spec.resources else None
         self._address = spec.scheduler or ""
         with contextlib.ExitStack() as stack:
-            if self.queue:
-                stack.callback(self._close_queue)
-                self._address = self.queue.start(self._wanted_jobs)
+            if queue := self.queue:
+                stack.callback(lambda: queue.close(at_once=self._at_once))
+                self._address = queue.start(self._wanted_jobs)
             self._client = stack.enter_context(_connected(self._address))
-            unable = functools.partial(_told, "that joined later")
+            unable = functools.partial(_worker_error, "that joined later")
             self.backend: DaskBackend = DaskBackend(self._client, self._lost, unable)
             self._threads: dict[str, int] = dict(self._client.nthreads())
             self._failure: WkconvertError | None = None
@@ -156,56 +146,56 @@ class Cluster:
             self._exits = stack.pop_all()
 
     def check(self) -> None:
-        """Wait for a worker, and check all that are there; those that come later check themselves.
+        """Wait for a worker, and check all that have joined; workers that join later check themselves.
 
-        Raises ResourceError for one that cannot do the work, and where none will ever come.
+        Raises ResourceError for a worker that cannot do the work, and if no worker will ever come.
         """
         self.ticket.publish()
         self._exits.callback(self.ticket.forget)
-        there = self._client.run(self.ticket.check, on_error="return")
-        for address, error in there.items():
+        answers = self._client.run(self.ticket.check, on_error="return")
+        for address, error in answers.items():
             if isinstance(error, Exception):
-                raise _told(address, error)
-        if there:
+                raise _worker_error(address, error)
+        if answers:
             return
         first = self.backend.submit_check(self.ticket.check)
-        while not first.done():  # a task that waits makes schedulers that grow with their load start workers
+        while not first.done():  # an adaptive scheduler starts workers for a waiting task
             if self._failure:
                 raise self._failure
             time.sleep(0.1)
         if first.status == "error":
-            raise _told("that joined first", first.exception())
+            raise _worker_error("that joined first", first.exception())
         if first.status != "finished":
             raise self._lost("")
 
     def in_flight(self, slots: int) -> int:
-        """How many tasks to hand over at a time, where each worker does `slots` of them."""
+        """Tasks to hand over at a time if each worker runs `slots` of them concurrently.
+
+        With Slurm, `AHEAD` for each slot of each job: 3 x 10 jobs x 4 slots = 120. With dask, for each slot of the
+        workers that have joined, each with no more than its threads; `--jobs`, else `ROOM`, is the least.
+        """
         self._slots = slots
         if self.queue:
             return AHEAD * (self._spec.jobs or DEFAULT_JOBS) * slots
         return AHEAD * max(self._spec.jobs or ROOM, sum(min(slots, threads) for threads in self._threads.values()))
 
     def status(self) -> str:
-        """`12 workers, 48 tasks`."""
+        """State for the progress: `12 workers, 48 tasks`."""
         count, load = len(self._threads), self.backend.load
         return f"{count} worker{'s' * (count != 1)}, {load} task{'s' * (load != 1)}"
 
     def last_log_lines(self) -> str:
-        """What the worker that wrote last had to say, where we can know that."""
+        """End of the newest log of a Slurm job; empty for dask, whose logs are elsewhere."""
         return self.queue.last_log_lines() if self.queue else ""
 
     def stop(self) -> None:
-        """End everything at once; a worker that is not ours may finish the task that it is at, for nobody."""
+        """End everything at once; workers of a dask scheduler may still finish their current task."""
         self._at_once = True
         self.close()
 
     def close(self) -> None:
-        """End the jobs that are ours; a scheduler that was there before stays."""
+        """Disconnect, and end the run's own jobs; a dask scheduler and its workers stay."""
         self._exits.close()
-
-    def _close_queue(self) -> None:
-        assert self.queue
-        self.queue.close(at_once=self._at_once)
 
     def _wanted_jobs(self) -> int:
         backend = getattr(self, "backend", None)
@@ -219,23 +209,23 @@ class Cluster:
         )
 
     def _watch(self) -> None:
-        """Look after the workers until the run ends; nothing that goes wrong here may end it."""
-        told, when, misses = "", 0.0, 0
+        """Poll the workers until the run ends; an error here must not end the run."""
+        reported, when, misses = "", 0.0, 0
         while not self._ended.wait(WATCH_SECONDS):
             try:
-                text, misses = self._look(), 0
+                text, misses = self._poll(), 0
             except Exception as error:
                 logging.getLogger(__name__).debug("cannot ask the cluster", exc_info=True)
                 misses += 1
-                text = f"waiting: {error}" if misses >= MISSES else told
-            if text and (text != told or time.monotonic() - when > TOLD_SECONDS):
+                text = f"waiting: {error}" if misses >= MISSES else reported
+            if text and (text != reported or time.monotonic() - when > TOLD_SECONDS):
                 when = time.monotonic()
-                with contextlib.suppress(BaseException):  # of who listens, not ours
+                with contextlib.suppress(BaseException):  # an error of the listener's
                     self._tell(text)
-            told = text
+            reported = text
 
-    def _look(self) -> str:
-        """What there is to tell: nothing while there are workers."""
+    def _poll(self) -> str:
+        """What the run waits for; empty while workers are alive."""
         self._threads = dict(self._client.nthreads())
         if not self.queue:
             return "" if self._threads else f"waiting for workers: {self._address} has none"
@@ -246,9 +236,9 @@ class Cluster:
                 self.queue.forget(self.queue.submitted(), self.queue.state())
             return ""
         self._alone += 1
-        if self._alone > 10 and self._alone % 10:  # a long queue is asked less often: it is everybody's
+        if self._alone > 10 and self._alone % 10:  # after a while, ask less often: the queue serves everybody
             return self._said
-        known, state = self.queue.submitted(), self.queue.state()  # in this order: one may be submitted in between
+        known, state = self.queue.submitted(), self.queue.state()  # in this order: a job may be submitted in between
         self.queue.forget(known, state)
         if failure := self.queue.failure(known, state):
             self._failure = failure
@@ -257,8 +247,8 @@ class Cluster:
         return self._said
 
 
-def _told(worker: str, error: BaseException) -> WkconvertError:
-    """What a worker answered, as an error of ours."""
+def _worker_error(worker: str, error: BaseException) -> WkconvertError:
+    """The error of a worker, as one of ours."""
     if isinstance(error, WkconvertError):
         return error
     return ResourceError(

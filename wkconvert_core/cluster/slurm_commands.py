@@ -1,4 +1,4 @@
-"""Slurm's commands: what they say of a run's jobs, and how those are ended."""
+"""Slurm's commands: the state of a run's jobs, and how to cancel them."""
 
 from __future__ import annotations
 
@@ -8,30 +8,34 @@ import subprocess
 from dataclasses import dataclass
 
 COMMANDS = ("sbatch", "squeue", "scancel")
-"""Without which no job can be run."""
+"""The commands that a run needs."""
 
 CANCEL_SECONDS = 8.0
-"""How long somebody who pressed Ctrl-C waits for a controller that is down."""
+"""Timeout of `scancel`: after Ctrl-C, nobody should wait longer for a controller that is down."""
 
 _LASTING = re.compile(
     "AccountNotAllowed|BadConstraints|DependencyNeverSatisfied|Invalid(Account|QOS)|JobHeld(Admin|User)|MaxMemPerLimit|"
     "Partition(Config|TimeLimit)|QOSNotAllowed|(Assoc|QOS)Max.*Per(Job|Node).*"
 )
-"""Why a job waits until its request, or the limit that it exceeds, is changed: Slurm's page of job reason codes."""
+"""Reasons that do not pass until the request, or the limit that it exceeds, is changed (Slurm's job reason codes)."""
 
 
 @dataclass(frozen=True)
 class QueueState:
-    """What Slurm says of a run's jobs."""
+    """The jobs of a run, as `squeue` lists them."""
 
     ids: frozenset[str]
     pending: int
     running: int
     reasons: tuple[str, ...]
-    """Why those wait."""
+    """Why jobs are pending."""
 
     def text(self) -> str:
-        """`waiting for the queue: 2 jobs pending (Resources)`; and what to do where waiting does not help."""
+        """One line about the pending jobs, and what to do if waiting does not help.
+
+        >>> print(QueueState(frozenset({"7", "8"}), 2, 0, ("Resources",)).text())
+        waiting for the queue: 2 jobs pending (Resources)
+        """
         text = f"waiting for the queue: {self.pending} job{'s' * (self.pending != 1)} pending"
         if self.reasons:
             text += f" ({', '.join(self.reasons)})"
@@ -41,7 +45,7 @@ class QueueState:
 
 
 def queue_state(name: str) -> QueueState:
-    """Ask for the jobs of a name. Raises OSError where Slurm does not answer."""
+    """Ask Slurm for the jobs of a name. Raises OSError if it does not answer."""
     listed = [line.split("|") for line in _lines("squeue", "--noheader", *_ours(name), "--format=%i|%T|%r")]
     pending = [job for job in listed if job[1] in ("PENDING", "CONFIGURING", "REQUEUED")]
     reasons = sorted({job[2] for job in pending} - {"None"})
@@ -49,23 +53,23 @@ def queue_state(name: str) -> QueueState:
     return QueueState(frozenset(job[0] for job in listed), len(pending), running, tuple(reasons))
 
 
-def fate(job: str) -> str:
-    """What Slurm calls the end of a job, `Slurm calls it CANCELLED; `; nothing where it does not tell (any more)."""
+def job_state(job: str) -> str:
+    """State of a job for messages, `Slurm calls it CANCELLED; `; empty if Slurm has forgotten the job."""
     try:
-        told = " ".join(_lines("scontrol", "--oneliner", "show", "job", job))
+        shown = " ".join(_lines("scontrol", "--oneliner", "show", "job", job))
     except OSError:
         return ""
-    state = re.search(r"\bJobState=(\S+)", told)
+    state = re.search(r"\bJobState=(\S+)", shown)
     return f"Slurm calls it {state[1]}; " if state else ""
 
 
 def cancel(name: str, *options: str) -> None:
-    """End the jobs of a name. Raises OSError where Slurm does not answer."""
+    """Cancel the jobs of a name. Raises OSError if Slurm does not answer."""
     _lines("scancel", *options, *_ours(name), seconds=CANCEL_SECONDS)
 
 
 def environment() -> dict[str, str]:
-    """Ours, without what would make Slurm's commands do, or show, something else."""
+    """This process's environment without the variables that change what Slurm's commands do or print."""
     foreign = ("SBATCH_", "SQUEUE_", "SCANCEL_", "SLURM_CLUSTERS")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
@@ -75,7 +79,7 @@ def _ours(name: str) -> tuple[str, str]:
 
 
 def _lines(*command: str, seconds: float = 20) -> list[str]:
-    """What a command of Slurm prints. Raises OSError where the command is missing or its controller silent."""
+    """Output of a Slurm command. Raises OSError if it is missing, fails, or its controller does not answer."""
     try:
         done = subprocess.run(command, capture_output=True, check=True, timeout=seconds, env=environment())
     except subprocess.TimeoutExpired:

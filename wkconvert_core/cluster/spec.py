@@ -1,4 +1,4 @@
-"""Which cluster is asked for, and what its workers have: checked before any of it is contacted."""
+"""The cluster that was requested, checked before it is contacted, and what its workers offer."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _ADDRESS = re.compile(r"([a-z]+://)?([^/\s:]+|\[[0-9a-f:]+\]):\d+(/\S*)?")
 
 @dataclass(frozen=True)
 class ClusterSpec:
-    """Which cluster."""
+    """The cluster that a run uses, if any."""
 
     scheduler: str | None = None
-    """The address of dask's."""
+    """Address of dask's scheduler."""
     resources: JobResources | None = None
-    """Of a job of Slurm."""
+    """Resources of a Slurm job."""
     jobs: int | None = None
 
     def check(self, strategy: str, memory: int | None) -> None:
-        """Raise OptionError for what does not fit together; nothing is contacted."""
+        """Raise OptionError for options that contradict each other or lack a package; nothing is contacted."""
         for option, given, owner in (("scheduler", self.scheduler, "dask"), ("job-resources", self.resources, "slurm")):
             if given is not None and strategy != owner:
                 raise OptionError(
@@ -37,47 +37,45 @@ class ClusterSpec:
                 raise OptionError(
                     f"--distribution-strategy {owner} needs --{option}", fix=f"say for example --{option} {example}"
                 )
-        if strategy in STRATEGIES:
-            _check_installed(strategy)
+        needed = {"dask": ["distributed"], "slurm": ["distributed", "dask_jobqueue"]}.get(strategy, [])
+        if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
+            raise OptionError(
+                f"--distribution-strategy {strategy} needs {missing[0]}, which is not installed",
+                fix='pip install "wkconvert[cluster]"',
+            )
         if self.scheduler is not None and not _ADDRESS.fullmatch(self.scheduler):
             raise OptionError(f"--scheduler {self.scheduler!r} is no address", fix="write for example tcp://host:8786")
-        wanted = memory or 0
-        if self.resources and wanted > self.resources.memory:
+        if self.resources and (memory or 0) > self.resources.memory:
             raise OptionError(
-                f"--memory {size_text(wanted)} is more than a job's mem {size_text(self.resources.memory)}",
+                f"--memory {size_text(memory or 0)} is more than a job's mem {size_text(self.resources.memory)}",
                 why="--memory is what one worker may use, and a job is one worker",
                 fix="ask for more mem in --job-resources, or say less --memory",
             )
 
 
-def _check_installed(strategy: str) -> None:
-    needed = {"dask": ["distributed"], "slurm": ["distributed", "dask_jobqueue"]}[strategy]
-    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
-        raise OptionError(
-            f"--distribution-strategy {strategy} needs {missing[0]}, which is not installed",
-            fix='pip install "wkconvert[cluster]"',
-        )
-
-
 @dataclass(frozen=True)
 class Offer:
-    """What a cluster's workers have."""
+    """The workers of a cluster.
+
+    >>> Offer(workers=10, threads=4, memory=2_000_000_000, share=0.8).usable(None)
+    1600000000
+    """
 
     workers: int
     threads: int
-    """Of one worker."""
+    """Threads of one worker."""
     memory: int | None
-    """Bytes of one worker; None if nobody knows."""
+    """Bytes of one worker; None if unknown."""
     share: float
-    """Of that, what a run takes unless told."""
+    """Fraction of that memory that a run uses by default."""
 
     def usable(self, wanted: int | None) -> int:
-        """Bytes that a run may take of one worker. Raises OptionError where that is not known, or not there."""
+        """Bytes that a run may use of one worker. Raises OptionError if that is unknown, or more than a worker has."""
         if wanted is None and self.memory is None:
             raise OptionError(
-                "it is not known how much memory a worker has",
-                why="no worker is there to be asked, or it has no limit",
-                fix="start workers, or say --memory, which counts for each worker",
+                "the memory of a worker is unknown",
+                why="no worker has joined that could be asked, or it has no limit",
+                fix="start workers, or give --memory, which counts for each worker",
             )
         if wanted and self.memory and wanted > self.memory:
             raise OptionError(

@@ -1,4 +1,4 @@
-"""What a worker on another machine must have: the same packages, the source, the target's folder. Runs on workers."""
+"""Checks that run on workers of other machines: the same packages, and access to the source and the target."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +17,17 @@ from wkconvert_core.contract.errors import ResourceError
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 
 PACKAGES = ("wkconvert", "numpy", "joblib", "lz4", "dask", "distributed")
-"""Whose versions decide what is written, or whether a task can be sent at all."""
+"""Packages whose versions decide what is written, or whether a task can be unpickled at all."""
 
 WITNESSES = 3
+"""Names in a source's folder that a worker must see, too."""
 PATIENCE = 5.0
 """Seconds that a network file system gets to show a new file on every machine."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """In place of a task's result: its number, and whether its workers died again and again."""
+    """Stands for the result of a task that was cancelled, or whose workers died again and again."""
 
     number: int
     killed: bool
@@ -34,29 +35,29 @@ class Unfinished:
 
 @dataclass(frozen=True)
 class Ticket:
-    """What a run expects of its workers; small, because each task carries it to workers that join later."""
+    """What a run requires of its workers; small, because each task carries it to workers that join later."""
 
     token: str
-    """Names the run."""
+    """Identifies the run."""
     versions: tuple[tuple[str, str], ...]
     readers: tuple[tuple[str, str], ...] = ()
-    """The readers in use, and the versions of their plugins."""
+    """Readers in use, and the versions of their plugins."""
     kernels: tuple[str, ...] = ()
     reads: tuple[tuple[str, ...], ...] = ()
-    """Paths that every worker must see: each with a few names that are in it, if it is a folder."""
+    """Paths that every worker must see, as `path_witness` gives them."""
     writes: str | None = None
-    """A file with the token, in the folder into which the workers write."""
+    """Path of a file with the token, in the folder that the workers write to."""
 
     def check(self) -> None:
-        """Raise ResourceError if this process cannot do the run's tasks; costs nothing the second time."""
+        """Raise ResourceError if this process cannot do the run's tasks. Each process checks once."""
         _checked(self)
 
     def forget(self) -> None:
-        """Remove the file that was written."""
+        """Remove the file again."""
         if self.writes:
             file = Path(self.writes)
             file.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # logs lie there
+            with contextlib.suppress(OSError):  # it still holds logs
                 file.parent.rmdir()
 
     def publish(self) -> None:
@@ -68,8 +69,8 @@ class Ticket:
                 file.write_text(self.token)
 
 
-def witnessed(path: Path) -> tuple[str, ...]:
-    """A path, and a few names of what is in it."""
+def path_witness(path: Path) -> tuple[str, ...]:
+    """A path and, if it is a folder, a few of the names in it."""
     with contextlib.suppress(OSError), os.scandir(path) as entries:
         visible = (entry.name for entry in entries if not entry.name.startswith("."))
         return str(path), *itertools.islice(visible, WITNESSES)
@@ -77,17 +78,16 @@ def witnessed(path: Path) -> tuple[str, ...]:
 
 
 def versions() -> tuple[tuple[str, str], ...]:
-    """What is installed here."""
+    """Versions of Python and of `PACKAGES` in this process."""
     python = ".".join(platform.python_version_tuple()[:2])
     return (("python", python), *((name, _version(name)) for name in PACKAGES))
 
 
 def reader_versions(formats: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """The versions of the plugins that know these formats here; empty for those that are not there."""
+    """Versions of the plugins that read or store these formats in this process; empty for missing ones."""
     from wkconvert_core.registry.plugins import plugins
 
-    loaded = plugins()
-    return tuple((name, loaded.version_of(name)) for name in formats)
+    return tuple((name, plugins().version_of(name)) for name in formats)
 
 
 def _version(package: str) -> str:
@@ -107,20 +107,21 @@ def _version(package: str) -> str:
 def _checked(ticket: Ticket) -> None:
     _check_versions(ticket)
     for path, *names in ticket.reads:
-        for name in ("", *names):  # an empty folder may wait there for what is not mounted
+        for name in ("", *names):  # the folder alone proves nothing: it may be an empty mount point
             _wait_for(Path(path, name), "the source")
     if ticket.writes:
         _check_writing(Path(ticket.writes), ticket.token)
 
 
 def _check_versions(ticket: Ticket) -> None:
-    here = {
-        **dict(versions()),
-        **{f"reader {name}": v for name, v in reader_versions(name for name, _ in ticket.readers)},
-    }
-    wanted = {**dict(ticket.versions), **{f"reader {name}": v for name, v in ticket.readers}}
-    differing = [f"{name} {here[name] or 'missing'}, here {v}" for name, v in wanted.items() if here[name] != v]
-    differing += [f"kernel {name} missing" for name in ticket.kernels if name not in _kernels()]
+    from wkconvert_core.registry.plugins import plugins
+
+    readers = reader_versions(name for name, _ in ticket.readers)
+    differing = []
+    for kind, wanted, found in (("", ticket.versions, versions()), ("reader ", ticket.readers, readers)):
+        here = dict(found)
+        differing += [f"{kind}{name} {here[name] or 'missing'}, here {v}" for name, v in wanted if here[name] != v]
+    differing += [f"kernel {name} missing" for name in ticket.kernels if name not in plugins().downsamplers()]
     if differing:
         raise ResourceError(
             f"the worker on {socket.gethostname()} has other packages: {'; '.join(differing)}",
@@ -129,14 +130,8 @@ def _check_versions(ticket: Ticket) -> None:
         )
 
 
-def _kernels() -> Mapping[str, object]:
-    from wkconvert_core.registry.plugins import plugins
-
-    return plugins().downsamplers()
-
-
 def _wait_for(path: Path, what: str) -> None:
-    if not soon(path.exists):
+    if not wait_until(path.exists):
         raise ResourceError(
             f"the worker on {socket.gethostname()} does not see {what}: {path}",
             why="every worker reads and writes files itself",
@@ -146,7 +141,7 @@ def _wait_for(path: Path, what: str) -> None:
 
 def _check_writing(file: Path, token: str) -> None:
     _wait_for(file.parent, "the target")
-    if not soon(lambda: file.exists() and file.read_text() == token):
+    if not wait_until(lambda: file.exists() and file.read_text() == token):
         raise ResourceError(
             f"the worker on {socket.gethostname()} sees another folder at {file.parent}",
             why="what this machine wrote there does not appear there",
@@ -164,11 +159,11 @@ def _check_writing(file: Path, token: str) -> None:
         ) from None
 
 
-def soon(there: Callable[[], bool]) -> bool:
-    """Whether something is so, perhaps after a while."""
+def wait_until(there: Callable[[], bool]) -> bool:
+    """Whether a condition holds, now or within `PATIENCE` seconds."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        with contextlib.suppress(OSError):  # a folder that may not be looked into, or a stale handle, shows nothing
+        with contextlib.suppress(OSError):  # no permission, or a stale handle of a network file system: not there yet
             if there():
                 return True
         if time.monotonic() > deadline:

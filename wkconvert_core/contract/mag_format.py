@@ -118,6 +118,7 @@ class ComparableMag(StoredMag, Protocol):
         ...
 
 
+@runtime_checkable
 class MagFormat(Protocol):
     """One way to store a mag: a value that a plugin's `wkconvert_mag_formats` returns."""
 

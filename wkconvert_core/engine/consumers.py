@@ -1,4 +1,4 @@
-"""Consumers of the shards of a Sink: `WriteShards` stores them, `VerifyShards` compares them with what is stored."""
+"""Consumers of the shards of a Sink: `WriteShards` stores them, `VerifyShards` compares them with the stored ones."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class _OfShards:
 
     @property
     def skips(self) -> Predicate | None:
-        """Whether a missing shard reads as 0, so that a shard of zeros need not be written."""
+        """Whether a shard of zeros need not be written, because a missing one reads as 0."""
         return omits_of(self.sink)
 
 
 class WriteShards(_OfShards):
-    """Writes shards, and measures their values on the way."""
+    """Writes shards, and measures the range of their values."""
 
     def begin(self) -> None:
         """Let the sink prepare. Raises NoSpace, TargetNotWritable, TargetError."""
@@ -83,18 +83,24 @@ class WriteShards(_OfShards):
         return values.done(self.mag, box, checksum)
 
     def _writing(self) -> AbstractContextManager[None]:
-        """Plugins may leave errors of the file system to core."""
+        """Sinks of plugins may leave errors of the file system to core."""
         return writing(Path(self.layer, str(self.mag)))
 
     def _values(self) -> _Values:
-        """The metadata of 8-bit color layers state no range of values: measuring it would be wasted time."""
+        """Nothing is measured for 8-bit color layers, whose metadata state no range of values."""
         spec = self.sink.spec
         return _Values(is_measured=not (spec.category == "color" and spec.dtype == np.uint8))
 
 
 @dataclass
 class _Values:
-    """Range of the values of a shard, measured part by part."""
+    """Range of the values of a shard, measured part by part; NaN and infinity count as no value.
+
+    >>> values = _Values(is_measured=True)
+    >>> values.add(np.array([3.0, np.nan, -2.5]))
+    >>> values.low, values.high, values.nans
+    (-2.5, 3.0, 1)
+    """
 
     is_measured: bool
     low: float | int | None = None
@@ -120,11 +126,11 @@ class _Values:
 
 
 class VerifyShards(_OfShards):
-    """Compares voxels with the shards that were written of them."""
+    """Compares voxels with the shards that were written from them."""
 
     @property
     def skips(self) -> Predicate | None:
-        """Whether a shard of zeros is missing, and should be: one that lies there is compared."""
+        """Whether a shard of zeros is missing, as it should be; one that exists is compared."""
         occupied, omits = occupied_of(self.sink.source()), super().skips
         if occupied is None or omits is None:
             return None
@@ -136,9 +142,9 @@ class VerifyShards(_OfShards):
         if not np.array_equal(found, voxels, equal_nan=voxels.dtype.kind == "f"):
             same = (found == voxels) | (found != found) & (voxels != voxels)  # NaN equals NaN
             c, *where = (int(index[0]) for index in np.nonzero(~same))
-            place = ", ".join(f"{axis} {w + s}" for axis, w, s in zip("xyz", where, box.start, strict=True))
+            first = ", ".join(f"{axis} {w + s}" for axis, w, s in zip("xyz", where, box.start, strict=True))
             raise DamagedData(
-                f"layer {self.layer}, mag {self.mag} does not hold what was written, first at {place}",
+                f"layer {self.layer}, mag {self.mag} does not hold what was written, first at {first}",
                 why=f"channel {c} is {found[(c, *where)]} instead of {voxels[(c, *where)]}",
                 fix="convert again with --overwrite, and check the disk and the memory of this machine",
             )

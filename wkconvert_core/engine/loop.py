@@ -1,4 +1,4 @@
-"""The one loop: reads a Source by a Route, task by task, and hands its voxels to Consumers; yields their results."""
+"""The one loop: reads a Source along a Route, task by task, and hands its voxels to Consumers; yields their results."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 Finished: TypeAlias = Container[tuple[Mag, Vec3Like]]
-"""Shards that are done: their mags, and their first voxels."""
+"""Finished shards: mag and first voxel of each."""
 
 
 def run(
     step: Step[Consumer[R]], route: Route, workers: Workers, scratch: Path, done: Finished = frozenset()
 ) -> Iterator[R]:
-    """Hand the voxels of `step.source` to the step's consumers; yields each result as it comes, in no certain order.
+    """Hand the voxels of `step.source` to the step's consumers; yields their results in no particular order.
 
-    Boxes that the source says are empty, and that the consumer skips, are left out, and so are those in `done`. A slab
-    is kept in the folder `scratch`. Raises the first error, after the tasks that were running have finished.
+    Left out are shards in `done`, and those that the source says are empty and the consumer skips. Slabs are kept in
+    the folder `scratch`. Raises the first error, after the running tasks have finished.
     """
     for consumer in step.consumers:
         if begin := getattr(consumer, "begin", None):
@@ -53,14 +53,14 @@ def run(
 def _pass(
     step: Step[Consumer[R]], route: Route, workers: Workers, slab: Box | None, scratch: Path, done: Finished
 ) -> Iterator[R]:
-    """Run the tasks of the whole extent, or of a slab; a slab's memory is free again when this returns."""
+    """Run the tasks of a slab, or of the whole extent. A function of its own: its return frees the slab's memory."""
     with _decoded(step, route, workers, slab, scratch) as source:
         yield from _perform(_tasks(step, step.tasks(route.task, slab), done, source), route, workers)
 
 
 @contextlib.contextmanager
 def _decoded(step: AnyStep, route: Route, workers: Workers, box: Box | None, scratch: Path) -> Iterator[Source]:
-    """What tasks read: the step's source, or for a slab a copy of its decoded voxels."""
+    """The source that tasks read: the step's, or a slab of its decoded voxels."""
     if box is None:
         yield step.source
         return
@@ -81,7 +81,7 @@ def _decoded(step: AnyStep, route: Route, workers: Workers, box: Box | None, scr
             for piece, voxels in checked_stream(step.source, stream):
                 slab.fill(piece, voxels)
             if workers.cluster:
-                sync([path])  # other machines are to see it
+                sync([path])  # so that other machines see it
         else:
             fills = (Fill(step.source, slab, piece) for piece in inner.tiles(part, origin))
             for _ in _perform(fills, route, workers):
@@ -96,19 +96,19 @@ def _decoded(step: AnyStep, route: Route, workers: Workers, box: Box | None, scr
 
 @dataclass(frozen=True)
 class Consume(Generic[R]):
-    """A task: read a box, and hand it to the consumers, shard by shard."""
+    """A task: read a box, make its coarser mags, and hand them to the consumers, shard by shard."""
 
     step: Step[Consumer[R]]
     box: Box
-    """Whole shards of every mag; in the dataset, in voxels of the finest mag."""
+    """Whole shards of every mag, in voxels of the finest, where they lie in the dataset."""
     wanted: frozenset[tuple[Mag, Vec3Like]]
-    """The shards to hand over: their mags, and their first voxels."""
+    """The shards to hand over: mag and first voxel of each."""
 
     def __call__(self) -> list[R]:
-        """Do it. Raises the source's and the consumers' errors."""
+        """The consumers' results. Raises the source's and the consumers' errors."""
         step, box, results, wanted = self.step, self.box, list[R](), set(self.wanted)
         take_encoded = getattr(step.finest, "take_encoded", None)
-        if take_encoded and len(step.consumers) == 1:  # coarser mags are made of voxels: then they are decoded anyway
+        if take_encoded and len(step.consumers) == 1:  # coarser mags need decoded voxels anyway
             for shard in box.tiles(step.finest.grid):
                 key = step.finest.mag, shard.start
                 if key in wanted and (result := take_encoded(shard, step.source)) is not None:
@@ -143,13 +143,13 @@ class Fill:
     """In the source's voxels."""
 
     def __call__(self) -> list[Any]:
-        """Do it; there is no result. Raises the source's errors."""
+        """Decode; there is no result. Raises the source's errors."""
         self.slab.fill(self.box, checked_read(self.source, self.box))
         return []
 
 
 def _tasks(step: Step[Consumer[R]], boxes: Iterable[Box], done: Finished, source: Source) -> Iterator[Consume[R]]:
-    """The boxes in which anything is left to do, to be read from the step's source or from a slab of it."""
+    """A task for each box with unfinished shards, to be read from `source`: the step's own, or a slab of it."""
     carried = replace(step, source=source, boxes=None)
     for box in boxes:
         shards = ((consumer.mag, shard.start) for consumer, shard in step.shards(box))
@@ -158,12 +158,12 @@ def _tasks(step: Step[Consumer[R]], boxes: Iterable[Box], done: Finished, source
 
 
 def checked_read(source: Source, box: Box) -> Array:
-    """The voxels of a box `[c, x, y, z]`, if they are what `info` says. Raises PluginError, and the source's errors."""
+    """The voxels `[c, x, y, z]` of a box. Raises PluginError if they contradict `info`, and the source's errors."""
     return _checked(source, box, source.read(box))
 
 
 def checked_stream(source: Source, stream: Stream) -> Iterator[tuple[Box, Array]]:
-    """Boxes and voxels that a source streams, if they are complete and what `info` says. Raises PluginError."""
+    """The boxes and voxels of a stream. Raises PluginError if they are incomplete or not as `info` says."""
     voxels = 0
     for box, data in stream():
         yield box, _checked(source, box, data)
@@ -192,7 +192,7 @@ def _checked(source: Source, box: Box, data: Array) -> Array:
 
 
 def _perform(tasks: Iterable[Consume[R] | Fill], route: Route, workers: Workers) -> Iterator[R]:
-    """Run tasks and yield their results. After the first failure no task begins; the first error is raised last."""
+    """Run tasks and yield their results. After a failure no further task begins; the first error is raised last."""
     failures: list[Exception] = []
     for result in workers.map(_attempt, takewhile(lambda _: not failures, tasks), route.workers):
         if isinstance(result, Exception):
@@ -206,7 +206,7 @@ def _perform(tasks: Iterable[Consume[R] | Fill], route: Route, workers: Workers)
 
 
 def _attempt(task: Consume[R] | Fill) -> list[R] | Exception:
-    """The task's results, or its error as a value: raised, it would cancel the tasks that are running."""
+    """The task's results, or its error as a value: a raised error would cancel the running tasks."""
     try:
         return task()
     except WkconvertError as error:
@@ -219,7 +219,7 @@ def _attempt(task: Consume[R] | Fill) -> list[R] | Exception:
 
 
 def _picklable(error: Exception) -> Exception:
-    """The error, or its text if it cannot be pickled: a failure to unpickle looks as if the worker had died."""
+    """The error, or its text if it cannot be pickled: joblib takes a failure to unpickle for the death of a worker."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

@@ -16,7 +16,7 @@ class Progress:
     step: str
     """Its title: `color mag 1`."""
     number: int
-    """From 1 to `steps`; 0 before the first step."""
+    """1 to `steps`; 0 before the first step."""
     steps: int
     voxels: int
     """Voxels done so far, of `total`."""
@@ -45,15 +45,15 @@ class Meter:
         self,
         listen: Listener | None,
         title: str,
-        place: tuple[int, int],
+        number: tuple[int, int],
         total: int,
         voxel_bytes: int,
         *,
         done: int = 0,
         workers: Workers | None = None,
     ) -> None:
-        """`place`: the step's number and the number of steps; `done`: voxels that an earlier run has finished."""
-        self._now = Progress(title, *place, done, total, voxel_bytes)
+        """`number`: the step's number and the number of steps; `done`: voxels that an earlier run has finished."""
+        self._now = Progress(title, *number, done, total, voxel_bytes)
         self._listen = listen if listen and total else lambda progress: None
         self._workers = workers
         self._listen(self._now)

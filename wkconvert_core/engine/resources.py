@@ -1,4 +1,4 @@
-"""Who works on a run and how much memory they may use: the options that every command has which reads voxels."""
+"""The workers of a run and their memory: the options of every command that reads voxels."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from wkconvert_core.cluster import session as cluster
+from wkconvert_core.cluster import session
 from wkconvert_core.cluster.job_resources import JobResources
-from wkconvert_core.cluster.session import Sought
 from wkconvert_core.cluster.spec import STRATEGIES, ClusterSpec
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.engine.progress import Listener, Progress
 from wkconvert_core.engine.workers import Strategy, Workers, at_work, default_jobs
 from wkconvert_core.planning.route import Budget
-from wkconvert_core.toolkit import process as memory
+from wkconvert_core.toolkit import process
 
 
 @dataclass(frozen=True)
@@ -24,14 +23,14 @@ class Resources:
     """The workers of a run and their memory; the defaults are those of every command."""
 
     jobs: int | None = None
-    """Number of workers; None: one per processor, on a cluster as many as it has."""
+    """Number of workers; None: one per processor, on a cluster all that it has."""
     memory: int | None = None
     """Peak of all processes together, in bytes; on a cluster, of each worker. None: half of what is available."""
     strategy: Strategy = "threads"
     scheduler: str | None = None
     """For dask: the scheduler's address, such as `tcp://host:8786`."""
     job_resources: Mapping[str, Any] | None = None
-    """For slurm: what each job gets, keyed by the names of sbatch's options."""
+    """For slurm: options of sbatch for each job."""
 
     def check(self) -> None:
         """Raise OptionError for the first option that is out of range or contradicts another one."""
@@ -41,26 +40,26 @@ class Resources:
 
     @property
     def cluster(self) -> ClusterSpec:
-        """The cluster that was asked for, if any. Raises OptionError for resources that sbatch does not know."""
+        """The requested cluster, if any. Raises OptionError for resources that sbatch cannot be given."""
         resources = None if self.job_resources is None else JobResources.of(self.job_resources)
         return ClusterSpec(self.scheduler, resources, self.jobs)
 
     def reached(self, path: Path) -> Path:
-        """The path as workers must be given it: absolute for a cluster, whose workers run in other folders."""
+        """The path to give to workers: absolute for a cluster, whose workers run in other folders."""
         return path.resolve() if self.strategy in STRATEGIES else path
 
 
 def budget_of(resources: Resources, free: int) -> Budget:
     """The memory and workers that a run may use on this machine or cluster, with `free` bytes of disk for scratch.
 
-    Raises OptionError where a cluster has less memory than was asked for, or does not say how much it has.
+    Raises OptionError if a cluster has less memory than requested, or an unknown amount.
     """
     if resources.strategy in STRATEGIES:
-        offer = cluster.offer(resources.cluster)
-        return Budget(offer.usable(resources.memory), offer.threads, False, free, cluster.WORKER_BYTES, offer.workers)
+        offer = session.offer(resources.cluster)
+        return Budget(offer.usable(resources.memory), offer.threads, False, free, session.WORKER_BYTES, offer.workers)
     jobs = 1 if resources.strategy == "sequential" else resources.jobs or default_jobs()
     shared = resources.strategy != "multiprocessing"  # whether the workers see each other's arrays
-    return Budget(resources.memory or memory.available() // 2, jobs, shared, free, memory.held())
+    return Budget(resources.memory or process.available() // 2, jobs, shared, free, process.baseline_bytes())
 
 
 @contextlib.contextmanager
@@ -69,15 +68,15 @@ def readers_at_work(
 ) -> Iterator[Workers]:
     """Workers that only read `paths`; a cluster's jobs write their logs to the working directory.
 
-    Raises ResourceError where a cluster's workers cannot be had or lack something, such as one of the `kernels`.
+    Raises ResourceError if a cluster has no workers, or they lack something, such as one of the `kernels`.
     """
-    sought = Sought(resources.cluster, [], sorted(kernels), paths, Path.cwd() / "wkconvert-logs")
+    sought = session.Sought(resources.cluster, [], sorted(kernels), paths, Path.cwd() / "wkconvert-logs")
     with at_work(resources.strategy, budget.workers, sought, report_waiting(listen, 1)) as workers:
         yield workers
 
 
 def report_waiting(listen: Listener | None, steps: int) -> Callable[[str], None]:
-    """A function that passes on to the listener, if there is one, what a run of so many steps is waiting for."""
+    """A function that passes texts about waiting on to the listener, if there is one."""
     return lambda text: listen(Progress("", 0, steps, 0, 0, 1, waiting=text)) if listen else None
 
 
@@ -85,7 +84,7 @@ def report_waiting(listen: Listener | None, steps: int) -> Callable[[str], None]
 
 
 def check_literals(options: object) -> None:
-    """Raise OptionError for the first field of a dataclass whose value is not one of those that its Literal lists.
+    """Raise OptionError for the first field of a dataclass whose value is not listed in its Literal type.
 
     >>> check_literals(Resources(strategy="fork"))
     Traceback (most recent call last):
@@ -101,7 +100,7 @@ take one of threads, multiprocessing, sequential, dask, slurm
 
 
 def check_least(least: int, **numbers: int | None) -> None:
-    """Raise OptionError for the first number that is below `least`; each is named like its option.
+    """Raise OptionError for the first number below `least`; the keywords are the options' names.
 
     >>> check_least(0, start_z=3, channel=-1)
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""Slabs: where decoded voxels wait to be encoded. In memory, in a scratch file, or in a folder that machines share.
+"""Slabs hold decoded voxels until they are encoded: in memory, in a scratch file, or in a folder shared by machines.
 
 A slab is a Source that can be filled.
 """
@@ -42,11 +42,11 @@ class MemorySlab:
     """
 
     info: VolumeInfo
-    """Of the whole volume."""
+    """The whole volume."""
     box: Box
-    """The slab, in the volume's voxels."""
+    """The slab, in voxels of the volume."""
     voxels: Array
-    """`[c, z, y, x]`: the order in which slices come."""
+    """`[c, z, y, x]`, so that each slice is contiguous."""
 
     @classmethod
     def reserve(cls, info: VolumeInfo, box: Box) -> MemorySlab:
@@ -56,7 +56,7 @@ class MemorySlab:
 
     @classmethod
     def of(cls, extent: Box, box: Box, data: Array) -> MemorySlab:
-        """The voxels `[c, x, y, z]` of a box of a volume; both boxes lie in the dataset."""
+        """A slab around voxels `[c, x, y, z]` of a box of a volume; `extent` and `box` are positions in the dataset."""
         info = VolumeInfo(extent.shape, data.dtype, len(data))
         return cls(info, box - extent.start, data.transpose(0, 3, 2, 1))
 
@@ -133,24 +133,23 @@ class FileSlab:
 
 @dataclass(frozen=True)
 class SharedSlab:
-    """A slab that several machines fill: a file for each box that is filled at a time, in each cell after cell.
+    """A slab that several machines fill: one file for each box that is filled at a time, stored cell after cell.
 
-    Each file is written once, by one machine. A network file system shows others what one machine wrote once the file
-    is closed, but promises nothing where two machines write to the same page of one file: either may put back what it
-    read of the other's part.
+    Each file is written once, by one machine. Network file systems guarantee that others see a file once it is closed,
+    but nothing for two machines that write to the same page: each may overwrite the other's part with stale bytes.
     """
 
     info: VolumeInfo
     box: Box
     folder: Path
     cell: Vec3Like
-    """The box that is contiguous in its file: the slab is read in whole cells."""
+    """Shape of the boxes that are contiguous in their file: the slab is read in whole cells."""
     origin: Vec3Like
     """Where voxel (0, 0, 0) of the volume lies on the grid of cells."""
     part: Vec3Like
     """Shape of the boxes that are filled at a time."""
     start: Vec3Like
-    """A corner of their grid, in the volume's voxels."""
+    """A corner of the grid of parts, in voxels of the volume."""
 
     def reserve(self) -> None:
         """Make the folder. Raises NoSpace, TargetError."""
@@ -158,7 +157,7 @@ class SharedSlab:
             self.folder.mkdir(parents=True)
 
     def parts(self, box: Box | None = None) -> Iterator[Box]:
-        """The boxes that are filled at a time: all, or those that touch a box."""
+        """The boxes that are filled at a time: all, or those that overlap `box`."""
         near = self.box if box is None else (box - self.start).aligned(self.part) + self.start
         return near.intersection(self.box).tiles(self.part, self.start)
 
@@ -183,7 +182,7 @@ class SharedSlab:
         return result
 
     def _read_part(self, part: Box, box: Box) -> Iterator[tuple[Box, Array]]:
-        """The pieces of a part that touch a box, and their voxels `[c, x, y, z]`. Raises ResourceError."""
+        """The pieces of a part that overlap a box, and their voxels `[c, x, y, z]`. Raises ResourceError."""
         path, offset = self._path(part), 0
         try:
             with path.open("rb") as file:
@@ -201,7 +200,7 @@ class SharedSlab:
             raise ResourceError(
                 f"the scratch file {path} was lost while it was needed",
                 why=str(error),
-                fix="run the same command again; see that nothing clears that folder while it runs",
+                fix="run the same command again, and make sure that nothing clears that folder while it runs",
             ) from error
 
     def _pieces(self, part: Box) -> Iterator[Box]:

@@ -1,4 +1,4 @@
-"""Workers that run tasks, through joblib: this thread, threads, processes or a cluster. A dead worker's are rerun."""
+"""Workers that run tasks through joblib: this thread, threads, processes or a cluster. Tasks of dead workers rerun."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Result = TypeVar("Result")
 
 Strategy = Literal["threads", "multiprocessing", "sequential", "dask", "slurm"]
 BACKENDS: dict[str, str] = {"threads": "threading", "multiprocessing": "loky", "sequential": "sequential"}
-"""joblib's name for each strategy on this machine."""
+"""joblib's backend for each strategy on this machine."""
 
 PATIENCE = 1.5
-"""Seconds that threads are given to finish their tasks when the run is stopped."""
+"""Seconds that threads have to finish their tasks when the run is stopped."""
 
 
 def default_jobs() -> int:
-    """Number of processors that this process may use."""
+    """Number of processors available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -53,16 +53,16 @@ class Workers:
 
     @property
     def status(self) -> str:
-        """State of a cluster's workers, to show beside the progress: `12 workers, 48 tasks`. Empty on one machine."""
+        """State of a cluster's workers for the progress: `12 workers, 48 tasks`. Empty on one machine."""
         return self.cluster.status() if self.cluster else ""
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> Iterator[Result]:
         """Run every task and yield the results as they come; tasks are taken lazily.
 
-        At most `jobs` run at a time, on each machine. A worker process that dies takes the whole pool with it: all
-        tasks that were running are rerun one by one, to find the one that kills. A cluster loses only that worker's
-        tasks, and reruns them itself; those that lose their workers again and again are rerun one by one here. Raises
-        ResourceError for tasks that kill their worker even when they run alone, after all others are done.
+        At most `jobs` run at a time on each machine. A worker process that dies takes the whole pool with it: all its
+        running tasks are rerun one by one, to find the one that kills. A cluster loses only that worker's tasks and
+        reruns them itself; tasks that keep losing their workers are rerun one by one here. Raises ResourceError, after
+        all other tasks, for tasks that kill their worker even when they run alone.
 
         >>> sorted(Workers("threads", 2).map(abs, [-1, 2, -3], jobs=2))
         [1, 2, 3]
@@ -86,17 +86,17 @@ class Workers:
             words = self.cluster.last_log_lines() if self.cluster else ""
             raise ResourceError(
                 f"{killers} task(s) killed their worker, each when it ran alone too",
-                why=f"most likely the system ended it for want of memory{'; ' * bool(words)}{words}",
+                why=f"most likely the system ended it because memory ran out{'; ' * bool(words)}{words}",
                 fix="run the same command again with less --memory or fewer --jobs; finished work is kept",
             )
 
     def cancel_waiting(self) -> None:
-        """Cancel the tasks that no worker of a cluster has begun: the run has failed."""
+        """Cancel the tasks that no worker of a cluster has begun, because the run has failed."""
         if self.cluster:
             self.cluster.backend.drop_waiting()
 
     def stop(self) -> None:
-        """Let nothing new start; kill worker processes at once, and give threads a moment to finish their tasks."""
+        """Start no further task, kill worker processes, and give threads a moment to finish their tasks."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -118,7 +118,7 @@ class Workers:
         *,
         alone: bool = False,
     ) -> Iterator[Result]:
-        """Run tasks, and strike the finished ones from `pending`. Raises _WorkerDied if the pool is lost."""
+        """Run tasks, and remove finished ones from `pending`. Raises _WorkerDied if the pool is lost."""
         from joblib import delayed
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -128,7 +128,7 @@ class Workers:
         try:
             for answer in self._parallel(jobs, alone=alone)(calls):
                 if isinstance(answer, Unfinished):
-                    if not answer.killed:  # cancelled, so nobody waits for it; a killed one stays pending, to be rerun
+                    if not answer.killed:  # cancelled; a killed task stays pending, to be rerun
                         del pending[answer.number]
                     continue
                 number, result = answer
@@ -138,10 +138,10 @@ class Workers:
             raise _WorkerDied from error
 
     def _parallel(self, jobs: int, *, alone: bool) -> Any:
-        """Joblib's executor, arranged so that it runs no task in this process that may kill its worker.
+        """Joblib's executor, arranged so that no task runs in this process that it might kill.
 
-        With `n_jobs=1` it would. A task that runs alone therefore gets a pool of two processes. A cluster ignores
-        `n_jobs`, because `pre_dispatch` limits the tasks in flight there; two is the least that reaches its workers.
+        With `n_jobs=1` joblib runs tasks here, so a task that runs alone gets a pool of two processes. A cluster, where
+        `pre_dispatch` limits the tasks in flight, ignores `n_jobs`; two is the least that reaches its workers.
         """
         from joblib import Parallel
 
@@ -157,9 +157,9 @@ class Workers:
 
 @contextlib.contextmanager
 def at_work(strategy: Strategy, jobs: int, sought: Sought, tell: Callable[[str], None]) -> Iterator[Workers]:
-    """Workers for a run, stopped when it ends, whatever ends it. `tell` is called with what the run waits for.
+    """Workers for a `with` block; an error or signal stops them. `tell` is called with what the run waits for.
 
-    The workers of a cluster are checked first. Raises ResourceError.
+    The workers of a cluster are checked first. Raises ResourceError if they cannot do the work.
     """
     if strategy not in STRATEGIES:
         workers = Workers(strategy, jobs)
@@ -188,14 +188,14 @@ class _WorkerDied(Exception):
 
 @dataclass(frozen=True)
 class _Numbered:
-    """Calls a function with a task, and returns the task's number with the result: unfinished tasks stay known."""
+    """Calls a function with a task; returns the task's number, too, so that unfinished tasks are known."""
 
     function: Callable[[Any], Any]
     busy: _BusyThreads | None
     ticket: Ticket | None = None
-    """On a cluster: what the worker must have."""
+    """On a cluster: the requirements that a worker checks."""
     slots: int | None = None
-    """On a cluster: tasks that a worker runs at a time, however many threads it has."""
+    """On a cluster: concurrent tasks of a worker, however many threads it has."""
 
     def __call__(self, number: int, task: Any) -> tuple[int, Any]:
         if self.ticket:
@@ -206,7 +206,7 @@ class _Numbered:
 
 @functools.cache
 def _slots_of_this_process(slots: int) -> threading.Semaphore:
-    """Limits the tasks that run at a time in this process: its memory is planned for that many."""
+    """Limits the concurrent tasks of this process, whose memory is planned for that many."""
     return threading.Semaphore(slots)
 
 

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from wkconvert_core.contract.errors import (
     AmbiguousFormat,
@@ -22,14 +21,14 @@ from wkconvert_core.contract.errors import (
 )
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.registry.plugins import Plugins
-from wkconvert_core.toolkit.files import stem
-from wkconvert_core.toolkit.stacks import natural_key
+from wkconvert_core.toolkit.files import cannot_open, stem
+from wkconvert_core.toolkit.stacks import natural_key, shorten
 
 HEAD_BYTES = 4096
-"""How much of a file plugins see when they detect."""
+"""Bytes of a file that plugins see when they detect."""
 
 DEPTH = 3
-"""How far below a layer's folder its files may lie."""
+"""Levels below a layer's folder in which its files may lie."""
 
 INSTALLABLE = {
     "dm": (".dm3", ".dm4"),
@@ -43,7 +42,7 @@ INSTALLABLE = {
 
 @dataclass(frozen=True)
 class Answer:
-    """One plugin's answer to a path: a match, an error, or neither where it declines."""
+    """One plugin's answer to a path: a match, an error, or neither if it declines."""
 
     plugin: str
     match: Match | None
@@ -51,7 +50,7 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        """Why it claims the path, or what went wrong; empty where it simply declines."""
+        """Why the plugin claims the path, or its error; empty if it declines."""
         return self.match.reason if self.match else self.error
 
 
@@ -63,11 +62,11 @@ class Found:
     match: Match
     layer: str | None = None
     notes: tuple[str, ...] = ()
-    """For the user: the entries beside it that no reader claims."""
+    """Notes for the user: entries beside it that no reader claims."""
 
 
 def location(src: Path | str) -> Path | str:
-    """A source as hooks take it: a URL stays the text that it is, because a Path would take its double slash away.
+    """A source as hooks take it: a local Path, or a URL as text, because a Path would drop its double slash.
 
     >>> location("s3://bucket/em"), str(Path("s3://bucket/em"))
     ('s3://bucket/em', 's3:/bucket/em')
@@ -107,8 +106,15 @@ the installed readers read local paths. copy the data to a local folder, or inst
         why = "; ".join(["the installed readers read local paths", *failed])
         fix = "copy the data to a local folder, or install a plugin that reads such URLs"
         raise UnknownFormat(f"no reader takes {src}", why=why, fix=fix)
-    why = "; ".join([_reasons(src), *failed])
-    raise UnknownFormat(f"no reader knows what {src} is", why=why, fix=_install_hint(src))
+    why = "its name and its first bytes fit none of the installed formats"
+    if src.is_dir():
+        names = [path.name for path in children(src, lambda entry: True)]
+        why = f"it holds {shorten(names)}, which fit none of the installed formats" if names else "the folder is empty"
+    paths = [src] if src.is_file() else [path for level in ("*", "*/*") for path in src.glob(level)][:1000]
+    suffixes = {path.suffix.lower() for path in paths}
+    extras = [f'pip install "wkconvert[{extra}]"' for extra, known in INSTALLABLE.items() if suffixes & set(known)]
+    fix = f"try {' or '.join(extras)}" if extras else "`wkconvert plugins` lists the formats that are installed"
+    raise UnknownFormat(f"no reader knows what {src} is", why="; ".join([why, *failed]), fix=fix)
 
 
 def _of_reader(answers: list[Answer], reader: str) -> list[Answer]:
@@ -120,17 +126,15 @@ def read_head(path: Path | str) -> bytes:
     if isinstance(path, str):
         return b""
     try:
-        if not path.exists():
-            raise SourceNotFound(f"{path} does not exist", fix="check the spelling of SRC")
         if path.is_dir():
             os.scandir(path).close()
             return b""
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
-    except SourceNotFound:
-        raise
+    except FileNotFoundError:
+        raise SourceNotFound(f"{path} does not exist", fix="check the spelling of SRC") from None
     except OSError as error:
-        raise BrokenSource(f"{path} cannot be read", why=error.strerror or str(error)) from error
+        raise cannot_open(path, error) from error
     if not head:
         raise BrokenSource(f"{path} is empty", why="the file has 0 bytes")
     return head
@@ -139,17 +143,17 @@ def read_head(path: Path | str) -> bytes:
 def ask(path: Path | str, head: bytes, plugins: Plugins, options: Mapping[str, str] | None = None) -> list[Answer]:
     """Every plugin's answer to a path, in the order of registration; an error is an answer, too."""
     arguments = {"path": path, "head": head, "options": options or {}}
-    return [_ask_one(impl, arguments) for impl in plugins.hook.wkconvert_detect.get_hookimpls()]
-
-
-def _ask_one(impl: Any, arguments: Mapping[str, Any]) -> Answer:
-    try:
-        match = impl.function(*(arguments[name] for name in impl.argnames))
-    except Exception as error:  # a stranger's code: the other plugins still get their say
-        return Answer(impl.plugin_name, None, f"failed: {type(error).__name__}: {error}")
-    if match is not None and not isinstance(match, Match):
-        return Answer(impl.plugin_name, None, f"failed: it answered {match!r}, which is no Match")
-    return Answer(impl.plugin_name, match)
+    answers = []
+    for impl in plugins.hook.wkconvert_detect.get_hookimpls():
+        error = ""
+        try:
+            match = impl.function(*(arguments[name] for name in impl.argnames))
+            if match is not None and not isinstance(match, Match):
+                match, error = None, f"failed: it answered {match!r}, which is no Match"
+        except Exception as failure:  # a stranger's code: the other plugins are still asked
+            match, error = None, f"failed: {type(failure).__name__}: {failure}"
+        answers.append(Answer(impl.plugin_name, match, error))
+    return answers
 
 
 def best(path: Path | str, answers: list[Answer]) -> Match | None:
@@ -206,29 +210,9 @@ def _layers_below(
         elif path.is_file() or any(path.iterdir()):
             declined.append(path.name)
     if declined and found:
-        note = f"left out, as no reader knows them: {_listed(declined)}"
+        note = f"left out, as no reader knows them: {shorten(declined)}"
         found[0] = replace(found[0], notes=(note,))
     return found
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _reasons(src: Path) -> str:
-    if not src.is_dir():
-        return "its name and its first bytes fit none of the installed formats"
-    names = [path.name for path in children(src, lambda entry: True)]
-    if not names:
-        return "the folder is empty"
-    return f"it holds {_listed(names)}, which fit none of the installed formats"
-
-
-def _install_hint(src: Path) -> str:
-    paths = [src] if src.is_file() else [p for level in ("*", "*/*") for p in src.glob(level)][:1000]
-    suffixes = {path.suffix.lower() for path in paths}
-    extras = [f'pip install "wkconvert[{extra}]"' for extra, known in INSTALLABLE.items() if suffixes & set(known)]
-    return f"try {' or '.join(extras)}" if extras else "`wkconvert plugins` lists the formats that are installed"
 
 
 def open_layers(found: Found, plugins: Plugins, options: dict[str, str]) -> list[Layer]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -20,24 +21,24 @@ from wkconvert_core.contract.model import Downsampler
 GROUP = hookspecs.PROJECT
 """The entry-point group under which plugins register."""
 
-BUILT_IN = (
-    "wkconvert_core.datasets.reader",
-    "wkconvert_core.formats.wkw",
-    "wkconvert_core.formats.raw",
-    "wkconvert_core.kernels",
-)
-"""Core's own plugins: they use the same hooks as everybody else's."""
+BUILT_IN = {
+    "webknossos": "wkconvert_core.datasets.reader",
+    "wkw": "wkconvert_core.formats.wkw",
+    "raw": "wkconvert_core.formats.raw",
+    "kernels": "wkconvert_core.kernels",
+}
+"""Core's own plugins by name, each with its module: they use the same hooks as everybody else's."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A plugin, or why it is missing."""
+    """An installed plugin, or why it could not be loaded."""
 
     name: str
     distribution: str
     version: str
     formats: Mapping[str, str] = field(default_factory=dict)
-    """What it reads and in what forms it stores mags, by name."""
+    """Its readers and mag formats by name, each with a summary."""
     error: str | None = None
     """What loading it raised; None for a plugin that works."""
     trace: str = ""
@@ -51,8 +52,8 @@ class Plugins:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self.loaded: list[Loaded] = []
-        for name in BUILT_IN:
-            self._manager.register(_import(name), name)
+        for name, module in BUILT_IN.items():
+            self._manager.register(importlib.import_module(module), name)
         for point in found if found is not None else iter(entry_points(group=GROUP)):
             self.loaded.append(self._load(point))
 
@@ -65,7 +66,7 @@ class Plugins:
     def register(self, plugin: Any, name: str | None = None) -> Iterator[None]:
         """Register a module or object with hooks for the length of a `with` block; for tests.
 
-        `info` lists it under `name` (default: its `__name__`). Raises ValueError if there is a plugin of this name.
+        `info` lists it under `name` (default: its `__name__`). Raises ValueError if that name is taken.
 
         >>> from types import SimpleNamespace
         >>> plugins = Plugins(iter(()))
@@ -83,13 +84,13 @@ class Plugins:
             self._manager.unregister(name=name)
 
     def formats(self) -> dict[str, str]:
-        """The readers by name, each with what it reads, from the plugins' `FORMATS`."""
+        """All readers by name, each with a summary of what it reads, from the plugins' `FORMATS`."""
         return {name: text for _, plugin in self._manager.list_name_plugin() for name, text in _formats(plugin).items()}
 
     def formats_of(self, name: str) -> dict[str, str]:
-        """What one plugin reads, and in what forms it stores mags, by name."""
+        """The readers and mag formats of one plugin by name, each with a summary."""
         plugin = self._manager.get_plugin(name)
-        return {**_formats(plugin), **{one.name: one.summary for one in _mag_formats(plugin)}}
+        return _formats(plugin) | {name: one.summary for name, one in _mag_formats(plugin).items()}
 
     def downsamplers(self) -> dict[str, Downsampler]:
         """Every plugin's kernels by name; core's own cannot be replaced."""
@@ -101,37 +102,41 @@ class Plugins:
 
     def mag_formats(self) -> dict[str, MagFormat]:
         """Every plugin's mag formats by name; core's own cannot be replaced."""
-        found = [one for formats in self.hook.wkconvert_mag_formats() for one in formats]
-        return {one.name: one for one in found}
+        # pluggy calls the plugin that was registered last first, so that core's formats overwrite others of their names
+        return {one.name: one for formats in self.hook.wkconvert_mag_formats() for one in formats}
 
     def version_of(self, format: str) -> str:
         """The version of the plugin that reads or stores a format; empty for core's own."""
         return next((plugin.version for plugin in self.loaded if format in plugin.formats), "")
 
-    @staticmethod
-    def _check_formats(plugin: Any, known: Mapping[str, str]) -> None:
-        if taken := sorted(set(_formats(plugin)) & set(known)):
-            raise PluginError(
-                f"another plugin has a reader {', '.join(taken)} already",
-                fix="uninstall one of them, or rename a reader",
-            )
-
     def _load(self, point: EntryPoint) -> Loaded:
-        name, version = (point.dist.name, point.dist.version) if point.dist else (point.value, "?")
-        plugin, known = None, self.formats()
+        """Load an installed plugin and look at all that it offers: better now than in every conversion later."""
+        distribution, version = (point.dist.name, point.dist.version) if point.dist else (point.value, "?")
+        plugin, readers, mag_formats = None, self.formats(), self.mag_formats()
         try:
             plugin = point.load()
             self._manager.register(plugin, point.name)
             self._manager.check_pending()
-            self._check_formats(plugin, known)
-            _check_kernels(plugin)
+            _check_names("reader", _formats(plugin), readers)
+            _check_names("mag format", _mag_formats(plugin), mag_formats)
+            kernels: Mapping[str, Any] = getattr(plugin, "wkconvert_downsamplers", dict)()
+            if not all(isinstance(kernel, Downsampler) for kernel in kernels.values()):
+                raise PluginError(f"wkconvert_downsamplers returns {kernels!r}", fix="return {name: Downsampler(...)}")
             formats = self.formats_of(point.name)
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises, the other plugins go on
             if plugin is not None and self._manager.get_plugin(point.name) is plugin:
                 self._manager.unregister(name=point.name)
             what = f"{type(error).__name__}: {error}"
-            return Loaded(point.name, name, version, error=what, trace=traceback.format_exc())
-        return Loaded(point.name, name, version, formats)
+            return Loaded(point.name, distribution, version, error=what, trace=traceback.format_exc())
+        return Loaded(point.name, distribution, version, formats)
+
+
+def _check_names(what: str, own: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    if taken := sorted(own.keys() & known.keys()):
+        raise PluginError(
+            f"another plugin has a {what} {', '.join(taken)} already",
+            fix=f"uninstall one of them, or rename the {what}",
+        )
 
 
 def _formats(plugin: Any) -> dict[str, str]:
@@ -141,21 +146,11 @@ def _formats(plugin: Any) -> dict[str, str]:
     return dict(formats)
 
 
-def _mag_formats(plugin: Any) -> list[MagFormat]:
-    return list(getattr(plugin, "wkconvert_mag_formats", list)())
-
-
-def _check_kernels(plugin: Any) -> None:
-    """Raise what the plugin's kernels raise: better while it is loaded than in every conversion later."""
-    kernels: Mapping[str, Any] = getattr(plugin, "wkconvert_downsamplers", dict)()
-    if not all(isinstance(kernel, Downsampler) for kernel in kernels.values()):
-        raise PluginError("wkconvert_downsamplers does not give Downsamplers", fix="return {name: Downsampler(...)}")
-
-
-def _import(name: str) -> Any:
-    from importlib import import_module
-
-    return import_module(name)
+def _mag_formats(plugin: Any) -> dict[str, MagFormat]:
+    formats: object = getattr(plugin, "wkconvert_mag_formats", list)()
+    if not isinstance(formats, Sequence) or not all(isinstance(one, MagFormat) for one in formats):
+        raise PluginError(f"wkconvert_mag_formats returns {formats!r}", fix="return a list of MagFormat objects")
+    return {one.name: one for one in formats}
 
 
 @functools.cache

@@ -1,9 +1,9 @@
-"""The compliance kit for plugin authors: whether a reader does what the contract says.
+"""The compliance kit for plugin authors: checks that a reader does what the contract says.
 
-A plugin's whole test is a subclass of `SourceContract`; `run_checks` is what `wkconvert check` prints; the `check_*`
-functions are its parts. Each takes a path and, where they are needed, a reader's name and options, and raises
-`ContractViolation` (an AssertionError that says what was seen, what the contract says, and where) or `NotApplicable`
-(the sample cannot tell). Errors of the reader itself on the healthy sample pass through. pytest is not needed.
+A plugin's whole test is a subclass of `SourceContract`; `wkconvert check` prints the results of `run_checks`; the
+`check_*` functions are the single checks. Each takes a path and, if needed, a reader's name and options, and raises
+`ContractViolation` (an AssertionError with what was seen and the rule that it breaks) or `NotApplicable` (the sample
+does not allow the check). Errors of the reader on the healthy sample pass through. pytest is not needed.
 
 For a plugin's other tests, `Reader` calls its hooks directly, `read_checked` reads a source and compares its parts, and
 `noise` makes voxels.

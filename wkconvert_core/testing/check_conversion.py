@@ -1,4 +1,4 @@
-"""The check that a source makes the same dataset every time, and the right one."""
+"""The check that converting a source gives the same dataset every time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_convert_twice(path: Path, *, reader: str | None = None, options: Mappi
 def _convert(
     path: Path, target: Path, reader: str, options: Mapping[str, str] | None, way: Literal["threads", "sequential"]
 ) -> dict[str, str]:
-    """A digest of each file that a conversion writes, its journal aside."""
+    """A digest of each file that a conversion writes, except its journal."""
     from wkconvert_core.contract.voxel_size import VoxelSize
     from wkconvert_core.conversion.execute import convert
     from wkconvert_core.conversion.settings import Settings

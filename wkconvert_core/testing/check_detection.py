@@ -1,20 +1,20 @@
-"""Checks of what happens before the voxels are read: detecting, opening, options, and what to say of damaged files."""
+"""Checks of detection, opening, options and the handling of damaged files."""
 
 from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.contract.geometry import Box
-from wkconvert_core.contract.model import Confidence, Match, Source, VolumeInfo
+from wkconvert_core.contract.model import Confidence, Source
 from wkconvert_core.contract.reader_options import UnknownOption
-from wkconvert_core.registry import detection as detect
-from wkconvert_core.registry import plugins as registry
+from wkconvert_core.registry.detection import HEAD_BYTES, ask, read_head
+from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.testing.samples import (
     READ_LIMIT,
     ContractViolation,
@@ -40,24 +40,20 @@ def check_detection(path: Path, *, reader: str | None = None, options: Options =
     """
     path = Path(path)
     name = reader_of(path, reader)
-    answers = detect.ask(path, detect.read_head(path), registry.plugins())
+    answers = ask(path, read_head(path), plugins())
     for answer in answers:
         require(not answer.error, f"wkconvert_detect of {answer.plugin} {answer.error} on {path}", Rule.JUNK)
     matches = {answer.match.format: (answer.plugin, answer.match) for answer in answers if answer.match}
     require(name in matches, f"no plugin's wkconvert_detect claims {path} as {name!r}", Rule.CLAIM)
     plugin, match = matches[name]
-    _check_match(match)
-    listed = registry.plugins().formats_of(plugin)
+    require(isinstance(match.confidence, Confidence), f"{match} has no Confidence", Rule.CLAIM)
+    require(match.reason.strip(), f"{match} gives no reason", Rule.CLAIM)
+    listed = plugins().formats_of(plugin)
     require(name in listed, f"{plugin} claims {path} as {name!r}, but its FORMATS has {sorted(listed)}", Rule.FORMATS)
 
 
-def _check_match(match: Match) -> None:
-    require(isinstance(match.confidence, Confidence), f"{match} has no Confidence", Rule.CLAIM)
-    require(match.reason.strip(), f"{match} gives no reason", Rule.CLAIM)
-
-
 def check_junk(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """Empty, random, textual and cut-off files of the sample's name, and empty folders, are not taken for a volume."""
+    """Empty, random, text and truncated files with the sample's name, and empty folders, are not taken for a volume."""
     path = Path(path)
     name = reader_of(path, reader)
     with TemporaryDirectory() as scratch, quiet():
@@ -67,7 +63,7 @@ def check_junk(path: Path, *, reader: str | None = None, options: Options = None
 
 
 def _junk(path: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
-    """Folders and files that are no volume, each under the sample's own name."""
+    """Folders and files that are no volume, each with the sample's own name."""
     contents = {
         "an empty file": b"",
         "random bytes": random.Random(0).randbytes(5000),
@@ -89,9 +85,9 @@ def _junk(path: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _check_not_recognised(label: str, junk: Path, reader: str) -> None:
-    head = b"" if junk.is_dir() else junk.read_bytes()[: detect.HEAD_BYTES]
+    head = b"" if junk.is_dir() else junk.read_bytes()[:HEAD_BYTES]
     plugin = plugin_of(reader)
-    for answer in detect.ask(junk, head, registry.plugins()):
+    for answer in ask(junk, head, plugins()):
         if answer.plugin == plugin:
             require(not answer.error, f"wkconvert_detect {answer.error} on {label} named {junk.name}", Rule.JUNK)
             sure = answer.match is not None and answer.match.confidence > Confidence.SUFFIX
@@ -123,7 +119,7 @@ def _opened_first(reader: str, path: Path, options: Options) -> Source:
 
 
 def check_unknown_option(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """An option that the reader does not have raises UnknownOption, which names it and lists those that it has."""
+    """An option that the reader does not have raises UnknownOption, which names it and lists the known ones."""
     path, unknown = Path(path), "no_such_option"
     name = reader_of(path, reader)
     try:
@@ -138,7 +134,7 @@ def check_unknown_option(path: Path, *, reader: str | None = None, options: Opti
 
 
 def check_truncated(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """A file that was cut in half is refused when it is opened or read, never filled up."""
+    """A file that was cut in half is refused when it is opened or read, never padded."""
     path = Path(path)
     name = reader_of(path, reader)
     with _copy(path) as copy, quiet():
@@ -149,7 +145,7 @@ def check_truncated(path: Path, *, reader: str | None = None, options: Options =
 
 
 def check_damaged_header(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """Wrong bytes near a file's beginning are refused by an error of ours, or read as what they now say."""
+    """Wrong bytes near the beginning of a file raise an error of wkconvert, or are read as what they now mean."""
     path = Path(path)
     name = reader_of(path, reader)
     healthy = volume_bytes(_opened_first(name, path, options).info)
@@ -159,34 +155,25 @@ def check_damaged_header(path: Path, *, reader: str | None = None, options: Opti
         content = largest.read_bytes()
         for _ in range(40):
             damaged = bytearray(content)
-            places = [rng.randrange(min(256, len(content))) for _ in range(rng.randint(1, 4))]
-            for place in places:
-                damaged[place] = rng.randrange(256)
+            offsets = [rng.randrange(min(256, len(content))) for _ in range(rng.randint(1, 4))]
+            for offset in offsets:
+                damaged[offset] = rng.randrange(256)
             largest.write_bytes(damaged)
-            label = f"{largest.name} with other bytes at {', '.join(map(str, sorted(places)))}"
-            _check_survived(label, lambda: _peek(_opened_first(name, copy, options), 4 * healthy))
-
-
-def _check_survived(label: str, action: Callable[[], None]) -> None:
-    try:
-        action()
-    except (WkconvertError, ContractViolation):
-        pass
-    except Exception as error:
-        raise _foreign(error, label) from error
-
-
-def _peek(source: Source, limit: int) -> None:
-    """Read the first and the last voxel, unless the damage made the volume absurdly large."""
-    info: VolumeInfo = source.info
-    if volume_bytes(info) <= limit:
-        for corner in (info.box.start, tuple(n - 1 for n in info.shape)):
-            source.read(Box((corner[0], corner[1], corner[2]), (1, 1, 1)))
+            try:
+                source = _opened_first(name, copy, options)
+                if volume_bytes(source.info) <= 4 * healthy:  # the damage may have made the volume absurdly large
+                    for corner in (source.info.box.start, source.info.box.stop - (1, 1, 1)):
+                        source.read(Box(corner, (1, 1, 1)))
+            except (WkconvertError, ContractViolation):
+                pass
+            except Exception as error:
+                label = f"{largest.name} with other bytes at {', '.join(map(str, sorted(offsets)))}"
+                raise _foreign(error, label) from error
 
 
 @contextmanager
 def _copy(path: Path) -> Iterator[Path]:
-    """A copy that may be damaged. Raises NotApplicable for a sample that is too large to be copied."""
+    """A copy of the sample, to be damaged. Raises NotApplicable if the sample is too large to be copied."""
     if sum(file.stat().st_size for file in files_of(path)) > READ_LIMIT:
         raise NotApplicable(
             f"{path} has more than {READ_LIMIT >> 20} MiB; the check damages a copy of a smaller sample"

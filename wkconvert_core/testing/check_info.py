@@ -1,4 +1,4 @@
-"""Checks of what a reader says about a volume: its layers, its VolumeInfo, and that the Source is a small value."""
+"""Checks of a reader's layers and their VolumeInfo, and that a Source is a small value."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from wkconvert_core.testing.samples import Rule, open_as, opened, reader_of, req
 Options = Mapping[str, str] | None
 
 PICKLED_BYTES = 4096
-"""What a pickled Source may take: it goes to a worker with every task."""
+"""Most bytes of a pickled Source: it is sent to a worker with every task."""
 
 
 def check_info(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """Every layer and its VolumeInfo hold what the contract says, and say the same when asked again."""
+    """Every layer and its VolumeInfo are as the contract says, and the same when asked again."""
     path = Path(path)
     layers = open_as(reader_of(path, reader), path, options)
     for layer in layers:
@@ -47,7 +47,7 @@ def _check_layer(layer: Layer) -> None:
 
 
 def _check_pyramid(layer: Layer) -> None:
-    """Coarser mags cover the finest one's extent and hold the same kind of voxels."""
+    """Coarser mags cover the extent of the finest one and have its dtype and channels."""
     finest = min(layer.mags)
     first = layer.mags[finest].info
     for mag, source in layer.mags.items():
@@ -61,7 +61,9 @@ def _check_pyramid(layer: Layer) -> None:
 def _check_volume_info(label: str, info: VolumeInfo) -> None:
     import numpy as np
 
-    from wkconvert_core.conversion.settings import DTYPES  # and with it much of core, which a worker need not import
+    from wkconvert_core.conversion.settings import (
+        DTYPES,  # not at the top: it imports much of core, which workers do not need
+    )
 
     readable = [*DTYPES, "bool", "float16"]  # core makes uint8 of bool and float32 of float16
     require(isinstance(info, VolumeInfo), f"{label}: `info` is {info!r}, no VolumeInfo", Rule.INFO)
@@ -97,7 +99,7 @@ def _is_shape(shape: object) -> bool:
 
 
 def check_pickle(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """A Source pickles to less than 4 KiB, is equal and hashes equal afterwards, and when the path is opened again."""
+    """A Source pickles to less than 4 KiB; afterwards, and when opened again, it is equal and has the same hash."""
     again = dict(opened(path, reader, options))
     for label, source in opened(path, reader, options):
         try:

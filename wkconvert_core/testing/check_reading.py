@@ -1,4 +1,4 @@
-"""Checks of `read`: the right voxels, from any thread or process, and nothing left behind."""
+"""Checks of reading: the right voxels, from any thread or process, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ Options = Mapping[str, str] | None
 def check_boxes(
     path: Path, *, reader: str | None = None, options: Options = None, expected: Array | None = None
 ) -> None:
-    """Single voxels, planes, boxes across chunks and random ones equal the whole, in whatever order they are read.
+    """Single voxels, planes, boxes across chunks and random boxes equal the same part of the whole, read in any order.
 
-    `expected` are the true voxels `[c, x, y, z]` of the first layer's finest mag, if they are known from elsewhere.
+    `expected`: the true voxels `[c, x, y, z]` of the first layer's finest mag, if known from elsewhere.
     """
     for number, (label, source) in enumerate(opened(path, reader, options)):
         within = region(source.info)
@@ -54,9 +54,9 @@ def check_boxes(
 
 
 def read_checked(source: Source) -> Array:
-    """All voxels `[c, x, y, z]` of a small source, for tests that know what they should be.
+    """All voxels `[c, x, y, z]` of a small source, for tests that know the true ones.
 
-    On the way, boxes of many kinds, and what `stream` yields if the source has it, are compared with the whole. Raises
+    Boxes of many kinds, and the stream of a source that has `stream`, are compared with the whole. Raises
     ContractViolation.
     """
     within = source.info.box
@@ -71,7 +71,7 @@ def _check_parts(label: str, source: Source, within: Box, whole: Array) -> None:
     """Compare boxes within a box of a source with its voxels."""
     boxes = boxes_in(source.info, within)
     results = [(box, source.read(box)) for box in [*boxes, *reversed(boxes)]]
-    for box, data in results:  # all are compared after all were read: a buffer that is used again shows
+    for box, data in results:  # compared after all were read, so that a reused buffer shows
         _check_box(label, source.info, box, data, within, whole, "")
 
 
@@ -91,7 +91,7 @@ def _check_box(label: str, info: VolumeInfo, box: Box, data: Array, within: Box,
 
 
 def _checked(label: str, info: VolumeInfo, box: Box, data: Array) -> Array:
-    """The voxels of a box, if they are an array of the right shape and dtype."""
+    """The voxels of a box. Raises ContractViolation unless they are an array of the right shape and dtype."""
     require(isinstance(data, np.ndarray), f"{label}: read returned a {type(data).__name__}, no array", Rule.READ)
     shape = (info.channels, *box.shape)
     require(data.shape == shape, f"{label}: box {box} has the shape {data.shape}, it should be {shape}", Rule.READ)
@@ -108,12 +108,12 @@ def _difference(data: Array, expected: Array, box: Box) -> str:
     """Where two arrays `[c, x, y, z]` of a box differ first."""
     differs = (data != expected) & ((data == data) | (expected == expected))  # NaN is NaN
     first = tuple(int(n) for n in np.argwhere(differs)[0])
-    place = tuple(a + n for a, n in zip(box.start, first[1:], strict=True))
-    return f"voxel {place} of channel {first[0]} is {data[first]}, expected {expected[first]}"
+    voxel = tuple(a + n for a, n in zip(box.start, first[1:], strict=True))
+    return f"voxel {voxel} of channel {first[0]} is {data[first]}, expected {expected[first]}"
 
 
 def check_stream(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """A source that has `stream` yields every voxel once, as `read` gives it."""
+    """The `stream` of a source yields every voxel once, and the same ones as `read`."""
     streams = [(label, source) for label, source in opened(path, reader, options) if isinstance(source, StreamSource)]
     if not streams:
         raise NotApplicable(f"{path} has no source with `stream`")
@@ -140,7 +140,7 @@ def _check_one_stream(label: str, source: StreamSource) -> None:
 
 
 def check_occupied(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """A source that has `occupied` denies it of no box in which `read` finds anything but zeros."""
+    """The `occupied` of a source is False only for boxes in which `read` finds nothing but zeros."""
     sources = [(label, source) for label, source in opened(path, reader, options) if isinstance(source, SparseSource)]
     if not sources:
         raise NotApplicable(f"{path} has no source with `occupied`")
@@ -155,7 +155,7 @@ def check_occupied(path: Path, *, reader: str | None = None, options: Options = 
 
 
 def check_read_cost(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """A source that has `read_cost` gives a finite number that covers at least the array that `read` returns."""
+    """The `read_cost` of a source is a finite number that covers at least the array that `read` returns."""
     sources = [(label, source) for label, source in opened(path, reader, options) if isinstance(source, CostlySource)]
     costs = [(label, source.read_cost) for label, source in sources if source.read_cost is not None]
     if not costs:
@@ -166,7 +166,7 @@ def check_read_cost(path: Path, *, reader: str | None = None, options: Options =
 
 
 def check_threads(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """Eight threads that read boxes of one Source at once get what one thread gets; two if its chunks are huge."""
+    """Eight threads that read one Source concurrently get the same voxels as one thread; two if chunks are huge."""
     from concurrent.futures import ThreadPoolExecutor
 
     for label, source in opened(path, reader, options):
@@ -186,7 +186,7 @@ def check_threads(path: Path, *, reader: str | None = None, options: Options = N
 
 @contextmanager
 def _hasty_threads() -> Iterator[None]:
-    """Make threads take turns five hundred times as often as usual, so that those which disturb each other do."""
+    """Make threads switch five hundred times as often as usual, so that races show."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
@@ -203,7 +203,7 @@ def _read_or_error(source: Source, box: Box) -> Any:
 
 
 def check_loky(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """Other processes, which were only sent the Source, read what this one reads."""
+    """Other processes, which only get the pickled Source, read the same voxels as this one."""
     import joblib
 
     for label, source in opened(path, reader, options):
@@ -223,7 +223,7 @@ def _digests(source: Source, boxes: Sequence[Box]) -> list[str]:
 
 
 def check_no_open_handles(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """After reading no file of the source is open, none was left to the garbage collector, and none is open more."""
+    """After reading, no file of the source is open or was left to the garbage collector, and no handle was leaked."""
     import psutil
 
     path, process = Path(path), psutil.Process()
@@ -232,7 +232,7 @@ def check_no_open_handles(path: Path, *, reader: str | None = None, options: Opt
         sources = opened(path, reader, options)
         boxes = [(source, box) for _, source in sources for box in boxes_in(source.info, region(source.info))[:8]]
         for source, box in boxes[:1]:
-            source.read(box)  # what libraries open once for themselves, they open here
+            source.read(box)  # libraries open here what they open once for themselves
         gc.collect()
         before = _handles(process)
         for source, box in boxes:
@@ -248,12 +248,12 @@ def check_no_open_handles(path: Path, *, reader: str | None = None, options: Opt
 
 
 def _handles(process: Any) -> int:
-    """How many files, sockets and pipes are open; 0 on Windows, where libraries open and close them at will."""
+    """Number of open files, sockets and pipes; 0 on Windows, where libraries open and close them at will."""
     return int(process.num_fds()) if hasattr(process, "num_fds") else 0
 
 
 def check_untouched(path: Path, *, reader: str | None = None, options: Options = None) -> None:
-    """Opening and reading neither change the source nor leave a file beside it."""
+    """Opening and reading neither change the source nor leave files beside it."""
     path = Path(path)
     before = _state(path)
     for _, source in opened(path, reader, options):
@@ -265,13 +265,11 @@ def check_untouched(path: Path, *, reader: str | None = None, options: Options =
 
 
 def _state(path: Path) -> dict[Path, tuple[int, int, str]]:
-    """Size, time and, of a small source, content of its files, and of those beside it that are named after it."""
+    """Size, time and, if the source is small, a digest of its files; also of files beside it that share its stem."""
     files = set(files_of(path))
-    small = sum(file.stat().st_size for file in files) <= READ_LIMIT
-    beside = [file for file in path.parent.iterdir() if path.stem in file.name and file.is_file()]
-    return {file: _fingerprint(file, small and file in files) for file in files.union(beside)}
-
-
-def _fingerprint(file: Path, content: bool) -> tuple[int, int, str]:
-    status = file.stat()
-    return status.st_size, status.st_mtime_ns, hashlib.sha256(file.read_bytes()).hexdigest() if content else ""
+    is_small = sum(file.stat().st_size for file in files) <= READ_LIMIT
+    state = {}
+    for file in files.union(file for file in path.parent.iterdir() if path.stem in file.name and file.is_file()):
+        status, content = file.stat(), file.read_bytes() if is_small and file in files else b""
+        state[file] = status.st_size, status.st_mtime_ns, hashlib.sha256(content).hexdigest()
+    return state

@@ -1,4 +1,4 @@
-"""Checks that need a fresh interpreter: what detecting imports, and what opening reads."""
+"""Checks that need a fresh interpreter: the imports of detection, and the bytes that opening reads."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core.contract.hookspecs import PROJECT
-from wkconvert_core.registry import detection as detect
-from wkconvert_core.registry import plugins as registry
+from wkconvert_core.registry.detection import read_head
+from wkconvert_core.registry.plugins import BUILT_IN, GROUP
 from wkconvert_core.testing.samples import (
     ContractViolation,
     NotApplicable,
@@ -27,14 +27,14 @@ from wkconvert_core.testing.samples import (
 )
 
 ALWAYS_ALLOWED = {PROJECT, "numpy", "pluggy"}
-"""Distributions that are loaded whenever a plugin is."""
+"""Distributions that are loaded with every plugin."""
 
 HEADER_BYTES = 128 << 10
-"""What opening may read and keep of each file, whatever its size: a buffered file fetches some 8 to 64 KiB."""
+"""Bytes that opening may read and keep per file, whatever its size: buffered files fetch 8 to 64 KiB."""
 
 
 def check_imports(path: Path, *, reader: str | None = None, options: Mapping[str, str] | None = None) -> None:
-    """Importing the plugin's module and detecting import nothing that the plugin or wkconvert depends on, but numpy."""
+    """Importing the plugin and detecting load no dependency of the plugin or of wkconvert but numpy."""
     path = Path(path)
     name = plugin_of(reader_of(path, reader))
     heavy = _modules_of(_requirements(name) - ALWAYS_ALLOWED)
@@ -44,9 +44,9 @@ def check_imports(path: Path, *, reader: str | None = None, options: Mapping[str
 
 
 def check_header_only_open(path: Path, *, reader: str | None = None, options: Mapping[str, str] | None = None) -> None:
-    """Opening neither allocates nor reads a part of the volume that grows with it.
+    """Opening neither allocates nor reads an amount that grows with the volume.
 
-    Measured in a fresh interpreter by what Python allocates, and on Linux by the bytes that it reads.
+    Measured in a fresh interpreter by the memory that Python allocates and, on Linux, the bytes that it reads.
     """
     path = Path(path)
     name = reader_of(path, reader)
@@ -56,7 +56,7 @@ def check_header_only_open(path: Path, *, reader: str | None = None, options: Ma
         raise NotApplicable(f"the {volume >> 10} KiB of {path} are too few to tell headers from voxels")
     asked = {"task": "open", **_plugin(plugin_of(name)), "path": str(path), "reader": name, "options": options or {}}
     spent = _run({**asked, "preload": []}, Rule.HEADERS)
-    if max(spent["allocated"], spent["read"]) > allowed:  # libraries that were imported count too: import them before
+    if max(spent["allocated"], spent["read"]) > allowed:  # it counts imported libraries, too: import them before
         spent = _run({**asked, "preload": spent["modules"]}, Rule.HEADERS)
     for what in ("allocated", "read"):
         message = f"opening {path} {what} {spent[what] >> 10} KiB, its voxels are {volume >> 10} KiB"
@@ -64,26 +64,26 @@ def check_header_only_open(path: Path, *, reader: str | None = None, options: Ma
 
 
 def _header_bytes(path: Path) -> int:
-    """What headers may take: on network file systems a buffered file fetches more than usual."""
+    """Bytes that headers may take: buffered files on network file systems fetch larger blocks."""
     return sum(max(HEADER_BYTES, 2 * getattr(file.stat(), "st_blksize", 0)) for file in files_of(path))
 
 
 def _plugin(name: str) -> dict[str, str]:
-    """What the other interpreter needs to load a plugin: core's own are modules, the others entry points."""
-    values = {point.name: point.value for point in metadata.entry_points(group=registry.GROUP)}
-    return {"plugin": name, "value": values.get(name, name)}
+    """What the other interpreter needs to load a plugin: its name and its module."""
+    values = {point.name: point.value for point in metadata.entry_points(group=GROUP)}
+    return {"plugin": name, "value": (values | BUILT_IN)[name]}
 
 
 def _requirements(plugin: str) -> set[str]:
-    """The distributions that wkconvert and the plugin's own depend on, extras aside, by normalised name."""
-    points = [point for point in metadata.entry_points(group=registry.GROUP) if point.name == plugin]
+    """Distributions that wkconvert and the plugin depend on, extras aside, by normalised name."""
+    points = [point for point in metadata.entry_points(group=GROUP) if point.name == plugin]
     distributions = [PROJECT, *(point.dist.name for point in points if point.dist)]
     lines = [line for name in distributions for line in metadata.requires(name) or [] if "extra ==" not in line]
     return {_normal(re.split(r"[^A-Za-z0-9._-]", line.strip(), maxsplit=1)[0]) for line in lines}
 
 
 def _modules_of(distributions: Iterable[str]) -> set[str]:
-    """The names under which distributions are imported."""
+    """The top-level modules of distributions."""
     wanted = set(distributions)
     provided = metadata.packages_distributions()
     modules = {module for module, owners in provided.items() if wanted & set(map(_normal, owners))}
@@ -95,7 +95,7 @@ def _normal(name: str) -> str:
 
 
 def _run(request: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
-    """Answer a request in a fresh interpreter that finds the same modules."""
+    """Answer a request in a fresh interpreter with the same search path."""
     start = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     command = [sys.executable, "-c", start + f"from {__name__} import main; main(sys.argv[2])"]
     done = subprocess.run([*command, json.dumps(sys.path), json.dumps(request)], capture_output=True, text=True)
@@ -118,20 +118,18 @@ def _hook(request: Mapping[str, Any]) -> Any:
 
     from wkconvert_core.contract import hookspecs
 
-    name, value = request["plugin"], request["value"]
-    point = metadata.EntryPoint(name, value, registry.GROUP)
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
-    manager.register(import_module(name) if name in registry.BUILT_IN else point.load(), name)
+    manager.register(metadata.EntryPoint(request["plugin"], request["value"], GROUP).load(), request["plugin"])
     return manager.hook
 
 
 def _detect(request: Mapping[str, Any]) -> dict[str, Any]:
     path = Path(request["path"])
-    for name in registry.BUILT_IN:  # what core loads before any plugin is not the plugin's doing
-        import_module(name)
+    for module in BUILT_IN.values():  # what core loads before any plugin is not the plugin's doing
+        import_module(module)
     before = set(sys.modules)
-    _hook(request).wkconvert_detect(path=path, head=detect.read_head(path), options={})
+    _hook(request).wkconvert_detect(path=path, head=read_head(path), options={})
     return {"modules": sorted(set(sys.modules) - before)}
 
 
@@ -159,7 +157,7 @@ def _import_quietly(module: str) -> None:
 
 
 def _bytes_read() -> int:
-    """What this process has read from files so far; 0 where the system does not tell."""
+    """Bytes that this process has read from files so far; 0 if the system does not count them."""
     import psutil
 
     counters = getattr(psutil.Process(), "io_counters", None)

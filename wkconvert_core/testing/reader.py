@@ -1,4 +1,4 @@
-"""What a plugin's own tests need beyond the contract: calling its hooks as core does, and voxels to write."""
+"""For a plugin's own tests beyond the contract: calling its hooks as core does, and making voxels."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reader:
-    """A plugin's hooks, called directly: its errors and warnings reach the test as they are.
+    """Calls a plugin's hooks directly, so that its errors and warnings reach the test unchanged.
 
-    Options are keywords with values of any type; they reach the plugin as text, as `-o` gives them.
+    Options are keywords with values of any type; the plugin gets them as text, as from `-o`.
     """
 
     plugin: ModuleType
-    """The module that holds the hooks."""
+    """The module with the hooks."""
     format: str | None = None
-    """The reader to open files with; None: the one that detection names."""
+    """Name of the reader that opens files; None: found by detection."""
 
     def detect(self, path: Path, **options: object) -> Match | None:
         """The plugin's claim to a path."""
@@ -42,7 +42,7 @@ class Reader:
         return claim
 
     def layers(self, path: Path, **options: object) -> list[Layer]:
-        """The layers of a file or folder. Raises what the plugin raises, AssertionError if it does not know it."""
+        """The layers of a file or folder. Raises the plugin's errors, AssertionError if it does not know the path."""
         claim = None if self.format else self.detect(path, **options)
         name = claim.format if claim else self.format
         found = self.plugin.wkconvert_open(name, path, _texts(options))
@@ -69,9 +69,9 @@ def _texts(options: Mapping[str, object]) -> dict[str, str]:
 
 
 def noise(*shape: int, dtype: str = "uint8", seed: int = 0, zeros: bool = True) -> Array:
-    """Random values of any dtype, the same each time: integers of the whole range, its two ends first.
+    """Reproducible random values of any dtype; integers span the whole range and begin with its two ends.
 
-    Without `zeros`, none is 0, so that missing voxels show.
+    With `zeros=False` no value is 0, so that missing voxels show.
 
     >>> noise(2, 2, dtype="int16").tolist()[0]
     [-32768, 32767]

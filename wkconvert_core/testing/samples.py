@@ -1,4 +1,4 @@
-"""What the checks share: the sample, the words of the contract, the boxes that they read."""
+"""Shared by the checks: the sample, the rules of the contract, the boxes that are read."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Vec3
 from wkconvert_core.contract.model import Layer, Source, VolumeInfo
-from wkconvert_core.registry import detection as detect
-from wkconvert_core.registry import plugins as registry
+from wkconvert_core.registry import detection
+from wkconvert_core.registry.plugins import BUILT_IN, plugins
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
 READ_LIMIT = 32 << 20
-"""Bytes of voxels that a check holds as its reference; of a larger volume it takes a part."""
+"""Most bytes of voxels that a check holds as its reference; of a larger volume it takes a part."""
 
 DECODE_LIMIT = 2 << 30
-"""Bytes that all boxes of one check may make a reader decode."""
+"""Most bytes that a reader has to decode for all boxes of one check."""
 
 PAGE = "docs/writing-a-plugin.md"
 
 
 class Rule(Enum):
-    """Each sentence of the contract that a check holds, and the section of the page on plugins that explains it."""
+    """The sentences of the contract that are checked, each with the section of the page on plugins that explains it."""
 
     FORMATS = "`FORMATS` names every reader of a plugin", "Name your readers"
     CLAIM = "`wkconvert_detect` claims what the plugin can read", "Detect"
@@ -59,7 +59,7 @@ class ContractViolation(AssertionError):
     """A plugin does not do what the contract says."""
 
     def __init__(self, what: str, rule: Rule) -> None:
-        """Say what was seen, and which rule it breaks."""
+        """`what` was seen, and the rule that it breaks."""
         text, section = rule.value
         super().__init__(f"{what}. The contract: {text} ({PAGE}, {section!r})")
         self.what = what
@@ -71,7 +71,7 @@ class ContractViolation(AssertionError):
 
 
 class NotApplicable(unittest.SkipTest):
-    """A check cannot say anything about this sample; pytest and unittest count it as skipped."""
+    """The sample does not allow this check; pytest and unittest count it as skipped."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ class Sample:
     reader: str | None = None
     """None: found by detection."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """As `-o key=value` gives them."""
+    """Options of the reader, as from `-o key=value`."""
     expected: Array | None = field(default=None, compare=False)
-    """The voxels `[c, x, y, z]` of the first layer's finest mag, if they are known from elsewhere."""
+    """The true voxels `[c, x, y, z]` of the first layer's finest mag, if known from elsewhere."""
 
 
 def require(condition: object, what: str, rule: Rule) -> None:
@@ -94,8 +94,8 @@ def require(condition: object, what: str, rule: Rule) -> None:
 
 
 def reader_of(path: Path, reader: str | None) -> str:
-    """The reader that was asked for, or the one that claims the path. Raises as `detect.find` does."""
-    found = detect.find(Path(path), registry.plugins(), reader)
+    """The requested reader, or the one that claims the path. Raises the errors of `detection.find`."""
+    found = detection.find(Path(path), plugins(), reader)
     if len(found) > 1 or found[0].layer is not None:
         listed = ", ".join(str(one.path) for one in found)
         raise OptionError(f"{path} is a folder of layers", fix=f"check each by itself: {listed}")
@@ -104,8 +104,8 @@ def reader_of(path: Path, reader: str | None) -> str:
 
 def plugin_of(reader: str) -> str:
     """The name of the plugin that has a reader."""
-    loaded = registry.plugins()
-    names = [*registry.BUILT_IN, *(one.name for one in loaded.loaded if not one.error)]
+    loaded = plugins()
+    names = [*BUILT_IN, *(one.name for one in loaded.loaded if not one.error)]
     for name in names:
         if reader in loaded.formats_of(name):
             return name
@@ -113,8 +113,8 @@ def plugin_of(reader: str) -> str:
 
 
 def open_as(reader: str, path: Path, options: Mapping[str, str] | None) -> Sequence[Layer]:
-    """Open a path with a reader; raises whatever the reader raises, ContractViolation if it returns no layers."""
-    layers = registry.plugins().hook.wkconvert_open(format=reader, path=path, options=dict(options or {}))
+    """Open a path with a reader. Raises the reader's errors, ContractViolation if it returns no layers."""
+    layers = plugins().hook.wkconvert_open(format=reader, path=path, options=dict(options or {}))
     require(layers, f"wkconvert_open returned {layers!r} for {path} and its own format {reader!r}", Rule.OPEN)
     return list(layers)
 
@@ -135,7 +135,7 @@ def volume_bytes(info: VolumeInfo) -> int:
 
 
 def region(info: VolumeInfo) -> Box:
-    """The volume, or of a large one a part around the border of a chunk near its middle."""
+    """The volume; of a large one, a part with at most `READ_LIMIT` bytes around a chunk's border near the middle."""
     shape = list(info.shape)
     while shape[0] * shape[1] * shape[2] * info.voxel_bytes > READ_LIMIT and max(shape) > 1:
         longest = shape.index(max(shape))
@@ -145,44 +145,39 @@ def region(info: VolumeInfo) -> Box:
 
 
 def _borders(info: VolumeInfo) -> Vec3:
-    """A place on each axis where one chunk ends and another begins; the middle where there is none."""
+    """A border between two chunks near the middle of each axis; the middle itself if there is none."""
     chunk = info.chunk_shape or info.shape
     return Vec3(*(n // c // 2 * c or (c if c < n else n // 2) for n, c in zip(info.shape, chunk, strict=True)))
 
 
 def boxes_in(info: VolumeInfo, within: Box, seed: int = 0) -> list[Box]:
-    """Boxes that tell readers apart: corners, planes, across a chunk's border, and random ones; fewer if dear."""
+    """Boxes that reveal mistakes: corners, planes, across a chunk's border, random ones; fewer if decoding is dear."""
     around = Box(_borders(info), (0, 0, 0)).grown((1, 1, 1))
     last = Box(within.stop, (0, 0, 0)).grown((1, 1, 1))
     chosen = [within, Box(within.start, (1, 1, 1)), last.intersection(within), around.intersection(within)]
     x, y, z = within.shape
     chosen += [Box(within.start, plane) for plane in ((1, y, z), (x, 1, z), (x, y, 1))]
     rng = random.Random(seed)
-    chosen += [_random_box(within, rng) for _ in range(20)]
+    for _ in range(20):
+        ends = [sorted(rng.sample(range(a, b + 1), 2)) for a, b in zip(within.start, within.stop, strict=True)]
+        (x0, x1), (y0, y1), (z0, z1) = ends
+        chosen.append(Box.between((x0, y0, z0), (x1, y1, z1)))
     return [box for box in chosen if box.volume][: max(5, affordable(info))]
 
 
 def affordable(info: VolumeInfo) -> int:
-    """How many chunks may be decoded within DECODE_LIMIT."""
+    """Number of chunks that fit into `DECODE_LIMIT`."""
     return DECODE_LIMIT // (Box((0, 0, 0), info.chunk_shape or (1, 1, 1)).volume * info.voxel_bytes)
 
 
-def _random_box(within: Box, rng: random.Random) -> Box:
-    corners = [
-        sorted(rng.sample(range(start, stop + 1), 2)) for start, stop in zip(within.start, within.stop, strict=True)
-    ]
-    (x0, x1), (y0, y1), (z0, z1) = corners
-    return Box.between((x0, y0, z0), (x1, y1, z1))
-
-
 def files_of(path: Path) -> list[Path]:
-    """The files of a source, in the order of their names; of a folder, those in it at any depth."""
+    """The files of a source, sorted by name; of a folder, at any depth."""
     return sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep libraries from warning and logging about the damage that a check makes on purpose."""
+    """Silence warnings and logs of libraries about the damage that a check makes on purpose."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable

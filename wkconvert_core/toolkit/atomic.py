@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, and what a refusal of the file system means to the user."""
+"""Writing files whole or not at all, and errors for what the file system refuses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEMPORARY = ".*.tmp"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
 _NEVER_SYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
-"""Errors for folders that cannot be synced: on Windows, on some network file systems, or without leave to read them."""
+"""Errors for folders that cannot be synced: on Windows, on some network file systems, or without read permission."""
 _SYNC_THREADS = 8
 
 
@@ -51,7 +51,7 @@ def target_error(path: Path, error: OSError) -> TargetError:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn OSErrors within the block into ones that name the path. Raises NoSpace, TargetNotWritable, TargetError."""
+    """Turn OSErrors within the block into NoSpace, TargetNotWritable or TargetError, which name the path."""
     try:
         yield
     except WkconvertError:  # some of ours are OSErrors as well
@@ -67,9 +67,9 @@ def temporary_name(path: Path) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path to write to, which takes the place of `path` when the block ends; on an error it is deleted.
+    """A temporary path to write to; it replaces `path` when the block ends, and is deleted on an error.
 
-    So `path` is there whole or not at all, also after a crash. The file is not synced: see `sync`. Raises NoSpace,
+    So `path` exists whole or not at all, even after a crash. The file is not synced: see `sync`. Raises NoSpace,
     TargetNotWritable, TargetError.
 
     >>> from tempfile import TemporaryDirectory
@@ -90,7 +90,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Put a file in place, whole and synced, or not at all; `content` may come part by part.
+    """Write and sync a file, whole or not at all; `content` may come in parts.
 
     Raises NoSpace, TargetNotWritable, TargetError.
     """
@@ -102,9 +102,9 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
 
 
 def sync(paths: Iterable[Path]) -> None:
-    """Wait until files, and their names in the three folders above them, would survive a power cut. Raises TargetError.
+    """Wait until files, and the three folders above each, would survive a power cut. Raises TargetError.
 
-    Syncing is mostly waiting, so several files are synced at a time: that is several times as fast as one by one.
+    Several files are synced at a time: as syncing is mostly waiting, that is several times as fast.
     """
     folders: set[Path] = set()
     remaining = iter(paths)
@@ -116,7 +116,7 @@ def sync(paths: Iterable[Path]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder would survive a power cut, where folders can be synced. Raises TargetError."""
+    """Wait until the names in a folder would survive a power cut, if folders can be synced. Raises TargetError."""
     _sync(folder, ignored=_NEVER_SYNCED)
 
 

@@ -1,10 +1,10 @@
-"""Numbers of bytes, as people read and type them."""
+"""Numbers of bytes as text."""
 
 from __future__ import annotations
 
 
 def size_text(size: float) -> str:
-    """A number of bytes for people, in units that `--memory` takes.
+    """A number of bytes as text, with a unit that `parse_size` reads.
 
     >>> size_text(999), size_text(1.5 * 2**30)
     ('999B', '1.5GiB')
@@ -17,7 +17,7 @@ def size_text(size: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Read a number of bytes, with a decimal or a binary unit or none. Raises ValueError.
+    """The number of bytes that a text with a decimal unit, a binary one or none gives. Raises ValueError.
 
     >>> parse_size("2GiB"), parse_size("500 MB"), parse_size("4096")
     (2147483648, 500000000, 4096)

@@ -1,9 +1,9 @@
-"""Files of a source: what lies in a folder, whether it has changed, and one wording for each fault.
+"""Files of a source: listing folders, noticing changes, and one wording for each fault.
 
     with reading(path), open(path, "rb") as file:
         ...
 
-raises BrokenSource or SourceNotFound, which name the file, for whatever the system answers.
+turns every error of the system into BrokenSource or SourceNotFound, which name the file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from wkconvert_core.contract.errors import BrokenSource, SourceNotFound, WkconvertError
-from wkconvert_core.toolkit.stacks import natural_key, some
+from wkconvert_core.toolkit.stacks import natural_key, shorten
 
 __all__ = [
     "Entry",
@@ -38,10 +38,10 @@ __all__ = [
 ]
 
 State: TypeAlias = tuple[int, int]
-"""Size in bytes and time of the last modification in ns: if both are as they were, so is the file."""
+"""Size in bytes and modification time in ns: if neither has changed, the file counts as unchanged."""
 
 _LITTER = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
-"""What Windows puts into folders of pictures, beside files whose names begin with a dot."""
+"""Files that Windows puts into folders of pictures, beside hidden ones."""
 _COPY_AGAIN = "write or copy the file again, then repeat this"
 
 
@@ -52,30 +52,30 @@ class Entry(NamedTuple):
     is_folder: bool
     """A folder, or a link to one."""
     is_file: bool
-    """A regular file, or a link that leads to no folder: also one to nothing, or in a loop, as opening it tells why.
+    """A regular file, or a link to anything but a folder; also a broken link, so that opening it gives the reason.
     False for pipes and devices."""
     is_link: bool
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies right in a folder, each kind in natural order (`s2` before `s10`)."""
+    """The visible entries of a folder, each kind in natural order (`s2` before `s10`)."""
 
     names: tuple[str, ...]
-    """Files with one of the suffixes asked for."""
+    """Files with one of the requested suffixes."""
     others: tuple[str, ...]
     """All other files."""
     folders: tuple[str, ...]
 
     @property
     def notes(self) -> list[str]:
-        """What is ignored when `names` are read as a stack, for `VolumeInfo.notes`.
+        """Notes about entries that are ignored when `names` are read as a stack, for `VolumeInfo.notes`.
 
         >>> Listing(("s1.tif", "s2.tif"), ("README.txt",), ()).notes
         ['other files ignored: README.txt']
         """
         ignored = {"other files ignored": self.others, "folders ignored": self.folders}
-        return [f"{what}: {some(names)}" for what, names in ignored.items() if names]
+        return [f"{what}: {shorten(names)}" for what, names in ignored.items() if names]
 
 
 def entries(folder: str | Path) -> list[Entry]:
@@ -98,7 +98,7 @@ def _entry(entry: os.DirEntry[str]) -> Entry:
 
 
 def list_folder(folder: str | Path, suffixes: Sequence[str]) -> Listing:
-    """Files of a folder with one of these suffixes (in lower case; those of the files may have any), and the rest.
+    """Files of a folder with one of these suffixes (in lower case; they match any case), and all other entries.
 
     Raises SourceNotFound, BrokenSource.
 
@@ -119,7 +119,7 @@ def list_folder(folder: str | Path, suffixes: Sequence[str]) -> Listing:
 
 
 def stem(path: Path) -> str:
-    """A file's name without its suffix, and without that of a compression.
+    """A file's name without its suffix and that of a compression.
 
     >>> stem(Path("brain.nii.gz"))
     'brain'
@@ -129,7 +129,7 @@ def stem(path: Path) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Why something failed, as an error of the system or of a library says it; its type where it says nothing.
+    """The message of an error of the system or a library, without number and path; its type if it has none.
 
     >>> reason(PermissionError(13, "Permission denied", "a.tif")), reason(ValueError("bad magic")), reason(KeyError())
     ('Permission denied', 'bad magic', 'KeyError')
@@ -147,7 +147,7 @@ def broken(path: str | Path, why: str, *, cut: bool = False, fix: str = _COPY_AG
 
 
 def cannot_open(path: str | Path, error: OSError) -> SourceNotFound | BrokenSource:
-    """The error for a file or folder that the system does not let us read.
+    """The error for a file or folder that the system cannot open.
 
     >>> str(cannot_open("a.tif", PermissionError(13, "Permission denied")))
     'a.tif cannot be read. Permission denied. check that it exists and may be read'
@@ -157,7 +157,7 @@ def cannot_open(path: str | Path, error: OSError) -> SourceNotFound | BrokenSour
 
 
 def changed(path: str | Path, how: str) -> BrokenSource:
-    """The error for a file or folder that is not what it was when it was opened.
+    """The error for a file or folder that has changed since it was opened.
 
     >>> changed("stack", "3 files are new").fix
     'leave the source alone until the conversion is done, then start it again'
@@ -168,11 +168,11 @@ def changed(path: str | Path, how: str) -> BrokenSource:
 
 @contextmanager
 def reading(path: str | Path, *decoding: type[Exception]) -> Iterator[None]:
-    """Turn errors within the block into ones that name the file. Raises BrokenSource, SourceNotFound.
+    """Turn errors within the block into BrokenSource or SourceNotFound, which name the file.
 
-    OSError becomes what `cannot_open` says, EOFError a file that is cut short; OSErrors without a number are not the
-    system's but a library's, about content. So are the exceptions listed as `decoding`, such as `zlib.error`; for
-    decoders that raise whatever damaged data make them stumble over, that is `Exception`. Errors of wkconvert pass.
+    An OSError becomes the error of `cannot_open`, an EOFError a file that is cut short. OSErrors without a number come
+    from libraries and mean damaged content; so do exceptions listed as `decoding`, such as `zlib.error`. For decoders
+    that raise anything at all on damaged data, pass `Exception`. Errors of wkconvert pass unchanged.
 
     >>> with reading("a.raw"):  # doctest: +ELLIPSIS
     ...     raise EOFError("it ends at byte 12")
@@ -201,9 +201,9 @@ def state_of(path: str | Path) -> State:
 
 
 def digest(files: Iterable[tuple[str, State]]) -> str:
-    """A short text that differs if any file's name, size or time does, or their order.
+    """A short text that changes with the name, size or time of any file, and with their order.
 
-    A Source of many files keeps this instead of their names, and finds out whether they are still the same.
+    A Source of many files keeps this instead of their names, to notice whether they have changed.
 
     >>> digest([("s1.tif", (100, 5))]) == digest([("s1.tif", (100, 6))])
     False
@@ -215,24 +215,19 @@ def digest(files: Iterable[tuple[str, State]]) -> str:
 
 
 def fingerprint(source: Path | str) -> str:
-    """The `digest` of a source's visible files, in folders at any depth; their content is not read. Of a URL, itself.
+    """The `digest` of a source's visible files, in folders at any depth, without reading them; a URL stays as it is.
 
-    Of a file, all those beside it that share its stem count: `brain.img` holds the voxels of `brain.hdr`. Raises
+    A file counts with all files beside it that share its stem: `brain.img` holds the voxels of `brain.hdr`. Raises
     SourceNotFound, BrokenSource.
     """
     if isinstance(source, str):
         return source
-    return digest((str(path.relative_to(source.parent)), state_of(path)) for path in _files(source))
 
+    def files() -> Iterator[Path]:
+        if source.is_file():
+            yield from sorted(source.parent.glob(f"{glob.escape(source.name.split('.')[0])}.*"))
+        for folder, folders, names in os.walk(source):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
-def _files(source: Path) -> Iterator[Path]:
-    if source.is_file():
-        stem = source.name.split(".")[0]
-        yield from sorted(path for path in source.parent.glob(f"{glob.escape(stem)}.*") if path.is_file())
-        return
-    for folder, folders, names in os.walk(source):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.is_file() and not name.startswith("."):
-                yield path
+    return digest((str(path.relative_to(source.parent)), state_of(path)) for path in files() if path.is_file())

@@ -1,12 +1,12 @@
-"""Raw voxels, in a file or in a stream: boxes of a volume whose rows lie one after another, in any byte order.
+"""Raw voxels in a file or stream: boxes of a volume whose rows lie one after another, in any byte order.
 
 A volume lies x fastest, then y, then z, as an array [z, y, x] in C order:
 
     byte   start        + row_bytes      + 2 row_bytes        (row_bytes = width x bytes of a voxel)
            |row y=0, z=0|row y=1, z=0    |...
 
-A box needs a part of each row, so there are gaps to skip. In the page cache, seeking and reading cost 1.5 µs for a row,
-reading across a gap of 4 KiB costs 0.2 µs, across 16 KiB 2.5 µs: short gaps are read and dropped, long ones skipped.
+A box needs a part of each row, with gaps between the parts. From the page cache, a seek and a read cost 1.5 µs per row;
+reading across a gap of 4 KiB costs 0.2 µs, of 16 KiB 2.5 µs. So short gaps are read and dropped, long ones skipped.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["Readable", "cheap_run", "fill", "fill_rows", "pieces", "read_box"]
 
 _GAP = 4 << 10
-"""Bytes between two rows that are read and dropped rather than skipped."""
+"""Longest gap between two rows, in bytes, that is read and dropped rather than skipped."""
 _SPAN = 256 << 10
-"""Bytes of rows with gaps that are read at a time: they stay in the processor's cache until they are copied."""
+"""Bytes of rows and gaps that are read at a time: few enough to stay in the processor's cache until copied."""
 
 
 class Readable(Protocol):
     """A binary file without a buffer, such as `io.FileIO`, or a stream that behaves like one.
 
-    A stream that cannot go back may be given, too: positions only grow within one call of the functions here.
+    It need not be able to go back: within one call of the functions here, positions only grow.
     """
 
     def seek(self, offset: int, /) -> object:
@@ -40,12 +40,12 @@ class Readable(Protocol):
         ...
 
     def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill a part of the buffer, from its beginning, and return how many bytes; none only at the end."""
+        """Fill the beginning of the buffer; returns the number of bytes, 0 only at the end."""
         ...
 
 
 def cheap_run(width: int, voxel_bytes: int) -> int:
-    """Voxels along a row of `width` that cost about as much to read as one: the chunk of a raw volume along x.
+    """Number of voxels along a row that cost about as much to read as one: the chunk of a raw volume along x.
 
     >>> cheap_run(512, 2), cheap_run(100_000, 2)
     (512, 2048)
@@ -54,9 +54,9 @@ def cheap_run(width: int, voxel_bytes: int) -> int:
 
 
 def pieces(box: Box, voxels: int) -> Iterator[Box]:
-    """Parts of a box with at most so many voxels, in the order in which they lie in the file.
+    """Parts of a box with at most `voxels` voxels each, in the order of the file.
 
-    Readers that convert values hold a piece as stored beside the result, not the whole box twice.
+    Readers that convert values hold one piece as stored beside the result, not the whole box twice.
 
     >>> [str(piece) for piece in pieces(Box((0, 0, 0), (100, 50, 2)), 3000)]
     ['x 0:100, y 0:30, z 0:1', 'x 0:100, y 30:50, z 0:1', 'x 0:100, y 0:30, z 1:2', 'x 0:100, y 30:50, z 1:2']
@@ -68,9 +68,9 @@ def pieces(box: Box, voxels: int) -> Iterator[Box]:
 
 
 def fill(file: Readable, out: Array, start: int) -> None:
-    """Fill a C-contiguous array with what lies in a file from byte `start` on, however many reads that takes.
+    """Fill a C-contiguous array from a file, from byte `start` on, with as many reads as that takes.
 
-    Raises EOFError where the file ends too early, OSError.
+    Raises EOFError if the file ends too early, OSError.
 
     >>> import io
     >>> out = np.zeros(3, "<u2")
@@ -93,7 +93,7 @@ def fill(file: Readable, out: Array, start: int) -> None:
 def fill_rows(file: Readable, rows: Array, start: int, row_bytes: int) -> None:
     """Fill `rows[row, ...]`, each row C-contiguous; the first begins at byte `start`, the others `row_bytes` apart.
 
-    Reads nothing before the first wanted byte or behind the last one. Raises EOFError, OSError.
+    Reads nothing before the first requested byte or after the last one. Raises EOFError, OSError.
 
     The second and third value of each row of an image that is 4 wide:
 
@@ -129,7 +129,7 @@ def read_box(
     Parameters
     ----------
     file
-        Is read from the first byte of the box to the last, never backwards.
+        Read from the first byte of the box to the last, never backwards.
     box
         Lies within the volume.
     shape
@@ -138,9 +138,9 @@ def read_box(
     dtype
         A sample as stored, with its byte order: `>u2`.
     start
-        Where the volume's first voxel lies, in bytes.
+        Position of the volume's first voxel in the file, in bytes.
     samples
-        Values side by side in each voxel, such as red, green and blue: the channels of the result.
+        Interleaved values per voxel, such as red, green and blue: the channels of the result.
 
     Raises
     ------

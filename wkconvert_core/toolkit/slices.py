@@ -1,7 +1,7 @@
-"""Whether the slices of a stack fit together: size, dtype, voxel size, as their headers say.
+"""Checks that the slices of a stack agree in size, dtype and voxel size, according to their headers.
 
-A slice may be anything. The functions take a sequence of slices, and callables for the fact that counts and for the
-name by which messages call a slice, so that a stack of a million costs no million texts.
+A slice may be any object. The functions take callables that give its fact and its name for messages, so that a stack of
+a million slices need not hold a million texts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from wkconvert_core.contract.errors import InconsistentStack, UnsupportedSource
-from wkconvert_core.toolkit.stacks import some
+from wkconvert_core.toolkit.stacks import shorten
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
@@ -37,9 +37,9 @@ def agreed(
     shown: Callable[[F], object] = str,
     noun: str = "slices",
 ) -> F:
-    """The fact that all slices have in common. Raises InconsistentStack, which names those that differ from most.
+    """The fact that all slices share. Raises InconsistentStack, which names the slices that differ from the majority.
 
-    `what` is what they differ in, `shown` the text of a fact, `noun` what slices are called: `pages`.
+    `what` names the fact in messages, `shown` turns it into text; `noun` is the word for slices, such as `pages`.
 
     >>> bits = {"s1": 8, "s2": 8, "s3": 12}
     >>> agreed("brain", list(bits), bits.get, str, what="bits per voxel", fix="export s3 again")  # doctest: +ELLIPSIS
@@ -50,7 +50,7 @@ def agreed(
     if count < len(slices):
         odd = [f"{name(one)} ({shown(fact(one))})" for one in slices if fact(one) != usual]
         raise InconsistentStack(
-            f"the {noun} of {path} differ in {what}: {some(odd)}",
+            f"the {noun} of {path} differ in {what}: {shorten(odd)}",
             why=f"{count} of {len(slices)} are {shown(usual)}",
             fix=fix,
         )
@@ -67,9 +67,9 @@ def common_size(
     fix: str = "say --pad to fill up with zeros",
     noun: str = "slices",
 ) -> tuple[int, int]:
-    """The size of all slices along x and y in pixels; with `pad`, the largest extent along either axis.
+    """The size of all slices along x and y in pixels; with `pad`, the largest extent along each axis.
 
-    Raises InconsistentStack for slices that differ, without `pad`.
+    Raises InconsistentStack if sizes differ without `pad`.
 
     >>> sizes = {"s1.tif": (512, 400), "s2.tif": (500, 410)}
     >>> common_size("brain", list(sizes), sizes.get, str, pad=True)
@@ -83,8 +83,8 @@ def common_size(
 def common_dtype(path: str, slices: Sequence[S], dtype: Callable[[S], DType], name: Name[S], *, mix: bool) -> DType:
     """The dtype of all slices; with `mix`, the smallest that holds every value of each dtype exactly.
 
-    Raises InconsistentStack for dtypes that differ, without `mix`; UnsupportedSource where no dtype holds all values,
-    or where bool is mixed with numbers.
+    Raises InconsistentStack if dtypes differ without `mix`; UnsupportedSource if no dtype holds all values, or if bool
+    is mixed with numbers.
 
     >>> dtypes = {"s1.tif": np.dtype("uint8"), "s2.tif": np.dtype("int16")}
     >>> common_dtype("brain", list(dtypes), dtypes.get, str, mix=True)
@@ -98,7 +98,7 @@ def common_dtype(path: str, slices: Sequence[S], dtype: Callable[[S], DType], na
     digits = np.finfo(common).nmant + 1 if common.kind == "f" else 64
     inexact = sorted(str(one) for one in dtypes if one.kind in "iu" and 8 * one.itemsize > digits)
     if np.dtype(bool) in dtypes and len(dtypes) > 1:
-        why = f"they hold {some(sorted(map(str, dtypes)))}, and which number a bool stands for is unknown"
+        why = f"they hold {shorten(sorted(map(str, dtypes)))}, and which number a bool stands for is unknown"
     elif inexact:
         why = f"{common} does not hold every value of {', '.join(inexact)}"
     else:
@@ -121,7 +121,7 @@ def first_voxel_size(sizes: Sequence[VoxelSize | None]) -> tuple[VoxelSize | Non
 
 
 def counted(notes: Iterable[str], total: int, noun: str = "slices") -> list[str]:
-    """Each different note once, with the number of slices that it concerns, unless it concerns all of them.
+    """Each distinct note once, with the number of slices that it applies to, unless it applies to all.
 
     >>> counted(["alpha dropped", "alpha dropped", "palette applied"], 2)
     ['alpha dropped', 'palette applied (1 of 2 slices)']

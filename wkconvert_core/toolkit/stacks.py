@@ -1,4 +1,4 @@
-"""Stacks with a file per slice: the order of the slices, and which of them are missing."""
+"""Stacks with one file per slice: the order of the slices, and gaps in their numbering."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Literal
 
 from wkconvert_core.contract.errors import InconsistentStack
 
-__all__ = ["Gaps", "natural_key", "oddly_named", "ranges", "restarts", "some", "with_gaps"]
+__all__ = ["Gaps", "natural_key", "oddly_named", "ranges", "restarts", "shorten", "with_gaps"]
 
 Gaps = Literal["error", "fill", "close"]
-"""What to do where slices are missing, as `--gaps` says it."""
+"""What to do about missing slices, as `--gaps` has it."""
 
 _DIGITS = re.compile(r"([0-9]+)")
 _MOST_FILLED = 1000
-"""Empty slices filled in for each that exists; where it would take more, the numbers do not count slices."""
+"""Most empty slices to fill in per existing one: if it takes more, the numbers do not count slices."""
 _SHOWN = 5
 
 
@@ -32,11 +32,11 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 
 
 def with_gaps(folder: str, names: Sequence[str], gaps: Gaps) -> list[str | None]:
-    """The names of the slices (in natural order), with None for each missing slice that is to be filled with zeros.
+    """The names of the slices, given in natural order, with None for each missing slice to be filled with zeros.
 
-    Slices are counted by the last number in the names that changes without merely accompanying another one: in
-    `x10_s3_t1699.tif`, where t grows with s and x is the same, by s. With `gaps="error"`, holes in that numbering raise
-    InconsistentStack, as do two slices of one number; `gaps="close"` takes the files as they come.
+    Slices are counted by the last number in the names that varies without merely accompanying another one: by s in
+    `x10_s3_t1699.tif`, if t grows with s and x is constant. With `gaps="error"`, holes in that numbering raise
+    InconsistentStack, as do two slices with the same number; `gaps="close"` takes the files as they come.
 
     >>> with_gaps("brain", ["s1.tif", "s2.tif", "s4.tif"], "fill")
     ['s1.tif', 's2.tif', None, 's4.tif']
@@ -69,7 +69,7 @@ def with_gaps(folder: str, names: Sequence[str], gaps: Gaps) -> list[str | None]
 
 
 def oddly_named(names: Sequence[str]) -> list[str]:
-    """The few files (at most a tenth) whose names differ from the others in more than numbers.
+    """The few files, at most a tenth, whose names differ from the others' in more than numbers.
 
     >>> oddly_named([f"s{n}.tif" for n in range(20)] + ["overview1.tif"])
     ['overview1.tif']
@@ -80,7 +80,7 @@ def oddly_named(names: Sequence[str]) -> list[str]:
 
 
 def restarts(names: Sequence[str]) -> int:
-    """How many series of numbered slices there are.
+    """Number of series of numbered slices.
 
     >>> restarts(["w1_s1.tif", "w1_s2.tif", "w2_s1.tif", "w2_s2.tif"])
     2
@@ -89,28 +89,28 @@ def restarts(names: Sequence[str]) -> int:
 
 
 def _runs(names: Sequence[str]) -> list[list[tuple[int, str]]]:
-    """Each series of slices: its names with the number that counts them, sorted."""
+    """Each series of slices: its names with their slice numbers, sorted."""
     runs: list[list[tuple[int, str]]] = []
     for alike in _by_pattern(names).values():
         numbers = [tuple(map(int, _DIGITS.findall(_stem(name)))) for name in alike]
-        at = _counting(numbers)
-        if at is None:
+        position = _counting(numbers)
+        if position is None:
             continue
         grouped: dict[tuple[int, ...], list[tuple[int, str]]] = defaultdict(list)
         for name, number in zip(alike, numbers, strict=True):
-            grouped[number[:at]].append((number[at], name))
+            grouped[number[:position]].append((number[position], name))
         runs += map(sorted, grouped.values())
     return runs
 
 
 def _counting(numbers: Sequence[tuple[int, ...]]) -> int | None:
-    """The position of the number that counts slices, among the `numbers` of each name; None if there is none."""
-    # from the right, the first number that changes while the numbers before it stay: there are at least two names for
-    # each different head, and the number multiplies the heads, so it does not just go along with one of them
-    for at in reversed(range(len(numbers[0]))):
-        heads = {number[:at] for number in numbers}
-        if 2 * len(heads) <= len(numbers) and len({number[: at + 1] for number in numbers}) > len(heads):
-            return at
+    """The position of the number that counts slices among the numbers of each name; None if there is none."""
+    # from the right, the first number that varies while the numbers before it, the head, are constant: heads have two
+    # names or more on average, and the number tells more names apart than the heads do, so it does not just follow one
+    for position in reversed(range(len(numbers[0]))):
+        heads = {number[:position] for number in numbers}
+        if 2 * len(heads) <= len(numbers) and len({number[: position + 1] for number in numbers}) > len(heads):
+            return position
     return None
 
 
@@ -136,10 +136,10 @@ def _stem(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def some(items: Sequence[str]) -> str:
-    """The first few items, and how many more there are.
+def shorten(items: Sequence[str]) -> str:
+    """The first few items, and the number of the others.
 
-    >>> some(list("abcdefgh"))
+    >>> shorten(list("abcdefgh"))
     'a, b, c, d, e and 3 more'
     """
     shown = ", ".join(items[:_SHOWN])
@@ -147,7 +147,7 @@ def some(items: Sequence[str]) -> str:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Sorted numbers as text, consecutive ones as a range.
+    """Sorted numbers as text, with consecutive ones as ranges.
 
     >>> ranges([3, 7, 8, 9])
     '3, 7-9'
@@ -162,4 +162,4 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def _listed(runs: Sequence[tuple[int, int]]) -> str:
-    return some([str(first) if first == last else f"{first}-{last}" for first, last in runs])
+    return shorten([str(first) if first == last else f"{first}-{last}" for first, last in runs])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wkconvert_core import OptionError, UnsupportedSource
-from wkconvert_core.toolkit.stacks import some
+from wkconvert_core.toolkit.stacks import shorten
 
 from .images import Image, times
 from .kinds import KINDS, PACKED, Component
@@ -36,7 +36,7 @@ def left_out(images: Sequence[Image], taken: Image) -> tuple[str, ...]:
     """A note on the images that are not read, if any."""
     number = images.index(taken)
     others = [f"{each} ({image})" for each, image in enumerate(images) if each != number]
-    return (f"object {number} is read; left out: {some(others)}",) if others else ()
+    return (f"object {number} is read; left out: {shorten(others)}",) if others else ()
 
 
 def _listed(images: Sequence[Image]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from wkconvert_core import Layer, Mag, SourceNotFound, UnsupportedSource, VolumeInfo
 from wkconvert_core.toolkit.files import digest, list_folder, state_of
 from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size
-from wkconvert_core.toolkit.stacks import Gaps, some, with_gaps
+from wkconvert_core.toolkit.stacks import Gaps, shorten, with_gaps
 
 from .calibration import voxel_size
 from .choosing import check, choose, is_complex, left_out
@@ -78,7 +78,7 @@ def _open_folder(
         check(one.path, one.image, component)
     if deep := [f"{_name(one)} ({one.image})" for one in slices if one.shape[2] > 1]:
         raise UnsupportedSource(
-            f"files in {folder} hold several slices each: {some(deep)}",
+            f"files in {folder} hold several slices each: {shorten(deep)}",
             why="a folder of files is a stack of one slice per file",
             fix="convert each by itself, or give each a folder of its own to make it a layer",
         )

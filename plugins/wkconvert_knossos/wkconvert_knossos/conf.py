@@ -18,7 +18,7 @@ from typing import Any
 
 from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3Like, VoxelSize
 from wkconvert_core.toolkit.files import broken, reading
-from wkconvert_core.toolkit.stacks import some
+from wkconvert_core.toolkit.stacks import shorten
 
 Size = tuple[float | None, float | None, float | None]
 
@@ -111,7 +111,7 @@ def nearest_conf(near: Sequence[Path], far: Sequence[Path], experiment: str, suf
         found = named or (found if folder in near else [])
         if len({conf.facts for conf in found}) > 1:
             raise InconsistentStack(
-                f"{folder} has several configurations: {some(sorted({conf.file.name for conf in found}))}",
+                f"{folder} has several configurations: {shorten(sorted({conf.file.name for conf in found}))}",
                 why="they differ in boundary, voxel size or magnification",
                 fix="move those away that do not belong to it",
             )

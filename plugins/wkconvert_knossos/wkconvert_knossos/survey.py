@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3Like
-from wkconvert_core.toolkit.stacks import some
+from wkconvert_core.toolkit.stacks import shorten
 
 from .formats import expected, found
 from .tree import OVERLAYS, PICTURES, Tree, best_name, suffix_of, walk
@@ -125,8 +125,8 @@ def survey(folder: Path, tree: Tree) -> Survey:
                 cubes[category].add(index, place / name)
         unread.update(_ending(name) for name in names if name not in chosen.values())
     kinds = [f"{count} {ending}" for ending, count in unread.most_common()]
-    notes = [f"other files in {folder.name} left out ({unread.total()} in all): {some(kinds)}"] if kinds else []
-    notes += [f"left out, as no cubes belong there: {some(skipped)}"] if skipped else []
+    notes = [f"other files in {folder.name} left out ({unread.total()} in all): {shorten(kinds)}"] if kinds else []
+    notes += [f"left out, as no cubes belong there: {shorten(skipped)}"] if skipped else []
     return Survey(cubes, notes)
 
 

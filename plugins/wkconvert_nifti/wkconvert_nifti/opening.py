@@ -22,7 +22,7 @@ from wkconvert_core import (
 )
 from wkconvert_core.toolkit.files import broken, state_of
 from wkconvert_core.toolkit.raw_rows import cheap_run
-from wkconvert_core.toolkit.stacks import some
+from wkconvert_core.toolkit.stacks import shorten
 
 from .bytestream import MOST_INFLATED, bytes_of
 from .calibration import voxel_size
@@ -82,7 +82,7 @@ def open_nifti(
     roles = {name: role for name, role in said if name is not None}
     folder = path if path.is_dir() else path.parent
     if lost := [name for name in roles if not (folder / name).is_file()]:
-        there = some([path.name for path in contents(folder)[0]])
+        there = shorten([path.name for path in contents(folder)[0]])
         raise OptionError(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
     box = None if enforce_bounding_box is None else parse_box(enforce_bounding_box)
     wanted = Wanted(orientation, volume, volumes, unit, category, box, roles)
@@ -102,7 +102,7 @@ def _folder(folder: Path, wanted: Wanted) -> Iterator[Layer]:
     if not paths:
         raise SourceNotFound(f"{folder} holds no NIfTI file", why=f"they end in {', '.join(NII)} or {', '.join(HDR)}")
     left = [entry.name for entry in others if not has(entry, SIDECARS)]
-    note = (f"left out of {folder.name}: {some(left)}",) if left else ()
+    note = (f"left out of {folder.name}: {shorten(left)}",) if left else ()
     for path in paths:
         for layer in _file(path, wanted):
             name = "_".join(part for part in (wanted.role_of(path) or stem(path), layer.name) if part)

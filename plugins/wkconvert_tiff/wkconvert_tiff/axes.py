@@ -88,7 +88,7 @@ def _at_time(path: str, choice: Choice, numbers: Numbers, letters: list[str]) ->
     return np.take(numbers, choice.timepoint or 0, axis=time), letters[:time] + letters[time + 1 :]
 
 
-def at(path: str, series: int, found: list[Any]) -> Any:
+def pick_series(path: str, series: int, found: list[Any]) -> Any:
     """The chosen series. Raises OptionError if it does not exist."""
     if not 0 <= series < len(found):
         raise OptionError(f"-o series={series} does not exist in {path}", fix=f"its series are 0 to {len(found) - 1}")

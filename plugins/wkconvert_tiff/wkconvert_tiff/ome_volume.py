@@ -13,7 +13,7 @@ from wkconvert_images.calibration import voxel_size
 from wkconvert_images.ome import OmeImage, OmePlanes, read_ome
 from wkconvert_images.tags import TiffFile
 
-from .axes import Numbers, at, pick, several_series
+from .axes import Numbers, pick, pick_series, several_series
 from .pages import MISSING, Opened, Volume, walk
 
 
@@ -56,7 +56,7 @@ def _image(file: Opened) -> tuple[OmeImage, int]:
         named = [f"{n}: {images[n].name or 'unnamed'}, {extent}" for n, extent in enumerate(extents)]
         raise several_series(file.path, "; ".join(named[:20]))
     number = file.choice.series or 0
-    image: OmeImage = at(file.path, number, images)
+    image: OmeImage = pick_series(file.path, number, images)
     return image, number
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
 from wkconvert_core.toolkit.files import reading
-from wkconvert_core.toolkit.stacks import Gaps, some
+from wkconvert_core.toolkit.stacks import Gaps, shorten
 
 from .axes import Choice
 from .detection import kind_of
@@ -125,7 +125,9 @@ def _check_one_kind(folder: Path, names: Sequence[str]) -> None:
             if kind := kind_of(file.read(16)):
                 kinds[kind].append(name)
     if len(kinds) > 1:
-        listed = "; ".join(f"{kind}: {some(names)}" for kind, names in sorted(kinds.items(), key=lambda k: -len(k[1])))
+        listed = "; ".join(
+            f"{kind}: {shorten(names)}" for kind, names in sorted(kinds.items(), key=lambda k: -len(k[1]))
+        )
         raise InconsistentStack(
             f"the folder holds pictures of several kinds: {listed}",
             why="a stack consists of one kind",

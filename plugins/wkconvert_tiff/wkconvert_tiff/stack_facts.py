@@ -17,7 +17,7 @@ from wkconvert_images.facts import MOST_PER_BYTE, Facts
 from wkconvert_images.rasters import check_decoder, facts_of, raster
 
 from .pages import Volume
-from .table import Recipe, Table, each
+from .table import Recipe, Table, parallel_map
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _slices(volume: Volume, recipe: Recipe) -> list[Slice]:
             for ifd, page, facts in zip(ifds, pages, found, strict=True)
         ]
 
-    return [one for slices in each(headers, sorted(used.items())) for one in slices]
+    return [one for slices in parallel_map(headers, sorted(used.items())) for one in slices]
 
 
 def _check_believable(path: str, volume: Volume, slices: Sequence[Slice], size: tuple[int, int]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from wkconvert_core import InconsistentStack, SourceNotFound, UnsupportedSource, VoxelSize
 from wkconvert_core.toolkit.files import Listing, changed, digest, list_folder, reading, state_of
-from wkconvert_core.toolkit.stacks import Gaps, oddly_named, restarts, some, with_gaps
+from wkconvert_core.toolkit.stacks import Gaps, oddly_named, restarts, shorten, with_gaps
 from wkconvert_images.rasters import Format
 
 from .axes import Choice, Numbers
@@ -90,7 +90,7 @@ def make_table(path: str, recipe: Recipe) -> Table:
     if len(first.files) > 1:
         _check_set(path, paths, first)
         return Table(first, _digest(first.files), simple=False, voxel_sizes=(first.voxel_size,))
-    volumes = [first, *each(lambda file: _read(file, recipe), paths[1:])]
+    volumes = [first, *parallel_map(lambda file: _read(file, recipe), paths[1:])]
     _check_volumes(path, recipe, listing.names, volumes, len(entries))
     if all(volume.planes.shape == (1, 1, 3) and not volume.planes.any() for volume in volumes):
         joined, simple = replace(_slices(paths, entries, notes), names=first.names, colors=first.colors), True
@@ -118,7 +118,7 @@ def list_pictures(path: str, recipe: Recipe, *, of_any_kind: bool = False) -> Li
     return listing
 
 
-def each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+def parallel_map(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """The results of `work` for each item, in order; with threads if most of the time is spent waiting for files.
 
     So it is on a network; for files in the page cache, threads would only contend for Python's lock.
@@ -171,7 +171,7 @@ def _check_set(path: str, paths: list[str], volume: Volume) -> None:
     """Raise InconsistentStack where files lie beside those of one OME-TIFF set."""
     if others := [Path(each).name for each in paths if each not in volume.files]:
         raise InconsistentStack(
-            f"{path} holds more than one image: {some(others)}",
+            f"{path} holds more than one image: {shorten(others)}",
             why=f"{Path(paths[0]).name} is one of a set of {len(volume.files)} OME-TIFF files",
             fix="give one file of the set instead of the folder, or move the others away",
         )
@@ -182,7 +182,7 @@ def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Seq
     channels = [len(volume.planes) for volume in volumes]
     if odd := [f"{name} ({n})" for name, n in zip(names, channels, strict=True) if n != channels[0]]:
         raise InconsistentStack(
-            f"files in {path} differ in their number of channels: {some(odd)}",
+            f"files in {path} differ in their number of channels: {shorten(odd)}",
             why=f"{names[0]} has {channels[0]}",
             fix="move them away, or convert them by themselves",
         )
@@ -191,7 +191,7 @@ def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Seq
         return
     if recipe.multipage != "join":
         raise UnsupportedSource(
-            f"files in {path} hold several pages each: {some(deep)}",
+            f"files in {path} hold several pages each: {shorten(deep)}",
             why="they may be layers, or parts of one stack",
             fix="say -o multipage=layers for a layer from each, -o multipage=join to concatenate them along z",
         )
@@ -206,7 +206,7 @@ def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Seq
 def _notes(listing: Listing) -> tuple[str, ...]:
     notes = listing.notes
     if odd := oddly_named(listing.names):
-        notes.append(f"named unlike the others: {some(odd)}")
+        notes.append(f"named unlike the others: {shorten(odd)}")
     if grid := grid_note(listing.names):
         notes.append(grid)
     elif (runs := restarts(listing.names)) > 1:

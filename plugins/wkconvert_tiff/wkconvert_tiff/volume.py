@@ -15,7 +15,7 @@ from wkconvert_images.ome import is_ome
 from wkconvert_images.page import read_page
 from wkconvert_images.tags import Ifd, TiffFile
 
-from .axes import Choice, Numbers, at, pick, several_series
+from .axes import Choice, Numbers, pick, pick_series, several_series
 from .ome_volume import ome_volume
 from .pages import RGB, Opened, Volume, planes_at, walk
 
@@ -43,7 +43,7 @@ def _pages(file: Opened) -> Volume:
     links = file.slices
     if file.choice.series is not None:
         kinds = list(dict.fromkeys(link.size for link in links))
-        kind = at(file.path, file.choice.series, kinds)
+        kind = pick_series(file.path, file.choice.series, kinds)
         links = [link for link in links if link.size == kind]
     numbers = pick(file.path, file.choice, "I", [len(links)])
     return Volume((file.path,), planes_at([link.offset for link in links], numbers), voxel_size=voxel_size(file.first))
@@ -52,7 +52,7 @@ def _pages(file: Opened) -> Volume:
 def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
     """ImageJ's hyperstack: C is fastest, then Z, then T; one page may describe all planes if they are contiguous."""
     counts = [max(1, _whole(lines.get(key, ""))) for key in ("frames", "slices", "channels")]
-    at(file.path, file.choice.series or 0, ["the only one"])
+    pick_series(file.path, file.choice.series or 0, ["the only one"])
     images, pages = _whole(lines.get("images", "")), len(file.slices)
     samples = file.first.number(277, 1)
     if counts[2] == samples > 1 and pages == counts[0] * counts[1]:
@@ -124,7 +124,7 @@ def _shaped_volume(file: Opened) -> Volume:
     if len(groups) > 1 and file.choice.series is None:
         listed = ", ".join(f"{n}: {' x '.join(map(str, sizes)) or 1} planes" for n, (_, _, sizes) in enumerate(groups))
         raise several_series(file.path, listed)
-    first, axes, sizes = at(file.path, file.choice.series or 0, groups)
+    first, axes, sizes = pick_series(file.path, file.choice.series or 0, groups)
     if len(groups) == 1:
         planes = _counted(file, axes, sizes, "its description")
     else:
