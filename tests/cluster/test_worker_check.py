@@ -26,8 +26,6 @@ def test_an_empty_folder_in_the_place_of_the_source_is_told(tmp_path, monkeypatc
     (tmp_path / "data" / ".hidden").touch()
     witnesses = (path_witness(tmp_path / "data"), path_witness(tmp_path / "data/slice_1.tif"))
     ticket = Ticket("0", versions(), reads=witnesses)
-        "0", versions(), reads=(path_witness(tmp_path / "data"), path_witness(tmp_path / "data/slice_1.tif"))
-    )
     assert ticket.reads == ((str(tmp_path / "data"), "slice_1.tif"), (str(tmp_path / "data/slice_1.tif"),))
     ticket.check()
     (tmp_path / "data" / "slice_1.tif").unlink()
