@@ -105,7 +105,7 @@ def test_one_may_begin_at_any_mag(coarse):
     assert mags_of(coarse, "labels") == ["2-2-1", "4-4-2", "8-8-2"]
 
 
-def test_again_does_nothing_and_an_interrupted_run_goes_on(coarse, monkeypatch):
+def test_again_does_nothing_and_an_interrupted_run_goes_on_in_a_dataset_that_was_moved(coarse, monkeypatch):
     real, count = WkwSource.read, []
 
     def fails(self, box):
@@ -120,10 +120,11 @@ def test_again_does_nothing_and_an_interrupted_run_goes_on(coarse, monkeypatch):
         upsample(coarse, few)
     monkeypatch.undo()
     assert mags_of(coarse, "labels") == ["4-4-2", "8-8-2"]
-    assert upsample(coarse, few).resumed > 0
-    assert mags_of(coarse, "labels") == ["1-1-1", "2-2-1", "4-4-2", "8-8-2"]
-    assert upsample(coarse, few).layers == []
-    assert verify(coarse).sound
+    moved = coarse.rename(coarse.with_name("moved"))
+    assert upsample(moved, few).resumed > 0
+    assert mags_of(moved, "labels") == ["1-1-1", "2-2-1", "4-4-2", "8-8-2"]
+    assert upsample(moved, few).layers == []
+    assert verify(moved).sound
 
 
 def test_what_is_not_finer_is_refused(coarse, tmp_path):

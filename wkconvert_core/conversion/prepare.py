@@ -126,7 +126,7 @@ def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Convers
     layers = [layer for layer in inputs.layers if layer.name in recipes]
     request = Request(
         inputs.command,
-        str(inputs.src),
+        "" if inputs.src == destination.path else str(inputs.src),  # within a dataset: it may have been moved since
         settings=inputs.settings.plan(),
         fingerprint=inputs.fingerprint or fingerprint(inputs.src),
         extents={layer.name: inputs.extents[layer.name] for layer in layers},

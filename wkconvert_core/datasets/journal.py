@@ -66,6 +66,7 @@ class Request:
 
     command: str
     source: str
+    """Where the voxels come from; "" for a command within a dataset."""
     fingerprint: str | Mapping[str, str]
     """Digest of the names, sizes and times of the source's files, or one per layer."""
     settings: Mapping[str, Any]
