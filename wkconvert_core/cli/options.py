@@ -72,7 +72,7 @@ class Options:
     no_downsample = _shared(PYRAMID, "Write the finest mag only", bool, "--no-downsample")
     target_mag = _shared(PYRAMID, "Finest mag to write: 2 or 2-2-1 (default: 1)")
     name = _shared(STORAGE, "Name of the dataset (default: the name of DST)")
-    to = _shared(STORAGE, "Writer (default: wkw)")
+    to = _shared(STORAGE, "Format to write, as `wkconvert plugins` lists them (default: wkw)")
     to_option = _shared(STORAGE, "key=value for the writer, repeatable", list[str], "--to-option")
     compression = _shared(STORAGE, "none, lz4 or lz4hc (default: lz4; lz4hc for segmentation)")
     compression_level = _shared(STORAGE, "1 to 12, for lz4hc (default: 4)", int)
