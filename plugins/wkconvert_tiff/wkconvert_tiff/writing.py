@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from wkconvert_core import (
+    DTYPES,
     Box,
     Checksum,
     DatasetSpec,
@@ -34,9 +35,6 @@ from wkconvert_images.facts import Array
 from wkconvert_images.rasters import facts_of, raster
 
 from .writing_tags import described
-
-DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
-"""dtypes that can be written."""
 
 CLASSIC_BYTES = (1 << 32) - (1 << 25)
 """Files that may become larger are written as BigTIFF, because offsets in classic TIFF have 32 bits."""
