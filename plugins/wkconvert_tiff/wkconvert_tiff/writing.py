@@ -223,7 +223,7 @@ class TiffSource:
             path = str(self.sink.path(part))
             with reading(path, Exception):  # damaged data make decoders raise anything
                 row, column = part.start[1] - corner[1], part.start[0] - corner[0]
-                raster(path).fill(out[z.start, y, x], row, column, tuple(range(self.sink.spec.channels)))
+                raster(path, format="tiff").fill(out[z.start, y, x], row, column, tuple(range(self.sink.spec.channels)))
         return out.transpose(3, 2, 1, 0)
 
 
