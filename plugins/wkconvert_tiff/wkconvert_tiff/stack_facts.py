@@ -14,7 +14,7 @@ from wkconvert_core.toolkit.files import broken, state_of
 from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size, made_alike
 from wkconvert_core.toolkit.stacks import ranges
 from wkconvert_images.facts import MOST_PER_BYTE, Facts
-from wkconvert_images.rasters import check_decoder, facts_of, raster
+from wkconvert_images.opening import check_decoder, facts_of, raster
 
 from .pages import Volume
 from .table import Recipe, Table, parallel_map

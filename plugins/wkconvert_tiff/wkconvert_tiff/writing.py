@@ -31,7 +31,7 @@ from wkconvert_core import (
 from wkconvert_core.toolkit.atomic import sync, temporary_name
 from wkconvert_core.toolkit.files import reading
 from wkconvert_images.facts import Array
-from wkconvert_images.rasters import facts_of, raster
+from wkconvert_images.opening import facts_of, raster
 
 from .writing_tags import described
 

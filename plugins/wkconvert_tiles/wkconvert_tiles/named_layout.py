@@ -9,7 +9,7 @@ from pathlib import Path
 from wkconvert_core import OptionError
 from wkconvert_images.names import axes, numbers, stem, texts, with_fields
 
-from .numbered_layout import DEPTH, Doubt, Layout, entries, is_grid, split_picture
+from .numbered_layout import DEPTH, Doubt, Layout, first_entries, is_grid, split_picture
 from .pattern import parse
 
 
@@ -17,7 +17,7 @@ def by_words(root: Path) -> Layout | Doubt | None:
     """The layout of tiles whose names have words for axes, in folders of a common pattern; None for other names."""
     path, above = str(root), list[str]()
     for _ in range(DEPTH + 1):
-        visible = [entry for entry in entries(path) if not entry.name.startswith(".")]
+        visible = first_entries(path)
         folders = [entry.name for entry in visible if entry.is_dir(follow_symlinks=False)]
         names = [entry.name for entry in visible if entry.name not in folders and split_picture(entry.name)]
         if len(names) >= len(folders):

@@ -10,7 +10,7 @@ from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, Unsupport
 from wkconvert_core.toolkit.slices import counted
 from wkconvert_core.toolkit.stacks import shorten
 from wkconvert_images.facts import Facts
-from wkconvert_images.rasters import check_decoder
+from wkconvert_images.opening import check_decoder
 
 from .grid import Grid
 from .numbered_layout import Doubt, Layout

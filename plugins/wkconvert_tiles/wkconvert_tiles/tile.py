@@ -8,7 +8,7 @@ from wkconvert_core import SourceError, UnsupportedSource, VoxelSize
 from wkconvert_core.toolkit.files import broken, state_of
 from wkconvert_images import calibration
 from wkconvert_images.facts import MOST_PER_BYTE, Facts, Raster
-from wkconvert_images.rasters import raster
+from wkconvert_images.opening import raster
 from wkconvert_images.tags import TiffFile
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from wkconvert_core import Box, Vec3Like
 from wkconvert_core.toolkit.files import broken, reading
 from wkconvert_core.toolkit.raw_rows import read_box
+from wkconvert_images.opening import raster
 from wkconvert_images.picture import PictureRaster
-from wkconvert_images.rasters import raster
 
 from .tree import OVERLAYS, suffix_of
 

@@ -13,8 +13,8 @@ from .cache import Cache
 from .facts import Facts, Raster
 from .page import read_page
 from .picture import read_picture
-from .raster import TiffRaster
 from .tags import TiffFile, is_tiff
+from .tiff_pixels import TiffRaster
 
 Format = Literal["tiff", "pictures"]
 _RASTERS: Cache[Raster] = Cache(32 << 20, lambda raster: raster.weight)
