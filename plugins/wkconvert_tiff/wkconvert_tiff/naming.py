@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from wkconvert_core import UnsupportedSource
-from wkconvert_images.names import axes, numbers, stem, texts, with_fields
+from wkconvert_core.toolkit.names import axes, numbers, stem, texts, with_fields
 
 _NEEDS = "(needs wkconvert[tiles])"
 

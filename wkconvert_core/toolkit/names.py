@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 
+__all__ = ["axes", "numbers", "stem", "texts", "with_fields"]
+
 _AXES = {
     **dict.fromkeys(("z", "slice", "section", "sec", "plane"), "z"),
     **dict.fromkeys(("y", "row"), "y"),
@@ -17,7 +19,11 @@ _LAST_WORD = re.compile(r"([a-z]+)[-_ .]?$", re.IGNORECASE)
 
 
 def stem(name: str) -> str:
-    """A name without its suffix."""
+    """A name without its suffix.
+
+    >>> stem("tile_2_3.png")
+    'tile_2_3'
+    """
     return os.path.splitext(name)[0]  # noqa: PTH122 - there may be thousands of names
 
 
@@ -31,7 +37,11 @@ def texts(name: str) -> tuple[str, ...]:
 
 
 def numbers(name: str) -> tuple[int, ...]:
-    """The numbers of a name, without those in its suffix."""
+    """The numbers of a name, without those in its suffix.
+
+    >>> numbers("tile_2_03.jp2")
+    (2, 3)
+    """
     return tuple(map(int, _DIGITS.findall(stem(name))))
 
 
