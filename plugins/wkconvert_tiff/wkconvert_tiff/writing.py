@@ -32,7 +32,7 @@ from wkconvert_core import (
 from wkconvert_core.toolkit.atomic import sync, temporary_name
 from wkconvert_core.toolkit.files import reading
 from wkconvert_images.facts import Array
-from wkconvert_images.rasters import facts_of, raster
+from wkconvert_images.opening import facts_of, raster
 
 from .writing_tags import described
 
@@ -221,7 +221,7 @@ class TiffSource:
             path = str(self.sink.path(part))
             with reading(path, Exception):  # damaged data make decoders raise anything
                 row, column = part.start[1] - corner[1], part.start[0] - corner[0]
-                raster(path).fill(out[z.start, y, x], row, column, tuple(range(self.sink.spec.channels)))
+                raster(path, format="tiff").fill(out[z.start, y, x], row, column, tuple(range(self.sink.spec.channels)))
         return out.transpose(3, 2, 1, 0)
 
 
