@@ -1,4 +1,4 @@
-"""Every command of the toolbox on a real dask scheduler: the same files and the same answers as on this machine."""
+"""Every command on a real dask scheduler: the same files and the same answers as on this machine."""
 
 import re
 import shutil
