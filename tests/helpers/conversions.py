@@ -97,5 +97,6 @@ def files(folder, pattern="*"):
 def different(a, b, pattern="*"):
     """The files that two folders do not have in common, or that differ."""
     ours, theirs = files(a, pattern), files(b, pattern)
+    assert ours or theirs, "there is nothing to compare"
     shared = sorted(ours & theirs)
     return sorted(ours ^ theirs) + [name for name in shared if not filecmp.cmp(a / name, b / name, shallow=False)]
