@@ -208,7 +208,7 @@ def test_what_is_no_dataset_is_refused(tmp_path):
         prepare(tmp_path, JOBS)
 
 
-@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+@paths.needs_samples
 def test_datasets_of_others_get_mags(tmp_path):
     wkw = pytest.importorskip("wkw")
     shutil.copytree(SAMPLES / "wkw" / "simple_wkw_dataset", tmp_path / "ds")

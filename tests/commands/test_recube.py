@@ -148,7 +148,7 @@ def test_what_is_no_dataset_is_refused(tmp_path):
         prepare(tmp_path / "src", tmp_path / "copy", JOBS)
 
 
-@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+@paths.needs_samples
 def test_a_dataset_of_others_is_copied(tmp_path):
     shutil.copytree(SAMPLES / "wkw" / "simple_wkw_dataset", tmp_path / "ds")
     expected = every_mag(tmp_path / "ds")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import SAMPLES, layers, needs_samples, source
+from helpers.paths import SAMPLES, needs_samples
+from pictures_of import layers, source
 from PIL import Image
 
 from wkconvert_core.testing import noise

@@ -4,8 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers.paths import SAMPLES, needs_samples
 from PIL import Image, features
-from trees_of import SAMPLES, noise, notes, plant, refusal, save, source, volume, voxels
+from trees_of import noise, notes, plant, refusal, save, source, volume, voxels
 
 from wkconvert_core import Box, BrokenSource, SourceError, UnsupportedSource
 
@@ -211,7 +212,7 @@ def test_what_is_no_upright_single_grey_or_rgb_picture_is_refused(tmp_path):
             source((tmp_path / name).parents[2])
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+@needs_samples
 @pytest.mark.parametrize("name", sorted(p.name for p in (SAMPLES / "images").glob("*")))
 def test_real_pictures_are_what_imageio_reads_or_refused_with_a_reason(tmp_path, name):
     iio = pytest.importorskip("imageio.v3")
@@ -227,7 +228,7 @@ def test_real_pictures_are_what_imageio_reads_or_refused_with_a_reason(tmp_path,
         np.testing.assert_array_equal(found, seen[: len(found)])
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+@needs_samples
 def test_real_tiles_lie_where_their_names_say():
     iio = pytest.importorskip("imageio.v3")
     root = SAMPLES / "tiles/temca2"
