@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from helpers.conversions import SETTINGS, mags_of, read, voxels
+from helpers.conversions import SETTINGS, mags_of, random_voxels, read
 from typer.testing import CliRunner
 
 from wkconvert_core import Mag, api
@@ -17,7 +17,7 @@ from wkconvert_core.registry.plugins import plugins
 @pytest.fixture
 def dataset(tmp_path, reader):
     """One layer with mag 2-2-1, raw."""
-    reader(tmp_path / "src", voxels((70, 60, 40)))
+    reader(tmp_path / "src", random_voxels((70, 60, 40)))
     raw = Settings(SETTINGS.voxel_size, target_mag=Mag(2, 2, 1), downsample=False, compression="none")
     convert(tmp_path / "src", tmp_path / "ds", raw)
     return tmp_path / "ds"
