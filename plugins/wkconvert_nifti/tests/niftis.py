@@ -41,7 +41,3 @@ def patched(path, place, content):
     data[place : place + len(content)] = content
     path.write_bytes(data)
     return path
-
-
-def whole(of):
-    return of.read(of.info.box)

@@ -18,10 +18,6 @@ def source(path, **options):
     return found[0].source
 
 
-def whole(of):
-    return of.read(of.info.box)
-
-
 def voxels(path, **options):
     """All voxels [c, x, y, z] of the only layer, whose random boxes are checked on the way."""
     return read_checked(source(path, **options))

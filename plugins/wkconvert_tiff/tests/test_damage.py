@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import tifffile
 from helpers.paths import SAMPLES, needs_samples
-from pictures_of import layers, source, voxels, whole
+from helpers.sources import whole
+from pictures_of import layers, source, voxels
 from PIL import Image
 
 from wkconvert_core import Box, BrokenSource, WkconvertError

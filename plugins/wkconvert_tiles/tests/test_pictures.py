@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.paths import SAMPLES, needs_samples
 from PIL import Image, features
-from trees_of import noise, notes, plant, refusal, save, source, volume, voxels
+from trees_of import noise, plant, refusal, save, source, volume, voxels
 
 from wkconvert_core import Box, BrokenSource, SourceError, UnsupportedSource
 
@@ -150,7 +150,7 @@ def test_white_is_0(tmp_path):
         path.parent.mkdir(parents=True)
         tifffile.imwrite(path, noise(12, 16, dtype=dtype), photometric="miniswhite")
         np.testing.assert_array_equal(voxels(tmp_path / dtype), ~volume(noise(1, 12, 16, dtype=dtype)))
-        assert "white is 0 in the file: inverted" in notes(tmp_path / dtype)
+        assert "white is 0 in the file: inverted" in source(tmp_path / dtype).info.notes
 
 
 @pytest.mark.parametrize(("samples", "kept"), [(2, 1), (4, 3)])
@@ -158,10 +158,10 @@ def test_alpha_is_dropped_with_a_note(tmp_path, samples, kept):
     slices = noise(2, 30, 40, samples)
     plant(tmp_path, slices, TILE)
     np.testing.assert_array_equal(voxels(tmp_path), volume(slices[..., :kept]))
-    assert "alpha dropped" in notes(tmp_path)
+    assert "alpha dropped" in source(tmp_path).info.notes
     save(tmp_path / "0/0/0.png", slices[0, :12, :16, :kept].squeeze())
     np.testing.assert_array_equal(voxels(tmp_path), volume(slices[..., :kept]))
-    assert "alpha dropped (17 of 18 tiles)" in notes(tmp_path)
+    assert "alpha dropped (17 of 18 tiles)" in source(tmp_path).info.notes
 
 
 def palette_tile(path, colors, indices):
@@ -182,7 +182,7 @@ def test_a_palette_is_its_colours_and_grey_if_they_all_are(tmp_path):
     palette_tile(tmp_path / "a/2/0/0.png", grey, indices)
     expected = np.stack([colors[indices], grey[indices], grey[indices]])
     np.testing.assert_array_equal(voxels(tmp_path / "a"), volume(expected))
-    assert "palette applied" in notes(tmp_path / "a")
+    assert "palette applied" in source(tmp_path / "a").info.notes
 
 
 def test_1_bit_tiles_are_bool(tmp_path):

@@ -61,10 +61,6 @@ def source(path, **options):
     return layer.source
 
 
-def whole(of):
-    return of.read(of.info.box)
-
-
 def voxels(path, **options):
     return read_checked(source(path, **options))
 
@@ -76,7 +72,3 @@ def refusal(action):
     except WkconvertError as error:
         return error
     return None
-
-
-def notes(path, **options):
-    return source(path, **options).info.notes
