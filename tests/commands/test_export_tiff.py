@@ -257,7 +257,7 @@ def test_slabs_are_filled_on_the_grid_of_blocks_wherever_the_layer_lies(tmp_path
 def test_little_memory_gives_the_same_files_through_a_scratch_file(tmp_path, dataset, monkeypatch):
     voxels = values("uint16", (1, 512, 512, 64))
     src = dataset(voxels, compression="none")
-    monkeypatch.setattr("wkconvert_core.toolkit.process.held", lambda: 0)
+    monkeypatch.setattr("wkconvert_core.toolkit.process.baseline_bytes", lambda: 0)
     conversion = prepare(src, tmp_path / "out", Settings(memory=12 << 20, jobs=1))
     assert conversion.steps[0].route.way == "spool"
     assert conversion.memory <= 12 << 20
@@ -269,7 +269,7 @@ def test_little_memory_gives_the_same_files_through_a_scratch_file(tmp_path, dat
 @needs_tiff
 def test_a_slice_beyond_the_memory_is_refused_with_what_would_do(tmp_path, dataset, monkeypatch):
     src = dataset(values("uint16", (1, 512, 512, 2)))
-    monkeypatch.setattr("wkconvert_core.toolkit.process.held", lambda: 0)
+    monkeypatch.setattr("wkconvert_core.toolkit.process.baseline_bytes", lambda: 0)
     with pytest.raises(ResourceError, match="does not fit in --memory") as caught:
         prepare(src, tmp_path / "out", Settings(memory=600_000, jobs=1))
     assert "--tile-size" in caught.value.fix
