@@ -2,20 +2,7 @@
 
 import numpy as np
 import pytest
-
-from wkconvert_core import Box, VolumeInfo
-
-
-class InMemory:
-    """A Source over an array `[c, x, y, z]`."""
-
-    def __init__(self, voxels):
-        self.voxels = voxels
-        self.info = VolumeInfo(voxels.shape[1:], voxels.dtype, len(voxels))
-
-    def read(self, box: Box):
-        """A view."""
-        return self.voxels[:, *box.slices_in(self.info.box)]
+from helpers.sources import InMemory
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,8 @@ import pytest
 from helpers import paths
 from helpers.conversions import invoke
 from helpers.processes import wkconvert
-from typer.testing import CliRunner
 
 from wkconvert_core import Confidence, Mag
-from wkconvert_core.cli.app import app
 from wkconvert_core.cli.options import ALL
 from wkconvert_core.cli.output import KEYS, as_document
 from wkconvert_core.commands.check_equality import Equality, MagCompared
@@ -33,15 +31,8 @@ ROOT = paths.ROOT
 SIZE = ["--voxel-size", "4,4,35"]
 
 
-def run(*args):
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
 def document(*args):
-    return json.loads(run(*args, "--json").stdout)
+    return json.loads(invoke(*args, "--json").stdout)
 
 
 @pytest.fixture
@@ -70,7 +61,7 @@ def test_a_dry_run_writes_nothing(tmp_path, volume):
     assert [step["mags"] for step in told["steps"]] == [["1", "2-2-1", "4-4-1"]]
     assert told["memory_bytes"] > 0
     assert not (tmp_path / "ds").exists()
-    assert "nothing was written" in run("auto", volume, tmp_path / "ds", *SIZE, "--dry-run").stdout
+    assert "nothing was written" in invoke("auto", volume, tmp_path / "ds", *SIZE, "--dry-run").stdout
 
 
 def test_options_reach_the_conversion(tmp_path, volume):
@@ -121,7 +112,7 @@ def test_options_of_the_writer(tmp_path, volume):
 )
 def test_cube_is_raw_unless_asked_otherwise(tmp_path, volume, given, stored):
     document("cube", volume, tmp_path / "ds", "--category", "segmentation", *given)
-    run("metadata", tmp_path / "ds", *SIZE)
+    invoke("metadata", tmp_path / "ds", *SIZE)
     assert {kind for kind, _ in compressions(tmp_path / "ds").values()} == {stored}
 
 
@@ -134,7 +125,7 @@ def test_info_gives_reasons(volume):
     told = document("info", volume)
     assert {"plugin": "volumes", "format": "volumes", "confidence": "EXACT", "reason": "volume.npy"} in told["answers"]
     assert told["layers"][0]["category"] == "segmentation"
-    assert "voxel size: not in the source" in run("info", volume).stdout
+    assert "voxel size: not in the source" in invoke("info", volume).stdout
 
 
 def test_plugins_lists_formats_and_kernels(volume):
@@ -183,7 +174,7 @@ def test_a_message_keeps_paths_in_one_piece(tmp_path):
 
 
 def test_version():
-    assert re.fullmatch(r"wkconvert \d+\.\d+\.\d+\n", run("--version").stdout)
+    assert re.fullmatch(r"wkconvert \d+\.\d+\.\d+\n", invoke("--version").stdout)
 
 
 def test_every_error_code_is_documented():
@@ -222,7 +213,7 @@ def test_a_document_has_no_number_that_json_lacks():
 
 def test_every_option_has_help_that_fits_80_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    lines = run("auto", "--help").stdout.splitlines()
+    lines = invoke("auto", "--help").stdout.splitlines()
     assert max(map(len, lines)) <= 80
     shown = " ".join(lines)
     names = {"option": "-o", "no_downsample": "--no-downsample"}

@@ -10,7 +10,20 @@ from itertools import islice, pairwise
 
 import numpy as np
 import pytest
-from helpers.dask_clusters import Dask, command, dataset, deadly, different, double, fails, place, run, started, wait
+from helpers.dask_clusters import (
+    Dask,
+    cluster,
+    command,
+    dataset,
+    deadly,
+    different,
+    double,
+    fails,
+    place,
+    run,
+    started,
+    wait,
+)
 from helpers.npy_volumes import FileSink, FileSource
 
 from wkconvert_core.cluster import session as cluster_module
@@ -24,6 +37,8 @@ from wkconvert_core.engine.loop import run as run_step
 from wkconvert_core.engine.workers import at_work
 from wkconvert_core.planning.route import Budget, Costs
 from wkconvert_core.planning.step import Step
+
+__all__ = ["cluster"]  # a fixture
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -40,12 +55,6 @@ def clean(tmp_path_factory, source):
     target = tmp_path_factory.mktemp("clean") / "ds"
     assert run(source, target, "--distribution-strategy", "sequential").returncode == 0
     return target
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with Dask(tmp_path_factory.mktemp("dask"), threads=2) as running:
-        yield running
 
 
 def test_every_strategy_writes_the_same_bytes(tmp_path, cluster):

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.conversions import JOBS, PROPERTIES, SETTINGS, carry_out, edited, every_mag, files, layers_of, voxels
+from helpers.conversions import (
+    JOBS,
+    PROPERTIES,
+    SETTINGS,
+    carry_out,
+    edited,
+    every_mag,
+    files,
+    layers_of,
+    random_voxels,
+)
 
 from wkconvert_core import Mag
 from wkconvert_core.commands.check_equality import check_equality
@@ -26,8 +36,8 @@ from wkconvert_core.toolkit.byte_sizes import size_text
 
 @pytest.fixture
 def raw(tmp_path, reader):
-    reader(tmp_path / "src" / "em", voxels((100, 90, 40)) // 64)
-    reader(tmp_path / "src" / "labels", voxels((100, 90, 40), dtype="uint32") // 64)
+    reader(tmp_path / "src" / "em", random_voxels((100, 90, 40)) // 64)
+    reader(tmp_path / "src" / "labels", random_voxels((100, 90, 40), dtype="uint32") // 64)
     convert(tmp_path / "src", tmp_path / "ds", replace(SETTINGS, compression="none"))
     return tmp_path / "ds"
 

@@ -8,7 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import paths
-from helpers.conversions import JOBS, PROPERTIES, SETTINGS, carry_out, edited, files, layers_of, mags_of, read, voxels
+from helpers.conversions import (
+    JOBS,
+    PROPERTIES,
+    SETTINGS,
+    carry_out,
+    edited,
+    files,
+    layers_of,
+    mags_of,
+    random_voxels,
+    read,
+)
 
 from wkconvert_core import Box, Mag, OptionError, SourceNotFound
 from wkconvert_core.commands.downsample import prepare
@@ -27,7 +38,7 @@ def downsample(dataset, settings=JOBS, **options):
 @pytest.fixture
 def finest(tmp_path, reader):
     """A dataset of mag 1 alone, beside the stack `src`."""
-    reader(tmp_path / "src", voxels())
+    reader(tmp_path / "src", random_voxels())
     convert(tmp_path / "src", tmp_path / "ds", replace(SETTINGS, downsample=False, name="ds"))
     return tmp_path / "ds"
 
@@ -108,8 +119,8 @@ def test_ids_keep_their_largest(tmp_path, reader):
 
 
 def test_layers_can_be_chosen_and_share_their_mags(tmp_path, reader):
-    reader(tmp_path / "src" / "a", voxels((300, 300, 40)))
-    reader(tmp_path / "src" / "b", voxels((300, 300, 1)))
+    reader(tmp_path / "src" / "a", random_voxels((300, 300, 40)))
+    reader(tmp_path / "src" / "b", random_voxels((300, 300, 1)))
     convert(tmp_path / "src", tmp_path / "ds", replace(SETTINGS, downsample=False))
     isotropic = replace(JOBS, sampling_mode="isotropic")
     downsample(tmp_path / "ds", isotropic, names=["a"])
@@ -208,7 +219,7 @@ def test_what_is_no_dataset_is_refused(tmp_path):
         prepare(tmp_path, JOBS)
 
 
-@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+@paths.needs_samples
 def test_datasets_of_others_get_mags(tmp_path):
     wkw = pytest.importorskip("wkw")
     shutil.copytree(SAMPLES / "wkw" / "simple_wkw_dataset", tmp_path / "ds")

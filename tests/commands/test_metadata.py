@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.conversions import JOBS, PROPERTIES, SETTINGS, SIZE, edit, layers_of, properties, voxels
+from helpers.conversions import JOBS, PROPERTIES, SETTINGS, SIZE, edit, layers_of, properties, random_voxels
 from helpers.datasets import PEER, needs_peer, write_by_wkw
 from typer.testing import CliRunner
 
@@ -34,7 +34,7 @@ def told(done):
 
 @pytest.mark.parametrize(("dtype", "category"), [("uint8", "color"), ("int16", "color"), ("uint32", "segmentation")])
 def test_after_cube_they_are_those_that_auto_writes(tmp_path, reader, dtype, category):
-    data = voxels(dtype=dtype)
+    data = random_voxels(dtype=dtype)
     data[:, :9], data[:, :, -5:] = 0, 0  # black at the edge is part of the volume
     source = reader(tmp_path / "src", data, voxel_size=SIZE)
     how = replace(SETTINGS, voxel_size=None, layer_name="vol", category=category, downsample=False, name="x", start_z=3)
@@ -65,7 +65,7 @@ def test_the_extent_of_mags_by_others_is_that_of_their_voxels(tmp_path, block_ty
 
 
 def test_an_extent_that_was_recorded_may_be_measured_all_the_same(tmp_path, reader):
-    data = voxels((40, 40, 40)) + 1
+    data = random_voxels((40, 40, 40)) + 1
     data[:, :9] = 0
     cubed = replace(SETTINGS, metadata=False, downsample=False)
     convert(reader(tmp_path / "src", data), tmp_path / "ds", cubed, command="cube")
@@ -81,7 +81,7 @@ def test_without_a_voxel_size_nothing_is_written(tmp_path):
 
 
 def test_shards_that_are_no_longer_those_that_were_recorded_are_measured(tmp_path, reader):
-    data = voxels((70, 40, 40)) + 1
+    data = random_voxels((70, 40, 40)) + 1
     convert(
         reader(tmp_path / "src", data),
         tmp_path / "ds",
@@ -223,9 +223,9 @@ def test_a_link_within_the_dataset_is_followed(tmp_path):
 def dataset(tmp_path, reader):
     """`em` with mags 1 and 2-2-1, `labels` with mag 1."""
     em = replace(SETTINGS, layer_name="em", category="color", max_mag=2)
-    convert(reader(tmp_path / "a", voxels((70, 60, 40))), tmp_path / "ds", em)
+    convert(reader(tmp_path / "a", random_voxels((70, 60, 40))), tmp_path / "ds", em)
     labels = replace(em, layer_name="labels", category="segmentation", add=True, downsample=False)
-    convert(reader(tmp_path / "b", voxels((70, 60, 40), "uint32")), tmp_path / "ds", labels)
+    convert(reader(tmp_path / "b", random_voxels((70, 60, 40), "uint32")), tmp_path / "ds", labels)
     return tmp_path / "ds"
 
 

@@ -18,8 +18,8 @@ from helpers.conversions import (
     every_mag,
     files,
     layers_of,
+    random_voxels,
     read,
-    voxels,
 )
 
 from wkconvert_core import ConversionError, Mag, OptionError, SourceNotFound
@@ -43,8 +43,8 @@ def compressed(src, dst):
 
 @pytest.fixture
 def dataset(tmp_path, reader):
-    reader(tmp_path / "src" / "em", voxels(), offset=(3, 0, 20))
-    reader(tmp_path / "src" / "labels", voxels(dtype="uint32"))
+    reader(tmp_path / "src" / "em", random_voxels(), offset=(3, 0, 20))
+    reader(tmp_path / "src" / "labels", random_voxels(dtype="uint32"))
     convert(tmp_path / "src", tmp_path / "ds", replace(SETTINGS, interpolation_mode="max", name="ds"))
     with edited(tmp_path / "ds") as properties:
         properties["mine"] = 1
@@ -115,7 +115,7 @@ def test_another_dtype_reaches_every_mag_and_the_metadata(tmp_path, dataset):
 
 
 def test_values_that_do_not_fit_are_refused(tmp_path, reader):
-    convert(reader(tmp_path / "src", voxels(dtype="uint16") * 2), tmp_path / "ds", SETTINGS)
+    convert(reader(tmp_path / "src", random_voxels(dtype="uint16") * 2), tmp_path / "ds", SETTINGS)
     with pytest.raises(ConversionError, match="does not fit uint8"):
         recube(tmp_path / "ds", tmp_path / "copy", replace(JOBS, dtype="uint8"))
     assert not (tmp_path / "copy" / PROPERTIES).exists()
@@ -148,7 +148,7 @@ def test_what_is_no_dataset_is_refused(tmp_path):
         prepare(tmp_path / "src", tmp_path / "copy", JOBS)
 
 
-@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+@paths.needs_samples
 def test_a_dataset_of_others_is_copied(tmp_path):
     shutil.copytree(SAMPLES / "wkw" / "simple_wkw_dataset", tmp_path / "ds")
     expected = every_mag(tmp_path / "ds")
@@ -232,7 +232,7 @@ def test_a_copy_that_loses_its_metadata_has_its_own_record_of_them(tmp_path, dat
 
 def test_shards_of_smaller_blocks_than_ours_are_kept_as_small_as_we_write(tmp_path):
     wkw = pytest.importorskip("wkw")
-    data = voxels((40, 40, 20))
+    data = random_voxels((40, 40, 20))
     header = wkw.Header(np.uint8, block_len=16, file_len=1)
     (tmp_path / "ds/em").mkdir(parents=True)
     with wkw.Dataset.create(str(tmp_path / "ds/em/1"), header) as mag:

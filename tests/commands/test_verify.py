@@ -534,7 +534,7 @@ def test_memory_that_does_not_suffice_is_refused(dataset):
         verify(dataset, Settings(memory=1 << 20))
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+@paths.needs_samples
 def test_samples_of_other_tools_are_sound_but_for_mags_that_are_not_there():
     assert verify(SAMPLES / "simple_wkw_dataset").sound
     assert verify(SAMPLES / "old_wkw_dataset").sound

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from helpers import npy_volumes as volumes
-from helpers.conversions import SETTINGS, SIZE, carry_out, different, files, layers_of, read, voxels
+from helpers.conversions import SETTINGS, SIZE, carry_out, different, files, layers_of, random_voxels, read
 
 from wkconvert_core import (
     Box,
@@ -37,7 +37,7 @@ from wkconvert_core.datasets.journal import Journal, locked
 
 
 def test_a_volume_becomes_a_dataset(tmp_path, reader):
-    data = voxels()
+    data = random_voxels()
     done = convert(reader(tmp_path / "src", data), tmp_path / "ds", SETTINGS)
     np.testing.assert_array_equal(read(tmp_path / "ds"), data)
     layer = layers_of(tmp_path / "ds")["color"]
@@ -49,14 +49,14 @@ def test_a_volume_becomes_a_dataset(tmp_path, reader):
 
 def test_the_result_opens_in_wkw(tmp_path, reader):
     wkw = pytest.importorskip("wkw")
-    data = voxels(channels=3)
+    data = random_voxels(channels=3)
     convert(reader(tmp_path / "src", data), tmp_path / "ds", replace(SETTINGS, max_mag=2))
     with wkw.Dataset.open(str(tmp_path / "ds" / "color" / "1")) as dataset:
         np.testing.assert_array_equal(dataset.read((0, 0, 0), (150, 130, 70)), data)
 
 
 def test_coarser_mags_are_the_kernel_of_the_finer_ones(tmp_path, reader):
-    data = voxels((64, 64, 8))
+    data = random_voxels((64, 64, 8))
     convert(reader(tmp_path / "src", data), tmp_path / "ds", replace(SETTINGS, interpolation_mode="max", max_mag=4))
     expected = data.reshape(1, 32, 2, 32, 2, 8).max((2, 4))
     np.testing.assert_array_equal(read(tmp_path / "ds", mag="2-2-1"), expected)
@@ -65,7 +65,7 @@ def test_coarser_mags_are_the_kernel_of_the_finer_ones(tmp_path, reader):
 
 @pytest.mark.parametrize("strategy", ["sequential", "multiprocessing"])
 def test_every_backend_writes_the_same_bytes(tmp_path, reader, strategy):
-    source = reader(tmp_path / "src", voxels(), chunk_shape=(150, 130, 1))
+    source = reader(tmp_path / "src", random_voxels(), chunk_shape=(150, 130, 1))
     for name, how in (("threads", "threads"), (strategy, strategy)):
         convert(source, tmp_path / name / "ds", replace(SETTINGS, strategy=how))
     assert different(tmp_path / "threads", tmp_path / strategy) == []
@@ -73,7 +73,7 @@ def test_every_backend_writes_the_same_bytes(tmp_path, reader, strategy):
 
 @pytest.mark.parametrize(("fail_at", "mag1_done"), [("0,0,0", False), ("149,129,69", True)])
 def test_a_run_that_failed_goes_on_and_ends_as_if_undisturbed(tmp_path, reader, fail_at, mag1_done):
-    source = reader(tmp_path / "src", voxels(), chunk_shape=None)
+    source = reader(tmp_path / "src", random_voxels(), chunk_shape=None)
     target = tmp_path / "a" / "ds"
     settings = replace(SETTINGS, file_len=1, strategy="sequential")
     convert(source, tmp_path / "b" / "ds", settings)
@@ -96,7 +96,7 @@ def test_a_run_that_failed_goes_on_and_ends_as_if_undisturbed(tmp_path, reader, 
 
 
 def test_a_finished_run_again_changes_nothing(tmp_path, reader):
-    source = reader(tmp_path / "src", voxels())
+    source = reader(tmp_path / "src", random_voxels())
     convert(source, tmp_path / "ds", SETTINGS)
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "ds").rglob("*.wkw")}
     done = convert(source, tmp_path / "ds", SETTINGS)
@@ -105,7 +105,7 @@ def test_a_finished_run_again_changes_nothing(tmp_path, reader):
 
 
 def test_a_shard_that_vanished_is_written_again(tmp_path, reader):
-    source = reader(tmp_path / "src", voxels())
+    source = reader(tmp_path / "src", random_voxels())
     convert(source, tmp_path / "ds", SETTINGS)
     shard = next((tmp_path / "ds").rglob("x*.wkw"))
     content = shard.read_bytes()
@@ -115,9 +115,9 @@ def test_a_shard_that_vanished_is_written_again(tmp_path, reader):
 
 
 def test_another_source_is_refused(tmp_path, reader):
-    convert(reader(tmp_path / "src", voxels()), tmp_path / "ds", SETTINGS)
+    convert(reader(tmp_path / "src", random_voxels()), tmp_path / "ds", SETTINGS)
     with pytest.raises(TargetExists, match="holds a dataset already"):
-        convert(reader(tmp_path / "other", voxels()), tmp_path / "ds", SETTINGS)
+        convert(reader(tmp_path / "other", random_voxels()), tmp_path / "ds", SETTINGS)
 
 
 def test_a_folder_with_other_things_is_never_touched(tmp_path, reader):
@@ -125,15 +125,15 @@ def test_a_folder_with_other_things_is_never_touched(tmp_path, reader):
     (tmp_path / "ds" / "thesis.txt").write_text("dear")
     for settings in (SETTINGS, replace(SETTINGS, overwrite=True), replace(SETTINGS, add=True)):
         with pytest.raises(TargetExists, match="other things"):
-            convert(reader(tmp_path / f"src{id(settings)}", voxels()), tmp_path / "ds", settings)
+            convert(reader(tmp_path / f"src{id(settings)}", random_voxels()), tmp_path / "ds", settings)
     assert files(tmp_path / "ds") == {"thesis.txt"}
 
 
 def test_an_overwrite_that_failed_leaves_the_old_dataset_and_gives_way_to_the_next(tmp_path, reader):
     target = tmp_path / "out" / "ds"
-    convert(reader(tmp_path / "old", voxels(channels=3)), target, SETTINGS)
+    convert(reader(tmp_path / "old", random_voxels(channels=3)), target, SETTINGS)
     kept = files(target)
-    source = reader(tmp_path / "new", voxels((64, 64, 64)))
+    source = reader(tmp_path / "new", random_voxels((64, 64, 64)))
     settings = replace(SETTINGS, overwrite=True)
     with pytest.raises(BrokenSource):
         convert(source, target, replace(settings, reader_options={"fail_at": "0,0,0"}, category="color"))
@@ -147,8 +147,8 @@ def test_an_overwrite_that_failed_leaves_the_old_dataset_and_gives_way_to_the_ne
 @pytest.mark.parametrize("moment", [1, 2])
 def test_an_overwrite_that_ends_while_folders_are_swapped_is_completed(tmp_path, reader, monkeypatch, moment):
     target = tmp_path / "out" / "ds"
-    convert(reader(tmp_path / "old", voxels(channels=3)), target, SETTINGS)
-    source = reader(tmp_path / "new", voxels((64, 64, 64)))
+    convert(reader(tmp_path / "old", random_voxels(channels=3)), target, SETTINGS)
+    source = reader(tmp_path / "new", random_voxels((64, 64, 64)))
     renamed = []
 
     def rename(self, other):
@@ -169,7 +169,7 @@ def test_an_overwrite_that_ends_while_folders_are_swapped_is_completed(tmp_path,
 
 
 def test_what_a_killed_swap_has_put_aside_goes_with_the_next_run(tmp_path, reader):
-    source, target = reader(tmp_path / "src", voxels((64, 64, 64))), tmp_path / "out" / "c[1]"
+    source, target = reader(tmp_path / "src", random_voxels((64, 64, 64))), tmp_path / "out" / "c[1]"
     convert(source, target, SETTINGS)
     (tmp_path / "out" / ".c[1].wkconvert-old.0123.tmp").mkdir()
     convert(source, target, SETTINGS)
@@ -177,7 +177,10 @@ def test_what_a_killed_swap_has_put_aside_goes_with_the_next_run(tmp_path, reade
 
 
 def test_what_a_killed_swap_has_put_aside_stays_until_there_is_something_else(tmp_path, reader, monkeypatch):
-    source, aside = reader(tmp_path / "src", voxels((64, 64, 64))), tmp_path / "out" / ".ds.wkconvert-old.0123.tmp"
+    source, aside = (
+        reader(tmp_path / "src", random_voxels((64, 64, 64))),
+        tmp_path / "out" / ".ds.wkconvert-old.0123.tmp",
+    )
     aside.mkdir(parents=True)
     convert(source, tmp_path / "out" / "other", SETTINGS)
     with monkeypatch.context() as patch:
@@ -192,34 +195,34 @@ def test_what_a_killed_swap_has_put_aside_stays_until_there_is_something_else(tm
 
 
 def test_an_overwrite_is_refused_while_another_run_writes_the_target(tmp_path, reader):
-    convert(reader(tmp_path / "old", voxels()), tmp_path / "ds", SETTINGS)
+    convert(reader(tmp_path / "old", random_voxels()), tmp_path / "ds", SETTINGS)
     with locked(tmp_path / "ds"), pytest.raises(TargetLocked):
-        convert(reader(tmp_path / "new", voxels()), tmp_path / "ds", replace(SETTINGS, overwrite=True))
+        convert(reader(tmp_path / "new", random_voxels()), tmp_path / "ds", replace(SETTINGS, overwrite=True))
 
 
 def test_the_target_of_a_link_is_replaced_not_the_link(tmp_path, reader):
     (tmp_path / "far").mkdir()
     (tmp_path / "ds").symlink_to(tmp_path / "far", target_is_directory=True)
     for name in ("a", "b"):
-        convert(reader(tmp_path / name, voxels()), tmp_path / "ds", replace(SETTINGS, overwrite=True, name="ds"))
+        convert(reader(tmp_path / name, random_voxels()), tmp_path / "ds", replace(SETTINGS, overwrite=True, name="ds"))
     assert (tmp_path / "ds").is_symlink()
     assert (tmp_path / "far" / "datasource-properties.json").exists()
 
 
 def test_nothing_is_added_to_an_unfinished_dataset(tmp_path, reader):
-    source = reader(tmp_path / "a", voxels())
+    source = reader(tmp_path / "a", random_voxels())
     settings = replace(SETTINGS, reader_options={"fail_at": "0,0,0"}, category="color")
     with pytest.raises(BrokenSource):
         convert(source, tmp_path / "ds", settings)
     more = replace(SETTINGS, add=True, layer_name="more")
     with pytest.raises(TargetExists, match="auto of layer color is only begun"):
-        convert(reader(tmp_path / "b", voxels()), tmp_path / "ds", more)
+        convert(reader(tmp_path / "b", random_voxels()), tmp_path / "ds", more)
     with pytest.raises(TargetExists, match="has a layer color already"):
         convert(source, tmp_path / "ds", replace(SETTINGS, add=True), command="cube")
 
 
 def test_a_conversion_that_failed_can_be_executed_again(tmp_path, reader, monkeypatch):
-    source = reader(tmp_path / "src", voxels())
+    source = reader(tmp_path / "src", random_voxels())
     conversion = prepare(source, tmp_path / "ds", replace(SETTINGS, file_len=1, strategy="sequential"))
     honest = volumes.FileSource.read
     with monkeypatch.context() as patch:
@@ -227,11 +230,11 @@ def test_a_conversion_that_failed_can_be_executed_again(tmp_path, reader, monkey
         with pytest.raises(AttributeError):
             carry_out(conversion)
     carry_out(conversion)
-    np.testing.assert_array_equal(read(tmp_path / "ds"), voxels())
+    np.testing.assert_array_equal(read(tmp_path / "ds"), random_voxels())
 
 
 def test_a_pyramid_of_the_source_is_taken_only_where_it_is_the_right_one(tmp_path, reader):
-    data = voxels((65, 64, 32))
+    data = random_voxels((65, 64, 32))
     convert(reader(tmp_path / "raw", data), tmp_path / "src", replace(SETTINGS, interpolation_mode="max"))
     convert(tmp_path / "src", tmp_path / "same", SETTINGS)
     np.testing.assert_array_equal(read(tmp_path / "same", mag="2-2-1"), read(tmp_path / "src", mag="2-2-1"))
@@ -250,7 +253,7 @@ def test_a_pyramid_of_the_source_is_taken_only_where_it_is_the_right_one(tmp_pat
 
 
 def test_a_source_without_mag_1_keeps_its_place(tmp_path, reader):
-    convert(reader(tmp_path / "raw", voxels()), tmp_path / "src", replace(SETTINGS, target_mag=Mag(2, 2, 1)))
+    convert(reader(tmp_path / "raw", random_voxels()), tmp_path / "src", replace(SETTINGS, target_mag=Mag(2, 2, 1)))
     done = convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
     assert done.notes == ("color: the source has no mag 1; its finest is 2-2-1",)
     assert [[str(spec.mag) for spec in layer.mags] for layer in done.layers] == [["2-2-1", "4-4-1"]]
@@ -266,33 +269,33 @@ def test_a_source_without_mag_1_keeps_its_place(tmp_path, reader):
 
 def test_mags_that_the_source_has_are_taken_though_others_would_be_made(tmp_path, reader):
     isotropic = replace(SETTINGS, sampling_mode="isotropic", interpolation_mode="min")
-    convert(reader(tmp_path / "raw", voxels()), tmp_path / "src", isotropic)
+    convert(reader(tmp_path / "raw", random_voxels()), tmp_path / "src", isotropic)
     convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
     for mag in ("2", "4"):
         np.testing.assert_array_equal(read(tmp_path / "ds", mag=mag), read(tmp_path / "src", mag=mag))
 
 
 def test_layers_that_differ_in_extent_are_reported(tmp_path, reader):
-    reader(tmp_path / "src" / "raw", voxels((30, 20, 10)))
-    reader(tmp_path / "src" / "labels", voxels((30, 20, 9)), offset=(0, 0, 1))
+    reader(tmp_path / "src" / "raw", random_voxels((30, 20, 10)))
+    reader(tmp_path / "src" / "labels", random_voxels((30, 20, 9)), offset=(0, 0, 1))
     done = convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
     told = "the layers differ in extent: labels x 0:30, y 0:20, z 1:10; raw x 0:30, y 0:20, z 0:10"
     assert done.notes[0] == told
 
 
 def test_layers_of_one_dataset_share_their_mags(tmp_path, reader):
-    reader(tmp_path / "src" / "thick", voxels((300, 300, 40)))
-    reader(tmp_path / "src" / "flat", voxels((300, 300, 1)))
+    reader(tmp_path / "src" / "thick", random_voxels((300, 300, 40)))
+    reader(tmp_path / "src" / "flat", random_voxels((300, 300, 1)))
     settings = replace(SETTINGS, voxel_size=VoxelSize((4.0, 4.0, 4.0)))
     convert(tmp_path / "src", tmp_path / "ds", settings)
     mags = [[entry["mag"] for entry in layer["mags"]] for layer in layers_of(tmp_path / "ds").values()]
     assert mags[0] == mags[1]
-    convert(reader(tmp_path / "b", voxels((300, 300, 40))), tmp_path / "ds", replace(settings, add=True))
+    convert(reader(tmp_path / "b", random_voxels((300, 300, 40))), tmp_path / "ds", replace(settings, add=True))
     assert [entry["mag"] for entry in layers_of(tmp_path / "ds")["color"]["mags"]] == mags[0]
 
 
 def test_what_no_reader_knows_is_left_out_with_a_note(tmp_path, reader):
-    reader(tmp_path / "src" / "raw", voxels())
+    reader(tmp_path / "src" / "raw", random_voxels())
     (tmp_path / "src" / "labels").mkdir()
     (tmp_path / "src" / "labels" / "a.xyz").write_text("?")
     assert (
@@ -302,8 +305,8 @@ def test_what_no_reader_knows_is_left_out_with_a_note(tmp_path, reader):
 
 def test_overwrite_leaves_what_a_plain_run_leaves(tmp_path, reader):
     target = tmp_path / "out" / "ds"
-    convert(reader(tmp_path / "old", voxels(channels=3)), target, SETTINGS)
-    source = reader(tmp_path / "new", voxels((64, 64, 64)))
+    convert(reader(tmp_path / "old", random_voxels(channels=3)), target, SETTINGS)
+    source = reader(tmp_path / "new", random_voxels((64, 64, 64)))
     convert(source, target, replace(SETTINGS, overwrite=True))
     convert(source, tmp_path / "clean" / "ds", SETTINGS)
     assert different(target, tmp_path / "clean" / "ds") == []
@@ -312,8 +315,8 @@ def test_overwrite_leaves_what_a_plain_run_leaves(tmp_path, reader):
 
 def test_a_layer_is_added_and_the_others_stay(tmp_path, reader):
     target = tmp_path / "ds"
-    convert(reader(tmp_path / "a", voxels()), target, SETTINGS)
-    labels = voxels((40, 40, 40), "uint32")
+    convert(reader(tmp_path / "a", random_voxels()), target, SETTINGS)
+    labels = random_voxels((40, 40, 40), "uint32")
     settings = replace(SETTINGS, add=True, category="segmentation", layer_name="cells")
     convert(reader(tmp_path / "b", labels), target, settings)
     assert list(layers_of(target)) == ["color", "cells"]
@@ -325,35 +328,35 @@ def test_a_layer_is_added_and_the_others_stay(tmp_path, reader):
 
 def test_cube_writes_raw_voxels_and_no_metadata(tmp_path, reader):
     settings = Settings(metadata=False, downsample=False, compression="none", add=True)
-    convert(reader(tmp_path / "a", voxels()), tmp_path / "ds", settings, command="cube")
+    convert(reader(tmp_path / "a", random_voxels()), tmp_path / "ds", settings, command="cube")
     assert files(tmp_path / "ds") & {"datasource-properties.json", "color/2-2-1/header.wkw"} == set()
     assert (tmp_path / "ds/color/1/header.wkw").read_bytes()[5] == 1
 
 
 def test_cube_adds_to_metadata_that_are_there(tmp_path, reader):
-    convert(reader(tmp_path / "a", voxels()), tmp_path / "ds", SETTINGS)
+    convert(reader(tmp_path / "a", random_voxels()), tmp_path / "ds", SETTINGS)
     settings = Settings(metadata=False, downsample=False, add=True, layer_name="more")
-    convert(reader(tmp_path / "b", voxels()), tmp_path / "ds", settings, command="cube")
+    convert(reader(tmp_path / "b", random_voxels()), tmp_path / "ds", settings, command="cube")
     assert list(layers_of(tmp_path / "ds")) == ["color", "more"]
 
 
 def test_a_layer_that_is_added_takes_the_voxel_size_of_the_dataset(tmp_path, reader):
-    convert(reader(tmp_path / "a", voxels()), tmp_path / "ds", SETTINGS)
-    conversion = prepare(reader(tmp_path / "b", voxels()), tmp_path / "ds", Settings(add=True, layer_name="b"))
+    convert(reader(tmp_path / "a", random_voxels()), tmp_path / "ds", SETTINGS)
+    conversion = prepare(reader(tmp_path / "b", random_voxels()), tmp_path / "ds", Settings(add=True, layer_name="b"))
     assert conversion.voxel_size.size == SIZE.size
 
 
 @pytest.mark.parametrize("wrong", [lambda data: data[0], lambda data: data.astype("float64"), lambda data: None])
 def test_a_reader_that_breaks_its_word_is_named(tmp_path, reader, monkeypatch, wrong):
     honest = volumes.FileSource.read
-    source = reader(tmp_path / "src", voxels())
+    source = reader(tmp_path / "src", random_voxels())
     monkeypatch.setattr(volumes.FileSource, "read", lambda self, box: wrong(honest(self, box)))
     with pytest.raises(PluginError, match=r"FileSource gave"):
         convert(source, tmp_path / "ds", replace(SETTINGS, category="color"))
 
 
 def test_a_reader_that_gives_no_layers_is_named(tmp_path, reader, monkeypatch):
-    source = reader(tmp_path / "src", voxels())
+    source = reader(tmp_path / "src", random_voxels())
     monkeypatch.setattr(volumes, "open_folder", lambda path: None)
     monkeypatch.setattr(volumes, "Layer", lambda mags: "hello")
     with pytest.raises(PluginError, match="the reader volumes answered"):
@@ -362,11 +365,11 @@ def test_a_reader_that_gives_no_layers_is_named(tmp_path, reader, monkeypatch):
 
 def test_two_runs_at_once_are_refused(tmp_path, reader):
     with locked(tmp_path / "ds"), pytest.raises(TargetLocked):
-        convert(reader(tmp_path / "src", voxels()), tmp_path / "ds", SETTINGS)
+        convert(reader(tmp_path / "src", random_voxels()), tmp_path / "ds", SETTINGS)
 
 
 def test_temporary_files_of_a_killed_run_are_swept(tmp_path, reader):
-    source = reader(tmp_path / "src", voxels())
+    source = reader(tmp_path / "src", random_voxels())
     convert(source, tmp_path / "ds", SETTINGS)
     leftovers = [
         tmp_path / "ds" / name for name in ("color/1/z0/y0/.x0.wkw.1.tmp", ".wkconvert/.color.auto.plan.1.tmp")
@@ -401,13 +404,13 @@ def test_temporary_files_of_a_killed_run_are_swept(tmp_path, reader):
 )
 def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, reader, settings, error, message):
     with pytest.raises(error) as caught:
-        convert(reader(tmp_path / "src", voxels()), tmp_path / "ds", settings)
+        convert(reader(tmp_path / "src", random_voxels()), tmp_path / "ds", settings)
     assert message in str(caught.value)
     assert not (tmp_path / "ds").exists()
 
 
 def test_values_that_do_not_fit_leave_nothing_that_looks_finished(tmp_path, reader):
-    source = reader(tmp_path / "src", voxels(dtype="uint16") + np.uint16(100))
+    source = reader(tmp_path / "src", random_voxels(dtype="uint16") + np.uint16(100))
     with pytest.raises(ConversionError, match="does not fit uint8"):
         convert(source, tmp_path / "ds", replace(SETTINGS, dtype="uint8"))
     assert not (tmp_path / "ds" / "datasource-properties.json").exists()
@@ -415,14 +418,14 @@ def test_values_that_do_not_fit_leave_nothing_that_looks_finished(tmp_path, read
 
 @pytest.mark.parametrize("places", [("src", "src/ds"), ("src", "src"), ("up/src", "up")])
 def test_source_and_target_must_not_lie_in_each_other(tmp_path, reader, places):
-    source = reader(tmp_path / places[0], voxels())
+    source = reader(tmp_path / places[0], random_voxels())
     with pytest.raises(OptionError, match="lies in"):
         convert(source, tmp_path / places[1], SETTINGS)
 
 
 def test_a_disk_that_would_not_do_is_refused_unless_forced(tmp_path, reader, monkeypatch):
     monkeypatch.setattr("wkconvert_core.conversion.prepare.free_bytes", lambda path: 1000)
-    source = reader(tmp_path / "src", voxels())
+    source = reader(tmp_path / "src", random_voxels())
     with pytest.raises(NoSpace, match="may take"):
         convert(source, tmp_path / "ds", SETTINGS)
     assert not (tmp_path / "ds").exists()
@@ -431,7 +434,7 @@ def test_a_disk_that_would_not_do_is_refused_unless_forced(tmp_path, reader, mon
 
 def test_voxel_sizes_come_from_the_source_and_the_options(tmp_path, reader):
     own = VoxelSize((0.004, 0.005, None), "µm", "its tags")
-    source = reader(tmp_path / "src", voxels(), voxel_size=own)
+    source = reader(tmp_path / "src", random_voxels(), voxel_size=own)
     conversion = prepare(source, tmp_path / "ds", Settings(voxel_size=VoxelSize.parse(",,35")))
     assert conversion.voxel_size.to("nm").size == (4.0, 5.0, 35.0)
     assert "its tags" in conversion.voxel_size.origin
@@ -440,7 +443,7 @@ def test_voxel_sizes_come_from_the_source_and_the_options(tmp_path, reader):
 
 
 def test_the_z_of_a_single_slice_is_taken_from_x(tmp_path, reader):
-    source = reader(tmp_path / "src", voxels((50, 40, 1)), voxel_size=VoxelSize((4.0, 5.0, None), "nm", "tags"))
+    source = reader(tmp_path / "src", random_voxels((50, 40, 1)), voxel_size=VoxelSize((4.0, 5.0, None), "nm", "tags"))
     conversion = prepare(source, tmp_path / "ds", Settings())
     assert conversion.voxel_size.size == (4.0, 5.0, 4.0)
     assert "single slice" in conversion.voxel_size.origin
@@ -448,7 +451,7 @@ def test_the_z_of_a_single_slice_is_taken_from_x(tmp_path, reader):
 
 def test_layers_that_differ_in_voxel_size_are_refused_unless_it_is_said(tmp_path, reader):
     for name, size in (("a", 4.0), ("b", 5.0)):
-        reader(tmp_path / "src" / name, voxels((40, 40, 40)), voxel_size=VoxelSize((size, 4.0, 4.0)))
+        reader(tmp_path / "src" / name, random_voxels((40, 40, 40)), voxel_size=VoxelSize((size, 4.0, 4.0)))
     with pytest.raises(InconsistentStack, match=r"4 x 4 x 4 nm.*5 x 4 x 4 nm"):
         convert(tmp_path / "src", tmp_path / "ds", Settings())
     convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
@@ -457,21 +460,21 @@ def test_layers_that_differ_in_voxel_size_are_refused_unless_it_is_said(tmp_path
 
 def test_two_layers_take_no_layer_name(tmp_path, reader):
     for name in "ab":
-        reader(tmp_path / "src" / name, voxels((40, 40, 40)))
+        reader(tmp_path / "src" / name, random_voxels((40, 40, 40)))
     with pytest.raises(OptionError, match="fits one layer"):
         convert(tmp_path / "src", tmp_path / "ds", replace(SETTINGS, layer_name="x"))
 
 
 @pytest.mark.parametrize(("category", "expected"), [("color", [0, 255]), ("segmentation", [0, 1])])
 def test_bool_becomes_what_its_category_wants(tmp_path, reader, category, expected):
-    data = voxels((40, 40, 40)) > 100
+    data = random_voxels((40, 40, 40)) > 100
     done = convert(reader(tmp_path / "src", data), tmp_path / "ds", replace(SETTINGS, category=category))
     np.testing.assert_array_equal(read(tmp_path / "ds", category), np.where(data, *expected[::-1]))
     assert any("1-bit" in note for note in done.notes)
 
 
 def test_not_a_number_is_counted(tmp_path, reader):
-    data = voxels((40, 40, 40), "float32")
+    data = random_voxels((40, 40, 40), "float32")
     data[0, :3, 0, 0] = np.nan
     done = convert(reader(tmp_path / "src", data), tmp_path / "ds", SETTINGS)
     assert any("3 voxels are not a number" in note for note in done.notes)
@@ -480,7 +483,7 @@ def test_not_a_number_is_counted(tmp_path, reader):
 
 
 def test_a_source_that_lies_elsewhere_keeps_its_place(tmp_path, reader):
-    data = voxels((40, 50, 60))
+    data = random_voxels((40, 50, 60))
     source = reader(tmp_path / "src", data, offset=(7, 33, 100))
     convert(source, tmp_path / "ds", replace(SETTINGS, start_z=5))
     assert layers_of(tmp_path / "ds")["color"]["boundingBox"]["topLeft"] == [7, 33, 105]
@@ -488,7 +491,7 @@ def test_a_source_that_lies_elsewhere_keeps_its_place(tmp_path, reader):
 
 
 def test_the_finest_mag_may_be_a_coarser_one(tmp_path, reader):
-    data = voxels((64, 64, 8))
+    data = random_voxels((64, 64, 8))
     convert(reader(tmp_path / "src", data), tmp_path / "ds", replace(SETTINGS, target_mag=Mag(2, 2, 1), max_mag=4))
     layer = layers_of(tmp_path / "ds")["color"]
     assert [mag["mag"] for mag in layer["mags"]] == [[2, 2, 1], [4, 4, 1]]
@@ -498,7 +501,7 @@ def test_the_finest_mag_may_be_a_coarser_one(tmp_path, reader):
 
 
 def test_verify_reads_everything_back(tmp_path, reader, monkeypatch):
-    source = reader(tmp_path / "src", voxels(), chunk_shape=(150, 130, 1))
+    source = reader(tmp_path / "src", random_voxels(), chunk_shape=(150, 130, 1))
     convert(source, tmp_path / "ds", replace(SETTINGS, verify=True))
     from wkconvert_core.contract.errors import DamagedData
     from wkconvert_core.formats.wkw.source import WkwSource
@@ -517,14 +520,14 @@ def test_verify_reads_everything_back(tmp_path, reader, monkeypatch):
 
 def test_names_that_are_not_utf8_work_or_are_refused(tmp_path, reader):
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/s\xff"))
-    source = reader(odd, voxels((40, 40, 40)))
+    source = reader(odd, random_voxels((40, 40, 40)))
     convert(source, tmp_path / "ds", SETTINGS)
     with pytest.raises(OptionError, match="no name for a dataset"):
         convert(source, Path(os.fsdecode(os.fsencode(tmp_path) + b"/d\xff")), SETTINGS)
 
 
 def test_a_header_beside_the_source_that_changed_is_another_source(tmp_path):
-    (tmp_path / "a.raw").write_bytes(voxels((8, 8, 8)).tobytes())
+    (tmp_path / "a.raw").write_bytes(random_voxels((8, 8, 8)).tobytes())
     (tmp_path / "a.json").write_text(json.dumps({"size": [8, 8, 8], "type": "uint8"}))
     convert(tmp_path / "a.raw", tmp_path / "ds", SETTINGS)
     assert convert(tmp_path / "a.raw", tmp_path / "ds", SETTINGS).resumed > 0
@@ -535,7 +538,7 @@ def test_a_header_beside_the_source_that_changed_is_another_source(tmp_path):
 
 def test_a_partner_of_the_source_that_changed_is_another_source(tmp_path):
     said = "NUM_X = 8\nNUM_Y = 8\nNUM_Z = 8\nBYTEORDER = LOWBYTEFIRST\n"
-    (tmp_path / "a.vol").write_bytes(voxels((8, 8, 8), "uint16").tobytes())
+    (tmp_path / "a.vol").write_bytes(random_voxels((8, 8, 8), "uint16").tobytes())
     (tmp_path / "a.vol.info").write_text(said)
     convert(tmp_path / "a.vol", tmp_path / "ds", SETTINGS)
     (tmp_path / "a.vol.info").write_text(said.replace("LOW", "HIGH"))
@@ -545,7 +548,7 @@ def test_a_partner_of_the_source_that_changed_is_another_source(tmp_path):
 
 def test_a_folder_of_several_layers_below_is_not_left_out(tmp_path, reader):
     for name in ("one/a", "two/b", "two/c"):
-        reader(tmp_path / "src" / "group" / name, voxels((20, 20, 20)))
+        reader(tmp_path / "src" / "group" / name, random_voxels((20, 20, 20)))
     names = [layer.name for layer in prepare(tmp_path / "src", tmp_path / "ds", SETTINGS).layers]
     assert names == ["group_one", "group_two_b", "group_two_c"]
 
@@ -561,6 +564,6 @@ def test_folders_are_not_followed_without_end(tmp_path):
 
 def test_a_layer_that_is_renamed_is_noted(tmp_path, reader):
     for name in ("em 1", "em_1"):
-        reader(tmp_path / "src" / name, voxels((20, 20, 20)))
+        reader(tmp_path / "src" / name, random_voxels((20, 20, 20)))
     done = convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
     assert done.notes == ("em_1: 'em 1' is called em_1", "em_1_2: 'em_1' is called em_1_2")

@@ -119,7 +119,7 @@ def test_no_dataset_is_an_error(tmp_path):
         inventory(tmp_path)
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+@paths.needs_samples
 def test_samples_of_other_tools_are_listed():
     (mag,) = inventory(SAMPLES / "simple_wkw_dataset")
     assert (mag.shards, mag.stored_bytes, mag.mag.block_shape, mag.mag.shard_shape) == (1, 98320, (8,) * 3, (32,) * 3)

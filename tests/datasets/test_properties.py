@@ -37,7 +37,6 @@ from wkconvert_core.datasets.properties_file import layer_entry, mag_entry, merg
 from wkconvert_core.toolkit.atomic import sync
 
 SAMPLES = paths.SAMPLES / "wkw"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
 
 NAME = "datasource-properties.json"
 EM = DatasetSpec("my set", VoxelSize((11.24, 11.24, 28.0), "nm", "here"))
@@ -351,7 +350,7 @@ def test_what_is_written_is_read_back(start: Any, shape: Any, dtype: str, channe
     assert (found.dtype, found.channels, set(found.mags)) == (spec.dtype, channels, mags)
 
 
-@needs_samples
+@paths.needs_samples
 def test_metadata_of_other_tools_are_read() -> None:
     simple, old, rich = (
         [stored_layer(each, SAMPLES / name) for each in (read(SAMPLES / name / NAME))["dataLayers"]]

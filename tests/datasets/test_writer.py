@@ -29,7 +29,6 @@ from wkconvert_core.datasets.reader import wkconvert_detect, wkconvert_open
 from wkconvert_core.datasets.writer import DatasetWriter
 
 SAMPLES = paths.SAMPLES / "wkw"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
 
 NAME = "datasource-properties.json"
 EM = DatasetSpec("my set", VoxelSize((11.24, 11.24, 28.0), "nm", "here"))
@@ -368,7 +367,7 @@ def test_layers_of_other_formats_are_left_out_with_a_note(made: Path, tmp_path: 
     assert "layer z is left alone: its format is zarr3, which no installed plugin stores" in found.notes
 
 
-@needs_samples
+@paths.needs_samples
 @pytest.mark.parametrize("name", ["simple_wkw_dataset", "old_wkw_dataset", "complex_property_ds"])
 def test_datasets_of_other_tools_are_read_as_wkw_reads_them(name: str) -> None:
     wkw = pytest.importorskip("wkw")

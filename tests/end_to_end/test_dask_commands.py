@@ -1,15 +1,17 @@
-"""Every command of the toolbox on a real dask scheduler: the same files and the same answers as on this machine."""
+"""Every command on a real dask scheduler: the same files and the same answers as on this machine."""
 
 import re
 import shutil
 from types import SimpleNamespace
 
 import pytest
-from helpers.dask_clusters import Dask, dataset, different
+from helpers.dask_clusters import cluster, dataset, different
 from helpers.datasets import run
 from typer.testing import CliRunner
 
 from wkconvert_core.cli.app import app
+
+__all__ = ["cluster"]  # a fixture
 
 pytest.importorskip("distributed")
 from wkconvert_core.cluster.dask_backend import DaskBackend
@@ -44,12 +46,6 @@ def given(tmp_path_factory):
     shutil.rmtree(bare / ".wkconvert")
     (bare / "datasource-properties.json").unlink()
     return folder
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with Dask(tmp_path_factory.mktemp("dask"), threads=2) as running:
-        yield running
 
 
 @pytest.mark.parametrize("name", COMMANDS)

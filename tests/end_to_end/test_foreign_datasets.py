@@ -18,7 +18,6 @@ from helpers.datasets import (
     entries,
     facts,
     folder_of,
-    grey,
     make_older,
     make_ours,
     make_peers,
@@ -27,11 +26,12 @@ from helpers.datasets import (
     needs_peer,
     peer,
     put_mag,
+    read_by_wkw,
     run,
-    voxels,
 )
 
 from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.testing import noise
 
 __all__ = ["peer"]  # a fixture
 
@@ -142,11 +142,11 @@ def test_every_dataset_is_what_it_was_made_of(made, peer):
     assert found["size"] == [11.24, 11.24, 28.0]
     assert all(layer["box"][:3] != [0, 0, 0] for layer in found["layers"].values())
     if "color" in found["layers"]:
-        np.testing.assert_array_equal(voxels(dataset, "color"), grey((70, 61, 45), channels=3))
+        np.testing.assert_array_equal(read_by_wkw(dataset, "color"), noise(3, 70, 61, 45))
         assert list(found["layers"]["color"]["mags"]) == ["1-1-1", "2-2-2", "4-4-2"]
     else:
         for name in found["layers"]:
-            np.testing.assert_array_equal(voxels(dataset, name), LAYERS[name][0])
+            np.testing.assert_array_equal(read_by_wkw(dataset, name), LAYERS[name][0])
             assert found["layers"][name]["box"][:3] == list(LAYERS[name][2])
     seen(dataset, found, peer)
 
@@ -168,9 +168,9 @@ def test_downsample_adds_mags_as_they_are_defined_and_leaves_the_others(made, da
             if dashed(mag) in made[1]["layers"][name]["mags"]:
                 continue
             factor = tuple(b // a for a, b in zip(finer, mag, strict=True))
-            cells = blocks(voxels(dataset, name, finer), box_of(entry, finer)[0], factor)
+            cells = blocks(read_by_wkw(dataset, name, finer), box_of(entry, finer)[0], factor)
             expected = (median_of if entry["category"] == "color" else mode_of)(cells)
-            np.testing.assert_array_equal(voxels(dataset, name, mag), expected)
+            np.testing.assert_array_equal(read_by_wkw(dataset, name, mag), expected)
             found["layers"][name]["mags"].pop(dashed(mag))
             added += 1
     assert added > 1
@@ -227,7 +227,7 @@ def test_recube_to_another_dtype_keeps_the_values(made, tmp_path, peer):
     run("recube", dataset, tmp_path / "copy", "--dtype", "uint16", "--layer-name", name)
     assert list(facts(tmp_path / "copy")["layers"]) == [name]
     for mag, _ in entries(dataset)[name]["mags"]:
-        np.testing.assert_array_equal(voxels(tmp_path / "copy", name, mag), voxels(dataset, name, mag))
+        np.testing.assert_array_equal(read_by_wkw(tmp_path / "copy", name, mag), read_by_wkw(dataset, name, mag))
     seen(tmp_path / "copy", facts(tmp_path / "copy"), peer)
 
 
@@ -239,12 +239,12 @@ def test_upsample_repeats_the_voxels_of_a_coarser_mag(made, tmp_path, peer):
     run("upsample", tmp_path / "copy", "--layer-name", name)
     run("verify", tmp_path / "copy", "--deep")
     start, shape = box_of(entries(dataset)[name])
-    data = voxels(dataset, name, mag)
+    data = read_by_wkw(dataset, name, mag)
     for axis, m in enumerate(mag, 1):
         first, n = start[axis - 1] % m, shape[axis - 1]
         data = data.repeat(m, axis).take(range(first, first + n), axis)
-    np.testing.assert_array_equal(voxels(tmp_path / "copy", name), data)
-    np.testing.assert_array_equal(voxels(tmp_path / "copy", name, mag), voxels(dataset, name, mag))
+    np.testing.assert_array_equal(read_by_wkw(tmp_path / "copy", name), data)
+    np.testing.assert_array_equal(read_by_wkw(tmp_path / "copy", name, mag), read_by_wkw(dataset, name, mag))
     seen(tmp_path / "copy", facts(tmp_path / "copy"), peer)
 
 
@@ -255,7 +255,7 @@ def test_metadata_that_are_brought_up_to_date_say_the_same(made, dataset, peer):
 
 def test_a_raw_cube_of_1024_is_compressed(tmp_path, peer):
     """As wkcuber left them before `compress`: 1 GiB, of which hardly anything is on the disk."""
-    dataset, start, data = tmp_path / "ds", (1000, 3, 7), grey((60, 50, 40))
+    dataset, start, data = tmp_path / "ds", (1000, 3, 7), noise(1, 60, 50, 40)
     put_mag(dataset / "color" / "1", data, start, 32, 1)
     box = {"topLeft": start, "width": 60, "height": 50, "depth": 40}
     listed = {"name": "color", "category": "color", "elementClass": "uint8", "boundingBox": box, "dataFormat": "wkw"}
@@ -269,7 +269,7 @@ def test_a_raw_cube_of_1024_is_compressed(tmp_path, peer):
         seen(folder, expected, peer)
         assert_lengths(folder)
         assert kinds(folder) == {2}
-        np.testing.assert_array_equal(voxels(folder, "color"), data)
+        np.testing.assert_array_equal(read_by_wkw(folder, "color"), data)
         run("verify", folder, "--quiet")
 
 
@@ -340,7 +340,7 @@ def test_what_is_exported_is_read_again_with_voxels_and_voxel_size(made, tmp_pat
             )
             run("export-tiff", dataset, out, "--layer-name", name, "--mag", text)
             run("auto", out, back, "--category", layer["category"], "--layer-name", name, "--no-downsample")
-            np.testing.assert_array_equal(voxels(back, name), voxels(dataset, name, mag))
+            np.testing.assert_array_equal(read_by_wkw(back, name), read_by_wkw(dataset, name, mag))
             told = facts(back)
             assert told["size"] == [round(a * m, 6) for a, m in zip(found["size"], mag, strict=True)]
             assert {key: told["layers"][name][key] for key in ("dtype", "channels", "category")} == {
@@ -384,7 +384,7 @@ def test_layers_of_other_formats_stay_and_the_others_go_through(tmp_path):
         told = json.loads(run(command, dataset, tmp_path / command, "--json"))
         assert "zarr3" in str(told["notes"])
         assert list(entries(tmp_path / command)) == ["em"]
-        np.testing.assert_array_equal(voxels(tmp_path / command, "em"), data)
+        np.testing.assert_array_equal(read_by_wkw(tmp_path / command, "em"), data)
         run("check-equality", dataset, tmp_path / command, "--layer-name", "em")
 
 

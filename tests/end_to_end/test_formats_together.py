@@ -105,7 +105,7 @@ PATHS = [path for folder in ("dm", "nifti") for path in sorted((SAMPLES / folder
 PATHS += [SAMPLES / "knossos"]
 
 
-@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+@paths.needs_samples
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: "/".join(path.parts[-2:]))
 def test_every_voxel_of_a_real_file_is_in_the_dataset(tmp_path, path):
     settings = Settings(SIZE, reader_options=OPTIONS.get(path.name, {}))
@@ -117,7 +117,7 @@ def test_every_voxel_of_a_real_file_is_in_the_dataset(tmp_path, path):
         np.testing.assert_array_equal(voxels, layer.mags[layer.finest].read(layer.info.box))
 
 
-@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+@paths.needs_samples
 @pytest.mark.parametrize("name", ["nifti/example4d.nii.gz", "nifti/functional.nii"])
 def test_what_needs_an_option_says_which(tmp_path, name):
     with pytest.raises(UnsupportedSource, match="volume") as caught:
@@ -125,7 +125,7 @@ def test_what_needs_an_option_says_which(tmp_path, name):
     assert "-o volume=" in caught.value.fix
 
 
-@pytest.mark.skipif(not SAMPLES.exists(), reason="no sample files")
+@paths.needs_samples
 def test_a_tree_of_real_tiles_keeps_its_place(tmp_path):
     (layer,) = prepare(SAMPLES / "tiles" / "temca2", tmp_path / "ds", Settings(SIZE)).layers
     assert (layer.info.offset, layer.info.shape) == ((143360, 61440, 1), (6144, 2048, 40))

@@ -16,28 +16,29 @@ from helpers.datasets import (
     dashed,
     entries,
     facts,
-    grey,
     ids,
     make_ours,
     median_of,
     mode_of,
     needs_peer,
     peer,
+    read_by_wkw,
     run,
-    voxels,
 )
+
+from wkconvert_core.testing import noise
 
 __all__ = ["peer"]  # a fixture
 
 pytest.importorskip("wkw")
 START, SHAPE = (5, 3, 7), (77, 66, 45)
 KINDS = {
-    "uint8": (grey(SHAPE), "color", START),
-    "uint16": (grey(SHAPE, "uint16"), "color", START),
-    "int16": (grey(SHAPE, "int16"), "color", START),
-    "float32": (grey(SHAPE, "float32"), "color", START),
-    "rgb": (grey(SHAPE, channels=3), "color", START),
-    "few": (grey(SHAPE) % 4, "color", START),
+    "uint8": (noise(1, *SHAPE), "color", START),
+    "uint16": (noise(1, *SHAPE, dtype="uint16"), "color", START),
+    "int16": (noise(1, *SHAPE, dtype="int16"), "color", START),
+    "float32": (noise(1, *SHAPE, dtype="float32"), "color", START),
+    "rgb": (noise(3, *SHAPE), "color", START),
+    "few": (noise(1, *SHAPE) % 4, "color", START),
     "labels32": (ids(SHAPE, "uint32", 70000), "segmentation", START),
     "labels64": (ids(SHAPE), "segmentation", START),
 }
@@ -85,7 +86,7 @@ def pairs(sampling):
 
 
 def cells_of(dataset, layer, finer, factor):
-    return blocks(voxels(dataset, layer, finer), box_of(entries(dataset)[layer], finer)[0], factor)
+    return blocks(read_by_wkw(dataset, layer, finer), box_of(entries(dataset)[layer], finer)[0], factor)
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_mags_are_what_their_kernel_is_defined_to_be(by_us, kernel, sampling):
         assert list(facts(dataset)["layers"][layer]["mags"]) == SAMPLINGS[sampling]
         for finer, mag, factor in pairs(sampling):
             expected = PLAIN[kernel](cells_of(dataset, layer, finer, factor))
-            np.testing.assert_array_equal(voxels(dataset, layer, mag), expected)
+            np.testing.assert_array_equal(read_by_wkw(dataset, layer, mag), expected)
 
 
 @needs_peer
@@ -136,7 +137,9 @@ def test_median_mode_min_and_max_are_the_peers_up_to_the_edge(by_us, by_peer, ke
     layers = [layer for layer in KINDS if (kernel, layer) != ("median", "labels64")]
     for mag, theirs in by_peer(kernel, sampling, layers).items():
         for layer in layers:
-            np.testing.assert_array_equal(voxels(by_us(kernel, sampling), layer, mag), voxels(theirs, layer, mag))
+            np.testing.assert_array_equal(
+                read_by_wkw(by_us(kernel, sampling), layer, mag), read_by_wkw(theirs, layer, mag)
+            )
 
 
 @needs_peer
@@ -144,7 +147,7 @@ def test_the_median_of_64_bits_is_exact_and_the_peers_is_that_of_doubles(by_us, 
     """Whole numbers from 2^53 on have no double of their own: the peer makes ids that no voxel had."""
     dataset = by_us("median", "isotropic")
     for mag, theirs in by_peer("median", "isotropic", ["labels64"]).items():
-        ours, theirs = voxels(dataset, "labels64", mag), voxels(theirs, "labels64", mag)
+        ours, theirs = read_by_wkw(dataset, "labels64", mag), read_by_wkw(theirs, "labels64", mag)
         off = np.maximum(ours, theirs) - np.minimum(ours, theirs)
         assert 0 < off.max() <= 4
 
@@ -158,7 +161,7 @@ def test_nearest_is_a_blocks_first_voxel_and_the_peers_drifts_to_the_last(by_us,
     theirs = by_peer("nearest", sampling, layers)
     for _, mag, _ in pairs(sampling):
         for layer in layers:
-            ours, found = voxels(dataset, layer, mag), voxels(theirs[mag], layer, mag)
+            ours, found = read_by_wkw(dataset, layer, mag), read_by_wkw(theirs[mag], layer, mag)
             first = tuple(slice((n - 1) // 2) for n in ours.shape[1:])
             np.testing.assert_array_equal(ours[:, *first], found[:, *first])
             assert (ours != found).any()
@@ -167,12 +170,12 @@ def test_nearest_is_a_blocks_first_voxel_and_the_peers_drifts_to_the_last(by_us,
 @needs_peer
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
 def test_nearest_is_the_peers_where_it_works_on_one_voxel_at_a_time(tmp_path, peer, dtype):
-    folder = make_ours(tmp_path / "ours", {"em": (grey((21, 19, 9), dtype), "color", START)}, downsample=False)
+    folder = make_ours(tmp_path / "ours", {"em": (noise(1, 21, 19, 9, dtype=dtype), "color", START)}, downsample=False)
     shutil.copytree(folder, tmp_path / "theirs")
     run("downsample", folder, "--interpolation-mode", "nearest", "--sampling-mode", "constant-z", "--max-mag", 4)
     peer.downsample(tmp_path / "theirs", "em", "nearest", ["1", "2-2-1", "4-4-1"], buffer=1)
     for mag in ((2, 2, 1), (4, 4, 1)):
-        ours, theirs = voxels(folder, "em", mag), voxels(tmp_path / "theirs", "em", mag)
+        ours, theirs = read_by_wkw(folder, "em", mag), read_by_wkw(tmp_path / "theirs", "em", mag)
         np.testing.assert_array_equal(ours, theirs)
         assert ours.any()
 
@@ -180,13 +183,13 @@ def test_nearest_is_the_peers_where_it_works_on_one_voxel_at_a_time(tmp_path, pe
 @needs_peer
 @pytest.mark.parametrize("kernel", ["median", "min", "max"])
 def test_nan_is_left_out_where_the_peer_spreads_it(tmp_path, peer, kernel):
-    data = grey(SHAPE, "float32")
+    data = noise(1, *SHAPE, dtype="float32")
     data[:, ::9, ::7, ::5] = np.nan
     folder = make_ours(tmp_path / "ours", {"em": (data, "color", START)}, downsample=False)
     shutil.copytree(folder, tmp_path / "theirs")
     run("downsample", folder, "--interpolation-mode", kernel, "--sampling-mode", "constant-z", "--max-mag", 2)
     peer.downsample(tmp_path / "theirs", "em", kernel, ["1", "2-2-1"])
-    ours, theirs = (voxels(path, "em", (2, 2, 1)) for path in (folder, tmp_path / "theirs"))
+    ours, theirs = (read_by_wkw(path, "em", (2, 2, 1)) for path in (folder, tmp_path / "theirs"))
     lost = np.isnan(blocks(data, START, (2, 2, 1)))
     np.testing.assert_array_equal(np.isnan(theirs), lost.any(-1))
     np.testing.assert_array_equal(np.isnan(ours), lost.all(-1))

@@ -21,7 +21,6 @@ OPTIONS = {"multipage.tiff": {"series": "0"}}
 
 pytest.importorskip("wkconvert_tiff")
 wkw = pytest.importorskip("wkw")
-needs_samples = pytest.mark.skipif(not FILES, reason="no sample files")
 
 READ = """
 import hashlib, json, sys, webknossos
@@ -35,7 +34,7 @@ def settings(path):
     return Settings(VoxelSize((4.0, 4.0, 35.0)), reader_options=OPTIONS.get(path.name, {}), name="ds")
 
 
-@needs_samples
+@paths.needs_samples
 @pytest.mark.parametrize("path", [p for p in FILES if p not in BROKEN], ids=lambda p: p.name)
 def test_every_voxel_of_a_real_file_is_in_the_dataset(tmp_path, path):
     conversion = prepare(path, tmp_path / "ds", settings(path))
@@ -49,7 +48,7 @@ def test_every_voxel_of_a_real_file_is_in_the_dataset(tmp_path, path):
             np.testing.assert_array_equal(dataset.read((0, 0, 0), layer.info.shape), expected)
 
 
-@needs_samples
+@paths.needs_samples
 @needs_peer
 @pytest.mark.parametrize("path", [p for p in FILES if p not in BROKEN], ids=lambda p: p.name)
 def test_the_peer_reads_every_mag_as_we_do(tmp_path, path):
@@ -67,7 +66,7 @@ def test_the_peer_reads_every_mag_as_we_do(tmp_path, path):
         assert seen[layer.name] == ours
 
 
-@needs_samples
+@paths.needs_samples
 @pytest.mark.parametrize("path", BROKEN, ids=lambda p: p.name[:20])
 def test_a_broken_file_is_one_clear_error(tmp_path, path):
     with pytest.raises(WkconvertError, match=path.name[:20]) as caught:
@@ -76,7 +75,7 @@ def test_a_broken_file_is_one_clear_error(tmp_path, path):
     assert not (tmp_path / "ds").exists()
 
 
-@needs_samples
+@paths.needs_samples
 def test_a_folder_of_layers_becomes_one_dataset(tmp_path):
     for name, file in (("raw", "tiff/imagej_zyx_30x32x32.tif"), ("labels", "tiff/labels_uint32_multipage.tif")):
         (tmp_path / "src" / name).mkdir(parents=True)

@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 import wkw
 from helpers import paths
-from helpers.conversions import layers_of, read
-from typer.testing import CliRunner
-
-from wkconvert_core.cli.app import app
+from helpers.conversions import invoke, layers_of, read
 
 tifffile = pytest.importorskip("tifffile")
 nibabel = pytest.importorskip("nibabel")
@@ -62,9 +59,7 @@ def inputs(tmp_path, monkeypatch):
 def run(command):
     name, *args = shlex.split(command)
     assert name == "wkconvert"
-    result = CliRunner().invoke(app, args)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
+    result = invoke(*args)
     assert result.exit_code == 0, command
     return result.output
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import paths
-from helpers.conversions import SETTINGS, every_mag, files, layers_of, read, voxels
+from helpers.conversions import SETTINGS, every_mag, files, layers_of, random_voxels, read
 from helpers.datasets import run
 
 from wkconvert_core import Mag, StoredMag
@@ -41,7 +41,7 @@ def npy_mags():
 
 @pytest.fixture
 def source(tmp_path, reader):
-    return reader(tmp_path / "src", voxels((70, 50, 40)))
+    return reader(tmp_path / "src", random_voxels((70, 50, 40)))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers.sources import whole
 
 from wkconvert_core import (
     Box,
@@ -41,10 +42,6 @@ def opened(path, **options):
     return open_raw(path, **parse_options(open_raw, {name: str(value) for name, value in options.items()}))
 
 
-def whole(source):
-    return source.read(source.info.box)[0]
-
-
 SAMPLES = {
     "x fastest": lambda to: Sample(
         write(to / "a.raw", noise()), options={"shape": "70,50,90", "dtype": "uint16"}, expected=noise()[np.newaxis]
@@ -77,14 +74,14 @@ def test_every_dtype_in_both_orders_is_what_numpy_wrote(tmp_path, dtype, order):
     )
     assert source.info.dtype == voxels.dtype.newbyteorder("=")
     assert source.info.dtype.isnative
-    np.testing.assert_array_equal(whole(source), voxels)
+    np.testing.assert_array_equal(whole(source)[0], voxels)
     np.testing.assert_array_equal(source.read(Box((1, 2, 3), (3, 4, 2)))[0], voxels[1:4, 2:6, 3:5])
 
 
 def test_an_array_zyx_as_numpy_saves_it_is_order_f(tmp_path):
     zyx = noise((4, 3, 2), "uint8")
     zyx.tofile(tmp_path / "a.raw")
-    np.testing.assert_array_equal(whole(opened(tmp_path / "a.raw", shape="2,3,4", dtype="uint8")), zyx.T)
+    np.testing.assert_array_equal(whole(opened(tmp_path / "a.raw", shape="2,3,4", dtype="uint8"))[0], zyx.T)
 
 
 def test_detection_goes_by_suffix_and_leaves_knossos_cubes_alone(tmp_path):
@@ -185,7 +182,7 @@ def test_the_info_of_pyhst_says_shape_byte_order_and_voxel_size(tmp_path, name, 
     assert source.info.voxel_size.size == (0.28, 0.28, 0.28)
     assert (source.info.voxel_size.unit, source.info.voxel_size.origin) == ("µm", name)
     assert name in source.info.notes[0]
-    np.testing.assert_array_equal(whole(source), noise(dtype=dtype))
+    np.testing.assert_array_equal(whole(source)[0], noise(dtype=dtype))
 
 
 def scivis(path, **said):
@@ -197,7 +194,7 @@ def test_the_json_of_open_scivis_says_shape_and_dtype_and_its_spacing_has_no_uni
     source = opened(write(tmp_path / "a.raw", noise()))
     assert source.info.voxel_size is None
     assert "spacing [1, 1, 2] in a.json has no unit and is not taken" in source.info.notes
-    np.testing.assert_array_equal(whole(source), noise())
+    np.testing.assert_array_equal(whole(source)[0], noise())
 
 
 def test_a_dtype_that_is_said_goes_before_that_of_a_header(tmp_path):
@@ -265,7 +262,7 @@ def test_a_file_about_something_else_is_no_header(tmp_path, name, content):
 @pytest.mark.parametrize("name", ["a_70x50x90_uint16.raw", "70x50x90_UINT16.vol"])
 def test_a_name_counts_if_it_fits_the_size_and_a_note_says_so(tmp_path, name):
     source = opened(write(tmp_path / name, noise()))
-    np.testing.assert_array_equal(whole(source), noise())
+    np.testing.assert_array_equal(whole(source)[0], noise())
     assert source.info.notes == ("read as uint16, x fastest (its name)",)
 
 
@@ -310,7 +307,7 @@ def test_a_disk_may_give_less_at_a_time_than_was_asked_for(tmp_path, monkeypatch
 
     source = opened(write(tmp_path / "a_5x6x7_uint16.raw", noise((5, 6, 7))))
     monkeypatch.setattr(raw_volume, "FileIO", Slow)
-    np.testing.assert_array_equal(whole(source), noise((5, 6, 7)))
+    np.testing.assert_array_equal(whole(source)[0], noise((5, 6, 7)))
 
 
 @pytest.mark.parametrize("order", ["F", "C"])

@@ -23,14 +23,14 @@ JOBS = Settings(jobs=2)
 # --- making ----------------------------------------------------------------------------------------------------------
 
 
-def voxels(shape=(150, 130, 70), dtype="uint8", channels=1, seed=0):
+def random_voxels(shape=(150, 130, 70), dtype="uint8", channels=1, seed=0):
     """Noise [c, x, y, z] from 0 to 249."""
     return np.random.default_rng(seed).integers(0, 250, (channels, *shape)).astype(dtype)
 
 
 def em(shape=(70, 60, 40), dtype="uint8", channels=1, seed=0):
     """The same, small: one color layer that is converted in a moment."""
-    return voxels(shape, dtype, channels, seed)
+    return random_voxels(shape, dtype, channels, seed)
 
 
 def carry_out(conversion):
@@ -97,5 +97,6 @@ def files(folder, pattern="*"):
 def different(a, b, pattern="*"):
     """The files that two folders do not have in common, or that differ."""
     ours, theirs = files(a, pattern), files(b, pattern)
+    assert ours or theirs, "there is nothing to compare"
     shared = sorted(ours & theirs)
     return sorted(ours ^ theirs) + [name for name in shared if not filecmp.cmp(a / name, b / name, shallow=False)]

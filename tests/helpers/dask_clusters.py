@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 
 from helpers import conversions, npy_volumes
 from helpers.processes import FRESH
@@ -151,3 +152,10 @@ class Dask:
             process = subprocess.Popen(line, stdout=log, stderr=log, env={**os.environ, **environment})
         self._processes.append(process)
         return process
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Two workers for all tests of a file; what kills one starts its own."""
+    with Dask(tmp_path_factory.mktemp("dask"), threads=2) as running:
+        yield running

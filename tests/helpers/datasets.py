@@ -19,6 +19,7 @@ from helpers.conversions import PROPERTIES, invoke, properties
 from wkconvert_core import VoxelSize
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.testing import noise
 
 PEER = os.environ.get("WKCONVERT_PEER", "")
 needs_peer = pytest.mark.skipif(not PEER, reason="WKCONVERT_PEER is not set")
@@ -69,7 +70,7 @@ def element_of(entry):
     return f"{kind}{int(bits) // channels}", channels
 
 
-def voxels(dataset, layer, mag=(1, 1, 1)):
+def read_by_wkw(dataset, layer, mag=(1, 1, 1)):
     """The voxels [c, x, y, z] of a mag within the extent, as wkw reads them."""
     wkw = pytest.importorskip("wkw")
     entry = entries(dataset)[layer]
@@ -92,7 +93,7 @@ def facts(dataset):
             "dtype": element_of(entry)[0],
             "channels": element_of(entry)[1],
             "largest": whole(entry.get("largestSegmentId")),
-            "mags": {dashed(mag): digest(voxels(dataset, name, mag)) for mag, _ in entry["mags"]},
+            "mags": {dashed(mag): digest(read_by_wkw(dataset, name, mag)) for mag, _ in entry["mags"]},
         }
     return {"size": [round(side * NANOMETERS[unit], 6) for side in factor], "layers": layers}
 
@@ -261,14 +262,6 @@ def peer(tmp_path_factory):
 # --- making datasets -------------------------------------------------------------------------------------------------
 
 
-def grey(shape, dtype="uint8", channels=1, seed=0):
-    """Random values of the whole range, for the kernels to differ in."""
-    rng, kind = np.random.default_rng(seed), np.dtype(dtype)
-    if kind.kind == "f":
-        return (rng.normal(size=(channels, *shape)) * 1000).astype(kind)
-    return rng.integers(np.iinfo(kind).min, np.iinfo(kind).max, (channels, *shape), kind, endpoint=True)
-
-
 def ids(shape, dtype="uint64", above=2**53, seed=0):
     """Labels in lumps, with background; as 64-bit ids, such as double precision cannot hold."""
     rng = np.random.default_rng(seed)
@@ -280,12 +273,12 @@ def ids(shape, dtype="uint64", above=2**53, seed=0):
 
 
 LAYERS = {
-    "em": (grey((77, 66, 45)), "color", (5, 3, 7)),
-    "rgb": (grey((50, 40, 33), channels=3, seed=1), "color", (33, 0, 1)),
+    "em": (noise(1, 77, 66, 45), "color", (5, 3, 7)),
+    "rgb": (noise(3, 50, 40, 33, seed=1), "color", (33, 0, 1)),
     "ids": (ids((70, 61, 38)), "segmentation", (6, 3, 31)),
-    "height": (grey((40, 35, 34), "float32", seed=2), "color", (1, 31, 2)),
+    "height": (noise(1, 40, 35, 34, dtype="float32", seed=2), "color", (1, 31, 2)),
 }
-SIZE = VoxelSize((11.24, 11.24, 28.0))
+SIZE_OF_LAYERS = VoxelSize((11.24, 11.24, 28.0))
 
 
 def make_ours(folder, layers=LAYERS, **settings):
@@ -293,14 +286,14 @@ def make_ours(folder, layers=LAYERS, **settings):
     with npy_volumes.registered() as make_folder:
         for name, (data, category, start) in layers.items():
             source = make_folder(folder.parent / f"{folder.name}-source" / name, data, offset=start)
-            plain = Settings(SIZE, layer_name=name, category=category, max_mag=2, add=folder.exists(), jobs=2)
+            plain = Settings(SIZE_OF_LAYERS, layer_name=name, category=category, max_mag=2, add=folder.exists(), jobs=2)
             convert(source, folder, Settings(**{**vars(plain), **settings}))
     return folder
 
 
 def make_older(folder):
     """As wkcuber wrote them in 2021: list scale, `wkwResolutions`, `uint24` without `numChannels`, folders 1 and 2."""
-    colors, labels = grey((70, 61, 45), channels=3), ids((66, 50, 40), "uint32", 1000)
+    colors, labels = noise(3, 70, 61, 45), ids((66, 50, 40), "uint32", 1000)
     listed = []
     for name, data, start, resolutions, file_len, block_type in (
         ("color", colors, (5, 3, 6), [1, 2, [4, 4, 2]], 32, 2),

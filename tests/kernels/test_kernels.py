@@ -14,10 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wkconvert_core.kernels import mode as vote
-from wkconvert_core.kernels import pooling
+from wkconvert_core.kernels import mode, pooling
 from wkconvert_core.kernels import reductions as kernels
-from wkconvert_core.kernels.mode import mode
 
 DTYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"]
 
@@ -68,7 +66,7 @@ def plain_bilinear(values, factor):
 
 PLAIN = {
     "median": (kernels.median, lambda values, factor: plain_median(values)),
-    "mode": (mode, lambda values, factor: plain_mode(values)),
+    "mode": (mode.mode, lambda values, factor: plain_mode(values)),
     "mean": (kernels.mean, lambda values, factor: plain_mean(values)),
     "nearest": (kernels.nearest, lambda values, factor: values[0]),
     "bilinear": (kernels.bilinear, plain_bilinear),
@@ -212,10 +210,10 @@ def test_a_voxel_has_the_same_bits_in_any_order_in_memory(name, dtype):
     assert len(seen) == 1
 
 
-def test_votes_of_large_blocks_are_counted_in_full():
+def test_labels_of_large_blocks_are_counted_in_full():
     block = np.full(1024, 2, np.uint32)
     block[:424] = 1
-    assert mode(block.reshape(1, 16, 8, 8, order="F"), (16, 8, 8)).item() == 2
+    assert mode.mode(block.reshape(1, 16, 8, 8, order="F"), (16, 8, 8)).item() == 2
 
 
 @pytest.mark.parametrize("factor", [(2, 2, 1), (2, 2, 2), (1, 1, 2), (4, 2, 2)])
@@ -224,9 +222,9 @@ def test_only_blocks_of_several_labels_are_counted(monkeypatch, factor):
     labels[0, 20:40] = 2**64 - 1
     labels[0, 33, 17, 2] = 5
     counted = []
-    winners = vote._winners
-    monkeypatch.setattr(vote, "_winners", lambda values: counted.append(values.shape[1]) or winners(values))
-    mode(labels, factor)
+    winners = mode._winners
+    monkeypatch.setattr(mode, "_winners", lambda values: counted.append(values.shape[1]) or winners(values))
+    mode.mode(labels, factor)
     assert counted == [1]
 
 

@@ -17,7 +17,6 @@ from wkconvert_core.contract.model import VolumeInfo
 from wkconvert_core.sources.category import PLACES, SAMPLE_VOXELS, by_look, by_name, classify, sample_boxes, words
 
 SAMPLES = paths.SAMPLES
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
 
 Volume = np.ndarray[Any, np.dtype[Any]]
 SIDE = 400
@@ -300,7 +299,7 @@ def sample_planes(path: Path) -> Iterator[Volume]:
     return iter(data.transpose(0, 2, 1))
 
 
-@needs_samples
+@paths.needs_samples
 @pytest.mark.parametrize(
     ("name", "category"),
     [
@@ -326,7 +325,7 @@ def test_real_files_are_told_apart_by_their_voxels_alone(name: str, category: st
     assert decision.category == category, decision.reason
 
 
-@needs_samples
+@paths.needs_samples
 def test_a_real_knossos_cube_is_color() -> None:
     (path,) = (SAMPLES / "knossos").rglob("*.raw")
     cube = np.fromfile(path, np.uint8).reshape(1, 128, 128, 128).transpose(0, 3, 2, 1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from helpers.sources import whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -47,10 +48,6 @@ class Held:
 
 def coarser(voxels, kernel, factor=(2, 2, 2), start=(0, 0, 0)):
     return Downsampled(Held(voxels), Box(start, voxels.shape[1:]), factor, kernel)
-
-
-def whole(source):
-    return source.read(source.info.box)
 
 
 def some_voxels(dtype, shape, seed, special=True):

@@ -2,24 +2,19 @@
 
 import numpy as np
 import pytest
+from helpers.sources import InMemory, whole
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from wkconvert_core import Box, ConversionError, OptionError, VolumeInfo
+from wkconvert_core import Box, ConversionError, OptionError
 from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.sources.views import Cast, Flipped, transformed
 
 INTEGERS = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]
 
 
-class InMemory:
-    def __init__(self, data):
-        self.data = data
-        self.info = VolumeInfo(data.shape[1:], data.dtype, data.shape[0], offset=(1, 2, 3))
-
-    def read(self, box):
-        return self.data[:, *box.slices_in(self.info.box)]
+START = (1, 2, 3)
 
 
 class InOrder(InMemory):
@@ -27,12 +22,8 @@ class InOrder(InMemory):
         return ((box, self.read(box)) for box in self.info.box.tiles((7, 6, 2)))
 
 
-def whole(source):
-    return source.read(source.info.box)
-
-
 def volume(*values, dtype):
-    return InMemory(np.array(values, dtype).reshape(1, len(values), 1, 1))
+    return InMemory(np.array(values, dtype).reshape(1, len(values), 1, 1), START)
 
 
 DATA = np.random.default_rng(0).integers(0, 255, (3, 7, 6, 5)).astype("uint8")
@@ -55,7 +46,7 @@ VIEWS = pytest.mark.parametrize(
 
 @VIEWS
 def test_a_view_is_what_numpy_says(options, expected, offset):
-    source = transformed(InMemory(DATA), **{**PLAIN, **options})
+    source = transformed(InMemory(DATA, START), **{**PLAIN, **options})
     np.testing.assert_array_equal(whole(source), expected)
     info = source.info
     assert (info.channels, *info.shape) == expected.shape
@@ -67,7 +58,7 @@ def test_a_view_is_what_numpy_says(options, expected, offset):
 
 @VIEWS
 def test_a_view_streams_what_it_reads(options, expected, offset):
-    source = transformed(InOrder(DATA), **{**PLAIN, **options})
+    source = transformed(InOrder(DATA, START), **{**PLAIN, **options})
     result, times = np.zeros_like(expected), np.zeros(expected.shape[1:], int)
     for box, data in stream_of(source)():
         assert data.shape[1:] == box.shape
@@ -78,11 +69,11 @@ def test_a_view_streams_what_it_reads(options, expected, offset):
 
 
 def test_a_view_of_what_need_not_be_streamed_does_not_stream():
-    assert stream_of(Flipped(InMemory(DATA), "x")) is None
+    assert stream_of(Flipped(InMemory(DATA, START), "x")) is None
 
 
 def test_without_options_a_source_stays_as_it_is():
-    source = InMemory(DATA)
+    source = InMemory(DATA, START)
     assert transformed(source, **PLAIN) is source
 
 
@@ -96,7 +87,7 @@ def test_without_options_a_source_stays_as_it_is():
 )
 def test_a_part_that_is_not_there_is_refused(options, message):
     with pytest.raises(OptionError, match=message):
-        transformed(InMemory(DATA), **{**PLAIN, **options})
+        transformed(InMemory(DATA, START), **{**PLAIN, **options})
 
 
 def exactly(value, dtype):
@@ -112,7 +103,7 @@ def exactly(value, dtype):
 )
 def test_an_exact_cast_keeps_every_value_or_refuses(data, own, target):
     values = data.draw(hnp.arrays(own, (1, 4, 1, 1), elements=hnp.from_dtype(np.dtype(own))))
-    source = InMemory(values)
+    source = InMemory(values, START)
     if own == "float64" and target == "float32":
         with np.errstate(over="ignore"):
             fits = bool((np.isfinite(values.astype("float32")) | ~np.isfinite(values)).all())
@@ -135,13 +126,13 @@ def test_clip_takes_the_nearest_value_that_there_is(data, own, target):
     values = data.draw(hnp.arrays(own, (1, 4, 1, 1), elements=hnp.from_dtype(np.dtype(own), allow_nan=False)))
     low, high = np.iinfo(target).min, np.iinfo(target).max
     expected = [high if v > high else low if v < low else round(v) for v in (x for x in values.ravel().tolist())]
-    assert whole(Cast(InMemory(values), target, "clip")).ravel().tolist() == expected
+    assert whole(Cast(InMemory(values, START), target, "clip")).ravel().tolist() == expected
 
 
 def test_clip_takes_the_largest_float_for_one_beyond_it_and_keeps_nan_and_infinity():
     values = np.array([1e300, -1e300, np.inf, -np.inf, np.nan, 0.1]).reshape(1, 6, 1, 1)
     most = np.finfo("float32").max
-    found = whole(Cast(InMemory(values), "float32", "clip")).ravel()
+    found = whole(Cast(InMemory(values, START), "float32", "clip")).ravel()
     np.testing.assert_array_equal(found, np.array([most, -most, np.inf, -np.inf, np.nan, 0.1], "float32"))
 
 
@@ -172,7 +163,7 @@ def test_floats_outside_of_0_to_1_are_not_scaled(value):
 
 def test_large_boxes_are_cast_in_pieces(monkeypatch):
     monkeypatch.setattr("wkconvert_core.sources.casting.PIECE", 10)
-    np.testing.assert_array_equal(whole(Cast(InMemory(DATA), "int32")), DATA.astype("int32"))
+    np.testing.assert_array_equal(whole(Cast(InMemory(DATA, START), "int32")), DATA.astype("int32"))
 
 
 @pytest.mark.parametrize(("own", "value"), [("uint64", 2**53 + 1), ("int64", -(2**53) - 1), ("uint64", 2**64 - 1)])
@@ -192,7 +183,7 @@ def test_bool_becomes_0_and_1():
 
 
 def test_flipping_twice_is_nothing():
-    source = InMemory(DATA)
+    source = InMemory(DATA, START)
     np.testing.assert_array_equal(whole(Flipped(Flipped(source, "xyz"), "xyz")), DATA)
 
 
@@ -205,7 +196,7 @@ def test_infinity_is_no_integer(own, value):
 
 def test_a_stream_is_cast_in_pieces(monkeypatch):
     monkeypatch.setattr("wkconvert_core.sources.casting.PIECE", 10)
-    parts = [box.volume for box, _ in stream_of(Cast(InOrder(DATA), "float64"))()]
+    parts = [box.volume for box, _ in stream_of(Cast(InOrder(DATA, START), "float64"))()]
     assert max(parts) <= 10
     assert sum(parts) == DATA[0].size
 
@@ -233,16 +224,16 @@ DOT[:, 5, 1, 3] = 100
     ],
 )
 def test_a_view_knows_where_there_is_anything(options):
-    source = transformed(Knowing(DOT), **{**PLAIN, **options})
+    source = transformed(Knowing(DOT, START), **{**PLAIN, **options})
     tiles = list(source.info.box.tiles((2, 2, 2)))
     assert [source.occupied(box) for box in tiles] == [bool(source.read(box).any()) for box in tiles]
     assert sum(map(source.occupied, tiles)) == 1
-    assert transformed(InMemory(DOT), **{**PLAIN, "flip": "x"}).occupied is None
+    assert transformed(InMemory(DOT, START), **{**PLAIN, "flip": "x"}).occupied is None
 
 
 @pytest.mark.parametrize("dtypes", [("uint8", "int8"), ("int16", "uint8"), ("float32", "int8")])
 def test_where_zero_becomes_another_value_nothing_is_known(dtypes):
-    source = Cast(Knowing(DOT.astype(dtypes[0]) // 100), dtypes[1], "scale")
+    source = Cast(Knowing(DOT.astype(dtypes[0]) // 100, START), dtypes[1], "scale")
     assert source.read(Box((0, 0, 0), (1, 1, 1))).any()
     assert source.occupied is None
     assert Cast(source.inner, dtypes[1], "clip").occupied is not None

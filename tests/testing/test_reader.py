@@ -5,21 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from helpers.sources import InMemory
 
-from wkconvert_core import Box, Confidence, Layer, Mag, Match, VolumeInfo
+from wkconvert_core import Box, Confidence, Layer, Mag, Match
 from wkconvert_core.testing import ContractViolation, Reader, noise, read_checked
-
-
-@dataclass(frozen=True)
-class Memory:
-    voxels: np.ndarray
-
-    @property
-    def info(self):
-        return VolumeInfo(self.voxels.shape[1:], self.voxels.dtype, self.voxels.shape[0])
-
-    def read(self, box):
-        return self.voxels[:, *box.slices_in(self.info.box)]
 
 
 def plugin(layers=1, **more):
@@ -27,7 +16,7 @@ def plugin(layers=1, **more):
         return Match(options.get("as", "good"), Confidence.EXACT, head.decode())
 
     def wkconvert_open(format, path, options):
-        made = [Layer({Mag(1, 1, 1): Memory(noise(2, 3, 4, 5))}, options.get("name", "a")) for _ in range(layers)]
+        made = [Layer({Mag(1, 1, 1): InMemory(noise(2, 3, 4, 5))}, options.get("name", "a")) for _ in range(layers)]
         return made if format == "good" else None
 
     return types.SimpleNamespace(
@@ -58,13 +47,13 @@ def test_the_only_layer_is_the_only_one(tmp_path):
 
 def test_a_source_whose_parts_differ_from_the_whole_is_caught():
     @dataclass(frozen=True)
-    class Shifted(Memory):
+    class Shifted(InMemory):
         def read(self, box):
             found = super().read(box)
             return found if box == self.info.box else np.roll(found, 1)
 
     @dataclass(frozen=True)
-    class Stream(Memory):
+    class Stream(InMemory):
         boxes: tuple = (Box((0, 0, 0), (3, 4, 2)), Box((0, 0, 2), (3, 4, 3)))
 
         def stream(self):

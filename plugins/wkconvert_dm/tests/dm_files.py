@@ -2,16 +2,14 @@
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pytest
+from helpers import paths
 
 import wkconvert_dm
 from wkconvert_core.testing import Reader
 
-SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "samples" / "dm"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+SAMPLES = paths.SAMPLES / "dm"
 
 DM = Reader(wkconvert_dm, "dm")
 detect, layer, source, voxels = DM.detect, DM.layer, DM.source, DM.voxels

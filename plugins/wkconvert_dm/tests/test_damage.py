@@ -6,7 +6,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from dm_files import FLAVOURS, SAMPLES, encode, image, needs_samples, number, source, tree, volume, voxels
+from dm_files import FLAVOURS, SAMPLES, encode, image, number, source, tree, volume, voxels
+from helpers.paths import needs_samples
 
 from wkconvert_core import BrokenSource, SourceNotFound, WkconvertError
 from wkconvert_core.testing import noise

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from dm_files import SAMPLES, detect, encode, image, needs_samples, source, tree, volume, voxels
+from dm_files import SAMPLES, detect, encode, image, source, tree, volume, voxels
+from helpers.paths import needs_samples
 
 from wkconvert_core import METRES, Confidence
 from wkconvert_core.testing import noise

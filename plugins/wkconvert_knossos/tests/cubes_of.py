@@ -1,19 +1,16 @@
 """Datasets of KNOSSOS, made for the tests, and what is read from them."""
 
 import zipfile
-from pathlib import Path
 
 import cramjam
 import numpy as np
-import pytest
+from helpers import paths
 from PIL import Image
 
 import wkconvert_knossos
 from wkconvert_core import testing
 
-SAMPLE = Path(__file__).parents[4] / "shared" / "samples" / "knossos"
-needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample files are not here")
-
+SAMPLE = paths.SAMPLES / "knossos"
 KNOSSOS = testing.Reader(wkconvert_knossos, "knossos")
 detect, layers, layer, source = KNOSSOS.detect, KNOSSOS.layers, KNOSSOS.layer, KNOSSOS.source
 

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cubes_of import SAMPLE, dataset, detect, layers, needs_sample, noise, save_cube, save_volume
+from cubes_of import SAMPLE, dataset, detect, layers, noise, save_cube, save_volume
+from helpers.paths import needs_samples
 
 from wkconvert_core import Confidence, OptionError, UnsupportedSource
 from wkconvert_core.testing import Sample, SourceContract, check_header_only_open
@@ -132,7 +133,7 @@ def test_options_are_known_by_name_and_value(tmp_path):
         layers(tmp_path, mags="second")
 
 
-@needs_sample
+@needs_samples
 def test_the_real_cube_is_read_from_every_level():
     cube = SAMPLE / "mag1/x0001/y0000/z0000/test_mag1_x0001_y0000_z0000.raw"
     for path in (SAMPLE, *cube.relative_to(SAMPLE).parents):

@@ -27,10 +27,6 @@ from wkconvert_core import InconsistentStack, Mag, OptionError, UnsupportedSourc
 SHAPE = (70, 40, 50)
 
 
-def notes(path, **options):
-    return source(path, **options).info.notes
-
-
 def test_the_boundary_is_the_extent_and_the_scale_the_voxel_size(tmp_path):
     expected = dataset(tmp_path)
     found = layer(tmp_path)
@@ -105,7 +101,7 @@ def test_a_scale_that_is_no_length_is_no_scale(tmp_path, scale, known):
 
 def test_a_scale_that_is_not_taken_is_noted_with_its_line(tmp_path):
     dataset(tmp_path, scale=("9", "9", "25,5"))
-    (note,) = notes(tmp_path)
+    (note,) = source(tmp_path).info.notes
     assert note.startswith(f"{tmp_path / 'mag1' / 'knossos.conf'}, line 7: scale z 25,5 is no size")
 
 
@@ -116,7 +112,7 @@ def test_missing_cubes_are_zero_and_counted(tmp_path):
     (tmp_path / "knossos.conf").write_text(conf_text(SHAPE))
     expected[:32, :32, :32] = expected[64:, 32:, 32:] = 0
     np.testing.assert_array_equal(voxels(tmp_path), expected)
-    assert notes(tmp_path) == ("2 of 12 cubes are missing and read as zeros",)
+    assert source(tmp_path).info.notes == ("2 of 12 cubes are missing and read as zeros",)
 
 
 def test_cubes_beyond_the_boundary_are_an_error_until_the_user_decides(tmp_path):
@@ -126,11 +122,11 @@ def test_cubes_beyond_the_boundary_are_an_error_until_the_user_decides(tmp_path)
         source(tmp_path)
     assert "-o extent=cubes" in caught.value.fix
     np.testing.assert_array_equal(voxels(tmp_path, extent="conf"), expected[:64])
-    assert notes(tmp_path, extent="conf") == ("4 of 12 cubes lie beyond the boundary and are left out",)
+    assert source(tmp_path, extent="conf").info.notes == ("4 of 12 cubes lie beyond the boundary and are left out",)
     by_cubes = voxels(tmp_path, extent="cubes")
     assert by_cubes.shape == (96, 64, 64)
     np.testing.assert_array_equal(by_cubes[:70, :40, :50], expected)
-    assert notes(tmp_path, extent="cubes") == ("the extent is that of the cubes, in whole cubes",)
+    assert source(tmp_path, extent="cubes").info.notes == ("the extent is that of the cubes, in whole cubes",)
 
 
 def test_an_extent_by_conf_needs_one(tmp_path):
@@ -202,7 +198,7 @@ def test_a_coarser_mag_that_lacks_what_the_finest_lacks_is_taken(tmp_path):
         cube_at(tmp_path / "mag1", (2, y, z)).unlink()
     cube_at(tmp_path / "mag2", (1, 0, 0)).unlink()
     assert list(layer(tmp_path).mags) == [Mag(1, 1, 1), Mag(2, 2, 2), Mag(4, 4, 4)]
-    assert "mag 2: 1 of 2 cubes are missing and read as zeros" in notes(tmp_path)
+    assert "mag 2: 1 of 2 cubes are missing and read as zeros" in source(tmp_path).info.notes
 
 
 def test_cubes_beyond_the_extent_need_no_coarser_ones(tmp_path):
@@ -270,7 +266,7 @@ def test_two_folders_for_one_mag_are_refused(tmp_path):
 def test_cubes_of_a_coarser_mag_beyond_the_extent_are_noted(tmp_path):
     pyramid(tmp_path)
     save_cube(tmp_path / "mag2", (5, 0, 0), noise((EDGE,) * 3))
-    assert "mag 2: 1 of 3 cubes lie beyond the extent and are left out" in notes(tmp_path)
+    assert "mag 2: 1 of 3 cubes lie beyond the extent and are left out" in source(tmp_path).info.notes
 
 
 TOML = """
@@ -375,7 +371,7 @@ def test_raw_goes_before_png_before_jpeg_cube_by_cube_with_a_note(tmp_path):
     (folder_of(mag, (1, 0, 0)) / "ex_mag1_x0001_y0000_z0000.6.jp2").touch()
     (tmp_path / "knossos.conf").write_text(conf_text((64, 32, 32)))
     np.testing.assert_array_equal(voxels(tmp_path), np.concatenate([first, second]))
-    assert notes(tmp_path) == ("other files in mag1 left out (2 in all): 1 .jpg, 1 .6.jp2",)
+    assert source(tmp_path).info.notes == ("other files in mag1 left out (2 in all): 1 .jpg, 1 .6.jp2",)
 
 
 def test_many_other_files_are_one_note(tmp_path):
@@ -384,7 +380,7 @@ def test_many_other_files_are_one_note(tmp_path):
         (folder_of(tmp_path / "mag1", (0, 0, 0)) / f"stray{number}").touch()
         (folder_of(tmp_path / "mag1", (0, 0, 0)) / f"stray.{number}").touch()
     np.testing.assert_array_equal(voxels(tmp_path), expected)
-    (note,) = notes(tmp_path)
+    (note,) = source(tmp_path).info.notes
     assert note.startswith("other files in mag1 left out (600 in all): 300 without a suffix, 1 .")
     assert note.endswith("and 296 more")
 
@@ -412,7 +408,7 @@ def test_linked_files_are_files_and_linked_folders_are_left_out_with_a_note(tmp_
     (tmp_path / "ds/mag1/x0002").symlink_to(tmp_path / "x0002", target_is_directory=True)
     expected[64:] = 0
     np.testing.assert_array_equal(voxels(tmp_path / "ds"), expected)
-    assert any("mag1/x0002 (a link)" in note for note in notes(tmp_path / "ds"))
+    assert any("mag1/x0002 (a link)" in note for note in source(tmp_path / "ds").info.notes)
     of = source(tmp_path / "ds/mag1/x0002")
     assert whole(of).any(), "what the user names is read, link or not"
 
@@ -425,7 +421,7 @@ def test_links_in_a_loop_hide_no_cubes(tmp_path):
     for name in ("x0007", "x0008"):
         (tmp_path / "mag1" / name).symlink_to("x0007")
     np.testing.assert_array_equal(voxels(tmp_path), expected)
-    assert notes(tmp_path) == (
+    assert source(tmp_path).info.notes == (
         "other files in mag1 left out (1 in all): 1 without a suffix",
         "left out, as no cubes belong there: mag1/x0007 (a link), mag1/x0008 (a link)",
     )

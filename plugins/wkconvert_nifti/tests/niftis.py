@@ -4,11 +4,12 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from helpers import paths
 
 import wkconvert_nifti
 from wkconvert_core.testing import Reader
 
-SAMPLES = Path(__file__).parents[4] / "shared" / "samples" / "nifti"
+SAMPLES = paths.SAMPLES / "nifti"
 
 NIFTI = Reader(wkconvert_nifti, "nifti")
 detect, layers, source, voxels = NIFTI.detect, NIFTI.layers, NIFTI.source, NIFTI.voxels
@@ -40,7 +41,3 @@ def patched(path, place, content):
     data[place : place + len(content)] = content
     path.write_bytes(data)
     return path
-
-
-def whole(of):
-    return of.read(of.info.box)

@@ -9,7 +9,8 @@ import tracemalloc
 import nibabel
 import numpy as np
 import pytest
-from niftis import LAS, layers, patched, saved, source, voxels, whole
+from helpers.sources import whole
+from niftis import LAS, layers, patched, saved, source, voxels
 
 from wkconvert_core import Box, BrokenSource, SourceNotFound, WkconvertError
 from wkconvert_core.testing import noise

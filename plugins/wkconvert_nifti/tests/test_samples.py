@@ -3,12 +3,13 @@
 import nibabel
 import numpy as np
 import pytest
+from helpers.paths import needs_samples
 from niftis import SAMPLES, layers, source
 
 from wkconvert_core import UnsupportedSource
 from wkconvert_core.testing import read_checked
 
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+pytestmark = needs_samples
 
 
 def canonical(name):

@@ -1,11 +1,6 @@
 """What the tests of this plugin share."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # for `pictures_of`, which is no package
 
 
 @pytest.fixture

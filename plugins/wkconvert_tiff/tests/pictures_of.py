@@ -1,16 +1,11 @@
 """Opening and reading as core does it, and pictures to read."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 
 import wkconvert_tiff
 from wkconvert_core.testing import Reader, read_checked
 
 detect = Reader(wkconvert_tiff).detect
-SAMPLES = Path(__file__).parents[4] / "shared" / "samples"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
 
 
 def layers(path, reader=None, **options):
@@ -21,10 +16,6 @@ def source(path, **options):
     found = layers(path, **options)
     assert len(found) == 1, [layer.name for layer in found]
     return found[0].source
-
-
-def whole(of):
-    return of.read(of.info.box)
 
 
 def voxels(path, **options):

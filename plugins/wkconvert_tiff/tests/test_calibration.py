@@ -1,9 +1,10 @@
-"""Voxel sizes: what the tags of each maker say, and what is no size at all."""
+"""Voxel sizes of volumes and stacks: which of their files and pages says them, and along which axis."""
 
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import SAMPLES, layers, needs_samples, source
+from helpers.paths import SAMPLES, needs_samples
+from pictures_of import layers, source
 from PIL import Image
 
 from wkconvert_core.testing import noise
@@ -35,43 +36,30 @@ def test_real_files(name, expected):
 
 
 @pytest.mark.parametrize(
-    ("unit", "symbol"), [("um", "µm"), ("micron", "µm"), ("\\u00B5m", "µm"), ("nm", "nm"), ("Å", "Å"), ("mm", "mm")]
-)
-def test_imagej_says_pixels_per_unit_and_the_spacing(tmp_path, unit, symbol):
-    # tifffile writes ASCII; ImageJ itself escapes what is not
-    text = unit.encode("unicode_escape").decode() if unit == "Å" else unit
-    found = written(tmp_path, noise(5, 8, 10), imagej=True, resolution=(4, 5), metadata={"unit": text, "spacing": 35})
-    if unit == "Å":
-        assert found is None or found[1] == "Å"
-    else:
-        assert found == ((0.25, 0.2, 35), symbol, "ImageJ tags")
-
-
-def test_imagej_without_spacing_leaves_z_open(tmp_path):
-    assert written(tmp_path, imagej=True, resolution=(4, 5), metadata={"unit": "nm"})[0] == (0.25, 0.2, None)
-
-
-@pytest.mark.parametrize("unit", ["pixel", "", "inch"])
-def test_imagej_pixels_and_dpi_are_no_size(tmp_path, unit):
-    assert written(tmp_path, imagej=True, resolution=(72, 72), metadata={"unit": unit}) is None
-
-
-OME = {"PhysicalSizeX": 4, "PhysicalSizeY": 5, "PhysicalSizeZ": 0.035}
-
-
-@pytest.mark.parametrize(
-    ("units", "expected"),
+    ("options", "expected"),
     [
-        ({}, ((4, 5, 0.035), "µm")),
-        ({"PhysicalSizeXUnit": "nm", "PhysicalSizeYUnit": "nm", "PhysicalSizeZUnit": "µm"}, ((4, 5, 35), "nm")),
-        (dict.fromkeys(("PhysicalSizeXUnit", "PhysicalSizeYUnit", "PhysicalSizeZUnit"), "Å"), ((4, 5, 0.035), "Å")),
-        (dict.fromkeys(("PhysicalSizeXUnit", "PhysicalSizeYUnit", "PhysicalSizeZUnit"), "pixel"), None),
-        ({"PhysicalSizeZUnit": "reference frame"}, ((4, 5, None), "µm")),
+        (
+            {"imagej": True, "resolution": (4, 5), "metadata": {"unit": "nm", "spacing": 35}},
+            ((0.25, 0.2, 35), "nm", "ImageJ tags"),
+        ),
+        (
+            {"ome": True, "metadata": {"PhysicalSizeX": 4, "PhysicalSizeY": 5, "PhysicalSizeZ": 0.035}},
+            ((4, 5, 0.035), "µm", "OME-XML"),
+        ),
+        (
+            {"resolution": (1e6, 5e5), "resolutionunit": "CENTIMETER", "metadata": None},
+            ((10, 20, None), "nm", "TIFF resolution"),
+        ),
     ],
+    ids=["ImageJ", "OME", "pages"],
 )
-def test_ome_says_sizes_with_units(tmp_path, units, expected):
-    found = written(tmp_path, noise(5, 8, 10), ome=True, metadata={"axes": "ZYX", **OME, **units})
-    assert found == (expected and (*expected, "OME-XML"))
+def test_the_slices_of_a_file_have_the_size_that_its_first_page_says(tmp_path, options, expected):
+    assert written(tmp_path, noise(5, 8, 10), **options) == expected
+
+
+def test_pictures_have_the_size_that_they_say(tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "a.png", dpi=(25400, 25400))
+    assert np.allclose(size_of(tmp_path / "a.png")[0][:2], (1000, 1000), rtol=1e-5)
 
 
 def test_ome_sizes_are_those_of_the_image_that_is_read(tmp_path):
@@ -79,73 +67,6 @@ def test_ome_sizes_are_those_of_the_image_that_is_read(tmp_path):
         writer.write(PICTURE, metadata={"axes": "YX", "PhysicalSizeX": 1})
         writer.write(PICTURE, metadata={"axes": "YX", "PhysicalSizeX": 2})
     assert [size_of(tmp_path / "a.tif", series=series)[0][0] for series in (0, 1)] == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("resolution", "unit", "expected"),
-    [
-        ((1e6, 5e5), "CENTIMETER", (10, 20, None)),
-        ((254000, 254000), "INCH", (100, 100, None)),
-        ((25400, 25400), "INCH", (1000, 1000, None)),
-        ((72, 72), "INCH", None),
-        ((96, 96), "INCH", None),
-        ((150, 150), "INCH", None),
-        ((300, 300), "INCH", None),
-        ((254000, 300), "INCH", None),
-        ((300, 254000), "INCH", None),
-        ((600, 600), "INCH", None),
-        ((28.3465, 28.3465), "CENTIMETER", None),
-        ((118.11, 118.11), "CENTIMETER", None),
-        ((1, 1), "CENTIMETER", None),
-        ((1, 1), "INCH", None),
-        ((1e6, 1e6), "NONE", None),
-        ((0, 0), "CENTIMETER", None),
-    ],
-)
-def test_pixels_per_inch_or_cm_count_unless_a_screen_has_them(tmp_path, resolution, unit, expected):
-    found = written(tmp_path, resolution=resolution, resolutionunit=unit)
-    assert found == (expected and (expected, "nm", "TIFF resolution"))
-
-
-def text_tag(code, text):
-    return {"extratags": [(code, "s", 0, text, True)], "metadata": None}
-
-
-FEI = "[User]\r\nDate=01/01/2020\r\n[Scan]\r\nInternalScan=true\r\nPixelWidth=5e-009\r\nPixelHeight=6e-009\r\n"
-
-
-@pytest.mark.parametrize("tag", [34680, 34682])
-def test_fei_says_metres(tmp_path, tag):
-    assert written(tmp_path, **text_tag(tag, FEI)) == ((5, 6, None), "nm", "FEI metadata")
-
-
-ZEISS = "0\r\n0\r\n5e-9\r\nAP_MAG\r\nMag =  20.00 K X\r\nAP_PIXEL_SIZE\r\nPixel Size = 11 nm\r\n"
-IMAGE = "AP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 5.582 nm\r\nDP_X\r\nX = 1\r\n"
-
-
-@pytest.mark.parametrize(("text", "size"), [(ZEISS, 11), (ZEISS + IMAGE, 5.582)])
-def test_zeiss_says_the_size_of_the_stored_picture(tmp_path, text, size):
-    assert written(tmp_path, **text_tag(34118, text)) == ((size, size, None), "nm", "Zeiss SEM metadata")
-
-
-def test_digital_micrograph_says_scales_and_units(tmp_path):
-    tags = [
-        *((code, "s", 0, unit, True) for code, unit in ((65003, "nm"), (65004, "nm"), (65005, "um"))),
-        *((code, "d", 1, size, True) for code, size in ((65009, 4.0), (65010, 5.0), (65011, 0.035))),
-    ]
-    found = written(tmp_path, extratags=tags, metadata=None)
-    assert found == ((4, 5, 35), "nm", "DigitalMicrograph tags")
-
-
-def test_units_that_are_no_lengths_are_no_voxel_size(tmp_path):
-    tags = [(65003, "s", 0, "1/nm", True), (65004, "s", 0, "1/nm", True), (65009, "d", 1, 4.0, True)]
-    assert written(tmp_path, extratags=tags, metadata=None) is None
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -4.0, 0.0])
-def test_sizes_that_cannot_be_are_left_open(tmp_path, value):
-    tags = [(65003, "s", 0, "nm", True), (65009, "d", 1, value, True)]
-    assert written(tmp_path, extratags=tags, metadata=None) is None
 
 
 def test_rows_that_are_columns_swap_their_sizes(tmp_path):
@@ -161,15 +82,6 @@ def test_slices_that_disagree_are_noted(stack):
     )
     assert size_of(folder)[0] == (10, 10, None)
     assert source(folder).info.notes == ("1 of 3 files give another voxel size (5 x 5 x ? nm); the first counts",)
-
-
-@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])
-@pytest.mark.parametrize(("dpi", "expected"), [(72, None), (300, None), (25400, (1000, 1000, None))])
-def test_the_density_of_pictures_counts_unless_a_screen_has_it(tmp_path, suffix, dpi, expected):
-    path = tmp_path / f"a.{suffix}"
-    Image.fromarray(PICTURE).save(path, dpi=(dpi, dpi))
-    found = size_of(path)
-    assert found is None if expected is None else np.allclose(found[0][:2], expected[:2], rtol=1e-5)
 
 
 def test_damage_in_a_calibration_is_no_reason_to_refuse_the_picture(tmp_path):

@@ -12,7 +12,9 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import SAMPLES, layers, needs_samples, source, voxels, whole
+from helpers.paths import SAMPLES, needs_samples
+from helpers.sources import whole
+from pictures_of import layers, source, voxels
 from PIL import Image
 
 from wkconvert_core import Box, BrokenSource, WkconvertError

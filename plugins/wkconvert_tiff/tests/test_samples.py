@@ -4,7 +4,8 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import SAMPLES, layers, needs_samples, source, upright, volume, voxels
+from helpers.paths import SAMPLES, needs_samples
+from pictures_of import layers, source, upright, volume, voxels
 
 from wkconvert_core import InconsistentStack
 from wkconvert_core.testing import read_checked

@@ -7,7 +7,8 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from pictures_of import detect, layers, source, volume, voxels, whole
+from helpers.sources import whole
+from pictures_of import detect, layers, source, volume, voxels
 from PIL import Image
 
 from wkconvert_core import Box, BrokenSource, InconsistentStack, SourceNotFound, UnsupportedSource

@@ -8,9 +8,10 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import tifffile
+from helpers.sources import whole
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures_of import source, whole
+from pictures_of import source
 from PIL import Image
 
 import wkconvert_tiff

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from helpers.sources import whole
 from PIL import Image
-from trees_of import CATMAID, detect, noise, notes, plant, refusal, save, source, volume, voxels, whole
+from trees_of import CATMAID, detect, noise, plant, refusal, save, source, volume, voxels
 
 from wkconvert_core import Box, BrokenSource, InconsistentStack, SourceNotFound, UnsupportedSource
 from wkconvert_tiles import opening, tile_index
@@ -83,7 +84,7 @@ def test_of_many_tiles_a_part_is_looked_at_first_and_the_borders(tmp_path, monke
     assert 20 < len(set(looked)) <= 40
     assert sum(path.endswith("/8.png") for path in set(looked)) >= 10
     assert sum("/8/" in path for path in set(looked)) >= 10
-    assert any("of 324 headers are read before the run" in note for note in notes(tree))
+    assert any("of 324 headers are read before the run" in note for note in source(tree).info.notes)
     odd = next(path for path in map(str, tree.rglob("*.png")) if path not in looked)
     save(tree / odd, noise(10, 10))
     of = source(tree)
@@ -118,7 +119,7 @@ def test_tiles_of_several_kinds_are_refused_unless_one_is_chosen(tree):
     save(tree / "1/1/1.tif", SLICES[0, :12, :16])
     with pytest.raises(InconsistentStack, match=r"1/1/1\.tif is no \.png file"):
         source(tree)
-    assert "left out: what is no tile (1, such as 1/1/1.tif)" in notes(tree, pattern="{z}/{y}/{x}.png")
+    assert "left out: what is no tile (1, such as 1/1/1.tif)" in source(tree, pattern="{z}/{y}/{x}.png").info.notes
 
 
 def test_what_is_no_tile_is_left_out_with_a_note(tree):
@@ -130,19 +131,19 @@ def test_what_is_no_tile_is_left_out_with_a_note(tree):
     (tree / "1/.hidden.png").write_bytes(b"")
     (tree / "1/1/Thumbs.db").write_bytes(b"")
     np.testing.assert_array_equal(voxels(tree), volume(SLICES))
-    assert "left out: what is no tile (5, such as 1/1/7.png)" in notes(tree)
+    assert "left out: what is no tile (5, such as 1/1/7.png)" in source(tree).info.notes
 
 
 def test_a_name_that_is_not_utf8_is_no_tile(tree):
     (tree / "1/1" / os.fsdecode(b"\xff.png")).write_bytes(b"")
-    assert r"left out: what is no tile (1, such as 1/1/\udcff.png)" in notes(tree)
+    assert r"left out: what is no tile (1, such as 1/1/\udcff.png)" in source(tree).info.notes
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
 def test_a_pipe_is_no_tile(tree):
     (tree / "1/1/1.png").unlink()
     os.mkfifo(tree / "1/1/1.png")
-    assert "1 of 27 tiles are missing: zero" in notes(tree)
+    assert "1 of 27 tiles are missing: zero" in source(tree).info.notes
 
 
 def test_links_to_folders_are_not_followed(tree, tmp_path):
@@ -151,7 +152,7 @@ def test_links_to_folders_are_not_followed(tree, tmp_path):
     (tree / "1/5").symlink_to(tree)
     (tree / "4").symlink_to(plant(tmp_path / "elsewhere", SLICES[:1], TILE) / "0")
     np.testing.assert_array_equal(voxels(tree), volume(SLICES))
-    assert "left out: links to folders (3, such as 1/5)" in notes(tree)
+    assert "left out: links to folders (3, such as 1/5)" in source(tree).info.notes
 
 
 def test_a_link_inside_the_grid_is_as_missing_as_its_note_says(tree):

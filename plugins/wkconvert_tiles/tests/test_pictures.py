@@ -4,8 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers.paths import SAMPLES, needs_samples
 from PIL import Image, features
-from trees_of import SAMPLES, noise, notes, plant, refusal, save, source, volume, voxels
+from trees_of import noise, plant, refusal, save, source, volume, voxels
 
 from wkconvert_core import Box, BrokenSource, SourceError, UnsupportedSource
 from wkconvert_images.picture import _pillow
@@ -150,7 +151,7 @@ def test_white_is_0(tmp_path):
         path.parent.mkdir(parents=True)
         tifffile.imwrite(path, noise(12, 16, dtype=dtype), photometric="miniswhite")
         np.testing.assert_array_equal(voxels(tmp_path / dtype), ~volume(noise(1, 12, 16, dtype=dtype)))
-        assert "white is 0 in the file: inverted" in notes(tmp_path / dtype)
+        assert "white is 0 in the file: inverted" in source(tmp_path / dtype).info.notes
 
 
 @pytest.mark.parametrize(("samples", "kept"), [(2, 1), (4, 3)])
@@ -158,10 +159,10 @@ def test_alpha_is_dropped_with_a_note(tmp_path, samples, kept):
     slices = noise(2, 30, 40, samples)
     plant(tmp_path, slices, TILE)
     np.testing.assert_array_equal(voxels(tmp_path), volume(slices[..., :kept]))
-    assert "alpha dropped" in notes(tmp_path)
+    assert "alpha dropped" in source(tmp_path).info.notes
     save(tmp_path / "0/0/0.png", slices[0, :12, :16, :kept].squeeze())
     np.testing.assert_array_equal(voxels(tmp_path), volume(slices[..., :kept]))
-    assert "alpha dropped (17 of 18 tiles)" in notes(tmp_path)
+    assert "alpha dropped (17 of 18 tiles)" in source(tmp_path).info.notes
 
 
 def palette_tile(path, colors, indices):
@@ -182,7 +183,7 @@ def test_a_palette_is_its_colours_and_grey_if_they_all_are(tmp_path):
     palette_tile(tmp_path / "a/2/0/0.png", grey, indices)
     expected = np.stack([colors[indices], grey[indices], grey[indices]])
     np.testing.assert_array_equal(voxels(tmp_path / "a"), volume(expected))
-    assert "palette applied" in notes(tmp_path / "a")
+    assert "palette applied" in source(tmp_path / "a").info.notes
 
 
 def test_1_bit_tiles_are_bool(tmp_path):
@@ -212,7 +213,7 @@ def test_what_is_no_upright_single_grey_or_rgb_picture_is_refused(tmp_path):
             source((tmp_path / name).parents[2])
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+@needs_samples
 @pytest.mark.parametrize("name", sorted(p.name for p in (SAMPLES / "images").glob("*")))
 def test_real_pictures_are_what_imageio_reads_or_refused_with_a_reason(tmp_path, name):
     iio = pytest.importorskip("imageio.v3")
@@ -228,7 +229,7 @@ def test_real_pictures_are_what_imageio_reads_or_refused_with_a_reason(tmp_path,
         np.testing.assert_array_equal(found, seen[: len(found)])
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample files are not here")
+@needs_samples
 def test_real_tiles_lie_where_their_names_say():
     iio = pytest.importorskip("imageio.v3")
     root = SAMPLES / "tiles/temca2"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL.PngImagePlugin import PngImageFile
-from trees_of import CATMAID, PLAIN, cut, detect, noise, notes, plant, save, source, volume, voxels, without_tiles
+from trees_of import CATMAID, PLAIN, cut, detect, noise, plant, save, source, volume, voxels, without_tiles
 
 from wkconvert_core import Box, Confidence, InconsistentStack, OptionError, UnsupportedSource
 
@@ -49,7 +49,7 @@ def test_a_pattern_without_z_is_one_slice(tmp_path):
 def test_a_number_may_stand_twice_in_a_name(tmp_path):
     plant(tmp_path, SLICES, TILE, name="{z}/{z}_{y}_{x}.png")
     save(tmp_path / "1" / "2_0_0.png", SLICES[0])
-    assert any("1/2_0_0.png" in note for note in notes(tmp_path, pattern="{z}/{z}_{y}_{x}.png"))
+    assert any("1/2_0_0.png" in note for note in source(tmp_path, pattern="{z}/{z}_{y}_{x}.png").info.notes)
     np.testing.assert_array_equal(voxels(tmp_path, pattern="{z}/{z}_{y}_{x}.png"), volume(SLICES))
 
 
@@ -98,7 +98,7 @@ def test_a_grid_may_be_sparse_in_z(tmp_path):
     plant(tmp_path, SLICES[1:2], TILE, first=(0, 0, 5))
     expected = np.concatenate([SLICES[:1], np.zeros((4, 30, 40), "uint8"), SLICES[1:2]])
     np.testing.assert_array_equal(voxels(tmp_path), volume(expected))
-    assert "36 of 54 tiles are missing: zero" in notes(tmp_path)
+    assert "36 of 54 tiles are missing: zero" in source(tmp_path).info.notes
 
 
 def test_padded_and_plain_numbers_in_one_tree(tmp_path):
@@ -133,7 +133,7 @@ def test_border_tiles_of_several_sizes_are_filled_up_with_zeros(tmp_path):
     plant(tmp_path, slices[1:, :20, :37], TILE, first=(0, 0, 1))
     slices[1, 20:], slices[1, :, 37:] = 0, 0
     np.testing.assert_array_equal(voxels(tmp_path), volume(slices))
-    assert any("4 border tiles are smaller" in note for note in notes(tmp_path))
+    assert any("4 border tiles are smaller" in note for note in source(tmp_path).info.notes)
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,9 @@ def test_zoom_levels_are_not_layers(tmp_path):
         plant(root, coarse, TILE, name=name, zoom=1)
         np.testing.assert_array_equal(voxels(root), volume(SLICES))
         np.testing.assert_array_equal(voxels(root, zoom=1), volume(coarse))
-        assert "zoom 0 is read as mag 1; zoom 1 is there too (-o zoom=)" in notes(root)
-        assert "the voxel size is that of zoom 1: 2^1 times that of zoom 0 along x and y" in notes(root, zoom=1)
+        assert "zoom 0 is read as mag 1; zoom 1 is there too (-o zoom=)" in source(root).info.notes
+        note = "the voxel size is that of zoom 1: 2^1 times that of zoom 0 along x and y"
+        assert note in source(root, zoom=1).info.notes
 
 
 def test_only_a_coarse_zoom_is_an_error_that_offers_it(tmp_path):

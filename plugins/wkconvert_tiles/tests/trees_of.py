@@ -1,7 +1,5 @@
 """Trees of tiles, made from an array by the plain definition, and reading them back."""
 
-from pathlib import Path
-
 from PIL import Image
 
 import wkconvert_tiles
@@ -11,7 +9,6 @@ from wkconvert_core.testing import noise as noise_of
 
 READER = Reader(wkconvert_tiles, "tiles")
 detect = READER.detect
-SAMPLES = Path(__file__).parents[4] / "shared" / "samples"
 PLAIN = "{z}/{y}/{x}.png"
 CATMAID = {1: "{z}/{y}_{x}_{zoom}.png", 4: "{z}/{zoom}/{y}_{x}.png", 5: "{zoom}/{z}/{y}/{x}.png"}
 
@@ -64,10 +61,6 @@ def source(path, **options):
     return layer.source
 
 
-def whole(of):
-    return of.read(of.info.box)
-
-
 def voxels(path, **options):
     return read_checked(source(path, **options))
 
@@ -79,7 +72,3 @@ def refusal(action):
     except WkconvertError as error:
         return error
     return None
-
-
-def notes(path, **options):
-    return source(path, **options).info.notes

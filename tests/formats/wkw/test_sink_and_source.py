@@ -544,7 +544,7 @@ def test_a_folder_without_a_header_file_is_no_mag(tmp_path: Path) -> None:
 # --- files that other tools wrote ------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not here")
+@paths.needs_samples
 @pytest.mark.parametrize("mag", sorted(SAMPLES.glob("wkw/*/*/*/header.wkw")), ids=lambda p: "-".join(p.parts[-4:-1]))
 def test_mags_of_other_tools_open(mag: Path) -> None:
     header = open_mag(mag.parent)
@@ -553,7 +553,7 @@ def test_mags_of_other_tools_open(mag: Path) -> None:
     assert everything(source).shape == (header.channels, 8, 8, 8)
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not here")
+@paths.needs_samples
 def test_a_dataset_of_another_tool_reads_as_wkw_reads_it() -> None:
     wkw = pytest.importorskip("wkw")
     folder = SAMPLES / "wkw" / "simple_wkw_dataset"

@@ -1,0 +1,142 @@
+"""Voxel sizes: what the tags of each maker say, and what is no size at all."""
+
+import pytest
+from helpers.paths import SAMPLES, needs_samples
+
+from wkconvert_core.testing import noise
+from wkconvert_images.calibration import voxel_size
+from wkconvert_images.tags import TiffFile
+
+tifffile = pytest.importorskip("tifffile")  # an extra, which not every plugin asks for
+PICTURE = noise(8, 10)
+
+
+def size_of(path):
+    with TiffFile(str(path)) as file:
+        found = voxel_size(file.ifd(file.first))
+    return found and (tuple(size and round(size, 9) for size in found.size), found.unit, found.origin)
+
+
+def written(path, picture=PICTURE, **options):
+    tifffile.imwrite(path / "a.tif", picture, **options)
+    return size_of(path / "a.tif")
+
+
+@needs_samples
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("DM", ((0.168674693, 0.168674693, None), "µm", "DigitalMicrograph tags")),
+        ("imageJ", ((0.168674711, 0.168674711, None), "µm", "ImageJ tags")),
+        ("imageJ_stack", ((0.168674711, 0.168674711, 2.5), "µm", "ImageJ tags")),
+    ],
+)
+def test_real_files(name, expected):
+    assert size_of(SAMPLES / "tiff" / "calibrated" / f"test_loading_image_saved_with_{name}.tif") == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "symbol"), [("um", "µm"), ("micron", "µm"), ("\\u00B5m", "µm"), ("nm", "nm"), ("Å", "Å"), ("mm", "mm")]
+)
+def test_imagej_says_pixels_per_unit_and_the_spacing(tmp_path, unit, symbol):
+    # tifffile writes ASCII; ImageJ itself escapes what is not
+    text = unit.encode("unicode_escape").decode() if unit == "Å" else unit
+    found = written(tmp_path, noise(5, 8, 10), imagej=True, resolution=(4, 5), metadata={"unit": text, "spacing": 35})
+    if unit == "Å":
+        assert found is None or found[1] == "Å"
+    else:
+        assert found == ((0.25, 0.2, 35), symbol, "ImageJ tags")
+
+
+def test_imagej_without_spacing_leaves_z_open(tmp_path):
+    assert written(tmp_path, imagej=True, resolution=(4, 5), metadata={"unit": "nm"})[0] == (0.25, 0.2, None)
+
+
+@pytest.mark.parametrize("unit", ["pixel", "", "inch"])
+def test_imagej_pixels_and_dpi_are_no_size(tmp_path, unit):
+    assert written(tmp_path, imagej=True, resolution=(72, 72), metadata={"unit": unit}) is None
+
+
+OME = {"PhysicalSizeX": 4, "PhysicalSizeY": 5, "PhysicalSizeZ": 0.035}
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [
+        ({}, ((4, 5, 0.035), "µm")),
+        ({"PhysicalSizeXUnit": "nm", "PhysicalSizeYUnit": "nm", "PhysicalSizeZUnit": "µm"}, ((4, 5, 35), "nm")),
+        (dict.fromkeys(("PhysicalSizeXUnit", "PhysicalSizeYUnit", "PhysicalSizeZUnit"), "Å"), ((4, 5, 0.035), "Å")),
+        (dict.fromkeys(("PhysicalSizeXUnit", "PhysicalSizeYUnit", "PhysicalSizeZUnit"), "pixel"), None),
+        ({"PhysicalSizeZUnit": "reference frame"}, ((4, 5, None), "µm")),
+    ],
+)
+def test_ome_says_sizes_with_units(tmp_path, units, expected):
+    found = written(tmp_path, noise(5, 8, 10), ome=True, metadata={"axes": "ZYX", **OME, **units})
+    assert found == (expected and (*expected, "OME-XML"))
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit", "expected"),
+    [
+        ((1e6, 5e5), "CENTIMETER", (10, 20, None)),
+        ((254000, 254000), "INCH", (100, 100, None)),
+        ((25400, 25400), "INCH", (1000, 1000, None)),
+        ((72, 72), "INCH", None),
+        ((96, 96), "INCH", None),
+        ((150, 150), "INCH", None),
+        ((300, 300), "INCH", None),
+        ((254000, 300), "INCH", None),
+        ((300, 254000), "INCH", None),
+        ((600, 600), "INCH", None),
+        ((28.3465, 28.3465), "CENTIMETER", None),
+        ((118.11, 118.11), "CENTIMETER", None),
+        ((1, 1), "CENTIMETER", None),
+        ((1, 1), "INCH", None),
+        ((1e6, 1e6), "NONE", None),
+        ((0, 0), "CENTIMETER", None),
+    ],
+)
+def test_pixels_per_inch_or_cm_count_unless_a_screen_has_them(tmp_path, resolution, unit, expected):
+    found = written(tmp_path, resolution=resolution, resolutionunit=unit)
+    assert found == (expected and (expected, "nm", "TIFF resolution"))
+
+
+def text_tag(code, text):
+    return {"extratags": [(code, "s", 0, text, True)], "metadata": None}
+
+
+FEI = "[User]\r\nDate=01/01/2020\r\n[Scan]\r\nInternalScan=true\r\nPixelWidth=5e-009\r\nPixelHeight=6e-009\r\n"
+
+
+@pytest.mark.parametrize("tag", [34680, 34682])
+def test_fei_says_metres(tmp_path, tag):
+    assert written(tmp_path, **text_tag(tag, FEI)) == ((5, 6, None), "nm", "FEI metadata")
+
+
+ZEISS = "0\r\n0\r\n5e-9\r\nAP_MAG\r\nMag =  20.00 K X\r\nAP_PIXEL_SIZE\r\nPixel Size = 11 nm\r\n"
+IMAGE = "AP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 5.582 nm\r\nDP_X\r\nX = 1\r\n"
+
+
+@pytest.mark.parametrize(("text", "size"), [(ZEISS, 11), (ZEISS + IMAGE, 5.582)])
+def test_zeiss_says_the_size_of_the_stored_picture(tmp_path, text, size):
+    assert written(tmp_path, **text_tag(34118, text)) == ((size, size, None), "nm", "Zeiss SEM metadata")
+
+
+def test_digital_micrograph_says_scales_and_units(tmp_path):
+    tags = [
+        *((code, "s", 0, unit, True) for code, unit in ((65003, "nm"), (65004, "nm"), (65005, "um"))),
+        *((code, "d", 1, size, True) for code, size in ((65009, 4.0), (65010, 5.0), (65011, 0.035))),
+    ]
+    found = written(tmp_path, extratags=tags, metadata=None)
+    assert found == ((4, 5, 35), "nm", "DigitalMicrograph tags")
+
+
+def test_units_that_are_no_lengths_are_no_voxel_size(tmp_path):
+    tags = [(65003, "s", 0, "1/nm", True), (65004, "s", 0, "1/nm", True), (65009, "d", 1, 4.0, True)]
+    assert written(tmp_path, extratags=tags, metadata=None) is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -4.0, 0.0])
+def test_sizes_that_cannot_be_are_left_open(tmp_path, value):
+    tags = [(65003, "s", 0, "nm", True), (65009, "d", 1, value, True)]
+    assert written(tmp_path, extratags=tags, metadata=None) is None
