@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-__all__ = ["axes", "numbers", "stem", "texts", "with_fields"]
+__all__ = ["axes", "by_texts", "numbers", "stem", "texts", "with_fields"]
 
 _AXES = {
     **dict.fromkeys(("z", "slice", "section", "sec", "plane"), "z"),
@@ -33,7 +33,20 @@ def texts(name: str) -> tuple[str, ...]:
     >>> texts("tile_2_3.png")
     ('tile_', '_', '', '.png')
     """
-    return (*_DIGITS.split(stem(name))[::2], name[len(stem(name)) :])
+    base = stem(name)
+    return (*_DIGITS.split(base)[::2], name[len(base) :])
+
+
+def by_texts(names: Iterable[str]) -> dict[tuple[str, ...], list[str]]:
+    """Names grouped by the texts around their numbers, whatever their suffixes.
+
+    >>> list(by_texts(["s1.tif", "s2.tiff", "w1_s1.tif"]).values())
+    [['s1.tif', 's2.tiff'], ['w1_s1.tif']]
+    """
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        found.setdefault(texts(name)[:-1], []).append(name)
+    return found
 
 
 def numbers(name: str) -> tuple[int, ...]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from wkconvert_core.contract.errors import InconsistentStack
+from wkconvert_core.toolkit.names import by_texts
+from wkconvert_core.toolkit.names import numbers as numbers_of
 
 __all__ = ["Gaps", "natural_key", "oddly_named", "ranges", "restarts", "shorten", "with_gaps"]
 
@@ -74,7 +76,7 @@ def oddly_named(names: Sequence[str]) -> list[str]:
     >>> oddly_named([f"s{n}.tif" for n in range(20)] + ["overview1.tif"])
     ['overview1.tif']
     """
-    most = max(_by_pattern(names).values(), key=len, default=[])
+    most = max(by_texts(names).values(), key=len, default=[])
     usual = set(most)
     return [name for name in names if name not in usual] if 10 * len(most) >= 9 * len(names) else []
 
@@ -91,8 +93,8 @@ def restarts(names: Sequence[str]) -> int:
 def _runs(names: Sequence[str]) -> list[list[tuple[int, str]]]:
     """Each series of slices: its names with their slice numbers, sorted."""
     runs: list[list[tuple[int, str]]] = []
-    for alike in _by_pattern(names).values():
-        numbers = [tuple(map(int, _DIGITS.findall(_stem(name)))) for name in alike]
+    for alike in by_texts(names).values():
+        numbers = [numbers_of(name) for name in alike]
         position = _counting(numbers)
         if position is None:
             continue
@@ -122,18 +124,6 @@ def _check_unique(folder: str, run: list[tuple[int, str]]) -> None:
                 why="nothing says which comes first, or whether both belong to the stack",
                 fix="move one away, or say --gaps close to take both as they come",
             )
-
-
-def _by_pattern(names: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
-    """Names grouped by the text around their numbers."""
-    patterns: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for name in names:
-        patterns[tuple(_DIGITS.split(_stem(name))[::2])].append(name)
-    return patterns
-
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0] or name
 
 
 def shorten(items: Sequence[str]) -> str:

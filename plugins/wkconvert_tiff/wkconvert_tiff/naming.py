@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from collections.abc import Sequence
 
 from wkconvert_core import UnsupportedSource
-from wkconvert_core.toolkit.names import axes, numbers, stem, texts, with_fields
+from wkconvert_core.toolkit.names import axes, by_texts, numbers, stem, with_fields
 
 _NEEDS = "(needs wkconvert[tiles])"
 
@@ -55,8 +54,5 @@ def grid_note(names: Sequence[str]) -> str:
 
 def _usual(names: Sequence[str]) -> tuple[list[str], list[tuple[int, ...]]]:
     """The names of the most common pattern, and their numbers."""
-    kinds: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for name in names:
-        kinds[texts(name)[:-1]].append(name)
-    alike = max(kinds.values(), key=len)
+    alike = max(by_texts(names).values(), key=len)
     return alike, [numbers(name) for name in alike]
