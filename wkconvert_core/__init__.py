@@ -1,4 +1,7 @@
-"""What a plugin may import, and nothing else. Importing this costs neither numpy nor any format library."""
+"""The names for plugins, beside those in `toolkit` and `testing`.
+
+Importing them costs neither numpy nor a format library.
+"""
 
 from wkconvert_core.contract.abilities import (
     BeginningSink,
@@ -26,12 +29,14 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
 from wkconvert_core.contract.hookspecs import hookimpl
 from wkconvert_core.contract.mag_format import ComparableMag, MagFormat, ShardCheck, ShardFile, StoredMag
 from wkconvert_core.contract.model import (
+    DTYPES,
     Category,
     Checksum,
     Confidence,
     DatasetSink,
     DatasetSpec,
     Downsampler,
+    DtypeName,
     Layer,
     LayerSpec,
     MagSpec,
@@ -46,6 +51,7 @@ from wkconvert_core.contract.voxel_size import METRES, VoxelSize, unit_symbol
 __version__ = "0.1.0"
 
 __all__ = [
+    "DTYPES",
     "METRES",
     "BeginningSink",
     "Box",
@@ -62,6 +68,7 @@ __all__ = [
     "DatasetSink",
     "DatasetSpec",
     "Downsampler",
+    "DtypeName",
     "InconsistentStack",
     "Layer",
     "LayerSpec",

@@ -219,3 +219,23 @@ def test_every_option_has_help_that_fits_80_columns(monkeypatch):
     names = {"option": "-o", "no_downsample": "--no-downsample"}
     missing = [n for n in ALL if names.get(n, "--" + n.replace("_", "-")) not in shown]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("auto", "SRC", "s3://bucket/ds"),
+        ("recube", "SRC", "https://example.org/ds"),
+        ("compress", "SRC", "gs://bucket/ds"),
+        ("export-tiff", "SRC", "s3://bucket/ds"),
+        ("demo", "s3://bucket/ds"),
+        ("verify", "s3://bucket/ds"),
+        ("check-equality", "SRC", "s3://bucket/ds"),
+    ],
+)
+def test_a_url_where_a_local_path_belongs_makes_no_folder(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    result = invoke(*command)
+    assert result.exit_code == 2
+    assert "looks like a URL; take a local path" in " ".join(result.output.replace("│", "").split())
+    assert list(tmp_path.iterdir()) == []

@@ -30,7 +30,7 @@ from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import BrokenSource, DamagedData, TargetError, TargetExists, TargetLocked
 from wkconvert_core.conversion.execute import convert, execute
 from wkconvert_core.datasets.dataset import COMPRESSED, is_half_compressed
-from wkconvert_core.datasets.journal import locked
+from wkconvert_core.datasets.journal import Journal, locked
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 
@@ -128,6 +128,28 @@ def test_a_move_that_is_interrupted_is_finished_by_the_next_run(raw, killed_at, 
         np.testing.assert_array_equal(found[key], whole)
     assert 1 not in kinds(raw).values()
     assert verify(raw).sound
+
+
+def test_an_interrupted_run_goes_on_in_a_dataset_that_was_moved(raw, monkeypatch):
+    expected, real, count = every_mag(raw), Journal.add, []
+
+    def stops(self, done):
+        real(self, done)
+        count.append(done)
+        if len(count) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "add", stops)
+        with pytest.raises(KeyboardInterrupt):
+            compress(raw)
+    moved = raw.rename(raw.with_name("moved"))
+    assert compress(moved).resumed >= 2
+    found = every_mag(moved)
+    for key, whole in expected.items():
+        np.testing.assert_array_equal(found[key], whole)
+    assert 1 not in kinds(moved).values()
+    assert verify(moved).sound
 
 
 def test_there_are_no_more_moves_than_those_that_were_interrupted(raw, monkeypatch):

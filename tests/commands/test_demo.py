@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from wkconvert_core.commands.demo import SHAPE, VOXEL_SIZE, demo_volume, write_demo_stack
-from wkconvert_core.contract.errors import PluginError, TargetError
+from wkconvert_core.contract.errors import PluginError, TargetError, TargetExists
 from wkconvert_core.sources.category import look, verdict
 
 Volume = np.ndarray[Any, np.dtype[Any]]
@@ -94,6 +94,17 @@ def test_whole_slices_are_left_alone_and_torn_ones_are_made_again(tmp_path: Path
     write_demo_stack(tmp_path, (40, 30, 2))
     assert (whole.stat().st_mtime_ns, whole.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
     assert torn.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["color/slice_0001.tif", "color/notes.txt", "mine/slice_0001.tif"])
+def test_other_files_are_never_overwritten_or_mixed_with_the_demo(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("tifffile")
+    mine = tmp_path / "stack" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(TargetExists, match=mine.name):
+        write_demo_stack(tmp_path / "stack", (40, 30, 2))
+    assert mine.read_bytes() == b"mine"
 
 
 def test_without_tifffile_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

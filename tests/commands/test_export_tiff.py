@@ -11,13 +11,13 @@ import pytest
 from helpers.conversions import carry_out, different, invoke
 from helpers.processes import FRESH
 
-from wkconvert_core import Box, Mag, OptionError, PluginError, SourceNotFound, VoxelSize
+from wkconvert_core import DTYPES, Box, Mag, OptionError, PluginError, SourceNotFound, VoxelSize
 from wkconvert_core.commands import export_tiff as export
 from wkconvert_core.commands.export_tiff import Pictures, prepare
 from wkconvert_core.commands.info import describe
 from wkconvert_core.contract.errors import NoSpace, ResourceError, TargetExists
 from wkconvert_core.conversion.execute import convert
-from wkconvert_core.conversion.settings import DTYPES, Settings
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.reader import open_layers
 from wkconvert_core.registry.plugins import Plugins, plugins
 from wkconvert_core.toolkit.atomic import writing

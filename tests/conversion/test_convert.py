@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from wkconvert_core.contract.errors import (
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.journal import locked
+from wkconvert_core.datasets.journal import Journal, locked
 
 
 def test_a_volume_becomes_a_dataset(tmp_path, reader):
@@ -173,9 +174,21 @@ def test_what_a_killed_swap_has_put_aside_goes_with_the_next_run(tmp_path, reade
     (tmp_path / "out" / ".c[1].wkconvert-old.0123.tmp").mkdir()
     convert(source, target, SETTINGS)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["c[1]"]
-    (tmp_path / "out" / ".c[2].wkconvert-old.0123.tmp").mkdir()  # as long as there is nothing else, it may be needed
-    convert(source, tmp_path / "out" / "d", SETTINGS)
-    assert (tmp_path / "out" / ".c[2].wkconvert-old.0123.tmp").exists()
+
+
+def test_what_a_killed_swap_has_put_aside_stays_until_there_is_something_else(tmp_path, reader, monkeypatch):
+    source, aside = reader(tmp_path / "src", voxels((64, 64, 64))), tmp_path / "out" / ".ds.wkconvert-old.0123.tmp"
+    aside.mkdir(parents=True)
+    convert(source, tmp_path / "out" / "other", SETTINGS)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "add", Mock(side_effect=KeyboardInterrupt))
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                convert(source, tmp_path / "out" / "ds", SETTINGS)
+            assert aside.exists()
+    for _ in range(2):
+        convert(source, tmp_path / "out" / "ds", SETTINGS)
+    assert not aside.exists()
 
 
 def test_an_overwrite_is_refused_while_another_run_writes_the_target(tmp_path, reader):
@@ -199,7 +212,7 @@ def test_nothing_is_added_to_an_unfinished_dataset(tmp_path, reader):
     with pytest.raises(BrokenSource):
         convert(source, tmp_path / "ds", settings)
     more = replace(SETTINGS, add=True, layer_name="more")
-    with pytest.raises(TargetExists, match="layer color is only begun"):
+    with pytest.raises(TargetExists, match="auto of layer color is only begun"):
         convert(reader(tmp_path / "b", random_voxels()), tmp_path / "ds", more)
     with pytest.raises(TargetExists, match="has a layer color already"):
         convert(source, tmp_path / "ds", replace(SETTINGS, add=True), command="cube")

@@ -9,7 +9,8 @@ from helpers import paths
 from helpers.conversions import PROPERTIES, edited, invoke, properties
 from helpers.datasets import run
 
-from wkconvert_core import BrokenSource, Mag, SourceNotFound, UnsupportedSource, VoxelSize
+from wkconvert_core import BrokenSource, Mag, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
+from wkconvert_core.commands.verify import verify
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.dataset import Dataset, inventory
@@ -147,7 +148,7 @@ def test_what_lies_elsewhere_is_named_and_left_alone(partly_foreign):
         ("labels", "1"),
         ("labels", "2-2-1"),
     ]
-    assert found.left_alone == [
+    assert found.left_alone_in() == [
         "layer n5 is left alone: its format is n5, which no installed plugin stores",
         "mag 2-2-1 of layer em is left alone: it lies elsewhere, at https://example.org/em/2-2-1",
         "mag 4-4-2 of layer labels is left alone: it lies elsewhere, at ../elsewhere/4-4-2",
@@ -183,9 +184,37 @@ def test_every_command_works_on_the_rest(partly_foreign, tmp_path, command):
         assert [mag for mag in new["mags"] if mag in old["mags"]] == old["mags"]
 
 
-def test_a_layer_whose_finest_mag_lies_elsewhere_is_no_source(partly_foreign):
+@pytest.fixture
+def mostly_elsewhere(partly_foreign):
+    """That dataset, with the finest mag of one layer and all mags of the other on a server."""
     with edited(partly_foreign) as found:
-        found["dataLayers"][0]["mags"][0]["path"] = "s3://bucket/em/1"
-    with pytest.raises(BrokenSource, match="lacks its finest mag"):
-        run("info", partly_foreign)
-    assert run("verify", partly_foreign)
+        em, labels = found["dataLayers"][:2]
+        em["mags"][0]["path"] = "s3://bucket/em/1"
+        for mag in labels["mags"]:
+            mag["path"] = f"s3://bucket/labels/{mag['path']}"
+    return partly_foreign
+
+
+@pytest.mark.parametrize("command", ["recube", "auto"])
+def test_of_a_layer_whose_finest_mag_lies_elsewhere_the_rest_is_copied_and_all_else_named(
+    mostly_elsewhere, tmp_path, command
+):
+    told = " ".join(invoke(command, mostly_elsewhere, tmp_path / "out").output.split())
+    assert [(layer["name"], len(layer["mags"])) for layer in properties(tmp_path / "out")["dataLayers"]] == [("em", 1)]
+    for what in ("layer n5", "mag 1 of layer em", "mag 2-2-1 of layer em", "mag 1 of layer labels"):
+        assert f"{what} is left alone" in told
+    assert run("verify", mostly_elsewhere)
+
+
+def test_a_layer_that_lies_elsewhere_altogether_is_known_but_not_worked_on(mostly_elsewhere):
+    found = Dataset.open(mostly_elsewhere)
+    with pytest.raises(UnsupportedSource, match=r"holds nothing to work on.*mag 1 of layer labels is left alone"):
+        found.choose(["labels"])
+    with pytest.raises(OptionError, match="take one of em, labels"):
+        found.choose(["label"])
+
+
+def test_verify_of_one_layer_names_its_mags_that_lie_elsewhere(partly_foreign):
+    assert verify(partly_foreign, layers=["em"]).notes == [
+        "mag 2-2-1 of layer em is left alone: it lies elsewhere, at https://example.org/em/2-2-1"
+    ]

@@ -18,7 +18,7 @@ from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.loop import _picklable, run
 from wkconvert_core.engine.slabs import MemorySlab
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.planning.route import Budget, Costs
+from wkconvert_core.planning.route import Budget, Costs, route
 from wkconvert_core.planning.step import Step
 from wkconvert_core.sources.downsampled import Downsampled
 
@@ -268,6 +268,23 @@ def test_a_slab_is_freed_before_the_next_one_takes_memory(tmp_path, monkeypatch)
     monkeypatch.setattr(MemorySlab, "reserve", noted)
     copy(step, Workers("sequential", 1), tmp_path, "buffer")
     assert len(slabs) == 4
+
+
+def test_a_buffer_needs_no_folder_and_removes_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    step, workers = steps(tmp_path, voxels((70, 50, 40)), (70, 50, 1), (32, 32, 32)), Workers("threads", 2)
+    assert len(list(run(step, ways(step, workers)["buffer"], workers))) == 12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sink", "source.npy"]
+
+
+def test_given_boxes_are_read_one_by_one_however_the_source_is_chunked(tmp_path):
+    whole = steps(tmp_path, voxels((70, 50, 40)), (70, 50, 1), (32, 32, 32))
+    budget = Budget(10**12, 2, True, 10**12, 0)
+    boxes = list(whole.box.tiles((32, 32, 32)))[::5]
+    step = replace(whole, boxes=iter(boxes))
+    assert (route(whole, budget).way, route(step, budget).way) == ("buffer", "direct")
+    done = list(run(step, route(step, budget), Workers("threads", 2)))
+    assert sorted(shard.start for shard in done) == sorted(box.start for box in boxes)
 
 
 def test_no_disk_space_for_a_slab_is_refused_before_it_is_used(tmp_path, monkeypatch):

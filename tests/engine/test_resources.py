@@ -2,8 +2,9 @@
 
 import pytest
 
+from wkconvert_core import DTYPES
 from wkconvert_core.contract.errors import OptionError
-from wkconvert_core.conversion.settings import DTYPES, Settings
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.engine.resources import Resources, budget_of
 
 

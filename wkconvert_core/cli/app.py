@@ -156,7 +156,7 @@ def plugins(**given: Any) -> None:
 
 @app.command()
 @options.takes(only=("reader", "option", "json"))
-def check(path: Annotated[Path, typer.Argument(help="A file or folder for the reader.")], **given: Any) -> None:
+def check(path: Annotated[Path, options.local_folder("A file or folder for the reader.")], **given: Any) -> None:
     """Check that a reader does on your file all that core relies on; exit 1 if a check fails."""
     from wkconvert_core.cli.reports import show_checks
     from wkconvert_core.testing import run_checks
@@ -170,7 +170,7 @@ def check(path: Annotated[Path, typer.Argument(help="A file or folder for the re
 @app.command()
 @options.takes(only=("jobs", "quiet"))
 def demo(
-    dst: Annotated[Path, typer.Argument(help="The dataset's folder, to be made; the stack is written to DST-stack.")],
+    dst: Annotated[Path, options.local_folder("The dataset's folder, to be made; the stack is written to DST-stack.")],
     **given: Any,
 ) -> None:
     """Make a small synthetic EM stack with labels, and convert it."""

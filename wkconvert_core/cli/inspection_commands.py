@@ -24,8 +24,8 @@ Refresh = Annotated[
 Extent = Annotated[bool, typer.Option("--extent", help="Measure the bounding boxes of the non-zero voxels")]
 ComputeMaxId = Annotated[bool, typer.Option("--compute-max-id", help="Read all voxels to find the largest segment id")]
 MaxId = Annotated[int | None, typer.Option(min=1, help="The largest segment id of the layer", show_default=False)]
-A = Annotated[Path, typer.Argument(help="A dataset's folder.")]
-B = Annotated[Path, typer.Argument(help="Another dataset's folder.")]
+A = Annotated[Path, options.local_folder("A dataset's folder.")]
+B = Annotated[Path, options.local_folder("Another dataset's folder.")]
 
 
 @options.takes(only=options.READ_OPTIONS)

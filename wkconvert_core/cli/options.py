@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import operator
+import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,9 +24,22 @@ F = TypeVar("F", bound=Callable[..., None])
 
 SOURCE, PYRAMID, STORAGE, RUN = "Source", "Pyramid", "Storage", "Run"
 
-Copy = Annotated[Path | None, typer.Argument(help="Write a copy here (default: compress in place).", metavar="target")]
+
+def _local(path: Path | None) -> Path | None:
+    """Refuse a URL: as a path, it would become a folder `s3:`."""
+    if path and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise typer.BadParameter(f"{path} looks like a URL; take a local path")
+    return path
+
+
+def local_folder(help: str, **shown: Any) -> Any:
+    """An argument that takes a local path only."""
+    return typer.Argument(help=help, callback=_local, **shown)
+
+
+Copy = Annotated[Path | None, local_folder("Write a copy here (default: compress in place).", metavar="target")]
 Src = Annotated[str, typer.Argument(help="What to convert: a file, a folder of slices or of layer folders, a URL.")]
-Dst = Annotated[Path, typer.Argument(help="The dataset's folder, to be made.")]
+Dst = Annotated[Path, local_folder("The dataset's folder, to be made.")]
 
 
 def _option(help: str, panel: str, *names: str) -> Any:
@@ -35,7 +49,7 @@ def _option(help: str, panel: str, *names: str) -> Any:
 Layers = Annotated[list[str] | None, _option("Only these layers, repeatable (default: all)", SOURCE, "--layer-name")]
 Mags = Annotated[list[str] | None, _option("Only these mags, 2 or 2-2-1, repeatable (default: all)", SOURCE, "--mag")]
 FromMag = Annotated[str | None, _option("Begin at this mag: 2 or 2-2-1 (default: each layer's finest)", SOURCE)]
-Dataset = Annotated[Path, typer.Argument(help="A dataset's folder.")]
+Dataset = Annotated[Path, local_folder("A dataset's folder.")]
 
 
 def _shared(panel: str, help: str, kind: Any = str, *names: str) -> Any:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def prepare(
         COMMAND,
         src,
         CompressedInPlace(src),
-        replace(settings, name=src.name),
+        settings,
         names=names,
         mags=mags,
         wanted=lambda mag: mag.compression == UNCOMPRESSED,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wkconvert_core.contract.errors import PluginError
+from wkconvert_core.contract.errors import PluginError, TargetExists
 from wkconvert_core.contract.geometry import Vec3Like
 from wkconvert_core.toolkit.atomic import replacing, writing
 
@@ -38,9 +38,13 @@ def write_demo_stack(folder: Path, shape: Vec3Like = SHAPE, seed: int = 0) -> No
     """Write `folder/color/slice_0000.tif …` and `folder/segmentation/slice_0000.tif …`, calibrated as ImageJ does it.
 
     Slices that exist and are complete are not touched, so that an interrupted conversion of the stack can be continued.
-    Raises PluginError without tifffile, TargetError where the files cannot be written.
+    Raises PluginError without tifffile, TargetExists if the folder holds anything else, TargetError where the files
+    cannot be written.
     """
     _tifffile()
+    for path in folder.glob("[!.]*/[!.]*"):
+        if path.parent.name not in ("color", "segmentation") or not path.match("slice_[0-9][0-9][0-9][0-9].tif"):
+            raise TargetExists(f"{folder} holds other files", why=f"such as {path}", fix="choose another DST")
     grey, cells = demo_volume(shape, seed)
     for name, volume in (("color", grey), ("segmentation", cells)):
         with writing(folder / name):
@@ -48,8 +52,10 @@ def write_demo_stack(folder: Path, shape: Vec3Like = SHAPE, seed: int = 0) -> No
         for z in range(shape[2]):
             path, content = folder / name / f"slice_{z:04d}.tif", _encoded(volume[:, :, z].T)
             with writing(path):
-                is_complete = path.exists() and path.read_bytes() == content
-            if not is_complete:
+                there = path.read_bytes() if path.exists() else b""
+            if not content.startswith(there):  # neither complete nor torn
+                raise TargetExists(f"{path} is another file", why="it would be overwritten", fix="choose another DST")
+            if there != content:
                 with replacing(path) as temporary:
                     temporary.write_bytes(content)
 

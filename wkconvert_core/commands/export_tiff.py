@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from wkconvert_core.contract.errors import OptionError, PluginError, ResourceError, TargetExists, check_known
+from wkconvert_core.contract.errors import OptionError, PluginError, ResourceError, TargetExists
 from wkconvert_core.contract.geometry import Mag, Vec3Like, ceil_div
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, MagSpec, Source, VolumeInfo
@@ -132,7 +132,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     name = settings.layer_name or _only_layer(dataset)
     layer = open_dataset(dataset, [name], budget)[0]
     mag = pictures.mag or layer.finest
-    check_known("mag", [mag], sorted(layer.mags), f"is not in the layer {layer.name}")
+    dataset.check_mag("mag", layer.name, mag)
     where = dataset.of(layer.name)[mag]
     stored = where.open()
     box = stored.box if settings.bbox is None else settings.bbox.coarsened(mag)
@@ -176,6 +176,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
         lambda folder: _writer(folder, files, settings),
         fingerprint=fingerprint(where.folder),
         facts=facts,
+        notes=dataset.left_alone_in([layer.name]),
     )
     destination = NewFiles(out, Journal(out, layer.name, COMMAND).is_finished)
     try:

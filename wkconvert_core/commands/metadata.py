@@ -14,7 +14,7 @@ from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Category, DatasetSpec
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
-from wkconvert_core.datasets.dataset import MagOnDisk, found_mags, read_properties, unfinished
+from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, found_mags, read_properties, unfinished
 from wkconvert_core.datasets.journal import FOLDER, locked
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name, layer_name_problem
 from wkconvert_core.datasets.properties import Properties, is_inside, voxel_size
@@ -141,6 +141,7 @@ class _Work:
         if refresh:
             self._check_finished()
             found = self._found()
+            self.editor.notes += Dataset.finished(self.dst).left_alone_in(self.wanted.layers)
             kept = [self.editor.refreshed(e, found.get(e["name"], {})) if self._selects(e) else e for e in entries]
             entries = self._with_new([entry for entry in kept if entry is not None], found, self._new(found, known))
         else:

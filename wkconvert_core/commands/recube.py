@@ -79,6 +79,7 @@ def prepare_copy(
     dataset, budget = Dataset.finished(src), budget_of(settings, free_bytes(destination.path))
     check_known("to", [to] if to else [], sorted(plugins().mag_formats()), "is no installed mag format")
     opened = open_dataset(dataset, names, budget)
+    dataset.choose(list(names), list(mags))
     check_known("mag", mags, sorted({mag for layer in opened for mag in layer.mags}), f"is not in {src}")
     name = dataset_name(settings.name or destination.path.name)
 
@@ -117,7 +118,12 @@ def prepare_copy(
     extents = {layer.name: dataset.layers[layer.name].box for layer in layers}
     facts = {**(facts or {}), **({"to": to} if to else {})}  # `settings.to` does not tell a default from a choice
     size = dataset.voxel_size
-    inputs = Inputs(command, src, settings, layers, extents, size, budget, writer, facts=facts, keeps_metadata=True)
+    inputs = Inputs(
+        *(command, src, settings, layers, extents, size, budget, writer),
+        facts=facts,
+        notes=dataset.left_alone_in(names),
+        keeps_metadata=True,
+    )
     return prepare_conversion(inputs, destination, recipe)
 
 

@@ -64,7 +64,7 @@ def verify(
         results = [_checked(run, where, recorded[where.layer], write_checksums=write_checksums) for where in wanted]
         rows = zip(wanted, made, results, strict=True)
         results = [check_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
-    notes = [] if layers else found.left_alone
+    notes = found.left_alone_in(layers or ())
     notes += [f"{begun} is begun and not finished" for begun in unfinished(dataset)]
     for mag in results:
         if mag.shards_not_recorded:

@@ -1,11 +1,12 @@
-"""What a Source or a Sink may do beside what each must: six abilities, each a protocol of its own.
+"""What a Source or a Sink may do beside what each must: seven abilities, each a protocol of its own.
 
 An object has an ability by having the member; a member that is None is as good as none, so that a Source that wraps
 another can pass on what the inner one has. Core asks through the functions `…_of`, and does without where there is
 none.
 
 Source: `stream` (read in order), `occupied` (where nothing is), `read_cost` (memory).
-Sink: `begin` (once, before the first shard), `omits` (shards of zeros), `copy_encoded` (without decoding to voxels).
+Sink: `begin` (once, before the first shard), `omits` (shards of zeros), `most_bytes` (on disk), `copy_encoded` (without
+decoding to voxels).
 """
 
 from __future__ import annotations

@@ -104,11 +104,6 @@ class Vec3(NamedTuple):
         return tuple.__repr__(self)
 
 
-def minus(v: Vec3Like) -> Vec3:
-    """The opposite vector."""
-    return -Vec3(*v)
-
-
 class Mag(Vec3):
     """A magnification: how many mag-1 voxels one voxel spans along x, y, z.
 

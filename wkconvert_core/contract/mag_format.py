@@ -45,9 +45,7 @@ class ShardCheck:
 class StoredMag(Source, Protocol):
     """A mag as it lies on disk: a Source that reads strictly and knows its files. Small when pickled.
 
-    Voxel (0, 0, 0) is `box.start`. Where there is no shard, voxels are 0. Two optional methods let `check-equality`
-    compare cubes as they are stored, without putting voxels in order: `compares_with(other, side)` tells whether that
-    works for cubes of a side in another mag, and `holds_the_same(other, cube)` does it.
+    Voxel (0, 0, 0) is `box.start`. Where there is no shard, voxels are 0. A ComparableMag can do more.
     """
 
     @property

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, get_args, runtime_checkable
 
 from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
 from wkconvert_core.contract.voxel_size import VoxelSize
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # `wkconvert --help` must not wait for numpy
 
 Category = Literal["color", "segmentation"]
 DtypeName = Literal["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"]
+DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
 """The dtypes that voxels of a dataset may have."""
 
 

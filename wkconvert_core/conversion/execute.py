@@ -65,9 +65,9 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
 
     Raises errors of `wkconvert_core.contract.errors`; the shards finished by then are kept for the next run.
     """
-    if not conversion.steps:
-        return Done(conversion, [])
     began, destination, inputs = time.monotonic(), conversion.destination, conversion.inputs
+    if not conversion.steps:
+        return Done(conversion, [], notes=tuple(inputs.notes))
     _check_space(conversion)
     with destination.locked(), contextlib.ExitStack() as stack:
         sweep_replaced(destination.path)
@@ -86,7 +86,7 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
         with writing(destination.building):
             conversion.writer.finish(layers)
         published = destination.publish()
-    notes = [published] if published else []
+    notes = [*([published] if published else []), *inputs.notes]
     if len({layer.box for layer in layers}) > 1:
         notes.append("the layers differ in extent: " + "; ".join(f"{layer.name} {layer.box}" for layer in layers))
     for layer in conversion.layers:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from wkconvert_core.contract.errors import check_known
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import DatasetSpec, MagSpec
 from wkconvert_core.contract.voxel_size import proportions
@@ -73,7 +72,7 @@ def prepare_new_mags(
     recipes: dict[str, list[MagRecipe]] = {}
     for layer in layers:
         begin = start or layer.finest
-        check_known("from-mag", [begin], sorted(layer.mags), f"is not in the layer {layer.name}")
+        dataset.check_mag("from-mag", layer.name, begin)
         recipes[layer.name] = list(new_mags(planner, layer, begin, taken))
         taken |= {recipe.spec.mag for recipe in recipes[layer.name]}
     first = {name: min(recipe.spec.mag for recipe in each) for name, each in recipes.items() if each}
@@ -95,6 +94,7 @@ def prepare_new_mags(
             folder, DatasetSpec(dst.name, dataset.voxel_size), options=settings.writer_options
         ),
         fingerprint=fingerprints,
+        notes=dataset.left_alone_in(names),
         keeps_metadata=True,
     )
     folders = [(name, dst / name / str(recipe.spec.mag)) for name, each in recipes.items() for recipe in each]

@@ -13,13 +13,13 @@ import numpy as np
 from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.contract.errors import InconsistentStack, OptionError, ResourceError, UnsupportedSource
 from wkconvert_core.contract.geometry import Box, Mag
-from wkconvert_core.contract.model import Category, Confidence, Layer, Match, Source, VolumeInfo
+from wkconvert_core.contract.model import DTYPES, Category, Confidence, Layer, Match, Source, VolumeInfo
 from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.conversion.settings import DTYPES, FINEST, Settings
+from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, suggest
-from wkconvert_core.datasets.reader import open_layer
+from wkconvert_core.datasets.reader import layers_of
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry import detection
 from wkconvert_core.registry.detection import Found
@@ -138,7 +138,7 @@ def open_dataset(dataset: Dataset, names: Collection[str], budget: Budget) -> li
     """
     wanted = dict.fromkeys(where.layer for where in dataset.choose(list(names)))
     match = Match("webknossos", Confidence.EXACT, f"{PROPERTIES_FILE}, {len(wanted)} layer{'s' * (len(wanted) != 1)}")
-    layers = {name: open_layer(dataset, name) for name in wanted}
+    layers = dict(zip(wanted, layers_of(dataset, wanted), strict=True))
     _check_chunks(list(layers.values()), budget)
     return [
         SourceLayer(

@@ -45,6 +45,8 @@ class Inputs:
     """Digest of the files that are read, or one per layer; "": that of all of `src`."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else identifies the request, in JSON types."""
+    notes: Sequence[str] = ()
+    """What the user should know of the source as a whole, a sentence each."""
     keeps_metadata: bool = False
     """True if existing metadata (largest id, value range) take precedence over values measured in this run."""
 
@@ -124,11 +126,12 @@ def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Convers
     """
     recipes = {layer.name: made for layer in inputs.layers if (made := list(recipe(layer)))}
     layers = [layer for layer in inputs.layers if layer.name in recipes]
+    within = inputs.src == destination.path  # such a run says itself what it reads: the dataset may be moved meanwhile
     request = Request(
         inputs.command,
-        "" if inputs.src == destination.path else str(inputs.src),  # within a dataset: it may have been moved since
+        "" if within else str(inputs.src),
         settings=inputs.settings.plan(),
-        fingerprint=inputs.fingerprint or fingerprint(inputs.src),
+        fingerprint=inputs.fingerprint or ("" if within else fingerprint(inputs.src)),
         extents={layer.name: inputs.extents[layer.name] for layer in layers},
         provenance={
             name: {each.spec.mag: how for each in mags if (how := each.provenance)} for name, mags in recipes.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, get_args
+from typing import Any
 
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag
@@ -17,7 +17,6 @@ from wkconvert_core.registry.plugins import downsampler
 from wkconvert_core.sources.casting import Fit
 from wkconvert_core.toolkit.stacks import Gaps
 
-DTYPES = list(get_args(DtypeName))
 """Names of the dtypes that a dataset can hold."""
 
 FINEST = Mag(1, 1, 1)

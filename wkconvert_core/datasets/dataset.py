@@ -6,7 +6,7 @@ left alone; they never keep the rest from being worked on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -142,24 +142,26 @@ class Dataset:
         """Voxel size of mag 1; None without metadata."""
         return replace(voxel_size(self.properties), origin="the dataset's own") if self.properties else None
 
-    @property
-    def left_alone(self) -> list[str]:
-        """The layers and mags that cannot be worked on, a sentence each.
+    def left_alone_in(self, layers: Collection[str] = ()) -> list[str]:
+        """What cannot be worked on of these layers (none: of all), a sentence for each layer and mag.
 
-        >>> Dataset(Path("em"), None, foreign={"raw": "its format is n5"}).left_alone
+        >>> Dataset(Path("em"), None, foreign={"raw": "its format is n5"}).left_alone_in()
         ['layer raw is left alone: its format is n5']
         """
-        layers = [f"layer {name} is left alone: {why}" for name, why in self.foreign.items()]
-        return layers + [note for name in self.layers for note in self.left_alone_of(name)]
-
-    def left_alone_of(self, layer: str) -> list[str]:
-        """The mags of a layer that cannot be worked on, a sentence each."""
-        mags = ((mag, why) for (name, mag), why in self.foreign_mags.items() if name == layer)
-        return [f"mag {mag} of layer {layer} is left alone: {why}" for mag, why in mags]
+        wholes = [f"layer {it} is left alone: {why}" for it, why in self.foreign.items() if not layers or it in layers]
+        mags = [(it, mag, why) for (it, mag), why in self.foreign_mags.items() if not layers or it in layers]
+        return wholes + [f"mag {mag} of layer {it} is left alone: {why}" for it, mag, why in mags]
 
     def of(self, layer: str) -> dict[Mag, MagOnDisk]:
         """The mags of a layer that can be worked on, finest first."""
         return {each.mag: each for each in self.mags if each.layer == layer}
+
+    def check_mag(self, option: str, layer: str, mag: Mag) -> None:
+        """Raise UnsupportedSource if a mag of a layer cannot be worked on, OptionError if it is missing."""
+        if why := self.foreign_mags.get((layer, mag)):
+            raise UnsupportedSource(f"mag {mag} of layer {layer} of {self.path} cannot be read", why=why)
+        there = sorted(mag for mag, where in self.of(layer).items() if where.folder.is_dir())
+        check_known(option, [mag], there, f"is not in the layer {layer}")
 
     def choose(self, layers: Sequence[str] = (), mags: Sequence[Mag] = ()) -> list[MagOnDisk]:
         """Select mags by layer and factor; an empty selection means all.
@@ -179,14 +181,15 @@ class Dataset:
             if name in self.foreign:
                 raise UnsupportedSource(f"layer {name} of {self.path} cannot be read", why=self.foreign[name])
         problem = f"is not in {self.path}"
-        check_known("layer-name", layers, list(dict.fromkeys(each.layer for each in self.mags)), problem)
+        check_known("layer-name", layers, list(self.layers or dict.fromkeys(each.layer for each in self.mags)), problem)
         found = [each for each in self.mags if not layers or each.layer in layers]
-        for (name, mag), why in self.foreign_mags.items():
+        for name, mag in self.foreign_mags:
             if mag in mags and (not layers or name in layers):
-                raise UnsupportedSource(f"mag {mag} of layer {name} of {self.path} cannot be read", why=why)
+                self.check_mag("mag", name, mag)
         check_known("mag", mags, sorted({each.mag for each in found}), problem)
         if not found:
-            raise UnsupportedSource(f"{self.path} holds nothing to work on", why="; ".join(self.left_alone) or "no mag")
+            why = "; ".join(self.left_alone_in(layers)) or "no mag"
+            raise UnsupportedSource(f"{self.path} holds nothing to work on", why=why)
         return [each for each in found if not mags or each.mag in mags]
 
 

@@ -16,8 +16,9 @@ from typing import TypeVar
 from wkconvert_core.contract.errors import OptionError, TargetExists, TargetNotWritable
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Sink
-from wkconvert_core.datasets.journal import FOLDER, Journal, Request, locked
-from wkconvert_core.datasets.naming import PROPERTIES_FILE
+from wkconvert_core.datasets.dataset import unfinished
+from wkconvert_core.datasets.journal import Journal, Request, locked
+from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
 from wkconvert_core.registry.detection import location
 from wkconvert_core.toolkit.atomic import TEMPORARY, temporary_name, writing
 
@@ -89,10 +90,9 @@ class NewDataset(Destination):
         for name in request.layers:
             if (path / name).exists() or any(path.glob(f"{FOLDER}/{glob.escape(name)}.*.plan")):
                 raise TargetExists(f"{path} has a layer {name} already", fix="choose another name with --layer-name")
-        unfinished = [plan for plan in path.glob(f"{FOLDER}/*.plan") if not plan.with_suffix(".shards").exists()]
-        if unfinished:
+        if others := unfinished(path):
             raise TargetExists(
-                f"{path} is not finished: layer {unfinished[0].name.split('.')[0]} is only begun",
+                f"{path} is not finished: {others[0]} is only begun",
                 fix="run the command that began it again, then add layers",
             )
 
@@ -244,8 +244,8 @@ def _holds_dataset(dst: Path) -> bool:
 
 
 def sweep_replaced(dst: Path) -> None:
-    """Remove the old datasets that `Replacement.publish` has put aside, unless there is no new one yet."""
-    if is_dataset(dst):
+    """Remove the old datasets that `Replacement.publish` has put aside, unless there is no finished new one yet."""
+    if (dst / PROPERTIES_FILE).is_file() or (any((dst / FOLDER).glob("*.shards")) and not unfinished(dst)):
         for old in dst.parent.glob(f".{glob.escape(dst.name + _REPLACED)}.*.tmp"):
             shutil.rmtree(old, ignore_errors=True)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from wkconvert_core.contract.errors import BrokenSource, WkconvertError
@@ -20,7 +21,7 @@ FORMATS = {"webknossos": "datasets of WEBKNOSSOS, with mags in any format below 
 
 @hookimpl
 def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
-    """Claim a folder whose metadata list a readable layer, or are damaged: then opening them explains the damage."""
+    """Claim a folder with metadata; if they are damaged or list no readable layer, opening it explains that."""
     if isinstance(path, str) or head or not (path / PROPERTIES_FILE).is_file():
         return None
     try:
@@ -28,7 +29,9 @@ def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
     except WkconvertError:
         return Match("webknossos", Confidence.CONTENT, f"{PROPERTIES_FILE}, damaged")
     known = [f"{n} {name} layer{'s' * (n != 1)}" for name, n in formats.items() if name in plugins().mag_formats()]
-    return Match("webknossos", Confidence.EXACT, f"{PROPERTIES_FILE} with {', '.join(known)}") if known else None
+    if not known:
+        return Match("webknossos", Confidence.CONTENT, f"{PROPERTIES_FILE} without a layer that a plugin stores")
+    return Match("webknossos", Confidence.EXACT, f"{PROPERTIES_FILE} with {', '.join(known)}")
 
 
 @hookimpl
@@ -44,35 +47,33 @@ def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:
 
     Raises SourceNotFound, BrokenSource, DamagedData.
     """
-    dataset = Dataset.finished(path)
-    names = layers.split(",") if layers else list(dataset.layers)
-    opened = [open_layer(dataset, name) for name in dataset.layers if name in names]
-    if not opened:
-        raise BrokenSource(
-            f"{path} holds no layer that can be read", why="; ".join(dataset.left_alone) or "it has none"
-        )
-    return opened
+    dataset, names = Dataset.finished(path), layers.split(",") if layers else []
+    first, *others = layers_of(dataset, names)
+    return [replace(first, notes=(*dataset.left_alone_in(names), *first.notes)), *others]
 
 
-def open_layer(dataset: Dataset, name: str) -> Layer:
-    """Open a layer with the mags that exist. Raises BrokenSource if the finest one is missing, DamagedData."""
+def layers_of(dataset: Dataset, names: Collection[str] = ()) -> list[Layer]:
+    """Open the layers of these names (none: all) with the mags that exist, in the dataset's order.
+
+    Raises BrokenSource if there is none, or if the finest mag of one is missing, DamagedData.
+    """
+    there = dict.fromkeys(where.layer for where in dataset.mags)
+    wanted = [name for name in there if not names or name in names]
+    if not wanted:
+        why = "; ".join(dataset.left_alone_in(names)) or "it lists no mag of one"
+        raise BrokenSource(f"{dataset.path} holds no layer that can be read", why=why)
+    return [_opened(dataset, name) for name in wanted]
+
+
+def _opened(dataset: Dataset, name: str) -> Layer:
     layer, mags = dataset.layers[name], dataset.of(name)
     there = {mag: where for mag, where in mags.items() if where.folder.is_dir()}
-    if not layer.mags or min(layer.mags) not in there:
-        finest = min(layer.mags, default=None)
-        if finest is None:
-            why = f"{PROPERTIES_FILE} lists no mag of it"
-        else:
-            why = dataset.foreign_mags.get((name, finest)) or f"{mags[finest].folder} is missing"
+    if min(mags) not in there:
         raise BrokenSource(
             f"the layer {name} of {dataset.path} lacks its finest mag",
-            why=why,
+            why=f"{mags[min(mags)].folder} is missing",
             fix=f"restore it, or run `wkconvert metadata {dataset.path}` to do without it; --layer-name selects others",
         )
-    is_first = name == next(iter(dataset.layers))  # what is true of the whole dataset is said once
-    notes = dataset.left_alone[: len(dataset.foreign)] if is_first else []
-    notes += dataset.left_alone_of(name)
-    if missing := [str(mag) for mag in mags if mag not in there]:
-        notes.append(f"mags listed for layer {name}, but missing: {', '.join(missing)}")
-    opened = {mag: where.open() for mag, where in there.items()}
-    return Layer(opened, name, layer.category, layer.color, tuple(notes))
+    missing = [str(mag) for mag in mags if mag not in there]
+    notes = (f"mags listed for layer {name}, but missing: {', '.join(missing)}",) if missing else ()
+    return Layer({mag: where.open() for mag, where in there.items()}, name, layer.category, layer.color, notes)

@@ -34,12 +34,13 @@ Finished: TypeAlias = Container[tuple[Mag, Vec3Like]]
 
 
 def run(
-    step: Step[Consumer[R]], route: Route, workers: Workers, scratch: Path, done: Finished = frozenset()
+    step: Step[Consumer[R]], route: Route, workers: Workers, scratch: Path | None = None, done: Finished = frozenset()
 ) -> Iterator[R]:
     """Hand the voxels of `step.source` to the step's consumers; yields their results in no particular order.
 
-    Left out are shards in `done`, and those that the source says are empty and the consumer skips. Slabs are kept in
-    the folder `scratch`. Raises the first error, after the running tasks have finished.
+    Left out are shards in `done`, and those that the source says are empty and the consumer skips. Slabs that are
+    spooled lie in the folder `scratch`, which is removed after each; planned with a budget of no scratch space, a step
+    needs none. Raises the first error, after the running tasks have finished.
     """
     for consumer in step.consumers:
         if begin := getattr(consumer, "begin", None):
@@ -51,7 +52,7 @@ def run(
 
 
 def _pass(
-    step: Step[Consumer[R]], route: Route, workers: Workers, slab: Box | None, scratch: Path, done: Finished
+    step: Step[Consumer[R]], route: Route, workers: Workers, slab: Box | None, scratch: Path | None, done: Finished
 ) -> Iterator[R]:
     """Run the tasks of a slab, or of the whole extent. A function of its own: its return frees the slab's memory."""
     with _decoded(step, route, workers, slab, scratch) as source:
@@ -59,22 +60,24 @@ def _pass(
 
 
 @contextlib.contextmanager
-def _decoded(step: AnyStep, route: Route, workers: Workers, box: Box | None, scratch: Path) -> Iterator[Source]:
+def _decoded(step: AnyStep, route: Route, workers: Workers, box: Box | None, scratch: Path | None) -> Iterator[Source]:
     """The source that tasks read: the step's, or a slab of its decoded voxels."""
     if box is None:
         yield step.source
         return
     stream, info = stream_of(step.source), replace(step.source.info, chunk_shape=None)
-    inner, path = step.in_source(box), scratch / f"slab-{uuid4().hex}"
+    inner = step.in_source(box)
     part, origin = route.fill or inner.shape, info.chunk_start
     slab: MemorySlab | FileSlab | SharedSlab
     if route.way == "buffer":
         slab = MemorySlab.reserve(info, inner)
-    elif workers.cluster and not stream:
-        slab = SharedSlab(info, inner, path, step.finest.grid, step.box.start, part, origin)
-        slab.reserve()
     else:
-        slab = FileSlab(info, inner, path, step.finest.grid, step.box.start)
+        assert scratch, "a route that spools is planned with scratch space"
+        path, grid = scratch / f"slab-{uuid4().hex}", step.finest.grid
+        if workers.cluster and not stream:
+            slab = SharedSlab(info, inner, path, grid, step.box.start, part, origin)
+        else:
+            slab = FileSlab(info, inner, path, grid, step.box.start)
         slab.reserve()
     try:
         if stream:
@@ -88,7 +91,8 @@ def _decoded(step: AnyStep, route: Route, workers: Workers, box: Box | None, scr
                 pass
         yield slab
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 # --- tasks -----------------------------------------------------------------------------------------------------------

@@ -14,14 +14,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from wkconvert_core.contract.errors import BrokenSource, OptionError, UnsupportedSource
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.hookspecs import hookimpl
-from wkconvert_core.contract.model import Confidence, DtypeName, Layer, Match, VolumeInfo
+from wkconvert_core.contract.model import DTYPES, Confidence, DtypeName, Layer, Match, VolumeInfo
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.toolkit.files import reading, reason
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 FORMATS = {"raw": "raw volumes (.raw, .vol), with -o shape=x,y,z -o dtype=uint8 or a header beside them"}
 
-_DTYPES: tuple[str, ...] = get_args(DtypeName)
 _OF_PYHST = {1: "uint8", 2: "uint16", 4: "float32"}
 """The dtypes that PyHST writes, by bytes per voxel."""
 _NAMED = re.compile(r"(?<!\d)([1-9]\d{0,8})x([1-9]\d{0,8})x([1-9]\d{0,8})(?:_([a-z]+\d+))?(?![0-9a-z])", re.ASCII)
@@ -125,7 +124,7 @@ def open_raw(
         raise OptionError(
             f"{path} does not say its shape",
             why="no header lies beside it, and its name says nothing that fits its size",
-            fix=f"say -o shape=x,y,z -o dtype=uint8 (or {', '.join(_DTYPES[1:])}), perhaps order, byteorder, offset",
+            fix=f"say -o shape=x,y,z -o dtype=uint8 (or {', '.join(DTYPES[1:])}), perhaps order, byteorder, offset",
         )
     kind = dtype or layout.dtype
     _check_size(path, size, offset, layout, kind)
@@ -157,8 +156,8 @@ def _bytes(shape: Vec3Like, dtype: str) -> int:
 def _check_size(path: Path, size: int, offset: int, layout: Layout, dtype: str | None) -> None:
     """Raise an error that lists dtypes, shapes and offsets that would fit, unless the file is as long as its voxels."""
     (x, y, z), held = layout.shape, size - offset
-    fitting = ", ".join(name for name in _DTYPES if _bytes(layout.shape, name) == held)
-    if dtype not in _DTYPES:
+    fitting = ", ".join(name for name in DTYPES if _bytes(layout.shape, name) == held)
+    if dtype not in DTYPES:
         raise (UnsupportedSource if dtype else OptionError)(
             f"{layout.origin} says that {path} holds {dtype}" if dtype else f"{path} does not say its dtype",
             why=f"{held} bytes for {x} x {y} x {z} voxels ({layout.origin}) fit {fitting or 'none of the dtypes'}",
@@ -186,7 +185,7 @@ def _described(path: Path, held: int, dtype: str | None) -> Layout | None:
             return layout
     named = _NAMED.search(path.stem.lower())
     layout = Layout(_vec3(named.groups()[:3]), dtype or named[4], "its name") if named else None
-    return layout if layout and layout.dtype in _DTYPES and _bytes(layout.shape, layout.dtype) == held else None
+    return layout if layout and layout.dtype in DTYPES and _bytes(layout.shape, layout.dtype) == held else None
 
 
 def _header(header: Path, held: int) -> Layout | None:

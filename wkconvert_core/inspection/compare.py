@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -167,7 +166,7 @@ def compare(
     """
     total: Difference | None = None
     skipped = step.voxels
-    for voxels, difference in loop.run(step, route(step, budget), workers, Path()):
+    for voxels, difference in loop.run(step, route(step, budget), workers):
         advance(voxels)
         skipped -= voxels
         total = total + difference if total and difference else total or difference

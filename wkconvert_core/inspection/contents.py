@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -126,7 +125,7 @@ def _search(
     step = Step(mag.within(domain), (consumer,), boxes=cells())
     total = sum(shard.volume for shard in shards)
     meter = Meter(listen, f"{where.title}, looking", (1, 1), total, voxel_bytes)
-    for contents in loop.run(step, route(step, budget), workers, Path()):
+    for contents in loop.run(step, route(step, budget), workers):
         found += contents
         meter.advance(contents.voxels)
     return found

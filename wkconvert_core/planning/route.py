@@ -212,8 +212,10 @@ class Costs:
         """The possible ways but re-read, the preferred first.
 
         A buffer moves every voxel once more than direct tasks do, so it comes first only where it saves memory: where
-        direct tasks are larger than cells.
+        direct tasks are larger than cells. Given boxes are read one by one: no slab holds what they have in common.
         """
+        if self.step.boxes is not None:
+            return [direct] if (direct := self.direct()) else []
         direct, buffer, spool = self.direct(), self.buffer(), self.spool()
         if direct and buffer and direct.task != self._clipped(self.cell) and buffer.memory < direct.memory:
             direct, buffer = buffer, direct

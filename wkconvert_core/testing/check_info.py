@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from wkconvert_core.contract.geometry import Mag, is_power_of_two
-from wkconvert_core.contract.model import Category, Layer, VolumeInfo
+from wkconvert_core.contract.model import DTYPES, Category, Layer, VolumeInfo
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.testing.samples import Rule, open_as, opened, reader_of, require
 
@@ -60,10 +60,6 @@ def _check_pyramid(layer: Layer) -> None:
 
 def _check_volume_info(label: str, info: VolumeInfo) -> None:
     import numpy as np
-
-    from wkconvert_core.conversion.settings import (
-        DTYPES,  # not at the top: it imports much of core, which workers do not need
-    )
 
     readable = [*DTYPES, "bool", "float16"]  # core makes uint8 of bool and float32 of float16
     require(isinstance(info, VolumeInfo), f"{label}: `info` is {info!r}, no VolumeInfo", Rule.INFO)

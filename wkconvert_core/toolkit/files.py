@@ -30,6 +30,7 @@ __all__ = [
     "digest",
     "entries",
     "fingerprint",
+    "first_of_stack",
     "list_folder",
     "reading",
     "reason",
@@ -116,6 +117,28 @@ def list_folder(folder: str | Path, suffixes: Sequence[str]) -> Listing:
         wanted = entry.is_file and entry.name.lower().endswith(tuple(suffixes))
         (folders if entry.is_folder else names if wanted else others).append(entry.name)
     return Listing(tuple(names), tuple(others), tuple(folders))
+
+
+def first_of_stack(folder: Path, suffixes: Sequence[str]) -> tuple[Listing, bytes] | None:
+    """For detection: what `list_folder` finds, and the first 64 bytes of the first file, empty if it cannot be read.
+
+    None if the folder holds no stack: it cannot be listed, has no such file, or only one beside folders, which is a
+    preview or one of several layers (core looks at each).
+
+    >>> first_of_stack(Path("nowhere"), (".tif",)) is None
+    True
+    """
+    try:
+        listing = list_folder(folder, suffixes)
+    except WkconvertError:
+        return None
+    if not listing.names or (len(listing.names) == 1 and listing.folders):
+        return None
+    try:
+        with (folder / listing.names[0]).open("rb") as file:
+            return listing, file.read(64)
+    except OSError:
+        return listing, b""
 
 
 def stem(path: Path) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
     from wkconvert_core.contract.voxel_size import VoxelSize
 
-__all__ = ["agreed", "common_dtype", "common_size", "counted", "first_voxel_size"]
+__all__ = ["agreed", "common_dtype", "common_size", "counted", "first_voxel_size", "made_alike"]
 
 S = TypeVar("S")
 F = TypeVar("F", bound=Hashable)
@@ -128,3 +128,14 @@ def counted(notes: Iterable[str], total: int, noun: str = "slices") -> list[str]
     """
     counts = Counter(notes).items()
     return [note if count == total else f"{note} ({count} of {total} {noun})" for note, count in counts]
+
+
+def made_alike(sizes: Iterable[object], dtypes: Iterable[object], size: tuple[int, int], dtype: object) -> list[str]:
+    """Notes for slices whose sizes or dtypes differ: which size and dtype all have when they are read.
+
+    >>> made_alike([(512, 410), (500, 410)], ["uint8", "uint8"], (512, 410), "uint8")
+    ['smaller slices padded with zeros to 512 x 410']
+    """
+    notes = {f"slices of different dtypes become {dtype}": dtypes}
+    notes[f"smaller slices padded with zeros to {size[0]} x {size[1]}"] = sizes
+    return [note for note, found in notes.items() if len(set(found)) > 1]

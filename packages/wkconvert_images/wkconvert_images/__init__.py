@@ -1,6 +1,6 @@
 """Strict readers of single pictures and of the pages of TIFF files, shared by plugins. Importing this imports nothing.
 
-`rasters.raster` opens one picture; what it returns says what the header holds (`facts.Facts`) and reads regions of it.
+`opening.raster` opens one picture; what it returns says what the header holds (`facts.Facts`) and reads regions of it.
 """
 
 __version__ = "0.1.0"

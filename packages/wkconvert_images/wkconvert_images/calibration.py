@@ -6,10 +6,12 @@ description); FEI's text tags (metres); Zeiss's text tag; the tags that Gatan's 
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+import struct
 
-from wkconvert_core import METRES, VoxelSize, unit_symbol
+from wkconvert_core import METRES, BrokenSource, VoxelSize, unit_symbol
 
 from .ome import is_ome, read_ome
 from .tags import Ifd
@@ -91,6 +93,20 @@ def imagej(description: str) -> dict[str, str]:
     if not description.startswith("ImageJ="):
         return {}
     return dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
+
+
+def lut_colors(ifd: Ifd) -> tuple[tuple[int, int, int], ...]:
+    """The brightest colour in the lookup table of each channel, which ImageJ stores; empty if missing or damaged."""
+    try:
+        # tag 50839 holds a header and values; tag 50838 has their lengths, the header counts values of each kind
+        data, ends = ifd.raw(50839), list(itertools.accumulate(ifd.array(50838).tolist()))
+        header = struct.iter_unpack(ifd.tiff.order + "II", data[4 : ends[0]])
+        kinds = [kind for kind, count in header for _ in range(min(count, len(ends)))]
+        found = zip(kinds, itertools.pairwise(ends), strict=False)
+        tables = [data[start:end] for kind, (start, end) in found if kind == int.from_bytes(b"luts")]
+        return tuple((r, g, b) for r, g, b in (table[255::256] for table in tables))
+    except (BrokenSource, KeyError, IndexError, ValueError, struct.error):  # no reason to refuse a picture
+        return ()
 
 
 def _imagej(ifd: Ifd, description: str) -> VoxelSize | None:

@@ -14,9 +14,11 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from io import FileIO
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
 import numpy as np
@@ -99,10 +101,7 @@ def read_picture(path: str, *, colors: bool = True) -> PictureRaster:
 
     Raises BrokenSource, UnsupportedSource, SourceNotFound.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    # slices are large: Pillow's limit stays, but its warning at half of it would only puzzle
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    pillow = _pillow()
     # TGA has no magic number, only the suffix tells
     formats = (*_FORMATS, "TGA") if path.lower().endswith(".tga") else _FORMATS
     # damaged headers make Pillow's parsers raise anything
@@ -113,15 +112,24 @@ def read_picture(path: str, *, colors: bool = True) -> PictureRaster:
         _check_end(path, file, head, size)
         file.seek(0)
         try:
-            with Image.open(file, formats=formats) as picture:
+            with pillow.open(file, formats=formats) as picture:
                 return _described(path, picture, head, colors=colors)
-        except UnidentifiedImageError as error:
+        except pillow.UnidentifiedImageError as error:
             why = f"its header is damaged, or it is none of {', '.join(formats)} (Pillow's names)"
             raise broken(path, why) from error
-        except Image.DecompressionBombError as error:
+        except pillow.DecompressionBombError as error:
             raise UnsupportedSource(
                 f"{path} is too large a picture", why=str(error), fix="save it as a tiled TIFF, which is read in parts"
             ) from error
+
+
+@cache
+def _pillow() -> ModuleType:
+    """Pillow, its warning silenced once: slices are large, and at half of its limit, which stays, it would puzzle."""
+    from PIL import Image
+
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    return Image
 
 
 def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> PictureRaster:
@@ -139,6 +147,12 @@ def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> Picture
     if found is None:
         raise UnsupportedSource(
             f"{path} cannot be converted", why=f"its pixels are {described}", fix="save it as 8-bit RGB or grey"
+        )
+    if depth == 16 and find_spec("imagecodecs") is None:
+        raise UnsupportedSource(
+            f"{path} cannot be decoded",
+            why="a PNG of 16 bits needs the package imagecodecs",
+            fix='pip install "wkconvert-images[tiff]"',
         )
     dtype, kind = found
     palette = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from wkconvert_core import Confidence, Match, SourceError
-from wkconvert_core.toolkit.files import list_folder
+from wkconvert_core import Confidence, Match
+from wkconvert_core.toolkit.files import first_of_stack
 
 SUFFIXES = (".dm3", ".dm4")
 
@@ -14,7 +14,11 @@ SUFFIXES = (".dm3", ".dm4")
 def detect(path: Path, head: bytes) -> Match | None:
     """Claim a file by its content or, failing that, its name; a folder by the files right in it."""
     if path.is_dir():
-        return _folder(path)
+        if (found := first_of_stack(path, SUFFIXES)) is None:
+            return None
+        count, sure = len(found[0].names), version_of(found[1])
+        reason = f"{count} DM {'files' if count > 1 else 'file'}"
+        return Match("dm", Confidence.CONTENT if sure else Confidence.SUFFIX, reason)
     if version := version_of(head):
         return Match("dm", Confidence.EXACT, f"it starts like a DM{version} file")
     if path.name.lower().endswith(SUFFIXES):
@@ -35,20 +39,3 @@ def version_of(head: bytes) -> int | None:
     _, little, is_sorted, is_open, tags = struct.unpack_from(layout, head, 4)
     flags = all(flag in (0, 1) for flag in (little, is_sorted, is_open))
     return version if flags and tags and head[4 + struct.calcsize(layout)] in (20, 21) else None
-
-
-def _folder(path: Path) -> Match | None:
-    try:
-        listing = list_folder(path, SUFFIXES)
-    except SourceError:
-        return None
-    names = listing.names
-    if not names or (len(names) == 1 and listing.folders):
-        return None  # one file beside folders is one layer among others: core looks at each
-    try:
-        with (path / names[0]).open("rb") as file:
-            version = version_of(file.read(64))
-    except OSError:
-        version = None
-    reason = f"{len(names)} DM {'files' if len(names) > 1 else 'file'}"
-    return Match("dm", Confidence.CONTENT if version else Confidence.SUFFIX, reason)

@@ -10,7 +10,7 @@ import numpy as np
 
 from wkconvert_core import Layer, Mag, SourceNotFound, UnsupportedSource, VolumeInfo
 from wkconvert_core.toolkit.files import digest, list_folder, state_of
-from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size
+from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size, made_alike
 from wkconvert_core.toolkit.stacks import Gaps, shorten, with_gaps
 
 from .calibration import voxel_size
@@ -98,10 +98,8 @@ def _open_folder(
     missing = entries.count(None)
     notes = [*listing.notes, *([f"{missing} missing slices are filled with zeros"] if missing else [])]
     notes += [*sizes[0][1], *differing, *counted((n for one in slices for n in _notes(one, component)), len(slices))]
-    if any(one.shape[:2] != (width, height) for one in slices):
-        notes.append(f"smaller slices padded with zeros to {width} x {height}")
-    if len({KINDS[one.image.kind].dtype for one in slices}) > 1:
-        notes.append(f"slices of different dtypes become {dtype}")
+    dtypes = [KINDS[one.image.kind].dtype for one in slices]
+    notes += made_alike([one.shape[:2] for one in slices], dtypes, (width, height), dtype)
     chunk = (max(one.run for one in slices), 1, 1)
     info = VolumeInfo((width, height, len(entries)), dtype, channels, size, chunk, notes=tuple(notes))
     return DmStack(folder, gaps, object, component, digest(states.items()), info)

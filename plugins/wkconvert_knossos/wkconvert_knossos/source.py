@@ -9,7 +9,7 @@ import numpy as np
 
 from wkconvert_core import Box, SourceNotFound, Vec3Like, VolumeInfo
 
-from .formats import Array, read
+from .cube_file import Array, read
 from .tree import best_name, cube_folder, files
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3Like
 from wkconvert_core.toolkit.stacks import shorten
 
-from .formats import expected, found
+from .cube_file import expected, found
 from .tree import OVERLAYS, PICTURES, Tree, best_name, suffix_of, walk
 
 KINDS = {"color": PICTURES, "segmentation": OVERLAYS}
@@ -35,7 +35,7 @@ class Cubes:
     flat: array[int] = field(default_factory=lambda: array("i"))
     """x, y, z of one cube's index after another: 12 bytes for each of millions."""
     states: dict[tuple[str, str], Path] = field(default_factory=dict)
-    """The first file for each suffix and content of the header (see `formats.found`)."""
+    """The first file for each suffix and content of the header (see `cube_file.found`)."""
 
     def __len__(self) -> int:
         """The number of cubes."""

@@ -73,7 +73,7 @@ def test_half_a_pair_is_claimed_and_the_other_half_is_told(tmp_path, lost, left)
     nibabel.Nifti1Pair(VOXELS, np.eye(4)).to_filename(tmp_path / "a.img")
     (tmp_path / f"a.{lost}").unlink()
     assert detect(tmp_path / f"a.{left}").format == "nifti"
-    with pytest.raises(SourceNotFound, match=rf"a\.{left} has no a\.{lost} beside it"):
+    with pytest.raises(SourceNotFound, match=rf"a\.{left} has no \.{lost} of the same name beside it"):
         layers(tmp_path / f"a.{left}")
 
 

@@ -42,6 +42,14 @@ def test_pairs(tmp_path, kind, names):
         np.testing.assert_array_equal(voxels(tmp_path / name)[0], given)
 
 
+def test_a_header_without_a_suffix_keeps_its_whole_name(tmp_path):
+    given = noise(13, 7, 5, dtype="int16")
+    nibabel.Nifti1Pair(given, RAS).to_filename(tmp_path / "a.img")
+    (tmp_path / "a.hdr").rename(tmp_path / "sub.01")
+    (tmp_path / "a.img").rename(tmp_path / "sub.01.img")
+    np.testing.assert_array_equal(voxels(tmp_path / "sub.01")[0], given)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("slope", "inter"), [(0.1, -3.5), (2, 0), (1, -1024), (-1e-3, 7)])
 def test_slope_and_intercept_are_applied(tmp_path, dtype, slope, inter):

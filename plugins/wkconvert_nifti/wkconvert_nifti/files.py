@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from wkconvert_core.toolkit.files import entries
+from wkconvert_core.toolkit.files import entries, stem
 
 from .magic import inflated, kind_of
 
@@ -24,18 +23,10 @@ def has(path: Path, suffixes: Sequence[str]) -> bool:
     return path.name.lower().endswith(tuple(suffixes))
 
 
-def stem(path: Path) -> str:
-    """A file's name without `.nii`, `.hdr` or `.img`, and without `.gz`.
-
-    >>> stem(Path("sub.01.nii.gz")), stem(Path("sub.01"))
-    ('sub.01', 'sub.01')
-    """
-    return re.sub(r"(\.(nii|hdr|img))?(\.gz)?$", "", path.name, count=1, flags=re.IGNORECASE)
-
-
 def partner(path: Path, suffixes: Sequence[str]) -> Path | None:
     """The other file of a pair, which has the same name but one of these suffixes; None if there is none."""
-    names = [stem(path) + form for suffix in suffixes for form in (suffix, suffix.upper())]
+    base = stem(path) if has(path, (*HDR, *IMG)) else path.name
+    names = [base + form for suffix in suffixes for form in (suffix, suffix.upper())]
     return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
 
 

@@ -20,13 +20,13 @@ from wkconvert_core import (
     UnsupportedSource,
     VolumeInfo,
 )
-from wkconvert_core.toolkit.files import broken, state_of
+from wkconvert_core.toolkit.files import broken, state_of, stem
 from wkconvert_core.toolkit.raw_rows import cheap_run
 from wkconvert_core.toolkit.stacks import shorten
 
 from .bytestream import MOST_INFLATED, bytes_of
 from .calibration import voxel_size
-from .files import HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header, partner, stem
+from .files import HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header, partner
 from .header import Header, read_header
 from .magic import GZIP
 from .orientation import Orientation, axes_of
@@ -149,7 +149,7 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
 
 def _half(path: Path, lost: str, why: str) -> SourceNotFound:
     fix = "put both files into one folder, under one name"
-    return SourceNotFound(f"{path} has no {stem(path)}{lost} beside it", why=why, fix=fix)
+    return SourceNotFound(f"{path} has no {lost} of the same name beside it", why=why, fix=fix)
 
 
 def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:

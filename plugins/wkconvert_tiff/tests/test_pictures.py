@@ -12,6 +12,7 @@ from PIL import Image
 
 from wkconvert_core import BrokenSource, UnsupportedSource
 from wkconvert_core.testing import noise
+from wkconvert_images import picture
 
 ORIENTATION = 274
 
@@ -125,6 +126,13 @@ def test_damaged_pixels_name_file_and_slice(tmp_path):
         of.read(of.info.box)
 
 
+def test_16_bit_png_without_its_decoder_is_no_damage(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(noise(40, 50).astype("uint16")))
+    monkeypatch.setattr(picture, "find_spec", lambda name: None)
+    with pytest.raises(UnsupportedSource, match=r"cannot be decoded.*imagecodecs.*wkconvert-images\[tiff\]"):
+        layers(tmp_path / "a.png")
+
+
 def test_cmyk_is_refused(tmp_path):
     Image.fromarray(noise(40, 50, 3)).convert("CMYK").save(tmp_path / "a.jpg")
     with pytest.raises(UnsupportedSource, match="CMYK"):
@@ -136,12 +144,14 @@ def test_pillows_limit_is_ours(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)  # at that, it warns
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        picture._pillow.cache_clear()
         layers(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)  # beyond twice that, it refuses
     with pytest.raises(UnsupportedSource, match=r"too large a picture.*tiled TIFF"):
         layers(tmp_path / "a.png")
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_picture_that_claims_more_than_it_can_hold_is_refused(tmp_path):
     size = (12000).to_bytes(4, "big")
     header, pixels = size + size + b"\x08\0\0\0\0", zlib.compress(bytes(100))

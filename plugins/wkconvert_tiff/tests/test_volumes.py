@@ -120,13 +120,25 @@ def test_colours_of_imagej(tmp_path):
     np.testing.assert_array_equal(voxels(tmp_path / "a.tif"), volume(*pages))
 
 
-def test_view_colours_of_imagej_are_its_lookup_tables(tmp_path):
+@pytest.mark.parametrize("order", "<>")
+def test_view_colours_of_imagej_are_its_lookup_tables(tmp_path, order):
     ramp = np.arange(256, dtype="uint8")
     tables = [np.stack([ramp * a, ramp * b, ramp * c]) for a, b, c in ((1, 0, 1), (0, 1, 1))]
-    tifffile.imwrite(
-        tmp_path / "a.tif", PLANES[0], imagej=True, metadata={"axes": "ZCYX", "LUTs": tables, "mode": "composite"}
-    )
+    metadata = {"axes": "ZCYX", "LUTs": tables, "mode": "composite", "Labels": ["a", "section 2"], "Info": "µ"}
+    tifffile.imwrite(tmp_path / "a.tif", PLANES[0], imagej=True, byteorder=order, metadata=metadata)
     assert [layer.color for layer in layers(tmp_path / "a.tif")] == [(255, 0, 255), (0, 255, 255)]
+
+
+@pytest.mark.parametrize(("tag", "value"), [(50838, 5), (50838, 10**6), (50839, 3), (50839, 2**31)])
+def test_a_damaged_lookup_table_is_no_reason_to_refuse_a_picture(tmp_path, tag, value):
+    metadata = {"axes": "ZCYX", "LUTs": [np.zeros((3, 256), "uint8")] * 2}
+    tifffile.imwrite(tmp_path / "a.tif", PLANES[0], imagej=True, byteorder="<", metadata=metadata)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        at = tiff.pages[0].tags[tag].valueoffset
+    with (tmp_path / "a.tif").open("r+b") as file:
+        file.seek(at)
+        file.write(value.to_bytes(4, "little") * 2)
+    assert [layer.color for layer in layers(tmp_path / "a.tif")] == [(255, 0, 0), (0, 255, 0)]
 
 
 def test_an_imagej_stack_that_lost_its_end_is_not_a_shorter_one(tmp_path):

@@ -15,7 +15,7 @@ from pictures_of import source
 from PIL import Image
 
 import wkconvert_tiff
-from wkconvert_core import Box, Checksum, DatasetSpec, Mag, MagSpec, OptionError, UnsupportedSource, VoxelSize
+from wkconvert_core import DTYPES, Box, Checksum, DatasetSpec, Mag, MagSpec, OptionError, UnsupportedSource, VoxelSize
 from wkconvert_core.testing import noise
 from wkconvert_tiff import writing
 from wkconvert_tiff.writing_tags import density
@@ -39,7 +39,7 @@ def written(folder, voxels, **more):
     return to
 
 
-@pytest.mark.parametrize("dtype", writing.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", [1, 2, 3])
 @pytest.mark.parametrize("compression", ["deflate", "none"])
 def test_tifffile_and_our_reader_find_every_voxel(tmp_path, dtype, channels, compression):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wkconvert_core import Confidence, Match, SourceError
-from wkconvert_core.toolkit.files import list_folder
+from wkconvert_core import Confidence, Match
+from wkconvert_core.toolkit.files import first_of_stack
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -48,18 +48,10 @@ def detect(path: Path, head: bytes) -> Match | None:
 
 
 def _folder(path: Path) -> Match | None:
-    try:
-        listing = list_folder(path, TIFF_SUFFIXES + PICTURE_SUFFIXES)
-    except SourceError:
+    found = first_of_stack(path, TIFF_SUFFIXES + PICTURE_SUFFIXES)
+    if found is None:
         return None
-    names = listing.names
-    if not names or (len(names) == 1 and listing.folders):
-        return None  # one picture beside folders is a preview or one of several layers: core looks at each
-    try:
-        with (path / names[0]).open("rb") as file:
-            kind = kind_of(file.read(64))
-    except OSError:
-        kind = None
+    names, kind = found[0].names, kind_of(found[1])
     suffixes = sorted({Path(name).suffix.lower() for name in names})
     reason = f"{len(names)} {', '.join(suffixes)} {'files' if len(names) > 1 else 'file'}"
     if kind:

@@ -9,7 +9,7 @@ import numpy as np
 from wkconvert_core import Box, BrokenSource, VolumeInfo, WkconvertError
 from wkconvert_core.toolkit.files import changed, reading
 from wkconvert_images.facts import Array, Raster
-from wkconvert_images.rasters import raster
+from wkconvert_images.opening import raster
 
 from .table import Recipe, volume_of
 

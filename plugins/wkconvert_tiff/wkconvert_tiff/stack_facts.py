@@ -11,10 +11,10 @@ import numpy as np
 
 from wkconvert_core import BrokenSource, InconsistentStack, SourceError, VoxelSize
 from wkconvert_core.toolkit.files import broken, state_of
-from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size
+from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size, made_alike
 from wkconvert_core.toolkit.stacks import ranges
 from wkconvert_images.facts import MOST_PER_BYTE, Facts
-from wkconvert_images.rasters import check_decoder, facts_of, raster
+from wkconvert_images.opening import check_decoder, facts_of, raster
 
 from .pages import Volume
 from .table import Recipe, Table, parallel_map
@@ -93,11 +93,9 @@ def stack_facts(path: str, table: Table, recipe: Recipe, *, pad: bool, mix: bool
         voxel_size = VoxelSize((y, x, z), voxel_size.unit, voxel_size.origin)
     done = [note for one in slices for note in one.facts.notes]
     done += ["turned upright, as the orientation tag says" for one in slices if one.facts.orientation > 1]
+    becomes = f"{dtype}, 1-bit ones 0 and 255" if bits else dtype
     notes = [*volume.notes, *counted(done, len(slices)), *differing]
-    if len(dtypes) > 1:
-        notes.append(f"slices of different dtypes become {dtype}" + (", 1-bit ones 0 and 255" if bits else ""))
-    if len({one.facts.size for one in slices}) > 1:
-        notes.append(f"smaller slices padded with zeros to {size[0]} x {size[1]}")
+    notes += made_alike((one.facts.size for one in slices), dtypes, size, becomes)
     # turned slices have their rows and columns swapped, and with them what one decode yields
     chunks = [one.facts.chunk[:: -1 if one.facts.orientation > 4 else 1] for one in slices]
     chunk = min(max(c[0] for c in chunks), size[0]), min(max(c[1] for c in chunks), size[1])

@@ -16,7 +16,7 @@ import numpy as np
 from wkconvert_core import InconsistentStack, SourceNotFound, UnsupportedSource, VoxelSize
 from wkconvert_core.toolkit.files import Listing, changed, digest, list_folder, reading, state_of
 from wkconvert_core.toolkit.stacks import Gaps, oddly_named, restarts, shorten, with_gaps
-from wkconvert_images.rasters import Format
+from wkconvert_images.opening import Format
 
 from .axes import Choice, Numbers
 from .detection import PICTURE_SUFFIXES, TIFF_SUFFIXES

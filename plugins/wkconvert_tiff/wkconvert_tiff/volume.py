@@ -10,14 +10,14 @@ import numpy as np
 
 from wkconvert_core import UnsupportedSource
 from wkconvert_core.toolkit.files import broken
-from wkconvert_images.calibration import imagej, voxel_size
+from wkconvert_images.calibration import imagej, lut_colors, voxel_size
 from wkconvert_images.ome import is_ome
 from wkconvert_images.page import read_page
 from wkconvert_images.tags import Ifd, TiffFile
 
 from .axes import Choice, Numbers, pick, pick_series, several_series
 from .ome_volume import ome_volume
-from .pages import RGB, Opened, Volume, planes_at, walk
+from .pages import Opened, Volume, planes_at, walk
 
 
 def read_volume(path: str, choice: Choice) -> Volume:
@@ -62,7 +62,8 @@ def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
             return _pages(file)
         counts[1] = images
     planes = _counted(file, "TZC", counts, "ImageJ's description")
-    return Volume((file.path,), planes, colors=_lut_colors(file, len(planes)), voxel_size=voxel_size(file.first))
+    colors = lut_colors(file.first) if len(planes) > 1 else ()
+    return Volume((file.path,), planes, colors=colors, voxel_size=voxel_size(file.first))
 
 
 def _counted(file: Opened, axes: str, sizes: list[int], who: str) -> Numbers:
@@ -95,20 +96,6 @@ def _step(file: Opened, count: int) -> int:
     if (end := int(starts[0]) + count * step) > size:
         raise broken(file.path, f"its {count} pictures reach to byte {end}, the file has {size} bytes", cut=True)
     return step
-
-
-def _lut_colors(file: Opened, channels: int) -> tuple[RGB | None, ...]:
-    """The brightest colour in the lookup table of each channel, which ImageJ stores."""
-    if channels == 1 or 50839 not in file.first:
-        return ()
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(file.path) as tiff:
-            tables = (tiff.imagej_metadata or {}).get("LUTs", [])
-            return tuple((int(r), int(g), int(b)) for r, g, b in (table[:, -1] for table in tables))
-    except (ValueError, TypeError, struct.error):  # a damaged colour table is no reason to refuse a picture
-        return ()
 
 
 def _shaped_volume(file: Opened) -> Volume:

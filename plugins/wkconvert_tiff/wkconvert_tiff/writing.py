@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from wkconvert_core import (
+    DTYPES,
     Box,
     Checksum,
     DatasetSpec,
@@ -31,12 +32,9 @@ from wkconvert_core import (
 from wkconvert_core.toolkit.atomic import sync, temporary_name
 from wkconvert_core.toolkit.files import reading
 from wkconvert_images.facts import Array
-from wkconvert_images.rasters import facts_of, raster
+from wkconvert_images.opening import facts_of, raster
 
 from .writing_tags import described
-
-DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
-"""dtypes that can be written."""
 
 CLASSIC_BYTES = (1 << 32) - (1 << 25)
 """Files that may become larger are written as BigTIFF, because offsets in classic TIFF have 32 bits."""
@@ -223,7 +221,7 @@ class TiffSource:
             path = str(self.sink.path(part))
             with reading(path, Exception):  # damaged data make decoders raise anything
                 row, column = part.start[1] - corner[1], part.start[0] - corner[0]
-                raster(path).fill(out[z.start, y, x], row, column, tuple(range(self.sink.spec.channels)))
+                raster(path, format="tiff").fill(out[z.start, y, x], row, column, tuple(range(self.sink.spec.channels)))
         return out.transpose(3, 2, 1, 0)
 
 

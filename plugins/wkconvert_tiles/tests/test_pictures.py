@@ -9,6 +9,7 @@ from PIL import Image, features
 from trees_of import noise, plant, refusal, save, source, volume, voxels
 
 from wkconvert_core import Box, BrokenSource, SourceError, UnsupportedSource
+from wkconvert_images.picture import _pillow
 
 TILE = (16, 12)
 
@@ -282,6 +283,16 @@ def test_what_pillow_would_change_or_run_is_refused_unopened(tmp_path, kind, mon
 
 
 def test_of_all_warnings_only_pillows_about_large_pictures_are_silenced(tmp_path):
+    _pillow.cache_clear()
     before = list(warnings.filters)
     voxels(plant(tmp_path, noise(1, 12, 16), TILE))
     assert {entry[2] for entry in warnings.filters if entry not in before} <= {Image.DecompressionBombWarning}
+
+
+def test_reading_leaves_the_filters_of_warnings_alone(tmp_path):
+    voxels(plant(tmp_path / "a", noise(1, 12, 16), TILE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        voxels(plant(tmp_path / "b", noise(1, 12, 16), TILE))
+        assert warnings.filters == before

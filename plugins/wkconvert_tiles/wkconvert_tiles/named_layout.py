@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from wkconvert_core import OptionError
+from wkconvert_core.toolkit.names import axes, numbers, stem, texts, with_fields
 
-from .numbered_layout import DEPTH, Doubt, Layout, entries, is_grid, split_picture
+from .numbered_layout import DEPTH, Doubt, Layout, first_entries, is_grid, split_picture
 from .pattern import parse
-
-_WORDS = {
-    **dict.fromkeys(("z", "slice", "section", "sec", "plane"), "z"),
-    **dict.fromkeys(("y", "row"), "y"),
-    **dict.fromkeys(("x", "col", "column"), "x"),
-}
-"""The axis that the number after each word counts."""
-_DIGITS = re.compile(r"([0-9]+)")
-_LAST_WORD = re.compile(r"([a-z]+)[-_ .]?$", re.IGNORECASE)
 
 
 def by_words(root: Path) -> Layout | Doubt | None:
     """The layout of tiles whose names have words for axes, in folders of a common pattern; None for other names."""
     path, above = str(root), list[str]()
     for _ in range(DEPTH + 1):
-        visible = [entry for entry in entries(path) if not entry.name.startswith(".")]
+        visible = first_entries(path)
         folders = [entry.name for entry in visible if entry.is_dir(follow_symlinks=False)]
         names = [entry.name for entry in visible if entry.name not in folders and split_picture(entry.name)]
         if len(names) >= len(folders):
@@ -64,14 +54,14 @@ def pattern_of(folders: Sequence[str], names: Sequence[str]) -> str | None:
     >>> pattern_of(["slice_5"], ["row0_col0.png", "row0_col1.png"])
     'slice_{z}/row{y}_col{x}.png'
     """
-    parts, tile = [_part(name) for name in folders], _part(_stem(names[0]))
-    said = {field for _, fields in [*parts, tile] for field in fields}
-    unsaid = sum(fields.count("") for _, fields in parts)
-    if not {"x", "y"} <= said or not all(fields for _, fields in parts) or unsaid > (0 if "z" in said else 1):
+    above, tile = [axes(name) for name in folders], axes(stem(names[0]))
+    said = {field for fields in [*above, tile] for field in fields}
+    unsaid = sum(fields.count("") for fields in above)
+    if not {"x", "y"} <= said or not all(above) or unsaid > (0 if "z" in said else 1):
         return None
-    for _, fields in parts:
-        fields[:] = [field or "z" for field in fields]
-    pattern = "/".join(map(_filled, [*parts, tile])) + os.path.splitext(names[0])[1]  # noqa: PTH122 - see `_stem`
+    fields = [*([field or "z" for field in fields] for fields in above), tile]
+    parts = zip([*folders, names[0]], fields, strict=True)
+    pattern = "/".join(with_fields(name, dict(enumerate(part))) for name, part in parts)
     return pattern if _suits(pattern, names, flat=not folders) else None
 
 
@@ -94,48 +84,8 @@ def said_to_be_tiles(names: Sequence[str]) -> tuple[int, int] | None:
     alike = [name for name in names if texts(name) == texts(names[0])]
     if not {"tile", "tiles"} & {word.lower() for word in re.findall("[A-Za-z]+", names[0])}:
         return None
-    numbers = [_DIGITS.findall(_stem(name)) for name in alike]
-    varying = [at for at in range(len(numbers[0])) if len({each[at] for each in numbers}) > 1]
-    if len(varying) != 2 or not is_grid([(int(each[varying[0]]), int(each[varying[1]])) for each in numbers]):
+    found = [numbers(name) for name in alike]
+    varying = [at for at in range(len(found[0])) if len({each[at] for each in found}) > 1]
+    if len(varying) != 2 or not is_grid([(each[varying[0]], each[varying[1]]) for each in found]):
         return None
     return varying[0], varying[1]
-
-
-def with_fields(name: str, fields: dict[int, str]) -> str:
-    """The name of a picture with some of its numbers replaced by fields.
-
-    >>> with_fields("tile_2_3.png", {0: "y", 1: "x"})
-    'tile_{y}_{x}.png'
-    """
-    stem = _stem(name)
-    pieces = _DIGITS.split(stem)
-    for at, field in fields.items():
-        pieces[2 * at + 1] = f"{{{field}}}"
-    return "".join(pieces) + name[len(stem) :]
-
-
-def texts(name: str) -> tuple[str, ...]:
-    """The texts around the numbers of a name, its suffix last.
-
-    >>> texts("tile_2_3.png")
-    ('tile_', '_', '', '.png')
-    """
-    return (*_DIGITS.split(_stem(name))[::2], name[len(_stem(name)) :])
-
-
-def _part(name: str) -> tuple[list[str], list[str]]:
-    """Texts and numbers of a name by turns, and the axis of each number, empty without a word for it."""
-    pieces = _DIGITS.split(name)
-    words = [_LAST_WORD.search(text) for text in pieces[:-1:2]]
-    return pieces, [_WORDS.get(word[1].lower(), "") if word else "" for word in words]
-
-
-def _filled(part: tuple[list[str], list[str]]) -> str:
-    """One part of a pattern; numbers without an axis stay as they are."""
-    pieces, fields = part
-    numbers = [f"{{{field}}}" if field else digits for field, digits in zip(fields, pieces[1::2], strict=True)]
-    return "".join(itertools.chain.from_iterable(itertools.zip_longest(pieces[::2], numbers, fillvalue="")))
-
-
-def _stem(name: str) -> str:
-    return os.path.splitext(name)[0]  # noqa: PTH122 - there may be thousands of names

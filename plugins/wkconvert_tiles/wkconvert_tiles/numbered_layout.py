@@ -133,17 +133,18 @@ def _one_slice(rows: list[list[tuple[tuple[int, ...], str]]]) -> Doubt | None:
     )
 
 
-def entries(path: str) -> list[os.DirEntry[str]]:
-    """The first entries of a folder; none if it cannot be read, which opening it will report."""
+def first_entries(path: str) -> list[os.DirEntry[str]]:
+    """The first entries of a folder that are not hidden; none if it cannot be read, which opening it will report."""
     try:
         with os.scandir(path) as found:
-            return sorted(itertools.islice(found, ENTRIES), key=lambda entry: entry.name)
+            visible = [entry for entry in itertools.islice(found, ENTRIES) if not entry.name.startswith(".")]
+            return sorted(visible, key=lambda entry: entry.name)
     except OSError:
         return []
 
 
 def _look(path: str) -> _Folder:
-    visible = [entry for entry in entries(path) if not entry.name.startswith(".")]
+    visible = first_entries(path)
     folders = [entry for entry in visible if entry.is_dir(follow_symlinks=False)]
     pictures = [split for entry in visible if entry not in folders and (split := split_picture(entry.name))]
     numbered = [entry.path for entry in folders if entry.name.isascii() and entry.name.isdecimal()]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
 from wkconvert_core.toolkit.slices import counted
+from wkconvert_core.toolkit.stacks import shorten
 from wkconvert_images.facts import Facts
-from wkconvert_images.rasters import check_decoder
+from wkconvert_images.opening import check_decoder
 
 from .grid import Grid
 from .numbered_layout import Doubt, Layout
@@ -91,7 +92,7 @@ def _no_tiles(index: TileIndex, pattern: str) -> UnsupportedSource:
     if index.zooms:
         return UnsupportedSource(
             f"{index.root} has no tiles of zoom {index.zoom}",
-            why=f"it has zoom {_some(index.zooms)}",
+            why=f"it has zoom {shorten([str(zoom) for zoom in sorted(index.zooms)])}",
             fix=f"read another level as mag 1, for example -o zoom={min(index.zooms)}: its voxels are "
             f"2^{min(index.zooms)} times as large along x and y as those of zoom 0",
         )
@@ -106,16 +107,6 @@ def _such_as(others: Others, root: str) -> str:
     """An example, `, such as 1/small.jpg`; bytes that are not UTF-8 are shown with backslashes."""
     name = Path(others.first).relative_to(root).as_posix() if others.count else ""
     return f", such as {name.encode('utf-8', 'backslashreplace').decode()}" if name else ""
-
-
-def _some(numbers: set[int]) -> str:
-    """The smallest five numbers, and how many more there are.
-
-    >>> _some({8, 1, 2, 3, 4, 5, 6})
-    '1, 2, 3, 4, 5 and 2 more'
-    """
-    shown = sorted(numbers)[:5]
-    return ", ".join(map(str, shown)) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
 
 
 def _grid(index: TileIndex, headers: Headers, tree: Tree) -> Grid:
@@ -144,7 +135,8 @@ def _notes(index: TileIndex, headers: Headers, grid: Grid) -> Iterator[str]:
     if index.zoom:
         yield f"the voxel size is that of zoom {index.zoom}: 2^{index.zoom} times that of zoom 0 along x and y"
     if index.zooms:
-        yield f"zoom {index.zoom} is read as mag 1; zoom {_some(index.zooms)} is there too (-o zoom=)"
+        zooms = shorten([str(zoom) for zoom in sorted(index.zooms)])
+        yield f"zoom {index.zoom} is read as mag 1; zoom {zooms} is there too (-o zoom=)"
     for others, what in ((index.strays, "what is no tile"), (index.links, "links to folders")):
         if others.count:
             yield f"left out: {what} ({others.count}{_such_as(others, index.root)})"

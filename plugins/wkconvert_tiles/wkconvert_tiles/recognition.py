@@ -9,7 +9,7 @@ from pathlib import Path
 from wkconvert_core import OptionError
 
 from .named_layout import by_words
-from .numbered_layout import DOZEN, ENTRIES, FOLDERS, Doubt, Layout, by_numbers, entries, split_picture
+from .numbered_layout import DOZEN, ENTRIES, FOLDERS, Doubt, Layout, by_numbers, first_entries, split_picture
 from .pattern import parse
 
 
@@ -29,7 +29,7 @@ def fits(root: Path, pattern: str) -> bool:
         if not waiting:
             return False
         path, depth = waiting.pop()
-        named = [entry for entry in entries(path) if parts[depth].digits(entry.name)]
+        named = [entry for entry in first_entries(path) if parts[depth].digits(entry.name)]
         if depth == len(parts) - 1:
             if any(entry.is_file() for entry in named):
                 return True
@@ -40,7 +40,7 @@ def fits(root: Path, pattern: str) -> bool:
 
 def misnamed(root: Path, pattern: str | None) -> bool:
     """Whether there are pictures below a folder, but no tiles in its subfolders either."""
-    inner = [Path(entry.path) for entry in entries(str(root)) if entry.is_dir(follow_symlinks=False)][:DOZEN]
+    inner = [Path(entry.path) for entry in first_entries(str(root)) if entry.is_dir(follow_symlinks=False)][:DOZEN]
     if any(fits(path, pattern) if pattern else recognise(path) for path in inner):
         return False
     found = itertools.islice(os.walk(root), FOLDERS)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from io import FileIO
-
 import numpy as np
 
 from wkconvert_core import SourceError, UnsupportedSource, VoxelSize
-from wkconvert_core.toolkit.files import broken, reading
-from wkconvert_images import calibration, rasters
+from wkconvert_core.toolkit.files import broken, state_of
+from wkconvert_images import calibration
 from wkconvert_images.facts import MOST_PER_BYTE, Facts, Raster
-from wkconvert_images.tags import TiffFile, is_tiff
+from wkconvert_images.opening import raster
+from wkconvert_images.tags import TiffFile
 
 
 def open_tile(path: str) -> Raster:
     """Open a tile by its header. Raises BrokenSource, SourceNotFound, UnsupportedSource."""
-    with reading(path), FileIO(path) as file:
-        head, size = file.read(4), os.fstat(file.fileno()).st_size
-    found = rasters.raster(path, format="tiff" if is_tiff(head) else "pictures")
+    found, (size, _) = raster(path), state_of(path)
     facts = found.facts
     if found.several:
         raise UnsupportedSource(f"{path} holds several pictures", why="a tile is one", fix="save them one by one")

@@ -16,7 +16,8 @@ import numpy as np
 from wkconvert_core import Box, Vec3Like
 from wkconvert_core.toolkit.files import broken, reading
 from wkconvert_core.toolkit.raw_rows import read_box
-from wkconvert_images.picture import PictureRaster, read_picture
+from wkconvert_images.opening import raster
+from wkconvert_images.picture import PictureRaster
 
 from .tree import OVERLAYS, suffix_of
 
@@ -61,7 +62,8 @@ def read(path: Path, cube: Vec3Like, box: Box) -> Array:
 
 def _picture(path: Path) -> PictureRaster:
     """A picture of the kind that its suffix says, from its header. Raises BrokenSource, UnsupportedSource."""
-    picture = read_picture(str(path))
+    picture = raster(str(path), format="pictures")
+    assert isinstance(picture, PictureRaster)
     wanted = "PNG" if suffix_of(path.name) == ".png" else "JPEG"
     if picture.format != wanted:
         raise broken(path, f"it is a {picture.format}, not a {wanted}")

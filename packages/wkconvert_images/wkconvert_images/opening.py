@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from typing import Literal
 
 from wkconvert_core import SourceError, UnsupportedSource
@@ -12,20 +13,20 @@ from .cache import Cache
 from .facts import Facts, Raster
 from .page import read_page
 from .picture import read_picture
-from .raster import TiffRaster
-from .tags import TiffFile
+from .tags import TiffFile, is_tiff
+from .tiff_pixels import TiffRaster
 
 Format = Literal["tiff", "pictures"]
 _RASTERS: Cache[Raster] = Cache(32 << 20, lambda raster: raster.weight)
 
 
-def raster(path: str, ifd: int = 0, format: Format = "tiff", *, colors: bool = True) -> Raster:
+def raster(path: str, ifd: int = 0, format: Format | None = None, *, colors: bool = True) -> Raster:
     """A picture, from this process's cache unless the file was written anew.
 
-    `ifd` is the offset of a TIFF page's directory, 0 for the first; `colors=False` keeps indices of a palette. Raises
-    BrokenSource, UnsupportedSource, SourceNotFound.
+    Without a `format`, the first bytes tell it. `ifd` is the offset of a TIFF page's directory, 0 for the first;
+    `colors=False` keeps indices of a palette. Raises BrokenSource, UnsupportedSource, SourceNotFound.
     """
-    key = (path, ifd, colors, state_of(path))
+    key = (path, ifd, format, colors, state_of(path))
     return _RASTERS.get(key, lambda: next(_open(path, [ifd], format, colors)))
 
 
@@ -44,15 +45,20 @@ def facts_of(path: str, ifds: Sequence[int], format: Format = "tiff", *, colors:
     return found
 
 
-def _open(path: str, ifds: Sequence[int], format: Format, colors: bool) -> Iterator[Raster]:
+def _open(path: str, ifds: Sequence[int], format: Format | None, colors: bool) -> Iterator[Raster]:
     """The pictures of a file, one at a time: the strip offsets of all together may take much memory."""
-    if format == "pictures":
+    if (format or _told(path)) == "pictures":
         yield read_picture(path, colors=colors)
         return
     # damaged headers make parsers raise anything
     with reading(path, Exception), TiffFile(path) as tiff:
         for ifd in ifds:
             yield TiffRaster(read_page(tiff.ifd(ifd or tiff.first), colors=colors))
+
+
+def _told(path: str) -> Format:
+    with reading(path), FileIO(path) as file:
+        return "tiff" if is_tiff(file.read(4)) else "pictures"
 
 
 def check_decoder(path: str, found: Raster) -> None:
