@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise, product
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import lz4.block
 import numpy as np
 
 from wkconvert_core.contract.errors import DamagedData
-from wkconvert_core.contract.geometry import Box, ceil_div
+from wkconvert_core.contract.geometry import Box
 from wkconvert_core.formats.wkw.blocks import copy_voxels, empty_voxels, in_blocks, morton, parts_of, stored_dtype
 from wkconvert_core.formats.wkw.header import HEADER_BYTES, Buffer, Header, expect
+from wkconvert_core.formats.wkw.jump_table import Fetch, block_bounds
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
-
-Fetch: TypeAlias = Callable[[int, int], Buffer]
-"""`fetch(start, stop)` returns exactly these bytes of a shard's file."""
-
-_MAX_LZ4_RATIO = 255
 
 
 class Shard:
@@ -41,32 +37,7 @@ class Shard:
         expect(
             found.data_offset == offset, f"its header says that blocks begin at byte {found.data_offset}, not {offset}"
         )
-        self._bounds = self._checked_bounds(size)
-
-    def _checked_bounds(self, size: int) -> Array:
-        """Offsets of the blocks in the file, by the jump table if there is one: block n ends where n + 1 begins."""
-        header = self.header
-        if header.block_type == "raw":
-            whole = header.data_offset + header.blocks * header.block_bytes
-            expect(size == whole, f"the file has {size} bytes; with raw blocks it must have {whole}")
-            return np.arange(header.data_offset, size + 1, header.block_bytes)
-        least, most = ceil_div(header.block_bytes, _MAX_LZ4_RATIO), header.block_bytes + header.block_bytes // 255 + 16
-        expect(
-            size >= header.data_offset + header.blocks * least,
-            f"the file has {size} bytes, too few for {header.blocks} blocks of {header.block_bytes} bytes",
-        )
-        ends = np.frombuffer(self._fetch(HEADER_BYTES, header.data_offset), "<u8")
-        expect(ends[-1] == size, f"its blocks end at byte {ends[-1]}, the file at {size}")
-        expect(bool(ends.max() == size), "an entry of the jump table points beyond the end of the file")
-        bounds = np.concatenate(([header.data_offset], ends)).astype(np.int64)
-        lengths = np.diff(bounds)
-        if (wrong := (lengths < least) | (lengths > most)).any():
-            number = int(wrong.argmax())
-            raise DamagedData(
-                f"by the jump table, block {number} has {lengths[number]} bytes",
-                why=f"a block of {header.block_bytes} bytes compresses to {least} to {most}",
-            )
-        return bounds
+        self._bounds = block_bounds(found, fetch, size)
 
     def read_into(self, out: Array, box: Box) -> None:
         """Decode a box of this shard into `out[c, x, y, z]`, reading only the blocks that it overlaps."""

@@ -1,7 +1,7 @@
 """Encoding WKW shards, fast. No file access here.
 
 A shard's file begins with the 16 bytes of `header`. Raw blocks follow directly. Compressed blocks, LZ4 without a frame,
-follow a jump table: for every block a little-endian u64, the offset in the file at which the block ends.
+follow a `jump_table`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from wkconvert_core.contract.geometry import Vec3Like
 from wkconvert_core.formats.wkw.blocks import copy_voxels, in_blocks, morton, stored_dtype
 from wkconvert_core.formats.wkw.header import Buffer, Header
+from wkconvert_core.formats.wkw.jump_table import jump_table
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
@@ -66,8 +67,7 @@ def _file_of(pieces: list[Buffer], header: Header) -> list[Buffer]:
     shard = header.of_shard()
     if header.block_type == "raw":
         return [shard.pack(), *pieces]
-    ends = shard.data_offset + np.cumsum([len(piece) for piece in pieces])
-    return [shard.pack(), ends.astype("<u8").tobytes(), *pieces]
+    return [shard.pack(), jump_table(shard, [len(piece) for piece in pieces]), *pieces]
 
 
 class _Encoder:
