@@ -301,13 +301,17 @@ def test_another_voxel_size_is_noticed_before_anything_is_written(made: Path) ->
 # --- datasets of others
 
 
-def test_only_a_dataset_with_a_wkw_layer_is_claimed(tmp_path: Path) -> None:
+def test_only_a_folder_with_metadata_is_claimed_and_surely_only_one_with_a_layer(tmp_path: Path) -> None:
     assert wkconvert_detect(tmp_path, b"") is None
     (tmp_path / "x.tif").write_bytes(b"II*\0")
     assert wkconvert_detect(tmp_path / "x.tif", b"II*\0") is None
     empty = datasource.merge(None, EM, [])
     (tmp_path / NAME).write_text(json.dumps(empty))
-    assert wkconvert_detect(tmp_path, b"") is None
+    match = wkconvert_detect(tmp_path, b"")
+    assert match
+    assert match.confidence == Confidence.CONTENT
+    with pytest.raises(BrokenSource, match="holds no layer that can be read"):
+        wkconvert_open("webknossos", tmp_path, {})
     assert wkconvert_open("tiff", tmp_path, {}) is None
 
 

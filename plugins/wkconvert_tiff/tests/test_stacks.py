@@ -296,16 +296,16 @@ def test_a_file_written_anew_is_not_read_by_what_was_known_of_it(tmp_path):
 
 def test_no_more_is_read_than_the_box_needs(tmp_path, monkeypatch):
     """Of a tiled page the tiles that the box touches, of rows the rows."""
-    from wkconvert_images import raster
+    from wkconvert_images import tiff_pixels
 
     read = []
 
-    class Counting(raster.FileIO):
+    class Counting(tiff_pixels.FileIO):
         def readinto(self, buffer):
             read.append(len(buffer))
             return super().readinto(buffer)
 
-    monkeypatch.setattr(raster, "FileIO", Counting)
+    monkeypatch.setattr(tiff_pixels, "FileIO", Counting)
     picture = noise(1024, 1024)
     tifffile.imwrite(tmp_path / "tiled.tif", picture, tile=(128, 128))
     tifffile.imwrite(tmp_path / "strips.tif", picture, compression="lzw", rowsperstrip=16)
@@ -319,19 +319,19 @@ def test_no_more_is_read_than_the_box_needs(tmp_path, monkeypatch):
 
 
 def test_wide_rows_are_not_read_from_end_to_end(tmp_path, monkeypatch):
-    from wkconvert_images import raster
+    from wkconvert_images import tiff_pixels
 
     picture = noise(4, 100_000)
     tifffile.imwrite(tmp_path / "a.tif", picture)
     of = source(tmp_path / "a.tif")
     sizes = []
 
-    class Counting(raster.FileIO):
+    class Counting(tiff_pixels.FileIO):
         def readinto(self, buffer):
             sizes.append(len(buffer))
             return super().readinto(buffer)
 
-    monkeypatch.setattr(raster, "FileIO", Counting)
+    monkeypatch.setattr(tiff_pixels, "FileIO", Counting)
     np.testing.assert_array_equal(of.read(Box((500, 0, 0), (100, 4, 1))), volume(picture[:, 500:600]))
     assert sum(sizes) == 400
 
