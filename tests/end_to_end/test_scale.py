@@ -1,6 +1,7 @@
 """What leading many workers through a huge volume costs this process: nothing that grows with the volume, but bits."""
 
-import tracemalloc
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
@@ -13,16 +14,13 @@ WORKERS, SIDES, MAGS = 100, (5120, 10240), 2
 @pytest.fixture(scope="module")
 def led(tmp_path_factory):
     """The figures of a volume, and of one eight times as large."""
-    from helpers.simulated_cluster import simulate
+    from helpers.simulated_cluster import traced
 
     found = []
     for side in SIDES:
-        tracemalloc.start()
-        try:
-            held = lambda: tracemalloc.get_traced_memory()[0]  # noqa: E731
-            found.append(simulate(tmp_path_factory.mktemp("fleet"), side, held, mags=MAGS, workers=WORKERS))
-        finally:
-            tracemalloc.stop()
+        with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+            folder = tmp_path_factory.mktemp("fleet")
+            found.append(fresh.submit(traced, folder, side, mags=MAGS, workers=WORKERS).result())
     return found
 
 

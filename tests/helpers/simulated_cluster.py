@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
@@ -186,7 +187,8 @@ class Figures:
     shards: int
     seconds: float
     journal_bytes: int
-    fleet: Fleet
+    fleet: SimpleNamespace
+    """What the fleet counted."""
     memory: int
     """Bytes by which this process grew at most."""
     kept: int
@@ -230,7 +232,14 @@ def simulate(
     size = sum(path.stat().st_size for path in (folder / "ds" / ".wkconvert").glob("*.journal"))
     count = sum(tally.count for tally in journal.done.values())
     journal.close()
-    return Figures(count, time.monotonic() - began, size, fleet, most - before, kept)
+    counts = SimpleNamespace(**{name: count for name, count in vars(fleet).items() if isinstance(count, int)})
+    return Figures(count, time.monotonic() - began, size, counts, most - before, kept)
+
+
+def traced(folder: Path, side: int, **more) -> Figures:
+    """Simulate a volume and measure the memory of Python's objects: in a process in which nothing else happens."""
+    tracemalloc.start()
+    return simulate(folder, side, lambda: tracemalloc.get_traced_memory()[0], **more)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,12 @@ class PictureRaster:
     def fill(self, out: Array, row: int, column: int, samples: tuple[int, ...], shift: int = 0) -> None:
         """Fill `out[y, x, sample]`, see `facts.Raster`."""
         if self.format == "PNG" and self.facts.dtype == np.uint16:
+            if find_spec("imagecodecs") is None:
+                raise UnsupportedSource(
+                    f"{self.path} cannot be decoded",
+                    why="a PNG of 16 bits needs the package imagecodecs",
+                    fix='pip install "wkconvert-images[tiff]"',
+                )
             import imagecodecs
 
             with FileIO(self.path) as file:
@@ -147,12 +153,6 @@ def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> Picture
     if found is None:
         raise UnsupportedSource(
             f"{path} cannot be converted", why=f"its pixels are {described}", fix="save it as 8-bit RGB or grey"
-        )
-    if depth == 16 and find_spec("imagecodecs") is None:
-        raise UnsupportedSource(
-            f"{path} cannot be decoded",
-            why="a PNG of 16 bits needs the package imagecodecs",
-            fix='pip install "wkconvert-images[tiff]"',
         )
     dtype, kind = found
     palette = None

@@ -126,11 +126,15 @@ def test_damaged_pixels_name_file_and_slice(tmp_path):
         of.read(of.info.box)
 
 
-def test_16_bit_png_without_its_decoder_is_no_damage(tmp_path, monkeypatch):
+def test_16_bit_png_without_its_decoder_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(noise(40, 50).astype("uint16")))
+    of = source(tmp_path / "a.png")
     monkeypatch.setattr(picture, "find_spec", lambda name: None)
-    with pytest.raises(UnsupportedSource, match=r"cannot be decoded.*imagecodecs.*wkconvert-images\[tiff\]"):
-        layers(tmp_path / "a.png")
+    with pytest.raises(
+        BrokenSource, match=r"a\.png cannot be decoded.*imagecodecs.*wkconvert-images\[tiff\]"
+    ) as caught:
+        of.read(of.info.box)
+    assert "damaged" not in str(caught.value)
 
 
 def test_cmyk_is_refused(tmp_path):
