@@ -221,6 +221,17 @@ def test_recube_changes_the_shards_alone(made, tmp_path, peer, options):
     assert kernels(tmp_path / "copy", "--deep") == kernels(dataset)
 
 
+def test_shards_as_long_as_wkcuber_wrote_them_are_recubed_and_compressed(tmp_path, peer):
+    dataset = make_older(tmp_path / "ds", file_len=32)
+    found = facts(dataset)
+    run("recube", dataset, tmp_path / "copy")
+    seen(tmp_path / "copy", found, peer)
+    run("check-equality", dataset, tmp_path / "copy")
+    run("compress", dataset)
+    seen(dataset, found, peer)
+    run("check-equality", dataset, tmp_path / "copy")
+
+
 def test_recube_to_another_dtype_keeps_the_values(made, tmp_path, peer):
     dataset, found = made
     name = "color" if "color" in found["layers"] else "em"

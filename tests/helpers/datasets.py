@@ -291,12 +291,15 @@ def make_ours(folder, layers=LAYERS, **settings):
     return folder
 
 
-def make_older(folder):
-    """As wkcuber wrote them in 2021: list scale, `wkwResolutions`, `uint24` without `numChannels`, folders 1 and 2."""
+def make_older(folder, file_len=8):
+    """As wkcuber wrote them in 2021: list scale, `wkwResolutions`, `uint24` without `numChannels`, folders 1 and 2.
+
+    `file_len` is that of the colours; wkcuber's default was 32, for which every command looks through 32,768 blocks.
+    """
     colors, labels = noise(3, 70, 61, 45), ids((66, 50, 40), "uint32", 1000)
     listed = []
-    for name, data, start, resolutions, file_len, block_type in (
-        ("color", colors, (5, 3, 6), [1, 2, [4, 4, 2]], 32, 2),
+    for name, data, start, resolutions, blocks_per_side, block_type in (
+        ("color", colors, (5, 3, 6), [1, 2, [4, 4, 2]], file_len, 2),
         ("segmentation", labels, (33, 0, 0), [[1, 1, 1], [2, 2, 2]], 2, 1),
     ):
         made, place, finer, mags = data, start, (1, 1, 1), []
@@ -306,8 +309,8 @@ def make_older(folder):
             cells = blocks(made, place, factor)
             made, finer = (median_of if name == "color" else mode_of)(cells) if max(factor) > 1 else made, mag
             place = tuple(a // m for a, m in zip(start, mag, strict=True))
-            put_mag(folder_of(folder, name, mag), made, place, file_len // mag[0], block_type)
-            mags.append({"resolution": resolution, "cubeLength": 32 * file_len // mag[0]})
+            put_mag(folder_of(folder, name, mag), made, place, blocks_per_side // mag[0], block_type)
+            mags.append({"resolution": resolution, "cubeLength": 32 * blocks_per_side // mag[0]})
         elements = {"elementClass": "uint24"} if name == "color" else {"elementClass": "uint32"}
         box = {"topLeft": list(start), **dict(zip(("width", "height", "depth"), data.shape[1:], strict=True))}
         listed.append(
