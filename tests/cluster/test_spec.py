@@ -63,7 +63,9 @@ def test_what_does_not_fit_together_is_refused(given, told):
 
 @pytest.mark.parametrize("address", ["tcp://host:8786", "tls://10.0.0.1:8786", "host:8786", "tcp://[::1]:8786"])
 def test_addresses_of_schedulers_are_taken(address):
-    Settings(strategy="dask", scheduler=address).check()
+    given = Settings(strategy="dask", scheduler=address)
+    given.check()
+    assert given.cluster.scheduler == address
 
 
 @pytest.mark.parametrize(("strategy", "module"), [("dask", "distributed"), ("slurm", "dask_jobqueue")])

@@ -28,7 +28,7 @@ from wkconvert_core.toolkit.files import fingerprint
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a command reads, and how it is to be written."""
+    """The source of a command, and the settings by which it is written."""
 
     command: str
     src: Path | str

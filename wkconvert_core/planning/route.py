@@ -46,7 +46,7 @@ LAYER = 32
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may use."""
+    """Memory, workers and scratch space of a run."""
 
     memory: int
     """Bytes of all processes together; on a cluster, of one worker."""
@@ -198,7 +198,7 @@ def _affordable(step: AnyStep, budget: Budget) -> Route | None:
 
 
 class Costs:
-    """What each way would cost for one step with a given number of workers."""
+    """Cost of each way for one step with a given number of workers."""
 
     def __init__(self, step: AnyStep, budget: Budget, workers: int) -> None:
         self.step, self.budget, self.workers = step, budget, workers
@@ -268,7 +268,7 @@ class Costs:
         return Route(way, self.workers, self.cell, slab, fill, tasks, memory, self._amplification(slab), scratch)
 
     def _fill(self, slab: Vec3) -> Vec3:
-        """As many chunks as make a task worth its dispatch, along x, then y, then z; at least a task per worker."""
+        """Grow a box of chunks along x, y and z until a task is worth its dispatch; at least a task per worker."""
         x, y, z = self.chunk
         x *= self._repeats(self.chunk, slab[0] // x)
         y *= self._repeats((x, y, z), slab[1] // y)
@@ -353,7 +353,7 @@ def _amplification_along(extent: int, chunk: int, task: int, first: int = 0, bef
 
 
 def _count_congruent(step: int, place: int, chunk: int, low: int, high: int) -> int:
-    """How many n with `low < n <= high` have `n * step` congruent to `place` modulo `chunk`.
+    """Count the n with `low < n <= high` for which `n * step` is congruent to `place` modulo `chunk`.
 
     >>> [n for n in range(1, 10) if n * 6 % 4 == 2], _count_congruent(6, 2, 4, 0, 9)
     ([1, 3, 5, 7, 9], 5)

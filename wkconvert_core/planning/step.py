@@ -237,7 +237,7 @@ class Step(Generic[C_co]):
 
 
 def factor_between(finer: Mag, coarser: Mag) -> Vec3:
-    """How many voxels of the finer mag make one of the coarser, along x, y, z.
+    """Number of voxels of the finer mag in one of the coarser, along x, y, z.
 
     >>> factor_between(Mag(2, 2, 1), Mag(8, 8, 2))
     (4, 4, 2)

@@ -55,7 +55,7 @@ class Raster(Protocol):
 
     @property
     def facts(self) -> Facts:
-        """What its header says."""
+        """Size, dtype and samples, from the header."""
         ...
 
     @property

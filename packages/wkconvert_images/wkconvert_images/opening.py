@@ -31,7 +31,7 @@ def raster(path: str, ifd: int = 0, format: Format | None = None, *, colors: boo
 
 
 def facts_of(path: str, ifds: Sequence[int], format: Format = "tiff", *, colors: bool = True) -> list[Facts]:
-    """What the headers of a file's pictures say, each checked against the file; parameters and errors as of `raster`.
+    """Read the headers of a file's pictures and check each against the file; parameters and errors as of `raster`.
 
     Of several pages, the error names the one that it concerns.
     """
@@ -47,7 +47,7 @@ def facts_of(path: str, ifds: Sequence[int], format: Format = "tiff", *, colors:
 
 def _open(path: str, ifds: Sequence[int], format: Format | None, colors: bool) -> Iterator[Raster]:
     """The pictures of a file, one at a time: the strip offsets of all together may take much memory."""
-    if (format or _told(path)) == "pictures":
+    if (format or _format_of(path)) == "pictures":
         yield read_picture(path, colors=colors)
         return
     # damaged headers make parsers raise anything
@@ -56,7 +56,8 @@ def _open(path: str, ifds: Sequence[int], format: Format | None, colors: bool) -
             yield TiffRaster(read_page(tiff.ifd(ifd or tiff.first), colors=colors))
 
 
-def _told(path: str) -> Format:
+def _format_of(path: str) -> Format:
+    """Tell TIFF by its first bytes."""
     with reading(path), FileIO(path) as file:
         return "tiff" if is_tiff(file.read(4)) else "pictures"
 

@@ -139,7 +139,7 @@ def _pillow() -> ModuleType:
 
 
 def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> PictureRaster:
-    """What Pillow found in a header; raises UnsupportedSource for pixels that would not be read as they are."""
+    """Describe a picture that Pillow has opened. Raises UnsupportedSource for pixels that it would change."""
     width, height = picture.size
     # of a PNG, byte 24 is the bit depth and byte 25 the colour type
     depth, color = (head[24], head[25]) if picture.format == "PNG" else (8, 0)

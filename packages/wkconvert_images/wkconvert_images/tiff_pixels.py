@@ -33,7 +33,7 @@ class TiffRaster:
 
     @property
     def facts(self) -> Facts:
-        """What its tags say."""
+        """Size, dtype and samples, from the tags."""
         return self.page.facts
 
     @property

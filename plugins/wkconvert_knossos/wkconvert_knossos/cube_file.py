@@ -25,7 +25,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def expected(suffix: str, cube: Vec3Like) -> str:
-    """What `found` says of a sound cube.
+    """Describe the content of a sound cube, in the words of `found`.
 
     >>> expected(".png", (128, 128, 128))
     '128 x 16384 pixels of L'
@@ -37,7 +37,7 @@ def expected(suffix: str, cube: Vec3Like) -> str:
 
 
 def found(path: Path) -> str:
-    """What a cube's file holds, from its size or header. Raises BrokenSource, SourceNotFound."""
+    """Describe the content of a cube's file from its size or header. Raises BrokenSource, SourceNotFound."""
     suffix = suffix_of(path.name)
     with reading(path, Exception):  # damaged headers make parsers raise anything
         if suffix == ".raw":
