@@ -1,5 +1,7 @@
 """What the examples in docstrings take for granted."""
 
+import gc
+
 import numpy as np
 import pytest
 from helpers.sources import InMemory
@@ -9,3 +11,17 @@ from helpers.sources import InMemory
 def names(doctest_namespace):
     """Let examples say `in_memory([1, 2, 3])` for a Source of three voxels along x."""
     doctest_namespace["in_memory"] = lambda row, dtype="uint8": InMemory(np.array(row, dtype).reshape(1, -1, 1, 1))
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items):
+    """The kit's checks that start an interpreter each are slow, in every plugin."""
+    for item in items:
+        if getattr(item, "originalname", "") in ("test_imports", "test_header_only_open"):
+            item.add_marker("slow")
+
+
+def pytest_collection_finish(session):
+    """Let the collector pass over the thousands of tests from now on: many tests collect what a source left behind."""
+    gc.collect()
+    gc.freeze()

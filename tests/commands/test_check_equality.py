@@ -57,6 +57,7 @@ def test_shards_and_compression_are_no_difference(make, dtype):
     assert [(mag.mag, mag.voxels) for mag in found.mags] == [(Mag(1, 1, 1), 168_000), (Mag(2, 2, 1), 42_000)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["threads", "multiprocessing", "sequential"])
 @pytest.mark.parametrize("start_z", [0, 7])
 def test_the_first_difference_and_the_count_are_what_numpy_says(make, strategy, start_z):
@@ -174,6 +175,7 @@ def test_sampled_boxes_are_cells_within_the_extent_each_once(data):
 # --- metadata --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "what"),
     [

@@ -130,6 +130,7 @@ def test_a_move_that_is_interrupted_is_finished_by_the_next_run(raw, killed_at, 
     assert verify(raw).sound
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_in_a_dataset_that_was_moved(raw, monkeypatch):
     expected, real, count = every_mag(raw), Journal.add, []
 
@@ -156,6 +157,7 @@ def test_there_are_no_more_moves_than_those_that_were_interrupted(raw, monkeypat
     assert not stopped_at(14, monkeypatch, lambda: compress(raw))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("older", [False, True])
 def test_what_was_written_to_a_mag_meanwhile_is_not_lost(raw, monkeypatch, older):
     assert stopped_at(1, monkeypatch, lambda: compress(raw))
@@ -175,6 +177,7 @@ def test_what_was_written_to_a_mag_meanwhile_is_not_lost(raw, monkeypatch, older
     np.testing.assert_equal(every_mag(raw), before)
 
 
+@pytest.mark.slow
 def test_what_another_request_has_begun_is_named_with_a_remedy(raw):
     def stopping(progress):
         if progress.voxels:
@@ -200,6 +203,7 @@ def test_a_mag_that_is_a_link_becomes_a_folder_and_nothing_is_called_saved(raw, 
     np.testing.assert_equal(every_mag(raw), before)
 
 
+@pytest.mark.slow
 def test_every_run_keeps_what_earlier_ones_recorded(raw):
     for mags in ([Mag(1, 1, 1)], [Mag(2, 2, 1)], []):
         compress(raw, mags=mags)
@@ -244,6 +248,7 @@ def test_nobody_else_writes_the_dataset_meanwhile(raw):
     assert seen
 
 
+@pytest.mark.slow
 def test_shards_become_no_longer_and_at_most_twice_as_long_as_in_a_new_dataset(tmp_path, raw):
     auto = [mag["cubeLength"] for layer in layers_of(raw).values() for mag in layer["mags"]]
     recubed = tmp_path / "large"

@@ -225,6 +225,7 @@ def test_pixels_can_stay_raw(tmp_path, dataset):
     np.testing.assert_array_equal(stack(tmp_path / "raw"), voxels)
 
 
+@pytest.mark.slow
 @needs_tiff
 @pytest.mark.parametrize("how", [{"strategy": "sequential"}, {"strategy": "multiprocessing", "jobs": 2}, {"jobs": 7}])
 def test_every_way_writes_the_same_bytes(tmp_path, dataset, how):
@@ -253,6 +254,7 @@ def test_slabs_are_filled_on_the_grid_of_blocks_wherever_the_layer_lies(tmp_path
     assert [(a + b) % 32 for a, b in zip(info.chunk_start, (50, 10, 80), strict=True)] == [0, 0, 0]
 
 
+@pytest.mark.slow
 @needs_tiff
 def test_little_memory_gives_the_same_files_through_a_scratch_file(tmp_path, dataset, monkeypatch):
     voxels = values("uint16", (1, 512, 512, 64))

@@ -121,6 +121,7 @@ def test_values_that_do_not_fit_are_refused(tmp_path, reader):
     assert not (tmp_path / "copy" / PROPERTIES).exists()
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_and_another_is_refused(tmp_path, dataset):
     recube(dataset, tmp_path / "copy")
     before = {name: (tmp_path / "copy" / "em" / name).stat().st_mtime_ns for name in files(tmp_path / "copy" / "em")}
@@ -172,6 +173,7 @@ def test_mappings_go_along_and_attachments_are_left_with_a_note(tmp_path, datase
     assert any("labels: its attachments" in note for note in done.notes)
 
 
+@pytest.mark.slow
 def test_every_other_folder_of_a_layer_is_named(tmp_path, dataset):
     for name in ("agglomerates", "meshes/lod", "mappings", ".hidden"):
         (dataset / "labels" / name).mkdir(parents=True)
@@ -184,6 +186,7 @@ def test_every_other_folder_of_a_layer_is_named(tmp_path, dataset):
     assert "labels: of its folder, meshes is not copied" in done.notes
 
 
+@pytest.mark.slow
 def test_shards_outside_the_bounding_box_are_left_behind_with_a_note(tmp_path, dataset):
     assert not [note for note in recube(dataset, tmp_path / "whole").notes if "outside" in note]
     with edited(dataset) as properties:
@@ -218,6 +221,7 @@ def test_the_largest_id_of_other_values_is_not_that_of_the_original(tmp_path, da
     assert layers_of(tmp_path / "same")["labels"]["largestSegmentId"] == known
 
 
+@pytest.mark.slow
 def test_a_copy_that_loses_its_metadata_has_its_own_record_of_them(tmp_path, dataset):
     recube(dataset, tmp_path / "copy")
     file = tmp_path / "copy" / PROPERTIES

@@ -233,6 +233,7 @@ def test_a_conversion_that_failed_can_be_executed_again(tmp_path, reader, monkey
     np.testing.assert_array_equal(read(tmp_path / "ds"), random_voxels())
 
 
+@pytest.mark.slow
 def test_a_pyramid_of_the_source_is_taken_only_where_it_is_the_right_one(tmp_path, reader):
     data = random_voxels((65, 64, 32))
     convert(reader(tmp_path / "raw", data), tmp_path / "src", replace(SETTINGS, interpolation_mode="max"))

@@ -105,6 +105,7 @@ PATHS = [path for folder in ("dm", "nifti") for path in sorted((SAMPLES / folder
 PATHS += [SAMPLES / "knossos"]
 
 
+@pytest.mark.slow
 @paths.needs_samples
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: "/".join(path.parts[-2:]))
 def test_every_voxel_of_a_real_file_is_in_the_dataset(tmp_path, path):

@@ -222,6 +222,7 @@ def small(tmp_path_factory):
     return make_ours(tmp_path_factory.mktemp("small") / "ds", part)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", CHANGES)
 def test_what_the_peer_calls_equal_is_told_apart(small, tmp_path, peer, what):
     other = Path(shutil.copytree(small, tmp_path / "other"))

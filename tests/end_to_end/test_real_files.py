@@ -34,6 +34,7 @@ def settings(path):
     return Settings(VoxelSize((4.0, 4.0, 35.0)), reader_options=OPTIONS.get(path.name, {}), name="ds")
 
 
+@pytest.mark.slow
 @paths.needs_samples
 @pytest.mark.parametrize("path", [p for p in FILES if p not in BROKEN], ids=lambda p: p.name)
 def test_every_voxel_of_a_real_file_is_in_the_dataset(tmp_path, path):

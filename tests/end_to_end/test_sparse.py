@@ -103,6 +103,7 @@ COPIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COPIES)
 def test_a_copy_has_the_shards_in_which_there_is_anything(tmp_path, pair, command):
     sparse, dense = pair

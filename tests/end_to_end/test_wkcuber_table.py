@@ -72,6 +72,7 @@ def test_every_command_of_wkcuber_is_there():
     assert [old[0].removeprefix("python -m wkcuber").removeprefix(".") for old, _ in table()] == WKCUBER
 
 
+@pytest.mark.slow
 def test_every_line_does_what_it_says(inputs):
     for _, command in table():
         run(command)

@@ -55,6 +55,7 @@ def told_until_error(step, workers, tmp_path):
     return told, None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "name"),
     [

@@ -159,6 +159,7 @@ def test_mode_and_nearest_return_a_voxel_bit_by_bit(name, case):
     assert PLAIN[name][0](block, factor).tobytes() == expected.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLAIN)
 @settings(deadline=None, max_examples=60)
 @given(case=blocks(), data=st.data())
@@ -187,6 +188,7 @@ def test_large_blocks_equal_small_ones(name, dtype):
         assert whole.tobytes() == np.concatenate(strips, axis=2).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [(8, 8, 8), (16, 4, 1), (1, 1, 32)])
 @pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u8", "f4"])

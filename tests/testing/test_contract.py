@@ -139,6 +139,7 @@ def test_tiny_volumes_pass(shape: tuple[int, int, int], good: str, tmp_path: Pat
     assert outcomes["header-only open"].status == "skipped"
 
 
+@pytest.mark.slow
 def test_running_all_checks_reports_each_once_and_goes_on_after_a_failure(mutants: Mutants, volume: Path) -> None:
     reader = mutants.install(("return voxels[", "return 1 / 0 or voxels["))
     results = {result.name: result for result in run_checks(volume, reader)}

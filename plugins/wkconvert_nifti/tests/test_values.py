@@ -227,6 +227,7 @@ def test_other_extensions_are_passed_over(tmp_path):
     np.testing.assert_array_equal(voxels(tmp_path / "a.nii.gz")[0], noise(9, 8, 7))
 
 
+@pytest.mark.slow
 def test_voxels_are_read_in_order_also_where_rows_and_planes_are_large(tmp_path, monkeypatch):
     from wkconvert_nifti import source as module
 

@@ -170,6 +170,7 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_a_source_stays_small_however_many_tiles_there_are(tmp_path):
     import pickle
 

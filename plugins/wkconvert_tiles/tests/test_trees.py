@@ -53,6 +53,7 @@ def test_a_number_may_stand_twice_in_a_name(tmp_path):
     np.testing.assert_array_equal(voxels(tmp_path, pattern="{z}/{z}_{y}_{x}.png"), volume(SLICES))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_padding_order_and_sparsity(tmp_path_factory, data):

@@ -137,6 +137,7 @@ def test_source_and_sink_fulfil_the_contract(written: tuple[WkwSink, Array]) -> 
     np.testing.assert_array_equal(everything(source), data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", BLOCK_TYPES)
 @given(
     start=st.tuples(*[st.integers(0, 100)] * 3),
