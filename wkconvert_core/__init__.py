@@ -45,6 +45,7 @@ from wkconvert_core.contract.model import (
     Source,
     VolumeInfo,
 )
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.contract.voxel_size import METRES, VoxelSize, unit_symbol
 
@@ -94,6 +95,7 @@ __all__ = [
     "Vec3Like",
     "VolumeInfo",
     "VoxelSize",
+    "WarningNote",
     "WkconvertError",
     "hookimpl",
     "parse_options",

@@ -71,7 +71,7 @@ class VolumeInfo:
     offset: Vec3Like = (0, 0, 0)
     """Where voxel (0, 0, 0) of the source lies in the dataset."""
     notes: tuple[str, ...] = ()
-    """What the user should know about how the data are read: `alpha dropped`."""
+    """What the user should know about how the data are read: `alpha dropped`. A `WarningNote` is shown in any case."""
     chunk_start: Vec3Like = (0, 0, 0)
     """A corner of the grid of chunks, in the source's voxels; it may lie outside the volume."""
 

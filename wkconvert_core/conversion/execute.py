@@ -15,6 +15,7 @@ import numpy as np
 from wkconvert_core.cluster.session import Sought
 from wkconvert_core.contract.errors import NoSpace
 from wkconvert_core.contract.model import LayerSpec
+from wkconvert_core.contract.notes import about
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion, prepare_conversion
 from wkconvert_core.conversion.settings import Settings
@@ -90,7 +91,7 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
     if len({layer.box for layer in layers}) > 1:
         notes.append("the layers differ in extent: " + "; ".join(f"{layer.name} {layer.box}" for layer in layers))
     for layer in conversion.layers:
-        notes += [f"{layer.name}: {note}" for note in layer.notes]
+        notes += [about(layer.name, note) for note in layer.notes]
         done = journals[layer.name].done
         if nans := done[min(done)].nans:
             made = len(done) > 1 and not inputs.keeps_metadata
