@@ -1,6 +1,7 @@
-"""What the examples in docstrings take for granted."""
+"""What the examples in docstrings take for granted, and how the tests are run."""
 
 import gc
+import os
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ from helpers.sources import InMemory
 def names(doctest_namespace):
     """Let examples say `in_memory([1, 2, 3])` for a Source of three voxels along x."""
     doctest_namespace["in_memory"] = lambda row, dtype="uint8": InMemory(np.array(row, dtype).reshape(1, -1, 1, 1))
+
+
+def pytest_xdist_auto_num_workers():
+    """One process more than there are cores: many tests wait for programs that they started."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
