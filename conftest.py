@@ -21,9 +21,9 @@ def pytest_xdist_auto_num_workers():
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items):
-    """The kit's checks that start an interpreter each are slow, in every plugin."""
+    """The kit's checks that start interpreters or threads are slow, in every plugin."""
     for item in items:
-        if getattr(item, "originalname", "") in ("test_imports", "test_header_only_open"):
+        if getattr(item, "originalname", "") in ("test_imports", "test_header_only_open", "test_loky", "test_threads"):
             item.add_marker("slow")
 
 

@@ -34,12 +34,14 @@ def test_the_same_seed_gives_the_same_voxels_and_another_does_not() -> None:
     assert not any(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 def test_every_voxel_belongs_to_one_of_many_cells(tissue: tuple[Volume, Volume]) -> None:
     counts = np.bincount(tissue[1].ravel())
     assert counts[0] == 0
     assert (counts[1:] > 0).sum() > 100
 
 
+@pytest.mark.slow
 def test_cells_hang_together_from_slice_to_slice(tissue: tuple[Volume, Volume]) -> None:
     cells = tissue[1]
     assert (cells[:, :, 1:] == cells[:, :, :-1]).mean() > 0.8
@@ -49,6 +51,7 @@ def test_cells_hang_together_from_slice_to_slice(tissue: tuple[Volume, Volume]) 
     assert count < 20
 
 
+@pytest.mark.slow
 def test_membranes_are_darker_than_the_cells(tissue: tuple[Volume, Volume]) -> None:
     grey, cells = tissue
     border = np.zeros(cells.shape, bool)
@@ -57,6 +60,7 @@ def test_membranes_are_darker_than_the_cells(tissue: tuple[Volume, Volume]) -> N
     assert grey[border].mean() + 40 < grey[:, :, 30][inside].mean()
 
 
+@pytest.mark.slow
 def test_slices_resemble_the_next_one_and_use_the_range_of_grey(tissue: tuple[Volume, Volume]) -> None:
     grey = tissue[0].astype(np.float64)
     assert np.corrcoef(grey[:, :, 30].ravel(), grey[:, :, 31].ravel())[0, 1] > 0.4
@@ -65,6 +69,7 @@ def test_slices_resemble_the_next_one_and_use_the_range_of_grey(tissue: tuple[Vo
     assert low < 100 < 180 < high
 
 
+@pytest.mark.slow
 def test_it_is_told_apart_by_its_voxels_alone(tissue: tuple[Volume, Volume]) -> None:
     decisions = [verdict(look([volume[:, :, z] for z in (9, 30, 50)], 3), volume.dtype) for volume in tissue]
     assert [decision.category for decision in decisions] == ["color", "segmentation"]

@@ -113,6 +113,7 @@ def test_ids_beyond_53_bits_come_back(tmp_path, dataset):
     np.testing.assert_array_equal(voxels_of(tmp_path / "back"), voxels)
 
 
+@pytest.mark.slow
 @needs_tiff
 @needs_tiles
 @pytest.mark.parametrize("dtype", DTYPES)

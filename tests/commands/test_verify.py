@@ -81,6 +81,7 @@ def test_every_strategy_finds_the_same(dataset, strategy):
     assert "0 bytes" in found.damaged[0].reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint16", "float32", "int64"])
 @pytest.mark.parametrize("compression", ["none", "lz4", "lz4hc"])
 def test_every_dtype_and_compression_is_sound(tmp_path, reader, dtype, compression):
