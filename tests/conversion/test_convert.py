@@ -20,7 +20,9 @@ from wkconvert_core import (
     Mag,
     OptionError,
     PluginError,
+    UnsupportedSource,
     VoxelSize,
+    WarningNote,
 )
 from wkconvert_core.contract.errors import (
     NoSpace,
@@ -31,9 +33,11 @@ from wkconvert_core.contract.errors import (
     UnknownFormat,
 )
 from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.journal import Journal, locked
+from wkconvert_core.registry.plugins import plugins
 
 
 def test_a_volume_becomes_a_dataset(tmp_path, reader):
@@ -441,6 +445,98 @@ def test_voxel_sizes_come_from_the_source_and_the_options(tmp_path, reader):
     assert "its tags" in conversion.voxel_size.origin
     with pytest.raises(OptionError, match="along z is not known"):
         prepare(source, tmp_path / "ds", Settings())
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ((16.5, 16500, 25000), "y is 1000 times x"),
+        ((16500, 16.5, 25000), "x is 1000 times y"),
+        ((4, 41, 40), "y is 10.25 times x"),
+        ((4, 4, 4001), "z is 1000.25 times x"),
+        ((4, 4, 0.0035), "x is 1142.86 times z"),
+        ((None, 4, 35000), "z is 8750 times y"),
+    ],
+)
+def test_sizes_that_no_microscope_has_are_asked_for(tmp_path, reader, size, said):
+    own = VoxelSize(size, "nm", "its tags")
+    source = reader(tmp_path / "src", random_voxels((50, 40, 3)), voxel_size=own)
+    with pytest.raises(OptionError) as caught:
+        prepare(source, tmp_path / "ds", Settings())
+    assert str(own) in caught.value.what
+    assert said in caught.value.why
+    assert "its tags" in caught.value.why
+    conversion = prepare(source, tmp_path / "ds", SETTINGS)  # which says a size
+    assert conversion.voxel_size.size == SETTINGS.voxel_size.size
+    assert not any(isinstance(note, WarningNote) for note in conversion.layers[0].notes)
+    (warning,) = (n for n in open_source(source, Settings(), plugins())[0].notes if isinstance(n, WarningNote))
+    assert said in warning  # where no size is needed, it is told all the same
+
+
+@pytest.mark.parametrize("size", [(4, 40, 40), (4, 4, 4000), (4, 4, 0.004), (0.5, 0.5, 500)])
+def test_slender_voxels_are_taken_as_they_are(tmp_path, reader, size):
+    source = reader(tmp_path / "src", random_voxels((50, 40, 3)), voxel_size=VoxelSize(size, "nm", "its tags"))
+    assert prepare(source, tmp_path / "ds", Settings()).voxel_size.size == size
+
+
+def test_a_size_of_which_only_z_is_said_must_be_possible_too(tmp_path, reader):
+    source = reader(tmp_path / "src", random_voxels((50, 40, 3)), voxel_size=VoxelSize((4, 4, 9), "mm", "its tags"))
+    with pytest.raises(OptionError, match="x is 114286 times z"):
+        prepare(source, tmp_path / "ds", Settings(voxel_size=VoxelSize.parse(",,35")))
+
+
+LABELS = np.random.default_rng(0).integers(0, 5, (1, 40, 30, 4))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_labels_in_floats_are_refused_until_their_integer_is_named(tmp_path, reader, dtype):
+    source = reader(tmp_path / "src", LABELS.astype(dtype))
+    labels = replace(SETTINGS, category="segmentation")
+    with pytest.raises(UnsupportedSource, match=r"a segmentation cannot be float.*say --dtype uint32"):
+        prepare(source, tmp_path / "ds", labels)
+    convert(source, tmp_path / "ds", replace(labels, dtype="uint32"))
+    np.testing.assert_array_equal(read(tmp_path / "ds", "segmentation"), LABELS)
+    assert layers_of(tmp_path / "ds")["segmentation"]["elementClass"] == "uint32"
+
+
+def test_an_integer_named_for_labels_takes_whole_numbers_only(tmp_path, reader):
+    source = reader(tmp_path / "src", LABELS + np.float64(0.5))
+    with pytest.raises(ConversionError, match=r"the value \d\.5 of dtype float64 does not fit uint32"):
+        convert(source, tmp_path / "ds", replace(SETTINGS, category="segmentation", dtype="uint32"))
+
+
+def test_integers_are_no_segmentation_either_once_they_are_made_floats(tmp_path, reader):
+    source = reader(tmp_path / "src", LABELS.astype("uint8"))
+    with pytest.raises(UnsupportedSource, match="a segmentation cannot be float32"):
+        prepare(source, tmp_path / "ds", replace(SETTINGS, category="segmentation", dtype="float32"))
+
+
+@pytest.mark.parametrize(
+    ("category", "dtype", "remedy"),
+    [
+        ("color", "float64", "say --dtype float32"),
+        ("color", "uint64", "say --dtype uint16"),
+        ("color", "int64", "say --dtype uint16"),
+        ("segmentation", "uint64", ""),
+        ("segmentation", "int64", ""),
+    ],
+)
+def test_what_is_not_shown_as_color_is_said_with_the_remedy(tmp_path, reader, category, dtype, remedy):
+    source = reader(tmp_path / "src", LABELS.astype(dtype))
+    settings = replace(SETTINGS, category=category)
+    warnings = [n for n in prepare(source, tmp_path / "ds", settings).layers[0].notes if isinstance(n, WarningNote)]
+    if category == "segmentation":
+        assert warnings == []
+    else:
+        assert f"WEBKNOSSOS shows no {dtype} as color" in warnings[0]
+        assert remedy in warnings[0]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int8", "int16", "int32", "float32"])
+def test_what_is_shown_as_color_needs_no_warning(tmp_path, reader, dtype):
+    source = reader(tmp_path / "src", LABELS.astype(dtype))
+    notes = prepare(source, tmp_path / "ds", replace(SETTINGS, category="color")).layers[0].notes
+    assert not any(isinstance(note, WarningNote) for note in notes)
 
 
 def test_the_z_of_a_single_slice_is_taken_from_x(tmp_path, reader):

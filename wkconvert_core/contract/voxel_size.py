@@ -142,6 +142,23 @@ class VoxelSize:
         """
         return "".join(axis for axis, size in zip("xyz", self.size, strict=True) if size is None)
 
+    def oddity(self) -> str:
+        """What no microscope makes of these voxels: x and y that differ more than 10-fold, or z more than 1000-fold.
+
+        Mostly one of the units is wrong or missing. Empty for a plausible size, and along axes without one.
+
+        >>> VoxelSize((16.5, 16500, 25000), "nm").oddity()
+        'y is 1000 times x'
+        >>> VoxelSize((4, 4, None)).oddity()
+        ''
+        """
+        for a, b, most in (("x", "y", 10), ("x", "z", 1000), ("y", "z", 1000)):
+            one, other = (self.size["xyz".index(axis)] for axis in (a, b))
+            if one and other and max(one, other) > most * min(one, other) * (1 + 1e-9):
+                small, large = sorted((a, b), key=lambda axis: self.size["xyz".index(axis)] or 0)
+                return f"{large} is {max(one, other) / min(one, other):.6g} times {small}"
+        return ""
+
     def filled(self, other: VoxelSize) -> VoxelSize:
         """This size, with unknown axes taken from `other`; the unit is this one's.
 

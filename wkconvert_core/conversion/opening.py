@@ -6,17 +6,17 @@ import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from wkconvert_core.contract.abilities import stream_of
-from wkconvert_core.contract.errors import InconsistentStack, OptionError, ResourceError, UnsupportedSource
+from wkconvert_core.contract.errors import InconsistentStack, OptionError, ResourceError
 from wkconvert_core.contract.geometry import Box, Mag
-from wkconvert_core.contract.model import DTYPES, Category, Confidence, Layer, Match, Source, VolumeInfo
+from wkconvert_core.contract.model import Category, Confidence, Layer, Match, Source, VolumeInfo
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.settings import FINEST, Settings
+from wkconvert_core.conversion.stored_dtype import check_ids, dtype_to_write
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, suggest
 from wkconvert_core.datasets.reader import layers_of
@@ -24,14 +24,10 @@ from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry import detection
 from wkconvert_core.registry.detection import Found
 from wkconvert_core.registry.plugins import Plugins
-from wkconvert_core.sources.casting import Fit
 from wkconvert_core.sources.category import Decision, by_name, classify
 from wkconvert_core.sources.views import transformed
 from wkconvert_core.toolkit.byte_sizes import size_text
 from wkconvert_core.toolkit.files import stem
-
-if TYPE_CHECKING:
-    from wkconvert_core.contract.model import DType
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,9 @@ def open_source(
         decision = classify(
             layer.source, option=settings.category, hint=layer.category, names=_telling_names(found, layer)
         )
-        note, dtype, fit = _dtype_to_write(layer.source.info.dtype, settings, decision.category)
+        note, dtype, fit = dtype_to_write(layer.source.info.dtype, settings, decision.category)
+        if decision.category == "segmentation" and found.match.format != "webknossos":
+            check_ids(np.dtype(dtype or layer.source.info.dtype))
         source = transformed(
             layer.source,
             channel=wanted.channel,
@@ -116,6 +114,10 @@ def open_source(
         notes = [*found.notes, *layer.notes, *layer.source.info.notes]
         if finest != FINEST:
             notes.append(f"the source has no mag 1; its finest is {finest}")
+        size = layer.source.info.voxel_size
+        if size and (settings.voxel_size is None or settings.voxel_size.missing()):
+            oddity = size.refined(finest).oddity()
+            notes += [WarningNote(f"the voxel size {size} ({size.origin}) cannot be right: {oddity}")] if oddity else []
         notes += note
         # The name is as asked, as folder and reader say, else the category; numbers tell equal names apart.
         said = "_".join(part for part in (found.layer, layer.name) if part)
@@ -231,24 +233,6 @@ def _telling_names(found: Found, layer: Layer) -> list[str]:
     return [name for name in (layer.name, found.layer, stem(Path(found.path))) if name]
 
 
-def _dtype_to_write(own: DType, settings: Settings, category: Category) -> tuple[list[str], str | None, Fit]:
-    """Notes for the user, the dtype to convert to (None: keep it), and how values are fitted to it."""
-    if settings.dtype is not None and own.kind in "biuf":
-        return [], settings.dtype, settings.convert
-    if own == np.bool_:
-        shown: Fit = "exact" if category == "segmentation" else "scale"
-        return [f"1-bit values are stored as uint8, {'0 and 1' if shown == 'exact' else '0 and 255'}"], "uint8", shown
-    if own == np.float16:
-        return ["float16 is stored as float32, which holds all its values"], "float32", "exact"
-    if own.name not in DTYPES:
-        raise UnsupportedSource(
-            f"voxels of dtype {own} cannot be converted", fix=f"convert them to one of {', '.join(DTYPES)} first"
-        )
-    if own == np.float64 or (own.itemsize == 8 and category == "color"):
-        return [f"{own} is kept; WEBKNOSSOS may not show it as color: --dtype chooses another"], None, "exact"
-    return [], None, "exact"
-
-
 def voxel_size(layers: Sequence[SourceLayer], wanted: VoxelSize | None) -> VoxelSize:
     """The one voxel size of the dataset: as wanted, and along the axes left open as the sources state it.
 
@@ -268,6 +252,8 @@ def voxel_size(layers: Sequence[SourceLayer], wanted: VoxelSize | None) -> Voxel
                 why="a dataset has one voxel size",
                 fix="decide with --voxel-size",
             )
+    if wanted is None or wanted.missing():
+        _check_possible(size)
     x, y, z = size.size
     if all(layer.info.shape[2] == 1 for layer in layers) and z is None and x is not None:
         size = VoxelSize((x, y, x), size.unit, f"{size.origin}; z of the single slice taken from x")
@@ -283,3 +269,13 @@ def voxel_size(layers: Sequence[SourceLayer], wanted: VoxelSize | None) -> Voxel
             + ("" if size.unit == "nm" else f" --unit {size.unit}"),
         )
     return size
+
+
+def _check_possible(size: VoxelSize) -> None:
+    """Raise OptionError for a voxel size that contradicts itself."""
+    if oddity := size.oddity():
+        raise OptionError(
+            f"the voxel size {size} cannot be right",
+            why=f"{oddity}: no microscope has such voxels, so a number or a unit is wrong; it is from {size.origin}",
+            fix="look up the size, and give it along x, y and z with --voxel-size, for example --voxel-size 4,4,35",
+        )

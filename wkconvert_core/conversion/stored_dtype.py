@@ -1,0 +1,61 @@
+"""The dtype in which a layer is stored, and what WEBKNOSSOS makes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wkconvert_core.contract.errors import UnsupportedSource
+from wkconvert_core.contract.model import DTYPES, Category
+from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.sources.casting import Fit
+
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import DType
+
+
+def dtype_to_write(own: DType, settings: Settings, category: Category) -> tuple[list[str], str | None, Fit]:
+    """Notes for the user, the dtype to convert to (None: keep it), and how values are fitted to it.
+
+    Raises UnsupportedSource for a dtype that no dataset holds.
+    """
+    notes, dtype, fit = _stored_dtype(own, settings, category)
+    stored = np.dtype(dtype or own)
+    if category == "color" and stored.itemsize == 8:
+        is_float = stored.kind == "f"
+        remedy = "--dtype float32" if is_float else "--dtype uint16 or int32 (with --convert clip or scale)"
+        labels = "--category segmentation" + (" --dtype uint32" if is_float else "")
+        shown = "uint8 to uint32, int8 to int32 and float32"
+        notes.append(
+            WarningNote(f"WEBKNOSSOS shows no {stored} as color, but {shown}: say {remedy}; for labels, {labels}")
+        )
+    return notes, dtype, fit
+
+
+def _stored_dtype(own: DType, settings: Settings, category: Category) -> tuple[list[str], str | None, Fit]:
+    """The same, whether or not WEBKNOSSOS shows it."""
+    if settings.dtype is not None and own.kind in "biuf":
+        return [], settings.dtype, settings.convert
+    if own == np.bool_:
+        shown: Fit = "exact" if category == "segmentation" else "scale"
+        return [f"1-bit values are stored as uint8, {'0 and 1' if shown == 'exact' else '0 and 255'}"], "uint8", shown
+    if own == np.float16:
+        return ["float16 is stored as float32, which holds all its values"], "float32", "exact"
+    if own.name not in DTYPES:
+        raise UnsupportedSource(
+            f"voxels of dtype {own} cannot be converted", fix=f"convert them to one of {', '.join(DTYPES)} first"
+        )
+    return [], None, "exact"
+
+
+def check_ids(dtype: DType) -> None:
+    """Raise UnsupportedSource for floats, which are no ids."""
+    if dtype.kind == "f":
+        raise UnsupportedSource(
+            f"a segmentation cannot be {dtype}",
+            why="ids are whole numbers: WEBKNOSSOS takes uint8 to uint64 and int8 to int64",
+            fix="say --dtype uint32, which stores values that are whole numbers and refuses any other; or "
+            "--category color if these are intensities",
+        )
