@@ -476,6 +476,7 @@ def test_the_command_tells_what_changes(dataset):
         "written": True,
         "changes": [{"what": "largest_segment_id", "layer": "labels", "old": "249", "new": "7"}],
         "notes": [],
+        "warnings": [],
     }
     assert "labels: largest segment id: 7 becomes 249" in run(dataset, "--compute-max-id").stdout
     assert run(dataset, "--quiet").stdout == ""

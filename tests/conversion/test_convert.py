@@ -260,7 +260,7 @@ def test_a_pyramid_of_the_source_is_taken_only_where_it_is_the_right_one(tmp_pat
 def test_a_source_without_mag_1_keeps_its_place(tmp_path, reader):
     convert(reader(tmp_path / "raw", random_voxels()), tmp_path / "src", replace(SETTINGS, target_mag=Mag(2, 2, 1)))
     done = convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
-    assert done.notes == ("color: the source has no mag 1; its finest is 2-2-1",)
+    assert done.notes == ("the source has no mag 1; its finest is 2-2-1",)
     assert [[str(spec.mag) for spec in layer.mags] for layer in done.layers] == [["2-2-1", "4-4-1"]]
     assert layers_of(tmp_path / "ds") == layers_of(tmp_path / "src")
     assert prepare(tmp_path / "src", tmp_path / "own", Settings()).voxel_size.size == SETTINGS.voxel_size.size
@@ -304,7 +304,7 @@ def test_what_no_reader_knows_is_left_out_with_a_note(tmp_path, reader):
     (tmp_path / "src" / "labels").mkdir()
     (tmp_path / "src" / "labels" / "a.xyz").write_text("?")
     assert (
-        "raw: left out, as no reader knows them: labels" in convert(tmp_path / "src", tmp_path / "ds", SETTINGS).notes
+        "left out of src, as no reader knows them: labels" in convert(tmp_path / "src", tmp_path / "ds", SETTINGS).notes
     )
 
 

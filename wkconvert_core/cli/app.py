@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,9 @@ import typer
 
 from wkconvert_core import __version__
 from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options
-from wkconvert_core.cli.output import console, emit, print_document
+from wkconvert_core.cli.output import console, emit, print_document, printable
 from wkconvert_core.cli.run import carry_out
-from wkconvert_core.contract.errors import OptionError, WkconvertError
+from wkconvert_core.contract.errors import Bug, WkconvertError
 
 if TYPE_CHECKING:
     from wkconvert_core.conversion.settings import Settings
@@ -44,8 +45,10 @@ def main() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # paths need not be UTF-8
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # the place in the code is not told
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of worker processes
     try:
-        _run_app()
+        sys.exit(app(standalone_mode=False))
     except WkconvertError as error:
         _report(error)
         sys.exit(error.exit_code)
@@ -53,24 +56,30 @@ def main() -> None:
         print("\nstopped; the same command again goes on from here", file=sys.stderr)  # noqa: T201
         sys.stderr.flush()
         os._exit(128 + stop.number)  # without waiting for threads that are in the middle of a shard
-
-
-def _run_app() -> None:
-    """Run the command. With `--json`, typer's usage errors are raised as OptionError instead of being printed."""
-    if "--json" not in sys.argv:
-        app()
-    try:
-        sys.exit(app(standalone_mode=False))
     except Exception as error:
-        if message := getattr(error, "format_message", None):
-            raise OptionError(message(), fix=f"{Path(sys.argv[0]).name} --help lists the options") from None
-        raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()  # type: ignore[attr-defined]
+        elif hasattr(error, "format_message"):
+            from wkconvert_core.cli.usage import explained
+
+            _report(explained(error))
+        else:
+            _report_bug(error)
+        sys.exit(getattr(error, "exit_code", 1))
 
 
 def _interrupt(number: int, frame: object) -> None:
     for other in (signal.SIGINT, signal.SIGTERM):
         signal.signal(other, signal.SIG_IGN)  # a second Ctrl-C must not break the clean stop
     raise Interrupted(number)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, *place: object) -> None:
+    """Print what a library warns of, without the place in its code, which says nothing to users."""
+    if not {"-q", "--quiet", "--json"} & set(sys.argv):
+        _, installed, inside = filename.rpartition(f"site-packages{os.sep}")
+        said = f"warning: {message} ({inside.partition(os.sep)[0]})" if installed else f"warning: {message}"
+        print(printable(said), file=sys.stderr)  # noqa: T201
 
 
 def _report(error: WkconvertError) -> None:
@@ -80,6 +89,21 @@ def _report(error: WkconvertError) -> None:
         from wkconvert_core.cli.reports import show_error
 
         show_error(error, console(stderr=True))
+
+
+def _report_bug(error: Exception) -> None:
+    """Print the traceback of what is no error of ours, and which plugin it comes from, if from one."""
+    import traceback
+
+    from wkconvert_core.registry.plugins import plugins
+
+    trace = "".join(traceback.format_exception(error))
+    sys.stderr.write("\n".join(map(printable, trace.split("\n"))))
+    culprit = plugins().culprit(trace)
+    whose = f"the plugin {culprit.name} ({culprit.distribution} {culprit.version})" if culprit else "wkconvert"
+    what = printable(f"{type(error).__name__}: {error}")
+    bug = Bug(f"{whose} has failed: {what}", why="this is a bug", fix="send the traceback to the authors")
+    _report(bug)
 
 
 def _version(wanted: bool) -> None:
@@ -126,7 +150,7 @@ def cube(src: options.Src, dst: options.Dst, **given: Any) -> None:
 def _convert(src: Path | str, dst: Path, settings: Settings, command: str, given: Mapping[str, Any]) -> None:
     from wkconvert_core.conversion.prepare import prepare_conversion
 
-    carry_out(lambda: prepare_conversion(src, dst, settings, command=command), given)
+    carry_out(lambda: prepare_conversion(src, dst, settings, command=command), given, src)
 
 
 for command in (
@@ -168,7 +192,7 @@ def check(path: Annotated[Path, options.local_folder("A file or folder for the r
 
 
 @app.command()
-@options.takes(only=("jobs", "quiet"))
+@options.takes(only=("jobs", "strict", "quiet"))
 def demo(
     dst: Annotated[Path, options.local_folder("The dataset's folder, to be made; the stack is written to DST-stack.")],
     **given: Any,

@@ -50,7 +50,7 @@ def _add_mags(
 ) -> None:
     start = None if from_mag is None else options.mag("from-mag", from_mag)
     settings = options.settings(given)
-    carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given)
+    carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given, dst)
 
 
 @options.takes(
@@ -79,7 +79,7 @@ def compress(
     earlier = finish(dst) if copy is None and not given["dry_run"] else ""
     if earlier and not (given["quiet"] or given["json"]):
         console(stderr=True).print(f"moved into place what an earlier run had compressed: {earlier}", highlight=False)
-    carry_out(lambda: prepare(dst, copy, settings, names=layer_name or (), mags=mags), given)
+    carry_out(lambda: prepare(dst, copy, settings, names=layer_name or (), mags=mags), given, dst)
 
 
 @options.takes(
@@ -96,4 +96,4 @@ def recube(
     from wkconvert_core.commands.recube import prepare
 
     mags, settings = options.mags(mag), options.settings(given)
-    carry_out(lambda: prepare(src, dst, settings, names=layer_name or (), mags=mags, to=given["to"]), given)
+    carry_out(lambda: prepare(src, dst, settings, names=layer_name or (), mags=mags, to=given["to"]), given, src)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from wkconvert_core.cli.output import count_text, print_lines, print_table, shape_text, shard_text
+from wkconvert_core.cli.output import count_text, near, print_lines, print_table, rate_text, shape_text, shard_text
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 if TYPE_CHECKING:
@@ -43,12 +43,11 @@ def show_soundness(found: Soundness, console: Console, *, quiet: bool) -> None:
         elif mag.kernel_reason and mag.kernel_reason not in NO_KERNEL:
             parts.append(f"kernel unknown ({mag.kernel_reason})")
         print_lines(console, f"{mag.layer} mag {mag.mag}: {', '.join(parts)}")
-    print_lines(console, *(f"note: {note}" for note in found.notes))
     shards, size = sum(mag.shards for mag in found.mags), sum(mag.stored_bytes for mag in found.mags)
     verdict = f"{len(found.damaged):,} damaged" if found.damaged else "sound"
-    rate = size / found.seconds / 1e6 if found.seconds else 0
-    took = f"{size_text(size)}, {found.seconds:.1f} s, {rate:.0f} MB/s"
-    print_lines(console, f"{found.path}: {verdict}, {count_text(shards, 'shard')}, {took}")
+    took = [size_text(size), f"{found.seconds:.1f} s", rate_text(size, found.seconds)]
+    parts = [verdict, count_text(shards, "shard"), *filter(None, took)]
+    print_lines(console, f"{near(found.path)}: {', '.join(parts)}")
 
 
 # --- check-equality --------------------------------------------------------------------------------------------------
@@ -58,27 +57,29 @@ def show_equality(found: Equality, console: Console, *, quiet: bool) -> None:
     """Print what `check-equality` found; with `quiet`, only what differs."""
     for each in found.metadata:
         where = f"{each.layer}: " if each.layer else ""
-        print_lines(console, f"{where}{each.what.replace('_', ' ')} differs: {each.a} and {each.b}")
+        verb = "differ" if each.what in ("layers", "mags", "channels") else "differs"
+        print_lines(console, f"{where}{each.what.replace('_', ' ')} {verb}: {each.a} and {each.b}")
     for mag in found.mags:
         if mag.difference:
             print_lines(console, f"{mag.layer} mag {mag.mag}: {mag.difference}")
     if quiet:
         return
-    print_lines(console, *(f"note: {note}" for note in found.notes))
     same = [f"{mag.layer} mag {mag.mag}: {mag.voxels:,} voxels are equal" for mag in found.mags if not mag.difference]
     verdict = "equal" if found.equal else "different"
-    print_lines(console, *same, f"{found.a} and {found.b} are {verdict}, {found.seconds:.1f} s")
+    print_lines(console, *same, f"{near(found.a)} and {near(found.b)} are {verdict}, {found.seconds:.1f} s")
 
 
 # --- metadata --------------------------------------------------------------------------------------------------------
 
 
-def show_metadata(done: Updated, console: Console) -> None:
-    """Print what `metadata` changed."""
-    print_lines(console, *map(str, done.changes), *(f"note: {note}" for note in done.notes))
+def show_metadata(done: Updated, console: Console, *, quiet: bool) -> None:
+    """Print what `metadata` changed; with `quiet`, nothing."""
+    if quiet:
+        return
+    print_lines(console, *map(str, done.changes))
     what = "metadata made" if done.created else "metadata changed" if done.changes else "metadata are up to date"
     only = ", but not written (--dry-run)" if done.changes and not done.written else ""
-    print_lines(console, f"{done.path}: {what}{only}")
+    print_lines(console, f"{near(done.path)}: {what}{only}")
 
 
 # --- info ------------------------------------------------------------------------------------------------------------
@@ -89,8 +90,8 @@ def show_stored(found: Sequence[MagStorage], console: Console) -> None:
     for layer, mags in groupby(found, lambda mag: mag.where.layer):
         print_lines(console, "", f"{layer}, as stored")
         listed = list(mags)
-        unit = next((mag.voxel_size.unit for mag in listed if mag.voxel_size), "")
-        titles = ("mag", "shape", "dtype", "shards", "on disk", "ratio", "stored", "shard", f"voxel, {unit}")
+        unit = next((f", {mag.voxel_size.unit}" for mag in listed if mag.voxel_size), "")
+        titles = ("mag", "shape", "dtype", "shards", "on disk", "ratio", "stored", "shard", f"voxel{unit}")
         print_table(console, titles, map(_cells, listed))
         print_lines(console, *(f"  mag {mag.where.mag} cannot be read: {mag.problem}" for mag in listed if mag.problem))
 

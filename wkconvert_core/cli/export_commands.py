@@ -57,7 +57,7 @@ def export_tiff(
     )
     wanted = {"layer_name": layer_name, "bbox": bbox, "name": name, "no_compress": no_compress}
     settings = options.settings({**given, **wanted})
-    carry_out(lambda: prepare(dst, out, settings, pictures), given)
+    carry_out(lambda: prepare(dst, out, settings, pictures), given, dst)
 
 
 def _pair(option: str, text: str | None) -> tuple[int, int] | None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from wkconvert_core.cli import options
-from wkconvert_core.cli.output import console, emit
-from wkconvert_core.cli.run import listening
+from wkconvert_core.cli.output import console, emit, warnings_of
+from wkconvert_core.cli.run import listening, report
 from wkconvert_core.contract.errors import OptionError, WkconvertError
 
 Deep = Annotated[bool, typer.Option("--deep", help="Recompute and compare whole coarser mags, not only some boxes")]
@@ -44,7 +44,7 @@ def verify(
     chosen: dict[str, Any] = {"layers": layer_name or (), "mags": options.mags(mag)}
     with listening(given) as listen:
         found = run(dst, options.settings(given), **chosen, deep=deep, write_checksums=write_checksums, listen=listen)
-    emit(found, given, partial(show_soundness, quiet=given["quiet"]))
+    report(found, found.notes, given, partial(show_soundness, quiet=given["quiet"]))
     if not found.sound:
         raise typer.Exit(1)
 
@@ -61,7 +61,7 @@ def check_equality(a: A, b: B, layer_name: options.Layers = None, mag: options.M
     except WkconvertError as error:
         error.exit_code = 2  # whatever the error is, the datasets could not be compared
         raise
-    emit(found, given, partial(show_equality, quiet=given["quiet"]))
+    report(found, found.notes, given, partial(show_equality, quiet=given["quiet"]), code=2)
     if not found.equal:
         raise typer.Exit(1)
 
@@ -109,11 +109,10 @@ def metadata(
     )
     with listening(given) as listen:
         done = update(dst, wanted, settings, listen=listen)
-    if given["json"] or not given["quiet"]:
-        emit(done, given, show_metadata)
+    report(done, done.notes, given, partial(show_metadata, quiet=given["quiet"]))
 
 
-@options.takes(only=("reader", "option", "json"))
+@options.takes(only=("reader", "option", "json", "strict"))
 def info(path: Annotated[str, typer.Argument(help="A file or folder of any kind, or a URL.")], **given: Any) -> None:
     """Show which plugin reads a path, and why, and its layers; of a dataset, also how it is stored."""
     from wkconvert_core.cli import dataset_reports, reports
@@ -128,3 +127,5 @@ def info(path: Annotated[str, typer.Argument(help="A file or folder of any kind,
                 dataset_reports.show_stored(inventory(Path(path)), console())
         raise
     emit(described, given, reports.show_info)
+    if given["strict"] and any(warnings_of(layer.notes) for layer in described.layers):
+        raise typer.Exit(1)

@@ -110,7 +110,8 @@ class Options:
     job_resources = _shared(RUN, 'Options of sbatch for each Slurm job: \'{"mem": "4G", "time": "02:00:00"}\'')
     dry_run = _shared(RUN, "Show the plan and its cost, write nothing", bool, "--dry-run")
     json = _shared(RUN, "One JSON document on standard output", bool, "--json")
-    quiet = _shared(RUN, "Print errors only", bool, "--quiet", "-q")
+    strict = _shared(RUN, "Make an error of each warning", bool, "--strict")
+    quiet = _shared(RUN, "Print errors and warnings only", bool, "--quiet", "-q")
     verbose = _shared(RUN, "Log details to standard error", bool, "--verbose", "-v")
 
 
@@ -121,9 +122,9 @@ PYRAMID_OPTIONS = ("max_mag", "interpolation_mode", "sampling_mode", *STORAGE_OP
 """Which coarser mags are made, by which kernel, and how they are stored."""
 WORKER_OPTIONS = ("jobs", "memory", "distribution_strategy", "scheduler", "job_resources")
 """The workers and their memory."""
-READ_OPTIONS = (*WORKER_OPTIONS, "json", "quiet")
+READ_OPTIONS = (*WORKER_OPTIONS, "json", "strict", "quiet")
 """Options of every command that reads voxels."""
-RUN_OPTIONS = ("force", "verify", *WORKER_OPTIONS, "dry_run", "json", "quiet", "verbose")
+RUN_OPTIONS = ("force", "verify", *WORKER_OPTIONS, "dry_run", "json", "strict", "quiet", "verbose")
 """Options of every command that writes voxels."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 from wkconvert_core.contract.geometry import Mag
+from wkconvert_core.contract.notes import WarningNote
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +26,7 @@ KEYS = {
     "Done": "source=conversion.src target=conversion.dst layers=conversion.layers voxel_size=conversion.voxel_size"
     " written=layers seconds shards shards_from_earlier_run=resumed stored_bytes raw_bytes=conversion.raw_bytes notes",
     "Conversion": "source=src target=dst layers memory_bytes=memory useful_workers? disk_bytes=needed free_bytes=free"
-    " steps",
+    " steps notes",
     "SourceLayer": "name category category_reason=decision.reason path=found.path reader=found.match.format"
     " reader_reason=found.match.reason shape=info.shape offset=info.offset dtype=info.dtype channels=info.channels"
     " chunk_shape=info.chunk_shape voxel_size mags=mags.keys notes",
@@ -46,6 +48,7 @@ KEYS = {
 """Keys of the documents of classes whose documents are not just their fields, as `docs/json-output.md` promises.
 
 `key=path.to.value` follows attributes from the object, into each item of a list; a key with `?` is left out if empty.
+Those of `notes` that are warnings stand under `warnings` instead.
 """
 ROUNDED = ("seconds", "ratio", "amplification")
 """Keys of measured numbers, rounded to three decimals."""
@@ -84,7 +87,15 @@ def _object(value: Any, keys: Sequence[str]) -> dict[str, Any]:
         found = _follow(value, (path or key).split("."))
         if found or not entry.endswith("?"):
             document[key] = round(found, 3) if found is not None and key in ROUNDED else as_document(found)
+        if key == "notes":
+            document["notes"] = [note for note in found if not isinstance(note, WarningNote)]
+            document["warnings"] = warnings_of(found)
     return document
+
+
+def warnings_of(notes: Iterable[str]) -> list[str]:
+    """Those notes that are warnings."""
+    return [note for note in notes if isinstance(note, WarningNote)]
 
 
 def _follow(value: Any, path: Sequence[str]) -> Any:
@@ -142,24 +153,55 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=cast("TextIO", _Forgiving(sys.stderr if stderr else sys.stdout)))
 
 
-def print_lines(console: Console, *lines: str) -> None:
-    """Print lines without wrapping them, so that paths can be copied."""
+def printable(text: str) -> str:
+    r"""Text that a terminal may show: control characters, as file names may have, are escaped.
+
+    >>> printable("slice\x1b[2J_\u202e1.tif")
+    'slice\\x1b[2J_\\u202e1.tif'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def print_lines(console: Console, *lines: str, style: str = "") -> None:
+    """Print lines: on a terminal wrapped at spaces and indented, elsewhere as they are, so that paths can be copied."""
     from rich.text import Text
 
-    for line in lines:
-        console.print(Text(line), soft_wrap=True)
+    for line in map(printable, lines):
+        if console.is_terminal and len(line) > console.width:
+            line = hanging(line, console.width, 2 + len(line) - len(line.lstrip()))
+        console.print(Text(line, style), soft_wrap=True)
+
+
+def hanging(line: str, width: int, indent: int) -> str:
+    """A line wrapped at spaces to a width, its second and further lines indented; longer words stay whole.
+
+    >>> print(hanging("why: the file has 2114 bytes", 20, 5))
+    why: the file has
+         2114 bytes
+    """
+    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+
+def print_notes(notes: Iterable[str], console: Console, *, quiet: bool = False) -> None:
+    """Print a line for each note, the warnings first; with `quiet`, only those."""
+    told = list(notes)
+    print_lines(console, *(f"warning: {note}" for note in warnings_of(told)), style="yellow")
+    if not quiet:
+        print_lines(console, *(f"note: {note}" for note in told if not isinstance(note, WarningNote)))
 
 
 def print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; cells that are too wide for the console are wrapped, not cut."""
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table, highlight=False)
+    """Print a table; on a terminal that is too narrow for it, a paragraph for each row."""
+    cells: list[Sequence[str]] = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+    if console.is_terminal and sum(widths) + len(widths) > console.width + 1:
+        for row in cells:
+            facts = (f"{title} {cell}" for title, cell in zip(titles[1:], row[1:], strict=True))
+            print_lines(console, f"{row[0]}: {', '.join(facts)}")
+        return
+    for number, row in enumerate([titles, *cells]):
+        line = " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print_lines(console, line.rstrip(), style="" if number else "bold")
 
 
 def count_text(number: int, what: str) -> str:
@@ -169,6 +211,23 @@ def count_text(number: int, what: str) -> str:
     ('1 shard', '1,024 shards')
     """
     return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def rate_text(size: float, seconds: float) -> str:
+    """Bytes per second, to two digits where they are few; empty where there is nothing to tell.
+
+    >>> rate_text(120e6, 1), rate_text(1.5e6, 10), rate_text(0, 1)
+    ('120 MB/s', '0.15 MB/s', '')
+    """
+    rate = size / seconds / 1e6 if seconds > 0 else 0.0
+    return "" if not rate else f"{rate:.0f} MB/s" if rate >= 10 else f"{rate:.2g} MB/s"
+
+
+def near(path: Path) -> Path:
+    """A path as the user would type it: relative to the working folder if it lies below."""
+    with suppress(OSError, ValueError):
+        return path.relative_to(Path.cwd())
+    return path
 
 
 def shape_text(shape: Iterable[int]) -> str:

@@ -9,7 +9,18 @@ from rich.panel import Panel
 from rich.text import Text
 
 from wkconvert_core.cli.dataset_reports import show_stored
-from wkconvert_core.cli.output import count_text, print_lines, print_table, shape_text, shard_text
+from wkconvert_core.cli.output import (
+    count_text,
+    hanging,
+    near,
+    print_lines,
+    print_notes,
+    print_table,
+    printable,
+    rate_text,
+    shape_text,
+    shard_text,
+)
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.registry.plugins import BUILT_IN
 from wkconvert_core.toolkit.byte_sizes import size_text
@@ -24,6 +35,9 @@ if TYPE_CHECKING:
     from wkconvert_core.registry.plugins import Plugins
     from wkconvert_core.testing import CheckResult
 
+LISTED = 8
+"""Most layers that are shown one by one before the work."""
+
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
@@ -31,7 +45,9 @@ def show_error(error: WkconvertError, console: Console) -> None:
     """Print what, why and how to fix it: in a panel on a terminal, as plain lines elsewhere."""
     parts = [error.what] + [f"{label}: {text}" for label, text in (("why", error.why), ("fix", error.fix)) if text]
     if console.is_terminal:
-        console.print(Panel(Text("\n".join(parts)), title="error", title_align="left", border_style="red"))
+        inside = console.width - len("│  │")
+        lines = [hanging(printable(part), inside, len("why: ") * (number > 0)) for number, part in enumerate(parts)]
+        console.print(Panel(Text("\n".join(lines)), title="error", title_align="left", border_style="red"))
     else:
         print_lines(console, f"error: {parts[0]}", *(f"  {part}" for part in parts[1:]))
 
@@ -45,12 +61,18 @@ def _layer_line(layer: SourceLayer) -> str:
     return f"{layer.name}: {shape_text(info.shape)} {info.dtype.name}{channels}, {layer.found.match.reason}"
 
 
-def show_layers(conversion: Conversion, console: Console) -> None:
-    """Print the layers that were found, before the work begins."""
-    for layer in conversion.layers:
+def show_layers(conversion: Conversion, console: Console, *, quiet: bool = False) -> None:
+    """Print what was found and decided, before the work begins; with `quiet`, only warnings."""
+    layers = [] if quiet else conversion.layers
+    for layer in layers[:LISTED]:
         print_lines(console, _layer_line(layer), f"  {layer.decision}")
-    if size := conversion.voxel_size:
+    if more := layers[LISTED:]:
+        colors = sum(layer.category == "color" for layer in more)
+        kinds = [f"{n} {kind}" for kind, n in (("color", colors), ("segmentation", len(more) - colors)) if n]
+        print_lines(console, f"and {len(more)} layers more: {', '.join(kinds)}; `wkconvert info` lists all")
+    if (size := conversion.voxel_size) and not quiet:
         print_lines(console, f"voxel size: {size} ({size.origin})")
+    print_notes(conversion.notes, console, quiet=quiet)
 
 
 def show_plan(conversion: Conversion, console: Console) -> None:
@@ -82,22 +104,23 @@ def show_plan(conversion: Conversion, console: Console) -> None:
     print_lines(console, *lines, "nothing was written")
 
 
-def show_done(done: Done, console: Console) -> None:
-    """Print the result of a conversion."""
+def show_done(done: Done, console: Console, *, quiet: bool = False) -> None:
+    """Print the result of a conversion; with `quiet`, nothing."""
     conversion = done.conversion
-    print_lines(console, *(f"note: {note}" for note in done.notes))
+    if quiet:
+        return
     if done.resumed:
         print_lines(console, f"{done.resumed} of {done.shards} shards were there from an earlier run")
     mags = sum(len(layer.mags) for layer in done.layers)
     if not conversion.steps:
-        print_lines(console, f"{conversion.dst}: nothing to do, everything is as requested")
+        print_lines(console, f"{near(conversion.dst)}: nothing to do, everything is as requested")
         return
-    rate = conversion.steps[0].step.raw_bytes / done.seconds / 1e6 if done.seconds else 0
+    rate = rate_text(conversion.raw_bytes, done.seconds) if not done.resumed else ""
     print_lines(
         console,
-        f"{conversion.dst}: {count_text(len(done.layers), 'layer')}, {count_text(mags, 'mag')}, "
+        f"{near(conversion.dst)}: {count_text(len(done.layers), 'layer')}, {count_text(mags, 'mag')}, "
         f"{size_text(done.stored_bytes)} on disk ({size_text(conversion.raw_bytes)} raw), "
-        f"{done.seconds:.1f} s, {rate:.0f} MB/s",
+        f"{done.seconds:.1f} s{rate and f', {rate}'}",
     )
 
 
@@ -121,7 +144,9 @@ def show_info(described: Described, console: Console) -> None:
             lines.append(f"  starts at {', '.join(map(str, info.offset))}")
         if info.chunk_shape:
             lines.append(f"  decoded in boxes of {shape_text(info.chunk_shape)}")
-        lines += [f"  note: {note}" for note in layer.notes]
+        print_lines(console, *lines)
+        lines = []
+        print_notes(layer.notes, console)
     print_lines(console, *lines)
     show_stored(described.stored, console)
 

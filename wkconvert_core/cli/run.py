@@ -1,49 +1,113 @@
-"""What the commands share: progress, logging, and carrying out a conversion or showing its plan."""
+"""What the commands share: progress, logging, notes, and carrying out a conversion or showing its plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from wkconvert_core.cli.output import console, emit
+import typer
+
+from wkconvert_core.cli.output import console, emit, print_lines, print_notes, printable, warnings_of
+from wkconvert_core.contract.errors import HeededWarning
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from wkconvert_core.conversion.prepare import Conversion
     from wkconvert_core.engine.progress import Listener
+
+Result = TypeVar("Result")
+
+PATIENCE = 1.0
+"""Seconds after which a user is told what takes so long."""
 
 
 @contextmanager
 def listening(given: Mapping[str, Any]) -> Iterator[Listener]:
     """A listener that shows progress, unless `given`, the command's options, has `quiet` or `json`."""
     from wkconvert_core.cli.progress_bar import shown
-    from wkconvert_core.toolkit.process import tune_process
 
-    tune_process()
+    begin(given)
     with shown(console(stderr=True), given["quiet"] or given["json"]) as listen:
         yield listen
 
 
-def carry_out(prepare: Callable[[], Conversion], given: Mapping[str, Any]) -> None:
-    """Plan a conversion, then execute it, or show the plan with `--dry-run`."""
-    from wkconvert_core.cli import reports
-    from wkconvert_core.conversion.execute import execute
+def begin(given: Mapping[str, Any]) -> None:
+    """Tune the process, and log to standard error: warnings of libraries, and with `verbose` what we do."""
+    import logging
+
     from wkconvert_core.toolkit.process import tune_process
 
-    tune_process()
-    if given["verbose"]:
-        import logging
+    class Printable(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return "\n".join(map(printable, super().format(record).split("\n")))
 
-        logging.basicConfig(format="%(relativeCreated)6.0f ms %(name)s: %(message)s")
-        logging.getLogger("wkconvert_core").setLevel(logging.DEBUG)
-    conversion = prepare()
+    tune_process()
+    verbose = given.get("verbose", False)
+    handler = logging.StreamHandler()
+    handler.setFormatter(Printable("%(relativeCreated)6.0f ms %(name)s: %(message)s" if verbose else "%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("wkconvert_core").setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
+@contextmanager
+def explained(what: str, given: Mapping[str, Any]) -> Iterator[None]:
+    """Say what is going on if it takes longer than people wait in silence."""
+    if given.get("quiet") or given.get("json"):
+        yield
+        return
+    timer = threading.Timer(PATIENCE, print_lines, (console(stderr=True), what))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def heed(notes: Iterable[str], given: Mapping[str, Any]) -> None:
+    """With `strict`, raise HeededWarning for the warnings among notes."""
+    if given.get("strict") and (warnings := warnings_of(notes)):
+        more = f", and {len(warnings) - 1} more" if len(warnings) > 1 else ""
+        raise HeededWarning(
+            f"{warnings[0]}{more}", why="--strict makes an error of each warning", fix="mend it, or leave out --strict"
+        )
+
+
+def carry_out(prepare: Callable[[], Conversion], given: Mapping[str, Any], reading: object) -> None:
+    """Plan a conversion, then execute it, or show the plan with `--dry-run`. `reading` is what is opened for it."""
+    from wkconvert_core.cli import reports
+    from wkconvert_core.conversion.execute import execute
+
+    begin(given)
+    with explained(f"reading {reading} …", given):
+        conversion = prepare()
+    heed(conversion.notes, given)
     if given["dry_run"]:
         emit(conversion, given, reports.show_plan)
         return
-    quiet = given["quiet"] and not given["json"]
-    if not (quiet or given["json"]):
-        reports.show_layers(conversion, console(stderr=True))
+    if not given["json"]:
+        reports.show_layers(conversion, console(stderr=True), quiet=given["quiet"])
     with listening(given) as listen:
         done = execute(conversion, listen)
-    if not quiet:
-        emit(done, given, reports.show_done, stderr=True)
+    report(done, done.late_notes, given, partial(reports.show_done, quiet=given["quiet"]), stderr=True)
+
+
+def report(
+    result: Result,
+    notes: Iterable[str],
+    given: Mapping[str, Any],
+    show: Callable[[Result, Console], None],
+    *,
+    stderr: bool = False,
+    code: int = 1,
+) -> None:
+    """Print a result as `emit` does, after its notes; a warning among them ends the command with `code` if `strict`."""
+    if not given["json"]:
+        print_notes(notes, console(stderr=stderr or given["quiet"]), quiet=given["quiet"])
+    emit(result, given, show, stderr=stderr)
+    if given["strict"] and warnings_of(notes):
+        raise typer.Exit(code)

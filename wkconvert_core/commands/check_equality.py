@@ -11,6 +11,7 @@ from pathlib import Path
 from wkconvert_core.contract.errors import UnsupportedSource, check_known
 from wkconvert_core.contract.geometry import Mag, Vec3
 from wkconvert_core.contract.mag_format import ComparableMag, StoredMag
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.properties import StoredLayer
 from wkconvert_core.engine.progress import Listener, Meter
@@ -179,10 +180,10 @@ def _pairs(a: _Compared, b: _Compared) -> tuple[list[_Pair], list[str]]:
     for name in (name for name in a.layers if name in b.layers):
         ours, theirs = a.layers[name], b.layers[name]
         if (ours.dtype, ours.channels) != (theirs.dtype, theirs.channels):
-            notes.append(f"{name}: voxels are not compared, as dtype or channels differ")
+            notes.append(WarningNote(f"{name}: voxels are not compared, as dtype or channels differ"))
             continue
         if ours.box != theirs.box:
-            notes.append(f"{name}: voxels are compared where both datasets have some")
+            notes.append(WarningNote(f"{name}: voxels are compared where both datasets have some"))
         mags, others = a.dataset.of(name), b.dataset.of(name)
         common = sorted(ours.mags.keys() & theirs.mags.keys())
         pairs += [(mags[mag].open(), others[mag].open(), mags[mag]) for mag in common]

@@ -12,6 +12,7 @@ from wkconvert_core.commands.metadata_entries import Change, ContentsCache, Entr
 from wkconvert_core.contract.errors import BrokenSource, OptionError, SourceNotFound, UnsupportedSource, check_known
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Category, DatasetSpec
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, found_mags, read_properties, unfinished
@@ -183,7 +184,8 @@ class _Work:
                 mags[where.mag] = where
             elif self._names(where.layer):
                 outside[out[0]] = None
-        self.editor.notes += [f"{path} is left out: it is a link that leads out of the dataset" for path in outside]
+        why = "is left out: it is a link that leads out of the dataset"
+        self.editor.notes += [WarningNote(f"{path} {why}") for path in outside]
         return found
 
     def _new(self, found: Mapping[str, Mags], known: Collection[str]) -> list[str]:
@@ -191,7 +193,7 @@ class _Work:
         new = [name for name, mags in found.items() if mags and name not in known and self._names(name)]
         problems = {name: problem for name in new if (problem := layer_name_problem(name))}
         for name, problem in problems.items():
-            self.editor.notes.append(f"{self.dst / name} is left out: as a layer's name, it {problem}")
+            self.editor.notes.append(WarningNote(f"{self.dst / name} is left out: as a layer's name, it {problem}"))
         return [name for name in new if name not in problems]
 
     def _with_new(

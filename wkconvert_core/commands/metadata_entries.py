@@ -11,6 +11,7 @@ from wkconvert_core.contract.errors import BrokenSource, OptionError
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import Category, LayerSpec, MagSpec
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import records
@@ -98,7 +99,7 @@ class EntryEditor:
         recorded, value_range = _recorded(self.dst, finest, mags[finest.mag])
         box = self._measured(finest, mags[finest.mag]) if measure or not recorded else recorded
         if box is None:
-            self.notes.append(f"{self.dst / name} is left out: it holds no shard")
+            self.notes.append(WarningNote(f"{self.dst / name} is left out: it holds no shard"))
             return None
         sources = {mag: stored.within(box.coarsened(mag)) for mag, stored in mags.items()}
         info = sources[finest.mag].info

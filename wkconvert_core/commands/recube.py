@@ -11,6 +11,7 @@ from wkconvert_core.contract.errors import check_known
 from wkconvert_core.contract.geometry import Mag, Vec3
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import DatasetSpec, Source
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.conversion.opening import SourceLayer, open_dataset
 from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
@@ -97,8 +98,8 @@ def prepare_copy(
     properties = {**dataset.properties, "id": {**dataset.properties["id"], "name": name}, "dataLayers": described}
     folders: dict[str, Path] = {}
     if not in_place:
-        notes = {layer.name: _notes(entries[layer.name], dataset, layer, settings, budget) for layer in layers}
-        layers = [replace(layer, notes=(*layer.notes, *notes[layer.name])) for layer in layers]
+        lacks = {layer.name: _lacks(entries[layer.name], dataset, layer, settings, budget) for layer in layers}
+        layers = [replace(it, notes=(*it.notes, *map(WarningNote, lacks[it.name]))) for it in layers]
         paths = [f"{layer.name}/{_MAPPINGS}" for layer in layers]
         folders = {path: src / path for path in paths if (src / path).is_dir()}
 
@@ -149,7 +150,7 @@ def _described(
     return {**kept, "dataFormat": to or entry["dataFormat"], "mags": []}
 
 
-def _notes(
+def _lacks(
     entry: Properties, dataset: Dataset, layer: SourceLayer, settings: Settings, budget: Budget
 ) -> Iterator[str]:
     """What the copy of a layer lacks, a sentence each."""

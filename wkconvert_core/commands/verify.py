@@ -13,6 +13,7 @@ from wkconvert_core.contract.errors import ResourceError, WkconvertError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.mag_format import ShardCheck, StoredMag
 from wkconvert_core.contract.model import Checksum
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.datasets.checksums import Records, add, records
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, unfinished
 from wkconvert_core.datasets.journal import locked
@@ -65,7 +66,7 @@ def verify(
         rows = zip(wanted, made, results, strict=True)
         results = [check_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
     notes = found.left_alone_in(layers or ())
-    notes += [f"{begun} is begun and not finished" for begun in unfinished(dataset)]
+    notes += [WarningNote(f"{begun} is begun and not finished") for begun in unfinished(dataset)]
     for mag in results:
         if mag.shards_not_recorded:
             notes.append(f"{mag.layer} mag {mag.mag}: {mag.shards_not_recorded} sound shards that no run has recorded")

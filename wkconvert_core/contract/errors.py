@@ -17,7 +17,9 @@ WkconvertError
 ├── ConversionError           values that do not fit the dtype asked for
 ├── DamagedData               a written dataset does not hold what it should
 ├── ResourceError             memory or workers do not suffice
-└── PluginError               a plugin is broken
+├── PluginError               a plugin is broken
+├── HeededWarning             a warning, where warnings are to be errors
+└── Bug                       reported by the command line for any other exception
 """
 
 from __future__ import annotations
@@ -154,6 +156,18 @@ class PluginError(WkconvertError):
     """A plugin cannot be loaded or breaks the contract."""
 
     code = "plugin"
+
+
+class HeededWarning(WkconvertError):
+    """A warning, where the user asked for warnings to be errors."""
+
+    code = "warning"
+
+
+class Bug(WkconvertError):
+    """An exception that is none of these, as the command line reports it beside the traceback."""
+
+    code = "bug"
 
 
 def check_known(option: str, wanted: Iterable[object], known: Collection[object], problem: str) -> None:

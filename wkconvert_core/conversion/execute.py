@@ -15,7 +15,7 @@ import numpy as np
 from wkconvert_core.cluster.session import Sought
 from wkconvert_core.contract.errors import NoSpace
 from wkconvert_core.contract.model import LayerSpec
-from wkconvert_core.contract.notes import about
+from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion, prepare_conversion
 from wkconvert_core.conversion.settings import Settings
@@ -46,6 +46,12 @@ class Done:
     shards: int = 0
     stored_bytes: int = 0
     notes: tuple[str, ...] = ()
+    """What `conversion.notes` said before the work, and what only the work could know."""
+
+    @property
+    def late_notes(self) -> tuple[str, ...]:
+        """The notes that only the work could know, such as the number of voxels that are NaN."""
+        return self.notes[len(self.conversion.notes) :]
 
 
 def convert(
@@ -68,7 +74,7 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
     """
     began, destination, inputs = time.monotonic(), conversion.destination, conversion.inputs
     if not conversion.steps:
-        return Done(conversion, [], notes=tuple(inputs.notes))
+        return Done(conversion, [], notes=tuple(conversion.notes))
     _check_space(conversion)
     with destination.locked(), contextlib.ExitStack() as stack:
         sweep_replaced(destination.path)
@@ -87,16 +93,15 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
         with writing(destination.building):
             conversion.writer.finish(layers)
         published = destination.publish()
-    notes = [*([published] if published else []), *inputs.notes]
-    if len({layer.box for layer in layers}) > 1:
-        notes.append("the layers differ in extent: " + "; ".join(f"{layer.name} {layer.box}" for layer in layers))
+    notes = [*conversion.notes, *([published] if published else [])]
     for layer in conversion.layers:
-        notes += [about(layer.name, note) for note in layer.notes]
         done = journals[layer.name].done
         if nans := done[min(done)].nans:
             made = len(done) > 1 and not inputs.keeps_metadata
             coarser = "; coarser mags leave them out where they can" if made else ""
-            notes.append(f"{layer.name}: {nans:,} voxel{'s are' if nans > 1 else ' is'} not a number (NaN){coarser}")
+            counted = f"{nans:,} voxel{'s are' if nans > 1 else ' is'} not a number (NaN){coarser}"
+            warning = WarningNote(counted)
+            notes.append(about(layer.name, warning) if len(layers) > 1 else warning)
     finished = [mag for journal in journals.values() for mag in journal.done.values()]
     count, stored = sum(mag.count for mag in finished), sum(mag.stored_bytes for mag in finished)
     return Done(conversion, layers, time.monotonic() - began, resumed, count, stored, tuple(notes))

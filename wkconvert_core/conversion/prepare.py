@@ -11,6 +11,7 @@ from wkconvert_core.cluster.spec import STRATEGIES
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, Sink
+from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.opening import SourceLayer, open_source, voxel_size
 from wkconvert_core.conversion.settings import Settings
@@ -24,6 +25,10 @@ from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.files import fingerprint
+from wkconvert_core.toolkit.stacks import shorten
+
+LISTED = 5
+"""Most layers whose extents are named where they differ."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,26 @@ class Conversion:
     def layers(self) -> list[SourceLayer]:
         """The layers of which any mags are written."""
         return [layer for layer in self.inputs.layers if layer.name in self.request.extents]
+
+    @property
+    def notes(self) -> list[str]:
+        """What is decided and has to be known before the work: on the source as a whole, then on its layers.
+
+        A note that all layers carry is about the source, and stands once.
+        """
+        carriers: dict[str, list[str]] = {}
+        for layer in self.layers:
+            for note in dict.fromkeys(layer.notes):
+                carriers.setdefault(note, []).append(layer.name)
+        on_layers = [
+            note if len(names) == len(self.layers) else about(shorten(names), note) for note, names in carriers.items()
+        ]
+        boxes = self.request.extents
+        if len(set(boxes.values())) > 1:
+            listed = "; ".join(f"{name} {box}" for name, box in list(boxes.items())[:LISTED])
+            more = f"; and {len(boxes) - LISTED} more" if len(boxes) > LISTED else ""
+            on_layers.insert(0, WarningNote(f"the layers differ in extent: {listed}{more}"))
+        return [*self.inputs.notes, *on_layers]
 
     @property
     def sinks(self) -> dict[str, list[Sink]]:

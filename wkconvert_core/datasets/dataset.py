@@ -13,6 +13,7 @@ from pathlib import Path
 from wkconvert_core.contract.errors import BrokenSource, SourceNotFound, UnsupportedSource, WkconvertError, check_known
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.mag_format import MagFormat, StoredMag
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
@@ -150,7 +151,8 @@ class Dataset:
         """
         wholes = [f"layer {it} is left alone: {why}" for it, why in self.foreign.items() if not layers or it in layers]
         mags = [(it, mag, why) for (it, mag), why in self.foreign_mags.items() if not layers or it in layers]
-        return wholes + [f"mag {mag} of layer {it} is left alone: {why}" for it, mag, why in mags]
+        parts = [f"mag {mag} of layer {it} is left alone: {why}" for it, mag, why in mags]
+        return [WarningNote(note) for note in wholes + parts]
 
     def of(self, layer: str) -> dict[Mag, MagOnDisk]:
         """The mags of a layer that can be worked on, finest first."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from wkconvert_core.contract.errors import BrokenSource, WkconvertError
 from wkconvert_core.contract.hookspecs import hookimpl
 from wkconvert_core.contract.model import Confidence, Layer, Match
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.dataset import Dataset
@@ -48,8 +49,8 @@ def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:
     Raises SourceNotFound, BrokenSource, DamagedData.
     """
     dataset, names = Dataset.finished(path), layers.split(",") if layers else []
-    first, *others = layers_of(dataset, names)
-    return [replace(first, notes=(*dataset.left_alone_in(names), *first.notes)), *others]
+    left_alone = dataset.left_alone_in(names)
+    return [replace(layer, notes=(*left_alone, *layer.notes)) for layer in layers_of(dataset, names)]
 
 
 def layers_of(dataset: Dataset, names: Collection[str] = ()) -> list[Layer]:
@@ -75,5 +76,5 @@ def _opened(dataset: Dataset, name: str) -> Layer:
             fix=f"restore it, or run `wkconvert metadata {dataset.path}` to do without it; --layer-name selects others",
         )
     missing = [str(mag) for mag in mags if mag not in there]
-    notes = (f"mags listed for layer {name}, but missing: {', '.join(missing)}",) if missing else ()
+    notes = (WarningNote(f"mags listed for layer {name}, but missing: {', '.join(missing)}"),) if missing else ()
     return Layer({mag: where.open() for mag, where in there.items()}, name, layer.category, layer.color, notes)

@@ -22,6 +22,7 @@ from wkconvert_core.contract.errors import BrokenSource, OptionError, Unsupporte
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.hookspecs import hookimpl
 from wkconvert_core.contract.model import DTYPES, Confidence, DtypeName, Layer, Match, VolumeInfo
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.toolkit.files import reading, reason
@@ -205,8 +206,8 @@ def _scivis(header: Path, stated: Any) -> Layout | None:
     size, spacing = stated["size"], stated.get("spacing")
     if not isinstance(size, list):
         raise ValueError(f"its size is {size!r}, not a list of three whole numbers")
-    notes = (f"spacing {spacing} in {header.name} has no unit and is not taken",) if "spacing" in stated else ()
-    return Layout(_vec3(size), str(stated["type"]), header.name, notes=notes)
+    untaken = WarningNote(f"spacing {spacing} in {header.name} has no unit and is not taken")
+    return Layout(_vec3(size), str(stated["type"]), header.name, notes=(untaken,) if "spacing" in stated else ())
 
 
 def _pyhst(header: Path, text: str, held: int) -> Layout | None:

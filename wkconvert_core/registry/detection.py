@@ -20,6 +20,7 @@ from wkconvert_core.contract.errors import (
     UnsupportedSource,
 )
 from wkconvert_core.contract.model import Confidence, Layer, Match
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.toolkit.files import cannot_open, stem
 from wkconvert_core.toolkit.stacks import natural_key, shorten
@@ -194,7 +195,7 @@ def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
 def _layers_below(
     src: Path, plugins: Plugins, reader: str | None, options: Mapping[str, str] | None, depth: int = DEPTH
 ) -> list[Found]:
-    """One entry for each file or folder in `src` that a reader claims; a note lists the others."""
+    """One entry for each file or folder in `src` that a reader claims; a note on each lists the others."""
     found: list[Found] = []
     declined: list[str] = []
     for path in children(src, lambda entry: entry.is_dir() or (entry.is_file() and entry.stat().st_size > 0)):
@@ -210,8 +211,8 @@ def _layers_below(
         elif path.is_file() or any(path.iterdir()):
             declined.append(path.name)
     if declined and found:
-        note = f"left out, as no reader knows them: {shorten(declined)}"
-        found[0] = replace(found[0], notes=(note,))
+        note = WarningNote(f"left out of {src.name or src}, as no reader knows them: {shorten(declined)}")
+        found = [replace(one, notes=(*one.notes, note)) for one in found]
     return found
 
 

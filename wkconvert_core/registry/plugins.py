@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -108,6 +110,15 @@ class Plugins:
     def version_of(self, format: str) -> str:
         """The version of the plugin that reads or stores a format; empty for core's own."""
         return next((plugin.version for plugin in self.loaded if format in plugin.formats), "")
+
+    def culprit(self, trace: str) -> Loaded | None:
+        """The installed plugin in whose files a traceback ends; None if it ends in none."""
+        places: dict[str, int] = {}
+        for plugin in self.loaded:
+            file = Path(getattr(self._manager.get_plugin(plugin.name), "__file__", None) or os.devnull)
+            places[plugin.name] = trace.rfind(f'File "{file.parent if file.name == "__init__.py" else file}')
+        named = [plugin for plugin in self.loaded if places[plugin.name] >= 0]
+        return max(named, key=lambda plugin: places[plugin.name], default=None)
 
     def _load(self, point: EntryPoint) -> Loaded:
         """Load an installed plugin and look at all that it offers: better now than in every conversion later."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from wkconvert_core.contract.errors import BrokenSource, SourceNotFound, WkconvertError
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.toolkit.stacks import natural_key, shorten
 
 __all__ = [
@@ -76,7 +77,7 @@ class Listing:
         ['other files ignored: README.txt']
         """
         ignored = {"other files ignored": self.others, "folders ignored": self.folders}
-        return [f"{what}: {shorten(names)}" for what, names in ignored.items() if names]
+        return [WarningNote(f"{what}: {shorten(names)}") for what, names in ignored.items() if names]
 
 
 def entries(folder: str | Path) -> list[Entry]:

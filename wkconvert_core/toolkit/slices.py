@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from wkconvert_core.contract.errors import InconsistentStack, UnsupportedSource
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.toolkit.stacks import shorten
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def first_voxel_size(sizes: Sequence[VoxelSize | None]) -> tuple[VoxelSize | Non
     if not others:
         return sizes[0], []
     count = f"{len(others)} of {len(sizes)}"
-    return sizes[0], [f"{count} files give another voxel size ({others[0] or 'none'}); the first counts"]
+    return sizes[0], [WarningNote(f"{count} files give another voxel size ({others[0] or 'none'}); the first counts")]
 
 
 def counted(notes: Iterable[str], total: int, noun: str = "slices") -> list[str]:
@@ -127,7 +128,7 @@ def counted(notes: Iterable[str], total: int, noun: str = "slices") -> list[str]
     ['alpha dropped', 'palette applied (1 of 2 slices)']
     """
     counts = Counter(notes).items()
-    return [note if count == total else f"{note} ({count} of {total} {noun})" for note, count in counts]
+    return [note if count == total else type(note)(f"{note} ({count} of {total} {noun})") for note, count in counts]
 
 
 def made_alike(sizes: Iterable[object], dtypes: Iterable[object], size: tuple[int, int], dtype: object) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from wkconvert_core import METRES, VoxelSize, unit_symbol
+from wkconvert_core import METRES, VoxelSize, WarningNote, unit_symbol
 
 from .images import Image, Scale
 
@@ -18,7 +18,7 @@ def voxel_size(image: Image) -> tuple[VoxelSize | None, tuple[str, ...]]:
     for axis, scale in zip("xyz", image.scales, strict=False):
         length, note = (None, _SPECTRAL) if axis == spectral else _length(scale)
         lengths.append(length)
-        notes += [f"{axis}: {note}"] if note else []
+        notes += [WarningNote(f"{axis}: {note}")] if note else []
     x, y, z = [*lengths, None][:3]
     units = {length[1] for length in (x, y, z) if length}
     if not units:

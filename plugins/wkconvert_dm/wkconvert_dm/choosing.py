@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wkconvert_core import OptionError, UnsupportedSource
+from wkconvert_core import OptionError, UnsupportedSource, WarningNote
 from wkconvert_core.toolkit.stacks import shorten
 
 from .images import Image, times
@@ -36,7 +36,7 @@ def left_out(images: Sequence[Image], taken: Image) -> tuple[str, ...]:
     """A note on the images that are not read, if any."""
     number = images.index(taken)
     others = [f"{each} ({image})" for each, image in enumerate(images) if each != number]
-    return (f"object {number} is read; left out: {shorten(others)}",) if others else ()
+    return (WarningNote(f"object {number} is read; left out: {shorten(others)}"),) if others else ()
 
 
 def _listed(images: Sequence[Image]) -> list[str]:

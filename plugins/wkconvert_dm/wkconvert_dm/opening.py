@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wkconvert_core import Layer, Mag, SourceNotFound, UnsupportedSource, VolumeInfo
+from wkconvert_core import Layer, Mag, SourceNotFound, UnsupportedSource, VolumeInfo, WarningNote
 from wkconvert_core.toolkit.files import digest, list_folder, state_of
 from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size, made_alike
 from wkconvert_core.toolkit.stacks import Gaps, shorten, with_gaps
@@ -54,7 +54,7 @@ def _open_file(path: str, object: int | None, component: Component | None, notes
 def _notes(stored: StoredImage, component: Component | None) -> list[str]:
     """How the values are converted."""
     if KINDS[stored.image.kind].channels == 3:
-        return ["the fourth byte of each RGB value (alpha) dropped"]
+        return [WarningNote("the fourth byte of each RGB value (alpha) dropped")]
     if component is None:
         return []
     if is_complex(stored.image):

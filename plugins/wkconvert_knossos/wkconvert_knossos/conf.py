@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3Like, VoxelSize
+from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3Like, VoxelSize, WarningNote
 from wkconvert_core.toolkit.files import broken, reading
 from wkconvert_core.toolkit.stacks import shorten
 
@@ -150,7 +150,8 @@ def read_conf(path: Path, text: str) -> Conf:
     for number, key, value in _statements(text):
         said[key] = value
         if key.startswith("scale") and _size([value])[0] is None:
-            notes.append(f"{path}, line {number}: {key} {value} is no size in nm, such as 25.5, and not taken")
+            why = "is no size in nm, such as 25.5, and not taken"
+            notes.append(WarningNote(f"{path}, line {number}: {key} {value} {why}"))
     if not said:
         raise broken(path, "no line of it describes a KNOSSOS dataset", fix="correct it, or move it away")
     boundary = [said.get(f"boundary {axis}") for axis in "xyz"]

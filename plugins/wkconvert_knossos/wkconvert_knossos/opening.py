@@ -18,6 +18,7 @@ from wkconvert_core import (
     OptionError,
     UnsupportedSource,
     VolumeInfo,
+    WarningNote,
 )
 
 from .conf import UNKNOWN, Conf, nearest_conf
@@ -66,7 +67,7 @@ def open_knossos(path: Path, *, mags: Mags = "all", extent: Extent | None = None
     layers = [_layer(each, extent, named=len(found) > 1) for each in found]
     notes = [note for each in found for note in each.conf.notes]
     notes += [note for each in surveys.values() for note in each.notes]
-    return [_noted(layers[0], list(dict.fromkeys(notes))), *layers[1:]]
+    return [_noted(layer, list(dict.fromkeys(notes))) for layer in layers]
 
 
 def _nothing(path: Path, tree: Tree, notes: Sequence[str]) -> UnsupportedSource:
@@ -95,7 +96,7 @@ def _found(category: Category, tree: Tree, surveys: dict[int | None, Survey]) ->
         cubes.check(conf.cube)
         mag = conf.mag(number or conf.magnification)
         if mag is None or mag in mags:
-            notes.append(f"{cubes.folder.name} left out: it is no mag of its own that is a power of two")
+            notes.append(WarningNote(f"{cubes.folder.name} left out: it is no mag of its own that is a power of two"))
         else:
             mags[mag] = cubes
     if not mags:
@@ -128,18 +129,19 @@ def _conf(number: int | None, first: Cubes, present: dict[int | None, Cubes]) ->
 def _layer(found: Found, extent: Extent | None, *, named: bool) -> Layer:
     box, notes = _extent(found, extent)
     sources = {found.finest: _source(found, found.finest, box)}
-    notes += _missing(found, found.finest, box)
+    notes += map(WarningNote, _missing(found, found.finest, box))
     for mag in sorted(found.mags)[1:]:
         x, y, z = (coarse // fine for coarse, fine in zip(mag, found.finest, strict=True))
         factor = x, y, z
         if any(coarse % fine for coarse, fine in zip(mag, found.finest, strict=True)):
-            notes.append(f"mag {mag} left out: it is no multiple of mag {found.finest}")
+            notes.append(WarningNote(f"mag {mag} left out: it is no multiple of mag {found.finest}"))
             continue
         if lacking := found.mags[mag].lacking(found.mags[found.finest], factor, box, found.conf.cube):
-            notes.append(f"mag {mag} left out, as it lacks cubes where mag {found.finest} has some ({lacking} in all)")
+            why = f"as it lacks cubes where mag {found.finest} has some ({lacking} in all)"
+            notes.append(WarningNote(f"mag {mag} left out, {why}"))
             continue
         sources[mag] = _source(found, mag, box.coarsened(factor))
-        notes += [f"mag {mag}: {note}" for note in _missing(found, mag, box.coarsened(factor))]
+        notes += [WarningNote(f"mag {mag}: {note}") for note in _missing(found, mag, box.coarsened(factor))]
     return _noted(Layer(sources, found.category if named else None, found.category), [*found.notes, *notes])
 
 
@@ -176,7 +178,8 @@ def _extent(found: Found, extent: Extent | None) -> tuple[Box, list[str]]:
             raise OptionError("-o extent=conf needs a boundary", why=f"no configuration of {cubes.folder} has one")
         box = cubes.box(cube)
         why = "" if extent else ", for no configuration says the boundary"
-        notes.append(f"the extent is that of the cubes, in whole cubes{why}")
+        said = f"the extent is that of the cubes, in whole cubes{why}"
+        notes.append(said if extent else WarningNote(said))
     else:
         # the indices that the opened path fixes leave one cube's length along their axes
         index = (*found.tree.part, 0, 0, 0)[:3]
@@ -202,7 +205,8 @@ def _beyond(found: Found, box: Box, extent: Extent | None) -> list[str]:
             why=f"{found.conf.file} says {found.conf.boundary}, the cubes reach to {cubes.box(cube).stop}",
             fix="say -o extent=cubes to take all of them, -o extent=conf to leave those out, or correct the boundary",
         )
-    return [f"{beyond} of {len(cubes)} cubes lie beyond the boundary and are left out"] if beyond else []
+    left_out = WarningNote(f"{beyond} of {len(cubes)} cubes lie beyond the boundary and are left out")
+    return [left_out] if beyond else []
 
 
 def _missing(found: Found, mag: Mag, box: Box) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3Like
+from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3Like, WarningNote
 from wkconvert_core.toolkit.stacks import shorten
 
 from .cube_file import expected, found
@@ -127,7 +127,7 @@ def survey(folder: Path, tree: Tree) -> Survey:
     kinds = [f"{count} {ending}" for ending, count in unread.most_common()]
     notes = [f"other files in {folder.name} left out ({unread.total()} in all): {shorten(kinds)}"] if kinds else []
     notes += [f"left out, as no cubes belong there: {shorten(skipped)}"] if skipped else []
-    return Survey(cubes, notes)
+    return Survey(cubes, list(map(WarningNote, notes)))
 
 
 def _chosen(place: Path, names: list[str], suffixes: tuple[str, ...], tree: Tree) -> str | None:

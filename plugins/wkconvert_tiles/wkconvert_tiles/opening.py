@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 
-from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
+from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo, WarningNote
 from wkconvert_core.toolkit.slices import counted
 from wkconvert_core.toolkit.stacks import shorten
 from wkconvert_images.facts import Facts
@@ -131,15 +131,15 @@ def _usual(headers: Headers, tree: Tree, axis: int) -> int:
 
 def _notes(index: TileIndex, headers: Headers, grid: Grid) -> Iterator[str]:
     if missing := grid.cells - index.count:
-        yield f"{missing} of {grid.cells} tiles are missing: zero"
+        yield WarningNote(f"{missing} of {grid.cells} tiles are missing: zero")
     if index.zoom:
         yield f"the voxel size is that of zoom {index.zoom}: 2^{index.zoom} times that of zoom 0 along x and y"
     if index.zooms:
         zooms = shorten([str(zoom) for zoom in sorted(index.zooms)])
-        yield f"zoom {index.zoom} is read as mag 1; zoom {zooms} is there too (-o zoom=)"
+        yield WarningNote(f"zoom {index.zoom} is read as mag 1; zoom {zooms} is there too (-o zoom=)")
     for others, what in ((index.strays, "what is no tile"), (index.links, "links to folders")):
         if others.count:
-            yield f"left out: {what} ({others.count}{_such_as(others, index.root)})"
+            yield WarningNote(f"left out: {what} ({others.count}{_such_as(others, index.root)})")
     if len(headers) < index.count:
         yield f"{len(headers)} of {index.count} headers are read before the run, the others with the tiles"
     yield from _size_notes(headers, grid)
@@ -150,7 +150,9 @@ def _size_notes(headers: Headers, grid: Grid) -> Iterator[str]:
     cells = [(grid.cell(tile.cell).shape, facts) for tile, facts in headers.items()]
     smaller = sum(facts.width < width or facts.height < height for (width, height, _), facts in cells)
     if smaller:
-        yield f"{smaller} border tiles are smaller than their cell: zero beyond them, to the right and below"
+        yield WarningNote(
+            f"{smaller} border tiles are smaller than their cell: zero beyond them, to the right and below"
+        )
     for axis, line in enumerate(("column", "row")):
         if grid.first[axis] == grid.last[axis] > 0:
-            yield f"there is only one {line} of tiles: it is placed as if all measured {grid.tile[axis]}"
+            yield WarningNote(f"there is only one {line} of tiles: it is placed as if all measured {grid.tile[axis]}")
