@@ -1,12 +1,13 @@
 #!/bin/sh
 # Core alone, core with one plugin, and the whole on the newest Python: in environments of their own, from built wheels.
+# And the system's own Python, and README's ways of installing. `uv run` says where uv is: python3 run.py sh THIS_FILE.
 # The quick half of the tests: what the slow ones find (kills, clusters, peaks of memory, every bit) depends neither on
 # what else is installed nor on the version of Python.
 set -eu
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-uv="python3 -m uv"
+uv=$UV
 tools="pytest pytest-xdist hypothesis"
 
 newest() { # the newest Python 3 that is installed, however it got there
@@ -47,6 +48,39 @@ for name in dm knossos nifti tiff tiles; do
     case $name in knossos | tiff | tiles) images=packages ;; *) images= ;; esac # the library that these read pictures by
     check "$name" -m "not slow" "plugins/wkconvert_$name" $images
 done
+
+git clone -q . "$work/clone"
+cd "$work/clone"
+
+echo "-- README's two commands with the system's own Python, as far as pip must not install in it"
+# without the packages that Debian and Ubuntu leave out of theirs
+mkdir "$work/lacking"
+for module in venv ensurepip; do echo 'raise ImportError(__name__)' >"$work/lacking/$module.py"; done
+if /usr/bin/python3 - <<'END'
+import pathlib, sys, sysconfig
+import pip
+managed = pathlib.Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
+sys.exit(not (managed and sys.version_info >= (3, 11)))
+END
+then
+    for command in "$(python3 tests/readme_commands.py 1)" "$(python3 tests/readme_commands.py 2) tests/test_repository.py"; do
+        env -u VIRTUAL_ENV -u UV PATH=/usr/bin:/bin PYTHONPATH="$work/lacking" sh -ec "$command"
+    done
+else
+    echo "left out: there is no such Python"
+fi
+
+for begins in "uv tool" "pip install"; do
+    echo "-- README's ways of installing: $begins" # uv stands in for pip, which takes a minute
+    python3 tests/readme_commands.py "$begins" | sed "s#https://HOST/wkconvert.git#file://$work/clone#g" >"$work/lines"
+    while read -r line; do
+        $uv venv -q --clear "$work/own"
+        VIRTUAL_ENV="$work/own" UV_TOOL_DIR="$work/own/tools" UV_TOOL_BIN_DIR="$work/own/bin" \
+            sh -ec "uv() { $uv -q \"\$@\"; }; pip() { uv pip \"\$@\" --no-sources; }; $line"
+        "$work/own/bin/wkconvert" plugins | grep "^tiff "
+    done <"$work/lines"
+done
+cd - >/dev/null
 
 python=$(newest)
 echo "-- everything on $($python --version)"

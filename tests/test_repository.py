@@ -1,6 +1,7 @@
 """What the repository itself promises: pins, README, lean imports."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -45,8 +46,53 @@ def test_no_pin_has_an_address():
 def test_the_readme_begins_with_two_commands():
     block = re.search(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     first, second = block[1].strip().splitlines()
-    assert "wkconvert demo" in first
-    assert second.endswith("pytest")
+    assert first == "python3 run.py wkconvert demo demo"
+    assert second == "python3 run.py pytest"
+
+
+FAKE_UV = '#!/bin/sh\n[ "$*" = --version ] && exit 0\necho "$@" "$UV_PYTHON"\nexit 7\n'
+PIP = """
+import os, pathlib, sys
+folder = pathlib.Path(sys.argv[sys.argv.index("--target") + 1], "bin")
+folder.mkdir(parents=True)
+(folder / "uv").write_text(os.environ["FAKE_UV"])
+(folder / "uv").chmod(0o755)
+print(sys.argv[1], os.environ["PIP_USER"], os.environ["PIP_REQUIRE_VIRTUALENV"], flush=True)
+"""
+
+
+def run_py(folder, pip, **environment):
+    """What `run.py pytest -x` does in a clone without any uv, with another pip."""
+    (folder / "site" / "pip").mkdir(parents=True)
+    (folder / "site" / "pip" / "__init__.py").touch()
+    (folder / "site" / "pip" / "__main__.py").write_text(pip)
+    shutil.copy(ROOT / "run.py", folder)
+    environment = {"PATH": str(folder), "PYTHONPATH": str(folder / "site"), "FAKE_UV": FAKE_UV, **environment}
+    line = [sys.executable, folder / "run.py", "pytest", "-x"]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_without_uv_pip_puts_one_into_a_folder_whatever_its_configuration_says(tmp_path):
+    done = run_py(tmp_path, PIP, PIP_USER="1", PIP_REQUIRE_VIRTUALENV="1")
+    assert done.stdout.splitlines() == ["install 0 0", f"run --project {tmp_path} pytest -x {sys.executable}"]
+    assert done.returncode == 7
+
+
+def test_a_uv_that_runs_is_taken_and_an_environment_keeps_its_python(tmp_path):
+    (tmp_path / "uv").write_text(FAKE_UV)
+    (tmp_path / "uv").chmod(0o755)
+    (tmp_path / ".venv").mkdir()
+    done = run_py(tmp_path, "raise SystemExit('pip was asked')")
+    assert done.stdout.splitlines() == [f"run --project {tmp_path} pytest -x "]
+
+
+def test_a_uv_that_does_not_run_and_no_pip_are_told_with_what_to_do(tmp_path):
+    (tmp_path / "uv").write_text("#!/bin/sh\nexit 127\n")
+    (tmp_path / "uv").chmod(0o755)
+    done = run_py(tmp_path, "raise SystemExit('No module named pip')")
+    assert done.returncode == 1
+    assert "No module named pip" in done.stderr
+    assert "apt install python3-pip" in done.stderr
 
 
 def test_every_link_of_the_readme_leads_somewhere():
