@@ -61,7 +61,7 @@ def test_jobs_write_the_same_bytes_although_one_is_killed(tmp_path, slurm, sourc
     assert process.returncode == 0, stderr
     assert different(target, clean) == []
     assert_empty(slurm)
-    assert len(list((target / ".wkconvert" / "logs").glob("*.log"))) >= 2
+    assert not (target / ".wkconvert" / "logs").exists()  # they tell of machines, and the dataset may be published
     assert re.search(r"\d workers?, \d+ tasks?", stderr)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import zlib
@@ -15,13 +16,16 @@ from helpers import paths
 from helpers.conversions import PROPERTIES, carry_out, edited, em, invoke
 from helpers.datasets import PEER, needs_peer
 
-from wkconvert_core import Mag, MagSpec, OptionError, SourceNotFound, VoxelSize
+from wkconvert_core import Mag, MagSpec, OptionError, SourceNotFound, Vec3, VoxelSize
+from wkconvert_core.commands.compress import prepare as compress
 from wkconvert_core.commands.downsample import prepare as pyramid
+from wkconvert_core.commands.recube import prepare as recube
 from wkconvert_core.commands.upsample import prepare as upsample
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import ResourceError, TargetLocked, WkconvertError
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.lines import format_line, parse_line
 from wkconvert_core.formats.wkw.sink import WkwSink
 
 SAMPLES = paths.SAMPLES / "wkw"
@@ -222,7 +226,8 @@ def test_a_shard_that_nobody_recorded_is_told_not_blamed(dataset):
 
 def test_a_shard_inside_the_box_that_the_record_lacks_is_told(dataset):
     record = dataset / ".wkconvert/color.auto.shards"
-    record.write_text("".join(record.read_text().splitlines(keepends=True)[1:]))
+    first, _, *rest = record.read_text().splitlines(keepends=True)
+    record.write_text("".join([first, *rest]))
     found = verify(dataset, ALONE)
     assert found.sound
     assert found.mags[0].shards_not_recorded == 1
@@ -281,7 +286,7 @@ def tampered(dataset, mag, value=255):
     """Change one voxel of a mag, and its checksum with it, as a run with broken memory would have."""
     folder = dataset / "color" / mag
     record = dataset / ".wkconvert/color.auto.shards"
-    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    first, *lines = record.read_bytes().splitlines(keepends=True)
     meta = next(each for each in verify(dataset, ALONE).mags if str(each.mag) == mag)
     box = next(iter(json.loads((dataset / PROPERTIES).read_text())["dataLayers"]))["boundingBox"]
     assert box["width"] == 70
@@ -294,10 +299,9 @@ def tampered(dataset, mag, value=255):
     voxels[0, 5, 6, 7] = value
     spec = MagSpec("color", "color", Mag.parse(mag), extent, np.dtype("uint8"), 1)
     checksum = WkwSink(folder, spec, file_len=2).write(extent, voxels)
-    for line in lines:
-        if line[0] == mag:
-            line[4] = str(checksum)
-    record.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    recorded = [parse_line(line) for line in lines]
+    changed = [replace(each, checksum=checksum) if str(each.mag) == mag else each for each in recorded]
+    record.write_bytes(first + b"".join(map(format_line, changed)))
     return folder
 
 
@@ -468,7 +472,8 @@ def test_checksums_are_added_where_there_are_none_and_only_there(dataset):
     assert not damaged(dataset, mags=[Mag(1, 1, 1)], write_checksums=True)
     found = verify(dataset, ALONE, write_checksums=True)
     assert [(mag.checksums_compared, mag.checksums_written) for mag in found.mags] == [(2, False), (0, True), (0, True)]
-    lines = [json.loads(line) for line in (dataset / ".wkconvert/color.verify.shards").read_text().splitlines()]
+    first, *lines = map(json.loads, (dataset / ".wkconvert/color.verify.shards").read_text().splitlines())
+    assert first[0] == "record"
     assert len(lines) == 4
     for mag, x, y, z, checksum, *_ in lines:
         content = (dataset / "color" / mag / f"z{z // 64}/y{y // 64}/x{x // 64}.wkw").read_bytes()
@@ -601,10 +606,65 @@ def test_the_command_tells_what_is_sound_and_what_is_not(dataset):
 
 def test_the_command_prints_some_dozens_and_the_count(dataset):
     record = dataset / ".wkconvert/color.auto.shards"
-    line = record.read_text().splitlines()[0]
-    more = [line.replace('["1", 0, 0, 0', f'["1", {64 * n}, 0, 64') for n in range(100)]
-    record.write_text(record.read_text() + "\n".join(more) + "\n")
+    content = record.read_bytes()
+    done = parse_line(content.splitlines()[1])
+    more = (format_line(replace(done, start=Vec3(64 * n, 0, 64))) for n in range(100))
+    record.write_bytes(content + b"".join(more))
     told = invoke("verify", dataset)
     assert told.stdout.count("damaged: /") == 40
     assert "60 more" in told.stdout
     assert len(json.loads(invoke("verify", dataset, "--json").stdout)["damaged"]) == 100
+
+
+# --- which record holds ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["oldest first", "newest first", "all the same"])
+def test_the_times_of_files_do_not_decide_which_checksums_hold(tmp_path, reader, order):
+    """As `cp -r`, `rsync` without `-t`, `tar -m`, object stores and clocks that went back leave them."""
+    dataset = made(tmp_path, reader, em(), compression="none")
+    for mags in ([Mag(1, 1, 1)], [Mag(2, 2, 1)], []):
+        carry_out(compress(dataset, None, ALONE, mags=mags))
+    copy = Path(shutil.copytree(dataset, tmp_path / "copy", copy_function=shutil.copyfile))
+    by_time = sorted((dataset / ".wkconvert").glob("*.shards"), key=lambda path: path.stat().st_mtime_ns)
+    lists = [copy / path.relative_to(dataset) for path in by_time]
+    assert len(lists) == 4
+    for turn, path in enumerate(lists if order == "oldest first" else reversed(lists)):
+        os.utime(path, (10**9, 10**9 + (turn if order != "all the same" else 0)))
+    found = verify(copy, ALONE)
+    assert found.sound
+    assert [mag.checksums_compared for mag in found.mags] == [mag.shards for mag in found.mags]
+
+
+def test_checksums_that_were_added_are_superseded_by_a_later_run_whatever_the_times(dataset):
+    carry_out(recube(dataset, raw := dataset.with_name("raw"), replace(ALONE, compression="none")))
+    forget(raw)
+    verify(raw, ALONE, write_checksums=True)
+    carry_out(compress(raw, None, ALONE))
+    for path in (raw / ".wkconvert").glob("*.verify.shards"):
+        os.utime(path, (2**32, 2**32))
+    found = verify(raw, ALONE)
+    assert found.sound
+    assert all(mag.checksums_compared for mag in found.mags)
+
+
+def test_of_lists_of_earlier_versions_the_newer_file_holds(dataset):
+    """They have no number."""
+    record = dataset / ".wkconvert/color.auto.shards"
+    lines = [line.rpartition(b', "')[0] + b"]\n" for line in record.read_bytes().splitlines()[1:]]
+    record.write_bytes(b"".join(lines))
+    other = dataset / ".wkconvert/color.compress-0.shards"
+    other.write_bytes(b"".join(re.sub(rb"crc32:[0-9a-f]{8}", b"crc32:00000000", line) for line in lines))
+    os.utime(other, (1, 1))
+    assert verify(dataset, ALONE).sound
+    os.utime(record, (0, 0))
+    assert not verify(dataset, ALONE).sound
+
+
+@pytest.mark.parametrize("what", ["list", "folder"])
+def test_a_list_of_checksums_that_is_a_link_is_named_and_not_followed(dataset, what):
+    place = dataset / ".wkconvert" / ("color.auto.shards" if what == "list" else "")
+    place.rename(dataset.with_name("elsewhere"))
+    place.symlink_to(dataset.with_name("elsewhere"))
+    found = verify(dataset, ALONE)
+    assert "is a link" in found.damaged[0].reason

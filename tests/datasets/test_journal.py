@@ -4,6 +4,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,13 @@ import pytest
 
 from wkconvert_core import Box, Checksum, Mag, MagSpec
 from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExists, TargetLocked, TargetNotWritable
+from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.destination import sweep
 from wkconvert_core.datasets.finished_shards import FinishedShards, sorted_on_disk
-from wkconvert_core.datasets.journal import FOLDER, Journal, Request, format_line, locked
+from wkconvert_core.datasets.journal import Journal, Request
+from wkconvert_core.datasets.lines import format_line, format_serial, parse_line, parse_serial
+from wkconvert_core.datasets.lock import locked
+from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
 
@@ -114,7 +119,8 @@ def test_more_shards_than_fit_in_memory_are_sorted_through_files(target, begun, 
     for turn, x in enumerate(order):
         journal.add(shard(x, low=turn))
     journal.finish()
-    lines = [json.loads(line) for line in (target / FOLDER / "color.auto.shards").read_text().splitlines()]
+    first, *lines = map(json.loads, (target / FOLDER / "color.auto.shards").read_text().splitlines())
+    assert first[:2] == ["record", 1]
     assert [line[1] for line in lines] == sorted(set(order))
     assert [line[5] for line in lines] == [3, 6, 4, 0, 5, 2]  # of a shard that was written twice, the last counts
     assert files(target) == ["color.auto.plan", "color.auto.shards"]
@@ -192,7 +198,7 @@ def test_a_second_writer_is_kept_out(target):
 
 def test_a_dead_holders_lock_is_free(tmp_path):
     code = (
-        "import os, pathlib; from wkconvert_core.datasets.journal import Request, locked\n"
+        "import os, pathlib; from wkconvert_core.datasets.lock import locked\n"
         f"with locked(pathlib.Path({str(tmp_path)!r})): os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
@@ -227,3 +233,133 @@ def test_an_atomic_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, c
 def test_a_plan_is_readable_json(target, begun):
     begun(target)
     assert json.loads((target / FOLDER / "color.auto.plan").read_text()) == json.loads(PLAN.text)
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", [format_line(shard(3, low=-2.5)), format_serial(41)])
+def test_a_line_that_was_changed_anywhere_is_refused(line):
+    """Also to one that would be sound: other digits, other signs."""
+    read = parse_serial if line.startswith(b'["record"') else parse_line
+    assert read(line)
+    for at in range(len(line) - 1):
+        for byte in (*b'0123456789abcdef", []-.', *range(0, 256, 37)):
+            if byte != line[at] and not (byte == 0x0A and at == len(line) - 2):
+                changed = line[:at] + bytes([byte]) + line[at + 1 :]
+                try:
+                    assert read(changed) is None, changed  # what begins otherwise is no first line of a list
+                except ValueError:
+                    continue
+
+
+@pytest.mark.parametrize("tail", [b"]", b', "', b', "00000000"]', b""])
+def test_the_sum_of_a_line_cannot_be_left_out(target, begun, tail):
+    begun(target).close()
+    journal = target / FOLDER / "color.auto.journal"
+    journal.write_bytes(format_line(shard(1)).rpartition(b', "')[0] + tail + b"\n")
+    with pytest.raises(DamagedData, match=r"line 1 of .*color\.auto\.journal"):
+        begun(target)
+
+
+NESTED = b"[" * 100_000
+ODD = [NESTED, b"\xff\xfe", b"", b"{}", b"[]", b"7", b'"text"', b"nan", b'{"settings": 3}', b"\0"]
+
+
+@pytest.mark.parametrize("content", ODD)
+def test_odd_content_of_a_plan_is_another_commands(target, begun, content):
+    (target / FOLDER / "color.auto.plan").write_bytes(content)
+    with pytest.raises(TargetExists, match="another command") as caught:
+        begun(target)
+    assert "cannot be read" in caught.value.why
+
+
+@pytest.mark.parametrize("content", [c for c in ODD if c] + [b'["1", "a", 0, 0, "crc32:0:16", "low", 1e400, 0, 64]'])
+def test_odd_content_of_a_journal_is_named(target, begun, content):
+    begun(target).close()
+    (target / FOLDER / "color.auto.journal").write_bytes(content + b"\n")
+    with pytest.raises(DamagedData, match=r"line 1 of .*color\.auto\.journal"):
+        begun(target)
+
+
+@pytest.mark.parametrize(
+    "values", [["text", 1, 0, 64], [0, 1e400, 0, 64], [0, 1, "0", 64], [0, 1, 0, -1], [True, 1, 0, 64], [[], 1, 0, 64]]
+)
+@pytest.mark.parametrize("summed", [True, False])
+def test_values_of_other_types_are_no_shard(values, summed):
+    content = json.dumps(["1", 0, 0, 0, "crc32:000000ff:16", *values]).encode()[:-1]
+    line = b'%b, "%08x"]\n' % (content, zlib.crc32(content)) if summed else content + b"]\n"
+    with pytest.raises(ValueError, match=r"no number|no range"):
+        parse_line(line, bare=True)
+
+
+def test_lists_of_earlier_versions_are_read_and_journals_are_not(target, begun):
+    journal = begun(target)
+    journal.add(shard(1))
+    journal.finish()
+    bare = format_line(shard(1)).rpartition(b', "')[0] + b"]\n"
+    journal._shards.write_bytes(bare)
+    assert started(begun(target)) == [1]
+    assert records(target, "color").checksums(MAG).shards == {(1, 0, 0): Checksum(1, 16)}
+    journal._shards.unlink()
+    journal._journal.write_bytes(bare)
+    with pytest.raises(DamagedData, match="line 1"):
+        begun(target)
+
+
+# --- the lock --------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_the_lock_is_left(tmp_path):
+    with locked(tmp_path):
+        assert (tmp_path / FOLDER / "lock").exists()
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path):
+        (tmp_path / FOLDER / "em.auto.plan").touch()
+    assert [path.name for path in (tmp_path / FOLDER).iterdir()] == ["em.auto.plan"]
+
+
+def test_nothing_of_the_lock_is_left_in_a_folder_that_was_moved(tmp_path):
+    with locked(tmp_path / "building"):
+        (tmp_path / "building" / FOLDER / "em.auto.plan").touch()
+        (tmp_path / "building").rename(tmp_path / "ds")
+    assert [path.name for path in (tmp_path / "ds" / FOLDER).iterdir()] == ["em.auto.plan"]
+
+
+@pytest.mark.slow
+def test_of_many_that_want_a_dataset_one_has_it_at_a_time(tmp_path):
+    """Each counts up a number in a file, unguarded but for the lock, which comes and goes with its file."""
+    code = (
+        "import sys, pathlib, time\n"
+        "from wkconvert_core.contract.errors import TargetLocked\n"
+        "from wkconvert_core.datasets.lock import locked\n"
+        "folder = pathlib.Path(sys.argv[1]); counter = folder / 'count'; done = 0\n"
+        "while done < 60:\n"
+        "    try:\n"
+        "        with locked(folder):\n"
+        "            (folder / 'held').mkdir()\n"
+        "            count = int(counter.read_text()); time.sleep(0.0005); counter.write_text(str(count + 1))\n"
+        "            (folder / 'held').rmdir(); done += 1\n"
+        "    except TargetLocked:\n"
+        "        time.sleep(0.0002)\n"
+    )
+    (tmp_path / "count").write_text("0")
+    running = [subprocess.Popen([sys.executable, "-c", code, tmp_path]) for _ in range(4)]
+    assert [process.wait(100) for process in running] == [0] * 4
+    assert (tmp_path / "count").read_text() == "240"
+    assert [path.name for path in tmp_path.iterdir()] == ["count"]
+
+
+@pytest.mark.parametrize("what", ["", FOLDER, f"{FOLDER}/lock", f"{FOLDER}/em.auto.journal", f"{FOLDER}/scratch"])
+def test_a_dataset_with_a_link_where_a_run_writes_is_refused(tmp_path, what):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "scratch").mkdir(parents=True)
+    (elsewhere / ".kept.tmp").write_text("kept")
+    link = tmp_path / "ds" / what
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not what:
+        link = tmp_path / "ds"
+    link.symlink_to(elsewhere)
+    with pytest.raises(TargetError, match="is a link"), locked(tmp_path / "ds"):
+        pass
+    assert sorted(path.name for path in elsewhere.iterdir()) == [".kept.tmp", "scratch"]

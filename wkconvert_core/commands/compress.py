@@ -25,8 +25,9 @@ from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import COMPRESSED, Dataset, MagOnDisk, is_half_compressed
 from wkconvert_core.datasets.destination import Destination, NewDataset, checked_places
-from wkconvert_core.datasets.journal import FOLDER, Request, keep_record, locked
-from wkconvert_core.datasets.naming import PROPERTIES_FILE
+from wkconvert_core.datasets.journal import Request, keep_record
+from wkconvert_core.datasets.lock import locked
+from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.contents import voxels_outside
@@ -65,7 +66,7 @@ class CompressedInPlace(Destination):
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the dataset and the folder in it."""
-        with locked(self.building), locked(self.path):
+        with locked(self.path), locked(self.building):
             yield
 
     def publish(self) -> str:

@@ -16,7 +16,7 @@ from wkconvert_core.contract.model import Checksum
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.datasets.checksums import Records, add, records
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, unfinished
-from wkconvert_core.datasets.journal import locked
+from wkconvert_core.datasets.lock import locked
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -20,7 +21,8 @@ from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion, prepare_conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.destination import begun_journals, scratch, sweep_replaced
-from wkconvert_core.datasets.journal import FOLDER, Journal
+from wkconvert_core.datasets.journal import Journal
+from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.engine import loop
 from wkconvert_core.engine.consumers import VerifyShards
 from wkconvert_core.engine.progress import Listener, Meter
@@ -87,6 +89,7 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
             if inputs.settings.verify:
                 _verify_all(conversion, workers, listen)
         crew.close()  # jobs of a cluster need not wait for the metadata
+        shutil.rmtree(_logs(conversion), ignore_errors=True)  # they tell of machines, and the dataset may be published
         layers = [_described(conversion, layer, journals[layer.name]) for layer in conversion.layers]
         for journal in journals.values():
             journal.finish()
@@ -114,9 +117,20 @@ def _workers(conversion: Conversion, listen: Listener | None) -> AbstractContext
     formats = {layer.found.match.format for layer in inputs.layers}
     formats |= {sink.spec.data_format for step in steps for sink in step.sinks}
     reads = [] if isinstance(inputs.src, str) else [inputs.src]  # a URL is no file to look for
-    logs = conversion.destination.building / FOLDER / "logs"
-    sought = Sought(inputs.settings.cluster, sorted(formats - {""}), sorted(kernels - {""}), reads, logs, writes=True)
+    sought = Sought(
+        inputs.settings.cluster,
+        sorted(formats - {""}),
+        sorted(kernels - {""}),
+        reads,
+        _logs(conversion),
+        writes=True,
+    )
     return at_work(inputs.settings.strategy, inputs.budget.workers, sought, report_waiting(listen, len(steps)))
+
+
+def _logs(conversion: Conversion) -> Path:
+    """Where a cluster's jobs write their logs, which stay if the run fails."""
+    return conversion.destination.building / FOLDER / "logs"
 
 
 def _check_space(conversion: Conversion) -> None:

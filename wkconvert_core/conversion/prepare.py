@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from wkconvert_core.cluster.spec import STRATEGIES
 from wkconvert_core.contract.errors import OptionError
@@ -154,9 +156,9 @@ def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Convers
     within = inputs.src == destination.path  # such a run says itself what it reads: the dataset may be moved meanwhile
     request = Request(
         inputs.command,
-        "" if within else str(inputs.src),
+        "" if within else _name_of(inputs.src),
         settings=inputs.settings.plan(),
-        fingerprint=inputs.fingerprint or ("" if within else fingerprint(inputs.src)),
+        fingerprint=inputs.fingerprint or ("" if within else _fingerprint_of(inputs.src)),
         extents={layer.name: inputs.extents[layer.name] for layer in layers},
         provenance={
             name: {each.spec.mag: how for each in mags if (how := each.provenance)} for name, mags in recipes.items()
@@ -178,6 +180,19 @@ def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Convers
     writer = inputs.writer(destination.building)
     steps = [step for layer in layers for step in planned_steps(layer, recipes[layer.name], writer, inputs.budget)]
     return Conversion(inputs, destination, request, writer, steps)
+
+
+def _name_of(src: Path | str) -> str:
+    """The last part of a source's path or URL: where it lies is not published.
+
+    >>> _name_of(Path("/home/ada/em")), _name_of("https://ada:secret@host/bucket/em?key=secret")
+    ('em', 'em')
+    """
+    return src.name if isinstance(src, Path) else PurePosixPath(urlsplit(src).path).name
+
+
+def _fingerprint_of(src: Path | str) -> str:
+    return fingerprint(src) if isinstance(src, Path) else hashlib.sha256(src.encode()).hexdigest()
 
 
 def prepare_conversion(src: Path | str, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from wkconvert_core.contract.errors import OptionError
@@ -164,6 +166,16 @@ class Settings(Resources, Run, Storage, Pyramid, SourceOptions):
         """The settings that decide what is written, as the plan of a run records them."""
         short = {"compression", "compression_level", "file_len"}
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in HOW | short}
-        kept["reader_options"] = sorted(self.reader_options.items())
+        kept["reader_options"] = [(name, _without_place(text)) for name, text in sorted(self.reader_options.items())]
         kept["to_options"] = sorted(self.writer_options.items())
         return {name: value if isinstance(value, str | int | None) else repr(value) for name, value in kept.items()}
+
+
+def _without_place(text: str) -> str:
+    """An option's value, or for a place on this machine or a server a digest of it: a plan is published.
+
+    >>> _without_place("{z}/{y}/{x}.jpg"), _without_place("/home/ada/header.raw")
+    ('{z}/{y}/{x}.jpg', 'sha256:f685337efa2b1221')
+    """
+    is_place = text.startswith(("~", "file:")) or "://" in text or Path(text).is_absolute()
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}" if is_place else text

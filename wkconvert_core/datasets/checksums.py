@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,22 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.finished_shards import ValueRange
-from wkconvert_core.datasets.journal import FOLDER, format_line, parse_line
+from wkconvert_core.datasets.lines import (
+    format_line,
+    format_serial,
+    is_bare,
+    layer_and_command,
+    next_serial,
+    parse_line,
+    parse_serial,
+    parsed_plan,
+    serial_of,
+)
+from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
-from wkconvert_core.toolkit.files import fingerprint
+from wkconvert_core.toolkit.files import fingerprint, reason
 
 VERIFY = "verify"
 """The command in whose name checksums of mags without a record are added."""
@@ -39,8 +50,8 @@ class Record:
 
     path: Path
     command: str
-    when: int
-    """Time of its last change, in ns."""
+    order: tuple[int, int]
+    """Its number, and for lists of earlier versions, which have none, the time of its last change: the higher holds."""
     plan: Mapping[str, Any]
     """Empty if there is none."""
     mags: Mapping[Mag, MagChecksums]
@@ -103,35 +114,37 @@ class Records:
 
 def records(dataset: Path, layer: str) -> Records:
     """Read all records of a layer; what cannot be read is a `problem` of its record."""
-    paths = [path for path in (dataset / FOLDER).glob("*.shards") if path.stem.rpartition(".")[0] == layer]
-    found = [_record(path) for path in paths]
-    return Records(sorted(found, key=lambda record: (-record.when, record.command)))
+    paths = [path for path in sorted((dataset / FOLDER).glob("*.shards")) if layer_and_command(path)[0] == layer]
+    return Records(sorted(map(_record, paths), key=lambda record: record.order, reverse=True))
 
 
 def _record(path: Path) -> Record:
-    command, plan = path.stem.rpartition(".")[2], dict[str, Any]()
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads(path.with_suffix(".plan").read_bytes())
-        plan = found if isinstance(found, dict) and isinstance(found.get("settings"), dict) else {}
+    command, plan = layer_and_command(path)[1], dict[str, Any]()
+    if (link := next((each for each in (path.parent, path) if each.is_symlink()), None)) or not path.is_file():
+        return Record(path, command, (0, 0), plan, {}, f"{link} is a link" if link else "it is no file")
+    with contextlib.suppress(OSError):
+        plan = parsed_plan(path.with_suffix(".plan").read_bytes())
     try:
-        lines, when = path.read_bytes().splitlines(), path.stat().st_mtime_ns
+        lines, order = path.read_bytes().splitlines(), (serial_of(path), 0)
+        if bare := is_bare(path):
+            order = 0, path.stat().st_mtime_ns
     except OSError as error:
-        return Record(path, command, 0, plan, {}, error.strerror or str(error))
+        return Record(path, command, (0, 0), plan, {}, reason(error))
     mags: dict[Mag, MagChecksums] = {}
     problem = ""
     for number, line in enumerate(lines, 1):
         try:
-            done = parse_line(line)
-            if not all(isinstance(number, int) and number >= 0 for number in (*done.start, done.voxels)):
-                raise ValueError(f"{done} is no shard")  # a line with a flipped bit may still be JSON
-            checksums = mags.setdefault(done.mag, MagChecksums())
-            checksums.include(done.low, done.high)
-        except (ValueError, TypeError, AttributeError):
+            if number == 1 and parse_serial(line):
+                continue
+            done = parse_line(line, bare=bare)
+        except ValueError:
             problem = f"line {number} is malformed"
             continue
+        checksums = mags.setdefault(done.mag, MagChecksums())
+        checksums.include(done.low, done.high)
         checksums.shards[done.start] = done.checksum
         checksums.voxels += done.voxels
-    return Record(path, command, when, plan, mags, problem)
+    return Record(path, command, order, plan, mags, problem)
 
 
 def known_provenance(dataset: Dataset, layer: str) -> dict[Mag, Provenance]:
@@ -160,7 +173,7 @@ def why_not_comparable(records: Records, finer: MagOnDisk, coarser: MagOnDisk) -
         elif reason := record.extent_mismatch(where):
             return reason
     last = records.written_by(finer.mag)
-    return "the finer mag was made anew since" if last and maker and last.when > maker[0].when else ""
+    return "the finer mag was made anew since" if last and maker and last.order > maker[0].order else ""
 
 
 def add(dataset: Path, layer: str, done: Mapping[Mag, Sequence[ShardDone]]) -> None:
@@ -169,8 +182,16 @@ def add(dataset: Path, layer: str, done: Mapping[Mag, Sequence[ShardDone]]) -> N
     Raises NoSpace, TargetNotWritable, TargetError.
     """
     path = dataset / FOLDER / f"{layer}.{VERIFY}.shards"
-    old = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     newest = {mag: record.command for record in reversed(records(dataset, layer).all) for mag in record.mags}
-    kept = [line for line in old if (mag := parse_line(line).mag) not in done and newest.get(mag) == VERIFY]
-    new = [format_line(shard) for mag in sorted(done) for shard in sorted(done[mag], key=lambda shard: shard.start)]
-    write_atomically(path, b"".join([*kept, *new]))
+    kept = [shard for shard in _shards_in(path) if shard.mag not in done and newest.get(shard.mag) == VERIFY]
+    new = [shard for mag in sorted(done) for shard in sorted(done[mag], key=lambda shard: shard.start)]
+    serial = format_serial(next_serial(path.parent, layer, path))
+    write_atomically(path, chain([serial], map(format_line, kept), map(format_line, new)))
+
+
+def _shards_in(path: Path) -> Iterator[ShardDone]:
+    """The shards of a list of checksums, if it is there, that was read without a problem before."""
+    if path.exists():
+        bare = is_bare(path)
+        lines = path.read_bytes().splitlines()
+        yield from (parse_line(line, bare=bare) for line in (lines if bare else lines[1:]))

@@ -1,11 +1,15 @@
-"""What a run was asked to do, what of it is done, and who holds the target: the files in `DST/.wkconvert`.
+"""What a run was asked to do, and what of it is done: the files in `DST/.wkconvert`.
 
-lock                     held while a run writes the dataset; the system frees it when its holder dies
+lock                     there and held while a run writes the dataset; the system frees it when its holder dies
 LAYER.COMMAND.plan       the request: source fingerprint, options, version; another request for the layer is refused
 LAYER.COMMAND.journal    a line per finished shard, while the run lasts
-LAYER.COMMAND.shards     when the layer is finished: the checksum of every shard, sorted, in place of the journal
+LAYER.COMMAND.shards     when the layer is finished: the checksum of every shard, sorted, in place of the journal, and
+                         at the beginning the number of this list among those of the layer
 LAYER.COMMAND-CRC.…      plan and shards of a finished request, after another request of the same command
 scratch/                 slabs on their way to being encoded
+
+All but the first and the last is published with the dataset, so nothing in it tells on which machine it was made, or
+where there the source lies.
 """
 
 from __future__ import annotations
@@ -16,57 +20,46 @@ import shutil
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from wkconvert_core import __version__
-from wkconvert_core.contract.errors import DamagedData, TargetExists, TargetLocked
-from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
-from wkconvert_core.contract.model import Checksum, Sink
+from wkconvert_core.contract.errors import DamagedData, TargetExists
+from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
+from wkconvert_core.contract.model import Sink
 from wkconvert_core.datasets.finished_shards import FinishedByMag, FinishedShards, sorted_on_disk
+from wkconvert_core.datasets.lines import (
+    format_line,
+    format_serial,
+    is_bare,
+    layer_and_command,
+    next_serial,
+    parse_line,
+    parse_serial,
+    parsed_plan,
+)
 from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import temporary_name, write_atomically, writing
 
-__all__ = ["FOLDER", "Journal", "format_line", "keep_record", "locked", "parse_line"]
-
 T = TypeVar("T")
-
-
-@contextlib.contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Hold a dataset for one writer. Raises TargetLocked, TargetNotWritable."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(target / FOLDER / "lock", timeout=0)
-    with writing(target):
-        (target / FOLDER).mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise TargetLocked(
-                f"another run is writing {target}", fix="wait until it has ended, or write to another place"
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @dataclass(frozen=True)
 class Request:
     """What identifies a run: only an identical request continues its work.
 
-    >>> request = Request("auto", "scans/em", "5 files", {"max_mag": 4}, {"em": Box((0, 0, 0), (100, 100, 30))})
-    >>> again = Request("auto", "scans/em", "6 files", {"max_mag": 8}, {"em": Box((0, 0, 0), (100, 100, 30))})
+    >>> request = Request("auto", "em", "5 files", {"max_mag": 4}, {"em": Box((0, 0, 0), (100, 100, 30))})
+    >>> again = Request("auto", "em", "6 files", {"max_mag": 8}, {"em": Box((0, 0, 0), (100, 100, 30))})
     >>> again.differences(request.text)
     ['fingerprint', 'settings']
     """
 
     command: str
     source: str
-    """Where the voxels come from; "" for a command within a dataset."""
+    """Name of the file or folder that the voxels come from; "" for a command within a dataset."""
     fingerprint: str | Mapping[str, str]
     """Digest of the names, sizes and times of the source's files, or one per layer."""
     settings: Mapping[str, Any]
@@ -102,9 +95,9 @@ class Request:
         return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
     def differences(self, text: str) -> list[str]:
-        """The keys in which this request differs from the one in a plan's text."""
-        old, new = json.loads(text), json.loads(self.text)
-        return sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+        """The keys in which this request differs from the one in a plan's text; none if that is no plan."""
+        old, new = parsed_plan(text.encode()), json.loads(self.text)
+        return sorted(key for key in {*old, *new} if old.get(key) != new.get(key)) if old else []
 
 
 class Journal:
@@ -134,16 +127,16 @@ class Journal:
 
     def continues(self, request: Request) -> bool:
         """Whether this very request was begun here."""
-        return self.is_begun and self.plan.read_text("utf-8") == request.text
+        return self.is_begun and self.plan.read_bytes() == request.text.encode()
 
     def is_of(self, request: Request, mags: Collection[Mag]) -> bool:
         """Whether this very request was begun here, and shards of no other mags than these are recorded."""
         if not self.continues(request):
             return False
         try:
-            return all(parse_line(line).mag in mags for line in self._lines())
-        except (ValueError, TypeError):
-            return True  # `begin` reports the malformed line
+            return all(mag in mags for _, mag in self._each(lambda done: done.mag))
+        except DamagedData:
+            return True  # `begin` raises it again
 
     def begin(self, request: Request, sinks: Iterable[Sink]) -> None:
         """Start or continue writing to these sinks.
@@ -153,32 +146,34 @@ class Journal:
         if not self.is_begun:
             write_atomically(self.plan, request.text.encode())
         elif not self.continues(request):
-            differing = request.differences(self.plan.read_text("utf-8"))
+            differing = request.differences(self.plan.read_text("utf-8", errors="replace"))
             raise TargetExists(
                 f"{self.plan.parent.parent} holds the work of another command",
-                why=f"it differs in {', '.join(differing)}",
+                why=f"it differs in {', '.join(differing)}" if differing else f"{self.plan} cannot be read",
                 fix="run that command again to finish it, or say --overwrite, or choose another DST",
             )
         self.done = {sink.spec.mag: FinishedShards(sink.spec.box, sink.shard_shape) for sink in sinks}
         length = sum(length for length, _ in self._each(lambda done: self.done[done.mag].add(done)))
-        with writing(self._journal):
-            self._file = self._journal.open("ab")
-            if not self.is_finished:
+        if not self.is_finished:
+            with writing(self._journal):
+                self._file = self._journal.open("ab")
                 self._file.truncate(length)
 
     def add(self, done: ShardDone) -> None:
-        """Record a finished shard."""
-        assert self._file, "begin comes first"
+        """Record a finished shard. One of a finished layer, whose file was gone, is recorded already."""
         self.done[done.mag].add(done)
-        with writing(self._journal):
-            self._file.write(format_line(done))
-            self._file.flush()
+        if self._file:
+            with writing(self._journal):
+                self._file.write(format_line(done))
+                self._file.flush()
 
     def finish(self) -> None:
         """Turn the journal into the sorted list of checksums; does nothing where that exists."""
         self.close()
         if not self.is_finished:
-            write_atomically(self._shards, sorted_on_disk(self._lines(), _shard_key, self._shards.parent))
+            folder, layer = self._shards.parent, layer_and_command(self.plan)[0]
+            lines = sorted_on_disk(self._lines(), _shard_key, folder)
+            write_atomically(self._shards, chain([format_serial(next_serial(folder, layer, self._shards))], lines))
         with writing(self._journal):
             self._journal.unlink(missing_ok=True)
 
@@ -207,12 +202,15 @@ class Journal:
                 yield from (line for line in file if line.endswith(b"\n"))
 
     def _each(self, use: Callable[[ShardDone], T]) -> Iterator[tuple[int, T]]:
-        """Length of each line in bytes, and the result of `use` for its shard. Raises DamagedData if either fails."""
+        """Length of each shard's line in bytes, and the result of `use`. Raises DamagedData if either fails."""
         path = self._shards if self.is_finished else self._journal
+        bare = self.is_finished and is_bare(path)
         for number, line in enumerate(self._lines(), 1):
             try:
-                used = use(parse_line(line))
-            except (AttributeError, KeyError, ValueError, TypeError) as error:
+                if number == 1 and self.is_finished and parse_serial(line):
+                    continue
+                used = use(parse_line(line, bare=bare))
+            except (KeyError, ValueError) as error:
                 raise DamagedData(
                     f"line {number} of {path} does not describe a shard of this run",
                     why=f"{line[:200]!r}: {error}",
@@ -224,33 +222,21 @@ class Journal:
 def keep_record(plan: Path, folder: Path) -> None:
     """Copy a finished request's plan and checksums into a folder of records, under names with a CRC of their content.
 
-    The copies keep the time of the originals: of two records of a mag, the newer one holds.
+    In another folder than their own, they become the newest ones of their layer.
     """
-    shards = plan.with_suffix(".shards")
-    name = f"{plan.stem}-{zlib.crc32(shards.read_bytes(), zlib.crc32(plan.read_bytes())):08x}"
-    for path in (shards, plan):  # in this order: a plan without shards counts as unfinished
-        temporary = temporary_name(folder / path.name)
-        shutil.copy2(path, temporary)
-        temporary.replace(folder / f"{name}{path.suffix}")
-
-
-def format_line(done: ShardDone) -> bytes:
-    r"""A shard's line in a journal or a list of checksums.
-
-    >>> done = ShardDone(Mag(2, 2, 1), Vec3(32, 0, 0), Checksum(255, 4096), 2, 250, 0, 32**3)
-    >>> format_line(done)
-    b'["2-2-1", 32, 0, 0, "crc32:000000ff:4096", 2, 250, 0, 32768]\n'
-    >>> parse_line(format_line(done)) == done
-    True
-    """
-    fields = [str(done.mag), *done.start, str(done.checksum), done.low, done.high, done.nans, done.voxels]
-    return json.dumps(fields).encode() + b"\n"
-
-
-def parse_line(line: bytes) -> ShardDone:
-    """Read what `format_line` gives. Raises ValueError, TypeError or AttributeError for a malformed line."""
-    mag, x, y, z, checksum, low, high, nans, voxels = json.loads(line)
-    return ShardDone(Mag.parse(mag), Vec3(x, y, z), Checksum.parse(checksum), low, high, nans, voxels)
+    shards, layer = plan.with_suffix(".shards"), layer_and_command(plan)[0]
+    content = shards.read_bytes()
+    lines = content if is_bare(shards) else content.partition(b"\n")[2]
+    name = f"{plan.stem}-{zlib.crc32(lines, zlib.crc32(plan.read_bytes())):08x}"
+    kept = folder / f"{name}.shards"
+    # in this order: a plan without shards counts as unfinished
+    if folder == plan.parent:
+        temporary = temporary_name(kept)
+        shutil.copy2(shards, temporary)  # of lists of earlier versions, which have no number, the time decides
+        temporary.replace(kept)
+    else:
+        write_atomically(kept, [format_serial(next_serial(folder, layer, kept)), lines])
+    write_atomically(folder / f"{name}.plan", plan.read_bytes())
 
 
 def _shard_key(line: bytes) -> tuple[Mag, Vec3Like]:

@@ -45,7 +45,7 @@ def _convert(
     from wkconvert_core.contract.voxel_size import VoxelSize
     from wkconvert_core.conversion.execute import convert
     from wkconvert_core.conversion.settings import Settings
-    from wkconvert_core.datasets.journal import FOLDER
+    from wkconvert_core.datasets.naming import FOLDER
 
     target.parent.mkdir()
     cubes = VoxelSize((1.0, 1.0, 1.0), origin="check")

@@ -1,0 +1,86 @@
+"""Who holds a dataset: the lock in its `.wkconvert`, which is there only while a run writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from wkconvert_core.contract.errors import TargetError, TargetLocked
+from wkconvert_core.datasets.naming import FOLDER
+from wkconvert_core.toolkit.atomic import writing
+
+_LOCK = "lock"
+_TRIES = 50
+"""Times to begin anew because a run that ended meanwhile has removed the empty folder."""
+
+
+@contextlib.contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Hold a dataset for one writer; nothing of the lock is left afterwards.
+
+    Raises TargetLocked, TargetNotWritable, and TargetError if the dataset, its `.wkconvert` or anything right in that
+    is a link: what a run writes and removes there would lie elsewhere.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = target / FOLDER
+    lock = FileLock(folder / _LOCK, timeout=0)
+    with writing(target), contextlib.ExitStack() as stack:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                _check_no_links(target)
+                folder.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+            except (FileNotFoundError, FileExistsError):
+                if not tries_left:
+                    raise
+            except Timeout:
+                raise TargetLocked(
+                    f"another run is writing {target}", fix="wait until it has ended, or write to another place"
+                ) from None
+            else:
+                break
+        stack.callback(lock.release)
+        descriptor = _opened(folder)
+        held = stack.pop_all()
+    try:
+        yield
+    finally:
+        # Removed while it is held: who has opened this file meanwhile finds, once it is theirs, that it has no name any
+        # more, and begins anew. Through its folder, because that may have been moved to its final place.
+        with contextlib.suppress(OSError):
+            _remove(descriptor, folder)
+        held.close()
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # a folder without records
+
+
+def _check_no_links(target: Path) -> None:
+    folder = target / FOLDER
+    inside = folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ()
+    for path in (target, folder, *inside):
+        if path.is_symlink():
+            raise TargetError(
+                f"{path} is a link",
+                why="no run of wkconvert makes one there, and what is written and removed behind it lies elsewhere",
+                fix="remove the link, or put what it points to in its place",
+            )
+
+
+def _opened(folder: Path) -> int | None:
+    """A descriptor of the folder, where files can be removed through one."""
+    if os.unlink not in os.supports_dir_fd:
+        return None
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _remove(descriptor: int | None, folder: Path) -> None:
+    if descriptor is None:
+        (folder / _LOCK).unlink()
+        return
+    try:
+        os.unlink(_LOCK, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
