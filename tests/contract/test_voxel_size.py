@@ -80,7 +80,7 @@ def test_a_size_is_read(text: str, size: tuple[float | None, ...]) -> None:
     assert VoxelSize.parse(text, "um") == VoxelSize(size, "µm", "--voxel-size")
 
 
-@pytest.mark.parametrize("text", ["", "4", "4,4", "4,4,4,4", "4;4;4", "4,4,x", "4x4x4"])
+@pytest.mark.parametrize("text", ["", "4,4", "4,4,4,4", "4;4;4", "4,4,x", "4x4", "nm", "4,4,nm"])
 def test_what_is_not_three_numbers_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(OptionError, match="is not three numbers") as caught:
         VoxelSize.parse(text)
@@ -123,3 +123,29 @@ def test_what_is_not_used_is_not_told() -> None:
 
 def test_a_size_is_written_for_people() -> None:
     assert str(VoxelSize((4, 11.24, None), "µm")) == "4 x 11.24 x ? µm"
+
+
+@pytest.mark.parametrize("text", ["4 4 35", "4x4x35", "4 x 4 x 35", "4×4×35", "4, 4, 35", "4,4,35nm", "4nm 4nm 35 nm"])
+def test_spellings_that_all_mean_the_same(text):
+    assert VoxelSize.parse(text) == VoxelSize.parse(text, "nm") == VoxelSize.parse("4,4,35")
+
+
+@pytest.mark.parametrize(("text", "size", "unit"), [("4", (4, 4, 4), "nm"), (",,0.5um", (None, None, 0.5), "µm")])
+def test_a_cube_and_a_unit_in_the_text(text, size, unit):
+    found = VoxelSize.parse(text)
+    assert (found.size, found.unit) == (size, unit)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "said"),
+    [
+        ("4,4", None, "is not three numbers"),
+        ("4nm,4,35", None, "is not three numbers"),
+        ("4,4,35um", "nm", "is in several units: nm, um"),
+        ("4nm,4nm,0.035um", None, "is in several units: nm, um"),
+        ("4,4,35 furlongs", None, "'furlongs' is no unit of length"),
+    ],
+)
+def test_what_is_no_voxel_size_says_why(text, unit, said):
+    with pytest.raises(OptionError, match=said):
+        VoxelSize.parse(text, unit)

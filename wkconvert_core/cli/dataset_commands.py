@@ -83,7 +83,7 @@ def compress(
 
 
 @options.takes(
-    only=("name", "dtype", "convert", "to", *options.STORAGE_OPTIONS, "overwrite", *options.RUN_OPTIONS),
+    only=("name", "dtype", "convert", "range", "to", *options.STORAGE_OPTIONS, "overwrite", *options.RUN_OPTIONS),
     helps={"to": "Mag format of the copy, as `wkconvert plugins` lists them (default: each layer's own)"},
 )
 def recube(

@@ -71,6 +71,7 @@ class Options:
         SOURCE,
         "For --dtype: exact (refuse what does not fit), clip, scale (range to range, floats 0 to 1) (default: exact)",
     )
+    range = _shared(SOURCE, "For --convert scale: low,high, or auto (0.1 to 99.9 % of a sample); clips values beyond")
     gaps = _shared(SOURCE, "Missing slices of a stack: error, fill (with zeros) or close (default: error)")
     pad = _shared(SOURCE, "Pad slices that differ in size with zeros at the high x and y side", bool, "--pad")
     channel = _shared(SOURCE, "Take this channel only, counted from 0", int)
@@ -172,7 +173,7 @@ def settings(given: Mapping[str, Any], **more: Any) -> Settings:
             raise OptionError(f"--no-compress and --compression {name} contradict each other", fix="take one of them")
         said["compression"] = "none"
     readers: dict[str, Callable[[Any], Any]] = {
-        "voxel_size": lambda text: VoxelSize.parse(text, said.get("unit", "nm")),
+        "voxel_size": lambda text: VoxelSize.parse(text, said.get("unit")),
         "option": lambda texts: pairs(texts, "-o", "timepoint=0"),
         "to_option": lambda texts: pairs(texts, "--to-option", "compression=lz4"),
         "file_len": lambda text: None if text == "auto" else _read("file-len", int, text),

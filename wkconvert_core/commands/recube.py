@@ -10,13 +10,14 @@ from typing import Any
 from wkconvert_core.contract.errors import check_known
 from wkconvert_core.contract.geometry import Mag, Vec3
 from wkconvert_core.contract.mag_format import StoredMag
-from wkconvert_core.contract.model import DatasetSpec, Source
+from wkconvert_core.contract.model import DatasetSpec
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.conversion.opening import SourceLayer, open_dataset
 from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, spec_of
+from wkconvert_core.conversion.stored_dtype import scaled_values
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import known_provenance
 from wkconvert_core.datasets.dataset import Dataset, found_mags
@@ -29,7 +30,7 @@ from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.contents import voxels_outside
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import plugins
-from wkconvert_core.sources.views import Cast
+from wkconvert_core.sources.views import as_dtype
 
 _MAPPINGS = "mappings"
 """The only folder of a layer that is copied along with its mags."""
@@ -90,7 +91,9 @@ def prepare_copy(
         chosen = {mag: dataset.of(layer.name)[mag].open() for mag in layer.mags if not mags or mag in mags}
         if kept := {mag: stored for mag, stored in chosen.items() if wanted(stored)}:
             shards |= {(layer.name, mag): stored.shard_shape for mag, stored in kept.items()}
-            layers.append(replace(layer, mags={mag: _cast(stored, settings) for mag, stored in kept.items()}))
+            values, scaling = scaled_values(min(layer.mags.items())[1], settings)
+            cast = {mag: as_dtype(it, settings.dtype, settings.convert, values) for mag, it in kept.items()}
+            layers.append(replace(layer, mags=cast, notes=(*layer.notes, *scaling)))
 
     assert dataset.properties, "a finished dataset has metadata"
     entries = {entry["name"]: entry for entry in dataset.properties["dataLayers"]}
@@ -105,7 +108,8 @@ def prepare_copy(
 
     def recipe(layer: SourceLayer) -> Iterator[MagRecipe]:
         listed = dataset.layers[layer.name]
-        known = known_provenance(dataset, layer.name) if layer.info.dtype == listed.dtype else {}
+        is_same = settings.range is None and layer.info.dtype == listed.dtype
+        known = known_provenance(dataset, layer.name) if is_same else {}
         for mag, source in sorted(layer.mags.items()):
             spec = spec_of(layer, settings, source, mag, source.info.extent, to or listed.data_format)
             if keep_shards:
@@ -128,15 +132,10 @@ def prepare_copy(
     return prepare_conversion(inputs, destination, recipe)
 
 
-def _cast(mag: StoredMag, settings: Settings) -> Source:
-    if settings.dtype is None or settings.dtype == mag.info.dtype.name:
-        return mag
-    return Cast(mag, settings.dtype, settings.convert)
-
-
 def _has_other_ids(dataset: Dataset, layer: SourceLayer, settings: Settings) -> bool:
     """Whether casting may change values, so that the largest segment id of the copy is unknown."""
-    return settings.convert != "exact" and dataset.layers[layer.name].dtype != layer.info.dtype
+    is_cast = settings.range is not None or dataset.layers[layer.name].dtype != layer.info.dtype
+    return settings.convert != "exact" and is_cast
 
 
 def _described(

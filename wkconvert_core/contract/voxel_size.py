@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -52,6 +53,10 @@ _SPELLINGS = {
 }
 
 
+_SIDE = re.compile(r"\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|)\s*([^\W0-9]*)\s*")
+"""One side of a voxel in `--voxel-size`: a number and its unit, either of which may be left out."""
+
+
 def unit_symbol(text: str) -> str | None:
     """The key of `METRES` for a unit of length, however it is spelled; None if it is no unit of length.
 
@@ -87,23 +92,43 @@ class VoxelSize:
                 )
 
     @classmethod
-    def parse(cls, text: str, unit: str = "nm") -> VoxelSize:
-        """Read `4,4,35`; an empty place leaves that axis unknown. Raises OptionError.
+    def of(cls, said: VoxelSize | Sequence[float | None] | str | float) -> VoxelSize:
+        """A voxel size as such, as text, or as numbers in nm: three, or one for a cube. Raises OptionError.
 
-        >>> print(VoxelSize.parse("4,4,35"), "|", VoxelSize.parse(",,0.5", "micron"))
-        4 x 4 x 35 nm | ? x ? x 0.5 µm
+        >>> print(VoxelSize.of((4, 4, 35)), "|", VoxelSize.of("4,4,0.035 µm"), "|", VoxelSize.of(4))
+        4 x 4 x 35 nm | 4 x 4 x 0.035 µm | 4 x 4 x 4 nm
         """
-        parts = text.split(",")
-        symbol = unit_symbol(unit)
-        try:
-            if len(parts) != 3:
-                raise ValueError
-            x, y, z = (float(part) if part.strip() else None for part in parts)
-        except ValueError:
+        if isinstance(said, VoxelSize):
+            return said
+        numbers = said if isinstance(said, Sequence) else [said]
+        return cls.parse(said if isinstance(said, str) else ",".join("" if n is None else str(n) for n in numbers))
+
+    @classmethod
+    def parse(cls, text: str, unit: str | None = None) -> VoxelSize:
+        """Read `4,4,35`: in `unit`, or that which the text names, or nm. An empty place leaves that axis unknown.
+
+        `4x4x35` and `4 4 35` say the same, and `4` a cube. A unit behind the last number is that of all. Raises
+        OptionError.
+
+        >>> print(VoxelSize.parse("4,4,35"), "|", VoxelSize.parse(",,0.5", "micron"), "|", VoxelSize.parse("4x4x35 nm"))
+        4 x 4 x 35 nm | ? x ? x 0.5 µm | 4 x 4 x 35 nm
+        """
+        parts = text.split(",") if "," in text else re.split(r"\s*[x×]\s*|(?<=\S)\s+(?=[-+.0-9])", text.strip())
+        matches = [_SIDE.fullmatch(part) for part in parts * (3 if len(parts) == 1 else 1)]
+        sides = [(match[1] and float(match[1]), match[2]) for match in matches if match]
+        named = {word for _, word in sides if word}
+        is_size = len(sides) == 3 and any(number for number, _ in sides) and not any(w and not n for n, w in sides)
+        if not is_size or (named and not sides[-1][1]):
             raise OptionError(
-                f"--voxel-size {text} is not three numbers", fix="write them as x,y,z, for example --voxel-size 4,4,35"
-            ) from None
-        return cls((x, y, z), symbol or unit, "--voxel-size")
+                f"--voxel-size {text} is not three numbers",
+                fix="write them as x,y,z, for example --voxel-size 4,4,35, with --unit if they are not in nm",
+            )
+        if len(named) > 1 or (named and unit and unit_symbol(unit) != unit_symbol(min(named))):
+            words = ", ".join(sorted(named | {unit} if unit else named))
+            raise OptionError(f"--voxel-size {text} is in several units: {words}", fix="write all sides in one unit")
+        unit = min(named, default=unit or "nm")
+        x, y, z = (number if number != "" else None for number, _ in sides)
+        return cls((x, y, z), unit_symbol(unit) or unit, "--voxel-size")
 
     def to(self, unit: str) -> VoxelSize:
         """The same size in another unit, a key of `METRES`.

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
 import numpy as np
 
 from wkconvert_core.contract.abilities import stream_of
@@ -16,7 +17,7 @@ from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.settings import FINEST, Settings
-from wkconvert_core.conversion.stored_dtype import check_ids, dtype_to_write
+from wkconvert_core.conversion.stored_dtype import check_ids, dtype_to_write, scaled_values
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, suggest
 from wkconvert_core.datasets.reader import layers_of
@@ -25,7 +26,7 @@ from wkconvert_core.registry import detection
 from wkconvert_core.registry.detection import Found
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.sources.category import Decision, by_name, classify
-from wkconvert_core.sources.views import transformed
+from wkconvert_core.sources.views import as_dtype, transformed
 from wkconvert_core.toolkit.byte_sizes import size_text
 from wkconvert_core.toolkit.files import stem
 
@@ -107,9 +108,11 @@ def open_source(
             box=settings.bbox,
             skip_z=settings.skip_first_z_slices,
             flip=settings.flip,
-            dtype=dtype,
+            dtype=None,
             fit=fit,
         )
+        values, scaling = scaled_values(source, settings)
+        source = as_dtype(source, dtype, fit, values)
         finest = min(layer.mags)
         notes = [*found.notes, *layer.notes, *layer.source.info.notes]
         if finest != FINEST:
@@ -118,7 +121,7 @@ def open_source(
         if size and (settings.voxel_size is None or settings.voxel_size.missing()):
             oddity = size.refined(finest).oddity()
             notes += [WarningNote(f"the voxel size {size} ({size.origin}) cannot be right: {oddity}")] if oddity else []
-        notes += note
+        notes += [*note, *scaling]
         # The name is as asked, as folder and reader say, else the category; numbers tell equal names apart.
         said = "_".join(part for part in (found.layer, layer.name) if part)
         base = settings.layer_name or (suggest(said, decision.category) if said else decision.category)

@@ -26,6 +26,7 @@ from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.sources.views import Cast
 from wkconvert_core.toolkit.files import fingerprint
 from wkconvert_core.toolkit.stacks import shorten
 
@@ -153,6 +154,8 @@ def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Convers
     """
     recipes = {layer.name: made for layer in inputs.layers if (made := list(recipe(layer)))}
     layers = [layer for layer in inputs.layers if layer.name in recipes]
+    casts = [(layer.name, source) for layer in layers for source in layer.mags.values() if isinstance(source, Cast)]
+    ranges = {name: source.values for name, source in casts if source.values}
     within = inputs.src == destination.path  # such a run says itself what it reads: the dataset may be moved meanwhile
     request = Request(
         inputs.command,
@@ -174,6 +177,7 @@ def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Convers
             "readers": {name: plugins().version_of(name) for name in sorted({it.found.match.format for it in layers})},
             "voxel_sizes": [[*size.size, size.unit] for layer in layers if (size := layer.voxel_size)],
             **inputs.facts,
+            **({"ranges": ranges} if ranges else {}),  # what `--range auto` found
         },
     )
     destination.check(request)

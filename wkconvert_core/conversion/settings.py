@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from wkconvert_core.datasets.naming import layer_name
 from wkconvert_core.engine.resources import Resources, check_least
 from wkconvert_core.planning.mag_schedule import SamplingMode
 from wkconvert_core.registry.plugins import downsampler
-from wkconvert_core.sources.casting import Fit
+from wkconvert_core.sources.casting import Fit, ValueRange
 from wkconvert_core.toolkit.stacks import Gaps
 
 """Names of the dtypes that a dataset can hold."""
 
 FINEST = Mag(1, 1, 1)
+
+_RANGE_EXAMPLE = "say for example --dtype uint8 --convert scale --range -4,4, or --range auto"
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,15 @@ class SourceOptions:
     """How the source is read, and which part of it."""
 
     voxel_size: VoxelSize | None = None
-    """Overrides the source's voxel size of mag 1, except along axes that are None."""
+    """Overrides the source's voxel size of mag 1, except along axes that are None; `(4, 4, 35)` and `4,4,35` are nm."""
     layer_name: str | None = None
     category: Category | None = None
     reader: str | None = None
     reader_options: Mapping[str, str] = field(default_factory=dict)
     dtype: DtypeName | None = None
     convert: Fit = "exact"
+    range: ValueRange | str | None = None
+    """What `convert="scale"` maps to the whole range of `dtype`: low and high, or `auto`, percentiles of a sample."""
     gaps: Gaps = "error"
     pad: bool = False
     channel: int | None = None
@@ -44,15 +49,41 @@ class SourceOptions:
     bbox: Box | None = None
     flip: str = ""
 
+    def __post_init__(self) -> None:
+        """Read what may be given as text or as plain numbers. Raises OptionError."""
+        if self.voxel_size is not None:
+            object.__setattr__(self, "voxel_size", VoxelSize.of(self.voxel_size))
+        object.__setattr__(self, "range", _read_range(self.range))
+
     def check(self) -> None:
         """Raise OptionError for the first option that is out of range."""
         if self.layer_name is not None:
             layer_name(self.layer_name)
         check_least(0, start_z=self.start_z, skip_first_z_slices=self.skip_first_z_slices, channel=self.channel)
+        self._check_range()
         if len(set(self.flip)) != len(self.flip) or not set(self.flip) <= set("xyz"):
             raise OptionError(
                 f"--flip {self.flip} is wrong", fix="name some of the axes x, y, z, for example --flip x,y"
             )
+
+    def _check_range(self) -> None:
+        if self.range is not None and (self.dtype is None or self.convert != "scale"):
+            why = "it says what --convert scale maps to the whole range of --dtype"
+            raise OptionError("--range needs --dtype and --convert scale", why=why, fix=_RANGE_EXAMPLE)
+
+
+def _read_range(said: ValueRange | str | None) -> ValueRange | str | None:
+    """What `--range` says, two numbers as such or as text. Raises OptionError."""
+    if said is None or said == "auto":
+        return said
+    try:
+        low, high = map(float, said.split(",") if isinstance(said, str) else said)
+    except (TypeError, ValueError):
+        raise OptionError(f"--range {said} is not low,high, two numbers", fix=_RANGE_EXAMPLE) from None
+    if not (low < high and isfinite(high - low)):
+        why = "the first number is the lower one, and both are finite"
+        raise OptionError(f"--range {low:g},{high:g} is no range", why=why, fix=_RANGE_EXAMPLE)
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -128,7 +159,7 @@ class Run:
 HOW = frozenset({"overwrite", "force", "verify", *(option.name for option in fields(Resources))})
 """The settings that do not change a byte of what is written."""
 
-ALTERING = ("dtype", "channel", "start_z", "skip_first_z_slices", "bbox", "flip", "target_mag")
+ALTERING = ("dtype", "range", "channel", "start_z", "skip_first_z_slices", "bbox", "flip", "target_mag")
 """The settings that make the finest mag differ from the source's."""
 
 

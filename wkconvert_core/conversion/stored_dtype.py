@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wkconvert_core.contract.errors import UnsupportedSource
-from wkconvert_core.contract.model import DTYPES, Category
+from wkconvert_core.contract.errors import OptionError, UnsupportedSource
+from wkconvert_core.contract.model import DTYPES, Category, Source
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.sources.casting import Fit
+from wkconvert_core.sources.casting import Fit, ValueRange
+from wkconvert_core.sources.intensity_range import sampled_range
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
@@ -48,6 +49,29 @@ def _stored_dtype(own: DType, settings: Settings, category: Category) -> tuple[l
             f"voxels of dtype {own} cannot be converted", fix=f"convert them to one of {', '.join(DTYPES)} first"
         )
     return [], None, "exact"
+
+
+def scaled_values(source: Source, settings: Settings) -> tuple[ValueRange | None, list[str]]:
+    """The values that `--range` asks to map to the whole range of `--dtype`, of a sample for `auto`; and a note on it.
+
+    None without `--range`. Raises OptionError if a sample has no two values.
+    """
+    wanted, own = settings.range, source.info.dtype
+    if wanted is None or settings.dtype is None:
+        return None, []
+    said = "--range"
+    if isinstance(wanted, str):
+        found = sampled_range(source)
+        if found is None:
+            why = "all values in the sample are equal, or not finite"
+            raise OptionError("--range auto finds no range", why=why, fix="say --range LOW,HIGH")
+        wanted, said = found, "--range auto: the 0.1 and 99.9 percentiles of a sample"
+    low, high = wanted
+    target = np.dtype(settings.dtype)
+    bounds = (0, 1) if target.kind == "f" else (np.iinfo(target).min, np.iinfo(target).max)
+    nan = "; NaN becomes 0" if own.kind == "f" != target.kind else ""
+    becomes = f"{low!r} to {high!r} become {bounds[0]} to {bounds[1]}, values beyond are clipped{nan} ({said})"
+    return (low, high), [becomes]
 
 
 def check_ids(dtype: DType) -> None:

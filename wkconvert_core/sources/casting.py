@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -15,26 +15,51 @@ if TYPE_CHECKING:
 
 Fit = Literal["exact", "clip", "scale"]
 
+ValueRange: TypeAlias = tuple[float, float]
+"""The lowest and the highest of the values that `scale` maps to the whole range of a dtype."""
+
 PIECE = 500_000
 """Voxels that are cast at a time: intermediate results take several times their memory."""
 
 
-def cast(data: Array, target: DType, fit: Fit, box: Box) -> Array:
+def cast(data: Array, target: DType, fit: Fit, box: Box, values: ValueRange | None = None) -> Array:
     """Cast the voxels `[c, x, y, z]` of a box to another dtype, as `views.Cast` describes; x fastest in memory.
 
-    `box` is for messages: where the voxels lie in the dataset. Raises ConversionError naming a value that does not fit.
+    `box` is for messages: where the voxels lie in the dataset. `values` are what `scale` maps to the whole range of the
+    dtype. Raises ConversionError naming a value that does not fit.
 
     >>> data = np.array([0, 100, 300], "int16").reshape(1, 3, 1, 1)
     >>> cast(data, np.dtype("uint8"), "clip", Box((0, 0, 0), (3, 1, 1))).ravel().tolist()
     [0, 100, 255]
     """
-    if data.dtype == target:
+    if data.dtype == target and values is None:
         return data
     result = np.empty((len(data), *box.shape[::-1]), target).transpose(0, 3, 2, 1)
     for piece in pieces(box.shape):
         where = (slice(None), *piece.slices_in(Box((0, 0, 0), box.shape)))
-        result[where] = _FITS[fit](data[where], target, piece.shifted(box.start))
+        part = data[where]
+        result[where] = scaled(part, target, values) if values else _FITS[fit](part, target, piece.shifted(box.start))
     return result
+
+
+def scaled(data: Array, target: DType, values: ValueRange) -> Array:
+    """Map `values`, low to high, linearly to the whole range of a dtype, 0 to 1 of floats; values beyond are clipped.
+
+    With `low` and `high` of the values, `bottom` and `top` of an integer dtype, a value v becomes, in float64,
+    `rint(min(max((v - low) / (high - low), 0), 1) * (top - bottom) + bottom)`: halves go to the even number. NaN
+    becomes 0, and stays NaN among floats.
+
+    >>> scaled(np.array([-5, -4, 0, 0.5, 4, np.inf, np.nan]), np.dtype("uint8"), (-4, 4)).tolist()
+    [0, 0, 128, 143, 255, 255, 0]
+    >>> scaled(np.array([0, 100, 1600, 4095], "uint16"), np.dtype("int8"), (100, 1600)).tolist()
+    [-128, -128, 127, 127]
+    >>> scaled(np.array([0, 100, 850, 4095], "uint16"), np.dtype("float32"), (100, 1600)).tolist()
+    [0.0, 0.0, 0.5, 1.0]
+    """
+    low, high = values
+    with np.errstate(over="ignore"):  # what is infinitely far beyond is clipped as well
+        unit = np.clip((data.astype(np.float64) - low) / (high - low), 0, 1)
+    return _filling(unit, target)
 
 
 def _exact(data: Array, target: DType, box: Box) -> Array:
@@ -48,7 +73,8 @@ def _exact(data: Array, target: DType, box: Box) -> Array:
         raise ConversionError(
             f"the value {value} of dtype {data.dtype} does not fit {target} ({box})",
             why="values are never changed unless that is asked for",
-            fix=f"take another --dtype, or say --convert clip or --convert scale; {target} holds {_range(target)}",
+            fix=f"take another --dtype, or say --convert clip, or --convert scale, which maps --range LOW,HIGH to the"
+            f" whole range of the dtype; {target} holds {_range(target)}",
         )
     return result
 
@@ -125,10 +151,15 @@ def _scaled(data: Array, target: DType, box: Box) -> Array:
         value = data[~((data >= 0) & (data <= 1))].flat[0]
         raise ConversionError(
             f"the value {value} cannot be scaled ({box})",
-            why="--convert scale maps 0 to 1 of floats to the whole range of an integer",
-            fix="scale the values to 0 to 1 first, or say --convert clip",
+            why="without --range, --convert scale maps 0 to 1 of floats to the whole range of an integer",
+            fix="say which values are mapped with --range LOW,HIGH, or --range auto for nearly all in a sample; or say"
+            " --convert clip",
         )
-    unit = (data.astype(np.float64) - low) / (high - low)
+    return _filling((data.astype(np.float64) - low) / (high - low), target)
+
+
+def _filling(unit: Array, target: DType) -> Array:
+    """Numbers from 0 to 1 spread over the whole range of a dtype, and rounded; kept as they are among floats."""
     if target.kind == "f":
         return unit.astype(target)
     new_low, new_high = _limits(target)

@@ -13,7 +13,7 @@ from wkconvert_core.contract.abilities import Occupied, Stream, occupied_of, rea
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
 from wkconvert_core.contract.model import Source, VolumeInfo
-from wkconvert_core.sources.casting import Fit, cast, pieces
+from wkconvert_core.sources.casting import Fit, ValueRange, cast, pieces
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
@@ -179,7 +179,8 @@ class Cast(Wrapper):
 
     `exact` refuses values that the dtype does not hold, fractions and NaN among them. `clip` sets them to the nearest
     value that it holds. `scale` maps the whole range of an integer dtype, or 0 to 1 of floats and bools, linearly to
-    the whole range of the other, and refuses floats beyond 0 to 1. `clip` and `scale` round to the nearest integer.
+    the whole range of the other, and refuses floats beyond 0 to 1; with `values`, it maps that range, and clips values
+    beyond it. `clip` and `scale` round to the nearest integer.
 
     >>> source = in_memory([0, 256, 65535], "uint16")
     >>> [Cast(source, "uint8", fit).read(source.info.box).ravel().tolist() for fit in ("clip", "scale")]
@@ -192,6 +193,7 @@ class Cast(Wrapper):
     dtype: str
     """A name of numpy: `uint8`."""
     fit: Fit = "exact"
+    values: ValueRange | None = None
 
     @cached_property
     def info(self) -> VolumeInfo:
@@ -207,7 +209,8 @@ class Cast(Wrapper):
     def occupied(self) -> Occupied | None:
         """The inner source's, unless 0 becomes another value, as the middle of a signed range does if scaled."""
         zero = np.zeros((1, 1, 1, 1), self.inner.info.dtype)
-        return None if cast(zero, np.dtype(self.dtype), self.fit, Box((0, 0, 0), (1, 1, 1))).any() else super().occupied
+        becomes = cast(zero, np.dtype(self.dtype), self.fit, Box((0, 0, 0), (1, 1, 1)), self.values)
+        return None if becomes.any() else super().occupied
 
     def read(self, box: Box) -> Array:
         """The voxels `[c, x, y, z]` of a box, x fastest in memory. Raises ConversionError."""
@@ -219,7 +222,7 @@ class Cast(Wrapper):
                 yield self._seen(piece.shifted(box.start), data[:, *piece.slices_in(Box((0, 0, 0), box.shape))])
 
     def _seen(self, box: Box, data: Array) -> tuple[Box, Array]:
-        return box, cast(data, np.dtype(self.dtype), self.fit, box.shifted(self.inner.info.offset))
+        return box, cast(data, np.dtype(self.dtype), self.fit, box.shifted(self.inner.info.offset), self.values)
 
 
 def transformed(
@@ -237,9 +240,14 @@ def transformed(
         source = Flipped(source, flip)
     if box is not None:
         source = Moved(cropped(source, box, "--bbox"), box.start + source.info.offset)  # it keeps its place
-    if dtype is not None and np.dtype(dtype) != source.info.dtype:
-        source = Cast(source, dtype, fit)
-    return source
+    return as_dtype(source, dtype, fit)
+
+
+def as_dtype(source: Source, dtype: str | None, fit: Fit, values: ValueRange | None = None) -> Source:
+    """A source as `Cast` makes it; the very source where that changes nothing."""
+    if dtype is None or (values is None and np.dtype(dtype) == source.info.dtype):
+        return source
+    return Cast(source, dtype, fit, values)
 
 
 def cropped(source: Source, box: Box, option: str) -> Source:
