@@ -27,6 +27,7 @@ from helpers.dask_clusters import (
 from helpers.npy_volumes import FileSink, FileSource
 
 from wkconvert_core.cluster import session as cluster_module
+from wkconvert_core.cluster.credentials import issue
 from wkconvert_core.cluster.session import Sought
 from wkconvert_core.cluster.spec import ClusterSpec
 from wkconvert_core.contract.errors import ResourceError
@@ -258,16 +259,11 @@ def test_a_slab_that_several_workers_fill_holds_what_was_decoded(tmp_path, worke
 
 def test_a_job_at_its_time_limit_is_no_death_of_its_task(tmp_path, monkeypatch):
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
-    with Dask(tmp_path, workers=0) as cluster, cluster_module._connected(cluster.address) as client:
+    security = issue(key := tmp_path / "key")
+    with Dask(tmp_path, workers=0, key=key) as cluster, cluster_module._connected(cluster.address, security) as client:
         future = client.submit(time.sleep, 60)
-        line = [
-            sys.executable,
-            "-m",
-            "wkconvert_core.cluster.slurm_worker",
-            cluster.address,
-            "--local-directory",
-            str(tmp_path),
-        ]
+        line = [sys.executable, "-m", "wkconvert_core.cluster.slurm_worker", cluster.address, "--key", str(key)]
+        line += ["--local-directory", str(tmp_path)]
         job = subprocess.Popen(line, stderr=subprocess.DEVNULL)
         try:
             wait(lambda: any(client.processing().values()), 30, "the task at work")

@@ -68,7 +68,9 @@ def test_addresses_of_schedulers_are_taken(address):
     assert given.cluster.scheduler == address
 
 
-@pytest.mark.parametrize(("strategy", "module"), [("dask", "distributed"), ("slurm", "dask_jobqueue")])
+@pytest.mark.parametrize(
+    ("strategy", "module"), [("dask", "distributed"), ("slurm", "dask_jobqueue"), ("slurm", "cryptography")]
+)
 def test_without_the_extra_it_is_said_how_to_install_it(monkeypatch, strategy, module):
     find = cluster_spec.importlib.util.find_spec
     hidden = lambda name: None if name == module else find(name)  # noqa: E731

@@ -105,8 +105,11 @@ def deadly(task):
 class Dask:
     """A scheduler, and workers that can be killed one by one."""
 
-    def __init__(self, folder: Path, workers: int = 2, threads: int = 1, *, nanny: bool = False) -> None:
-        """With a nanny, a worker that dies is started anew."""
+    def __init__(
+        self, folder: Path, workers: int = 2, threads: int = 1, *, nanny: bool = False, key: Path | None = None
+    ) -> None:
+        """With a nanny, a worker that dies is started anew. `key` holds a key and its certificate, for TLS."""
+        self._tls = [f"--tls-{name}={key}" for name in ("ca-file", "cert", "key")] + ["--protocol=tls"] if key else []
         self._file = folder / "scheduler.json"
         self._threads, self._nanny = threads, "--nanny" if nanny else "--no-nanny"
         self._count = workers
@@ -145,7 +148,8 @@ class Dask:
         return self._start("dask_worker", self._nanny, "--no-dashboard", *limits, *options, **environment)
 
     def _start(self, module: str, *options: str, **environment: str) -> subprocess.Popen:
-        line = [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", str(self._file), *options]
+        line = [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", str(self._file)]
+        line += [*self._tls, *options]
         own = environment.get("PYTHONPATH", str(Path(__file__).parents[1]))  # for the functions of the tests
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (own, os.environ.get("PYTHONPATH"))))
         with self._log.open("ab") as log:

@@ -66,7 +66,7 @@ def _check_configuration() -> None:
 
 
 @contextlib.contextmanager
-def _connected(address: str) -> Iterator[Any]:
+def _connected(address: str, security: Any = None) -> Iterator[Any]:
     _check_configuration()
     from distributed import Client
     from distributed.versions import VersionMismatchWarning
@@ -78,7 +78,8 @@ def _connected(address: str) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VersionMismatchWarning)  # we compare versions ourselves, and refuse
-            client.__init__(address, timeout=CONNECT_SECONDS, set_as_default=False, name="wkconvert")
+            options = {"timeout": CONNECT_SECONDS, "set_as_default": False, "name": "wkconvert"}
+            client.__init__(address, security=security, **options)
     except (OSError, ValueError, ImportError, TypeError) as error:  # TypeError: TLS without certificates
         client.status = "closed"  # else dask waits for it to end, in vain
         raise ResourceError(
@@ -132,7 +133,7 @@ class Cluster:
             if queue := self.queue:
                 stack.callback(lambda: queue.close(at_once=self._at_once))
                 self._address = queue.start(self._wanted_jobs)
-            self._client = stack.enter_context(_connected(self._address))
+            self._client = stack.enter_context(_connected(self._address, self.queue and self.queue.security))
             unable = functools.partial(_worker_error, "that joined later")
             self.backend: DaskBackend = DaskBackend(self._client, self._lost, unable)
             self._threads: dict[str, int] = dict(self._client.nthreads())

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from wkconvert_core.cluster.credentials import PROTOCOL, issue, unserved
 from wkconvert_core.cluster.job_resources import JobResources
 from wkconvert_core.cluster.slurm_commands import COMMANDS, QueueState, cancel, environment, job_state, queue_state
 from wkconvert_core.cluster.worker_check import wait_until
@@ -58,15 +59,20 @@ class Queue:
         self._closing = threading.Event()
         self._cluster: Any = None
         self._config: Any = contextlib.nullcontext()
+        self.security: Any = None
+        """What connects to the scheduler, once it was started."""
+        self._key = logs / f"{self._name}.key"
 
     def start(self, wanted: Callable[[], int]) -> str:
         """Begin to submit jobs, as many as `wanted()` says at any time. Returns the scheduler's address."""
         import dask
+        from distributed import Scheduler
 
         SLURMCluster = _imported().SLURMCluster  # noqa: N806
         self._config = dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"})  # for a soon replacement
         with writing(self._logs):
             self._logs.mkdir(parents=True, exist_ok=True)
+        self.security = issue(self._key)
         options = {
             "job_cls": _job_class(self._arguments, self._refusals, self._closing),
             "name": self._name,
@@ -76,12 +82,15 @@ class Queue:
             "death_timeout": ORPHAN_SECONDS,
             "python": f"exec {shlex.quote(sys.executable)}",  # else the worker may outlive its shell
             "worker_command": "wkconvert_core.cluster.slurm_worker",
-            "worker_extra_args": [],  # arguments in a configuration file are for dask's own worker
+            # arguments in a configuration file are for dask's own worker
+            "worker_extra_args": ["--key", shlex.quote(str(self._key))],
+            "protocol": PROTOCOL,
+            "security": self.security,
+            "scheduler_cls": unserved(Scheduler),
             "scheduler_options": {
                 "allowed_failures": 1,  # each costs a job; the task is tried alone before it is blamed
-                "dashboard": False,
-                "dashboard_address": ":0",
                 **(dask.config.get("jobqueue.slurm.scheduler-options", None) or {}),
+                "dashboard": False,
             },
         }
         try:
@@ -165,6 +174,7 @@ class Queue:
                 if self._cluster is not None:
                     self._cancel()
             finally:
+                self._key.unlink(missing_ok=True)
                 self._config.__exit__(None, None, None)
 
     def _cancel(self, *options: str) -> None:
@@ -199,7 +209,9 @@ def _job_class(arguments: Sequence[str], refusals: list[str], closing: threading
         refused = False
 
         def __init__(self, *args: Any, **more: Any) -> None:
-            super().__init__(*args, **more)
+            super().__init__(
+                *args, **{**more, "security": None, "protocol": None}
+            )  # the worker reads them from the key
             self.job_header = ""
 
         async def start(self) -> None:

@@ -10,7 +10,10 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from wkconvert_core.contract.errors import ResourceError
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -43,13 +46,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--death-timeout", type=float)
     parser.add_argument("--local-directory")
     parser.add_argument("--interface")
+    parser.add_argument("--key", type=Path, required=True)
     return parser.parse_args()
 
 
 async def _work(arguments: argparse.Namespace) -> None:
     from distributed import Worker
 
-    worker = Worker(
+    from wkconvert_core.cluster.credentials import held, unserved
+
+    try:
+        security = held(arguments.key)
+    except ResourceError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        _end(1)
+    worker = unserved(Worker)(
         arguments.scheduler,
         name=arguments.name,
         nthreads=arguments.nthreads,
@@ -57,7 +68,7 @@ async def _work(arguments: argparse.Namespace) -> None:
         death_timeout=arguments.death_timeout,
         local_directory=arguments.local_directory,
         interface=arguments.interface,
-        dashboard=False,
+        security=security,
     )
     try:
         await worker

@@ -37,7 +37,7 @@ class ClusterSpec:
                 raise OptionError(
                     f"--distribution-strategy {owner} needs --{option}", fix=f"say for example --{option} {example}"
                 )
-        needed = {"dask": ["distributed"], "slurm": ["distributed", "dask_jobqueue"]}.get(strategy, [])
+        needed = {"dask": ["distributed"], "slurm": ["distributed", "dask_jobqueue", "cryptography"]}.get(strategy, [])
         if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
             raise OptionError(
                 f"--distribution-strategy {strategy} needs {missing[0]}, which is not installed",
