@@ -26,8 +26,6 @@ from wkconvert_core.datasets.dataset import MagStorage
 from wkconvert_core.inspection.compare import Difference
 from wkconvert_core.registry.detection import Answer
 from wkconvert_core.registry.plugins import Loaded
-from wkconvert_core.viewing.picture import LayerPreview
-from wkconvert_core.viewing.preview import Preview
 
 ROOT = paths.ROOT
 SIZE = ["--voxel-size", "4,4,35"]
@@ -200,7 +198,7 @@ DOCUMENTS = [
         MagStorage,
         Loaded,
     ),
-    *(Soundness, Equality, MagCompared, Difference, Preview, LayerPreview),
+    *(Soundness, Equality, MagCompared, Difference),
 ]
 
 

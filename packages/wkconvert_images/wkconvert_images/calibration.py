@@ -13,11 +13,13 @@ import struct
 
 from wkconvert_core import METRES, BrokenSource, VoxelSize, unit_symbol
 
-from .ome import is_ome, read_ome
+from .ome import OmeImage, is_ome, read_ome
 from .tags import Ifd
 
 _FEI = (34680, 34682)
 _ZEISS = 34118
+_LSM = 34412
+_FLUOVIEW = 34361
 _SCREENS_AND_PRINTERS = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 360, 400, 600, 720, 1200, 2400)
 """Dots per inch that programs write when they do not know the pixel size."""
 
@@ -26,8 +28,11 @@ def voxel_size(ifd: Ifd, image: int = 0) -> VoxelSize | None:
     """The voxel size that the tags of a page state, along its stored axes; `image` is the index of an OME image."""
     description = ifd.text(270)
     if is_ome(description):
-        return _ome(description, image)
-    for read in (_imagej, _fei, _zeiss, _digital_micrograph):
+        try:
+            return ome_voxel_size(read_ome(description)[image])
+        except (ValueError, IndexError):  # reported where the planes are looked up
+            return None
+    for read in (_imagej, _lsm, _fluoview, _fei, _zeiss, _digital_micrograph):
         found = read(ifd, description)
         if found is not None:
             return found
@@ -70,18 +75,17 @@ def _density(ifd: Ifd) -> tuple[float, float]:
     return x, y
 
 
-def _ome(description: str, image: int) -> VoxelSize | None:
-    try:
-        physical = read_ome(description)[image].physical
-    except (ValueError, IndexError):  # reported where the planes are looked up
+def ome_voxel_size(image: OmeImage) -> VoxelSize | None:
+    """The voxel size that OME-XML states of an image; None if it states none in a unit of length."""
+    known = {axis: length for axis, length in zip("xyz", image.physical, strict=True) if length and length.metres}
+    if not known:
         return None
-    metres = [size * METRES[unit] if unit else None for size, unit in physical]
-    unit = next((unit for _, unit in physical if unit), "")
-    if not unit:
-        return None
+    unit = next((symbol for length in known.values() if (symbol := unit_symbol(length.unit))), "nm")
     # 12 digits: the detour through metres must not show in the last ones
-    x, y, z = (size and float(f"{size / METRES[unit]:.12g}") for size in metres)
-    return _known(x, y, z, unit, "OME-XML")
+    x, y, z = (float(f"{(known[axis].metres or 0) / METRES[unit]:.12g}") if axis in known else None for axis in "xyz")
+    bare = ", ".join(axis for axis, length in known.items() if not length.stated)
+    told = "" if len(bare) in (0, 3 * len(known) - 2) else f" ({bare} without a unit, hence in µm)"
+    return _known(x, y, z, unit, f"OME-XML{told}")
 
 
 def imagej(description: str) -> dict[str, str]:
@@ -121,6 +125,30 @@ def _imagej(ifd: Ifd, description: str) -> VoxelSize | None:
     y_unit, z_unit = (unit_symbol(lines.get(key, "")) or unit for key in ("yunit", "zunit"))
     y_scale, z_scale = METRES[y_unit] / METRES[unit], METRES[z_unit] / METRES[unit]
     return _known(_pixel(ifd, 282), _pixel(ifd, 283) * y_scale, depth * z_scale, unit, "ImageJ tags")
+
+
+def _lsm(ifd: Ifd, description: str) -> VoxelSize | None:
+    """Zeiss LSM: x, y and z in metres, in the structure of tag 34412."""
+    header = ifd.raw(_LSM)[:64] if _LSM in ifd else b""
+    if len(header) < 64:
+        return None
+    x, y, z = struct.unpack_from(ifd.tiff.order + "3d", header, 40)
+    size = _known(x, y, z, "m", "the header of Zeiss LSM")
+    return size and size.to("nm")
+
+
+def _fluoview(ifd: Ifd, description: str) -> VoxelSize | None:
+    """Olympus FluoView: ten dimensions in tag 34361, each with its name, step and unit."""
+    header = ifd.raw(_FLUOVIEW) if _FLUOVIEW in ifd else b""
+    if len(header) < 1284:
+        return None
+    sizes: dict[bytes, float] = {}
+    for name, step, unit in struct.iter_unpack(ifd.tiff.order + "16s12xd64s", header[284:1284]):
+        symbol = unit_symbol(unit.split(b"\0")[0].decode("latin-1"))
+        if symbol and _positive(step):
+            sizes[name.split(b"\0")[0].strip().upper()] = step * METRES[symbol]
+    size = _known(sizes.get(b"X"), sizes.get(b"Y"), sizes.get(b"Z"), "m", "FluoView's header")
+    return size and size.to("µm")
 
 
 def _fei(ifd: Ifd, description: str) -> VoxelSize | None:

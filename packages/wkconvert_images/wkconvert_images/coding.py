@@ -46,6 +46,11 @@ class Coding:
         return np.dtype(DTYPES[self.format, self.bits])
 
     @property
+    def may_be_color(self) -> bool:
+        """Whether such numbers are colours and alpha: unsigned ones of at most 16 bits, floats of at most 32."""
+        return self.bits <= {1: 16, 3: 32, 4: 16}.get(self.format, 0)
+
+    @property
     def pixel(self) -> int:
         """Samples per pixel within a strip or tile."""
         return 1 if self.planar else self.samples

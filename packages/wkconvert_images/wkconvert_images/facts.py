@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -17,6 +17,10 @@ Kind = Literal["color", "palette", "grey palette", "samples"]
 MOST_PER_BYTE = 10_000
 """A file that claims more decoded bytes than that for each stored byte is damaged or a decompression bomb; the best
 ratios of ordinary codecs are around 1,000."""
+
+
+SAMPLES_NOTES = ("alpha", "samples")
+"""How notes begin that concern a picture's samples together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ class Facts:
     def size(self) -> tuple[int, int]:
         """Width and height of the picture, upright."""
         return (self.height, self.width) if self.orientation > 4 else (self.width, self.height)
+
+    def of_one_sample(self, samples: int) -> Facts:
+        """The facts of one of so many samples, each taken as a picture of its own: it is neither colour nor alpha."""
+        notes = tuple(note for note in self.notes if not note.startswith(SAMPLES_NOTES))
+        return replace(self, kind="samples", kept=(0,), declared=self.declared // samples, notes=notes)
 
 
 class Raster(Protocol):

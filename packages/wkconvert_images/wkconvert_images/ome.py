@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from wkconvert_core import unit_symbol
+from wkconvert_core import METRES, unit_symbol
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,34 @@ class OmePlanes:
 
 
 @dataclass(frozen=True)
+class OmeLength:
+    """A length as OME-XML states it."""
+
+    value: float
+    unit: str
+    """As it is spelled; `µm`, the schema's default, if none is stated."""
+    stated: bool
+    """Whether the unit is stated."""
+
+    @property
+    def metres(self) -> float | None:
+        """The length in metres; None if its unit is none of length, such as `pixel` or `reference frame`."""
+        symbol = unit_symbol(self.unit)
+        scale = METRES[symbol] if symbol else _METRES.get(self.unit.strip())
+        return None if scale is None else self.value * scale
+
+
+_METRES = {
+    **{f"{prefix}m": 10.0**power for prefix, power in zip("YZEPTGMk", range(24, 0, -3), strict=True)},
+    **{f"{prefix}m": 10.0**power for prefix, power in zip("fazy", range(-15, -25, -3), strict=True)},
+    **{"hm": 100.0, "dam": 10.0, "dm": 0.1, "mi.": 1609.344, "mi": 1609.344, "yd": 0.9144, "ft": 0.3048},
+    **{"li": 0.0254 / 12, "thou": 2.54e-5, "pt": 0.0254 / 72, "ua": 149597870700.0, "ly": 9460730472580800.0},
+    "pc": 3.0856775814913673e16,
+}
+"""Units of OME's schema that voxels do not have elsewhere, in metres."""
+
+
+@dataclass(frozen=True)
 class OmeImage:
     """One image of the file."""
 
@@ -44,11 +72,22 @@ class OmeImage:
     """The axes, the fastest first, such as `XYZCT`."""
     sizes: dict[str, int]
     channels: list[OmeChannel]
-    physical: tuple[tuple[float, str | None], ...]
-    """Size and unit of a voxel along x, y, z; the unit is None where the size is unknown."""
+    physical: tuple[OmeLength | None, ...]
+    """The size of a voxel along x, y, z; None where it is unknown."""
     planes: list[OmePlanes]
     uuid: str | None
     """UUID of the file that contains this XML."""
+    well: str = ""
+    """Where it lies on a plate: `well B3, field 1`; empty for images that lie on none."""
+
+
+class ElsewhereError(ValueError):
+    """OME-XML that refers to another file for all that it would say."""
+
+    def __init__(self, file: str) -> None:
+        """`file` is the name of the file that holds the XML."""
+        super().__init__(f"its OME-XML is in another file: {file or '?'}")
+        self.file = file
 
 
 def is_ome(description: str) -> bool:
@@ -62,21 +101,37 @@ def is_ome(description: str) -> bool:
 
 @functools.lru_cache(maxsize=2)  # called for the planes and again for the voxel size
 def read_ome(description: str) -> list[OmeImage]:
-    """The images that OME-XML describes. Raises ValueError for XML that is damaged, incomplete or elsewhere.
+    """The images that OME-XML describes.
+
+    Raises ElsewhereError for XML that is in another file, another ValueError for what is damaged or incomplete.
 
     >>> text = '<OME><Image Name="a"><Pixels SizeX="9" SizeY="7" SizeZ="5" PhysicalSizeX="4"/></Image></OME>'
     >>> read_ome(text)[0].sizes, read_ome(text)[0].physical[0]
-    ({'X': 9, 'Y': 7, 'Z': 5, 'C': 1, 'T': 1}, (4.0, 'µm'))
+    ({'X': 9, 'Y': 7, 'Z': 5, 'C': 1, 'T': 1}, OmeLength(value=4.0, unit='µm', stated=False))
     """
     try:
         root = ElementTree.fromstring(description)
     except ElementTree.ParseError as error:
         raise ValueError(f"its OME-XML is damaged: {error}") from error
     if binary := list(_all(root, "BinaryOnly")):
-        raise ValueError(f"its OME-XML is in another file: {binary[0].get('MetadataFile', '?')}")
+        raise ElsewhereError(binary[0].get("MetadataFile", ""))
+    wells = dict(_wells(root))
     return [
-        _image(image, pixels, root.get("UUID")) for image in _all(root, "Image") for pixels in _all(image, "Pixels")
+        _image(image, pixels, root.get("UUID"), wells.get(image.get("ID", ""), ""))
+        for image in _all(root, "Image")
+        for pixels in _all(image, "Pixels")
     ]
+
+
+def _wells(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
+    """The ID of each image on a plate, and the well and field where it was taken."""
+    for plate in _all(root, "Plate"):
+        for well in _all(plate, "Well"):
+            row, column = int(well.get("Row", "0")), int(well.get("Column", "0"))
+            letter = chr(ord("A") + row) if 0 <= row < 26 else f"row {row + 1}, column "
+            for field, sample in enumerate(_all(well, "WellSample"), 1):
+                for image in _all(sample, "ImageRef"):
+                    yield image.get("ID", ""), f"well {letter}{column + 1}, field {field}"
 
 
 def _all(parent: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:
@@ -84,7 +139,7 @@ def _all(parent: ElementTree.Element, name: str) -> Iterator[ElementTree.Element
     return (child for child in parent if child.tag.rpartition("}")[2] == name)
 
 
-def _image(image: ElementTree.Element, pixels: ElementTree.Element, uuid: str | None) -> OmeImage:
+def _image(image: ElementTree.Element, pixels: ElementTree.Element, uuid: str | None, well: str) -> OmeImage:
     order = pixels.get("DimensionOrder", "XYZCT")
     if sorted(order) != sorted("XYZCT") or order[:2] != "XY":
         raise ValueError(f"its OME-XML gives the axes as {order!r}")
@@ -99,6 +154,7 @@ def _image(image: ElementTree.Element, pixels: ElementTree.Element, uuid: str | 
         physical=tuple(_physical(pixels, axis) for axis in "XYZ"),
         planes=[_planes(data) for data in _all(pixels, "TiffData")],
         uuid=uuid,
+        well=well,
     )
 
 
@@ -114,13 +170,13 @@ def _channel(channel: ElementTree.Element) -> OmeChannel:
     )
 
 
-def _physical(pixels: ElementTree.Element, axis: str) -> tuple[float, str | None]:
+def _physical(pixels: ElementTree.Element, axis: str) -> OmeLength | None:
     try:
         size = float(pixels.get(f"PhysicalSize{axis}", "nan"))
     except ValueError:
-        size = float("nan")
-    unit = unit_symbol(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-    return (size, unit) if 0 < size < float("inf") else (0.0, None)
+        return None
+    unit = pixels.get(f"PhysicalSize{axis}Unit")
+    return OmeLength(size, unit or "µm", unit is not None) if 0 < size < float("inf") else None
 
 
 def _planes(data: ElementTree.Element) -> OmePlanes:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wkconvert_core import UnsupportedSource
+from wkconvert_core import UnsupportedSource, WarningNote
 from wkconvert_core.toolkit.files import broken
 
 from .coding import DTYPES, JPEGS, Coding, is_raw
@@ -56,14 +56,16 @@ def read_page(ifd: Ifd, *, colors: bool = True) -> Page:
     Raises BrokenSource for what contradicts itself or the size of the file, UnsupportedSource for a sound picture that
     cannot become voxels as it is.
     """
-    coding = _coding(ifd)
+    coding = coding_of(ifd)
     palette = _palette(ifd, coding) if coding.photometric == 3 and colors else None
     starts, counts = _segments(ifd, coding)
     orientation = ifd.number(274, 1)
     # the colours come first, then the extra samples, of which 1 and 2 are alpha
     base = coding.samples - len(coding.extras)
-    kept = (*range(base), *(base + i for i, extra in enumerate(coding.extras) if extra not in (1, 2)))
-    kind: Kind = "color" if coding.photometric in (2, 6) and coding.samples >= 3 else "samples"
+    alpha = (1, 2) if coding.may_be_color else ()
+    kept = (*range(base), *(base + i for i, extra in enumerate(coding.extras) if extra not in alpha))
+    is_color = coding.photometric in (2, 6) and coding.samples >= 3 and coding.may_be_color
+    kind: Kind = "color" if is_color else "samples"
     # tiles are stored whole, and may be much larger than the picture
     (across, down), (wide, high) = coding.grid, coding.segment
     pixels = across * wide * down * high if coding.tiled else coding.width * coding.height
@@ -91,7 +93,8 @@ def is_slice(ifd: Ifd) -> bool:
     return not ifd.number(254, 0) & 0b101 and ifd.number(255, 0) != 2 and ifd.number(262, 1) != 4
 
 
-def _coding(ifd: Ifd) -> Coding:
+def coding_of(ifd: Ifd) -> Coding:
+    """How the pixels of a directory are stored. Raises BrokenSource, UnsupportedSource."""
     path = ifd.tiff.path
     if repeated := [tag for tag in _SINGLE if ifd.count(tag) > 1]:
         raise broken(path, f"its tag {repeated[0]} has {ifd.count(repeated[0])} values instead of one")
@@ -106,7 +109,7 @@ def _coding(ifd: Ifd) -> Coding:
     photometric = ifd.number(262, 1)
     # meaning of each sample after the colours: 1 and 2 alpha, 0 unspecified; some writers do not state all
     extras = ifd.numbers(338)[:samples]
-    color = 3 if photometric in (2, 6) else 1 if photometric == 3 else samples - len(extras)
+    color = 3 if photometric in (2, 6) else 1 if photometric == 3 else max(samples - len(extras), 1)
     coding = Coding(
         order=ifd.tiff.order,
         width=width,
@@ -204,7 +207,11 @@ def _palette(ifd: Ifd, coding: Coding) -> Array:
 
 
 def _notes(coding: Coding, palette: Array | None) -> Iterator[str]:
-    if any(extra in (1, 2) for extra in coding.extras):
+    if coding.photometric == 2 and coding.samples >= 3 and not coding.may_be_color:
+        yield WarningNote(
+            f"samples of {coding.dtype} are no colours, though the file says so: each is taken as a channel"
+        )
+    elif any(extra in (1, 2) for extra in coding.extras) and coding.may_be_color:
         yield "alpha dropped" + (" (the colours stay multiplied by it)" if 1 in coding.extras else "")
     if palette is not None:
         yield "palette applied"

@@ -55,7 +55,7 @@ def test_every_layout_and_compression(tmp_path, layout, coding, dtype):
 def test_colours_side_by_side_and_in_planes_with_and_without_alpha(tmp_path, samples, planar, options):
     picture = noise(33, 45, samples)
     stored = picture if planar == "contig" else picture.transpose(2, 0, 1)
-    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar, **options)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar, metadata=None, **options)
     assert source(tmp_path / "a.tif").info.notes == (("alpha dropped",) if samples == 4 else ())
     np.testing.assert_array_equal(voxels(tmp_path / "a.tif"), volume(picture[..., :3]))
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wkconvert_core import OptionError, UnsupportedSource
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
+
+PLANES_HELP = "say what its pages count, the slowest first, such as -o planes=T4,Z3,C2 (T time, V volume, C channel)"
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,48 @@ class Choice:
 
     series: int | None = None
     timepoint: int | None = None
+    volume: int | None = None
     axes: str | None = None
+    planes: str | None = None
     plain: bool = False
     """Every page is a slice, also if a description says otherwise."""
+    labels: bool = False
+    """Whether the voxels are ids, which are no colours."""
+
+
+class Axes(NamedTuple):
+    """The axes along which planes are counted, the slowest first, and their lengths."""
+
+    letters: str
+    """C channel, Z depth, T time, V volume, S sample of a pixel, I and Q for what is unknown."""
+    sizes: list[int]
+
+    def __str__(self) -> str:
+        """`T4,Z3,C2`, as `-o planes=` takes it."""
+        return ",".join(f"{letter}{size}" for letter, size in zip(self.letters, self.sizes, strict=True) if size > 1)
+
+    @property
+    def total(self) -> int:
+        """The number of planes."""
+        return math.prod(self.sizes)
+
+
+def parse_planes(text: str) -> Axes:
+    """The axes that `-o planes=` gives. Raises OptionError.
+
+    >>> parse_planes("T4,Z3,C2")
+    Axes(letters='TZC', sizes=[4, 3, 2])
+    """
+    found = [re.fullmatch(r"\s*([A-Za-z])\s*([1-9]\d{0,8})\s*", part) for part in text.split(",")]
+    parts = [(match[1].upper(), int(match[2])) for match in found if match]
+    letters = "".join(letter for letter, _ in parts)
+    if len(parts) < len(found) or len(set(letters)) < len(letters) or set(letters) - set("TVZC"):
+        raise OptionError(
+            f"-o planes={text} does not fit",
+            why="it takes letters with their numbers, the slowest axis first",
+            fix="write it like -o planes=T4,Z3,C2 (T time, V volume, Z depth, C channel)",
+        )
+    return Axes(letters, [size for _, size in parts])
 
 
 def pick(path: str, choice: Choice, axes: str, sizes: list[int]) -> Numbers:
@@ -39,7 +81,8 @@ def pick(path: str, choice: Choice, axes: str, sizes: list[int]) -> Numbers:
     numbers = numbers.reshape([size for size in sizes if size > 1])
     if choice.axes is not None:
         letters = _renamed(path, choice.axes, letters, list(numbers.shape))
-    numbers, letters = _at_time(path, choice, numbers, letters)
+    numbers, letters = _at(path, "timepoint", "time point", choice.timepoint, "T", numbers, letters)
+    numbers, letters = _at(path, "volume", "volume", choice.volume, "V", numbers, letters)
     depths = [letter for letter in letters if letter not in "CS"]
     if len(depths) > 1 or len(letters) - len(depths) > 1:
         listed = ", ".join(f"{letter} {size}" for letter, size in zip(letters, numbers.shape, strict=True))
@@ -53,39 +96,47 @@ def pick(path: str, choice: Choice, axes: str, sizes: list[int]) -> Numbers:
     return numbers.reshape(-1 if len(letters) > len(depths) else 1, numbers.shape[-1] if depths else 1)
 
 
+def named_axes(axes: str) -> str:
+    """The letters that `-o axes=` gives for the planes of a file, without those of a page.
+
+    >>> named_axes("tzcyx"), named_axes("ZYXS")
+    ('TZC', 'Z')
+    """
+    given = axes.upper()
+    return next((given[: -len(page)] for page in ("SYX", "YXS", "YX") if given.endswith(page)), given)
+
+
 def _renamed(path: str, axes: str, letters: list[str], sizes: list[int]) -> list[str]:
     """The letters of the axes as given by the user."""
-    given = axes.upper()
-    for page in ("SYX", "YXS", "YX"):
-        if given.endswith(page):
-            given = given[: -len(page)]
-            break
-    if len(given) != len(letters) or not given.isalpha():
+    given = named_axes(axes)
+    if len(given) != len(letters) or (given and not given.isalpha()):
         raise OptionError(
             f"-o axes={axes} does not fit {path}",
             why=f"its planes count along {len(sizes)} axes: {' x '.join(map(str, sizes)) or 'none'}",
-            fix="give a letter for each (T time, C channel, Z depth), then YX",
+            fix=f"give a letter for each (T time, C channel, Z depth), then YX; or {PLANES_HELP}",
         )
     return list(given)
 
 
-def _at_time(path: str, choice: Choice, numbers: Numbers, letters: list[str]) -> tuple[Numbers, list[str]]:
-    """The numbers and axes that are left once the time point is chosen."""
-    count = numbers.shape[letters.index("T")] if "T" in letters else 1
-    if choice.timepoint is None and count > 1:
+def _at(
+    path: str, option: str, noun: str, wanted: int | None, axis: str, numbers: Numbers, letters: list[str]
+) -> tuple[Numbers, list[str]]:
+    """The numbers and axes that are left once a place along an axis is chosen."""
+    count = numbers.shape[letters.index(axis)] if axis in letters else 1
+    as_depth = "".join(letters).replace(axis, "Z")
+    really = f"; if these are really depth: -o axes={as_depth}YX" if as_depth.count("Z") == 1 else ""
+    if wanted is None and count > 1:
         raise UnsupportedSource(
-            f"{path} holds {count} time points",
+            f"{path} holds {count} {noun}s",
             why="a dataset shows one",
-            fix=f"choose it with -o timepoint=N, N from 0 to {count - 1}; if time is really depth: -o axes=ZYX",
+            fix=f"choose it with -o {option}=N, N from 0 to {count - 1}{really}",
         )
-    if choice.timepoint is not None and not 0 <= choice.timepoint < count:
-        raise OptionError(
-            f"-o timepoint={choice.timepoint} does not exist in {path}", fix=f"its time points are 0 to {count - 1}"
-        )
-    if "T" not in letters:
+    if wanted is not None and not 0 <= wanted < count:
+        raise OptionError(f"-o {option}={wanted} does not exist in {path}", fix=f"its {noun}s are 0 to {count - 1}")
+    if axis not in letters:
         return numbers, letters
-    time = letters.index("T")
-    return np.take(numbers, choice.timepoint or 0, axis=time), letters[:time] + letters[time + 1 :]
+    place = letters.index(axis)
+    return np.take(numbers, wanted or 0, axis=place), letters[:place] + letters[place + 1 :]
 
 
 def pick_series(path: str, series: int, found: list[Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match
@@ -9,7 +10,8 @@ from wkconvert_core.toolkit.files import first_of_stack
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-
+COMPANION = ".companion.ome"
+"""How the name of a file ends that holds the OME-XML of TIFF files beside it, and no pixels."""
 
 _MAGICS = {
     b"II*\0": "TIFF",
@@ -42,6 +44,9 @@ def detect(path: Path, head: bytes) -> Match | None:
     """Claim a file by its content, else by its suffix; a folder by the pictures directly in it."""
     if path.is_dir():
         return _folder(path)
+    if path.name.lower().endswith(COMPANION):
+        is_ome = re.search(rb"<(\w+:)?OME[\s/>]", head) is not None
+        return Match("tiff", Confidence.CONTENT, "OME-XML of TIFF files beside it") if is_ome else None
     if kind := kind_of(head):
         return Match(_format(kind), Confidence.CONTENT, f"it starts like a {kind} file")
     return _by_suffix(path.name, "its name ends like that of a picture")

@@ -3,102 +3,204 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from wkconvert_core import UnsupportedSource
-from wkconvert_core.toolkit.files import broken
-from wkconvert_images.calibration import voxel_size
-from wkconvert_images.ome import OmeImage, OmePlanes, read_ome
+from wkconvert_core import UnsupportedSource, WarningNote
+from wkconvert_core.toolkit.files import broken, cannot_open
+from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_images.calibration import ome_voxel_size
+from wkconvert_images.ome import ElsewhereError, OmeImage, OmePlanes, read_ome
 from wkconvert_images.tags import TiffFile
 
-from .axes import Numbers, pick, pick_series, several_series
+from .axes import Choice, Numbers, pick, pick_series, several_series
 from .pages import MISSING, Opened, Volume, walk
+
+_MOST_XML = 1 << 28
+
+
+@dataclass(frozen=True)
+class OmeSet:
+    """OME-XML, and the files that it is about."""
+
+    path: str
+    """The file that the user named, or the first that was found."""
+    home: str | None
+    """The TIFF file that holds the XML; None for a companion."""
+    images: list[OmeImage]
+
+    def file_of(self, image: OmeImage, planes: OmePlanes) -> str:
+        """The file that holds these planes. Raises UnsupportedSource for one in another folder, BrokenSource."""
+        own = planes.file is None or (planes.uuid is not None and planes.uuid == image.uuid)
+        if self.home is not None and (own or self._names_one_file):
+            return self.home  # it may have been renamed
+        name = planes.file or ""
+        if not name:
+            raise broken(self.path, "its OME-XML does not name the file of its planes")
+        if Path(name).name != name or name == ".." or "\\" in name:
+            raise UnsupportedSource(
+                f"{self.path} refers to {name!r}",
+                why="only files in the same folder are read",
+                fix="put the files of the set into one folder",
+            )
+        return str(Path(self.path).with_name(name))
+
+    @cached_property
+    def _names_one_file(self) -> bool:
+        return len({planes.file for image in self.images for planes in image.planes}) == 1
+
+    @cached_property
+    def members(self) -> frozenset[str]:
+        """Every file that the XML names."""
+        return frozenset(self.file_of(image, planes) for image in self.images for planes in image.planes)
+
+
+def companion_volume(path: str, choice: Choice) -> Volume:
+    """The planes of the TIFF files that a companion describes. Raises BrokenSource, UnsupportedSource, OptionError."""
+    ome = OmeSet(path, None, _images(path, _text(path)))
+    members = sorted(ome.members)
+    if not (there := [member for member in members if Path(member).is_file()]):
+        raise UnsupportedSource(
+            f"{path} describes TIFF files that are not there: {shorten([Path(member).name for member in members])}",
+            fix="put it into the folder of these files",
+        )
+    with TiffFile(there[0]) as tiff:
+        return _volume(Opened(tiff, choice, *walk(tiff)), ome)
 
 
 def ome_volume(file: Opened) -> Volume:
     """The planes of an OME-TIFF. Raises BrokenSource, UnsupportedSource, OptionError."""
-    image, number = _image(file)
+    home: str | None = file.path
+    text = file.description
+    try:
+        read_ome(text)
+    except ElsewhereError as elsewhere:
+        home, text = _elsewhere(file.path, elsewhere.file)
+    except ValueError:
+        pass  # said where the images are needed
+    return _volume(file, OmeSet(file.path, home, _images(file.path, text)))
+
+
+def _elsewhere(path: str, name: str) -> tuple[str | None, str]:
+    """The TIFF file with the OME-XML to which a file refers, or None for a companion, and the XML."""
+    other = Path(path).with_name(Path(name).name or "?")
+    if other.name != name or not other.is_file():
+        raise UnsupportedSource(
+            f"{path} is one of a set, whose OME-XML is in {name!r}",
+            why="that file is not there" if other.name == name else "only files in the same folder are read",
+            fix="put it beside the others; or take every page as a slice with -o plain=true",
+        )
+    if name.lower().endswith((".ome", ".xml")):
+        return None, _text(str(other))
+    with TiffFile(str(other)) as tiff:
+        return str(other), tiff.ifd(tiff.first).text(270)
+
+
+def _text(path: str) -> str:
+    """The XML in a file. Raises BrokenSource, SourceNotFound."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MOST_XML + 1)
+        if len(content) > _MOST_XML:
+            raise broken(path, f"it has more than {_MOST_XML} bytes")
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise cannot_open(path, error) from error
+    except UnicodeDecodeError as error:
+        raise broken(path, f"it is no text in UTF-8: {error}") from error
+
+
+def _images(path: str, text: str) -> list[OmeImage]:
+    """The images that OME-XML describes. Raises UnsupportedSource, BrokenSource."""
+    try:
+        images = read_ome(text)
+    except ValueError as error:
+        raise UnsupportedSource(
+            f"{path} cannot be understood", why=str(error), fix="take every page as a slice with -o plain=true"
+        ) from error
+    if not images:
+        raise broken(path, "its OME-XML describes no image")
+    return images
+
+
+def _volume(file: Opened, ome: OmeSet) -> Volume:
+    """The planes of one image of a set; `file` is one of its files, and open."""
+    number = _number(file, ome)
+    image = ome.images[number]
     samples = max([channel.samples for channel in image.channels], default=1)
     count = max(image.sizes["C"] // max(samples, 1), 1)
     axes = image.order[:1:-1]
     sizes = [count if axis == "C" else image.sizes[axis] for axis in axes]
-    offsets, absent = _chains(file, image)
+    offsets, absent = _chains(file, ome, image)
     total, found = math.prod(sizes), sum(map(len, offsets.values()))
     if total > 1000 * (found + 1):
         raise broken(file.path, f"its OME-XML counts {total} planes, {found} pages were found", cut=True)
-    stored = _stored(file, image, axes, sizes, offsets)
+    stored = _stored(ome, image, axes, sizes, offsets)
     planes = stored[pick(file.path, file.choice, axes, sizes)]
     channels = image.channels[: len(planes)]
+    missing = f"files that its OME-XML names are missing: {shorten(sorted(absent))}"
     return Volume(
         files=tuple(offsets),
         planes=planes,
         names=tuple(channel.name for channel in channels),
         colors=tuple(channel.color for channel in channels),
-        voxel_size=voxel_size(file.first, number),
-        notes=(f"files that its OME-XML names are missing: {', '.join(sorted(absent))}",) if absent else (),
+        voxel_size=ome_voxel_size(image),
+        notes=(WarningNote(missing),) if absent else (),
+        members=ome.members,
     )
 
 
-def _image(file: Opened) -> tuple[OmeImage, int]:
-    """The chosen image, and its index."""
-    try:
-        images = read_ome(file.description)
-    except ValueError as error:
-        raise UnsupportedSource(
-            f"{file.path} cannot be understood", why=str(error), fix="take every page as a slice with -o plain=true"
-        ) from error
-    if not images:
-        raise broken(file.path, "its OME-XML describes no image")
-    if len(images) > 1 and file.choice.series is None:
-        extents = (" x ".join(str(image.sizes[axis]) for axis in "XYZ") for image in images)
-        named = [f"{n}: {images[n].name or 'unnamed'}, {extent}" for n, extent in enumerate(extents)]
-        raise several_series(file.path, "; ".join(named[:20]))
+def _number(file: Opened, ome: OmeSet) -> int:
+    """The index of the image that is chosen."""
+    if len(ome.images) > 1 and file.choice.series is None:
+        listed = [f"{number}: {_listed(image)}" for number, image in enumerate(ome.images[:100])]
+        more = f"; {len(ome.images) - 100} more" if len(ome.images) > 100 else ""
+        raise several_series(file.path, "; ".join(listed) + more)
     number = file.choice.series or 0
-    image: OmeImage = pick_series(file.path, number, images)
-    return image, number
+    pick_series(file.path, number, ome.images)
+    return number
 
 
-def _chains(file: Opened, image: OmeImage) -> tuple[dict[str, list[int]], set[str]]:
-    """The page offsets of each file of the image, this file first, and the names of missing files."""
-    offsets = {file.path: [link.offset for link in file.links]}
+def _listed(image: OmeImage) -> str:
+    extent = " x ".join(str(image.sizes[axis]) for axis in "XYZ")
+    more = "".join(f", {image.sizes[axis]} {noun}" for axis, noun in _MORE.items() if image.sizes[axis] > 1)
+    named = [part for part in (image.well, image.name or "unnamed") if part]
+    return f"{', '.join(named)}, {extent}{more}"
+
+
+_MORE = {"C": "channels", "T": "time points"}
+
+
+def _chains(file: Opened, ome: OmeSet, image: OmeImage) -> tuple[dict[str, list[int]], set[str]]:
+    """The page offsets of each file of the image, and the names of missing files."""
+    paths = dict.fromkeys(ome.file_of(image, planes) for planes in image.planes or [_WHOLE])
+    offsets: dict[str, list[int]] = {}
     absent: set[str] = set()
-    for planes in image.planes:
-        path = _path(file, image, planes)
-        if path in offsets or path in absent:
-            continue
-        if not Path(path).is_file():
+    for path in sorted(paths, key=file.path.__ne__):
+        if path == file.path:
+            offsets[path] = [link.offset for link in file.links]
+        elif Path(path).is_file():
+            with TiffFile(path) as other:
+                offsets[path] = [link.offset for link in walk(other)[1]]
+        else:
             absent.add(path)
-            continue
-        with TiffFile(path) as other:
-            offsets[path] = [link.offset for link in walk(other)[1]]
-    return offsets, absent
+    return offsets, {Path(path).name for path in absent}
 
 
-def _path(file: Opened, image: OmeImage, planes: OmePlanes) -> str:
-    """The file that holds these planes. Raises UnsupportedSource for one in another folder."""
-    if planes.file is None or (planes.uuid is not None and planes.uuid == image.uuid):
-        return file.path
-    here = Path(file.path)
-    if len({each.file for each in image.planes}) == 1:
-        return file.path  # it has been renamed
-    if Path(planes.file).name != planes.file or "\\" in planes.file:
-        raise UnsupportedSource(
-            f"{file.path} refers to {planes.file!r}",
-            why="only files in the same folder are read",
-            fix="put the files of the set into one folder",
-        )
-    return str(here.with_name(planes.file))
+_WHOLE = OmePlanes(dict.fromkeys("CZT", 0), 0, None, None, None)
+"""All pages of the file, for XML that says nothing of them."""
 
 
-def _stored(file: Opened, image: OmeImage, axes: str, sizes: list[int], offsets: dict[str, list[int]]) -> Numbers:
-    """Every plane of the image [plane, 3], in the order of its axes."""
+def _stored(ome: OmeSet, image: OmeImage, axes: str, sizes: list[int], offsets: dict[str, list[int]]) -> Numbers:
+    """Every plane of the image [plane, 4], in the order of its axes."""
     total = math.prod(sizes)
-    stored = np.full((total, 3), MISSING, np.int64)
+    stored = np.full((total, len(MISSING)), MISSING, np.int64)
     numbers = {path: number for number, path in enumerate(offsets)}
-    for planes in image.planes or [OmePlanes(dict.fromkeys("CZT", 0), 0, None, None, None)]:
-        path = _path(file, image, planes)
+    for planes in image.planes or [_WHOLE]:
+        path = ome.file_of(image, planes)
         if path not in offsets:
             continue
         start = 0
@@ -106,7 +208,7 @@ def _stored(file: Opened, image: OmeImage, axes: str, sizes: list[int], offsets:
             start = start * size + min(max(planes.first[axis], 0), size)
         pages = offsets[path][max(planes.ifd, 0) :]
         count = len(pages) if planes.count is None else planes.count
-        here = pages[: min(count, max(total - start, 0))]
+        here = pages[: max(min(count, total - start), 0)]
         stored[start : start + len(here), 0] = numbers[path]
         stored[start : start + len(here), 1] = here
     return stored

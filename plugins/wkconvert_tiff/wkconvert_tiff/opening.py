@@ -12,7 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
+from wkconvert_core import Category, InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
+from wkconvert_core.toolkit.dyes import view_colors
 from wkconvert_core.toolkit.files import reading
 from wkconvert_core.toolkit.stacks import Gaps, shorten
 
@@ -25,15 +26,6 @@ from .table import Multipage, Recipe, list_pictures, make_table
 
 Palette = Literal["colors", "indices"]
 
-_VIEW_COLORS: tuple[RGB, ...] = (
-    (255, 0, 0),
-    (0, 255, 0),
-    (0, 0, 255),
-    (0, 255, 255),
-    (255, 0, 255),
-    (255, 255, 0),
-    (255, 255, 255),
-)
 _COLOR_NAMES = ("red", "green", "blue")
 _WHITE = (255, 255, 255)
 _MOST_LAYERS = 256
@@ -47,15 +39,18 @@ def open_tiff(
     mix_dtypes: bool = False,
     channel: int | None = None,
     timepoint: int | None = None,
+    volume: int | None = None,
     series: int | None = None,
     axes: str | None = None,
+    planes: str | None = None,
     plain: bool = False,
     multipage: Multipage = "error",
     palette: Palette = "colors",
     suffix: str | None = None,
+    category: Category | None = None,
 ) -> Sequence[Layer]:
     """Open a TIFF file, or a folder of them, as layers. Raises SourceError, OptionError. README: all options."""
-    choice = Choice(series, timepoint, axes, plain)
+    choice = Choice(series, timepoint, volume, axes, planes, plain, labels=category == "segmentation")
     recipe = Recipe("tiff", gaps, suffix, multipage, choice, palette == "colors")
     if multipage == "layers" and path.is_dir():
         return _layer_for_each_file(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
@@ -112,7 +107,7 @@ def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: i
             notes=found.notes,
         )
         stack = Stack(where, recipe, table.digest, plane, samples, pad, info)
-        category: Literal["color"] | None = "color" if len(samples) == 3 else None
+        category: Literal["color"] | None = "color" if len(samples) == 3 and not table.volume.guessed_color else None
         layers.append(Layer({Mag(1, 1, 1): stack}, name=name, category=category, color=color))
     return layers
 
@@ -160,7 +155,7 @@ def _shown(
     for number, (channel, samples) in enumerate(groups):
         name = _name(number, channel, samples, found, volume)
         names.append(name if name not in names else f"{name}_{number}")
-    cycle = [given[i] if known else _VIEW_COLORS[i % len(_VIEW_COLORS)] for i in range(len(groups))]
+    cycle = given if known else view_colors(names)
     return [
         (name, color if len(each) == 1 else None) for name, color, (_, each) in zip(names, cycle, groups, strict=True)
     ]

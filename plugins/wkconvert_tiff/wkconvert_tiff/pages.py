@@ -10,10 +10,10 @@ from wkconvert_core import VoxelSize
 from wkconvert_images.page import is_slice
 from wkconvert_images.tags import Ifd, TiffFile
 
-from .axes import Choice, Numbers
+from .axes import Axes, Choice, Numbers, pick, pick_series
 
 RGB = tuple[int, int, int]
-MISSING = (-1, 0, 0)
+MISSING = (-1, 0, 0, 0)
 """A plane that no file holds."""
 
 
@@ -23,13 +23,17 @@ class Volume:
 
     files: tuple[str, ...]
     planes: Numbers
-    """[channel, z, 3]: index of the file or -1, offset of the page's directory (0: the first), and the bytes to add to
-    the offsets of pixels that the directory states."""
+    """[channel, z, 4]: index of the file or -1, offset of the page's directory (0: the first), the bytes to add to the
+    offsets of pixels that the directory states, and 0 for a whole page or n + 1 for its sample n alone."""
     names: tuple[str, ...] = ()
     """Names of the channels, if the file states them."""
     colors: tuple[RGB | None, ...] = ()
     voxel_size: VoxelSize | None = None
     notes: tuple[str, ...] = ()
+    guessed_color: bool = False
+    """Whether only its writer's guess makes colours of it; `notes` say so."""
+    members: frozenset[str] = frozenset()
+    """Every file of the set to which the file belongs, also those of other images; empty if it belongs to none."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,22 @@ class Opened:
 
     def __post_init__(self) -> None:
         """Read the description, which says how the pages form a volume."""
-        self.description = "" if self.choice.plain else self.first.text(270)
+        told = self.choice.plain or self.choice.planes is not None
+        self.description = "" if told else self.first.text(270)
 
     @property
     def slices(self) -> list[Link]:
         """The pages that are not thumbnails or masks; all, if there are only such."""
         return [link for link in self.links if link.is_slice] or self.links
+
+    @property
+    def pages(self) -> list[Link]:
+        """The slices of the size that `-o series=` chooses; all without it. Raises OptionError."""
+        if self.choice.series is None:
+            return self.slices
+        kinds = list(dict.fromkeys(link.size for link in self.slices))
+        kind = pick_series(self.path, self.choice.series, kinds)
+        return [link for link in self.slices if link.size == kind]
 
     @property
     def path(self) -> str:
@@ -78,8 +92,15 @@ def walk(tiff: TiffFile) -> tuple[Ifd, list[Link]]:
     return first, links
 
 
-def planes_at(offsets: list[int], numbers: Numbers) -> Numbers:
-    """`Volume.planes` of one file: plane `numbers[channel, z]` is the page at that index of `offsets`."""
-    planes = np.zeros((*numbers.shape, 3), np.int64)
-    planes[..., 1] = np.array(offsets, np.int64)[numbers]
+def planes_at(file: Opened, links: list[Link], axes: Axes, *, samples: int = 1, step: int = 0) -> Numbers:
+    """`Volume.planes` of one file, counted along `axes`.
+
+    Each page of `links` is as many planes as `samples` says; `step` is the number of bytes from page to page where only
+    the first has a directory. Raises UnsupportedSource, OptionError.
+    """
+    page, sample = np.divmod(pick(file.path, file.choice, *axes), samples)
+    planes = np.zeros((*page.shape, 4), np.int64)
+    planes[..., 1] = file.first.offset if step else np.array([link.offset for link in links], np.int64)[page]
+    planes[..., 2] = page * step
+    planes[..., 3] = sample + 1 if samples > 1 else 0
     return planes

@@ -41,12 +41,13 @@ class Stack:
         (width, height, depth), first = box.shape, box.start[2]
         out = np.zeros((depth, height, width, len(self.samples)), self.info.dtype)
         planes = volume.planes[self.channel, first : first + depth].tolist()
-        for z, (file, ifd, shift) in enumerate(planes):
+        for z, (file, ifd, shift, sample) in enumerate(planes):
             if file >= 0:
-                self._fill(out[z], volume.files[file], ifd, shift, box, first + z)
+                samples = (sample - 1,) if sample else self.samples
+                self._fill(out[z], volume.files[file], ifd, samples, shift, box, first + z)
         return out.transpose(3, 2, 1, 0)
 
-    def _fill(self, out: Array, path: str, ifd: int, shift: int, box: Box, z: int) -> None:
+    def _fill(self, out: Array, path: str, ifd: int, samples: tuple[int, ...], shift: int, box: Box, z: int) -> None:
         """Read the box's part of one slice into `out[y, x, sample]`. Raises BrokenSource, which names the slice."""
         try:
             with reading(path, Exception):  # damaged data make decoders raise anything
@@ -58,10 +59,10 @@ class Stack:
                 if not part.size:
                     return
                 if found.facts.dtype == out.dtype:
-                    _upright(found, part, box, self.samples, shift)
+                    _upright(found, part, box, samples, shift)
                 else:
                     buffer = np.empty(part.shape, found.facts.dtype)
-                    _upright(found, buffer, box, self.samples, shift)
+                    _upright(found, buffer, box, samples, shift)
                     part[...] = buffer * np.uint8(255) if buffer.dtype == bool else buffer
         except WkconvertError as error:
             raise BrokenSource(f"slice {z}: {error.what}", why=error.why, fix=error.fix) from error

@@ -109,9 +109,11 @@ def _name(one: Slice) -> str:
 def _slices(volume: Volume, recipe: Recipe) -> list[Slice]:
     """Every picture of the stack, once, with the facts of its header."""
     used: dict[int, list[int]] = {}
-    for file, ifd in dict.fromkeys((file, ifd) for row in volume.planes.tolist() for file, ifd, _ in row if file >= 0):
+    where = volume.planes[..., :2].tolist()
+    for file, ifd in dict.fromkeys((file, ifd) for row in where for file, ifd in row if file >= 0):
         used.setdefault(file, []).append(ifd)
     alone = len(volume.files) == 1
+    apart = int(volume.planes[..., 3].max(initial=0))  # samples of a page that are planes of their own, or 0
     known: dict[Facts, Facts] = {}  # there may be a million slices, and most are equal: they share one object
 
     def headers(item: tuple[int, list[int]]) -> list[Slice]:
@@ -119,6 +121,8 @@ def _slices(volume: Volume, recipe: Recipe) -> list[Slice]:
         path = volume.files[file]
         try:
             found = facts_of(path, ifds, recipe.format, colors=recipe.colors)
+            if apart:
+                found = [one.of_one_sample(apart) for one in found]
         except SourceError as error:
             where = "" if alone else f"file {file + 1} of {len(volume.files)}: "
             raise type(error)(where + error.what, why=error.why, fix=error.fix) from error

@@ -19,7 +19,7 @@ from wkconvert_core.toolkit.stacks import Gaps, oddly_named, restarts, shorten, 
 from wkconvert_images.opening import Format
 
 from .axes import Choice, Numbers
-from .detection import PICTURE_SUFFIXES, TIFF_SUFFIXES
+from .detection import COMPANION, PICTURE_SUFFIXES, TIFF_SUFFIXES
 from .naming import check_are_slices, grid_note
 from .pages import MISSING, Volume
 from .volume import read_volume
@@ -79,6 +79,8 @@ def make_table(path: str, recipe: Recipe) -> Table:
         simple = recipe.format == "pictures"
         return Table(volume, _digest(volume.files), simple, () if simple else (volume.voxel_size,))
     listing = list_pictures(path, recipe)
+    if (of_set := _set_of(path, recipe, listing)) is not None:
+        return Table(of_set, _digest(of_set.files), simple=False, voxel_sizes=(of_set.voxel_size,))
     paths = [os.path.join(path, name) for name in listing.names]  # noqa: PTH118 - there may be a million
     if recipe.gaps != "close" and recipe.multipage != "join":
         check_are_slices(path, listing.names)
@@ -86,13 +88,10 @@ def make_table(path: str, recipe: Recipe) -> Table:
     notes = () if recipe.simple else _notes(listing)
     if recipe.simple or recipe.format == "pictures":
         return Table(_slices(paths, entries, notes), _digest(paths), simple=True)
-    first = _read(paths[0], recipe)
-    if len(first.files) > 1:
-        _check_set(path, paths, first)
-        return Table(first, _digest(first.files), simple=False, voxel_sizes=(first.voxel_size,))
-    volumes = [first, *parallel_map(lambda file: _read(file, recipe), paths[1:])]
+    volumes = parallel_map(lambda file: _read(file, recipe), paths)
+    first = volumes[0]
     _check_volumes(path, recipe, listing.names, volumes, len(entries))
-    if all(volume.planes.shape == (1, 1, 3) and not volume.planes.any() for volume in volumes):
+    if all(volume.planes.shape == (1, 1, 4) and not volume.planes.any() for volume in volumes):
         joined, simple = replace(_slices(paths, entries, notes), names=first.names, colors=first.colors), True
     else:
         joined, simple = _joined(paths, entries, volumes, notes), False
@@ -134,7 +133,7 @@ def parallel_map(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
 def _read(path: str, recipe: Recipe) -> Volume:
     """The planes of one file."""
     if recipe.format == "pictures":
-        return Volume((path,), np.zeros((1, 1, 3), np.int64))
+        return Volume((path,), np.zeros((1, 1, 4), np.int64))
     with reading(path):
         return read_volume(path, recipe.choice)
 
@@ -145,7 +144,7 @@ def _digest(paths: Sequence[str]) -> str:
 
 def _slices(paths: list[str], entries: list[str | None], notes: tuple[str, ...]) -> Volume:
     """A stack of files with one slice each."""
-    planes = np.zeros((1, len(entries), 3), np.int64)
+    planes = np.zeros((1, len(entries), 4), np.int64)
     here = [entry is not None for entry in entries]
     planes[0, here, 0] = np.arange(len(paths))
     planes[0, np.logical_not(here)] = MISSING
@@ -158,7 +157,7 @@ def _joined(paths: list[str], entries: list[str | None], volumes: list[Volume], 
     number = 0
     for entry in entries:
         if entry is None:
-            parts.append(np.broadcast_to(np.array(MISSING), (len(volumes[0].planes), 1, 3)))
+            parts.append(np.broadcast_to(np.array(MISSING), (len(volumes[0].planes), 1, 4)))
             continue
         planes = volumes[number].planes.copy()
         planes[..., 0] = np.where(planes[..., 0] < 0, -1, number)
@@ -167,14 +166,27 @@ def _joined(paths: list[str], entries: list[str | None], volumes: list[Volume], 
     return replace(volumes[0], files=tuple(paths), planes=np.concatenate(parts, axis=1), notes=notes)
 
 
-def _check_set(path: str, paths: list[str], volume: Volume) -> None:
-    """Raise InconsistentStack where files lie beside those of one OME-TIFF set."""
-    if others := [Path(each).name for each in paths if each not in volume.files]:
+def _set_of(path: str, recipe: Recipe, listing: Listing) -> Volume | None:
+    """The volume of a folder whose files are one set of OME-TIFF; None for other folders.
+
+    Raises InconsistentStack where files lie beside those of the set, and the errors of opening.
+    """
+    if recipe.simple or recipe.format == "pictures":
+        return None
+    told = recipe.choice.plain or recipe.choice.planes is not None
+    companions = [name for name in listing.others if name.lower().endswith(COMPANION) and not told]
+    names = listing.names
+    volume = _read(os.path.join(path, (companions or names)[0]), recipe)  # noqa: PTH118 - as the paths of members
+    if not companions and len(volume.members) < 2:
+        return None
+    members = {Path(member).name for member in volume.members}
+    if others := [*companions[1:], *(name for name in names if name not in members)]:
         raise InconsistentStack(
             f"{path} holds more than one image: {shorten(others)}",
-            why=f"{Path(paths[0]).name} is one of a set of {len(volume.files)} OME-TIFF files",
+            why=f"{(companions or names)[0]} is of a set of {len(members)} OME-TIFF files",
             fix="give one file of the set instead of the folder, or move the others away",
         )
+    return volume
 
 
 def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Sequence[Volume], entries: int) -> None:

@@ -4,98 +4,159 @@ from __future__ import annotations
 
 import json
 import math
-import struct
+import operator
+from typing import NamedTuple
 
 import numpy as np
 
-from wkconvert_core import UnsupportedSource
+from wkconvert_core import OptionError, UnsupportedSource
 from wkconvert_core.toolkit.files import broken
 from wkconvert_images.calibration import imagej, lut_colors, voxel_size
 from wkconvert_images.ome import is_ome
 from wkconvert_images.page import read_page
 from wkconvert_images.tags import Ifd, TiffFile
 
-from .axes import Choice, Numbers, pick, pick_series, several_series
-from .ome_volume import ome_volume
+from .acquisition import counted_pages, micro_manager
+from .axes import PLANES_HELP, Axes, Choice, Numbers, parse_planes, pick_series, several_series
+from .detection import COMPANION
+from .ome_volume import companion_volume, ome_volume
 from .pages import Opened, Volume, planes_at, walk
+from .samples import samples_axis
+
+_OTHERWISE = f"{PLANES_HELP}; or take every page as a slice with -o plain=true"
 
 
 def read_volume(path: str, choice: Choice) -> Volume:
-    """The planes of one file. Raises BrokenSource, UnsupportedSource, OptionError."""
+    """The planes of one file, or of a set. Raises BrokenSource, UnsupportedSource, OptionError."""
+    if path.lower().endswith(COMPANION):
+        return companion_volume(path, choice)
     with TiffFile(path) as tiff:
         file = Opened(tiff, choice, *walk(tiff))
-        if is_ome(file.description):
+        if choice.planes is not None:
+            volume = _as_told(file, parse_planes(choice.planes))
+        elif is_ome(file.description):
             volume = ome_volume(file)
+        elif counted := micro_manager(file):
+            volume = _one_volume(file, _counted(file, *counted))
         elif lines := imagej(file.description):
             volume = _imagej_volume(file, lines)
-        elif file.description.startswith('{"shape"'):
+        elif file.description.startswith("{") and '"shape"' in file.description:
             volume = _shaped_volume(file)
+        elif counted := counted_pages(file):
+            volume = _one_volume(file, _counted(file, *counted))
         else:
-            _refuse_time_of_lsm(file)
             volume = _pages(file)
         planes = volume.planes
-        planes[(planes[..., 0] == 0) & (planes[..., 1] == file.first.offset), 1] = 0
+        if volume.files[:1] == (path,):
+            planes[(planes[..., 0] == 0) & (planes[..., 1] == file.first.offset), 1] = 0
         return volume
+
+
+def _one_volume(file: Opened, planes: Numbers) -> Volume:
+    return Volume((file.path,), planes, voxel_size=voxel_size(file.first))
+
+
+def _as_told(file: Opened, axes: Axes) -> Volume:
+    """The pages as `-o planes=` counts them."""
+    pages, samples = len(file.pages), file.first.number(277, 1)
+    apart = samples if axes.total == pages * samples else 1
+    if axes.total != pages * apart:
+        raise OptionError(
+            f"-o planes={file.choice.planes} does not fit {file.path}",
+            why=f"it counts {axes.total} planes, the file holds {pages}",
+            fix=f"give numbers that make {pages} together",
+        )
+    return _one_volume(file, planes_at(file, file.pages, axes, samples=apart))
 
 
 def _pages(file: Opened) -> Volume:
     """A file without a known description: every page except thumbnails is a slice."""
-    links = file.slices
-    if file.choice.series is not None:
-        kinds = list(dict.fromkeys(link.size for link in links))
-        kind = pick_series(file.path, file.choice.series, kinds)
-        links = [link for link in links if link.size == kind]
-    numbers = pick(file.path, file.choice, "I", [len(links)])
-    return Volume((file.path,), planes_at([link.offset for link in links], numbers), voxel_size=voxel_size(file.first))
+    links = file.pages
+    apart = samples_axis(file.path, file.first, file.choice, [len(links)])
+    if apart.letter and file.choice.axes is not None:
+        axes = Axes("I" + apart.letter, [len(links), apart.count])
+    else:
+        axes = Axes("I", [len(links) * apart.count])
+    return _one_volume(file, planes_at(file, links, axes, samples=apart.count))
+
+
+_IMAGEJ_ORDERS = {"czt": "TZC", "ctz": "ZTC", "zct": "TCZ", "ztc": "CTZ", "tcz": "ZCT", "tzc": "CZT"}
+"""The axes, the slowest first, by the `order` of a description, which gives the fastest first."""
 
 
 def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
-    """ImageJ's hyperstack: C is fastest, then Z, then T; one page may describe all planes if they are contiguous."""
-    counts = [max(1, _whole(lines.get(key, ""))) for key in ("frames", "slices", "channels")]
+    """ImageJ's hyperstack: C is fastest, then Z, then T, unless an `order` is stated; one page may describe all."""
+    counts = {axis: max(1, _whole(lines.get(key, ""))) for axis, key in zip("TZC", _IMAGEJ_KEYS, strict=True)}
     pick_series(file.path, file.choice.series or 0, ["the only one"])
     images, pages = _whole(lines.get("images", "")), len(file.slices)
     samples = file.first.number(277, 1)
-    if counts[2] == samples > 1 and pages == counts[0] * counts[1]:
-        counts[2] = 1  # Bio-Formats counts the samples of RGB as channels
-    if math.prod(counts) == 1:
+    if counts["C"] == samples > 1 and pages == counts["T"] * counts["Z"]:
+        counts["C"] = 1  # Bio-Formats counts the samples of RGB as channels
+    if math.prod(counts.values()) == 1:
         if images <= 1 or images == pages:
             return _pages(file)
-        counts[1] = images
-    planes = _counted(file, "TZC", counts, "ImageJ's description")
+        counts["Z"] = images
+    order = lines.get("order", "czt").strip().lower()
+    if order not in _IMAGEJ_ORDERS:
+        raise UnsupportedSource(
+            f"{file.path} gives the order of its planes as {order!r}",
+            why=f"known are {', '.join(_IMAGEJ_ORDERS)}",
+            fix=_OTHERWISE,
+        )
+    letters = _IMAGEJ_ORDERS[order]
+    planes = _counted(file, Axes(letters, [counts[axis] for axis in letters]), "ImageJ's description")
     colors = lut_colors(file.first) if len(planes) > 1 else ()
     return Volume((file.path,), planes, colors=colors, voxel_size=voxel_size(file.first))
 
 
-def _counted(file: Opened, axes: str, sizes: list[int], who: str) -> Numbers:
-    """The planes of a file whose description counts them. Raises BrokenSource if the number of pages differs."""
-    pages, count = len(file.slices), math.prod(sizes)
+_IMAGEJ_KEYS = ("frames", "slices", "channels")
+
+
+def _counted(file: Opened, axes: Axes, who: str, samples: int = 1) -> Numbers:
+    """The planes of a file whose description counts them, `samples` in each page.
+
+    Raises BrokenSource, UnsupportedSource if the number of pages differs.
+    """
+    pages, count = len(file.slices), axes.total // samples
     if pages > count:
         raise UnsupportedSource(
             f"{file.path} holds more than it says",
             why=f"{who} counts {count} pictures, the file has {pages}",
-            fix="take every page as a slice with -o plain=true",
+            fix=_OTHERWISE,
         )
     if 1 < pages < count:
-        raise broken(file.path, f"{who} counts {count} pictures, the file has {pages}", cut=True)
+        raise broken(
+            file.path,
+            f"{who} counts {count} pictures, the file has {pages}",
+            cut=True,
+            fix=f"copy it again, or {_OTHERWISE}",
+        )
     step = _step(file, count) if pages < count else 0
-    numbers = pick(file.path, file.choice, axes, sizes)
-    if not step:
-        return planes_at([link.offset for link in file.slices], numbers)
-    planes = np.zeros((*numbers.shape, 3), np.int64)
-    planes[..., 1], planes[..., 2] = file.first.offset, numbers * step
-    return planes
+    return planes_at(file, file.slices, axes, samples=samples, step=step)
 
 
 def _step(file: Opened, count: int) -> int:
     """Bytes from plane to plane if all are contiguous and only the first has a directory. Raises BrokenSource."""
     page, size = read_page(file.first), file.tiff.size
+    otherwise = f"copy it again, or {_OTHERWISE}"
     starts, sizes = page.starts.astype(np.int64), page.counts.astype(np.int64)
     if page.coding.compression != 1 or (starts[1:] != (starts + sizes)[:-1]).any():
-        raise broken(file.path, f"{count} pictures announced, 1 found", cut=True)
+        raise broken(file.path, f"{count} pictures announced, 1 found", cut=True, fix=otherwise)
     step = int(sizes.sum())
     if (end := int(starts[0]) + count * step) > size:
-        raise broken(file.path, f"its {count} pictures reach to byte {end}, the file has {size} bytes", cut=True)
+        why = f"its {count} pictures reach to byte {end}, the file has {size} bytes"
+        raise broken(file.path, why, cut=True, fix=otherwise)
     return step
+
+
+class _Shape(NamedTuple):
+    """What tifffile states of the pages from one on."""
+
+    first: int
+    """The number of that page."""
+    axes: Axes
+    samples: str | None
+    """The letter of the axis along which the samples of a page lie; empty if unknown, None if nothing is stated."""
 
 
 def _shaped_volume(file: Opened) -> Volume:
@@ -103,31 +164,38 @@ def _shaped_volume(file: Opened) -> Volume:
     groups, start, links = [], 0, file.slices
     while start < len(links):
         ifd = file.tiff.ifd(links[start].offset)
-        axes, sizes = _leading(ifd)
-        groups.append((start, axes, sizes))
-        start += math.prod(sizes)
-    if all(math.prod(sizes) == 1 for _, _, sizes in groups):
+        groups.append(_shape(ifd, start))
+        start += groups[-1].axes.total
+    if all(group.axes.total == 1 for group in groups) and (len(groups) > 1 or groups[0].samples is None):
         return _pages(file)
     if len(groups) > 1 and file.choice.series is None:
-        listed = ", ".join(f"{n}: {' x '.join(map(str, sizes)) or 1} planes" for n, (_, _, sizes) in enumerate(groups))
-        raise several_series(file.path, listed)
-    first, axes, sizes = pick_series(file.path, file.choice.series or 0, groups)
+        sizes = (" x ".join(map(str, group.axes.sizes)) or "1" for group in groups)
+        raise several_series(file.path, ", ".join(f"{number}: {size} planes" for number, size in enumerate(sizes)))
+    first, axes, stated = pick_series(file.path, file.choice.series or 0, groups)
+    ifd = file.tiff.ifd(links[first].offset)
+    apart = samples_axis(file.path, ifd, file.choice, axes.sizes, stated)
+    if apart.letter:
+        axes = Axes(axes.letters + apart.letter, [*axes.sizes, apart.count])
     if len(groups) == 1:
-        planes = _counted(file, axes, sizes, "its description")
+        planes = _counted(file, axes, "its description", apart.count)
     else:
-        offsets = [link.offset for link in links[first : first + math.prod(sizes)]]
-        planes = planes_at(offsets, pick(file.path, file.choice, axes, sizes))
-    return Volume((file.path,), planes, voxel_size=voxel_size(file.tiff.ifd(links[first].offset)))
+        pages = links[first : first + axes.total // apart.count]
+        if len(pages) * apart.count < axes.total:
+            why = f"series {file.choice.series} counts {axes.total // apart.count} pictures, {len(pages)} are there"
+            raise broken(file.path, why, cut=True, fix=f"copy it again, or {_OTHERWISE}")
+        planes = planes_at(file, pages, axes, samples=apart.count)
+    return Volume((file.path,), planes, voxel_size=voxel_size(ifd), notes=apart.notes, guessed_color=bool(apart.notes))
 
 
-def _leading(ifd: Ifd) -> tuple[str, list[int]]:
-    """The axes along which tifffile counts planes, and their lengths."""
+def _shape(ifd: Ifd, first: int) -> _Shape:
+    """The axes along which tifffile counts planes, from the page with number `first` on."""
+    nothing = _Shape(first, Axes("", []), None)
     try:
         stated = json.loads(ifd.text(270) or "{}")
-        shape = [int(size) for size in stated.get("shape", ())]
-        axes = str(stated.get("axes", ""))
-    except (ValueError, TypeError, AttributeError):
-        return "", []
+        shape = [operator.index(size) for size in stated.get("shape", ())]
+        axes = str(stated.get("axes", "")).upper()
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return nothing
     width, height, samples = ifd.number(256, 0), ifd.number(257, 0), ifd.number(277, 1)
     plane = width * height * samples
     # the last axes of the shape are those of a page: their product is its number of values
@@ -136,23 +204,14 @@ def _leading(ifd: Ifd) -> tuple[str, list[int]]:
     while lengths and rest < plane:
         rest *= lengths.pop()
     if min(shape, default=0) < 1 or rest != plane:
-        return "", []  # the page was cropped or edited later: it is one plane
-    letters = axes if len(axes) == len(shape) else "Q" * len(shape)
-    return letters[: len(lengths)], lengths
-
-
-def _refuse_time_of_lsm(file: Opened) -> None:
-    """Raise UnsupportedSource for a Zeiss LSM with several time points, which a tag of its own states."""
-    if 34412 not in file.first or file.choice.plain:
-        return
-    header = file.first.raw(34412)[:28]
-    times = struct.unpack(file.tiff.order + "i", header[24:28])[0] if len(header) == 28 else 1
-    if times > 1:
-        raise UnsupportedSource(
-            f"{file.path} holds {times} time points of a Zeiss LSM",
-            why="the order of its pages is not supported",
-            fix="save it as OME-TIFF",
-        )
+        return nothing  # the page was cropped or edited later: it is one plane
+    if len(axes) != len(shape):
+        return _Shape(first, Axes("Q" * len(lengths), lengths), "")
+    page = list(zip(axes, shape, strict=True))[len(lengths) :]
+    if ifd.number(284, 1) != 2:
+        page.reverse()  # the samples come last
+    letter = next((letter for letter, size in page if size == samples), "S") if samples > 1 else ""
+    return _Shape(first, Axes(axes[: len(lengths)], lengths), letter)
 
 
 def _whole(text: str) -> int:

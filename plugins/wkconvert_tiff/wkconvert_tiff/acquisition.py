@@ -1,0 +1,204 @@
+"""What the pages of a file count, as the programs of microscopes state it in tags and texts of their own.
+
+Sources: ScanImage's header (MBF Bioscience), the structures of FluoView (Olympus), LSM (Zeiss) and Micro-Manager's
+index map, and for Olympus SIS tifffile, which decodes it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+
+from wkconvert_core import UnsupportedSource
+
+from .axes import PLANES_HELP, Axes
+from .pages import Opened
+
+Counted = tuple[Axes, str]
+"""The axes along which pages count, and who says so."""
+
+_OTHERWISE = f"{PLANES_HELP}; or take every page as a slice with -o plain=true"
+
+
+def counted_pages(file: Opened) -> Counted | None:
+    """What the pages count; None if no program says. Raises UnsupportedSource where they are no slices."""
+    if file.choice.plain:
+        return None
+    if len(file.slices) > 1:
+        _refuse_slides(file)
+    readers = (_scanimage, _fluoview, _lsm, _sis)
+    return next((found for read in readers if (found := read(file))), None)
+
+
+# --- ScanImage -------------------------------------------------------------------------------------------------------
+
+_SCANIMAGE = {
+    "channels": "SI.hChannels.channelSave SI5.channelsSave SI4.channelsSave",
+    "slices": "SI.hStackManager.actualNumSlices SI.hStackManager.numSlices SI5.stackNumSlices SI4.stackNumSlices "
+    "state.acq.numberOfZSlices",
+    "frames": "SI.hStackManager.framesPerSlice SI.hStackManager.numFramesPerSlice SI5.acqNumFrames SI4.acqNumFrames "
+    "state.acq.numberOfFrames",
+    "averaged": "SI.hScan2D.logAverageFactor SI5.acqNumAveragedFrames SI4.acqNumAveragedFrames "
+    "state.acq.numAvgFramesSave",
+    "volumes": "SI.hStackManager.actualNumVolumes SI.hStackManager.numVolumes SI.hFastZ.numVolumes SI5.fastZNumVolumes "
+    "SI4.fastZNumVolumes",
+}
+"""The keys of each number, of newer programs first."""
+
+
+def _scanimage(file: Opened) -> Counted | None:
+    """ScanImage: the channel is fastest, then frames of a slice, slices, volumes."""
+    pages = len(file.slices)
+    text = f"{file.first.text(305)}\n{file.description}\n{file.first.text(315)}".replace("\r", "\n")
+    if pages < 2 or not re.search(r"^(scanimage\.)?SI\d?\.\w|^state\.acq\.", text, re.M):
+        return None
+    saved = _values(text, _SCANIMAGE["channels"])
+    channels = (_counts(text, "state.acq.numberOfChannelsSave") or 1) if saved is None else len(saved)
+    slices, averaged = _counts(text, _SCANIMAGE["slices"]) or 1, _counts(text, _SCANIMAGE["averaged"]) or 1
+    volumes, frames = _counts(text, _SCANIMAGE["volumes"]), _counts(text, _SCANIMAGE["frames"])
+    frames = frames and max(frames // averaged, 1)
+    rest, over = divmod(pages, max(channels, 1))
+    if channels and not over:
+        if slices == 1:
+            return Axes("TC", [rest, channels]), "ScanImage's header"
+        several = frames or (1 if volumes != 1 else max(rest // slices, 1))  # as many as there are: no number is stated
+        volumes_here = volumes or max(rest // (slices * several), 1)
+        if volumes_here * slices * several == rest:
+            return Axes("VZTC", [volumes_here, slices, several, channels]), "ScanImage's header"
+    numbers = f"{channels} channels, {slices} slices, {frames or '?'} frames of each slice, {volumes or '?'} volumes"
+    guess = (
+        "" if over or not channels or rest % slices else f"-o planes={Axes('VZC', [rest // slices, slices, channels])}"
+    )
+    raise UnsupportedSource(
+        f"{file.path} holds {pages} pages, which are not the planes that ScanImage announces",
+        why=f"its header counts {numbers}",
+        fix=f"{guess} if the stack was ended early; else {_OTHERWISE}" if guess else _OTHERWISE,
+    )
+
+
+def _values(text: str, keys: str) -> list[int] | None:
+    """The whole numbers that the first of some keys states; None if there is no such key.
+
+    >>> _values("SI.hChannels.channelSave = [1;2]", "SI5.channelsSave SI.hChannels.channelSave")
+    [1, 2]
+    """
+    for key in keys.split():
+        if match := re.search(rf"^(?:scanimage\.)?{re.escape(key)}[ \t]*=[ \t]*([^\n]*)", text, re.M):
+            if span := re.match(r"\[?(\d{1,4}):(\d{1,4})\]?", match[1]):
+                return list(range(int(span[1]), int(span[2]) + 1))
+            return [int(float(number)) for number in re.findall(r"\d{1,9}(?:\.\d+)?", match[1])]
+    return None
+
+
+def _counts(text: str, keys: str) -> int | None:
+    """The count that the first of some keys states; None if it is missing, infinite or 0."""
+    return (_values(text, keys) or [0])[0] or None
+
+
+# --- binary structures -----------------------------------------------------------------------------------------------
+
+_FLUOVIEW_AXES = {b"Z": "Z", b"T": "T", b"CH": "C", b"WAVELENGTH": "C", b"TIME": "T", b"XY": "P", b"EVENT": "E"}
+
+
+def _fluoview(file: Opened) -> Counted | None:
+    """Olympus FluoView: ten dimensions, the fastest first, in the tag MM_Header."""
+    header = file.first.raw(34361) if 34361 in file.first else b""
+    if len(file.slices) < 2 or len(header) < 1284:
+        return None
+    found = [
+        (_FLUOVIEW_AXES.get(name.strip(b"\0 ").upper(), "Q"), max(size, 1))
+        for name, size in struct.iter_unpack(file.tiff.order + "16si80x", header[284:1284])
+    ]
+    axes = [(letter, size) for letter, size in found[:1:-1] if size > 1]
+    return Axes("".join(letter for letter, _ in axes), [size for _, size in axes]), "FluoView's header"
+
+
+def _lsm(file: Opened) -> Counted | None:
+    """Zeiss LSM: channels are samples of a page, then come slices, then times; lines and points have a page alone."""
+    header = file.first.raw(34412)[:90] if 34412 in file.first else b""
+    if len(header) < 28:
+        return None
+    slices, _, times = struct.unpack_from(file.tiff.order + "3i", header, 16)
+    scan = struct.unpack_from(file.tiff.order + "H", header, 88)[0] if len(header) >= 90 else 0
+    if scan not in (0, 3, 6, 7) or max(slices, 1) * max(times, 1) == 1:
+        return None
+    return Axes("TZ", [max(times, 1), max(slices, 1)]), "the header of Zeiss LSM"
+
+
+def micro_manager(file: Opened) -> Counted | None:
+    """Micro-Manager: an index with the channel, slice, time and position of each page, whose order gives the axes."""
+    if file.choice.plain or 51123 not in file.first or file.tiff.size < 40:
+        return None
+    order = file.tiff.order
+    mark, at = struct.unpack(order + "2I", file.tiff.read(8, 8, "the header of Micro-Manager"))
+    if mark != 54773648:
+        return None
+    mark, count = struct.unpack(order + "2I", file.tiff.read(at, 8, "the index of Micro-Manager"))
+    if mark != 3453623 or count != len(file.slices):
+        return None
+    table = np.frombuffer(file.tiff.read(at + 8, 20 * count, "the index of Micro-Manager"), order + "u4").reshape(-1, 5)
+    by_page = {at: place for *place, at in table.astype(np.int64).tolist()}
+    if by_page.keys() != {link.offset for link in file.slices}:
+        return None
+    places = np.array([by_page[link.offset] for link in file.slices])
+    places -= places.min(axis=0)
+    sizes = places.max(axis=0) + 1
+    for axes in itertools.permutations(range(4)):
+        if int(sizes.prod()) != count:
+            break
+        if (np.ravel_multi_index(places.T[list(axes)], sizes[list(axes)]) == np.arange(count)).all():
+            return Axes("".join("CZTP"[axis] for axis in axes), sizes[list(axes)].tolist()), "Micro-Manager's index"
+    raise UnsupportedSource(
+        f"{file.path} holds planes of Micro-Manager in no regular order",
+        why=f"{count} pages are stored, for {' x '.join(map(str, sizes))} channels, slices, times and positions",
+        fix=_OTHERWISE,
+    )
+
+
+def _sis(file: Opened) -> Counted | None:
+    """Olympus SIS, whose tags tifffile decodes."""
+    if len(file.slices) < 2 or not {33560, 33471} & file.first.entries.keys():
+        return None
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(file.path) as tiff:
+            found = tiff.sis_metadata or {}
+        return Axes(str(found["axes"]), [int(size) for size in found["shape"]]), "Olympus SIS"
+    except Exception:  # it has no specification: where it is not understood, pages are what they look like
+        return None
+
+
+# --- slides and movies -----------------------------------------------------------------------------------------------
+
+
+def _refuse_slides(file: Opened) -> None:
+    """Raise UnsupportedSource for pages that are magnifications, channels, labels or frames rather than slices."""
+    if len(file.pages) > 1 and (who := next(_slides(file), "")):
+        raise UnsupportedSource(
+            f"{file.path} holds {len(file.pages)} pages of {who}, which are no slices of one volume",
+            why="they may be magnifications, channels, frames, a label",
+            fix=f"take the pages of one size with -o series=0 (1, 2, …); where several are left, {PLANES_HELP}",
+        )
+
+
+def _slides(file: Opened) -> Iterator[str]:
+    """What the file is of known kinds of slides and movies."""
+    first, text, software = file.first, file.description, file.first.text(305)
+    known = {
+        "a Hamamatsu slide (NDPI)": 65420 in first,
+        "a Leica slide (SCN)": text.rstrip().endswith("</scn>"),
+        "an Aperio slide (SVS)": text.startswith("Aperio "),
+        "a PerkinElmer or Akoya slide (QPTIFF)": software.startswith("PerkinElmer-QPI")
+        or "<PerkinElmer-QPI-ImageDescription" in text[:1000],
+        "a Philips slide": software.startswith("Philips DP"),
+        "a Ventana slide (BIF)": software.startswith(("ScanOutputManager", "Ventana")),
+        "an Indica Labs image": software.startswith("IndicaLabsImageWriter"),
+        "an Argos slide (AVS)": first.text(65000).startswith("<Argos"),
+        "an electron-counting movie (EER)": first.text(65001).startswith("<metadata>"),
+    }
+    return (name for name, is_it in known.items() if is_it)
