@@ -26,6 +26,8 @@ from wkconvert_core.datasets.dataset import MagStorage
 from wkconvert_core.inspection.compare import Difference
 from wkconvert_core.registry.detection import Answer
 from wkconvert_core.registry.plugins import Loaded
+from wkconvert_core.viewing.picture import LayerPreview
+from wkconvert_core.viewing.preview import Preview
 
 ROOT = paths.ROOT
 SIZE = ["--voxel-size", "4,4,35"]
@@ -198,7 +200,7 @@ DOCUMENTS = [
         MagStorage,
         Loaded,
     ),
-    *(Soundness, Equality, MagCompared, Difference),
+    *(Soundness, Equality, MagCompared, Difference, Preview, LayerPreview),
 ]
 
 

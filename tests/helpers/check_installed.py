@@ -5,10 +5,10 @@ from importlib.metadata import distributions
 
 LIBRARIES = {
     "dm": set(),
-    "knossos": {"cramjam", "imageio", "pillow", "wkconvert-images"},
+    "knossos": {"cramjam", "imageio", "wkconvert-images"},
     "nifti": {"isal", "nibabel"},
-    "tiff": {"imagecodecs", "imageio", "pillow", "tifffile", "wkconvert-images"},
-    "tiles": {"imagecodecs", "imageio", "pillow", "tifffile", "wkconvert-images"},
+    "tiff": {"imagecodecs", "imageio", "tifffile", "wkconvert-images"},
+    "tiles": {"imagecodecs", "imageio", "tifffile", "wkconvert-images"},
 }
 """What each plugin brings."""
 

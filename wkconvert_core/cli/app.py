@@ -156,7 +156,7 @@ def _convert(src: Path | str, dst: Path, settings: Settings, command: str, given
 for command in (
     *(dataset_commands.downsample, dataset_commands.upsample, dataset_commands.compress, dataset_commands.recube),
     *(export_commands.export_tiff, inspection_commands.verify, inspection_commands.check_equality),
-    *(inspection_commands.metadata, inspection_commands.info),
+    *(inspection_commands.metadata, inspection_commands.info, inspection_commands.preview, inspection_commands.view),
 ):
     app.command()(command)
 

@@ -1,4 +1,4 @@
-"""What `verify`, `check-equality` and `metadata` print, and the table of mags of `info`."""
+"""What `verify`, `check-equality`, `metadata` and `preview` print, and the table of mags of `info`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wkconvert_core.commands.metadata import Updated
     from wkconvert_core.commands.verify import Soundness
     from wkconvert_core.datasets.dataset import MagStorage
+    from wkconvert_core.viewing.preview import Preview
 
 NO_KERNEL = ("the finest mag", "made of the source")
 """Mags of which no kernel could be known: these reasons are not worth a word."""
@@ -109,3 +110,8 @@ def _cells(mag: MagStorage) -> list[str]:
         shard_text(opened.shard_shape) if opened else "?",
         ",".join(f"{side:g}" if side else "?" for side in size.size) if size else "?",
     ]
+
+
+def show_preview(made: Preview, console: Console) -> None:
+    """Print where the picture is, and what it shows."""
+    print_lines(console, *(f"{layer.name}: {line}" for layer in made.layers for line in layer.lines), f"{made.picture}")

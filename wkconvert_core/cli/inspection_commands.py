@@ -1,7 +1,8 @@
-"""The command-line functions of `verify`, `check-equality`, `metadata` and `info`."""
+"""The command-line functions of `verify`, `check-equality`, `metadata`, `info`, `preview` and `view`."""
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from wkconvert_core.cli import options
-from wkconvert_core.cli.output import console, emit, warnings_of
+from wkconvert_core.cli.output import console, emit, print_lines, warnings_of
 from wkconvert_core.cli.run import listening, report
 from wkconvert_core.contract.errors import OptionError, WkconvertError
 
@@ -24,6 +25,16 @@ Refresh = Annotated[
 Extent = Annotated[bool, typer.Option("--extent", help="Measure the bounding boxes of the non-zero voxels")]
 ComputeMaxId = Annotated[bool, typer.Option("--compute-max-id", help="Read all voxels to find the largest segment id")]
 MaxId = Annotated[int | None, typer.Option(min=1, help="The largest segment id of the layer", show_default=False)]
+Picture = Annotated[
+    Path | None,
+    typer.Option(help="The PNG to write (default: NAME-preview.png in this folder)", show_default=False),
+]
+Port = Annotated[
+    int, typer.Option(help="Port on 127.0.0.1 (default: any free one)", show_default=False, min=0, max=65535)
+]
+NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Print the address, open nothing")]
+Terminal = Annotated[bool, typer.Option("--terminal", help="Show it in the terminal as well, where that can")]
+AnyPath = Annotated[str, typer.Argument(help="A file or folder of any kind, or a URL.")]
 A = Annotated[Path, options.local_folder("A dataset's folder.")]
 B = Annotated[Path, options.local_folder("Another dataset's folder.")]
 
@@ -113,7 +124,7 @@ def metadata(
 
 
 @options.takes(only=("reader", "option", "json", "strict"))
-def info(path: Annotated[str, typer.Argument(help="A file or folder of any kind, or a URL.")], **given: Any) -> None:
+def info(path: AnyPath, **given: Any) -> None:
     """Show which plugin reads a path, and why, and its layers; of a dataset, also how it is stored."""
     from wkconvert_core.cli import dataset_reports, reports
     from wkconvert_core.commands.info import describe
@@ -129,3 +140,54 @@ def info(path: Annotated[str, typer.Argument(help="A file or folder of any kind,
     emit(described, given, reports.show_info)
     if given["strict"] and any(warnings_of(layer.notes) for layer in described.layers):
         raise typer.Exit(1)
+
+
+@options.takes(
+    only=("reader", "option", "quiet", "json"),
+    helps={"option": "key=value for the reader, repeatable; or, without =, the same as --output"},
+)
+def preview(
+    path: AnyPath,
+    output: Picture = None,
+    layer_name: options.Layers = None,
+    terminal: Terminal = False,
+    **given: Any,
+) -> None:
+    """Draw three planes of each layer of a dataset, or of a source before it is converted, into one PNG."""
+    from wkconvert_core.cli.dataset_reports import show_preview
+    from wkconvert_core.cli.terminal_picture import picture_text
+    from wkconvert_core.viewing.preview import preview as run
+
+    if terminal:
+        picture_text(b"", os.environ)  # refused before the work
+    said = given["option"] or []
+    output = output or next((Path(text) for text in said if "=" not in text), None)
+    for_reader = options.pairs([text for text in said if "=" in text])
+    made = run(path, output, layers=layer_name or (), reader=given["reader"], options=for_reader)
+    if terminal:
+        console().file.write(picture_text(made.png, os.environ))
+    if given["json"] or not given["quiet"]:
+        emit(made, given, show_preview)
+
+
+@options.takes(only=("reader", "option"))
+def view(
+    path: AnyPath,
+    layer_name: options.Layers = None,
+    port: Port = 0,
+    no_browser: NoBrowser = False,
+    **given: Any,
+) -> None:
+    """Look at a dataset, or at a source before it is converted, with neuroglancer in a browser; Ctrl-C ends it."""
+    import webbrowser
+    from threading import Event
+
+    from wkconvert_core.viewing.view import viewing
+
+    chosen = options.pairs(given["option"])
+    with viewing(path, port, layers=layer_name or (), reader=given["reader"], options=chosen) as address:
+        print_lines(console(), address)
+        print_lines(console(stderr=True), "Ctrl-C ends it")
+        if not no_browser:
+            webbrowser.open(address)
+        Event().wait()

@@ -43,6 +43,8 @@ KEYS = {
     "Soundness": "path sound damaged mags seconds notes",
     "Equality": "a b equal metadata mags seconds notes",
     "MagCompared": "layer mag voxels differing first=difference",
+    "Preview": "source picture layers",
+    "LayerPreview": "name category dtype channels shape mag planes_at window voxel_size",
     "Difference": "place channel a=values.0 b=values.1",
 }
 """Keys of the documents of classes whose documents are not just their fields, as `docs/json-output.md` promises.

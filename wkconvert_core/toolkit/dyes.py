@@ -27,8 +27,8 @@ _WORDS = {
     r"mkate2? propidium(-iodide)? dil dii jf549 atto-594",
     _WHITE: r"white gr[ae]y bright-field bf dic phase(-contrast)? ph[123]? trans(mitted)?(-light)? tl t-?pmt",
 }
-"""What channels of each colour are called: colours, dyes, fluorescent proteins; white for transmitted light. A hyphen is
-any separator, or none. The first that fits counts: far-red is not red."""
+"""What channels of each colour are called: colours, dyes, fluorescent proteins; white for transmitted light. A hyphen
+is any separator, or none. The first that fits counts: far-red is not red."""
 _NAMES = {
     color: "|".join(words.split()).replace("ALEXA", "(alexa(-fluor)?|af)").replace("-", "[ _-]?").replace("(", "(?:")
     for color, words in _WORDS.items()

@@ -1,0 +1,214 @@
+"""One picture of some layers: the three middle planes of each, in the proportions of its voxels."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wkconvert_core.contract.geometry import Mag, Vec3
+from wkconvert_core.contract.model import Category, Source
+from wkconvert_core.contract.voxel_size import METRES, VoxelSize, proportions
+from wkconvert_core.viewing.planes import fitting, plane
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+
+    from wkconvert_core.contract.model import Array
+
+SIDE = 400
+"""Pixels of the longest side of a layer."""
+MARGIN, GAP, LINE = 24, 10, 20
+"""Pixels around a card, between its planes, and of a line of text."""
+LEAST_WIDTH = 360
+"""Pixels of the narrowest card: what its text takes."""
+BACKGROUND, INK, FAINT = (20, 22, 26), (236, 238, 242), (150, 156, 166)
+MADE_BY = "wkconvert preview"
+"""The text in the file that says what made the picture."""
+
+
+@dataclass(frozen=True)
+class LayerPreview:
+    """Three planes of a layer, and what has to be said about them."""
+
+    name: str
+    category: Category
+    dtype: str
+    channels: int
+    shape: Vec3
+    """Of the finest mag."""
+    mag: Mag
+    """The mag that is shown."""
+    planes_at: Vec3
+    """The voxel of that mag in which the planes cross, counted from the layer's corner."""
+    window: tuple[float, float] | None
+    """The values that are shown black and white; None for labels, and for colours as they are."""
+    voxel_size: VoxelSize | None
+    """Of mag 1."""
+    sides: tuple[int, int, int]
+    """Pixels along x, y, z."""
+    planes: tuple[Array, Array, Array]
+    """Pixels `[row, column, rgb]`: y by x, y by z, z by x."""
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands above the planes."""
+        values = f"{self.channels} x {self.dtype}" if self.channels > 1 else self.dtype
+        size = f"{self.voxel_size}" if self.voxel_size else "voxel size unknown"
+        window = "" if self.window is None else f", {self.window[0]:.4g} is black, {self.window[1]:.4g} is white"
+        x, y, z = self.planes_at
+        return [
+            f"{self.category}, {values}, {' x '.join(map(str, self.shape))}, {size}",
+            f"mag {self.mag} at x {x}, y {y}, z {z}{window}",
+        ]
+
+
+def look_at(
+    name: str, category: Category, mags: Mapping[Mag, Source], color: tuple[int, int, int] | None = None
+) -> LayerPreview:
+    """Read the three middle planes of a layer, of the mag that fits; grey values get `color`. Raises BrokenSource."""
+    mag = fitting(mags, SIDE)
+    source, finest = mags[mag], mags[min(mags)].info
+    info, size = source.info, finest.voxel_size and finest.voxel_size.refined(min(mags))
+    shape, center = Vec3(*info.shape), info.box.shape // 2
+    lengths = [n * side for n, side in zip(shape, proportions(info.voxel_size), strict=True)]
+    x, y, z = (max(1, round(length * SIDE / max(lengths))) for length in lengths)
+    of_z, of_x, of_y = (
+        plane(source, axis, center[axis], SIDE) for axis in (2, 0, 1)
+    )  # [c, x, y], [c, y, z], [c, x, z]
+    voxels = [of_z.transpose(2, 1, 0), of_x.transpose(1, 2, 0), of_y.transpose(2, 1, 0)]
+    window = None
+    if category == "segmentation":
+        planes = [label_colors(each[..., 0]) for each in voxels]
+    elif info.channels == 3 and info.dtype == np.uint8:
+        planes = voxels
+    else:
+        values = np.concatenate([each[..., 0].ravel() for each in voxels]).astype(np.float64)
+        low, high = np.percentile(values[np.isfinite(values)], [0.1, 99.9]) if np.isfinite(values).any() else (0.0, 1.0)
+        window = float(low), float(high)
+        planes = [grey(each[..., 0], window, color) for each in voxels]
+    first, second, third = planes
+    return LayerPreview(
+        *(name, category, info.dtype.name, info.channels, Vec3(*finest.shape), mag, center, window, size),
+        (x, y, z),
+        (first, second, third),
+    )
+
+
+def grey(values: Array, window: tuple[float, float], color: tuple[int, int, int] | None = None) -> Array:
+    """Values as pixels `[..., rgb]`: the window's lower end is black, its upper one white or `color`; NaN is black.
+
+    >>> grey(np.array([0, 5, 10, 99]), (0, 10))[..., 0].tolist(), grey(np.array([10]), (0, 10), (255, 0, 0)).tolist()
+    ([0, 127, 255, 255], [[255, 0, 0]])
+    """
+    low, high = window
+    share = np.clip((values.astype(np.float64) - low) / ((high - low) or 1), 0, 1)
+    pixels: Array = (np.nan_to_num(share)[..., None] * np.array(color or (255, 255, 255))).astype(np.uint8)
+    return pixels
+
+
+def label_colors(ids: Array) -> Array:
+    """Ids as pixels `[..., rgb]`: 0 is black, neighbouring ids get colours that are far apart.
+
+    >>> label_colors(np.array([0, 1, 2])).tolist()
+    [[0, 0, 0], [76, 124, 242], [172, 242, 76]]
+    """
+    hue = (ids.astype(np.float64) * ((math.sqrt(5) - 1) / 2)) % 1 * 6  # the golden ratio spreads any run of numbers
+    rising = np.clip(np.abs((hue[..., None] + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
+    return np.where((ids == 0)[..., None], 0, 76 + 166 * rising).astype(np.uint8)
+
+
+def scale_bar(size: VoxelSize | None, pixels_per_voxel: float, longest: float) -> tuple[float, str]:
+    """Pixels and text of a bar of at most `longest` pixels: 1, 2 or 5 times a power of ten, in a unit that reads well.
+
+    >>> scale_bar(VoxelSize((4, 4, 40)), 0.5, 120)
+    (62.5, '500 nm')
+    >>> scale_bar(VoxelSize((0.5, 0.5, 2), "µm"), 2, 120), scale_bar(None, 2, 120)
+    ((80.0, '20 µm'), (100.0, '50 voxels'))
+    """
+    side = size.size[0] if size else None
+    metres = side * METRES[size.unit] if size and side else 1.0
+    most = longest / pixels_per_voxel * metres
+    units = [(METRES[unit], unit) for unit in ("nm", "µm", "mm", "cm", "m")] if side else [(1.0, "voxels")]
+    factor, unit = max((each for each in units if each[0] <= most), default=units[0])
+    ten = 10.0 ** math.floor(math.log10(most / factor))
+    length = max((n * ten for n in (1, 2, 5) if n * ten * factor <= most * (1 + 1e-9)), default=ten)
+    return round(length * factor / metres * pixels_per_voxel, 3), f"{length:g} {unit}"
+
+
+def picture(title: str, layers: Sequence[LayerPreview]) -> bytes:
+    """The layers side by side, in rows of at most three, as a PNG file."""
+    from PIL import Image, ImageDraw
+    from PIL.PngImagePlugin import PngInfo
+
+    cards = [_card(layer) for layer in layers]
+    rows = [cards[at : at + 3] for at in range(0, len(cards), 3)]
+    widths = [sum(card.width for card in row) for row in rows]
+    whole = Image.new(
+        "RGB", (max(widths), 2 * LINE + sum(max(card.height for card in row) for row in rows)), BACKGROUND
+    )
+    ImageDraw.Draw(whole).text((MARGIN, LINE // 2), title, INK, _font(16))
+    top = 2 * LINE
+    for row in rows:
+        left = 0
+        for card in row:
+            whole.paste(card, (left, top))
+            left += card.width
+        top += max(card.height for card in row)
+    marks = PngInfo()
+    marks.add_text("Software", MADE_BY)
+    stream = io.BytesIO()
+    whole.save(stream, "png", pnginfo=marks)
+    return stream.getvalue()
+
+
+def _card(layer: LayerPreview) -> Image:
+    """One layer: its name, what is said of it, the planes with their axes, a scale bar."""
+    from PIL import Image, ImageDraw
+
+    x, y, z = layer.sides
+    head = LINE * (2 + len(layer.lines))
+    left, top = MARGIN + LINE, head + LINE
+    probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    texts = max(probe.textlength(text, _font(13)) for text in layer.lines)
+    width = int(max(left + x + GAP + max(z, LINE), LEAST_WIDTH, MARGIN + texts)) + MARGIN
+    card = Image.new("RGB", (width, top + y + GAP + z + 3 * LINE), BACKGROUND)
+    draw = ImageDraw.Draw(card)
+    draw.text((MARGIN, 0), layer.name, INK, _font(18))
+    for number, line in enumerate(layer.lines):
+        draw.text((MARGIN, LINE * (1.4 + number)), line, FAINT, _font(13))
+    is_enlarged = x > 2 * layer.planes[0].shape[1]  # voxels are to be seen as they are
+    how = Image.Resampling.NEAREST if is_enlarged or layer.category == "segmentation" else Image.Resampling.BILINEAR
+    corners = [((left, top), (x, y)), ((left + x + GAP, top), (z, y)), ((left, top + y + GAP), (x, z))]
+    for pixels, (corner, size) in zip(layer.planes, corners, strict=True):
+        card.paste(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, how), corner)
+    _axis(draw, "x", (left, top - 8), (1, 0))
+    _axis(draw, "y", (left - 8, top), (0, 1))
+    _axis(draw, "z", (left + x + GAP, top - 8), (1, 0))
+    _axis(draw, "z", (left - 8, top + y + GAP), (0, 1))
+    length, text = scale_bar(layer.voxel_size, x / layer.shape.x, max(x / 3, 40))
+    foot = top + y + GAP + z + LINE
+    draw.line((left, foot, left + length, foot), INK, 3)
+    draw.text((left + length + 8, foot - 9), text, INK, _font(13))
+    return card
+
+
+def _axis(draw: ImageDraw, name: str, start: tuple[int, int], along: tuple[int, int]) -> None:
+    """An arrow from `start` to the right or downwards, with the axis' name at its tip."""
+    (x, y), (right, down) = start, along
+    tip = x + 24 * right, y + 24 * down
+    draw.line((x, y, *tip), FAINT, 1)
+    draw.polygon([(tip[0] + 5 * right, tip[1] + 5 * down), (tip[0] + 3 * down, tip[1] + 3 * right),
+                  (tip[0] - 3 * down, tip[1] - 3 * right)], FAINT)  # fmt: skip
+    draw.text((tip[0] + 9 * right - 4 * down, tip[1] + 8 * down - 8 * right), name, FAINT, _font(13))
+
+
+def _font(size: int) -> Any:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)

@@ -1,0 +1,58 @@
+"""Draw the middle planes of each layer of a dataset or of any source. Behind `wkconvert preview`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wkconvert_core.contract.errors import TargetExists, check_known
+from wkconvert_core.conversion.opening import open_source
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.registry.detection import location
+from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.toolkit.atomic import replacing, writing
+from wkconvert_core.viewing.picture import MADE_BY, LayerPreview, look_at, picture
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The result of `preview`."""
+
+    source: Path | str
+    picture: Path
+    layers: Sequence[LayerPreview]
+    png: bytes
+    """The picture's file."""
+
+
+def preview(
+    path: Path | str,
+    out: Path | None = None,
+    *,
+    layers: Sequence[str] = (),
+    reader: str | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Preview:
+    """Write a PNG with three planes of each layer (none: all) to `out`; None: `NAME-preview.png` in the current folder.
+
+    Of a source that is no dataset, layers are shown as `convert` would write their finest mag. An earlier preview is
+    replaced. Raises OptionError for an unknown layer, TargetExists for another file at `out`, TargetError, and the
+    errors of opening and reading.
+    """
+    path = location(path)
+    name = path.resolve().name if isinstance(path, Path) else path.rstrip("/").rpartition("/")[2]
+    out = out or Path(f"{name}-preview.png")
+    if out.is_dir() or (out.exists() and MADE_BY.encode() not in out.read_bytes()[:4096]):
+        raise TargetExists(f"{out} is there already", why="it is no preview", fix="choose another file with -o")
+    opened = open_source(path, Settings(reader=reader, reader_options=options or {}), plugins())
+    check_known("layer-name", layers, [layer.name for layer in opened], f"is not in {path}")
+    shown = [
+        look_at(layer.name, layer.category, layer.mags, layer.color)
+        for layer in opened
+        if not layers or layer.name in layers
+    ]
+    png = picture(name, shown)
+    with writing(out), replacing(out) as temporary:
+        temporary.write_bytes(png)
+    return Preview(path, out, shown, png)
