@@ -12,7 +12,7 @@ import typer
 
 from wkconvert_core.cli import options
 from wkconvert_core.cli.output import console, emit, print_lines, warnings_of
-from wkconvert_core.cli.run import listening, report
+from wkconvert_core.cli.run import command_line, listening, report
 from wkconvert_core.contract.errors import OptionError, WkconvertError
 
 Deep = Annotated[bool, typer.Option("--deep", help="Recompute and compare whole coarser mags, not only some boxes")]
@@ -123,7 +123,7 @@ def metadata(
     report(done, done.notes, given, partial(show_metadata, quiet=given["quiet"]))
 
 
-@options.takes(only=("reader", "option", "json", "strict"))
+@options.takes(only=("reader", "option", "json", "report", "strict"))
 def info(path: AnyPath, **given: Any) -> None:
     """Show which plugin reads a path, and why, and its layers; of a dataset, also how it is stored."""
     from wkconvert_core.cli import dataset_reports, reports
@@ -137,6 +137,10 @@ def info(path: AnyPath, **given: Any) -> None:
             with suppress(WkconvertError):
                 dataset_reports.show_stored(inventory(Path(path)), console())
         raise
+    if given["report"]:
+        from wkconvert_core.viewing.report import write_source
+
+        write_source(given["report"], path, described.layers, described.stored, command_line())
     emit(described, given, reports.show_info)
     if given["strict"] and any(warnings_of(layer.notes) for layer in described.layers):
         raise typer.Exit(1)

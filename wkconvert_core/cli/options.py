@@ -111,6 +111,7 @@ class Options:
     job_resources = _shared(RUN, 'Options of sbatch for each Slurm job: \'{"mem": "4G", "time": "02:00:00"}\'')
     dry_run = _shared(RUN, "Show the plan and its cost, write nothing", bool, "--dry-run")
     json = _shared(RUN, "One JSON document on standard output", bool, "--json")
+    report = _shared(RUN, "Write an HTML page of what was read and written, with pictures", Path, "--report")
     strict = _shared(RUN, "Make an error of each warning", bool, "--strict")
     quiet = _shared(RUN, "Print errors and warnings only", bool, "--quiet", "-q")
     verbose = _shared(RUN, "Log details to standard error", bool, "--verbose", "-v")

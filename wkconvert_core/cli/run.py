@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -83,6 +85,10 @@ def carry_out(prepare: Callable[[], Conversion], given: Mapping[str, Any], readi
     from wkconvert_core.conversion.execute import execute
 
     begin(given)
+    if given.get("report"):
+        from wkconvert_core.viewing import report as page
+
+        page.check_place(given["report"])
     with explained(f"reading {reading} …", given):
         conversion = prepare()
     heed(conversion.notes, given)
@@ -93,7 +99,14 @@ def carry_out(prepare: Callable[[], Conversion], given: Mapping[str, Any], readi
         reports.show_layers(conversion, console(stderr=True), quiet=given["quiet"])
     with listening(given) as listen:
         done = execute(conversion, listen)
+    if given.get("report"):
+        page.write_run(given["report"], done, command_line())
     report(done, done.late_notes, given, partial(reports.show_done, quiet=given["quiet"]), stderr=True)
+
+
+def command_line() -> str:
+    """The command that this process runs, as a shell takes it."""
+    return shlex.join(["wkconvert", *sys.argv[1:]])
 
 
 def report(

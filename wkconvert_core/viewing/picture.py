@@ -54,6 +54,8 @@ class LayerPreview:
     """Pixels along x, y, z."""
     planes: tuple[Array, Array, Array]
     """Pixels `[row, column, rgb]`: y by x, y by z, z by x."""
+    values: Array
+    """The voxels of the planes, of the first channel, in no order."""
 
     @property
     def lines(self) -> list[str]:
@@ -82,14 +84,14 @@ def look_at(
         plane(source, axis, center[axis], SIDE) for axis in (2, 0, 1)
     )  # [c, x, y], [c, y, z], [c, x, z]
     voxels = [of_z.transpose(2, 1, 0), of_x.transpose(1, 2, 0), of_y.transpose(2, 1, 0)]
-    window = None
+    window, values = None, np.concatenate([each[..., 0].ravel() for each in voxels])
     if category == "segmentation":
         planes = [label_colors(each[..., 0]) for each in voxels]
     elif info.channels == 3 and info.dtype == np.uint8:
         planes = voxels
     else:
-        values = np.concatenate([each[..., 0].ravel() for each in voxels]).astype(np.float64)
-        low, high = np.percentile(values[np.isfinite(values)], [0.1, 99.9]) if np.isfinite(values).any() else (0.0, 1.0)
+        finite = values[np.isfinite(values)].astype(np.float64)
+        low, high = np.percentile(finite, [0.1, 99.9]) if finite.size else (0.0, 1.0)
         window = float(low), float(high)
         planes = [grey(each[..., 0], window, color) for each in voxels]
     first, second, third = planes
@@ -97,6 +99,7 @@ def look_at(
         *(name, category, info.dtype.name, info.channels, Vec3(*finest.shape), mag, center, window, size),
         (x, y, z),
         (first, second, third),
+        values,
     )
 
 
