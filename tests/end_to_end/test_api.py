@@ -7,7 +7,7 @@ import pytest
 from helpers.conversions import SETTINGS, mags_of, random_voxels, read
 from typer.testing import CliRunner
 
-from wkconvert_core import Mag, api
+from wkconvert_core import Mag, WkconvertError, api
 from wkconvert_core.cli.app import app
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
@@ -39,6 +39,44 @@ def test_every_function_does_what_its_command_does(tmp_path, dataset):
     assert api.update(dataset, api.Wanted("other")).written
     np.testing.assert_array_equal(read(tmp_path / "recubed", mag="2-2-1"), before)
     assert heard
+
+
+def test_paths_may_be_text_and_voxel_sizes_numbers(tmp_path, dataset):
+    ds, out = str(dataset), tmp_path / "out"
+    made = api.convert(str(tmp_path / "src"), str(out), Settings(voxel_size=(4, 4, 35)))
+    assert made.conversion.voxel_size == Settings(voxel_size="4,4,35").voxel_size
+    api.downsample(ds, Settings(max_mag=4))
+    api.upsample(ds, from_mag=Mag(2, 2, 1))
+    api.compress(ds)
+    api.compress(ds, str(tmp_path / "copy"))
+    api.recube(ds, str(tmp_path / "recubed"))
+    assert api.check_equality(ds, str(tmp_path / "copy")).equal
+    assert api.verify(ds).sound
+    assert api.update(ds, api.Wanted(voxel_size=(4, 4, 40))).changes
+    assert len(api.inventory(ds)) == 3
+
+
+def test_errors_speak_of_parameters_and_fields(tmp_path, dataset):
+    """Of each kind: a field of its own name, another name, a parameter of the function."""
+    for call, said in (
+        (lambda: api.downsample(dataset, Settings(interpolation_mode="x")), "interpolation_mode x is unknown"),
+        (lambda: api.verify(dataset, api.Resources(strategy="x")), "strategy cannot be 'x'"),
+        (lambda: api.verify(dataset, layers=["x"]), "layers x"),
+        (lambda: api.recube(dataset, tmp_path / "r", mags=[Mag(8, 8, 8)]), "mags 8"),
+        (lambda: api.convert(tmp_path / "src", dataset, Settings(voxel_size=(4, 4, 35))), "say overwrite to replace"),
+        (lambda: api.convert(tmp_path / "src", tmp_path / "new"), "for example voxel_size 4,4,35"),
+    ):
+        with pytest.raises(WkconvertError) as caught:
+            call()
+        text = f"{caught.value.what}. {caught.value.why}. {caught.value.fix}"
+        assert said in text
+        assert "--" not in text
+
+
+def test_results_are_printed_in_a_line(tmp_path, dataset):
+    done = api.recube(dataset, tmp_path / "r")
+    assert str(done).startswith(f"<Done {tmp_path / 'r'}: layers color; 1 mags, ")
+    assert str(done.conversion) == f"<Conversion of {dataset} to {tmp_path / 'r'}: layers color; 1 steps>"
 
 
 @pytest.mark.skipif("tiff" not in plugins().formats(), reason="wkconvert-tiff is not installed")

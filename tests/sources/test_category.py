@@ -243,7 +243,9 @@ def test_several_channels_are_color_and_are_not_read() -> None:
 def test_the_reason_gives_the_numbers() -> None:
     plane = cells(60).astype(np.uint8)
     reason = classify(stack(plane, plane, plane)).reason
-    assert re.fullmatch(r"9\d% of the neighbours of a typical value equal it, 60 distinct values in 3 samples", reason)
+    assert re.fullmatch(
+        r"voxels lie in areas .*\(9\d% of a typical value's neighbours equal it, 60 values in 3 samples\)", reason
+    )
 
 
 def test_a_stack_costs_three_slices_and_an_empty_one_at_most_seven() -> None:

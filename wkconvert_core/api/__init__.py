@@ -1,28 +1,35 @@
 """The commands as Python functions.
 
-Each takes `Settings`, of which those count that the command has as options; functions that only read take `Resources`.
-Each reports its progress to `listen`, continues an interrupted run of the same request, and raises errors of
-`wkconvert_core.contract.errors`.
+Paths are Path or text. Each takes `Settings`, of which those count that the command has as options; functions that only
+read take `Resources`. Each reports its progress to `listen`, continues an interrupted run of the same request, and
+raises errors of `wkconvert_core.contract.errors`, which name parameters and fields instead of options.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import inspect
+import re
+from collections.abc import Callable, Collection, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
+from wkconvert_core.commands import check_equality as check_equality_command
 from wkconvert_core.commands import compress as compress_command
 from wkconvert_core.commands import downsample as downsample_command
 from wkconvert_core.commands import export_tiff as export_tiff_command
+from wkconvert_core.commands import metadata as metadata_command
 from wkconvert_core.commands import recube as recube_command
 from wkconvert_core.commands import upsample as upsample_command
-from wkconvert_core.commands.check_equality import check_equality
+from wkconvert_core.commands import verify as verify_command
 from wkconvert_core.commands.export_tiff import Pictures
-from wkconvert_core.commands.metadata import Wanted, update
-from wkconvert_core.commands.verify import verify
+from wkconvert_core.commands.metadata import Wanted
+from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.contract.geometry import Mag
-from wkconvert_core.conversion.execute import Done, convert, execute
+from wkconvert_core.conversion import execute as conversion
+from wkconvert_core.conversion.execute import Done, execute
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.dataset import inventory
+from wkconvert_core.datasets import dataset as dataset_module
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.resources import Resources
 
@@ -44,8 +51,59 @@ __all__ = [
 ]
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_FIELDS = {
+    "-o": "reader_options",
+    "--distribution-strategy": "strategy",
+    "--no-downsample": "downsample=False",
+    "--no-compress": 'compression="none"',
+}
+"""What options are called in `Settings` where that is not their name with underscores."""
+
+
+def _named_for_python(text: str, parameters: Collection[str]) -> str:
+    """A message in which options are called as in Python.
+
+    >>> _named_for_python("--interpolation-mode fast is unknown; --layer-name takes one", ["dst", "layers"])
+    'interpolation_mode fast is unknown; layers takes one'
+    """
+
+    def name(match: re.Match[str]) -> str:
+        several = {"--layer-name": "layers", "--mag": "mags"}.get(match[0], "")
+        return several if several in parameters else _FIELDS.get(match[0], match[0].strip("-").replace("-", "_"))
+
+    return re.sub(r"(?<![\w-])(--[a-z][a-z-]+[a-z]|-o)(?![\w-])", name, text)
+
+
+def _in_python(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, whose errors speak of its parameters and of fields of `Settings`."""
+    parameters = inspect.signature(function).parameters
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except WkconvertError as error:
+            error.what, error.why, error.fix = (
+                _named_for_python(text, parameters) for text in (error.what, error.why, error.fix)
+            )
+            raise
+
+    return call
+
+
+check_equality = _in_python(check_equality_command.check_equality)
+convert = _in_python(conversion.convert)
+inventory = _in_python(dataset_module.inventory)
+update = _in_python(metadata_command.update)
+verify = _in_python(verify_command.verify)
+
+
+@_in_python
 def downsample(
-    dst: Path,
+    dst: Path | str,
     settings: Settings | None = None,
     *,
     layers: Sequence[str] = (),
@@ -53,11 +111,12 @@ def downsample(
     listen: Listener | None = None,
 ) -> Done:
     """Make coarser mags for a dataset's layers (none: all), beginning with `from_mag` (None: each layer's finest)."""
-    return execute(downsample_command.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
+    return execute(downsample_command.prepare(Path(dst), settings or Settings(), names=layers, start=from_mag), listen)
 
 
+@_in_python
 def upsample(
-    dst: Path,
+    dst: Path | str,
     settings: Settings | None = None,
     *,
     layers: Sequence[str] = (),
@@ -65,12 +124,13 @@ def upsample(
     listen: Listener | None = None,
 ) -> Done:
     """Make finer mags, down to `settings.target_mag`, from `from_mag` (None: each layer's finest)."""
-    return execute(upsample_command.prepare(dst, settings or Settings(), names=layers, start=from_mag), listen)
+    return execute(upsample_command.prepare(Path(dst), settings or Settings(), names=layers, start=from_mag), listen)
 
 
+@_in_python
 def compress(
-    src: Path,
-    dst: Path | None = None,
+    src: Path | str,
+    dst: Path | str | None = None,
     settings: Settings | None = None,
     *,
     layers: Sequence[str] = (),
@@ -78,14 +138,16 @@ def compress(
     listen: Listener | None = None,
 ) -> Done:
     """Compress uncompressed mags in place, with a note of the bytes saved; or write a compressed copy to `dst`."""
-    if dst is None:
-        compress_command.finish(src)
-    return execute(compress_command.prepare(src, dst, settings or Settings(), names=layers, mags=mags), listen)
+    place, copy = Path(src), None if dst is None else Path(dst)
+    if copy is None:
+        compress_command.finish(place)
+    return execute(compress_command.prepare(place, copy, settings or Settings(), names=layers, mags=mags), listen)
 
 
+@_in_python
 def recube(
-    src: Path,
-    dst: Path,
+    src: Path | str,
+    dst: Path | str,
     settings: Settings | None = None,
     *,
     layers: Sequence[str] = (),
@@ -97,16 +159,19 @@ def recube(
 
     `to` names the format (None: each layer keeps its own), not `settings.to`.
     """
-    return execute(recube_command.prepare(src, dst, settings or Settings(), names=layers, mags=mags, to=to), listen)
+    settings = settings or Settings()
+    return execute(recube_command.prepare(Path(src), Path(dst), settings, names=layers, mags=mags, to=to), listen)
 
 
+@_in_python
 def export_tiff(
-    src: Path,
-    out: Path,
+    src: Path | str,
+    out: Path | str,
     settings: Settings | None = None,
     pictures: Pictures | None = None,
     *,
     listen: Listener | None = None,
 ) -> Done:
     """Write a layer (`settings.layer_name`) as TIFF: whole slices, or tiles as `pictures` describes them."""
-    return execute(export_tiff_command.prepare(src, out, settings or Settings(), pictures or Pictures()), listen)
+    settings, pictures = settings or Settings(), pictures or Pictures()
+    return execute(export_tiff_command.prepare(Path(src), Path(out), settings, pictures), listen)

@@ -129,11 +129,13 @@ def show_done(done: Done, console: Console, *, quiet: bool = False) -> None:
 
 def show_info(described: Described, console: Console) -> None:
     """Print what `info` finds."""
-    lines = [str(described.path)]
+    lines, others = [str(described.path)], [answer.plugin for answer in described.answers if not answer.reason]
     for answer in described.answers:
-        match, says = answer.match, answer.error or "not mine"
-        says = f"{match.format} ({match.confidence.name.lower()}), {match.reason}" if match else says
-        lines.append(f"  {answer.plugin}: {says}")
+        if match := answer.match:
+            lines.append(f"  {match.format} ({match.confidence.name.lower()}): {match.reason}")
+        elif answer.error:
+            lines.append(f"  {answer.plugin}: {answer.error}")
+    lines += [f"  not for {', '.join(others)}"] if others else []
     for layer in described.layers:
         info, size = layer.info, layer.voxel_size
         size_line = f"{size} ({size.origin})" if size else "not in the source: --voxel-size"

@@ -75,8 +75,8 @@ class Equality:
 
 
 def check_equality(
-    a: Path,
-    b: Path,
+    a: Path | str,
+    b: Path | str,
     resources: Resources | None = None,
     *,
     layers: Sequence[str] = (),

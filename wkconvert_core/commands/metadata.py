@@ -47,6 +47,11 @@ class Wanted:
     dry_run: bool = False
     """Report the changes, and write nothing."""
 
+    def __post_init__(self) -> None:
+        """Read a voxel size that is given as text or as plain numbers. Raises OptionError."""
+        if self.voxel_size is not None:
+            object.__setattr__(self, "voxel_size", VoxelSize.of(self.voxel_size))
+
     @property
     def edits(self) -> bool:
         """Whether any single fact shall change."""
@@ -66,14 +71,16 @@ class Updated:
     notes: Sequence[str]
 
 
-def update(dst: Path, wanted: Wanted, resources: Resources | None = None, *, listen: Listener | None = None) -> Updated:
+def update(
+    dst: Path | str, wanted: Wanted, resources: Resources | None = None, *, listen: Listener | None = None
+) -> Updated:
     """Create a dataset's metadata, or update them; keys that this does not concern stay as they are.
 
     Without metadata, every folder `LAYER/MAG` that holds a mag is added, and a voxel size is needed. Existing metadata
     are refreshed if no single fact shall change. Raises SourceNotFound where there is no mag, BrokenSource for an
     unfinished dataset or mags that differ in format or dtype, DamagedData, OptionError, TargetError.
     """
-    resources, dst = resources or Resources(), dst.resolve()
+    resources, dst = resources or Resources(), Path(dst).resolve()
     resources.check()
     if read_properties(dst) is None and not found_mags(dst):  # do not leave a lock in a folder that is no dataset
         raise SourceNotFound(

@@ -30,7 +30,7 @@ __all__ = ["MagSoundness", "Problem", "Soundness", "verify"]
 
 
 def verify(
-    dataset: Path,
+    dataset: Path | str,
     resources: Resources | None = None,
     *,
     layers: Sequence[str] = (),

@@ -59,7 +59,7 @@ class Inputs:
     """True if existing metadata (largest id, value range) take precedence over values measured in this run."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conversion:
     """A conversion of which everything is decided and nothing written."""
 
@@ -68,6 +68,12 @@ class Conversion:
     request: Request
     writer: DatasetSink
     steps: Sequence[PlannedStep]
+
+    def __repr__(self) -> str:
+        """`<Conversion of em.tif to em: layers color; 2 steps>`."""
+        return (
+            f"<Conversion of {self.src} to {self.dst}: layers {shorten(self.request.layers)}; {len(self.steps)} steps>"
+        )
 
     @property
     def src(self) -> Path | str:

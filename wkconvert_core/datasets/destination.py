@@ -85,7 +85,7 @@ class NewDataset(Destination):
             raise TargetExists(
                 f"{path} holds a dataset already{'' if is_complete else ', which is not finished'}, made by another"
                 " command or from another source",
-                why="only the same command again goes on with what it began",
+                why=self._made_by(request) + "only the same command again goes on with what it began",
                 fix=self.remedy,
             )
         for name in request.layers:
@@ -96,6 +96,13 @@ class NewDataset(Destination):
                 f"{path} is not finished: {others[0]} is only begun",
                 fix="run the command that began it again, then add layers",
             )
+
+    def _made_by(self, request: Request) -> str:
+        """How the dataset that is there was made, as far as its plans tell; ends with a semicolon if not empty."""
+        plans = sorted(self.path.glob(f"{FOLDER}/*.plan"))
+        own = [plan for plan in plans if plan.name.endswith(f".{request.command}.plan")]
+        told = request.differences_from((own or plans)[0]) if plans else "no run of wkconvert has made it"
+        return f"{told}; " if told else ""
 
 
 @dataclass(frozen=True)
@@ -196,7 +203,7 @@ def checked_places(src: Src, dst: Path) -> tuple[Src, Path]:
     >>> checked_places(Path("/data/em"), Path("/data/em/dataset"))
     Traceback (most recent call last):
     wkconvert_core.contract.errors.OptionError: DST /data/em/dataset lies in SRC /data/em. \
-the next run would read what this one writes
+the next run would read what this one writes. choose a DST beside it, such as /data/em-dataset
     """
     if isinstance(location(src), str):
         return src, dst.resolve()
@@ -206,9 +213,18 @@ the next run would read what this one writes
     except (OSError, RuntimeError) as error:
         raise OptionError(f"{src} or {dst} cannot be reached", why=str(error), fix="check both paths") from None
     if target.is_relative_to(source):
-        raise OptionError(f"DST {dst} lies in SRC {src}", why="the next run would read what this one writes")
+        beside = source.with_name(f"{source.name}-dataset")
+        raise OptionError(
+            f"DST {dst} lies in SRC {src}",
+            why="the next run would read what this one writes",
+            fix=f"choose a DST beside it, such as {beside}",
+        )
     if source.is_relative_to(target):
-        raise OptionError(f"SRC {src} lies in DST {dst}", why="a dataset's folder must hold nothing else")
+        raise OptionError(
+            f"SRC {src} lies in DST {dst}",
+            why="a dataset's folder must hold nothing else",
+            fix="choose another DST, or move SRC out of it",
+        )
     return source, target
 
 

@@ -40,6 +40,7 @@ from wkconvert_core.datasets.lines import (
     parsed_plan,
 )
 from wkconvert_core.datasets.naming import FOLDER
+from wkconvert_core.datasets.plan_differences import differences_told
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import temporary_name, write_atomically, writing
@@ -99,6 +100,11 @@ class Request:
         old, new = parsed_plan(text.encode()), json.loads(self.text)
         return sorted(key for key in {*old, *new} if old.get(key) != new.get(key)) if old else []
 
+    def differences_from(self, plan: Path) -> str:
+        """In what this request differs from that of a plan, in the user's words; empty if that cannot be told."""
+        old = parsed_plan(plan.read_bytes())
+        return differences_told(old, json.loads(self.text)) if old else f"{plan} cannot be read"
+
 
 class Journal:
     """The record of one layer's run; nothing is read or written before `begin`."""
@@ -146,10 +152,9 @@ class Journal:
         if not self.is_begun:
             write_atomically(self.plan, request.text.encode())
         elif not self.continues(request):
-            differing = request.differences(self.plan.read_text("utf-8", errors="replace"))
             raise TargetExists(
                 f"{self.plan.parent.parent} holds the work of another command",
-                why=f"it differs in {', '.join(differing)}" if differing else f"{self.plan} cannot be read",
+                why=request.differences_from(self.plan),
                 fix="run that command again to finish it, or say --overwrite, or choose another DST",
             )
         self.done = {sink.spec.mag: FinishedShards(sink.spec.box, sink.shard_shape) for sink in sinks}

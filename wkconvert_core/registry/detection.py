@@ -133,7 +133,7 @@ def read_head(path: Path | str) -> bytes:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except FileNotFoundError:
-        raise SourceNotFound(f"{path} does not exist", fix="check the spelling of SRC") from None
+        raise SourceNotFound(f"{path} does not exist", fix="check how it is spelled") from None
     except OSError as error:
         raise cannot_open(path, error) from error
     if not head:

@@ -51,7 +51,7 @@ class Decision:
 
     category: Category
     reason: str
-    """For people: `97% of the neighbours of a typical value equal it, 41 distinct values in 3 samples`."""
+    """For people: `values vary from voxel to voxel, as in images (3% …)`."""
 
     def __str__(self) -> str:
         """`segmentation: the name 'labels' says so`."""
@@ -70,7 +70,8 @@ def classify(
     if option is not None:
         return Decision(option, "asked for")
     if hint is not None:
-        return Decision(hint, "the file says so")
+        told = by_name(names)
+        return told if told and told.category == hint else Decision(hint, "the file says so")
     return by_name(names) or by_kind(source.info) or by_look(source)
 
 
@@ -83,10 +84,10 @@ def by_name(names: Iterable[str]) -> Decision | None:
     for name in names:
         said = set(words(name))
         labels, colors = said & SEGMENTATION_WORDS, said & COLOR_WORDS
-        if labels and not colors:
-            return Decision("segmentation", f"{name!r} has the word {min(labels)!r}")
-        if colors and not labels:
-            return Decision("color", f"{name!r} has the word {min(colors)!r}")
+        found: Category = "segmentation" if labels else "color"
+        if bool(labels) != bool(colors):
+            word = min(labels or colors)
+            return Decision(found, "its name says so" if word == name.lower() else f"{name!r} has the word {word!r}")
     return None
 
 
@@ -164,10 +165,7 @@ class Look:
 
     def __str__(self) -> str:
         """The numbers, for people."""
-        return (
-            f"{self.flatness:.0%} of the neighbours of a typical value equal it, "
-            f"{self.values} distinct values in {self.where}"
-        )
+        return f"{self.flatness:.0%} of a typical value's neighbours equal it, {self.values} values in {self.where}"
 
 
 def by_look(source: Source) -> Decision:
@@ -190,12 +188,13 @@ def verdict(seen: Look, dtype: DType) -> Decision:
     if seen.negatives > 1:
         return Decision("color", f"{seen.negatives} distinct negative values in {seen.where}")
     if seen.values > SHADES and seen.shading > SHADED:
-        return Decision("color", f"{seen.shading:.0%} of the neighbours that differ do so by a shade; {seen}")
+        return Decision("color", f"neighbours differ by shades, as in images ({seen})")
     if seen.speckle > SPECKLED or seen.flatness < FLAT:
         if ids and seen.distance > NEAR:
-            return Decision("segmentation", f"neighbouring {dtype} values are unrelated, as ids are; {seen}")
-        return Decision("color", f"only {seen}" if seen.flatness < FLAT else f"speckled; {seen}")
-    return Decision("segmentation", str(seen))
+            return Decision("segmentation", f"neighbouring {dtype} values are unrelated, as ids are ({seen})")
+        how = "values vary from voxel to voxel" if seen.flatness < FLAT else "single voxels stand out"
+        return Decision("color", f"{how}, as in images ({seen})")
+    return Decision("segmentation", f"voxels lie in areas of one value, as labels do ({seen})")
 
 
 def look(slices: Sequence[Array], samples: int) -> Look:
