@@ -154,6 +154,24 @@ def test_an_interrupted_run_goes_on_in_a_dataset_that_was_moved(raw, monkeypatch
     assert verify(moved).sound
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_what_a_kill_leaves_of_the_moves_is_swept_by_the_next_compress(raw, first):
+    """Also after the last of them, when nothing is left to be moved."""
+    if not first:
+        compress(raw)
+    before = files(raw)
+    for left in (
+        ".wkconvert/.compressed.0a.tmp/em/1/header.wkw",
+        ".wkconvert/.em.compress.plan.0b.tmp",
+        f".{PROPERTIES}.0c.tmp",
+    ):
+        (raw / left).parent.mkdir(parents=True, exist_ok=True)
+        (raw / left).write_text("left")
+    compress(raw)
+    assert not [name for name in files(raw) if ".tmp" in name]
+    assert first or files(raw) == before
+
+
 def test_there_are_no_more_moves_than_those_that_were_interrupted(raw, monkeypatch):
     assert not stopped_at(14, monkeypatch, lambda: compress(raw))
 

@@ -8,7 +8,6 @@ its name. Each replacement can be repeated, and until all are done, the dataset 
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,11 +23,12 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import COMPRESSED, Dataset, MagOnDisk, is_half_compressed
-from wkconvert_core.datasets.destination import Destination, NewDataset, checked_places
+from wkconvert_core.datasets.destination import Destination, NewDataset, checked_places, has_leftovers, sweep
 from wkconvert_core.datasets.journal import Request, keep_record
+from wkconvert_core.datasets.lines import parsed_plan
 from wkconvert_core.datasets.lock import locked
-from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
-from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of
+from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, shown
+from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of, mag_places
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.contents import voxels_outside
 from wkconvert_core.planning.route import Budget
@@ -150,10 +150,12 @@ def finish(dataset: Path) -> str:
     Raises TargetLocked, TargetError.
     """
     dataset = dataset.resolve()
-    if not is_half_compressed(dataset):
+    if not is_half_compressed(dataset) and not has_leftovers(dataset):
         return ""
     with locked(dataset):
-        return take_over(dataset / COMPRESSED, dataset)
+        saved = take_over(dataset / COMPRESSED, dataset) if is_half_compressed(dataset) else ""
+        sweep(dataset, ())
+    return saved
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,8 @@ class _Move:
 def take_over(built: Path, dataset: Path) -> str:
     """Replace mags of a dataset, which the caller has locked, by compressed ones; returns bytes saved, for people.
 
-    Raises TargetError for a mag that has changed since it was compressed.
+    Raises TargetError for a mag that has changed since it was compressed, and for compressed mags of anything but mags
+    that the dataset lists.
     """
     with writing(dataset):
         moves = list(_moves(built, dataset))
@@ -209,16 +212,41 @@ def take_over(built: Path, dataset: Path) -> str:
             keep_record(plan, dataset / FOLDER)
         done = temporary_name(built)
         built.rename(done)
-        shutil.rmtree(done)
+        sweep(dataset, ())
     return f"{size_text(saved)} saved" if saved > 0 else f"{size_text(-saved)} more than before"
 
 
 def _moves(built: Path, dataset: Path) -> Iterator[_Move]:
-    plan = json.loads(next((built / FOLDER).glob(f"*.{COMMAND}.plan")).read_bytes())
-    for entry in properties_file.read(built / PROPERTIES_FILE)["dataLayers"]:
+    """The replacements that remain to be done, as the plan in `built` has them.
+
+    Raises TargetError unless each is of a mag that the dataset lists, in its folder, and nothing is a link: the folder
+    may come from anywhere, and what is in the way of a move is deleted.
+    """
+    no_work = f"{built} does not fit {dataset}"
+    fix = f"remove {built}, which holds copies only, and compress again"
+
+    def checked(*parts: str) -> Path:
+        for path in (built.joinpath(*parts[:count]) for count in range(len(parts) + 1)):
+            if path.is_symlink():
+                raise TargetError(no_work, why=f"{path} is a link", fix=fix)
+        return built.joinpath(*parts)
+
+    own = Dataset.listed(dataset, properties_file.read(dataset / PROPERTIES_FILE))
+    plans = sorted(checked(FOLDER).glob(f"*.{COMMAND}.plan"))
+    places = parsed_plan(plans[0].read_bytes()).get("places") if plans else None
+    for entry in properties_file.read(checked(PROPERTIES_FILE))["dataLayers"]:
         for mag in map(mag_of, mag_entries(entry)):
-            place, was = plan["places"][entry["name"]][str(mag)]
-            yield _Move(built / entry["name"] / str(mag), dataset / place, was)
+            layer = own.layers.get(entry["name"])
+            try:
+                place, was = places[entry["name"]][str(mag)]  # type: ignore[index]  # anything at all, if damaged
+            except (LookupError, TypeError, ValueError):
+                raise TargetError(
+                    no_work, why=f"no plan says whose copy {entry['name']} mag {mag} is", fix=fix
+                ) from None
+            if not layer or mag not in layer.mags or place not in mag_places(dataset, layer, mag):
+                why = f"{shown(str(place))} is not the folder of layer {shown(entry['name'])}, mag {mag}"
+                raise TargetError(no_work, why=why, fix=fix)
+            yield _Move(checked(entry["name"], str(mag)), dataset / place, str(was))
 
 
 def _bytes(folder: Path) -> int:

@@ -173,8 +173,9 @@ class _Work:
         return new
 
     def _selects(self, entry: Properties) -> bool:
-        """Whether a layer is to be worked on, and has a format that an installed plugin stores."""
-        return entry["dataFormat"] in plugins().mag_formats() and self._names(entry["name"])
+        """Whether a layer is to be worked on, and has a legal name and a format that an installed plugin stores."""
+        is_known = entry["dataFormat"] in plugins().mag_formats() and not layer_name_problem(entry["name"])
+        return is_known and self._names(entry["name"])
 
     def _names(self, layer: str) -> bool:
         return not self.wanted.layers or layer in self.wanted.layers

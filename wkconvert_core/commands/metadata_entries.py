@@ -281,5 +281,5 @@ def recorded_voxel_sizes(dataset: Path, layers: Sequence[str]) -> Iterator[Voxel
         for record in records(dataset, layer).all:
             try:
                 yield from (VoxelSize((x, y, z), unit) for x, y, z, unit in record.plan.get("voxel_sizes", ()))
-            except (TypeError, ValueError, OptionError):
+            except (ArithmeticError, TypeError, ValueError, OptionError):
                 continue

@@ -74,7 +74,7 @@ class Record:
         try:
             x, y, z, width, height, depth = map(int, self.plan["extents"][layer])
             return Box((x, y, z), (width, height, depth))
-        except (LookupError, TypeError, ValueError):
+        except (ArithmeticError, LookupError, TypeError, ValueError):
             return None
 
     def extent_mismatch(self, where: MagOnDisk) -> str:

@@ -16,7 +16,7 @@ from wkconvert_core.contract.mag_format import MagFormat, StoredMag
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
-from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
+from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, layer_name_problem, shown
 from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_folder, stored_layer, voxel_size
 from wkconvert_core.registry.plugins import plugins
 
@@ -96,7 +96,7 @@ class Dataset:
         """
         properties = read_properties(path)
         if properties is not None:
-            return cls._listed(path, properties)
+            return cls.listed(path, properties)
         if begun := unfinished(path):
             raise BrokenSource(f"{path} is not finished: {begun[0]}", fix="run the command that began it again")
         if not (found := found_mags(path)):
@@ -115,16 +115,20 @@ class Dataset:
                 why=f"there is no {PROPERTIES_FILE} in it",
                 fix="give the folder of a dataset; `wkconvert metadata` makes the file for mags that are there",
             )
-        return cls._listed(path, properties)
+        return cls.listed(path, properties)
 
     @classmethod
-    def _listed(cls, path: Path, properties: Properties) -> Dataset:
+    def listed(cls, path: Path, properties: Properties) -> Dataset:
+        """Describe a folder by its metadata. Raises BrokenSource for a layer that is malformed."""
         formats, size = plugins().mag_formats(), voxel_size(properties)
         layers: dict[str, StoredLayer] = {}
         mags: list[MagOnDisk] = []
         foreign: dict[str, str] = {}
         foreign_mags: dict[tuple[str, Mag], str] = {}
         for entry in properties["dataLayers"]:
+            if problem := layer_name_problem(entry["name"]):
+                foreign[entry["name"]] = f"as a layer's name, it {problem}"
+                continue
             if entry["dataFormat"] not in formats:
                 foreign[entry["name"]] = f"its format is {entry['dataFormat']}, which no installed plugin stores"
                 continue
@@ -133,7 +137,7 @@ class Dataset:
             for mag in sorted(layer.mags):
                 folder = mag_folder(path, layer, mag)
                 if folder is None:
-                    foreign_mags[layer.name, mag] = f"it lies elsewhere, at {layer.mags[mag]}"
+                    foreign_mags[layer.name, mag] = f"it lies elsewhere, at {shown(str(layer.mags[mag]), quoted=False)}"
                 else:
                     mags.append(MagOnDisk(layer.name, mag, folder, formats[layer.data_format], layer, size))
         return cls(path, properties, layers, mags, foreign, foreign_mags)
@@ -149,7 +153,8 @@ class Dataset:
         >>> Dataset(Path("em"), None, foreign={"raw": "its format is n5"}).left_alone_in()
         ['layer raw is left alone: its format is n5']
         """
-        wholes = [f"layer {it} is left alone: {why}" for it, why in self.foreign.items() if not layers or it in layers]
+        named = [(it, why) for it, why in self.foreign.items() if not layers or it in layers]
+        wholes = [f"layer {shown(it, quoted=False)} is left alone: {why}" for it, why in named]
         mags = [(it, mag, why) for (it, mag), why in self.foreign_mags.items() if not layers or it in layers]
         parts = [f"mag {mag} of layer {it} is left alone: {why}" for it, mag, why in mags]
         return [WarningNote(note) for note in wholes + parts]

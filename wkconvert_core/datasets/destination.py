@@ -273,9 +273,15 @@ def sweep(dataset: Path, layers: Sequence[str]) -> None:
         shutil.rmtree(scratch(dataset), ignore_errors=True)
         for path in filter(Path.is_file, dataset.glob(TEMPORARY)):  # some formats put files right in this folder
             path.unlink(missing_ok=True)
-        for folder in (FOLDER, *layers):
-            for path in list((dataset / folder).rglob(TEMPORARY)):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for folder in (dataset / name for name in (FOLDER, *layers)):
+            for path in [] if folder.is_symlink() else list(folder.rglob(TEMPORARY)):
+                is_folder = path.is_dir() and not path.is_symlink()
+                shutil.rmtree(path) if is_folder else path.unlink(missing_ok=True)
+
+
+def has_leftovers(dataset: Path) -> bool:
+    """Whether a killed run has left temporary files right in the dataset's folder, or in that of its records."""
+    return any(path for folder in (dataset, dataset / FOLDER) for path in folder.glob(TEMPORARY))
 
 
 def scratch(dataset: Path) -> Path:

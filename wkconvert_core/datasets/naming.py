@@ -13,6 +13,9 @@ LAYER_NAME = re.compile(r"[A-Za-z0-9_$@-][A-Za-z0-9_$@.-]*")
 MAX_LENGTH = 200
 """Characters in a name. A layer is a folder: file systems allow 255 bytes, and temporary names need some of them."""
 
+_SHOWN = 100
+"""Characters of others' texts in a message."""
+
 FOLDER = ".wkconvert"
 """The folder in a dataset for the records of runs."""
 PROPERTIES_FILE = "datasource-properties.json"
@@ -56,6 +59,18 @@ def layer_name_problem(text: str) -> str:
     if not LAYER_NAME.fullmatch(text):
         return f"holds {_listed(sorted({char for char in text if not LAYER_NAME.fullmatch('_' + char)}))}"
     return ""
+
+
+def shown(text: str, *, quoted: bool = True) -> str:
+    r"""A text that somebody else has chosen, for a message: on one line, and not too long; plain if that will do.
+
+    >>> shown("em"), shown("em", quoted=False), shown(300 * "m") == repr(100 * "m" + "…")
+    ("'em'", 'em', True)
+    >>> print(shown("two\nlines", quoted=False))
+    'two\nlines'
+    """
+    is_plain = text.isprintable() and len(text) <= _SHOWN
+    return text if is_plain and not quoted else repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 
 def suggest(text: str, default: str = "layer") -> str:

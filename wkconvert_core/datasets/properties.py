@@ -18,7 +18,7 @@ from wkconvert_core.contract.errors import BrokenSource
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Category
 from wkconvert_core.contract.voxel_size import WEBKNOSSOS_UNITS, VoxelSize, unit_symbol
-from wkconvert_core.datasets.naming import PROPERTIES_FILE
+from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
@@ -56,9 +56,14 @@ def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
         box = entry["boundingBox"]
         sides = {key: box[key] for key in ("width", "height", "depth")}
         for key, number in [*(("topLeft", number) for number in box["topLeft"]), *sides.items()]:
-            if not isinstance(number, int) or number < 0:
+            if type(number) is not int or number < 0:
                 raise ValueError(f"{key} holds {number!r}, which is not a number of voxels")
         mags = {mag_of(mag): mag.get("path") for mag in mag_entries(entry)}
+        for mag, path in mags.items():
+            if not isinstance(path, str | None):
+                raise ValueError(f"the path of mag {mag} is {path!r}, not a text")
+        if not all(isinstance(name, str) for name in entry.get("mappings") or []):
+            raise ValueError("its mappings are no list of names")
         # JavaScript rounds integers from 2^53 on, so such ids come as text in an object.
         largest = entry.get("largestSegmentId")
         largest = largest.get("value") if isinstance(largest, dict) else largest
@@ -75,23 +80,35 @@ def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
             None if largest is None else int(largest),
             (red, green, blue) if "color" in view else None,
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         why = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise BrokenSource(f"{dataset / PROPERTIES_FILE}: layer {entry['name']!r} is malformed", why=why) from error
+        file, name = dataset / PROPERTIES_FILE, shown(entry["name"])
+        raise BrokenSource(f"{file}: layer {name} is malformed", why=why, fix="repair it") from error
 
 
 def mag_folder(dataset: Path, layer: StoredLayer, mag: Mag) -> Path | None:
     """The folder of a mag, which may be missing; None if it is on a server, or outside the dataset's folder."""
-    stated = layer.mags[mag]
-    names = [stated] if stated is not None else [f"{layer.name}/{mag}", f"{layer.name}/{mag.x}-{mag.y}-{mag.z}"]
-    folders = [dataset / name for name in names if is_inside(dataset, name)]
+    folders = [dataset / place for place in mag_places(dataset, layer, mag)]
     return next((folder for folder in folders if folder.is_dir()), folders[0] if folders else None)
 
 
+def mag_places(dataset: Path, layer: StoredLayer, mag: Mag) -> list[str]:
+    """The paths, relative to the dataset, at which a mag may lie; none if it is on a server, or outside its folder."""
+    stated = layer.mags[mag]
+    names = [stated] if stated is not None else [f"{layer.name}/{mag}", f"{layer.name}/{mag.x}-{mag.y}-{mag.z}"]
+    return [Path(name).as_posix() for name in names if is_inside(dataset, name)]
+
+
 def is_inside(dataset: Path, name: str) -> bool:
-    """Whether a path relative to a dataset stays inside it, links followed."""
-    out = ".." in re.split(r"[/\\\\]", name) or "://" in name or "\0" in name
-    return not out and (dataset / name).resolve().is_relative_to(dataset.resolve())
+    """Whether a path relative to a dataset stays inside it, links followed; False where no file can have that path."""
+    if ".." in re.split(r"[/\\\\]", name) or "://" in name:
+        return False
+    try:
+        place = dataset / name
+        place.is_dir()  # raises for a name that is too long
+        return place.resolve().is_relative_to(dataset.resolve())
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def element_class(dtype: DType, channels: int) -> str:
@@ -118,6 +135,8 @@ def element_type(name: str, channels: int | None = None) -> tuple[DType, int]:
     ValueError: 'uint12' with 1 channels is not an element class
     """
     channels = channels if channels is not None else 3 if name == "uint24" else 1
+    if type(channels) is not int:
+        raise ValueError(f"{channels!r} is no number of channels")
     match = re.fullmatch(r"(u?int|float)(\d+)", {"float": "float32", "double": "float64"}.get(name, name))
     bits, rest = divmod(int(match[2]), channels) if match and channels > 0 else (0, 0)
     kinds = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
@@ -149,7 +168,7 @@ def mag_of(entry: Properties) -> Mag:
     """
     mag = entry.get("mag")
     sides = [mag] * 3 if isinstance(mag, int) else mag
-    if not isinstance(sides, list) or not all(isinstance(side, int) for side in sides):
+    if not isinstance(sides, list) or not all(type(side) is int for side in sides):
         raise ValueError(f"{mag!r} is no mag")
     return Mag.parse("-".join(map(str, sides)))
 
@@ -177,11 +196,16 @@ def voxel_size(properties: Properties) -> VoxelSize:
     """
     scale = properties["scale"]
     factor, unit = (scale, "nm") if isinstance(scale, list) else (scale.get("factor"), scale.get("unit", "nm"))
-    if not isinstance(factor, list) or len(factor) != 3 or not all(isinstance(n, int | float) for n in factor):
+    if not isinstance(factor, list) or len(factor) != 3 or not all(type(n) in (int, float) for n in factor):
         raise ValueError(f"the scale {factor!r} is no list of three numbers")
-    x, y, z = map(float, factor)
+    if not isinstance(unit, str):
+        raise ValueError(f"the scale's unit {unit!r} is no text")
+    try:
+        x, y, z = map(float, factor)
+    except OverflowError:
+        raise ValueError("the scale is larger than any length") from None
     if unit in _MORE_UNITS:
         x, y, z, unit = (*(n * _MORE_UNITS[unit] for n in (x, y, z)), "m")
-    if (symbol := unit_symbol(str(unit))) is None:
+    if (symbol := unit_symbol(unit)) is None:
         raise ValueError(f"the scale's unit {unit!r} is none of {', '.join(WEBKNOSSOS_UNITS.values())}")
     return VoxelSize((x, y, z), symbol, PROPERTIES_FILE)

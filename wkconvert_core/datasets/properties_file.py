@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +28,7 @@ from wkconvert_core.contract.errors import (
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import DatasetSpec, LayerSpec
 from wkconvert_core.contract.voxel_size import WEBKNOSSOS_UNITS, VoxelSize
-from wkconvert_core.datasets.naming import PROPERTIES_FILE
+from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
 from wkconvert_core.datasets.properties import Properties, element_class, mag_entries, mag_of, stored_layer, voxel_size
 from wkconvert_core.toolkit.atomic import sync_folder, write_atomically
 
@@ -38,6 +39,8 @@ _TOP = ("id", "scale", "dataLayers", "version", "defaultViewConfiguration")
 _REQUIRED = {"id": dict, "scale": (dict, list), "dataLayers": list}
 _LAYER_REQUIRED = {"name": str, "category": str, "boundingBox": dict, "elementClass": str, "dataFormat": str}
 _AXIS_ORDER = {"c": 0, "x": 1, "y": 2, "z": 3}
+_MOST_NESTED = 50
+"""Depth of arrays and objects: those that other programs add lie 6 deep at most."""
 _SAME_SIZE = 1e-6
 """Relative tolerance for equal voxel sizes: older tools store them as 32-bit floats."""
 
@@ -48,7 +51,8 @@ _SAME_SIZE = 1e-6
 def read(path: Path, error: type[WkconvertError] = BrokenSource) -> Properties:
     """Read the metadata. Raises `error`, naming the file, if it is no valid JSON or lacks a key that is required."""
     try:
-        properties = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_no_number)
+        text = path.read_text(encoding="utf-8-sig")
+        properties = json.loads(text, parse_constant=_no_number)
     except OSError as problem:
         raise error(f"{path} cannot be read", why=problem.strerror or str(problem)) from problem
     except (ValueError, RecursionError) as problem:
@@ -62,12 +66,23 @@ def _no_number(text: str) -> None:
     raise ValueError(f"{text} is no JSON number")
 
 
+def _is_nested(document: Any, depth: int) -> bool:
+    """Whether arrays and objects lie in one another deeper than `depth`; without recursion, which has a limit."""
+    level = [document]
+    for _ in range(depth):
+        inside = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = list(chain.from_iterable(inside))
+    return bool(level)
+
+
 def _missing(properties: Any) -> str:
     """What is missing or of the wrong type in the metadata, for a message; "" if they are complete."""
     if not isinstance(properties, dict):
         return "it does not hold a JSON object"
     if problem := _lacking(properties, _REQUIRED, "it"):
         return problem
+    if _is_nested(properties, _MOST_NESTED):
+        return f"its arrays and objects are nested more than {_MOST_NESTED} deep"
     try:
         voxel_size(properties)
     except ValueError as error:
@@ -75,10 +90,17 @@ def _missing(properties: Any) -> str:
     for number, layer in enumerate(properties["dataLayers"]):
         if not isinstance(layer, dict):
             return f"layer {number} is not a JSON object"
-        if problem := _lacking(layer, _LAYER_REQUIRED, f"layer {layer.get('name', number)!r}"):
+        if problem := _lacking(layer, _LAYER_REQUIRED, f"layer {shown(str(layer.get('name', number)))}"):
             return problem
         if not isinstance(layer.get("mags", layer.get("wkwResolutions")), list):
-            return f"layer {layer['name']!r} has no list 'mags'"
+            return f"layer {shown(layer['name'])} has no list 'mags'"
+    try:
+        json.dumps(properties, allow_nan=False)
+    except ValueError:
+        return "it holds a number that is larger than any that a program can hold, such as 1e999"
+    names = layer_names(properties)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return f"two layers have the name {shown(twice[0])}"
     return ""
 
 

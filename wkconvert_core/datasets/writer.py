@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wkconvert_core.contract.errors import DamagedData, SourceError
+from wkconvert_core.contract.errors import DamagedData, SourceError, TargetError
 from wkconvert_core.contract.mag_format import MagFormat
 from wkconvert_core.contract.model import DatasetSpec, LayerSpec, MagSpec, Sink
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, layer_name
-from wkconvert_core.datasets.properties import Properties
+from wkconvert_core.datasets.properties import Properties, is_inside
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.atomic import sync
 
@@ -36,7 +36,16 @@ class DatasetWriter:
             properties_file.check_same_voxel_size(properties_file.read(file, DamagedData), self.spec)
 
     def layer(self, spec: MagSpec) -> Sink:
-        """The sink of one mag. Raises OptionError and TargetError for what its format cannot hold."""
+        """The sink of one mag.
+
+        Raises OptionError, and TargetError for what its format cannot hold, or a link that leads out of the dataset.
+        """
+        if not is_inside(self.path, f"{layer_name(spec.layer)}/{spec.mag}"):
+            raise TargetError(
+                f"{self._folder(spec)} leads out of the dataset",
+                why="it, or the layer's folder, is a link",
+                fix="put what the link points to in its place",
+            )
         return self._format(spec).sink(self._folder(spec), spec, self.options)
 
     def finish(self, layers: Sequence[LayerSpec]) -> None:
