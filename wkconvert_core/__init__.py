@@ -12,6 +12,7 @@ from wkconvert_core.contract.abilities import (
     SparseSource,
     StreamSource,
 )
+from wkconvert_core.contract.affine import Affine, Turn
 from wkconvert_core.contract.errors import (
     BrokenSource,
     ConversionError,
@@ -54,6 +55,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DTYPES",
     "METRES",
+    "Affine",
     "BeginningSink",
     "Box",
     "BrokenSource",
@@ -90,6 +92,7 @@ __all__ = [
     "StoredMag",
     "StreamSource",
     "TargetError",
+    "Turn",
     "UnsupportedSource",
     "Vec3",
     "Vec3Like",

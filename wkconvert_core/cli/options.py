@@ -16,7 +16,7 @@ import typer
 from wkconvert_core.contract.errors import OptionError
 
 if TYPE_CHECKING:
-    from wkconvert_core.contract.geometry import Box, Mag
+    from wkconvert_core.contract.geometry import Box, Mag, Vec3
     from wkconvert_core.conversion.settings import Settings
 
 T = TypeVar("T")
@@ -75,6 +75,8 @@ class Options:
     gaps = _shared(SOURCE, "Missing slices of a stack: error, fill (with zeros) or close (default: error)")
     pad = _shared(SOURCE, "Pad slices that differ in size with zeros at the high x and y side", bool, "--pad")
     channel = _shared(SOURCE, "Take this channel only, counted from 0", int)
+    at_mag = _shared(SOURCE, "The mag that the source's voxels are: 2 or 2-2-1 (default: 1, or by their voxel size)")
+    top_left = _shared(SOURCE, "x,y,z: put the first voxel there, in mag-1 voxels (default: 0, or by the source)")
     start_z = _shared(SOURCE, "Put the source's first slice at this z (default: 0)", int)
     skip_first_z_slices = _shared(SOURCE, "Leave out this many slices at the start (default: 0)", int)
     bbox = _shared(SOURCE, "x,y,z,width,height,depth: convert this part only, in voxels after --skip… and --flip")
@@ -179,6 +181,8 @@ def settings(given: Mapping[str, Any], **more: Any) -> Settings:
         "to_option": lambda texts: pairs(texts, "--to-option", "compression=lz4"),
         "file_len": lambda text: None if text == "auto" else _read("file-len", int, text),
         "target_mag": lambda text: mag("target-mag", text),
+        "at_mag": lambda text: mag("at-mag", text),
+        "top_left": _place,
         "bbox": _box,
         "flip": lambda text: text.replace(",", ""),
         "memory": lambda text: _read("memory", parse_size, text),
@@ -238,6 +242,15 @@ def _document(text: str) -> dict[str, Any]:
         why = str(error)
     fix = 'write one JSON object in quotes: \'{"mem": "4G", "time": "02:00:00"}\''
     raise OptionError(f"--job-resources {text} cannot be read", why=why, fix=fix)
+
+
+def _place(text: str) -> Vec3:
+    from wkconvert_core.contract.geometry import Vec3
+
+    numbers = [_read("top-left", int, part) for part in text.split(",")]
+    if len(numbers) != 3:
+        raise OptionError(f"--top-left {text} is no place", fix="write it as x,y,z, for example --top-left 15,16,17")
+    return Vec3(*numbers)
 
 
 def _box(text: str) -> Box:

@@ -28,13 +28,14 @@ KEYS = {
     "Conversion": "source=src target=dst layers memory_bytes=memory useful_workers? disk_bytes=needed free_bytes=free"
     " steps notes",
     "SourceLayer": "name category category_reason=decision.reason path=found.path reader=found.match.format"
-    " reader_reason=found.match.reason shape=info.shape offset=info.offset dtype=info.dtype channels=info.channels"
+    " reader_reason=found.match.reason shape=info.shape offset=info.offset top_left=extent.start"
+    " dtype=info.dtype channels=info.channels"
     " chunk_shape=info.chunk_shape voxel_size mags=mags.keys notes",
     "PlannedStep": "title=step.title mags=step.sinks.spec.mag way=route.way workers=route.workers tasks=route.tasks"
     " shape=step.box.shape shard_shape=step.finest.grid memory_bytes=route.memory"
     " amplification=route.amplification scratch_bytes=route.scratch raw_bytes=step.raw_bytes",
     "LayerSpec": "name mags=mags.mag top_left=box.start shape=box.shape largest_segment_id",
-    "Described": "path answers layers stored?",
+    "Described": "path answers layers problem? stored?",
     "Answer": "plugin format=match.format confidence=match.confidence reason",
     "MagStorage": "layer=where.layer mag=where.mag path=where.folder top_left=where.box.start shape=where.box.shape"
     " dtype=mag.info.dtype channels=mag.info.channels voxel_size shards stored_bytes raw_bytes ratio compression"

@@ -137,18 +137,19 @@ def show_info(described: Described, console: Console) -> None:
             lines.append(f"  {answer.plugin}: {answer.error}")
     lines += [f"  not for {', '.join(others)}"] if others else []
     for layer in described.layers:
-        info, size = layer.info, layer.voxel_size
+        info, size = layer.info, layer.info.voxel_size
         size_line = f"{size} ({size.origin})" if size else "not in the source: --voxel-size"
         lines += ["", _layer_line(layer), f"  {layer.decision}", f"  voxel size: {size_line}"]
-        if len(layer.mags) > 1:
+        if len(layer.mags) > 1 or max(layer.finest) > 1:
             lines.append(f"  mags: {', '.join(map(str, sorted(layer.mags)))}")
-        if any(info.offset):
-            lines.append(f"  starts at {', '.join(map(str, info.offset))}")
+        lines.append(f"  lies at {layer.extent}")
         if info.chunk_shape:
             lines.append(f"  decoded in boxes of {shape_text(info.chunk_shape)}")
         print_lines(console, *lines)
         lines = []
         print_notes(layer.notes, console)
+    if described.problem:
+        lines += ["", f"not in one dataset: {described.problem}"]
     print_lines(console, *lines)
     show_stored(described.stored, console)
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wkconvert_core.contract.errors import UnsupportedSource
+from wkconvert_core.contract.errors import UnsupportedSource, WkconvertError
 from wkconvert_core.conversion.opening import SourceLayer, open_source
+from wkconvert_core.conversion.placement import placed
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.dataset import MagStorage, found_mags, inventory, unfinished
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
@@ -22,6 +23,8 @@ class Described:
     path: Path | str
     answers: Sequence[Answer]
     layers: Sequence[SourceLayer]
+    problem: WkconvertError | None
+    """Why the layers do not go together in one dataset; None if they do."""
     stored: Sequence[MagStorage]
     """How each mag of the datasets among the layers is stored; empty for other formats."""
 
@@ -40,7 +43,12 @@ def describe(path: Path | str, reader: str | None = None, options: Mapping[str, 
                 why="`cube` writes none, nor do some other tools",
                 fix=f"`wkconvert metadata {path} --voxel-size 4,4,35` makes them, with your voxel size",
             )
-    layers = open_source(path, Settings(reader=reader, reader_options=options or {}), loaded)
+    settings, problem = Settings(reader=reader, reader_options=options or {}), None
+    layers = open_source(path, settings, loaded)
+    try:
+        layers = placed(layers, settings)
+    except WkconvertError as error:
+        problem = error
     datasets = dict.fromkeys(layer.found.path for layer in layers if layer.found.match.format == "webknossos")
     stored = [mag for dataset in datasets for mag in inventory(Path(dataset))]
-    return Described(path, answers, layers, stored)
+    return Described(path, answers, layers, problem, stored)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, get_args, runtime_checkable
 
+from wkconvert_core.contract.affine import Affine, Turn
 from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
 from wkconvert_core.contract.voxel_size import VoxelSize
 
@@ -74,6 +75,10 @@ class VolumeInfo:
     """What the user should know about how the data are read: `alpha dropped`. A `WarningNote` is shown in any case."""
     chunk_start: Vec3Like = (0, 0, 0)
     """A corner of the grid of chunks, in the source's voxels; it may lie outside the volume."""
+    affine: Affine | None = None
+    """Where the voxels lie in a space that other files share; None if the file does not state it."""
+    turned: Turn | None = None
+    """How the stored axes were turned on account of the file alone; None: not, or the user decided it."""
 
     @property
     def box(self) -> Box:

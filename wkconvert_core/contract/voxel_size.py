@@ -170,13 +170,19 @@ class VoxelSize:
     def oddity(self) -> str:
         """What no microscope makes of these voxels: x and y that differ more than 10-fold, or z more than 1000-fold.
 
-        Mostly one of the units is wrong or missing. Empty for a plausible size, and along axes without one.
+        Nor are there voxels of more than 0.1 m, or of less than 0.01 pm. Mostly one of the units is wrong or missing.
+        Empty for a plausible size, and along axes without one.
 
         >>> VoxelSize((16.5, 16500, 25000), "nm").oddity()
         'y is 1000 times x'
         >>> VoxelSize((4, 4, None)).oddity()
         ''
+        >>> VoxelSize((1e6, 1e6, 1e6), "mm").oddity()
+        'x is 1000 m'
         """
+        for axis, side in zip("xyz", self.to("m").size, strict=True):
+            if side and not 1e-14 <= side <= 0.1:
+                return f"{axis} is {side:.6g} m"
         for a, b, most in (("x", "y", 10), ("x", "z", 1000), ("y", "z", 1000)):
             one, other = (self.size["xyz".index(axis)] for axis in (a, b))
             if one and other and max(one, other) > most * min(one, other) * (1 + 1e-9):

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core.contract.abilities import stream_of
-from wkconvert_core.contract.errors import InconsistentStack, OptionError, ResourceError
-from wkconvert_core.contract.geometry import Box, Mag
+from wkconvert_core.contract.errors import OptionError, ResourceError
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Category, Confidence, Layer, Match, Source, VolumeInfo
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import UnknownOption
@@ -30,6 +30,8 @@ from wkconvert_core.sources.views import as_dtype, transformed
 from wkconvert_core.toolkit.byte_sizes import size_text
 from wkconvert_core.toolkit.files import stem
 
+ORIGIN = Vec3(0, 0, 0)
+
 
 @dataclass(frozen=True)
 class SourceLayer:
@@ -42,8 +44,10 @@ class SourceLayer:
     found: Found
     color: tuple[int, int, int] | None = None
     notes: tuple[str, ...] = ()
-    start_z: int = 0
-    """By how many voxels of the finest mag the layer is moved along z."""
+    start: Vec3 = ORIGIN
+    """Where the reader says that the source's first voxel lies, in voxels of the finest mag."""
+    shift: Vec3 = ORIGIN
+    """By how many voxels of the finest mag the layer is moved from there."""
 
     @property
     def category(self) -> Category:
@@ -63,7 +67,7 @@ class SourceLayer:
     @property
     def box(self) -> Box:
         """Extent in the dataset, in voxels of the finest mag."""
-        return self.info.extent.shifted((0, 0, self.start_z))
+        return self.info.extent.shifted(self.shift)
 
     @property
     def extent(self) -> Box:
@@ -131,7 +135,8 @@ def open_source(
             notes.append(f"{said!r} is called {name}")
         # Coarser mags of the source do not fit a finest mag that was cropped, flipped or cast.
         mags = layer.mags if source is layer.source else {finest: source}
-        opened[name] = SourceLayer(name, decision, mags, found, layer.color, tuple(notes), settings.start_z)
+        start, shift = Vec3(*layer.source.info.offset), Vec3(0, 0, settings.start_z)
+        opened[name] = SourceLayer(name, decision, mags, found, layer.color, tuple(notes), start, shift)
     return list(opened.values())
 
 
@@ -234,51 +239,3 @@ def _open_one(
 def _telling_names(found: Found, layer: Layer) -> list[str]:
     """Names that may say whether a layer is color or segmentation, the most telling first."""
     return [name for name in (layer.name, found.layer, stem(Path(found.path))) if name]
-
-
-def voxel_size(layers: Sequence[SourceLayer], wanted: VoxelSize | None) -> VoxelSize:
-    """The one voxel size of the dataset: as wanted, and along the axes left open as the sources state it.
-
-    A single slice of unknown thickness is as thick as its voxels are wide. Raises OptionError for an axis that is
-    unknown, InconsistentStack if sources differ along an axis that `wanted` leaves open.
-    """
-    sizes = {layer.name: size for layer in layers if (size := layer.voxel_size)}
-    size = wanted or next(iter(sizes.values()), VoxelSize((None, None, None)))
-    for other in sizes.values():
-        size = size.filled(other)
-    for axis in range(3):
-        known = [side for each in sizes.values() if (side := each.to("nm").size[axis]) is not None]
-        is_open = wanted is None or wanted.size[axis] is None
-        if is_open and known and max(known) - min(known) > 1e-6 * max(known):
-            raise InconsistentStack(
-                f"the layers differ in voxel size: {'; '.join(f'{name}: {each}' for name, each in sizes.items())}",
-                why="a dataset has one voxel size",
-                fix="decide with --voxel-size",
-            )
-    if wanted is None or wanted.missing():
-        _check_possible(size)
-    x, y, z = size.size
-    if all(layer.info.shape[2] == 1 for layer in layers) and z is None and x is not None:
-        size = VoxelSize((x, y, x), size.unit, f"{size.origin}; z of the single slice taken from x")
-    if missing := size.missing():
-        known_axes = f" (known: {size}, {size.origin})" if any(size.size) else ""
-        notes = [note for layer in layers for note in layer.info.notes if "size" in note or "unit" in note]
-        guesses = zip(size.size, ("4", "4", "35"), strict=True)
-        example = ["" if side is not None and not wanted else guess for side, guess in guesses]
-        raise OptionError(
-            f"the voxel size along {', '.join(missing)} is not known",
-            why="; ".join([f"the source does not state it{known_axes}", *notes[:3]]),
-            fix=f"give it, for example --voxel-size {','.join(example)}"
-            + ("" if size.unit == "nm" else f" --unit {size.unit}"),
-        )
-    return size
-
-
-def _check_possible(size: VoxelSize) -> None:
-    """Raise OptionError for a voxel size that contradicts itself."""
-    if oddity := size.oddity():
-        raise OptionError(
-            f"the voxel size {size} cannot be right",
-            why=f"{oddity}: no microscope has such voxels, so a number or a unit is wrong; it is from {size.origin}",
-            fix="look up the size, and give it along x, y and z with --voxel-size, for example --voxel-size 4,4,35",
-        )

@@ -15,13 +15,16 @@ from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, Sink
 from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.conversion.opening import SourceLayer, open_source, voxel_size
-from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.opening import SourceLayer, open_source
+from wkconvert_core.conversion.placement import grids, placed
+from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, planned_steps, pyramid
+from wkconvert_core.conversion.voxel_sizes import voxel_size, with_sizes_noted
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement, checked_places, free_bytes
 from wkconvert_core.datasets.journal import Request
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
+from wkconvert_core.datasets.standing import standing
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.route import Budget
@@ -214,13 +217,17 @@ def prepare_conversion(src: Path | str, dst: Path, settings: Settings, *, comman
     src, dst = checked_places(src, Path(dst))
     name, budget = dataset_name(settings.name or dst.name), budget_of(settings, free_bytes(dst))
     layers = open_source(src, settings, plugins(), budget)
+    there = standing(dst, [layer.name for layer in layers]) if settings.add else None
+    layers = placed(layers, settings, there)
     extents = {layer.name: layer.extent for layer in layers}
     remedy = "say --overwrite to replace the dataset, --add to add layers to it, or choose another DST"
     destination = Replacement(dst) if settings.overwrite else NewDataset(dst, settings.add, remedy)
-    there = Dataset.finished(dst) if settings.add and (dst / PROPERTIES_FILE).is_file() else None
-    stated = settings.voxel_size or (there.voxel_size if there else None)
-    size = voxel_size(layers, stated) if settings.metadata else None
-    existing = {mag for layer in there.layers.values() for mag in layer.mags} if there else set()
+    own = Dataset.finished(dst).voxel_size if settings.add and (dst / PROPERTIES_FILE).is_file() else None
+    wanted = settings.voxel_size.filled(own) if settings.voxel_size and own else settings.voxel_size or own
+    size = voxel_size(layers, wanted) if settings.metadata else None
+    if size:
+        layers = with_sizes_noted(layers, size, settings.voxel_size, own)
+    existing = {*(there.mags if there else ()), *(layer.finest for layer in layers if layer.finest != FINEST)}
 
     def recipe(layer: SourceLayer) -> Iterator[MagRecipe]:
         for made in pyramid(layer, settings, size, frozenset(existing)):
@@ -230,7 +237,9 @@ def prepare_conversion(src: Path | str, dst: Path, settings: Settings, *, comman
     def writer(folder: Path) -> DatasetSink:
         return writer_of(settings, folder, DatasetSpec(name, size))
 
-    return prepare(Inputs(command, src, settings, layers, extents, size, budget, writer), destination, recipe)
+    facts = grids(layers, settings, there)
+    inputs = Inputs(command, src, settings, layers, extents, size, budget, writer, facts=facts)
+    return prepare(inputs, destination, recipe)
 
 
 def writer_of(settings: Settings, folder: Path, spec: DatasetSpec) -> DatasetSink:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core.contract.errors import OptionError
-from wkconvert_core.contract.geometry import Box, Mag
+from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.model import Category, DtypeName
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.naming import layer_name
@@ -44,6 +44,10 @@ class SourceOptions:
     gaps: Gaps = "error"
     pad: bool = False
     channel: int | None = None
+    at_mag: Mag | None = None
+    """The mag that the source's finest voxels are; None: as its voxel size says beside that of other layers."""
+    top_left: Vec3Like | None = None
+    """Where the source's first voxel lies, in mag-1 voxels; None: as the sources state it, else at 0."""
     start_z: int = 0
     skip_first_z_slices: int = 0
     bbox: Box | None = None
@@ -61,6 +65,17 @@ class SourceOptions:
             layer_name(self.layer_name)
         check_least(0, start_z=self.start_z, skip_first_z_slices=self.skip_first_z_slices, channel=self.channel)
         self._check_range()
+        if self.top_left is not None:
+            if min(self.top_left) < 0:
+                raise OptionError(
+                    f"--top-left {','.join(map(str, self.top_left))} is no place in a dataset",
+                    why="bounding boxes begin at 0 or more",
+                    fix="move the other layers the other way",
+                )
+            if self.start_z:
+                raise OptionError(
+                    f"--top-left and --start-z {self.start_z} both say where the layer begins", fix="take --top-left"
+                )
         if len(set(self.flip)) != len(self.flip) or not set(self.flip) <= set("xyz"):
             raise OptionError(
                 f"--flip {self.flip} is wrong", fix="name some of the axes x, y, z, for example --flip x,y"

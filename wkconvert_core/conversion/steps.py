@@ -137,7 +137,7 @@ def pyramid(
         existing=[mag for mag in taken if max(mag) > max(first)],
     ):
         coarser = replace(spec, mag=mag, box=spec.box.coarsened(factor_between(first, mag)))
-        own = layer.mags.get(mag) if settings.keeps_pyramid else None
+        own = layer.mags.get(mag) if settings.keeps_pyramid and not any(layer.shift) else None
         if own and own.info.extent == coarser.box:  # the very mag that would be made
             yield MagRecipe(coarser, own, copied=Provenance())
         else:

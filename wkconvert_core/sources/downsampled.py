@@ -97,7 +97,8 @@ class Downsampled:
         fine = self.source.info
         chunk = fine.chunk_shape and Vec3(*fine.chunk_shape).ceildiv(self.factor)
         start, box = Vec3(*fine.chunk_start) // self.factor, self.box
-        return replace(fine, shape=box.shape, offset=box.start, chunk_shape=chunk, chunk_start=start, voxel_size=None)
+        coarse = replace(fine, shape=box.shape, offset=box.start, chunk_shape=chunk, chunk_start=start)
+        return replace(coarse, voxel_size=None, affine=None)
 
     def read(self, box: Box) -> Array:
         """The coarse voxels `[c, x, y, z]` of a box, x contiguous. Reads the finer source once.

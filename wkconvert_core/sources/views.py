@@ -82,8 +82,9 @@ class Cropped(Wrapper):
     @cached_property
     def info(self) -> VolumeInfo:
         """The inner source's, with the shape of the box."""
-        info = self.inner.info
-        return replace(info, shape=self.box.shape, chunk_start=Vec3(*info.chunk_start) - self.box.start)
+        info, start = self.inner.info, self.box.start
+        affine = info.affine and info.affine.moved(start)
+        return replace(info, shape=self.box.shape, chunk_start=Vec3(*info.chunk_start) - start, affine=affine)
 
     def read(self, box: Box) -> Array:
         """The voxels `[c, x, y, z]` of a box of the part. Raises what the inner source raises."""
@@ -155,7 +156,7 @@ class Flipped(Wrapper):
         info = self.inner.info
         sides = zip("xyz", info.shape, info.chunk_start, strict=True)
         start = Vec3(*(side - start if axis in self.axes else start for axis, side, start in sides))
-        return replace(info, chunk_start=start)
+        return replace(info, chunk_start=start, affine=info.affine and info.affine.mirrored(info.shape, self.axes))
 
     def read(self, box: Box) -> Array:
         """The voxels `[c, x, y, z]` of a box of the mirrored volume. Raises what the inner source raises."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from wkconvert_core.contract.affine import Affine, Turn
 from wkconvert_core.contract.geometry import Mag, is_power_of_two
 from wkconvert_core.contract.model import DTYPES, Category, Layer, VolumeInfo
 from wkconvert_core.contract.voxel_size import VoxelSize
@@ -77,6 +78,7 @@ def _check_volume_info(label: str, info: VolumeInfo) -> None:
     words = isinstance(info.notes, tuple) and all(isinstance(note, str) and note for note in info.notes)
     require(words, f"{label}: the notes {info.notes!r} are no tuple of texts", Rule.INFO)
     _check_voxel_size(label, info.voxel_size)
+    _check_affine(label, info)
 
 
 def _check_voxel_size(label: str, size: VoxelSize | None) -> None:
@@ -84,6 +86,17 @@ def _check_voxel_size(label: str, size: VoxelSize | None) -> None:
         require(isinstance(size, VoxelSize), f"{label}: the voxel size {size!r} is no VoxelSize", Rule.INFO)
         require(any(size.size), f"{label}: a VoxelSize without any size; None says that none is known", Rule.INFO)
         require(size.origin.strip(), f"{label}: the voxel size {size} does not say where it came from", Rule.INFO)
+
+
+def _check_affine(label: str, info: VolumeInfo) -> None:
+    affine, turned = info.affine, info.turned
+    if affine is not None:
+        require(isinstance(affine, Affine), f"{label}: the affine {affine!r} is no Affine", Rule.INFO)
+        sound = Affine.parse(affine.document) == affine and affine.spans
+        require(sound, f"{label}: {affine!r} is no affine of finite numbers that spans a space", Rule.INFO)
+        require(affine.stated.strip(), f"{label}: the affine {affine} does not say what states it", Rule.INFO)
+    words = turned is None or (isinstance(turned, Turn) and turned.how.strip() and turned.fix.strip())
+    require(words, f"{label}: {turned!r} is no Turn that says how, and what decides otherwise", Rule.INFO)
 
 
 def _is_count(number: object) -> bool:

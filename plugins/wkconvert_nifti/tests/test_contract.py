@@ -147,7 +147,7 @@ def test_other_formats_are_left_to_other_plugins(tmp_path):
         ({"volume": "1", "volumes": "channels"}, "exclude"),
         ({"unit": "parsec"}, "nm, µm, mm"),
         ({"volume": "1"}, "0 to 0"),
-        ({"no": "1"}, "enforce_bounding_box, orientation, segmentation_file, unit, volume, volumes"),
+        ({"no": "1"}, "enforce_bounding_box, form, orientation, segmentation_file, slope, unit, volume, volumes"),
     ],
 )
 def test_options_are_checked_and_the_legal_ones_named(tmp_path, options, words):

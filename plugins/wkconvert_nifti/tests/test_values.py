@@ -5,9 +5,11 @@ import gzip
 import nibabel
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from niftis import LAS, RAS, layers, patched, saved, source, voxels
 
-from wkconvert_core import Box, BrokenSource, OptionError, UnsupportedSource
+from wkconvert_core import Box, BrokenSource, OptionError, UnsupportedSource, WarningNote
 from wkconvert_core.testing import noise, read_checked
 from wkconvert_core.toolkit import raw_rows
 
@@ -82,15 +84,103 @@ def test_values_that_grow_beyond_float32_are_refused(tmp_path):
         voxels(path)
 
 
+def labels_with(tmp_path, stored, slope, inter, **options):
+    """The layer of labels with this slope and intercept in the header."""
+    path = patched(saved(tmp_path / "a.nii", stored, intent_code=1002), 112, np.array([slope, inter], "<f4").tobytes())
+    return layers(path, **options)[0]
+
+
+@pytest.mark.parametrize("kept", ["int16", "uint8", "uint16", "int8", "int32"])
+@pytest.mark.parametrize("most", [1, 4, 57, 200])
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+def test_labels_that_were_saved_through_a_slope_are_the_scaled_ones(tmp_path, kept, most, suffix):
+    ids = np.random.default_rng(most).integers(0, most + 1, (9, 8, 7))
+    ids.flat[:2] = 0, most
+    made = nibabel.Nifti1Image(ids.astype("float64"), RAS)
+    made.set_data_dtype(kept)
+    path = tmp_path / f"a_seg.{suffix}"
+    nibabel.save(made, path)
+    steps = nibabel.load(path).dataobj.slope
+    (layer,) = layers(path, category="segmentation")
+    if 0.1 < steps < 1:
+        with pytest.raises(UnsupportedSource, match="make no whole numbers"):
+            layer.source.read(layer.source.info.box)
+        return
+    found = read_checked(layer.source)[0]
+    assert found.dtype.kind in "iu"
+    np.testing.assert_array_equal(found, ids)
+
+
+@pytest.mark.parametrize("category", ["color", "segmentation"])
+@given(
+    dtype=st.sampled_from(DTYPES),
+    slope=st.one_of(st.integers(-3, 3).map(float), st.floats(-4, 4, width=32), st.sampled_from([4 / 65535, 1e-9, 1e9])),
+    inter=st.one_of(st.integers(-200, 200).map(float), st.floats(-100, 100, width=32)),
+    seed=st.integers(0, 3),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_what_a_slope_makes_is_what_nibabel_makes_or_refused(tmp_path, category, dtype, slope, inter, seed):
+    stored = noise(4, 3, 2, dtype=dtype, seed=seed)
+    path = saved(tmp_path / "a.nii", stored)
+    patched(path, 112, np.array([slope, inter], "<f4").tobytes())
+    expected = scaled(path)
+    try:
+        of = layers(path, category=category)[0].source
+        found = of.read(of.info.box)
+    except UnsupportedSource:
+        off = np.abs(expected - np.rint(expected)).max() + 2.0**-22 * (np.abs(expected).max() + abs(inter))
+        large = np.abs(expected).max() > (1e15 if category == "segmentation" else 1e38)
+        assert large or (category == "segmentation" and off > min(1e-6, abs(slope) / 2))
+        return
+    if slope == 0 or (slope, inter) == (1, 0):
+        np.testing.assert_array_equal(found[0], stored)
+    elif category == "color":
+        np.testing.assert_array_equal(found, expected.astype(found.dtype))
+    else:
+        near = np.abs(expected) < 2**52  # beyond, float64 holds no whole numbers exactly, and nibabel's are rounded
+        np.testing.assert_allclose(found[near], expected[near], rtol=1e-6, atol=0.05)
+        assert found.dtype.kind == "f" or (found[near] == np.rint(expected[near])).all()
+
+
 @pytest.mark.parametrize("told", ["header", "option"])
-def test_slopes_are_never_applied_to_labels(tmp_path, told):
+def test_labels_that_a_slope_makes_no_ids_of_are_refused_with_both_ways_out(tmp_path, told):
     given = noise(9, 8, 7, dtype="uint64")
     path = saved(tmp_path / "a.nii", given, intent_code=1002 if told == "header" else 0)
     patched(path, 112, np.array([0.5, 1], "<f4").tobytes())
-    found = layers(path, **({} if told == "header" else {"category": "segmentation"}))[0]
-    assert found.category == "segmentation"
-    np.testing.assert_array_equal(read_checked(found.source)[0], given)
-    assert any("slope 0.5 and intercept 1 are left out" in note for note in found.source.info.notes)
+    how = {} if told == "header" else {"category": "segmentation"}
+    (layer,) = layers(path, **how)
+    with pytest.raises(UnsupportedSource, match=r"slope 0\.5 and intercept 1 make no whole numbers") as caught:
+        layer.source.read(layer.source.info.box)
+    assert "-o slope=ignore" in caught.value.fix
+    (layer,) = layers(path, **how, slope="ignore")
+    assert layer.category == "segmentation"
+    np.testing.assert_array_equal(read_checked(layer.source)[0], given)
+    assert any("slope 0.5 and intercept 1 are left out" in note for note in layer.source.info.notes)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "slope", "inter"), [("int64", 1, 0), ("int64", -1, -1), ("uint64", 1, 0), ("int8", 3, 1), ("int32", 9, 7)]
+)
+def test_whole_slopes_are_exact_to_the_last_bit(tmp_path, dtype, slope, inter):
+    given = noise(9, 8, 7, dtype=dtype)
+    given.flat[:2] = np.iinfo(dtype).min, np.iinfo(dtype).max
+    found = read_checked(labels_with(tmp_path, given, slope, inter).source)
+    assert found[0].ravel().tolist() == [slope * int(n) + inter for n in given.ravel().tolist()]
+
+
+@pytest.mark.parametrize(("dtype", "slope"), [("int64", 2), ("uint64", -1)])
+def test_ids_that_may_take_more_than_64_bits_are_refused(tmp_path, dtype, slope):
+    with pytest.raises(UnsupportedSource, match="ids have 64 bits"):
+        labels_with(tmp_path, noise(3, 3, 3, dtype=dtype), slope, 0)
+
+
+def test_slopes_of_colours_are_left_out_with_a_warning(tmp_path):
+    given = noise(9, 8, 7, 3).view([(name, "u1") for name in "RGB"])[..., 0]
+    nibabel.Nifti1Image(given, RAS).to_filename(tmp_path / "a.nii")
+    of = source(patched(tmp_path / "a.nii", 112, np.array([2, 1], "<f4").tobytes()))
+    assert [note for note in of.info.notes if isinstance(note, WarningNote)] == [
+        "slope 2 and intercept 1 are left out: colours are no measurements"
+    ]
 
 
 def test_the_user_may_call_labels_intensities(tmp_path):

@@ -6,18 +6,18 @@ import math
 
 import numpy as np
 
-from wkconvert_core import METRES, OptionError, VoxelSize, unit_symbol
+from wkconvert_core import METRES, OptionError, VoxelSize, WarningNote, unit_symbol
 
 from .axes import Axes
 from .header import Header
 
 
-def voxel_size(header: Header, axes: Axes, unit: str | None) -> tuple[VoxelSize | None, list[str]]:
+def voxel_size(header: Header, axes: Axes, unit: str | None, form: str) -> tuple[VoxelSize | None, list[str]]:
     """The voxel size from the header, None if it gives none, and notes on it. Raises OptionError.
 
-    `unit` overrides the header's.
+    `unit` overrides the header's; `form` is the one that counts, `sform` or `qform`.
     """
-    notes = _doubts(header)
+    notes = _doubts(header, form)
     symbol = header.unit if unit is None else unit_symbol(unit)
     if symbol is None and unit is not None:
         raise OptionError(f"-o unit={unit} is no unit of length", fix=f"take one of {', '.join(METRES)}")
@@ -43,25 +43,23 @@ def _size(header: Header, axis: int) -> float | None:
     return size if axis < header.axes and math.isfinite(size) and size > 0 else None
 
 
-def _doubts(header: Header) -> list[str]:
+def _doubts(header: Header, form: str) -> list[str]:
     """Notes on sizes that are not positive numbers, or differ from the sform."""
     known = [axis for axis in range(min(3, header.axes)) if _size(header, axis) is not None]
-    notes = [
+    notes: list[str] = [
         f"pixdim[{axis + 1}] is {header.pixdim[axis]:g}, which is no size"
         for axis in range(min(3, header.axes))
         if axis not in known
     ]
     notes += [
-        f"pixdim[{axis + 1}] is {header.pixdim[axis]:g}; its sign is left out"
+        WarningNote(f"pixdim[{axis + 1}] is {header.pixdim[axis]:g}; its sign is left out")
         for axis in known
         if header.pixdim[axis] < 0
     ]
-    affine, form = header.affine()
-    if affine is not None and form == "sform":
+    if form == "sform" and (affine := header.sform) is not None:
         with np.errstate(all="ignore"):
-            lengths = np.sqrt((affine**2).sum(axis=0))
+            lengths = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
         if any(abs(lengths[axis] - abs(header.pixdim[axis])) > 1e-3 * lengths[axis] for axis in known):
-            notes.append(
-                f"the sform says {' x '.join(f'{n:g}' for n in lengths)} per voxel, pixdim otherwise: it counts"
-            )
+            told = f"the sform says {' x '.join(f'{n:g}' for n in lengths)} per voxel, pixdim otherwise: it counts"
+            notes.append(WarningNote(told))
     return notes

@@ -45,6 +45,9 @@ CIFTI_EXTENSION = 32
 _READ_BYTES = 16 << 10
 """Enough for a compressed header behind the longest gzip header in use."""
 
+SPACES = {1: "scanner", 2: "aligned", 3: "Talairach", 4: "MNI152", 5: "template"}
+"""Codes of the spaces that sform and qform lead to."""
+
 UNITS = {1: "m", 2: "mm", 3: "µm"}
 """The three lowest bits of `xyzt_units`."""
 
@@ -122,23 +125,28 @@ class Header:
         i, j, k = (float(str(number)) for number in self.fields["pixdim"][1:4])
         return i, j, k
 
-    def affine(self) -> tuple[Array | None, str]:
-        """The directions of i, j, k in space `[3, 3]`, and the form that gives them; or None, and why there are none.
+    @cached_property
+    def sform(self) -> Array | None:
+        """The affine [4, 4] of i, j, k by the sform; None if that has no code."""
+        return np.asarray(self.fields.get_sform()) if int(self.fields["sform_code"]) > 0 else None
 
-        The sform counts where it has a code, else the qform, as in nibabel.
-        """
-        if int(self.fields["sform_code"]) > 0:
-            return self.fields.get_sform()[:3, :3], "sform"
+    @cached_property
+    def qform(self) -> Array | None:
+        """The affine [4, 4] of i, j, k by the qform; None if that has no code, or is no rotation."""
         if int(self.fields["qform_code"]) <= 0:
-            return None, "the file states no orientation"
+            return None
         sound = self.fields.copy()
         sizes = np.abs(np.where(np.isfinite(sound["pixdim"]), sound["pixdim"], 1))
         sound["pixdim"] = np.where(sizes > 0, sizes, 1)
         sound["pixdim"][0] = -1 if self.fields["pixdim"][0] < 0 else 1
         try:
-            return sound.get_qform()[:3, :3], "qform"
+            return np.asarray(sound.get_qform())
         except Exception:  # nibabel answers an impossible quaternion with errors of several kinds
-            return None, "the file's qform is no rotation"
+            return None
+
+    def space(self, form: str) -> str:
+        """The space that a form leads to, by its code: `scanner`."""
+        return SPACES.get(int(self.fields[f"{form}_code"]), f"code {int(self.fields[f'{form}_code'])}")
 
 
 def read_header(path: Path) -> Header:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 
@@ -29,11 +29,10 @@ from .calibration import voxel_size
 from .files import HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header, partner
 from .header import Header, read_header
 from .magic import GZIP
-from .orientation import Orientation, axes_of
+from .orientation import Form, Orientation, lie_of
 from .placed import parse_box, place
+from .scaling import DType, Slope, meaning
 from .source import GzipNiftiSource, NiftiSource, Stored
-
-DType: TypeAlias = np.dtype[Any]
 
 MOST_LAYERS = 100
 """Most layers of one source."""
@@ -43,7 +42,9 @@ MOST_LAYERS = 100
 class Wanted:
     """Options that hold for every file."""
 
-    orientation: Orientation
+    orientation: Orientation | None
+    form: Form | None
+    slope: Slope
     volume: int | None
     volumes: Literal["channels"] | None
     unit: str | None
@@ -61,7 +62,9 @@ class Wanted:
 def open_nifti(
     path: Path,
     *,
-    orientation: Orientation = "canonical",
+    orientation: Orientation | None = None,
+    form: Form | None = None,
+    slope: Slope = "apply",
     volume: int | None = None,
     volumes: Literal["channels"] | None = None,
     unit: str | None = None,
@@ -85,7 +88,7 @@ def open_nifti(
         there = shorten([path.name for path in contents(folder)[0]])
         raise OptionError(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
     box = None if enforce_bounding_box is None else parse_box(enforce_bounding_box)
-    wanted = Wanted(orientation, volume, volumes, unit, category, box, roles)
+    wanted = Wanted(orientation, form, slope, volume, volumes, unit, category, box, roles)
     layers = list(islice(_folder(path, wanted) if path.is_dir() else _file(path, wanted), MOST_LAYERS + 1))
     if len(layers) > MOST_LAYERS:
         raise UnsupportedSource(
@@ -129,10 +132,11 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
         raise _half(header.path, ".img", "its header says that the voxels are in a file of their own")
     compressed = bytes_of(data, len(GZIP)) == GZIP
     unused = _check_size(header, data, compressed)
-    axes, notes = axes_of(header, wanted.orientation)
-    size, more = voxel_size(header, axes, wanted.unit)
-    scale, dtype, scaling = _meaning(header, category)
-    notes += [*more, *scaling, *_oddities(header), *unused]
+    lie = lie_of(header, wanted.orientation, wanted.form)
+    axes = lie.axes
+    size, more = voxel_size(header, axes, wanted.unit, lie.form)
+    scale, dtype, scaling = meaning(header, category, wanted.slope)
+    notes = [*lie.notes, *more, *scaling, *_oddities(header), *unused]
     groups = _groups(header, wanted, dtype)
     for group in groups:
         starts = tuple(header.start + number * header.volume_bytes for number in group)
@@ -140,7 +144,7 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
         stored = Stored(header.dtype.str, header.samples, starts, scale)
         run = Box((0, 0, 0), (cheap_run(axes.shape[0], stored.voxel_bytes), 1, 1))
         chunk = shape if compressed else axes.seen(run).shape
-        info = VolumeInfo(shape, dtype, channels, size, chunk, notes=tuple(notes))
+        info = VolumeInfo(shape, dtype, channels, size, chunk, notes=tuple(notes), affine=lie.affine, turned=lie.turned)
         name = f"volume_{group[0]}" if len(groups) > 1 else None
         source = (GzipNiftiSource if compressed else NiftiSource)(data, stored, axes, info)
         layer = Layer({Mag(1, 1, 1): place(source, wanted.box) if wanted.box else source}, name, category)
@@ -166,25 +170,6 @@ def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:
     if told == end % 2**32:
         return []
     return [f"its gzip ends with the length {told}, not {end}: what lies behind the voxels, if anything, is left out"]
-
-
-def _meaning(header: Header, category: Category | None) -> tuple[tuple[float, float] | None, DType, list[str]]:
-    """Scale (slope and intercept) and dtype of the voxels, and notes on both.
-
-    Scaled integers of up to 16 bits and float32 become float32; others float64, because float32 holds integers exactly
-    only up to 2**24.
-    """
-    native = header.dtype.newbyteorder("=")
-    if header.scale is None:
-        return None, native, []
-    slope, intercept = header.scale
-    words = f"slope {slope:g} and intercept {intercept:g}"
-    if category == "segmentation" or header.samples > 1:
-        what = "colours" if header.samples > 1 else "labels"
-        return None, native, [f"{words} are left out: {what} are no measurements"]
-    small = native.itemsize <= 2 or native == np.float32
-    dtype = np.dtype(np.float32 if small else np.float64)
-    return header.scale, dtype, [f"{words} applied: {native} became {dtype}; -o category=segmentation keeps labels"]
 
 
 def _oddities(header: Header) -> list[str]:

@@ -6,46 +6,121 @@ axes come to it. Nothing is resampled: a note gives the rotation that remains.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from wkconvert_core import Vec3Like
+from wkconvert_core import Affine, Box, Turn, Vec3Like, WarningNote
 
 from .axes import Axes
 from .bytestream import Array
 from .header import Header
 
 Orientation = Literal["canonical", "stored"]
+Form = Literal["sform", "qform"]
 
 _SEEN = 0.05
 """Degrees from which an angle is noted; smaller ones come from rounding to float32."""
+_OFF = 0.25
+"""By how many voxels sform and qform may differ anywhere in the volume."""
 
 
-def axes_of(header: Header, wanted: Orientation) -> tuple[Axes, list[str]]:
-    """How the stored axes become x, y, z, and notes on it."""
+@dataclass(frozen=True)
+class Lie:
+    """How the stored axes become x, y, z, and where the volume lies in space."""
+
+    axes: Axes
+    form: str = ""
+    """The form that counts; empty if none does."""
+    affine: Affine | None = None
+    """None where no form states it, or both contradict each other."""
+    turned: Turn | None = None
+    notes: tuple[str, ...] = ()
+
+
+def lie_of(header: Header, wanted: Orientation | None, form: Form | None) -> Lie:
+    """How a volume lies: by `form`, else by the sform where it has a code, else by the qform, as in nibabel.
+
+    `wanted` None is canonical, which a layer of another format beside it may contradict.
+    """
     x, y, z = header.shape[:3]
     stored = Axes((x, y, z))
-    affine, form = header.affine()
-    directions = None if affine is None else _directions(affine)
-    if directions is None:
-        why = form if affine is None else f"the file's {form} is singular"
-        return stored, [f"{why}: x, y, z are its axes as stored"]
+    forms: dict[str, Array] = {
+        name: affine for name in ("sform", "qform") if (affine := getattr(header, name)) is not None
+    }
+    counts = form if form in forms else next(iter(forms), "")
+    if not counts or (directions := _directions(forms[counts])) is None:
+        why = f"the file's {counts} is singular" if counts else "the file states no orientation"
+        if not counts and int(header.fields["qform_code"]) > 0:
+            why = "the file's qform is no rotation"
+        return Lie(stored, notes=(f"{why}: x, y, z are its axes as stored",))
     order, mirrored = _closest(directions)
-    notes = _angles(directions, order, mirrored, form)
-    name = _name(order, mirrored)
+    name, told = _name(order, mirrored), _contradiction(header, forms) if form is None else ""
+    notes = [*_angles(directions, order, mirrored, counts), *([told] if told else [])]
+    agree = not told or _runs(forms["sform"]) == _runs(forms["qform"])
     if wanted == "stored":
-        return stored, [f"x, y, z are the file's axes as stored, which run {name} ({form})", *notes]
+        notes.insert(0, f"x, y, z are the file's axes as stored, which run {name} ({counts})")
+        return Lie(stored, counts, _affine(header, stored, counts) if agree else None, None, tuple(notes))
+    axes, turned = Axes(stored.shape, order, mirrored), None
     if name != "RAS":
-        notes.insert(0, f"axes turned from {name} ({form}) to RAS: x runs to the right, y to the front, z to the top")
-    return Axes(stored.shape, order, mirrored), notes
+        notes.insert(0, f"axes turned from {name} ({counts}) to RAS: x runs to the right, y to the front, z to the top")
+        fix = "say -o orientation=stored to take the axes as they are stored, or canonical to turn them nevertheless"
+        turned = Turn(f"from {name} to RAS", fix) if wanted is None else None
+    return Lie(axes, counts, _affine(header, axes, counts) if agree else None, turned, tuple(notes))
+
+
+def _affine(header: Header, axes: Axes, form: str) -> Affine:
+    """Where x, y, z lead in space, and where their first voxel lies."""
+    stored: Array = getattr(header, form)
+    corner = axes.stored(Box((0, 0, 0), (1, 1, 1))).start
+    origin = stored[:3, :3] @ corner + stored[:3, 3]
+    steps = stored[:3, list(axes.order)] * np.where(axes.mirrored, -1, 1)
+    x, y, z, first = (_point(vector) for vector in (*steps.T, origin))
+    return Affine(x, y, z, first, header.unit, f"{form}, {header.space(form)}")
+
+
+def _point(vector: Array) -> tuple[float, float, float]:
+    x, y, z = (float(number) + 0.0 for number in vector)  # no -0.0
+    return x, y, z
+
+
+def _contradiction(header: Header, forms: Mapping[str, Array]) -> str:
+    """A note if both forms are there and lay the volume elsewhere; empty if not."""
+    if len(forms) < 2 or any(_directions(affine) is None for affine in forms.values()):
+        return ""
+    runs = {form: _runs(affine) for form, affine in forms.items()}
+    told = "the sform counts; -o form=qform takes the qform"
+    if runs["sform"] != runs["qform"]:
+        text = "sform and qform contradict each other: its axes run " + " and ".join(
+            f"{run} by the {form}" for form, run in runs.items()
+        )
+        return WarningNote(f"{text}; {told}")
+    far = np.append(np.array(header.shape[:3]) - 1, 1)
+    corners = np.array([(i, j, k, 1) for i in (0, far[0]) for j in (0, far[1]) for k in (0, far[2])])
+    between = np.linalg.inv(forms["sform"]) @ forms["qform"] @ corners.T - corners.T
+    off = float(np.abs(between).max())
+    if off <= _OFF:
+        return ""
+    spaces = {header.space(form) for form in forms}
+    text = f"sform ({header.space('sform')}) and qform ({header.space('qform')}) differ by up to {off:.3g} voxels"
+    return WarningNote(f"{text}: {told}") if len(spaces) == 1 else f"{text}: {told}"
+
+
+def _runs(affine: Array) -> str:
+    """The directions in which i, j, k run."""
+    directions = _directions(affine)
+    assert directions is not None, "only sound forms are compared"
+    return _name(*_closest(directions))
 
 
 def _directions(affine: Array) -> Array | None:
     """Unit vectors `[space, stored axis]` of i, j, k; None if they do not span the space."""
+    axes = affine[:3, :3]
     with np.errstate(all="ignore"):
-        lengths = np.sqrt((affine**2).sum(axis=0))
-        directions = affine / lengths
+        lengths = np.sqrt((axes**2).sum(axis=0))
+        directions = axes / lengths
         sound = np.isfinite(directions).all() and abs(np.linalg.det(directions)) > 1e-6
     return directions if sound else None
 

@@ -35,7 +35,7 @@ def place(source: NiftiSource, box: Box) -> Placed | PlacedStream:
     x, y, z = source.info.shape
     shift = ((box.shape[0] - x) // 2, (box.shape[1] - y) // 2, 0)
     note = f"{x} x {y} x {z} voxels put into {box}, their first at {', '.join(map(str, shift))} in it"
-    info = replace(source.info, shape=box.shape, offset=box.start, notes=(*source.info.notes, note))
+    info = replace(source.info, shape=box.shape, offset=box.start, notes=(*source.info.notes, note), affine=None)
     if isinstance(source, GzipNiftiSource):
         return PlacedStream(source, shift, replace(info, chunk_shape=box.shape))
     return Placed(source, shift, info)

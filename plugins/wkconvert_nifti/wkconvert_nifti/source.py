@@ -10,11 +10,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from wkconvert_core import Box, UnsupportedSource, VolumeInfo
+from wkconvert_core import Box, VolumeInfo
 from wkconvert_core.toolkit.raw_rows import pieces, read_box
 
 from .axes import Axes
 from .bytestream import Array, Reader, drain, opened
+from .scaling import Scale
 
 PIECE_BYTES = 2 << 20
 """Bytes that are read, scaled and turned at a time."""
@@ -32,8 +33,7 @@ class Stored:
     """Values side by side in each voxel; more than one are red, green, blue and alpha."""
     starts: tuple[int, ...]
     """The first byte of each channel's volume, in the order of the file."""
-    scale: tuple[float, float] | None = None
-    """Slope and intercept."""
+    scale: Scale | None = None
 
     @property
     def voxel_bytes(self) -> int:
@@ -77,22 +77,9 @@ class NiftiSource:
         return self._values(read_box(file, box, self.axes.shape, dtype, start=start, samples=samples)[:3])
 
     def _values(self, stored: Array) -> Array:
-        """Apply slope and intercept. Raises UnsupportedSource for values that overflow."""
-        if self.stored.scale is None:
-            return stored.astype(self.info.dtype, copy=False)
-        slope, intercept = self.stored.scale
-        try:
-            with np.errstate(over="raise", invalid="ignore", under="ignore"):
-                values = stored.astype(np.float64)
-                values *= slope
-                values += intercept
-                return values.astype(self.info.dtype, copy=False)
-        except FloatingPointError as error:
-            raise UnsupportedSource(
-                f"{self.path} holds values that {self.info.dtype} cannot hold",
-                why=f"they are multiplied by {slope:g} (scl_slope)",
-                fix="write the file again without a slope",
-            ) from error
+        """Apply slope and intercept. Raises UnsupportedSource for values that the dtype does not hold."""
+        scale, dtype = self.stored.scale, self.info.dtype
+        return scale.values(stored, dtype, self.path) if scale else stored.astype(dtype, copy=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,483 @@
+"""Where layers lie, and how large their voxels are, against each other and those that a dataset has."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.conversions import different, invoke, layers_of, mags_of, properties, random_voxels, read
+from hypothesis import HealthCheck, given
+from hypothesis import settings as how
+from hypothesis import strategies as st
+
+from wkconvert_core import Affine, Box, InconsistentStack, Mag, OptionError, Turn, Vec3, VoxelSize, WarningNote
+from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.prepare import prepare_conversion as prepare
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.properties import voxel_size
+from wkconvert_core.datasets.standing import standing
+
+PLAIN = Settings(jobs=2)
+ADD = Settings(jobs=2, add=True)
+
+
+def size(*sides, unit="nm", origin="its tags"):
+    return VoxelSize(tuple(map(float, sides)), unit, origin)
+
+
+def affine(*origin, steps=((2, 0, 0), (0, 2, 0), (0, 0, 2)), unit="µm", stated="header"):
+    return Affine(*steps, origin, unit, stated)
+
+
+def box_of(dataset, layer):
+    box = layers_of(dataset)[layer]["boundingBox"]
+    return Box(tuple(box["topLeft"]), (box["width"], box["height"], box["depth"]))
+
+
+def warnings(done):
+    return [note for note in done.notes if isinstance(note, WarningNote)]
+
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+EM, LABELS = random_voxels((80, 64, 6)), random_voxels((40, 32, 6), seed=1)
+
+
+@pytest.fixture
+def em_and_labels(tmp_path, reader):
+    reader(tmp_path / "src" / "em", EM, voxel_size=size(4, 4, 40))
+    reader(tmp_path / "src" / "labels", LABELS, voxel_size=size(0.008, 0.008, 0.04, unit="µm"))
+    return tmp_path / "src"
+
+
+def check_labels_at_mag_2(ds):
+    assert voxel_size(properties(ds)).to("nm").size == (4, 4, 40)
+    assert (box_of(ds, "em"), box_of(ds, "labels")) == (Box((0, 0, 0), (80, 64, 6)), Box((0, 0, 0), (80, 64, 6)))
+    assert mags_of(ds, "em") == ["1-1-1", "2-2-1", "4-4-1"]
+    assert mags_of(ds, "labels") == ["2-2-1", "4-4-1"]
+    np.testing.assert_array_equal(read(ds, "em"), EM)
+    np.testing.assert_array_equal(read(ds, "labels", "2-2-1"), LABELS)
+
+
+@pytest.mark.parametrize("wanted", [None, "4,4,40", ",,40"])
+def test_a_ratio_of_powers_of_two_is_a_mag(tmp_path, em_and_labels, wanted):
+    done = convert(em_and_labels, tmp_path / "ds", Settings(jobs=2, voxel_size=wanted and VoxelSize.parse(wanted)))
+    check_labels_at_mag_2(tmp_path / "ds")
+    assert any(note.startswith("labels: stored at mag 2-2-1, as 0.008 x 0.008 x 0.04 µm says") for note in done.notes)
+    assert invoke("verify", tmp_path / "ds", "--deep").exit_code == 0
+
+
+def test_it_is_a_mag_in_two_steps_too_and_the_same_command_again_changes_nothing(tmp_path, em_and_labels):
+    ds = tmp_path / "ds"
+    convert(em_and_labels / "em", ds, Settings(jobs=2, layer_name="em"))
+    for name in ("labels", "again"):
+        done = convert(em_and_labels / "labels", ds, Settings(jobs=2, add=True, layer_name="labels"))
+        check_labels_at_mag_2(ds)
+        assert any("stored at mag 2-2-1" in note for note in done.notes), name
+    assert done.resumed == done.shards
+
+
+def test_cube_compares_as_auto_does_also_with_what_it_wrote_before(tmp_path, em_and_labels):
+    assert invoke("cube", em_and_labels, tmp_path / "a").exit_code == 0
+    for name in ("em", "labels", "labels"):
+        assert invoke("cube", em_and_labels / name, tmp_path / "b", "--layer-name", name).exit_code == 0
+    convert(em_and_labels / "em", tmp_path / "c", Settings(jobs=2, layer_name="em"))
+    assert invoke("cube", em_and_labels / "labels", tmp_path / "c", "--layer-name", "labels").exit_code == 0
+    for ds in (tmp_path / "a", tmp_path / "b", tmp_path / "c"):
+        invoke("metadata", ds)
+        assert (box_of(ds, "labels"), mags_of(ds, "labels")) == (Box((0, 0, 0), (80, 64, 6)), ["2-2-1"])
+        np.testing.assert_array_equal(read(ds, "labels", "2-2-1"), LABELS)
+        assert properties(ds)["scale"]["factor"] == [4, 4, 40]
+
+
+@pytest.mark.parametrize("shape", [(41, 33, 6), (40, 32, 6), (1, 1, 1)])
+def test_extents_that_do_not_fit_stay_what_the_voxels_cover(tmp_path, reader, shape):
+    reader(tmp_path / "src" / "em", random_voxels((81, 65, 6)), voxel_size=size(4, 4, 40))
+    reader(tmp_path / "src" / "labels", random_voxels(shape), voxel_size=size(8, 8, 40))
+    done = convert(tmp_path / "src", tmp_path / "ds", PLAIN)
+    assert box_of(tmp_path / "ds", "labels") == Box((0, 0, 0), Vec3(*shape) * (2, 2, 1))
+    assert any("differ in extent" in note for note in done.notes)
+
+
+@pytest.mark.parametrize("add", [True, False])
+def test_ratios_that_are_no_mag_are_refused_with_both_sizes_and_the_options(tmp_path, reader, add):
+    src, ds = tmp_path / "src", tmp_path / "ds"
+    reader(src / "em", EM, voxel_size=size(4, 4, 40))
+    reader(src / "labels", random_voxels((53, 43, 6)), voxel_size=size(6, 6, 40))
+    if add:
+        convert(src / "em", ds, Settings(jobs=2, layer_name="em"))
+    with pytest.raises(InconsistentStack, match=r"4 x 4 x 40 nm.*6 x 6 x 40 nm|6 x 6.*4 x 4") as caught:
+        prepare(src / "labels" if add else src, ds, ADD if add else PLAIN)
+    assert "1.5 x 1.5 x 1 times" in caught.value.why
+    assert "--at-mag 2-2-1" in caught.value.fix
+    assert "--voxel-size" in caught.value.fix
+    decided = Settings(jobs=2, add=add, voxel_size=size(4, 4, 40, origin="--voxel-size"), layer_name="labels" * add)
+    decided = decided if add else Settings(jobs=2, voxel_size=decided.voxel_size)
+    done = convert(src / "labels" if add else src, ds, decided)
+    assert box_of(ds, "labels").shape == (53, 43, 6)
+    assert any("its source says 6 x 6 x 40 nm (its tags)" in note for note in done.notes)
+
+
+def test_at_mag_says_it_outright(tmp_path, reader):
+    ds = tmp_path / "ds"
+    convert(reader(tmp_path / "em", EM, voxel_size=size(4, 4, 40)), ds, Settings(jobs=2, layer_name="em"))
+    labels = reader(tmp_path / "labels", LABELS)
+    invoked = invoke("auto", labels, ds, "--add", "--layer-name", "labels", "--at-mag", "2-2-1")
+    assert invoked.exit_code == 0, invoked.output
+    check_labels_at_mag_2(ds)
+    with pytest.raises(OptionError, match="--at-mag 3 cannot be read"):
+        invoke("auto", labels, ds, "--add", "--at-mag", "3")
+
+
+def test_at_mag_counts_against_what_sizes_say(tmp_path, reader):
+    src, ds = tmp_path / "src", tmp_path / "ds"
+    reader(src / "em", EM, voxel_size=size(4, 4, 40))
+    reader(src / "labels", random_voxels((80, 64, 6)), voxel_size=size(8, 8, 40))
+    with pytest.raises(InconsistentStack, match="both have 80 x 64 x 6 voxels") as caught:
+        prepare(src, ds, PLAIN)
+    assert "--at-mag 1" in caught.value.fix
+    with pytest.raises(InconsistentStack, match="differ in voxel size"):  # which of both is the dataset's?
+        prepare(src, ds, Settings(jobs=2, at_mag=Mag(1, 1, 1)))
+    done = convert(src, ds, Settings(jobs=2, at_mag=Mag(1, 1, 1), voxel_size=size(4, 4, 40)))
+    assert box_of(ds, "labels").shape == (80, 64, 6)
+    assert any("its source says 8 x 8 x 40 nm" in note for note in done.notes)
+
+
+def test_finer_voxels_that_come_second_are_refused_with_the_way_out(tmp_path, em_and_labels):
+    ds = tmp_path / "ds"
+    convert(em_and_labels / "labels", ds, Settings(jobs=2, layer_name="labels"))
+    em = Settings(jobs=2, add=True, layer_name="em")
+    with pytest.raises(InconsistentStack, match=r"em: 4 x 4 x 40 nm") as caught:
+        prepare(em_and_labels / "em", ds, em)
+    assert "finer than the dataset's mag 1" in caught.value.why
+    assert "convert em into a new dataset, and add the other layers" in caught.value.fix
+    # or the coarser ones are put where they belong at once
+    coarse = Settings(jobs=2, layer_name="labels", at_mag=Mag(2, 2, 1), overwrite=True)
+    convert(em_and_labels / "labels", ds, coarse)
+    convert(em_and_labels / "em", ds, em)
+    check_labels_at_mag_2(ds)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        ((4, 4, 40), (8, 8, 20), "beside mag"),  # coarser along x, finer along z
+        ((4, 4, 4), (2, 2, 4), None),
+        ((4, 4, 4), (4, 4, 4.000001), None),
+        ((4, 4, 4), (4, 4, 4.1), "differ in voxel size"),
+        ((4, 4, 4), (12, 12, 12), "differ in voxel size"),
+    ],
+)
+def test_mags_that_make_no_pyramid_are_refused(tmp_path, reader, one, other, words):
+    reader(tmp_path / "src" / "a", random_voxels((40, 40, 40)), voxel_size=size(*one))
+    reader(tmp_path / "src" / "b", random_voxels((20, 20, 20)), voxel_size=size(*other))
+    if words:
+        with pytest.raises(InconsistentStack, match=words):
+            prepare(tmp_path / "src", tmp_path / "ds", PLAIN)
+    else:
+        convert(tmp_path / "src", tmp_path / "ds", PLAIN)
+
+
+def test_a_mag_beside_another_of_the_same_factor_is_refused(tmp_path, reader):
+    ds = tmp_path / "ds"
+    isotropic = Settings(jobs=2, sampling_mode="isotropic", layer_name="em")
+    convert(reader(tmp_path / "em", EM, voxel_size=size(4, 4, 40)), ds, isotropic)
+    with pytest.raises(InconsistentStack, match="mag 2-2-1 beside mag 2") as caught:
+        prepare(reader(tmp_path / "labels", LABELS, voxel_size=size(8, 8, 40)), ds, ADD)
+    assert "--at-mag" in caught.value.fix
+
+
+def test_coarser_mags_of_a_layer_follow_those_that_others_have_by_their_size(tmp_path, reader):
+    reader(tmp_path / "src" / "em", random_voxels((80, 64, 12)), voxel_size=size(4, 4, 40))
+    reader(tmp_path / "src" / "labels", random_voxels((40, 32, 6)), voxel_size=size(8, 8, 80))
+    convert(tmp_path / "src", tmp_path / "ds", PLAIN)
+    assert mags_of(tmp_path / "ds", "em")[:2] == ["1-1-1", "2-2-2"]  # not 2-2-1, which would lie beside 2
+    assert mags_of(tmp_path / "ds", "labels")[0] == "2-2-2"
+
+
+def test_two_datasets_as_layers_are_compared_and_all_mags_move_along(tmp_path, reader):
+    src, ds = tmp_path / "src", tmp_path / "ds"
+    convert(reader(tmp_path / "a", EM, voxel_size=size(4, 4, 40)), src / "em", PLAIN)
+    convert(reader(tmp_path / "b", LABELS, voxel_size=size(8, 8, 40)), src / "coarse", Settings(jobs=2, start_z=2))
+    convert(src, ds, PLAIN)
+    assert box_of(ds, "coarse_color") == Box((0, 0, 2), (80, 64, 6))
+    assert mags_of(ds, "coarse_color") == ["2-2-1", "4-4-1"]
+    np.testing.assert_array_equal(read(ds, "coarse_color", "2-2-1"), LABELS)
+    np.testing.assert_array_equal(read(ds, "coarse_color", "4-4-1"), read(src / "coarse", "color", "2-2-1"))
+
+
+def test_a_size_that_is_anothers_is_a_warning_and_whose_is_told(tmp_path, reader):
+    reader(tmp_path / "src" / "em", EM)
+    reader(tmp_path / "src" / "labels", EM, voxel_size=size(1, 1, 1, unit="mm", origin="pixdim"))
+    reader(tmp_path / "src" / "prob", EM, voxel_size=VoxelSize((1e6, 1e6, None), "nm", "tags"))
+    done = convert(tmp_path / "src", tmp_path / "ds", PLAIN)
+    assert [note for note in warnings(done) if "voxel size" in note] == [
+        "em: no voxel size is stated: that of labels is taken, 1 x 1 x 1 mm (pixdim)",
+        "prob: no voxel size along z is stated: that of labels is taken, 1 x 1 x 1 mm (pixdim)",
+    ]
+    assert "labels: its source says 1 x 1 x 1 mm (pixdim)" in done.notes
+    added = convert(reader(tmp_path / "more", EM), tmp_path / "ds", Settings(jobs=2, add=True, layer_name="more"))
+    assert warnings(added) == [
+        "no voxel size is stated: that of the dataset is taken, 1 x 1 x 1 mm (the dataset's own)"
+    ]
+    said = convert(tmp_path / "src", tmp_path / "said", Settings(jobs=2, voxel_size=size(1, 1, 1, unit="mm")))
+    assert warnings(said) == []
+
+
+# --- places ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(tmp_path, reader):
+    """A function that makes an image and labels whose affine is the image's moved by so many voxels."""
+
+    def make(by, factor=1, steps=((2, 0, 0), (0, 2, 0), (0, 0, 2)), shape=(10, 12, 14), **more):
+        image = affine(-40.0, -44.0, -48.0, steps=steps)
+        at = np.array(by) + (factor - 1) / 2  # the centre of the first, larger voxel
+        labels = affine(*image.at(at), steps=tuple(tuple(factor * n for n in step) for step in steps), **more)
+        reader(tmp_path / "src" / "image", random_voxels((40, 44, 48)), voxel_size=size(2, 2, 2), affine=image)
+        side = 2 * factor
+        reader(tmp_path / "src" / "labels", random_voxels(shape), voxel_size=size(side, side, side), affine=labels)
+        return tmp_path / "src"
+
+    return make
+
+
+@pytest.mark.parametrize("by", [(15, 16, 17), (0, 0, 0), (-3, 5, -1), (-3, 0, 2), (1, 0, 0)])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ((2, 0, 0), (0, 2, 0), (0, 0, 2)),
+        ((-2, 0, 0), (0, 0, 2), (0, 2, 0)),
+        ((1.2, 1.6, 0), (-1.6, 1.2, 0), (0, 0, 2)),
+    ],
+)
+def test_a_shift_in_whole_voxels_is_a_place(tmp_path, pair, by, steps):
+    src = pair(by, steps=steps)
+    least = [min(0, n) for n in by]
+    convert(src, tmp_path / "ds", PLAIN)
+    assert box_of(tmp_path / "ds", "image") == Box(tuple(-n for n in least), (40, 44, 48))
+    assert box_of(tmp_path / "ds", "labels") == Box(tuple(n - m for n, m in zip(by, least, strict=True)), (10, 12, 14))
+    np.testing.assert_array_equal(read(tmp_path / "ds", "labels"), random_voxels((10, 12, 14)))
+
+
+@pytest.mark.parametrize(
+    ("by", "labels", "image"), [((4, 6, 8), (4, 6, 8), (0, 0, 0)), ((3, -1, 1), (4, 0, 2), (1, 1, 1))]
+)
+def test_labels_at_a_mag_lie_on_its_grid(tmp_path, pair, by, labels, image):
+    src = pair(by, factor=2)
+    convert(src, tmp_path / "ds", PLAIN)
+    assert box_of(tmp_path / "ds", "labels") == Box(labels, (20, 24, 28))
+    assert box_of(tmp_path / "ds", "image").start == image
+    assert mags_of(tmp_path / "ds", "labels")[0] == "2-2-2"
+
+
+@pytest.mark.parametrize("command", ["auto", "cube"])
+def test_places_count_where_layers_are_added(tmp_path, pair, command):
+    src, ds = pair((15, 16, 17)), tmp_path / "ds"
+    add = ["--add"] if command == "auto" else []
+    assert invoke(command, src / "image", ds, "--layer-name", "image").exit_code == 0
+    for _ in range(2):
+        assert invoke(command, src / "labels", ds, "--layer-name", "labels", *add).exit_code == 0
+    assert standing(ds, ["labels"]).affine == affine(-40.0, -44.0, -48.0)
+    invoke("metadata", ds)
+    assert box_of(ds, "labels") == Box((15, 16, 17), (10, 12, 14))
+
+
+def test_a_place_before_the_dataset_is_refused_with_the_numbers(tmp_path, pair):
+    src, ds = pair((15, 16, 17)), tmp_path / "ds"
+    convert(src / "labels", ds, Settings(jobs=2, layer_name="labels"))
+    with pytest.raises(InconsistentStack, match="image begins at voxel -15, -16, -17 of the dataset") as caught:
+        prepare(src / "image", ds, Settings(jobs=2, add=True, layer_name="image"))
+    assert "--top-left" in caught.value.fix
+    assert "(-40, -44, -48) µm" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("by", "more", "words"),
+    [
+        ((0.5, 0, 0), {}, r"labels begins at 0\.5, 0, 0 voxels of image"),
+        ((0, 0, 7.1), {}, r"0, 0, 7\.1 voxels of image"),
+        ((1, 1, 1), {"turn": ((-2, 0, 0), (0, 2, 0), (0, 0, 2))}, "mirrored along x against image"),
+        ((1, 1, 1), {"turn": ((0, 2, 0), (2, 0, 0), (0, 0, 2))}, "with x, y exchanged against image"),
+        ((1, 1, 1), {"turn": ((1.6, 1.2, 0), (-1.2, 1.6, 0), (0, 0, 2))}, "turned by 36.9 degrees against image"),
+        ((1, 1, 1), {"turn": ((2.2, 0, 0), (0, 2, 0), (0, 0, 2))}, "with voxels of 1.1 x 1 x 1"),
+    ],
+)
+def test_what_is_no_whole_shift_is_refused_with_both_and_placed_by_hand(tmp_path, reader, pair, by, more, words):
+    src = pair(by)
+    if "turn" in more:
+        first, second = affine(-40.0, -44.0, -48.0), affine(-38.0, -42.0, -46.0, steps=more["turn"])
+        for name, shape, lies in (("image", (40, 44, 48), first), ("labels", (10, 12, 14), second)):
+            folder = tmp_path / "turned" / name
+            reader(folder, random_voxels(shape), voxel_size=size(2, 2, 2), affine=lies)
+        src = tmp_path / "turned"
+    for source, settings in ((src, PLAIN), (src / "labels", ADD)):
+        ds = tmp_path / f"ds{settings.add}"
+        if settings.add:
+            convert(src / "image", ds, Settings(jobs=2, layer_name="image"))
+        said = words.replace("image", "(image|the dataset)").replace("labels ", "")
+        with pytest.raises(InconsistentStack, match=said) as caught:
+            prepare(source, ds, settings)
+        assert caught.value.why.count(" from (") == 2, "both affines are told"
+        assert "--top-left x,y,z" in caught.value.fix
+    convert(src, tmp_path / "by_hand", Settings(jobs=2, top_left=(0, 0, 0)))
+    assert box_of(tmp_path / "by_hand", "labels") == Box((0, 0, 0), (10, 12, 14))
+
+
+def test_top_left_puts_the_first_voxel(tmp_path, reader):
+    source = reader(tmp_path / "src", LABELS, voxel_size=size(4, 4, 40), offset=(1, 2, 3))
+    for more, box in (
+        ((), Box((10, 20, 30), (40, 32, 6))),
+        (("--bbox", "5,6,1,10,10,2"), Box((15, 26, 31), (10, 10, 2))),
+        (("--at-mag", "2-2-1"), Box((10, 20, 30), (80, 64, 6))),
+        (("--target-mag", "2-2-1"), Box((10, 20, 30), (40, 32, 6))),
+    ):
+        result = invoke("auto", source, tmp_path / "ds", "--top-left", "10,20,30", "--overwrite", *more)
+        assert result.exit_code == 0, result.output
+        assert box_of(tmp_path / "ds", "color") == box
+        assert invoke("verify", tmp_path / "ds").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--top-left", "1,2"), "is no place"),
+        (("--top-left=-1,0,0",), "is no place"),
+        (("--top-left", "a,0,0"), "cannot be read"),
+        (("--top-left", "1,0,0", "--start-z", "3"), "both say where"),
+        (("--top-left", "1,0,0", "--at-mag", "2"), "multiples of 2, 2, 2"),
+    ],
+)
+def test_places_that_are_none_are_refused(tmp_path, reader, options, words):
+    with pytest.raises(OptionError, match=words) as caught:
+        invoke("auto", reader(tmp_path / "src", LABELS, voxel_size=size(4, 4, 4)), tmp_path / "ds", *options)
+    assert caught.value.exit_code == 2
+
+
+def test_a_part_that_was_chosen_keeps_its_place_and_flips_go_along(tmp_path, pair):
+    src = pair((15, 16, 17))
+    convert(src, tmp_path / "part", Settings(jobs=2, bbox=Box((2, 3, 4), (5, 6, 7))))
+    assert box_of(tmp_path / "part", "image").start == (2, 3, 4)
+    assert box_of(tmp_path / "part", "labels").start == (17, 19, 21)
+    convert(src, tmp_path / "flipped", Settings(jobs=2, flip="xz"))
+    whole = np.zeros((1, 40, 44, 48), "uint8")
+    whole[:, 15:25, 16:28, 17:31] = random_voxels((10, 12, 14))
+    mirrored = whole[:, ::-1, :, ::-1]
+    found, box = read(tmp_path / "flipped", "labels"), box_of(tmp_path / "flipped", "labels")
+    np.testing.assert_array_equal(mirrored[:, *box.slices_in(Box((0, 0, 0), (40, 44, 48)))], found)
+    assert box_of(tmp_path / "flipped", "image").start == (0, 0, 0)
+
+
+def test_layers_that_do_not_say_where_they_lie_are_told(tmp_path, pair, reader):
+    src = pair((15, 16, 17))
+    reader(tmp_path / "src" / "em", random_voxels((40, 44, 50)))
+    done = convert(src, tmp_path / "ds", PLAIN)
+    assert box_of(tmp_path / "ds", "em").start == (0, 0, 0)
+    assert box_of(tmp_path / "ds", "labels").start == (15, 16, 17)
+    assert sum("em does not, and differs in extent" in note for note in warnings(done)) == 2
+    other = tmp_path / "other"
+    convert(src / "em", other, Settings(jobs=2, layer_name="em", voxel_size=size(2, 2, 2)))
+    added = convert(src / "labels", other, Settings(jobs=2, add=True, layer_name="labels"))
+    assert any("em does not, and differs in extent" in note for note in warnings(added))
+
+
+def test_a_layer_where_no_other_is_and_another_space_are_warned_of(tmp_path, pair):
+    done = convert(pair((100, 0, 0), stated="other header"), tmp_path / "ds", PLAIN)
+    assert box_of(tmp_path / "ds", "labels").start == (100, 0, 0)
+    assert any("where no other layer is" in note for note in warnings(done))
+    assert any("the space may be another (header)" in note for note in warnings(done))
+
+
+def test_a_single_layer_stays_where_it_was(tmp_path, pair, reader):
+    src = pair((15, 16, 17))
+    convert(src / "labels", tmp_path / "a" / "ds", PLAIN)
+    same = reader(tmp_path / "plain", random_voxels((10, 12, 14)), voxel_size=size(2, 2, 2))
+    convert(same, tmp_path / "b" / "ds", Settings(jobs=2, layer_name="segmentation", category="segmentation"))
+    assert [name for name in different(tmp_path / "a", tmp_path / "b") if ".wkconvert" not in name] == []
+
+
+# --- turned axes -----------------------------------------------------------------------------------------------------
+
+TURN = Turn("from LPS to RAS", "say -o orientation=stored")
+
+
+@pytest.mark.parametrize("add", [True, False])
+def test_layers_that_would_be_turned_differently_are_refused(tmp_path, reader, add):
+    src, ds = tmp_path / "src", tmp_path / "ds"
+    reader(src / "em", EM, voxel_size=size(2, 2, 2))
+    reader(src / "labels", EM, voxel_size=size(2, 2, 2), affine=affine(0.0, 0.0, 0.0), turned=TURN)
+    if add:
+        convert(src / "em", ds, Settings(jobs=2, layer_name="em"))
+    with pytest.raises(InconsistentStack, match="em is not turned; labels is turned from LPS to RAS") as caught:
+        prepare(src / "labels" if add else src, ds, Settings(jobs=2, add=True, layer_name="labels") if add else PLAIN)
+    assert caught.value.fix == "say -o orientation=stored"
+
+
+def test_layers_that_are_turned_alike_or_all_say_where_they_lie_go_together(tmp_path, reader):
+    src = tmp_path / "src"
+    reader(src / "a", EM, voxel_size=size(2, 2, 2), turned=TURN)
+    reader(src / "b", EM, voxel_size=size(2, 2, 2), affine=affine(0.0, 0.0, 0.0), turned=TURN)
+    convert(src, tmp_path / "ds", PLAIN)
+    assert standing(tmp_path / "ds", []).turned == "from LPS to RAS"
+    convert(src / "a", tmp_path / "ds", Settings(jobs=2, add=True, layer_name="more"))
+    reader(tmp_path / "other" / "a", EM, voxel_size=size(2, 2, 2), affine=affine(0.0, 0.0, 0.0))
+    reader(tmp_path / "other" / "b", EM, voxel_size=size(2, 2, 2), affine=affine(0.0, 0.0, 0.0), turned=TURN)
+    convert(tmp_path / "other", tmp_path / "stating", PLAIN)
+
+
+# --- info, records ---------------------------------------------------------------------------------------------------
+
+
+def test_info_tells_where_layers_would_lie_and_what_does_not_go_together(tmp_path, pair, reader):
+    src = pair((15, 16, 17))
+    told = invoke("info", src).stdout
+    assert "lies at x 15:25, y 16:28, z 17:31" in told
+    assert "voxel size: 2 x 2 x 2 nm (its tags)" in told
+    document = json.loads(invoke("info", src, "--json").stdout)
+    assert [layer["top_left"] for layer in document["layers"]] == [[0, 0, 0], [15, 16, 17]]
+    assert "problem" not in document
+    reader(src / "odd", EM, voxel_size=size(3, 3, 3))
+    assert "not in one dataset: the layers differ in voxel size" in invoke("info", src).stdout
+    assert json.loads(invoke("info", src, "--json").stdout)["problem"]["code"] == "source.inconsistent"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"[" * 100_000,
+        b'{"extents": 3, "grids": []}',
+        b'{"extents": {"em": [1]}, "grids": {"em": {"x": [1e400, 0, 0]}}}',
+        b"\xff",
+    ],
+)
+def test_records_that_cannot_be_read_tell_nothing(tmp_path, reader, content):
+    ds = tmp_path / "ds"
+    convert(reader(tmp_path / "em", EM, voxel_size=size(4, 4, 40)), ds, Settings(jobs=2, layer_name="em"))
+    (ds / ".wkconvert" / "em.auto.plan").write_bytes(content)
+    found = standing(ds, [])
+    assert (found.affine, found.turned, found.voxel_size.size) == (None, "", (4, 4, 40))
+    (ds / "datasource-properties.json").unlink()
+    assert standing(ds, []).voxel_size is None
+
+
+numbers = st.floats(-100, 100).map(lambda number: round(number, 3))
+points = st.tuples(numbers, numbers, numbers)
+
+
+@given(st.tuples(points, points, points, points), points, st.tuples(*[st.sampled_from([1, 2, 4])] * 3))
+@how(suppress_health_check=[HealthCheck.too_slow])
+def test_affines_are_what_matrices_are(rows, place, factor):
+    one = Affine(*rows[:3], rows[3], "nm", "test")
+    matrix = np.array(rows[:3]).T
+    np.testing.assert_allclose(one.at(place), matrix @ place + rows[3], atol=1e-6)
+    np.testing.assert_allclose(one.moved(place).origin, one.at(place))
+    fine = one.refined(factor)
+    # a voxel's corner is the corner of its first finer one, and centres lie half a voxel further
+    np.testing.assert_allclose(fine.at((-0.5, -0.5, -0.5)), one.at((-0.5, -0.5, -0.5)), atol=1e-6)
+    np.testing.assert_allclose(fine.at(np.array(factor) - 0.5), one.at((0.5, 0.5, 0.5)), atol=1e-6)
+    mirrored = one.mirrored((5, 6, 7), "xz")
+    np.testing.assert_allclose(mirrored.at((0, 2, 1)), one.at((4, 2, 5)), atol=1e-6)
+    assert Affine.parse(json.loads(json.dumps(one.document))) == one

@@ -1,0 +1,243 @@
+"""Where layers lie and how large their voxels are, against each other and those that a dataset has already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from wkconvert_core.contract.affine import Affine
+from wkconvert_core.contract.errors import InconsistentStack, OptionError
+from wkconvert_core.contract.geometry import Mag, Vec3
+from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.contract.voxel_size import METRES
+from wkconvert_core.conversion.opening import SourceLayer
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.voxel_sizes import at_mags
+from wkconvert_core.datasets.standing import GRIDS, Standing
+
+_WHOLE = 0.05
+"""By how much of a mag-1 voxel a layer's first corner may miss a voxel's; affines are stored as 32-bit floats."""
+_PARALLEL = 0.25
+"""By how much of a mag-1 voxel its last corner may be off on account of directions and sizes."""
+
+
+def placed(layers: Sequence[SourceLayer], settings: Settings, there: Standing | None = None) -> list[SourceLayer]:
+    """The layers at the mags and places that their sources, or the user, say; `there` are a dataset's own layers.
+
+    Voxel sizes whose ratio is a power of two along each axis become mags. Affines that agree up to a shift in whole
+    voxels become places, the least at 0. A single layer stays as it is. Raises InconsistentStack where what is stated
+    does not go together, OptionError for a place that the layer's mag cannot have.
+    """
+    _check_turns(layers, there)
+    return _in_place(at_mags(layers, settings, there), settings, there)
+
+
+def grids(layers: Sequence[SourceLayer], settings: Settings, there: Standing | None) -> dict[str, Any]:
+    """What a run records for layers that will be added: the affine of the dataset's mag-1 voxels, by each layer.
+
+    Nothing of a layer that `--top-left` laid elsewhere than its affine says beside those of others.
+    """
+    stating = [layer for layer in layers if layer.info.affine]
+    if settings.top_left is not None and (len(stating) > 1 or (there and there.affine)):
+        return {}
+    found = {}
+    for layer in layers:
+        affine, turned = layer.info.affine, layer.info.turned
+        grid = affine.refined(layer.finest).moved(-layer.extent.start).document if affine else {}
+        if grid or turned:
+            found[layer.name] = {**grid, "turned": turned.how if turned else ""}
+    return {GRIDS: found} if found else {}
+
+
+# --- turned axes -----------------------------------------------------------------------------------------------------
+
+
+def _check_turns(layers: Sequence[SourceLayer], there: Standing | None) -> None:
+    """Raise InconsistentStack if a layer is turned, and it is not known that this lays it upon the others."""
+    if all(layer.info.affine for layer in layers) and (there is None or there.affine):
+        return  # these are compared themselves
+    hows = {layer.name: layer.info.turned.how if layer.info.turned else "" for layer in layers}
+    others = dict.fromkeys(there.boxes, there.turned) if there else {}
+    if len({*hows.values(), *others.values()}) < 2:
+        return
+    told = [f"{name} {f'is turned {how}' if how else 'is not turned'}" for name, how in {**others, **hows}.items()]
+    fixes = dict.fromkeys(layer.info.turned.fix for layer in layers if layer.info.turned)
+    raise InconsistentStack(
+        f"the layers would be turned differently: {'; '.join(told)}",
+        why="not all of them state for certain how their axes lie, so they may end up mirrored against each other",
+        fix="; ".join(fixes) or "convert the layers that are there again, with the axes as they are stored",
+    )
+
+
+# --- places ----------------------------------------------------------------------------------------------------------
+
+
+def _in_place(layers: Sequence[SourceLayer], settings: Settings, there: Standing | None) -> list[SourceLayer]:
+    """The layers where `--top-left` or their affines say."""
+    if settings.top_left is not None:
+        return [_at_top_left(layer, Vec3(*settings.top_left)) for layer in layers]
+    stating = {layer.name: affine for layer in layers if (affine := layer.info.affine)}
+    grid = there.affine if there else None
+    places: Mapping[str, Vec3] = {}
+    if grid:
+        places = {layer.name: _place(layer, grid, "the dataset") for layer in layers if layer.name in stating}
+        _check_not_before(places, stating, grid)
+    elif len(stating) > 1:
+        first = next(layer for layer in layers if layer.name in stating)
+        grid = stating[first.name].refined(first.finest)
+        corners = {layer.name: _place(layer, grid, first.name) for layer in layers if layer.name in stating}
+        places = _from_zero([layer for layer in layers if layer.name in stating], corners, settings)
+    moved = [_moved(layer, places[layer.name], grid) if layer.name in places and grid else layer for layer in layers]
+    return [_doubted(layer, moved, places, there) for layer in moved]
+
+
+def _at_top_left(layer: SourceLayer, place: Vec3) -> SourceLayer:
+    """The layer with its source's first voxel at a place in mag-1 voxels. Raises OptionError."""
+    if place // layer.finest * layer.finest != place:
+        raise OptionError(
+            f"--top-left {_numbers(place)} is no place for {layer.name}",
+            why=f"voxels of mag {layer.finest} begin at multiples of {_numbers(layer.finest)}",
+            fix=f"say --top-left {','.join(map(str, place // layer.finest * layer.finest))}, or another multiple",
+        )
+    note = [f"begins at {_numbers(place)}, as --top-left says; its affine is not used"] if layer.info.affine else []
+    return replace(layer, shift=place // layer.finest - layer.start, notes=(*layer.notes, *note))
+
+
+def _place(layer: SourceLayer, grid: Affine, of: str) -> Vec3:
+    """Where the layer's first voxel begins, in voxels of a grid; perhaps before 0.
+
+    Raises InconsistentStack if the layer's voxels are no boxes of whole voxels of the grid.
+    """
+    affine = layer.info.affine
+    assert affine, "only layers that state where they lie are placed"
+    both = f"{layer.name}: {affine}; {of}: {grid}"
+    unit = METRES[affine.unit] / METRES[grid.unit] if affine.unit and grid.unit else 1.0
+    inverse = np.linalg.inv(_matrix(grid))
+    steps = inverse @ _matrix(affine) * unit
+    off = np.abs(steps - np.diag(layer.finest)) @ (np.array(layer.info.shape) - 1)
+    if off.max() > _PARALLEL:
+        raise InconsistentStack(
+            f"{layer.name} lies {_how(steps, layer.finest)} {of}", why=both, fix=f"{_FIX_DIRECTIONS}; {_FIX_PLACE}"
+        )
+    corner = inverse @ (np.array(affine.origin) * unit - grid.origin) + 0.5 - np.array(layer.finest) / 2
+    whole = np.round(corner)
+    if np.abs(corner - whole).max() > _WHOLE:
+        raise InconsistentStack(
+            f"{layer.name} begins at {', '.join(f'{number:.6g}' for number in corner + 0.0)} voxels of {of}",
+            why=f"only whole voxels are moved, and nothing is resampled; {both}",
+            fix=_FIX_PLACE,
+        )
+    return Vec3(*map(int, whole))
+
+
+_FIX_PLACE = "say --top-left x,y,z, in mag-1 voxels, to lay the first voxel there whatever the affine says"
+_FIX_DIRECTIONS = (
+    "take both as their axes lead in space, which is what readers do unless told otherwise (-o orientation=canonical); "
+    "resample one in the other's space"
+)
+
+
+def _matrix(affine: Affine) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    return np.array([affine.x, affine.y, affine.z]).T
+
+
+def _how(steps: np.ndarray[tuple[int, int], np.dtype[np.float64]], mag: Mag) -> str:
+    """How a layer of this mag lies that takes such steps in another's voxels, for a message."""
+    lengths = np.linalg.norm(steps, axis=0)
+    turned = steps / lengths
+    if np.allclose(turned, np.eye(3), atol=1e-3):
+        return f"with voxels of {' x '.join(f'{length:.6g}' for length in lengths)} at mag {mag} on those of"
+    signs = np.round(turned)
+    if np.allclose(turned, signs, atol=1e-3):
+        against = [axis for axis, sign in zip("xyz", np.diag(signs), strict=True) if sign < 0]
+        exchanged = [axis for axis, sign in zip("xyz", np.diag(signs), strict=True) if not sign]
+        words = [f"mirrored along {', '.join(against)}"] * bool(against)
+        words += [f"with {', '.join(exchanged)} exchanged"] * bool(exchanged)
+        return f"{' and '.join(words)} against"
+    angle = np.degrees(np.arccos(np.clip((np.trace(turned) - 1) / 2, -1, 1)))
+    return f"turned by {angle:.3g} degrees against"
+
+
+def _check_not_before(places: Mapping[str, Vec3], stating: Mapping[str, Affine], grid: Affine) -> None:
+    """Raise InconsistentStack for a place before 0."""
+    for name, place in places.items():
+        if min(place) < 0:
+            raise InconsistentStack(
+                f"{name} begins at voxel {_numbers(place)} of the dataset",
+                why=f"bounding boxes begin at 0 or more; {name}: {stating[name]}; the dataset: {grid}",
+                fix=f"convert all layers anew from one folder, which moves them together; or {_FIX_PLACE}",
+            )
+
+
+def _from_zero(layers: Sequence[SourceLayer], places: Mapping[str, Vec3], settings: Settings) -> dict[str, Vec3]:
+    """The places moved together so that the least along each axis is 0, and each is one that the layer's mag can have.
+
+    A part that `--bbox` chose keeps its place in the whole. Raises InconsistentStack where no move does.
+    """
+    cut = settings.bbox.start if settings.bbox else Vec3(0, 0, 0)
+    move = []
+    for axis in range(3):
+        least = -min(places[layer.name][axis] - cut[axis] * layer.finest[axis] for layer in layers)
+        coarsest = max(layer.finest[axis] for layer in layers)
+        fitting = (
+            by
+            for by in range(least, least + coarsest)
+            if not any((places[layer.name][axis] + by) % layer.finest[axis] for layer in layers)
+        )
+        move.append(next(fitting, None))
+    if None in move:
+        told = "; ".join(f"{name} at {_numbers(place)}" for name, place in places.items())
+        raise InconsistentStack(
+            f"the layers' places do not fit their mags: {told}",
+            why="voxels of a mag begin at multiples of its factors",
+            fix=_FIX_PLACE,
+        )
+    x, y, z = (by or 0 for by in move)
+    return {name: Vec3(x, y, z) + place for name, place in places.items()}
+
+
+def _moved(layer: SourceLayer, place: Vec3, grid: Affine) -> SourceLayer:
+    """The layer at a place in mag-1 voxels, with a note unless it is there anyway. Raises InconsistentStack."""
+    if place // layer.finest * layer.finest != place:
+        raise InconsistentStack(
+            f"{layer.name} begins at voxel {_numbers(place)} of the dataset",
+            why=f"voxels of mag {layer.finest} begin at multiples of {_numbers(layer.finest)}",
+            fix=_FIX_PLACE,
+        )
+    shift = place // layer.finest - layer.info.offset
+    if not any(shift):
+        return layer
+    affine = layer.info.affine
+    doubt = "" if affine and affine.stated == grid.stated else f", though the space may be another ({grid.stated})"
+    note = f"begins at voxel {_numbers(place)}, as its affine says ({affine}){doubt}; --top-left decides otherwise"
+    return replace(layer, shift=shift + layer.shift, notes=(*layer.notes, WarningNote(note) if doubt else note))
+
+
+def _doubted(
+    layer: SourceLayer, layers: Sequence[SourceLayer], places: Mapping[str, Vec3], there: Standing | None
+) -> SourceLayer:
+    """The layer with a warning if where it lies beside the others is not certain, though its affine says something."""
+    affine = layer.info.affine
+    if affine is None:
+        return layer
+    boxes = {other.name: other.extent for other in layers if other is not layer}
+    silent = [other.name for other in layers if other.info.affine is None]
+    if there:
+        boxes |= there.boxes
+        silent += [] if there.affine else list(there.boxes)
+    notes = []
+    if any(affine.origin) and (unlike := [name for name in silent if boxes[name] != layer.extent]):
+        notes.append(
+            f"begins at {_numbers(layer.extent.start)}, though it states where it lies ({affine}): "
+            f"{', '.join(unlike)} {'does' if len(unlike) == 1 else 'do'} not, and differs in extent; --top-left decides"
+        )
+    if layer.name in places and boxes and not any(layer.extent.intersection(box).volume for box in boxes.values()):
+        notes.append(f"lies at {layer.extent}, where no other layer is, as its affine says ({affine})")
+    return replace(layer, notes=(*layer.notes, *map(WarningNote, notes))) if notes else layer
+
+
+def _numbers(place: Sequence[int]) -> str:
+    return ", ".join(map(str, place))

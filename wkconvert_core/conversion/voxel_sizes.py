@@ -1,0 +1,239 @@
+"""How large the voxels of layers are: the mags that differing sizes make, and the one size that a dataset has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import isclose, log2
+
+from wkconvert_core.contract.errors import InconsistentStack, OptionError
+from wkconvert_core.contract.geometry import Mag, is_power_of_two
+from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.contract.voxel_size import VoxelSize
+from wkconvert_core.conversion.opening import SourceLayer
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.standing import Standing
+from wkconvert_core.toolkit.stacks import shorten
+
+_SAME = 1e-6
+"""Relative tolerance for sizes: some formats store them as 32-bit floats."""
+
+
+# --- mags ------------------------------------------------------------------------------------------------------------
+
+
+def at_mags(layers: Sequence[SourceLayer], settings: Settings, there: Standing | None) -> list[SourceLayer]:
+    """The layers at the mags that `--at-mag` or the ratios of their voxel sizes say.
+
+    Raises InconsistentStack for ratios that are no mags, and for mags that make no pyramid.
+    """
+    if settings.at_mag is not None:
+        moved = [_at_mag(layer, settings.at_mag, "as --at-mag says") for layer in layers]
+    else:
+        ratios = _ratios(layers, settings.voxel_size, there)
+        mags = {layer.name: _mag_of(layer, ratios[layer.name]) for layer in layers}
+        if None in mags.values():
+            raise _no_mag(layers, ratios, there)
+        why = "as {} says beside the finest voxels; --at-mag decides otherwise"
+        moved = [
+            _at_mag(layer, mag, why.format(layer.info.voxel_size)) for layer in layers if (mag := mags[layer.name])
+        ]
+        _check_shapes(moved, layers, there)
+    if any(new.finest != old.finest for new, old in zip(moved, layers, strict=True)):
+        _check_order(moved, there)
+    return moved
+
+
+def _at_mag(layer: SourceLayer, mag: Mag, why: str) -> SourceLayer:
+    """The layer with `mag` for its finest mag, and a note if that is another."""
+    if mag == layer.finest:
+        return layer
+    mags = {Mag(*(each // layer.finest * mag)): source for each, source in layer.mags.items()}
+    return replace(layer, mags=mags, notes=(*layer.notes, f"stored at mag {mag}, {why}"))
+
+
+def _stated(layers: Sequence[SourceLayer], there: Standing | None) -> dict[str, VoxelSize]:
+    """The voxel sizes of mag 1 that layers and dataset state, in nm."""
+    sizes = {"the dataset": there.voxel_size} if there else {}
+    sizes |= {layer.name: layer.voxel_size for layer in layers}
+    return {name: size.to("nm") for name, size in sizes.items() if size}
+
+
+def _ratios(
+    layers: Sequence[SourceLayer], wanted: VoxelSize | None, there: Standing | None
+) -> dict[str, tuple[float, float, float]]:
+    """How many times as large as the dataset's, or the smallest, each layer's mag-1 voxels are along x, y, z.
+
+    1 where a layer states nothing, and along axes that `--voxel-size` gives where its ratios are no mag.
+    """
+    sizes = _stated(layers, there)
+    ratios = {layer.name: [1.0, 1.0, 1.0] for layer in layers}
+    for axis in range(3):
+        known = {name: side for name, size in sizes.items() if (side := size.size[axis]) is not None}
+        unit = known.get("the dataset", min(known.values(), default=1.0))
+        for name in ratios.keys() & known.keys():
+            ratio = known[name] / unit
+            near = 2.0 ** round(log2(ratio))
+            ratios[name][axis] = near if isclose(ratio, near, rel_tol=_SAME) else ratio
+    for layer in layers:
+        if wanted and _mag_of(layer, own := ratios[layer.name]) is None:
+            own[:] = [ratio if side is None else 1.0 for ratio, side in zip(own, wanted.size, strict=True)]
+    return {name: (x, y, z) for name, (x, y, z) in ratios.items()}
+
+
+def _mag_of(layer: SourceLayer, ratio: Sequence[float]) -> Mag | None:
+    """The mag of the layer's finest voxels, if its mag-1 voxels are so much larger; None if there is none."""
+    factors = [own * r for own, r in zip(layer.finest, ratio, strict=True)]
+    x, y, z = (int(factor) if factor.is_integer() else 0 for factor in factors)
+    return Mag(x, y, z) if all(map(is_power_of_two, (x, y, z))) else None
+
+
+def _no_mag(
+    layers: Sequence[SourceLayer], ratios: Mapping[str, Sequence[float]], there: Standing | None
+) -> InconsistentStack:
+    odd = next(layer for layer in layers if _mag_of(layer, ratios[layer.name]) is None)
+    finer = all(ratio <= 1 and log2(ratio).is_integer() for ratio in ratios[odd.name])
+    own = there.voxel_size if there else None
+    what = f"the layers differ in voxel size: {_told(layers, own)}"
+    if own and finer:
+        return InconsistentStack(
+            what,
+            why=f"the voxels of {odd.name} are finer than the dataset's mag 1, and there is no mag below 1",
+            fix=f"convert {odd.name} into a new dataset, and add the other layers to that: they will lie at a coarser "
+            "mag; or say --at-mag 1 if its voxels are as large as the dataset's",
+        )
+    times = " x ".join(f"{ratio:.6g}" for ratio in ratios[odd.name])
+    finest = "the dataset's" if own else "the smallest"
+    fix = (
+        f"say --voxel-size {_numbers(own)} if that is the size of all; or --at-mag 2-2-1, or whichever mag it is"
+        if own
+        else "say --voxel-size x,y,z if all have the same size; or convert them one by one, the finest first, the "
+        "others with --add and --at-mag 2-2-1, or whichever mag it is"
+    )
+    why = f"the voxels of {odd.name} are {times} times {finest}, and a mag is a power of two along each axis"
+    return InconsistentStack(what, why=why, fix=fix)
+
+
+def _told(layers: Sequence[SourceLayer], own: VoxelSize | None) -> str:
+    """Who states which voxel size, for a message."""
+    names: dict[str, list[str]] = {f"{own} ({own.origin})": []} if own else {}
+    for layer in layers:
+        if size := layer.voxel_size:
+            names.setdefault(f"{size} ({size.origin})", []).append(layer.name)
+    return "; ".join(f"{shorten(said)}: {size}" if said else size for size, said in names.items())
+
+
+def _numbers(size: VoxelSize) -> str:
+    """As `--voxel-size` takes it."""
+    unit = "" if size.unit == "nm" else f" --unit {size.unit}"
+    return ",".join("" if side is None else f"{side:.9g}" for side in size.size) + unit
+
+
+def _check_shapes(layers: Sequence[SourceLayer], before: Sequence[SourceLayer], there: Standing | None) -> None:
+    """Raise InconsistentStack for a layer that came to lie at a coarser mag, but has the shape of one that did not."""
+    fine = {new.name: new.info.shape for new, old in zip(layers, before, strict=True) if new.finest == old.finest}
+    fine |= {name: box.shape for name, box in there.boxes.items()} if there else {}
+    for layer in layers:
+        if layer.name not in fine and (same := [name for name, shape in fine.items() if shape == layer.info.shape]):
+            x, y, z = layer.info.shape
+            raise InconsistentStack(
+                f"{layer.name} and {same[0]} both have {x} x {y} x {z} voxels, but differ in voxel size",
+                why=f"{layer.name} states {layer.info.voxel_size}, which would be mag {layer.finest}: one of both "
+                "is wrong, the size or the shape",
+                fix=f"say --at-mag 1 with --voxel-size x,y,z if they cover the same place, --at-mag {layer.finest} "
+                "(with --add, after the others) if not",
+            )
+
+
+def _check_order(layers: Sequence[SourceLayer], there: Standing | None) -> None:
+    """Raise InconsistentStack for mags of which WEBKNOSSOS makes no pyramid."""
+    mags = sorted({*(layer.finest for layer in layers), *(there.mags if there else ())})
+    for layer in layers:
+        for other in mags:
+            same = max(layer.finest) == max(other)
+            if other != layer.finest and (same or layer.finest.min(other) not in (layer.finest, other)):
+                raise InconsistentStack(
+                    f"{layer.name} would lie at mag {layer.finest} beside mag {other}",
+                    why="the mags of a dataset have one order along x, y and z, and one for each largest factor",
+                    fix="say with --at-mag which mag it is, or convert it into a dataset of its own",
+                )
+
+
+# --- the dataset's ---------------------------------------------------------------------------------------------------
+
+
+def voxel_size(layers: Sequence[SourceLayer], wanted: VoxelSize | None) -> VoxelSize:
+    """The one voxel size of the dataset: as wanted, and along the axes left open as the sources state it.
+
+    A single slice of unknown thickness is as thick as its voxels are wide. Raises OptionError for an axis that is
+    unknown, InconsistentStack if sources differ along an axis that `wanted` leaves open.
+    """
+    sizes = {layer.name: size for layer in layers if (size := layer.voxel_size)}
+    size = wanted or next(iter(sizes.values()), VoxelSize((None, None, None)))
+    for other in sizes.values():
+        size = size.filled(other)
+    for axis in range(3):
+        known = [side for each in sizes.values() if (side := each.to("nm").size[axis]) is not None]
+        is_open = wanted is None or wanted.size[axis] is None
+        if is_open and known and max(known) - min(known) > _SAME * max(known):
+            raise InconsistentStack(
+                f"the layers differ in voxel size: {_told(layers, None)}",
+                why="a dataset has one voxel size",
+                fix="decide with --voxel-size",
+            )
+    if wanted is None or wanted.missing():
+        _check_possible(size)
+    x, y, z = size.size
+    if all(layer.info.shape[2] == 1 for layer in layers) and z is None and x is not None:
+        size = VoxelSize((x, y, x), size.unit, f"{size.origin}; z of the single slice taken from x")
+    if missing := size.missing():
+        known_axes = f" (known: {size}, {size.origin})" if any(size.size) else ""
+        notes = [note for layer in layers for note in layer.info.notes if "size" in note or "unit" in note]
+        guesses = zip(size.size, ("4", "4", "35"), strict=True)
+        example = ["" if side is not None and not wanted else guess for side, guess in guesses]
+        raise OptionError(
+            f"the voxel size along {', '.join(missing)} is not known",
+            why="; ".join([f"the source does not state it{known_axes}", *notes[:3]]),
+            fix=f"give it, for example --voxel-size {','.join(example)}"
+            + ("" if size.unit == "nm" else f" --unit {size.unit}"),
+        )
+    return size
+
+
+def _check_possible(size: VoxelSize) -> None:
+    """Raise OptionError for a voxel size that contradicts itself."""
+    if oddity := size.oddity():
+        raise OptionError(
+            f"the voxel size {size} cannot be right",
+            why=f"{oddity}: no microscope has such voxels, so a number or a unit is wrong; it is from {size.origin}",
+            fix="look up the size, and give it along x, y and z with --voxel-size, for example --voxel-size 4,4,35",
+        )
+
+
+def with_sizes_noted(
+    layers: Sequence[SourceLayer], size: VoxelSize, wanted: VoxelSize | None, own: VoxelSize | None
+) -> list[SourceLayer]:
+    """The layers with notes on voxel sizes that are not their source's own, and on where each is from if that differs.
+
+    `size` is that of the dataset, `wanted` what the user said of it, `own` what it was before layers are added.
+    """
+    origins = {stated.origin for layer in layers if (stated := layer.voxel_size)}
+
+    def note(layer: SourceLayer) -> str:
+        stated = layer.voxel_size or VoxelSize((None, None, None))
+        open_axes = [axis for axis in range(3) if wanted is None or wanted.size[axis] is None]
+        lacking = [axis for axis in open_axes if stated.size[axis] is None]
+        givers = ["the dataset"] if own else []
+        givers += [it.name for it in layers if (each := it.voxel_size) and any(each.size[axis] for axis in lacking)]
+        if lacking and givers:
+            axes = "" if len(lacking) == 3 else f" along {', '.join('xyz'[axis] for axis in lacking)}"
+            return WarningNote(f"no voxel size{axes} is stated: that of {givers[0]} is taken, {size} ({size.origin})")
+        sides = list(zip(stated.to(size.unit).size, size.size, strict=True))
+        unlike = [axis for axis, (a, b) in enumerate(sides) if a and b and not isclose(a, b, rel_tol=_SAME)]
+        told = f"its source says {layer.info.voxel_size} ({stated.origin})"
+        if unlike:
+            text = f"{told}; with {size} ({size.origin}) they are {size.coarsened(layer.finest)}"
+            return WarningNote(text) if set(unlike) & set(open_axes) else text
+        return told if len(origins) > 1 else ""
+
+    return [replace(layer, notes=(*layer.notes, said)) if (said := note(layer)) else layer for layer in layers]

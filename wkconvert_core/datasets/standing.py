@@ -1,0 +1,85 @@
+"""What the layers that a dataset has already state of its voxels: their size, and where they lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wkconvert_core.contract.affine import Affine
+from wkconvert_core.contract.errors import OptionError
+from wkconvert_core.contract.geometry import Box, Mag
+from wkconvert_core.contract.voxel_size import VoxelSize
+from wkconvert_core.datasets.dataset import Dataset, found_mags
+from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
+
+GRIDS = "grids"
+"""The key of a plan that holds, by layer, the affine of the dataset's mag-1 voxels, and how the axes were turned."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The layers that a dataset has, as new ones are compared with them."""
+
+    boxes: Mapping[str, Box]
+    """Extents by layer, in mag-1 voxels."""
+    mags: Collection[Mag]
+    """The mags of all of them."""
+    voxel_size: VoxelSize | None
+    """Of mag 1; None if neither metadata nor runs of `cube` tell."""
+    affine: Affine | None
+    """Of the dataset's mag-1 voxels; None if no layer's source stated where it lies."""
+    turned: str = ""
+    """How the layers' axes were turned."""
+
+
+def standing(dst: Path, but: Collection[str]) -> Standing | None:
+    """The layers of a dataset, `but` those of these names; None if there is no other. Raises BrokenSource."""
+    plans = [plan for plan in _plans(dst) if not set(_dict(plan, "extents")) <= set(but)]
+    if (dst / PROPERTIES_FILE).is_file():
+        there = Dataset.finished(dst)
+        boxes = {name: layer.box for name, layer in there.layers.items() if name not in but}
+        mags = {mag for name in boxes for mag in there.layers[name].mags}
+        size = there.voxel_size
+    else:
+        on_disk = [each for each in found_mags(dst) if each.layer not in but]
+        mags = {each.mag for each in on_disk}
+        recorded = {name: box for plan in plans for name, box in _dict(plan, "extents").items()}
+        boxes = {each.layer: box for each in on_disk if (box := _box(recorded.get(each.layer)))}
+        size = next((size for plan in plans for size in _sizes(plan)), None)
+    if not mags:
+        return None
+    grids = [grid for plan in plans for name, grid in _dict(plan, GRIDS).items() if name in boxes]
+    affine = next((found for grid in grids if isinstance(grid, dict) and (found := Affine.parse(grid))), None)
+    turned = next((str(grid["turned"]) for grid in grids if isinstance(grid, dict) and grid.get("turned")), "")
+    return Standing(boxes, mags, size, affine, turned)
+
+
+def _plans(dst: Path) -> Iterator[Mapping[str, Any]]:
+    """What runs recorded of themselves; what cannot be read tells nothing."""
+    for path in sorted((dst / FOLDER).glob("*.plan")):
+        with suppress(OSError, ValueError, RecursionError):
+            plan = json.loads(path.read_bytes())
+            if isinstance(plan, dict):
+                yield plan
+
+
+def _dict(plan: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = plan.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _box(numbers: Any) -> Box | None:
+    with suppress(TypeError, ValueError):
+        x, y, z, width, height, depth = map(int, numbers)
+        return Box((x, y, z), (width, height, depth))
+    return None
+
+
+def _sizes(plan: Mapping[str, Any]) -> Iterator[VoxelSize]:
+    with suppress(TypeError, ValueError, OptionError):
+        for x, y, z, unit in plan.get("voxel_sizes", ()):
+            yield VoxelSize((x, y, z), unit, "the layers that are there")
