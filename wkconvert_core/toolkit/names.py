@@ -1,21 +1,57 @@
-"""Numbers in the names of pictures: the axes that words before them say, and fields of a pattern in their place."""
+"""Numbers in the names of pictures: what the words before them say that they count, and patterns in their place."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["axes", "by_texts", "numbers", "stem", "texts", "with_fields"]
+__all__ = [
+    "DYES",
+    "FIRM",
+    "axes",
+    "by_texts",
+    "kinds",
+    "numbers",
+    "stem",
+    "texts",
+    "unit_after",
+    "with_fields",
+    "words",
+]
 
-_AXES = {
-    **dict.fromkeys(("z", "slice", "section", "sec", "plane"), "z"),
-    **dict.fromkeys(("y", "row"), "y"),
-    **dict.fromkeys(("x", "col", "column"), "x"),
+DYES = "cy alexa af atto dylight"
+"""Dyes that differ in a number."""
+_WORDS = {
+    "z": "z slice slc sl section sec plane depth zpos zstack focus",
+    "channel": "c ch chn chan channel w wv wave wavelength laser cam camera " + DYES,
+    "time": "t tp tm tl time timepoint timelapse frame cycle sk hour minute second",
+    "position": "p pos position point s site series xy f fld field fov m tile scene b block view angle",
+    "y": "y row",
+    "x": "x col column",
 }
-"""The axis that the number after each word counts."""
+"""What numbers after these words count, where several numbers run."""
+_KINDS = {word: kind for kind, known in _WORDS.items() for word in known.split()}
+FIRM = frozenset(
+    "ch chn chan channel wv wave wavelength t tp tm tl time timepoint timelapse pos position point site xy fld field "
+    f"fov tile scene view angle {DYES}".split()
+)
+"""Words that mean it even where no other number runs; `s1`, `p1` or `f1` may as well be slices, pages and files."""
+_SCHEMES = {
+    ("r", "c", "f", "p", "ch"): ("well", "well", "position", "z", "channel"),  # Operetta
+    ("r", "c", "f", "p"): ("well", "well", "position", "z"),
+    ("g", "t", "s"): ("position", "position", "z"),  # SBEMimage: grid, tile, slice
+    ("f", "d"): ("position", "channel"),  # field and dye of high-content screens
+    ("f", "l", "a", "z", "c"): ("position", "time", "", "z", "channel"),  # Yokogawa
+    ("r", "c"): ("y", "x"),
+}
+"""Words in a row that mean something else together."""
+_UNITS = {"z": "nm um µm μm mm micron microns", "time": "d h m s ms msec sec min hr hours"}
+"""Units right after a number without a word."""
+_KINDS_OF_UNITS = {unit: kind for kind, known in _UNITS.items() for unit in known.split()}
 _DIGITS = re.compile(r"([0-9]+)")
-_LAST_WORD = re.compile(r"([a-z]+)[-_ .]?$", re.IGNORECASE)
+_LAST_WORD = re.compile(r"([A-Z]+|[A-Z]?[a-z]+)(?:\W|_){0,3}$")
+_UNIT = re.compile(r"([dhm])(?=[0-9])|([a-zµμ]+)(?![A-Za-z0-9])|[ _]([a-zµμ]{2,})(?![A-Za-z0-9])")
 
 
 def stem(name: str) -> str:
@@ -58,14 +94,55 @@ def numbers(name: str) -> tuple[int, ...]:
     return tuple(map(int, _DIGITS.findall(stem(name))))
 
 
-def axes(text: str) -> list[str]:
-    """The axis of each number, empty without a word for it.
+def words(around: Sequence[str]) -> list[str]:
+    """The word right before each number, in lower case, empty without one; given the texts around the numbers.
 
-    >>> axes("z5_Row2_7")
-    ['z', 'y', '']
+    >>> words(["Brain_z", "_stackCH", "-", ".tif"])
+    ['z', 'ch', '']
     """
-    words = [_LAST_WORD.search(before) for before in _DIGITS.split(text)[:-1:2]]
-    return [_AXES.get(word[1].lower(), "") if word else "" for word in words]
+    found = [_LAST_WORD.search(before) for before in around[:-1]]
+    return [word[1].lower() if word else "" for word in found]
+
+
+def kinds(around: Sequence[str]) -> list[str]:
+    """What each number counts as its word or unit says: z, channel, time, position, well, y or x, empty without one.
+
+    >>> kinds(["a_t", "_z", "", ""]), kinds(["r", "c", "f", "p", "-ch", ""])
+    (['time', 'z', ''], ['well', 'well', 'position', 'z', 'channel'])
+    >>> kinds(["slice_", "um"])
+    ['z']
+    """
+    said = words(around)
+    found = [_KINDS.get(word, "") for word in said]
+    for at, after in enumerate(around[1:]):
+        if said[at] not in _KINDS:
+            found[at] = _KINDS_OF_UNITS.get(unit_after(after), "")
+    for scheme, meant in _SCHEMES.items():
+        for at in range(len(said) - len(scheme) + 1):
+            if tuple(said[at : at + len(scheme)]) == scheme:
+                found[at : at + len(scheme)] = meant
+                return found
+    return found
+
+
+def unit_after(text: str) -> str:
+    """The unit with which the text behind a number begins, empty if there is none.
+
+    >>> unit_after("um_ch"), unit_after("_s1"), unit_after("_max")
+    ('um', '', '')
+    """
+    found = _UNIT.match(text)
+    unit = found[found.lastindex or 0] if found else ""
+    return unit if unit in _KINDS_OF_UNITS else ""
+
+
+def axes(text: str) -> list[str]:
+    """The axis z, y or x of each number, empty without a word for it.
+
+    >>> axes("z5_Row2_7"), axes("r1_c2")
+    (['z', 'y', ''], ['y', 'x'])
+    """
+    return [kind if kind in ("z", "y", "x") else "" for kind in kinds(_DIGITS.split(text)[::2])]
 
 
 def with_fields(name: str, fields: Mapping[int, str]) -> str:

@@ -1,26 +1,51 @@
-"""Stacks with one file per slice: the order of the slices, and gaps in their numbering."""
+"""Stacks with one file per slice: what the names count, and the order of the slices."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 
-from wkconvert_core.contract.errors import InconsistentStack
-from wkconvert_core.toolkit.names import by_texts
-from wkconvert_core.toolkit.names import numbers as numbers_of
+from wkconvert_core.contract.errors import InconsistentStack, UnsupportedSource
+from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.toolkit.holes import Gaps, without_holes
+from wkconvert_core.toolkit.listed import ranges, shorten
+from wkconvert_core.toolkit.name_axes import Axis, axes_as_said, axes_of
+from wkconvert_core.toolkit.name_choice import Naming, check_said, check_used, choose
+from wkconvert_core.toolkit.name_columns import Table, table
+from wkconvert_core.toolkit.names import DYES, numbers, texts
 
-__all__ = ["Gaps", "natural_key", "oddly_named", "ranges", "restarts", "shorten", "with_gaps"]
-
-Gaps = Literal["error", "fill", "close"]
-"""What to do about missing slices, as `--gaps` has it."""
+__all__ = [
+    "Gaps",
+    "Naming",
+    "Parted",
+    "check_used",
+    "left_out_note",
+    "natural_key",
+    "parted",
+    "ranges",
+    "shorten",
+    "with_gaps",
+]
 
 _DIGITS = re.compile(r"([0-9]+)")
-_MOST_FILLED = 1000
-"""Most empty slices to fill in per existing one: if it takes more, the numbers do not count slices."""
-_SHOWN = 5
+_MOST_PREVIEWS = 3
+_FEW = 10
+"""At most one in so many names may be a second one of a slice, for the names to count slices all the same."""
+
+
+@dataclass(frozen=True)
+class Parted:
+    """The files of a folder as stacks of the same slices, one for each channel."""
+
+    channels: dict[str, tuple[str | None, ...]]
+    """By the channel's name, the files of its slices in their order, None for a missing one to be filled with zeros.
+    Where the names count no channels, there is one without a name."""
+    left_out: tuple[str, ...] = ()
+    """Previews; `left_out_note` tells of them."""
+    notes: tuple[str, ...] = ()
+    used: frozenset[str] = frozenset()
+    """The options that chose among times, positions and wells in the names."""
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -33,12 +58,10 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
-def with_gaps(folder: str, names: Sequence[str], gaps: Gaps) -> list[str | None]:
-    """The names of the slices, given in natural order, with None for each missing slice to be filled with zeros.
+def with_gaps(folder: str, names: Sequence[str], gaps: Gaps, naming: Naming | None = None) -> list[str | None]:
+    """The names of the slices of one stack in their order, with None for each missing slice to be filled with zeros.
 
-    Slices are counted by the last number in the names that varies without merely accompanying another one: by s in
-    `x10_s3_t1699.tif`, if t grows with s and x is constant. With `gaps="error"`, holes in that numbering raise
-    InconsistentStack, as do two slices with the same number; `gaps="close"` takes the files as they come.
+    It is `parted` for readers that take one stack: names that count several channels raise UnsupportedSource.
 
     >>> with_gaps("brain", ["s1.tif", "s2.tif", "s4.tif"], "fill")
     ['s1.tif', 's2.tif', None, 's4.tif']
@@ -46,110 +69,161 @@ def with_gaps(folder: str, names: Sequence[str], gaps: Gaps) -> list[str | None]
     Traceback (most recent call last):
     wkconvert_core.contract.errors.InconsistentStack: slices are missing in brain: 3 (1 in all)...
     """
-    if gaps == "close":
-        return list(names)
-    missing_before: dict[str, int] = {}
-    holes: list[tuple[int, int]] = []
-    for run in _runs(names):
-        _check_unique(folder, run)
-        for (low, _), (high, name) in itertools.pairwise(run):
-            missing_before[name] = high - low - 1
-            holes += [(low + 1, high - 1)] if high > low + 1 else []
-    if holes and gaps == "error":
-        raise InconsistentStack(
-            f"slices are missing in {folder}: {_listed(holes)} ({sum(missing_before.values())} in all)",
-            why=f"the numbers in the {len(names)} names, from {names[0]} to {names[-1]}, have holes",
-            fix="add the missing files, or say --gaps fill for empty slices, --gaps close to do without",
+    found = parted(folder, names, gaps, naming)
+    check_used(folder, naming or Naming(), found.used)
+    channels = found.channels
+    if len(channels) > 1:
+        raise UnsupportedSource(
+            f"the names in {folder} count {len(channels)} channels: {shorten(list(channels))}",
+            why="this reader takes one stack",
+            fix="give the files of each channel a folder of its own",
         )
-    if sum(missing_before.values()) > _MOST_FILLED * len(names):
-        raise InconsistentStack(
-            f"{sum(missing_before.values())} slices are missing between the {len(names)} in {folder}",
-            why="so many cannot be filled: the numbers in the names do not seem to count slices",
-            fix="say --gaps close to take the files as they come",
-        )
-    return [entry for name in names for entry in (*[None] * missing_before.get(name, 0), name)]
+    return [name for slices in channels.values() for name in slices]
 
 
-def oddly_named(names: Sequence[str]) -> list[str]:
-    """The few files, at most a tenth, whose names differ from the others' in more than numbers.
+def parted(
+    folder: str,
+    names: Sequence[str],
+    gaps: Gaps,
+    naming: Naming | None = None,
+    size_of: Callable[[str], Hashable] | None = None,
+) -> Parted:
+    """The files of a folder, given in natural order, as the stacks that their names say they are.
 
-    >>> oddly_named([f"s{n}.tif" for n in range(20)] + ["overview1.tif"])
-    ['overview1.tif']
+    Numbers that run in the names count depth, channels, times, positions or wells: by the words before them, and by how
+    they vary together. Channels become stacks of their own; of times, positions and wells, `naming` chooses one.
+    `size_of` gives a picture's size, by which a preview is told from a slice.
+
+    Raises UnsupportedSource for names that count what a stack does not have, or do not say what they count;
+    InconsistentStack for missing slices, for two of one number, and for names unlike the others; OptionError.
+
+    >>> parted("brain", ["z1_DAPI.tif", "z1_GFP.tif", "z2_DAPI.tif", "z2_GFP.tif"], "error").channels
+    {'DAPI': ('z1_DAPI.tif', 'z2_DAPI.tif'), 'GFP': ('z1_GFP.tif', 'z2_GFP.tif')}
     """
-    most = max(by_texts(names).values(), key=len, default=[])
-    usual = set(most)
-    return [name for name in names if name not in usual] if 10 * len(most) >= 9 * len(names) else []
+    naming = naming or Naming()
+    if len(names) < 2 or (naming.names == "z" and not _are_numbered(names)):
+        return Parted({"": tuple(names)})
+    found = table(folder, names)
+    left_out = _previews(folder, found, size_of)
+    if twice := _second_names(found):
+        if gaps != "close":
+            raise _same_slice(folder, *twice)
+        return Parted({"": tuple(name for name in names if name not in left_out)}, left_out)
+    axes = axes_as_said(found.columns, naming.names) if naming.names else axes_of(found.columns)
+    check_said(folder, found, axes)
+    kept, used = choose(folder, found, axes, naming)
+    by_kind = {axis.kind: axis for axis in axes}
+    depth = by_kind.get("z")
+    channels = _channel_names(by_kind.get("channel"), len(found.names))
+    numbered = _numbered(depth, found)
+    stacks: dict[str, dict[int, str]] = {channel: {} for channel in dict.fromkeys(channels[at] for at in kept)}
+    for at in sorted(kept, key=lambda at: numbered[at]):
+        stack = stacks[channels[at]]
+        if (other := stack.setdefault(numbered[at], found.names[at])) != found.names[at]:
+            raise _same_slice(folder, str(numbered[at]), other, found.names[at])
+    column = depth.columns[0] if depth and len(depth.columns) == 1 else None
+    scale, has_unit = (10**column.decimals, bool(column.unit)) if column else (1, False)
+    if len(stacks) > 1 and len(set(numbered)) == len(numbered) > len(
+        stacks
+    ):  # a count that goes on through the channels
+        without_holes(folder, {"": dict(zip(numbered, found.names, strict=True))}, gaps)
+        stacks = {channel: dict(enumerate(stack.values())) for channel, stack in stacks.items()}
+    slices, notes = without_holes(folder, stacks, gaps, scale=scale, has_unit=has_unit)
+    if depth and len(depth.columns) > 1:
+        notes.append(WarningNote(f"{len(depth.columns)} numbers run in the names: taken as one stack, in their order"))
+    return Parted(slices, left_out, tuple(notes), used)
 
 
-def restarts(names: Sequence[str]) -> int:
-    """Number of series of numbered slices.
+def left_out_note(left_out: Sequence[str]) -> tuple[WarningNote, ...]:
+    """The warning about files that are left out, if there are any.
 
-    >>> restarts(["w1_s1.tif", "w1_s2.tif", "w2_s1.tif", "w2_s2.tif"])
-    2
+    >>> left_out_note(["overview.tif"])
+    ('left out, unlike the slices in name and size: overview.tif',)
     """
-    return sum(len(run) > 1 for run in _runs(names))
+    told = f"left out, unlike the slices in name and size: {', '.join(left_out)}"
+    return (WarningNote(told),) if left_out else ()
 
 
-def _runs(names: Sequence[str]) -> list[list[tuple[int, str]]]:
-    """Each series of slices: its names with their slice numbers, sorted."""
-    runs: list[list[tuple[int, str]]] = []
-    for alike in by_texts(names).values():
-        numbers = [numbers_of(name) for name in alike]
-        position = _counting(numbers)
-        if position is None:
-            continue
-        grouped: dict[tuple[int, ...], list[tuple[int, str]]] = defaultdict(list)
-        for name, number in zip(alike, numbers, strict=True):
-            grouped[number[:position]].append((number[position], name))
-        runs += map(sorted, grouped.values())
-    return runs
+def _are_numbered(names: Sequence[str]) -> bool:
+    """Whether names differ in one number alone."""
+    if len({texts(name)[:-1] for name in names}) > 1:
+        return False
+    return sum(len(set(column)) > 1 for column in zip(*map(numbers, names), strict=True)) == 1
 
 
-def _counting(numbers: Sequence[tuple[int, ...]]) -> int | None:
-    """The position of the number that counts slices among the numbers of each name; None if there is none."""
-    # from the right, the first number that varies while the numbers before it, the head, are constant: heads have two
-    # names or more on average, and the number tells more names apart than the heads do, so it does not just follow one
-    for position in reversed(range(len(numbers[0]))):
-        heads = {number[:position] for number in numbers}
-        if 2 * len(heads) <= len(numbers) and len({number[: position + 1] for number in numbers}) > len(heads):
-            return position
+def _previews(folder: str, found: Table, size_of: Callable[[str], Hashable] | None) -> tuple[str, ...]:
+    """Strays without a running number whose size is not that of the slices. Raises InconsistentStack for others."""
+    running, first = len(numbers(found.names[0])), found.names[0]
+    if (
+        size_of is not None
+        and len(found.strays) <= _MOST_PREVIEWS
+        and all(len(numbers(name)) < running and size_of(name) != size_of(first) for name in found.strays)
+    ):
+        return tuple(found.strays)
+    if not found.strays:
+        return ()
+    one = len(found.strays) == 1
+    raise InconsistentStack(
+        f"{folder} holds {'a file' if one else 'files'} named unlike the others: {shorten(found.strays)}",
+        why=f"the other {len(found.names)} are named like {first}; nothing says whether and where "
+        f"{'this one belongs' if one else 'these belong'} in the stack",
+        fix="move away or rename what is none; or say -o names=z if each file is a slice, in the order of the names",
+    )
+
+
+def _second_names(found: Table) -> tuple[str, str, str] | None:
+    """Two names of one slice, with its number: equal in all numbers, or in all but one of no meaning that few have."""
+    if not found.columns:  # s1.tif, s01.tif
+        return ", ".join(map(str, numbers(found.names[0]))), found.names[0], found.names[1]
+    rows: list[Hashable] = list(zip(*(column.values for column in found.columns), strict=True))
+    if repeated := _repeated(rows, found.names, len(rows)):
+        return repeated
+    for column in found.columns:
+        others = [other for other in found.columns if other is not column]
+        are_stamps = any(len(set(other.values)) == len(rows) for other in others)
+        if others and (are_stamps or not any(other.kind for other in others)):
+            few = max(1, len(rows) // _FEW) if len(rows) > 3 else 0
+            if repeated := _repeated(column.values, found.names, few):
+                return repeated
     return None
 
 
-def _check_unique(folder: str, run: list[tuple[int, str]]) -> None:
-    for (a, first), (b, second) in itertools.pairwise(run):
-        if a == b:
-            raise InconsistentStack(
-                f"two slices in {folder} have the number {a}: {first} and {second}",
-                why="nothing says which comes first, or whether both belong to the stack",
-                fix="move one away, or say --gaps close to take both as they come",
-            )
+def _repeated(keys: Sequence[Hashable], names: Sequence[str], most: int) -> tuple[str, str, str] | None:
+    """The first key that comes again, with its names, if at most so many do."""
+    if not 0 < len(keys) - len(set(keys)) <= most:
+        return None
+    seen: dict[Hashable, str] = {}
+    for key, name in zip(keys, names, strict=True):
+        if (other := seen.setdefault(key, name)) != name:
+            return "-".join(map(str, key)) if isinstance(key, tuple) else str(key), other, name
+    return None
 
 
-def shorten(items: Sequence[str]) -> str:
-    """The first few items, and the number of the others.
-
-    >>> shorten(list("abcdefgh"))
-    'a, b, c, d, e and 3 more'
-    """
-    shown = ", ".join(items[:_SHOWN])
-    return shown if len(items) <= _SHOWN else f"{shown} and {len(items) - _SHOWN} more"
+def _same_slice(folder: str, number: str, first: str, second: str) -> InconsistentStack:
+    return InconsistentStack(
+        f"two slices in {folder} have the number {number}: {first} and {second}",
+        why="nothing says which comes first, or whether both belong to the stack",
+        fix="move one away, or say --gaps close to take both as they come",
+    )
 
 
-def ranges(numbers: Iterable[int]) -> str:
-    """Sorted numbers as text, with consecutive ones as ranges.
-
-    >>> ranges([3, 7, 8, 9])
-    '3, 7-9'
-    """
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1] = runs[-1][0], number
-        else:
-            runs.append((number, number))
-    return _listed(runs)
+def _channel_names(axis: Axis | None, count: int) -> list[str]:
+    """The name of each file's channel: the word in its name, `Cy3`, or `channel1`; empty where there is no axis."""
+    if axis is None:
+        return [""] * count
+    words = [column.word.capitalize() if column.word in DYES.split() else "channel" for column in axis.columns]
+    return [
+        "_".join(one if isinstance(one, str) else f"{word}{one}" for word, one in zip(words, value, strict=True))
+        for value in axis.values
+    ]
 
 
-def _listed(runs: Sequence[tuple[int, int]]) -> str:
-    return shorten([str(first) if first == last else f"{first}-{last}" for first, last in runs])
+def _numbered(depth: Axis | None, found: Table) -> list[int]:
+    """The number of each file's slice; several numbers, or words, by their order."""
+    if depth is None:
+        return [0] * len(found.names)
+    values = depth.values
+    if len(depth.columns) == 1 and all(isinstance(value, int) for (value,) in values):
+        return [int(value) for (value,) in values]
+    ranks = {value: rank for rank, value in enumerate(depth.distinct)}
+    return [ranks[value] for value in values]

@@ -104,9 +104,14 @@ def test_a_slice_that_was_taken_twice_does_not_make_its_time_the_number_that_cou
         source(folder)
 
 
-def test_a_number_that_starts_anew_counts_by_itself(stack):
-    named = {f"Second_{n // 4:02}_Frame_{n % 4:04}.dm3": one for n, one in enumerate(SLICES)}
-    np.testing.assert_array_equal(voxels(stack(named)), volume(SLICES))
+def test_frames_of_a_film_are_slices_only_if_that_is_said(stack):
+    folder = stack({f"Second_{n // 4:02}_Frame_{n % 4:04}.dm3": one for n, one in enumerate(SLICES)})
+    with pytest.raises(UnsupportedSource, match="count 12 time points") as caught:
+        source(folder)
+    assert "-o names=z" in caught.value.fix
+    np.testing.assert_array_equal(voxels(folder, names="z"), volume(SLICES))
+    np.testing.assert_array_equal(voxels(folder, timepoint=6), volume(SLICES[6:7]))
+    assert pickle.loads(pickle.dumps(source(folder, timepoint=6))) == source(folder, timepoint=6)
 
 
 def test_two_slices_with_one_number_are_refused_or_taken_as_they_come(stack):

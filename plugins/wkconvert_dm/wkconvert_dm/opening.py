@@ -11,7 +11,7 @@ import numpy as np
 from wkconvert_core import Layer, Mag, SourceNotFound, UnsupportedSource, VolumeInfo, WarningNote
 from wkconvert_core.toolkit.files import digest, list_folder, state_of
 from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size, made_alike
-from wkconvert_core.toolkit.stacks import Gaps, shorten, with_gaps
+from wkconvert_core.toolkit.stacks import Gaps, Naming, check_used, shorten, with_gaps
 
 from .calibration import voxel_size
 from .choosing import check, choose, is_complex, left_out
@@ -29,12 +29,18 @@ def open_dm(
     gaps: Gaps = "error",
     pad: bool = False,
     mix_dtypes: bool = False,
+    names: str | None = None,
+    timepoint: int | None = None,
+    position: int | None = None,
+    well: str | None = None,
 ) -> Sequence[Layer]:
     """Open a DM file, or a folder of slices, as a layer. Raises SourceError, OptionError. The README explains each."""
     source: DmVolume | DmStack
+    naming = Naming(names, timepoint, position, well)
     if path.is_dir():
-        source = _open_folder(str(path), object, component, gaps, pad=pad, mix=mix_dtypes)
+        source = _open_folder(str(path), object, component, gaps, naming, pad=pad, mix=mix_dtypes)
     else:
+        check_used(str(path), naming, ())
         source = _open_file(str(path), object, component)
     return [Layer({Mag(1, 1, 1): source}, category="color" if source.info.channels == 3 else None)]
 
@@ -63,7 +69,14 @@ def _notes(stored: StoredImage, component: Component | None) -> list[str]:
 
 
 def _open_folder(
-    folder: str, object: int | None, component: Component | None, gaps: Gaps, *, pad: bool, mix: bool
+    folder: str,
+    object: int | None,
+    component: Component | None,
+    gaps: Gaps,
+    naming: Naming,
+    *,
+    pad: bool,
+    mix: bool,
 ) -> DmVolume | DmStack:
     listing = list_folder(folder, SUFFIXES)
     if not listing.names:
@@ -71,8 +84,8 @@ def _open_folder(
         raise SourceNotFound(f"{folder} holds no DM files", why=why, fix=fix)
     if len(listing.names) == 1:
         return _open_file(str(Path(folder, listing.names[0])), object, component, listing.notes)
-    entries = with_gaps(folder, listing.names, gaps)
-    states = states_of(folder, listing.names)
+    entries = with_gaps(folder, listing.names, gaps, naming)
+    states = states_of(folder, [name for name in entries if name is not None])
     slices = [slice_of(path, state, object) for path, state in states.items()]
     for one in slices:
         check(one.path, one.image, component)
@@ -102,7 +115,7 @@ def _open_folder(
     notes += made_alike([one.shape[:2] for one in slices], dtypes, (width, height), dtype)
     chunk = (max(one.run for one in slices), 1, 1)
     info = VolumeInfo((width, height, len(entries)), dtype, channels, size, chunk, notes=tuple(notes))
-    return DmStack(folder, gaps, object, component, digest(states.items()), info)
+    return DmStack(folder, gaps, naming, object, component, digest(states.items()), info)
 
 
 def _name(stored: StoredImage) -> str:

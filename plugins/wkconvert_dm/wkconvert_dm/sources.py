@@ -10,10 +10,10 @@ from io import FileIO
 
 import numpy as np
 
-from wkconvert_core import Box, Vec3Like, VolumeInfo
+from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3Like, VolumeInfo
 from wkconvert_core.toolkit.files import State, changed, digest, list_folder, reading, state_of
 from wkconvert_core.toolkit.raw_rows import cheap_run, pieces, read_box
-from wkconvert_core.toolkit.stacks import Gaps, with_gaps
+from wkconvert_core.toolkit.stacks import Gaps, Naming, with_gaps
 
 from .choosing import choose
 from .detection import SUFFIXES
@@ -78,6 +78,7 @@ class DmStack:
 
     folder: str
     gaps: Gaps
+    naming: Naming
     object: int | None
     component: Component | None
     digest: str
@@ -90,7 +91,9 @@ class DmStack:
         Raises SourceNotFound, BrokenSource.
         """
         out = _zeros(self.info, box)
-        for z, file in enumerate(files_of(self.folder, self.gaps, self.digest)[box.start[2] : box.stop[2]]):
+        for z, file in enumerate(
+            files_of(self.folder, self.gaps, self.naming, self.digest)[box.start[2] : box.stop[2]]
+        ):
             if file is None:
                 continue
             found = slice_of(*file, self.object)
@@ -108,17 +111,21 @@ def _zeros(info: VolumeInfo, box: Box) -> Array:
 
 
 @lru_cache(maxsize=8)
-def files_of(folder: str, gaps: Gaps, expected: str) -> tuple[tuple[str, State] | None, ...]:
+def files_of(folder: str, gaps: Gaps, naming: Naming, expected: str) -> tuple[tuple[str, State] | None, ...]:
     """Path and state of each slice in order, None for each that is missing. Raises BrokenSource if they have changed.
 
     `expected` is their digest when they were opened.
     """
-    names = list_folder(folder, SUFFIXES).names
-    states = states_of(folder, names)
+    how = "files have come, gone or been written again"
+    try:
+        entries = with_gaps(folder, list_folder(folder, SUFFIXES).names, gaps, naming)
+    except (InconsistentStack, UnsupportedSource) as error:  # the names of the files no longer make the stack
+        raise changed(folder, how) from error
+    states = states_of(folder, [name for name in entries if name is not None])
     if digest(states.items()) != expected:
-        raise changed(folder, "files have come, gone or been written again")
-    files = dict(zip(names, states.items(), strict=True))
-    return tuple(None if name is None else files[name] for name in with_gaps(folder, names, gaps))
+        raise changed(folder, how)
+    files = iter(states.items())
+    return tuple(None if name is None else next(files) for name in entries)
 
 
 def states_of(folder: str, names: Sequence[str]) -> dict[str, State]:

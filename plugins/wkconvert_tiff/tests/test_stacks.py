@@ -11,7 +11,7 @@ from helpers.sources import whole
 from pictures_of import detect, layers, source, volume, voxels
 from PIL import Image
 
-from wkconvert_core import Box, BrokenSource, InconsistentStack, SourceNotFound, UnsupportedSource
+from wkconvert_core import Box, BrokenSource, InconsistentStack, SourceNotFound, UnsupportedSource, WarningNote
 from wkconvert_core.testing import noise, read_checked
 
 SLICES = noise(12, 21, 17)
@@ -172,10 +172,18 @@ def test_other_files_and_folders_are_noted(stack):
     assert source(folder).info.shape == (17, 21, 3)
 
 
-def test_a_name_unlike_the_others_is_noted(stack):
+def test_a_file_named_unlike_the_others_is_refused_unless_its_size_tells_a_preview(stack):
     folder = stack(SLICES, tifffile.imwrite)
     tifffile.imwrite(folder / "maximum.tif", SLICES[0])
-    assert source(folder).info.notes == ("named unlike the others: maximum.tif",)
+    with pytest.raises(InconsistentStack, match=r"named unlike the others: maximum\.tif"):
+        layers(folder)
+    assert source(folder, names="z").info.shape[2] == 13
+    tifffile.imwrite(folder / "maximum.tif", noise(30, 40))
+    of = source(folder)
+    (note,) = of.info.notes
+    assert note == "left out, unlike the slices in name and size: maximum.tif"
+    assert isinstance(note, WarningNote)
+    np.testing.assert_array_equal(read_checked(of), volume(*SLICES))
 
 
 def test_a_linked_file_is_a_file_and_a_link_to_nothing_is_an_error(stack, tmp_path):

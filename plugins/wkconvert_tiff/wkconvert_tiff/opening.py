@@ -15,14 +15,14 @@ import numpy as np
 from wkconvert_core import Category, InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
 from wkconvert_core.toolkit.dyes import view_colors
 from wkconvert_core.toolkit.files import reading
-from wkconvert_core.toolkit.stacks import Gaps, shorten
+from wkconvert_core.toolkit.stacks import Gaps, Naming, shorten
 
 from .axes import Choice
 from .detection import kind_of
 from .pages import RGB, Volume
 from .stack import Stack
 from .stack_facts import StackFacts, stack_facts
-from .table import Multipage, Recipe, list_pictures, make_table
+from .table import Multipage, Recipe, by_channel, list_pictures, make_table
 
 Palette = Literal["colors", "indices"]
 
@@ -48,10 +48,14 @@ def open_tiff(
     palette: Palette = "colors",
     suffix: str | None = None,
     category: Category | None = None,
+    names: str | None = None,
+    position: int | None = None,
+    well: str | None = None,
 ) -> Sequence[Layer]:
     """Open a TIFF file, or a folder of them, as layers. Raises SourceError, OptionError. README: all options."""
     choice = Choice(series, timepoint, volume, axes, planes, plain, labels=category == "segmentation")
-    recipe = Recipe("tiff", gaps, suffix, multipage, choice, palette == "colors")
+    naming = Naming(names, timepoint, position, well)
+    recipe = Recipe("tiff", gaps, suffix, multipage, choice, palette == "colors", naming)
     if multipage == "layers" and path.is_dir():
         return _layer_for_each_file(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
     return _open(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
@@ -66,9 +70,14 @@ def open_pictures(
     channel: int | None = None,
     palette: Palette = "colors",
     suffix: str | None = None,
+    names: str | None = None,
+    timepoint: int | None = None,
+    position: int | None = None,
+    well: str | None = None,
 ) -> Sequence[Layer]:
     """Open a PNG, JPEG or BMP, or a folder of them, as layers. Raises SourceError, OptionError."""
-    recipe = Recipe("pictures", gaps, suffix, colors=palette == "colors")
+    naming = Naming(names, timepoint, position, well)
+    recipe = Recipe("pictures", gaps, suffix, colors=palette == "colors", naming=naming)
     return _open(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
 
 
@@ -76,6 +85,29 @@ def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: i
     where = str(path)
     if path.is_dir():
         _check_one_kind(path, list_pictures(where, recipe, of_any_kind=True).names)
+    recipes = by_channel(where, recipe)
+    if len(recipes) == 1:
+        return _stack(where, *recipes.values(), pad=pad, mix_dtypes=mix_dtypes, channel=channel)
+    layers = []
+    for (name, each), shown in zip(recipes.items(), view_colors(list(recipes)), strict=True):
+        found = _stack(where, each, pad=pad, mix_dtypes=mix_dtypes, channel=None)
+        for layer in found:
+            own = shown if len(found) == 1 and layer.category is None else None
+            label = "_".join(filter(None, (_legal(name), layer.name)))
+            layers.append(replace(layer, name=label, color=layer.color or own))
+    if channel is None:
+        return layers
+    if not 0 <= channel < len(layers):
+        raise _no_channel(where, channel, len(layers))
+    return [layers[channel]]
+
+
+def _no_channel(where: str, channel: int, count: int) -> OptionError:
+    return OptionError(f"channel {channel} does not exist in {where}", fix=f"its channels are 0 to {count - 1}")
+
+
+def _stack(where: str, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: int | None) -> list[Layer]:
+    """The layers of a file, or of the files of one channel."""
     table = make_table(where, recipe)
     found = stack_facts(where, table, recipe, pad=pad, mix=mix_dtypes)
     recipe = replace(recipe, simple=table.simple)
@@ -86,9 +118,7 @@ def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: i
     if channel is not None:
         singles = [(plane, (sample,)) for plane, samples in groups for sample in samples]
         if not 0 <= channel < len(singles):
-            raise OptionError(
-                f"channel {channel} does not exist in {where}", fix=f"its channels are 0 to {len(singles) - 1}"
-            )
+            raise _no_channel(where, channel, len(singles))
         groups = [singles[channel]]
     if len(groups) > _MOST_LAYERS:
         raise UnsupportedSource(

@@ -13,14 +13,13 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from wkconvert_core import InconsistentStack, SourceNotFound, UnsupportedSource, VoxelSize
+from wkconvert_core import InconsistentStack, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
 from wkconvert_core.toolkit.files import Listing, changed, digest, list_folder, reading, state_of
-from wkconvert_core.toolkit.stacks import Gaps, oddly_named, restarts, shorten, with_gaps
-from wkconvert_images.opening import Format
+from wkconvert_core.toolkit.stacks import Gaps, Naming, check_used, left_out_note, parted, shorten
+from wkconvert_images.opening import Format, facts_of
 
 from .axes import Choice, Numbers
 from .detection import COMPANION, PICTURE_SUFFIXES, TIFF_SUFFIXES
-from .naming import check_are_slices, grid_note
 from .pages import MISSING, Volume
 from .volume import read_volume
 
@@ -46,6 +45,12 @@ class Recipe:
     choice: Choice = field(default_factory=Choice)
     colors: bool = True
     """Whether palettes are applied."""
+    naming: Naming = field(default_factory=Naming)
+    channel: str | None = None
+    """Of a folder, the channel by its name in the files' names, empty where they name none; None: of a set of OME-TIFF,
+    whose description tells where each plane is."""
+    left_out: tuple[str, ...] = ()
+    """Files of the folder that are no slices."""
     simple: bool = False
     """Whether each file is known to hold one slice, its first page: the table is then made without opening files."""
 
@@ -66,9 +71,13 @@ class Table:
 @functools.lru_cache(maxsize=8)
 def volume_of(path: str, recipe: Recipe, digest: str) -> Volume:
     """The planes of a folder or file, cached in this process. Raises BrokenSource if the files have changed."""
-    made = make_table(path, recipe)
+    how = "files have come, gone or grown"
+    try:
+        made = make_table(path, recipe)
+    except (InconsistentStack, UnsupportedSource) as error:  # the names of the files no longer make the stack
+        raise changed(path, how) from error
     if made.digest != digest:
-        raise changed(path, "files have come, gone or grown")
+        raise changed(path, how)
     return made.volume
 
 
@@ -79,23 +88,70 @@ def make_table(path: str, recipe: Recipe) -> Table:
         simple = recipe.format == "pictures"
         return Table(volume, _digest(volume.files), simple, () if simple else (volume.voxel_size,))
     listing = list_pictures(path, recipe)
-    if (of_set := _set_of(path, recipe, listing)) is not None:
+    if recipe.channel is None:
+        if (of_set := _set_of(path, recipe, listing)) is None:
+            raise changed(path, "its files are no longer a set of OME-TIFF")
         return Table(of_set, _digest(of_set.files), simple=False, voxel_sizes=(of_set.voxel_size,))
-    paths = [os.path.join(path, name) for name in listing.names]  # noqa: PTH118 - there may be a million
-    if recipe.gaps != "close" and recipe.multipage != "join":
-        check_are_slices(path, listing.names)
-    entries = with_gaps(path, listing.names, recipe.gaps)
-    notes = () if recipe.simple else _notes(listing)
+    slices = parted(path, _without(listing.names, recipe.left_out), recipe.gaps, recipe.naming)
+    entries = slices.channels[recipe.channel]
+    names = [name for name in entries if name is not None]
+    paths, notes = (
+        _joined_to(path, names),
+        () if recipe.simple else (*left_out_note(recipe.left_out), *listing.notes, *slices.notes),
+    )
     if recipe.simple or recipe.format == "pictures":
         return Table(_slices(paths, entries, notes), _digest(paths), simple=True)
     volumes = parallel_map(lambda file: _read(file, recipe), paths)
-    first = volumes[0]
-    _check_volumes(path, recipe, listing.names, volumes, len(entries))
+    _check_volumes(path, recipe, names, volumes, len(entries))
     if all(volume.planes.shape == (1, 1, 4) and not volume.planes.any() for volume in volumes):
+        first = volumes[0]
         joined, simple = replace(_slices(paths, entries, notes), names=first.names, colors=first.colors), True
     else:
         joined, simple = _joined(paths, entries, volumes, notes), False
     return Table(joined, _digest(paths), simple, tuple(volume.voxel_size for volume in volumes))
+
+
+def by_channel(path: str, recipe: Recipe) -> dict[str, Recipe]:
+    """The recipe of each channel that the names in a folder tell, by its name; for a file, the recipe as it is.
+
+    Raises SourceError, OptionError.
+    """
+    naming = recipe.naming
+    if not Path(path).is_dir():
+        check_used(path, naming, {"timepoint"} if recipe.format == "tiff" else set())
+        return {"": recipe}
+    listing, is_tiff, refused = list_pictures(path, recipe), recipe.format == "tiff", None
+    names = listing.names
+    try:
+        if _set_of(path, recipe, listing) is not None:
+            check_used(path, naming, {"timepoint"})
+            return {"": recipe}
+    except OptionError as error:  # the time point may be one that the names count
+        refused = error
+    try:
+        found = parted(path, names, recipe.gaps, naming, lambda name: _size(path, name, recipe))
+    except (InconsistentStack, UnsupportedSource) as error:
+        if is_tiff and recipe.multipage == "error" and _read(_joined_to(path, names)[0], recipe).planes.shape[1] > 1:
+            raise _several_pages(path, names) from error
+        raise
+    if refused and "timepoint" not in found.used:
+        raise refused
+    check_used(path, naming, found.used | ({"timepoint"} if is_tiff else set()))
+    choice = replace(recipe.choice, timepoint=None) if "timepoint" in found.used else recipe.choice
+    recipe = replace(recipe, choice=choice, left_out=found.left_out)
+    return {channel: replace(recipe, channel=channel) for channel in found.channels}
+
+
+def _size(path: str, name: str, recipe: Recipe) -> tuple[int, int]:
+    return facts_of(str(Path(path, name)), [0], recipe.format)[0].size
+
+
+def _without(names: Sequence[str], left_out: Sequence[str]) -> Sequence[str]:
+    return [name for name in names if name not in left_out] if left_out else names
+
+
+def _joined_to(folder: str, names: Sequence[str]) -> list[str]:
+    return [os.path.join(folder, name) for name in names]  # noqa: PTH118 - there may be a million
 
 
 def list_pictures(path: str, recipe: Recipe, *, of_any_kind: bool = False) -> Listing:
@@ -142,7 +198,7 @@ def _digest(paths: Sequence[str]) -> str:
     return digest((os.path.basename(path), state_of(path)) for path in paths)  # noqa: PTH119 - there may be a million
 
 
-def _slices(paths: list[str], entries: list[str | None], notes: tuple[str, ...]) -> Volume:
+def _slices(paths: list[str], entries: Sequence[str | None], notes: tuple[str, ...]) -> Volume:
     """A stack of files with one slice each."""
     planes = np.zeros((1, len(entries), 4), np.int64)
     here = [entry is not None for entry in entries]
@@ -151,7 +207,7 @@ def _slices(paths: list[str], entries: list[str | None], notes: tuple[str, ...])
     return Volume(tuple(paths), planes, notes=notes)
 
 
-def _joined(paths: list[str], entries: list[str | None], volumes: list[Volume], notes: tuple[str, ...]) -> Volume:
+def _joined(paths: list[str], entries: Sequence[str | None], volumes: list[Volume], notes: tuple[str, ...]) -> Volume:
     """The volumes of several files, one after another along z."""
     parts: list[Numbers] = []
     number = 0
@@ -202,11 +258,7 @@ def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Seq
     if not deep or len(names) == 1:
         return
     if recipe.multipage != "join":
-        raise UnsupportedSource(
-            f"files in {path} hold several pages each: {shorten(deep)}",
-            why="they may be layers, or parts of one stack",
-            fix="say -o multipage=layers for a layer from each, -o multipage=join to concatenate them along z",
-        )
+        raise _several_pages(path, deep)
     if entries > len(names):
         raise InconsistentStack(
             f"files are missing between those of many pages in {path}",
@@ -215,12 +267,9 @@ def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Seq
         )
 
 
-def _notes(listing: Listing) -> tuple[str, ...]:
-    notes = listing.notes
-    if odd := oddly_named(listing.names):
-        notes.append(f"named unlike the others: {shorten(odd)}")
-    if grid := grid_note(listing.names):
-        notes.append(grid)
-    elif (runs := restarts(listing.names)) > 1:
-        notes.append(f"the numbers in the names start {runs} times; natural order is taken")
-    return tuple(notes)
+def _several_pages(path: str, names: Sequence[str]) -> UnsupportedSource:
+    return UnsupportedSource(
+        f"files in {path} hold several pages each: {shorten(names)}",
+        why="they may be layers, or parts of one stack",
+        fix="say -o multipage=layers for a layer from each, -o multipage=join to concatenate them along z",
+    )

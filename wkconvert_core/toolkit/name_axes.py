@@ -1,0 +1,202 @@
+"""What the numbers that run in a folder's names count: depth, channels, times, positions, wells; or that it is unsaid.
+
+Constant numbers count nothing. Numbers that vary together are one axis: a running number with a time stamp or a stage
+position beside it. What is left are axes that cross each other, as z and channel do in `z01_ch1`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+
+from wkconvert_core.contract.errors import OptionError
+from wkconvert_core.toolkit.name_columns import Column
+
+__all__ = ["KINDS", "Axis", "axes_as_said", "axes_of", "shown"]
+
+KINDS = ("z", "channel", "time", "position", "well", "y", "x")
+"""What a number may count."""
+_DEPTH_LAST = ("", "y", "x", "well", "position", "time", "channel", "z")
+"""Kinds in the order in which they are passed over, where one number follows from another."""
+_SPARSE = 2
+"""Names are a grid if they fill at least one in so many of its places."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One or several numbers that count the same thing; with kind `?`, nobody said what."""
+
+    kind: str
+    columns: tuple[Column, ...]
+
+    @property
+    def values(self) -> list[tuple[int | str, ...]]:
+        """The value of each name."""
+        return list(zip(*(column.values for column in self.columns), strict=True))
+
+    @property
+    def distinct(self) -> list[tuple[int | str, ...]]:
+        """The values that there are, sorted."""
+        return sorted(set(self.values), key=lambda value: tuple((isinstance(one, str), one) for one in value))
+
+
+def axes_of(columns: Sequence[Column]) -> list[Axis]:
+    """The axes of names, given the columns in which they differ; at most one of each kind.
+
+    >>> z, channel = Column([0, 0, 1, 1], "z", "z"), Column([0, 1, 0, 1], "channel", "ch")
+    >>> [axis.kind for axis in axes_of([z, channel])]
+    ['z', 'channel']
+    >>> stamp = Column([1712, 1745, 1790, 1801])
+    >>> [axis.kind for axis in axes_of([z, channel, stamp])]
+    ['z', 'channel']
+    """
+    chosen = _independent(columns)
+    if len(chosen) == 1:
+        return [_alone(chosen[0])]
+    if not any(column.kind == "z" for column in chosen):
+        chosen = _with_depth(chosen)
+    kinds = [column.kind for column in chosen]
+    if ("y" in kinds) != ("x" in kinds):  # a row without columns is anything
+        chosen = [replace(column, kind="") if column.kind in ("y", "x") else column for column in chosen]
+    unsaid = [column for column in chosen if not column.kind]
+    if unsaid and not _is_grid(unsaid):  # such as dates and times of day: they order the names, and cross nothing
+        meant = "?" if "z" in kinds else "z"
+        return [*_merged([column for column in chosen if column.kind]), Axis(meant, tuple(unsaid))]
+    return _merged([replace(column, kind=column.kind or "?") for column in chosen])
+
+
+def axes_as_said(columns: Sequence[Column], said: str) -> list[Axis]:
+    """The axes as `-o names=` has them, a kind for each number that runs; `z` alone means that all of them are depth.
+
+    Raises OptionError for an unknown kind, and where their number does not fit.
+    """
+    kinds = [kind.strip().lower() for kind in said.split(",")]
+    if unknown := [kind for kind in kinds if kind not in (*KINDS, "-")]:
+        raise OptionError(
+            f"-o names={said}: {unknown[0]!r} is nothing that a number counts",
+            fix=f"a word for each number that runs: {', '.join(KINDS)}, or - for a number that counts nothing",
+        )
+    if kinds == ["z"]:
+        return [Axis("z", tuple(columns))]
+    chosen = columns if len(columns) == len(kinds) else _independent(columns)
+    if len(kinds) != len(chosen):
+        raise OptionError(
+            f"-o names={said} has {len(kinds)} words, and {len(chosen)} numbers run in the names",
+            why="; ".join(map(shown, chosen)),
+            fix="give a word for each, from left to right",
+        )
+    pairs = zip(chosen, kinds, strict=True)
+    return _merged([replace(column, kind=kind) for column, kind in pairs if kind != "-"])
+
+
+def shown(column: Column) -> str:
+    """The word before a number, and the values that it has, as text.
+
+    >>> shown(Column([0, 1, 1, 7], "z", "z")), shown(Column([25, 25, 50], decimals=1))
+    ('z 0, 1, 7', '2.5, 5')
+    """
+    values = sorted(set(column.values), key=lambda value: (isinstance(value, str), value))
+    scale = 10**column.decimals
+    texts = [value if isinstance(value, str) else f"{value / scale:.12g}" for value in values]
+    few = texts if len(texts) <= 6 else [*texts[:3], "…", texts[-1]]
+    return f"{column.word} {', '.join(few)}".strip()
+
+
+def _independent(columns: Sequence[Column]) -> list[Column]:
+    """The columns without those that merely accompany others."""
+    said = [column for column in columns if column.kind]
+    unsaid = sorted((column for column in columns if not column.kind), key=_holes)
+    counter = next((column for column in unsaid if _tells_apart([column])), None)
+    counters = [column for column in [*unsaid, *said] if _tells_apart([column])]
+    if counters and not any(column.kind in ("z", "channel", "well") for column in said):
+        # a running number beside a time stamp, or beside the position of the stage
+        counter = min(counters, key=_holes)
+        chosen = [*(column for column in said if _interleaves(column, counter)), counter]
+    elif said and _tells_apart(said):
+        chosen = said
+    else:
+        more = next((column for column in unsaid if _tells_apart([*said, column])), None)
+        if more is None:
+            chosen = [*said, *unsaid]
+        elif more is counter:  # it counts all files: on through the channels, or with channels taking turns
+            chosen = [*(column for column in said if _interleaves(column, counter)), counter]
+        else:
+            chosen = [*said, more]
+    for column in sorted(chosen, key=_least_telling):
+        others = [other for other in chosen if other is not column]
+        if any(_follows(column, other) for other in others if not _belongs(column, other)):
+            chosen = others
+    return [column for column in columns if any(column is one for one in chosen)]
+
+
+def _least_telling(column: Column) -> tuple[int, bool, float]:
+    """A sort key by which columns that say less come first."""
+    return _DEPTH_LAST.index(column.kind), isinstance(column.values[0], str), -_holes(column)
+
+
+def _belongs(column: Column, other: Column) -> bool:
+    """Whether a column counts although it follows from another: half of a well, or what takes turns as files go on."""
+    if column.kind == other.kind == "well":
+        return True
+    return column.kind not in ("", "z") and _tells_apart([other]) and _interleaves(column, other)
+
+
+def _tells_apart(columns: Sequence[Column]) -> bool:
+    """Whether no two names have the same values."""
+    rows: list[Hashable] = list(zip(*(column.values for column in columns), strict=True))
+    return bool(rows) and len(set(rows)) == len(rows)
+
+
+def _follows(column: Column, other: Column) -> bool:
+    """Whether one value is known from another: each value of `other` comes with one value of `column`."""
+    return len(set(zip(other.values, column.values, strict=True))) == len(set(other.values))
+
+
+def _interleaves(column: Column, counter: Column) -> bool:
+    """Whether the values of a column take turns as a running number counts on, each as often as the others."""
+    order = [value for _, value in sorted(zip(counter.values, column.values, strict=True), key=lambda pair: pair[0])]
+    blocks = sum(1 for _ in itertools.groupby(order))
+    counts = Counter(order)
+    return blocks > len(counts) and len(set(counts.values())) == 1
+
+
+def _holes(column: Column) -> float:
+    """How far a column is from counting 0, 1, 2."""
+    numbers = [value for value in column.values if isinstance(value, int)]
+    return max(numbers) - min(numbers) + 1 - len(set(numbers)) if numbers else float("inf")
+
+
+def _is_grid(columns: Sequence[Column]) -> bool:
+    """Whether the values fill most of the places that they could have together."""
+    places = 1
+    for column in columns:
+        places *= len(set(column.values))
+    return places <= _SPARSE * len(set(zip(*(column.values for column in columns), strict=True)))
+
+
+def _alone(column: Column) -> Axis:
+    """The axis of names in which one number runs: depth, unless its word says something else."""
+    if isinstance(column.values[0], str) and not column.kind:
+        letters = {str(value).lower() for value in column.values}
+        return Axis("z" if max(map(len, letters)) == 1 else "?", (column,))
+    kind = column.kind if column.is_firm and column.kind not in ("y", "x") else "z"
+    return Axis(kind or "z", (column,))
+
+
+def _with_depth(chosen: Sequence[Column]) -> list[Column]:
+    """Columns in which the only number without a word, or a long `s0001`, counts slices."""
+    unsaid = [column for column in chosen if not column.kind and isinstance(column.values[0], int)]
+    slices = unsaid or [column for column in chosen if column.word == "s" and column.padded]
+    if len(slices) != 1:
+        return list(chosen)
+    return [replace(column, kind="z") if column is slices[0] else column for column in chosen]
+
+
+def _merged(columns: Sequence[Column]) -> list[Axis]:
+    """One axis for each kind; numbers of which nobody knows what they count stay apart."""
+    found: dict[Hashable, list[Column]] = {}
+    for at, column in enumerate(columns):
+        found.setdefault(at if column.kind == "?" else column.kind, []).append(column)
+    return [Axis(alike[0].kind, tuple(alike)) for alike in found.values()]

@@ -1,0 +1,197 @@
+"""The names of a folder as a table: a column for each number or word that varies, and names that do not fit."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wkconvert_core.contract.errors import InconsistentStack
+from wkconvert_core.toolkit.dyes import CHANNEL_WORD
+from wkconvert_core.toolkit.names import FIRM, by_texts, kinds, numbers, stem, unit_after, words
+
+__all__ = ["Column", "Table", "table"]
+
+Groups = Mapping[tuple[str, ...], list[str]]
+
+_DIGITS = re.compile(r"([0-9]+)")
+_GUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_WELL_ROW = r"(?<![A-Za-z0-9])[A-P](?=(?: - )?[0-9]{1,2}(?![0-9]))"
+_FIELDS = re.compile(rf"({_GUID}|(?<=[wW][0-9])[A-Za-z][^_]*|{CHANNEL_WORD}|{_WELL_ROW}|[0-9](?={_GUID})|[0-9]+)")
+"""What may differ from name to name beside numbers: identifiers, names of channels, the letters of wells."""
+_WELL_LETTER = re.compile("[A-P]")
+_CHANNEL_SAID = re.compile(rf"{CHANNEL_WORD}|^(?i:ch|chan|channel)[-_ ]?[A-Za-z]")
+_DECIMAL_BEFORE = re.compile(r"[=zZ]$")
+_LARGE = 2
+"""Patterns of names to which at least one in so many names of the commonest belong are no strays."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number or word of the names, in all of them."""
+
+    values: Sequence[int | str]
+    kind: str = ""
+    """What its word says that it counts: z, channel, time, position, well, y or x; empty without such a word."""
+    word: str = ""
+    """The word before it, in lower case."""
+    decimals: int = 0
+    """How many of the digits of `values` stand behind a decimal point."""
+    unit: str = ""
+    """The unit right behind it, `um` or the like."""
+    padded: bool = False
+    """Whether each number has three digits or more."""
+
+    @property
+    def is_firm(self) -> bool:
+        """Whether it means what its word says also where it runs alone."""
+        return (
+            self.word in FIRM or isinstance(self.values[0], str) or (self.word == "c" and len(set(self.values)) <= 16)
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """The names of one pattern, and the others."""
+
+    names: Sequence[str]
+    columns: Sequence[Column]
+    """Those in which the names differ, from left to right."""
+    strays: Sequence[str]
+    """Few names that are unlike the others."""
+
+
+def table(folder: str, names: Sequence[str]) -> Table:
+    """What varies in names. Raises InconsistentStack for several patterns of names, and for copies of files.
+
+    >>> found = table("brain", ["z1_DAPI.tif", "z1_GFP.tif", "z2_DAPI.tif", "z2_GFP.tif", "overview.tif"])
+    >>> [(column.kind, column.values) for column in found.columns], found.strays
+    ([('z', [1, 1, 2, 2]), ('channel', ['DAPI', 'GFP', 'DAPI', 'GFP'])], ['overview.tif'])
+    """
+    groups: Groups = by_texts(names)
+    split = _DIGITS
+    if len(groups) > 1:
+        by_fields: dict[tuple[str, ...], list[str]] = {}
+        for name in names:
+            by_fields.setdefault(tuple(_FIELDS.split(stem(name))[::2]), []).append(name)
+        if _largest(by_fields) > _largest(groups) and len(_large(by_fields)) == 1:
+            groups, split = by_fields, _FIELDS
+    large = _large(groups)
+    usual = [name for group in large.values() for name in group]
+    strays = sorted(set(names) - set(usual), key=names.index) if len(usual) < len(names) else []
+    _refuse_copies(folder, usual, strays)
+    rows = [split.split(stem(name))[1::2] for name in usual]
+    if len(large) > 1:
+        return Table(usual, _of_several_patterns(folder, large, rows), strays)
+    (around,) = large
+    return Table(usual, _columns(around, list(zip(*rows, strict=True))), strays)
+
+
+def _large(groups: Groups) -> Groups:
+    """The groups that are no strays."""
+    return {key: group for key, group in groups.items() if _LARGE * len(group) >= _largest(groups)}
+
+
+def _largest(groups: Groups) -> int:
+    return max(map(len, groups.values()))
+
+
+def _columns(around: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Column]:
+    """The columns that vary, given the texts around them."""
+    said, meant = words(around), kinds(around)
+    if _is_micro_manager(around, columns):
+        meant = ["time", *meant[1:-1], "z"]
+    found: list[Column] = []
+    at = 0
+    while at < len(columns):
+        texts, kind, word, decimals = columns[at], meant[at], said[at], 0
+        if at + 1 < len(columns) and _is_decimal(around[at : at + 3], columns[at], columns[at + 1]):
+            decimals = max(map(len, columns[at + 1]))
+            texts = [a + b.ljust(decimals, "0") for a, b in zip(texts, columns[at + 1], strict=True)]
+            kind, at = kind or meant[at + 1], at + 1
+        at += 1
+        values: Sequence[int | str] = list(map(int, texts)) if texts[0].isdecimal() else list(texts)
+        if len(set(values)) > 1 and not re.fullmatch(_GUID, texts[0]):
+            kind = _kind_of_words(texts) or kind
+            after = unit_after(around[at])
+            found.append(Column(values, kind, word, decimals, after, padded=min(map(len, texts)) > 2))
+    rows = [at for at, column in enumerate(found) if column.kind == "well" and isinstance(column.values[0], str)]
+    for at in rows:  # the number right behind the letter of a well
+        if at + 1 < len(found) and not found[at + 1].kind:
+            found[at + 1] = Column(found[at + 1].values, "well")
+    return found
+
+
+def _kind_of_words(texts: Sequence[str]) -> str:
+    """What words that vary count: the letters of wells, or channels; empty for numbers."""
+    if texts[0].isdecimal():
+        return ""
+    return "well" if all(map(_WELL_LETTER.fullmatch, texts)) else "channel"
+
+
+def _is_micro_manager(around: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
+    """Whether names are like `img_000000000_DAPI_000`: time, channel, z."""
+    is_framed = len(columns) > 1 and around[0].lower() == "img_" and not around[-1]
+    return is_framed and len(columns[0][0]) == 9 and len(columns[-1][0]) == 3
+
+
+def _is_decimal(around: Sequence[str], whole: Sequence[str], fraction: Sequence[str]) -> bool:
+    """Whether two numbers are one with a decimal point, as in `z=12.5`, `z0.5`, `12.5um`."""
+    if around[1] != "." or not (whole[0].isdecimal() and fraction[0].isdecimal()):
+        return False
+    return bool(_DECIMAL_BEFORE.search(around[0]) or unit_after(around[2]))
+
+
+def _of_several_patterns(folder: str, groups: Groups, rows: Sequence[Sequence[str]]) -> list[Column]:
+    """The columns of names whose patterns differ in one word. Raises InconsistentStack for others."""
+    keys = list(groups)
+    differing = [at for at in range(min(map(len, keys))) if len({key[at] for key in keys}) > 1]
+    if len(set(map(len, keys))) > 1 or len(differing) != 1:
+        raise _several_patterns(folder, groups)
+    labels, numbered = _without_common([key[differing[0]] for key in keys]), list(zip(*rows, strict=True))
+    is_channel = any(map(_CHANNEL_SAID.search, labels)) or _is_micro_manager(keys[0], numbered)
+    is_crossed = len({frozenset(map(numbers, group)) for group in groups.values()}) == 1
+    if not all(labels) or not (is_channel or is_crossed):
+        raise _several_patterns(folder, groups)
+    said = [label for label, group in zip(labels, groups.values(), strict=True) for _ in group]
+    return [*_columns(keys[0], numbered), Column(said, "channel" if is_channel else "")]
+
+
+def _without_common(found: Sequence[str]) -> list[str]:
+    """Texts without the whole words that all of them begin and end with.
+
+    >>> _without_common(["_DAPI_", "_DIC_"])
+    ['DAPI', 'DIC']
+    """
+    for _ in "before", "behind":
+        shared = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*found, strict=False))
+        start = max((at + 1 for at, (letter, *_) in enumerate(shared) if not letter.isalnum()), default=0)
+        found = [text[start:][::-1] for text in found]
+    return list(found)
+
+
+def _several_patterns(folder: str, groups: Groups) -> InconsistentStack:
+    listed = "; ".join(f"{group[0]} ({len(group)})" for group in list(groups.values())[:5])
+    return InconsistentStack(
+        f"the files in {folder} are named in {len(groups)} ways: {listed}",
+        why="nothing says whether they are one stack, or several",
+        fix="give each series a folder of its own to make it a layer; or, if each file is a slice of one stack, in the "
+        "order of the names, say -o names=z",
+    )
+
+
+def _refuse_copies(folder: str, usual: Sequence[str], strays: Sequence[str]) -> None:
+    """Raise InconsistentStack for a stray whose name is that of another file with something before or behind it."""
+    originals = {stem(name): name for name in usual} if strays else {}
+    for stray in strays:
+        text = stem(stray)
+        for at in range(len(text) - 1, 0, -1):
+            cut_in_number = text[at - 1].isdecimal() and text[at].isdecimal()
+            original = originals.get(text[:at]) or originals.get(text[at:])
+            if original and not cut_in_number:
+                raise InconsistentStack(
+                    f"{folder} holds {original} twice, it seems: {stray} is named like a copy of it",
+                    why="a slice that is there twice would move all those behind it",
+                    fix="move one away; or say -o names=z if each file is a slice, in the order of the names",
+                )
