@@ -4,7 +4,8 @@ import pytest
 from helpers.paths import SAMPLES, needs_samples
 
 from wkconvert_core.testing import noise
-from wkconvert_images.calibration import voxel_size
+from wkconvert_images.calibration import beside, ome_voxel_size, voxel_size
+from wkconvert_images.ome import read_ome
 from wkconvert_images.tags import TiffFile
 
 tifffile = pytest.importorskip("tifffile")  # an extra, which not every plugin asks for
@@ -36,7 +37,11 @@ def test_real_files(name, expected):
 
 
 @pytest.mark.parametrize(
-    ("unit", "symbol"), [("um", "µm"), ("micron", "µm"), ("\\u00B5m", "µm"), ("nm", "nm"), ("Å", "Å"), ("mm", "mm")]
+    ("unit", "symbol"),
+    [
+        *((unit, "µm") for unit in ("um", "micron", "microns", "\\u00B5m", "\\u00b5m", "micrometer")),
+        *((unit, unit) for unit in ("nm", "Å", "mm", "cm", "inch", "pm", "m")),
+    ],
 )
 def test_imagej_says_pixels_per_unit_and_the_spacing(tmp_path, unit, symbol):
     # tifffile writes ASCII; ImageJ itself escapes what is not
@@ -72,7 +77,34 @@ OME = {"PhysicalSizeX": 4, "PhysicalSizeY": 5, "PhysicalSizeZ": 0.035}
 )
 def test_ome_says_sizes_with_units(tmp_path, units, expected):
     found = written(tmp_path, noise(5, 8, 10), ome=True, metadata={"axes": "ZYX", **OME, **units})
-    assert found == (expected and (*expected, "OME-XML"))
+    assert (found and found[:2]) == expected
+    assert found is None or found[2].startswith("OME-XML")
+
+
+def test_units_that_only_some_sides_have_are_told(tmp_path):
+    found = written(tmp_path, ome=True, metadata={"axes": "YX", **OME, "PhysicalSizeXUnit": "nm"})
+    assert found == ((4, 5000, 35), "nm", "OME-XML (y, z without a unit, hence in µm)")
+
+
+# of OME's schema of June 2016, in metres
+SCHEMA = {f"{prefix}m": 10.0**power for prefix, power in zip("YZEPTGMk", range(24, 0, -3), strict=True)}
+SCHEMA |= {f"{prefix}m": 10.0**power for prefix, power in zip("mµnpfazy", range(-3, -27, -3), strict=True)}
+SCHEMA |= {"hm": 1e2, "dam": 1e1, "m": 1, "dm": 1e-1, "cm": 1e-2, "Å": 1e-10, "thou": 2.54e-5, "li": 2.1166666666666e-3}
+SCHEMA |= {"in": 0.0254, "ft": 0.3048, "yd": 0.9144, "mi.": 1609.344, "mi": 1609.344, "pt": 0.0254 / 72}
+SCHEMA |= {"ua": 1.495978707e11, "ly": 9.4607304725808e15, "pc": 3.0856775814913673e16}
+
+
+@pytest.mark.parametrize("unit", SCHEMA)
+def test_every_unit_of_the_schema_is_read(unit):
+    text = f'<OME><Image><Pixels SizeX="9" SizeY="7" PhysicalSizeX="3" PhysicalSizeXUnit="{unit}"/></Image></OME>'
+    found = ome_voxel_size(read_ome(text)[0])
+    assert found.to("m").size[0] == pytest.approx(3 * SCHEMA[unit], rel=1e-9)
+
+
+@pytest.mark.parametrize("unit", ["pixel", "reference frame", "", "MM", "parsecs", "1/nm"])
+def test_what_is_no_unit_of_length_is_no_size(unit):
+    text = f'<OME><Image><Pixels SizeX="9" SizeY="7" PhysicalSizeX="3" PhysicalSizeXUnit="{unit}"/></Image></OME>'
+    assert (ome_voxel_size(read_ome(text)[0]) is None) == bool(unit)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +143,69 @@ FEI = "[User]\r\nDate=01/01/2020\r\n[Scan]\r\nInternalScan=true\r\nPixelWidth=5e
 @pytest.mark.parametrize("tag", [34680, 34682])
 def test_fei_says_metres(tmp_path, tag):
     assert written(tmp_path, **text_tag(tag, FEI)) == ((5, 6, None), "nm", "FEI metadata")
+
+
+HELIOS = "[Beam]\r\nBeam=IBeam\r\nScan=IScan\r\n[EScan]\r\nPixelWidth=1e-9\r\nPixelHeight=1e-9\r\n[IScan]\r\n{}"
+
+
+def test_of_two_beams_the_one_that_took_the_picture_counts(tmp_path):
+    text = HELIOS.format("PixelWidth=5e-9\r\nPixelHeight=6e-9\r\n")
+    assert written(tmp_path, **text_tag(34682, text)) == ((5, 6, None), "nm", "FEI metadata")
+    assert written(tmp_path, **text_tag(34682, HELIOS.format(""))) == ((1, 1, None), "nm", "FEI metadata")
+
+
+FEI_XML = """<?xml version="1.0"?><Metadata xmlns:nil="http://schemas.fei.com/Metadata/v1/2013/07"><BinaryResult><PixelSize>
+<X unit="{unit}" unitPrefixPower="{power}">{x}</X><Y unit="{unit}" unitPrefixPower="{power}">4.5E-09</Y>
+</PixelSize></BinaryResult></Metadata>"""
+
+
+@pytest.mark.parametrize(
+    ("unit", "power", "x", "expected"),
+    [
+        ("m", "1", "4.0E-09", ((4, 4.5, None), "nm", "FEI metadata")),
+        ("m", "1", "many", ((None, 4.5, None), "nm", "FEI metadata")),
+        ("s", "1", "4.0E-09", None),
+        ("m", "-9", "4.0", None),
+    ],
+)
+def test_fei_says_metres_in_xml(tmp_path, unit, power, x, expected):
+    assert written(tmp_path, **text_tag(34683, FEI_XML.format(unit=unit, power=power, x=x))) == expected
+
+
+def test_fei_says_metres_in_xml_of_any_namespace(tmp_path):
+    text = FEI_XML.format(unit="m", power="1", x="4.0E-09")
+    for name in ("PixelSize", "X", "Y"):
+        text = text.replace(f"<{name}", f"<fei:{name}").replace(f"</{name}", f"</fei:{name}")
+    assert written(tmp_path, **text_tag(34683, text)) == ((4, 4.5, None), "nm", "FEI metadata")
+
+
+TESCAN = "[MAIN]\r\nDevice=MIRA3\r\nPixelSizeX=4.0e-009\r\nPixelSizeY=5.0e-009\r\n[SEM]\r\nWD=0.005\r\n"
+
+
+def test_tescan_says_metres(tmp_path):
+    assert written(tmp_path, **text_tag(50431, TESCAN)) == ((4, 5, None), "nm", "TESCAN metadata")
+
+
+HITACHI = "[SemImageFile]\r\nInstructName=SU8000\r\nPixelSize=4.9609\r\nMagnification=20000\r\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.hdr", TESCAN.encode(), (4, 5, None)),
+        ("a-tif.hdr", TESCAN.encode(), (4, 5, None)),
+        ("a.txt", HITACHI.encode(), (4.9609, 4.9609, None)),
+        ("a.txt", HITACHI.encode("utf-16"), (4.9609, 4.9609, None)),
+        ("a.txt", b"PixelSize=4\n", None),
+        ("a.txt", b"\xff\xfe\x00", None),
+        ("b.txt", HITACHI.encode(), None),
+    ],
+)
+def test_some_microscopes_say_the_size_in_a_file_beside_the_picture(tmp_path, name, content, expected):
+    (tmp_path / name).write_bytes(content)
+    found = beside(str(tmp_path / "a.tif"))
+    assert (found and found.size) == expected
+    assert found is None or (found.unit, found.origin) == ("nm", name)
 
 
 ZEISS = "0\r\n0\r\n5e-9\r\nAP_MAG\r\nMag =  20.00 K X\r\nAP_PIXEL_SIZE\r\nPixel Size = 11 nm\r\n"

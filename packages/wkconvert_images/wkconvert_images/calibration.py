@@ -1,4 +1,4 @@
-"""Voxel sizes from the tags of a TIFF page: OME, ImageJ, FEI, Zeiss, DigitalMicrograph, and the resolution.
+"""Voxel sizes from the tags of a TIFF page, of OME, ImageJ, makers of microscopes, and from texts beside a picture.
 
 Sources: OME's schema; ImageJ's FileSaver (pixels per unit in XResolution, `unit` and `spacing` in the
 description); FEI's text tags (metres); Zeiss's text tag; the tags that Gatan's DigitalMicrograph writes.
@@ -10,6 +10,7 @@ import itertools
 import math
 import re
 import struct
+from pathlib import Path
 
 from wkconvert_core import METRES, BrokenSource, VoxelSize, unit_symbol
 
@@ -17,6 +18,8 @@ from .ome import OmeImage, is_ome, read_ome
 from .tags import Ifd
 
 _FEI = (34680, 34682)
+_FEI_XML = 34683
+_TESCAN = 50431
 _ZEISS = 34118
 _LSM = 34412
 _FLUOVIEW = 34361
@@ -32,7 +35,7 @@ def voxel_size(ifd: Ifd, image: int = 0) -> VoxelSize | None:
             return ome_voxel_size(read_ome(description)[image])
         except (ValueError, IndexError):  # reported where the planes are looked up
             return None
-    for read in (_imagej, _lsm, _fluoview, _fei, _zeiss, _digital_micrograph):
+    for read in (_imagej, _lsm, _fluoview, _fei, _zeiss, _tescan, _digital_micrograph):
         found = read(ifd, description)
         if found is not None:
             return found
@@ -152,11 +155,73 @@ def _fluoview(ifd: Ifd, description: str) -> VoxelSize | None:
 
 
 def _fei(ifd: Ifd, description: str) -> VoxelSize | None:
+    """FEI and Thermo Fisher: metres, in the section of the scan that took the picture, or in XML."""
     for tag in _FEI:
-        text = ifd.text(tag)
-        x, y = (_number(_first(rf"^Pixel{side}\s*=\s*(\S+)", text)) for side in ("Width", "Height"))
-        if _positive(x) and _positive(y):
-            return VoxelSize((x, y, None), "m", "FEI metadata").to("nm")
+        sections = _sections(ifd.text(tag))
+        scan = _first(r"^Scan\s*=\s*(\S+)", sections.get("Beam", "")) or "Scan"
+        named = (sections.get(name, "") for name in ("Scan", scan))
+        for text in (*named, *sections.values()):
+            x, y = (_number(_first(rf"^Pixel{side}\s*=\s*(\S+)", text)) for side in ("Width", "Height"))
+            if _positive(x) and _positive(y):
+                return VoxelSize((x, y, None), "m", "FEI metadata").to("nm")
+    pixel = re.search(r"<(?:\w+:)?PixelSize>(.*?)</(?:\w+:)?PixelSize>", ifd.text(_FEI_XML), re.DOTALL)
+    sides = [re.search(rf"<(?:\w+:)?{axis}\b([^>]*)>([^<]*)<", pixel[1] if pixel else "") for axis in "XY"]
+    metres = [_metres_in_xml(*side.groups()) for side in sides if side]
+    size = _known(metres[0], metres[1], None, "m", "FEI metadata") if len(metres) == 2 else None
+    return size and size.to("nm")
+
+
+def _sections(text: str) -> dict[str, str]:
+    r"""The text of each section of an .ini file, by name; what precedes them all is named by an empty text.
+
+    >>> _sections("[Beam]\nScan=EScan\n[EScan]\nPixelWidth=4e-9\n")
+    {'': '', 'Beam': '\nScan=EScan\n', 'EScan': '\nPixelWidth=4e-9\n'}
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    before, *parts = re.split(r"^\[([^\]\n]*)\][ \t]*", lines, flags=re.MULTILINE)
+    return {"": before} | dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _metres_in_xml(attributes: str, number: str) -> float | None:
+    """A length in metres by the attributes of an XML element: `unit`, and `unitPrefixPower`, a factor, which is 1."""
+    unit = unit_symbol(_first(r'\bunit\s*=\s*"([^"]*)"', attributes))
+    factor = _first(r'\bunitPrefixPower\s*=\s*"([^"]*)"', attributes) or "1"
+    return _number(number) * METRES[unit] if unit and factor == "1" else None
+
+
+def _tescan(ifd: Ifd, description: str) -> VoxelSize | None:
+    return from_tescan(ifd.text(_TESCAN), "TESCAN metadata") if _TESCAN in ifd else None
+
+
+def from_tescan(text: str, origin: str) -> VoxelSize | None:
+    r"""The pixel size in metres that TESCAN's programs write, in a tag and in a file beside the picture.
+
+    >>> print(from_tescan("[MAIN]\nPixelSizeX=4e-9\nPixelSizeY=5e-9\n", "a.hdr"))
+    4 x 5 x ? nm
+    """
+    x, y = (_number(_first(rf"^PixelSize{axis}\s*=\s*(\S+)", text)) for axis in "XY")
+    size = _known(x, y or x, None, "m", origin)
+    return size and size.to("nm")
+
+
+def beside(path: str) -> VoxelSize | None:
+    """The pixel size in the text file that some electron microscopes write beside a picture; None if there is none.
+
+    Hitachi writes `NAME.txt` with `PixelSize` in nm, TESCAN `NAME.hdr` or `NAME-tif.hdr` with metres.
+    """
+    picture = Path(path)
+    for name in (f"{picture.stem}.hdr", f"{picture.stem}-{picture.suffix[1:]}.hdr", f"{picture.stem}.txt"):
+        try:
+            text_file = picture.with_name(name)
+            content = text_file.read_bytes()[: 1 << 16] if text_file.is_file() else b""
+        except OSError:
+            continue
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1", "replace")
+        if name.endswith(".hdr") and (size := from_tescan(text, name)):
+            return size
+        pixel = _number(_first(r"^PixelSize\s*=\s*(\S+)", _sections(text).get("SemImageFile", "")))
+        if _positive(pixel):
+            return VoxelSize((pixel, pixel, None), "nm", name)
     return None
 
 

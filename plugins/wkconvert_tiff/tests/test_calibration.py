@@ -74,6 +74,14 @@ def test_rows_that_are_columns_swap_their_sizes(tmp_path):
     assert written(tmp_path, resolution=(1e6, 5e5), resolutionunit=3, extratags=tags)[0] == (20, 10, None)
 
 
+def test_a_text_beside_the_first_slice_says_the_size_if_the_pictures_do_not(stack):
+    folder = stack([PICTURE] * 3, tifffile.imwrite)
+    (folder / "s0.txt").write_text("[SemImageFile]\nPixelSize=4.5\n")
+    assert size_of(folder) == ((4.5, 4.5, None), "nm", "s0.txt")
+    tifffile.imwrite(folder / "s0.tif", PICTURE, resolution=(1e6, 1e6), resolutionunit="CENTIMETER")
+    assert size_of(folder)[2] == "TIFF resolution"
+
+
 def test_slices_that_disagree_are_noted(stack):
     resolutions = iter([(1e6, 1e6), (1e6, 1e6), (2e6, 2e6)])
     folder = stack(

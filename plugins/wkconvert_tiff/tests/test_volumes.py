@@ -6,9 +6,11 @@ import logging
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pictures_of import layers, source, volume, voxels
 
-from wkconvert_core import BrokenSource, InconsistentStack, OptionError, UnsupportedSource
+from wkconvert_core import BrokenSource, InconsistentStack, OptionError, SourceError, UnsupportedSource
 from wkconvert_core.testing import noise, read_checked
 
 PLANES = noise(6, 5, 2, 21, 17, dtype="uint16")  # T, Z, C, Y, X
@@ -145,7 +147,7 @@ def test_an_imagej_stack_that_lost_its_end_is_not_a_shorter_one(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", PLANES[0, :, 0], imagej=True, truncate=True)
     content = (tmp_path / "a.tif").read_bytes()
     (tmp_path / "a.tif").write_bytes(content[:-100])
-    with pytest.raises(BrokenSource, match=f"reach to byte .*, the file has {len(content) - 100} bytes"):
+    with pytest.raises(BrokenSource, match=f"reach to byte .*, the file has {len(content) - 100} bytes.*-o plain=true"):
         layers(tmp_path / "a.tif")
 
 
@@ -153,7 +155,7 @@ def test_pages_added_to_an_imagej_stack_are_noticed(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(PLANES[0, :, 0], description="ImageJ=1.53k\nslices=5\n", metadata=None, photometric="minisblack")
         writer.write(PLANES[0, :2, 1], metadata=None)
-    with pytest.raises(UnsupportedSource, match="counts 5 pictures, the file has 7"):
+    with pytest.raises(UnsupportedSource, match=r"counts 5 pictures, the file has 7.*-o plain=true"):
         layers(tmp_path / "a.tif")
     np.testing.assert_array_equal(voxels(tmp_path / "a.tif", plain="true"), volume(*PLANES[0, :, 0], *PLANES[0, :2, 1]))
 
@@ -161,8 +163,9 @@ def test_pages_added_to_an_imagej_stack_are_noticed(tmp_path):
 def test_pages_taken_from_an_imagej_stack_are_noticed(tmp_path):
     description = "ImageJ=1.53k\nimages=8\nslices=8\n"
     tifffile.imwrite(tmp_path / "a.tif", PLANES[0, :, 0], description=description, metadata=None)
-    with pytest.raises(BrokenSource, match="counts 8 pictures, the file has 5"):
+    with pytest.raises(BrokenSource, match=r"counts 8 pictures, the file has 5.*-o plain=true"):
         layers(tmp_path / "a.tif")
+    np.testing.assert_array_equal(voxels(tmp_path / "a.tif", plain="true"), volume(*PLANES[0, :, 0]))
 
 
 def test_colours_that_are_counted_as_channels_are_still_colours(tmp_path):
@@ -220,9 +223,9 @@ def ome_set(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("given", ["c0.ome.tif", "c1.ome.tif", "."])
-def test_a_set_of_ome_files_is_one_image_wherever_one_begins(ome_set, given):
-    found = layers(ome_set / given)
+@pytest.mark.parametrize("start", ["c0.ome.tif", "c1.ome.tif", "."])
+def test_a_set_of_ome_files_is_one_image_wherever_one_begins(ome_set, start):
+    found = layers(ome_set / start)
     assert len(found) == 2
     for channel, layer in enumerate(found):
         np.testing.assert_array_equal(read_checked(layer.source), volume(*PLANES[0, :, channel]))
@@ -309,6 +312,49 @@ def test_an_lsm_that_counts_other_times_than_it_has_pages_is_not_read_as_depth(t
     write_pages(tmp_path / "a.lsm", PLANES[0, :, 0], extratags=[(34412, "B", 28, header, True)])
     with pytest.raises(UnsupportedSource, match=r"Zeiss LSM counts 3 pictures, the file has 5.*-o planes="):
         layers(tmp_path / "a.lsm")
+
+
+NUMBERS = ["1e400", "-1e400", "Infinity", "NaN", "1.5", "true", "null", '"21"', "{}", "[[]]", "-5", "0", "9" * 400]
+
+
+@pytest.mark.parametrize("number", [*NUMBERS, "[" * 100_000, "9" * 5000], ids=lambda text: text[:9])
+@pytest.mark.parametrize("place", ["first", "last", "shape", "axes"])
+def test_a_shape_that_makes_no_sense_is_passed_over(tmp_path, number, place):
+    shapes = {"first": f"[{number}, 21, 17]", "last": f"[5, 21, {number}]", "shape": number, "axes": "[5, 21, 17]"}
+    axes = f', "axes": {number}' if place == "axes" else ""
+    description = f'{{"shape": {shapes[place]}{axes}}}'
+    tifffile.imwrite(tmp_path / "a.tif", PLANES[0, :, 0], description=description, metadata=None)
+    np.testing.assert_array_equal(voxels(tmp_path / "a.tif"), volume(*PLANES[0, :, 0]))
+
+
+def test_series_that_announce_more_pages_than_there_are_are_cut_short(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(PLANES[0, :, 0], metadata={})
+        writer.write(PLANES[0, :2, 0], description='{"shape": [1000000000000, 21, 17]}', metadata=None)
+    with pytest.raises(BrokenSource, match=r"series 1 counts 1000000000000 pictures, 2 are there.*-o plain=true"):
+        layers(tmp_path / "a.tif", series=1)
+    np.testing.assert_array_equal(voxels(tmp_path / "a.tif", series=0), volume(*PLANES[0, :, 0]))
+
+
+IMAGEJ_LINES = st.dictionaries(
+    st.sampled_from(["images", "slices", "frames", "channels", "order", "unit", "spacing", "hyperstack", "yunit"]),
+    st.sampled_from(
+        ["", "0", "-3", "5", "1e400", "nan", "inf", "9" * 400, "9" * 5000, "zct", "\u0663", "um", "\\u00B5m"]
+    ),
+    max_size=4,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(IMAGEJ_LINES)
+def test_odd_lines_of_imagej_raise_nothing_but_errors_of_ours(tmp_path, lines):
+    text = "ImageJ=1.53t\n" + "".join(f"{key}={value}\n" for key, value in lines.items())
+    tifffile.imwrite(tmp_path / "a.tif", PLANES[0, :, 0], description=text.encode(), metadata=None, resolution=(4, 4))
+    try:
+        found = layers(tmp_path / "a.tif")
+    except (SourceError, OptionError):
+        return
+    assert {layer.source.info.shape[:2] for layer in found} == {(17, 21)}
 
 
 def test_tifffile_does_not_print_what_it_thinks_of_a_file(tmp_path, capsys):

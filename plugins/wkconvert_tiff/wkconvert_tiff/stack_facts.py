@@ -13,6 +13,7 @@ from wkconvert_core import BrokenSource, InconsistentStack, SourceError, VoxelSi
 from wkconvert_core.toolkit.files import broken, state_of
 from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size, made_alike
 from wkconvert_core.toolkit.stacks import ranges
+from wkconvert_images.calibration import beside
 from wkconvert_images.facts import MOST_PER_BYTE, Facts
 from wkconvert_images.opening import check_decoder, facts_of, raster
 
@@ -88,6 +89,8 @@ def stack_facts(path: str, table: Table, recipe: Recipe, *, pad: bool, mix: bool
     color, kept = _samples(path, slices)
     sizes = table.voxel_sizes or tuple(one.facts.voxel_size for one in slices)
     voxel_size, differing = first_voxel_size(sizes)
+    if voxel_size is None:
+        voxel_size = beside(slices[0].path)
     if voxel_size is not None and slices[0].facts.orientation > 4:
         x, y, z = voxel_size.size
         voxel_size = VoxelSize((y, x, z), voxel_size.unit, voxel_size.origin)
