@@ -314,7 +314,7 @@ def test_an_lsm_that_counts_other_times_than_it_has_pages_is_not_read_as_depth(t
         layers(tmp_path / "a.lsm")
 
 
-NUMBERS = ["1e400", "-1e400", "Infinity", "NaN", "1.5", "true", "null", '"21"', "{}", "[[]]", "-5", "0", "9" * 400]
+NUMBERS = ["1e400", "-1e400", "Infinity", "NaN", "1.5", "true", "null", '"21"', "{}", "[[]]", "-5", "0"]
 
 
 @pytest.mark.parametrize("number", [*NUMBERS, "[" * 100_000, "9" * 5000], ids=lambda text: text[:9])
