@@ -216,14 +216,14 @@ def count_text(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-def rate_text(size: float, seconds: float) -> str:
-    """Bytes per second, to two digits where they are few; empty where there is nothing to tell.
+def rate_text(count: float, seconds: float, unit: str = "MB/s") -> str:
+    """Millions of bytes or so per second, to two digits where they are few; empty where that says nothing.
 
     >>> rate_text(120e6, 1), rate_text(1.5e6, 10), rate_text(0, 1)
     ('120 MB/s', '0.15 MB/s', '')
     """
-    rate = size / seconds / 1e6 if seconds > 0 else 0.0
-    return "" if not rate else f"{rate:.0f} MB/s" if rate >= 10 else f"{rate:.2g} MB/s"
+    rate = count / seconds / 1e6 if seconds > 0 else 0.0
+    return "" if rate < 0.01 else f"{rate:.0f} {unit}" if rate >= 10 else f"{rate:.2g} {unit}"
 
 
 def near(path: Path) -> Path:

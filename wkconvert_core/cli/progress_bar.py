@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from wkconvert_core.cli.output import print_lines, printable, rate_text
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from wkconvert_core.engine.progress import Listener, Progress
 
+WIDE = 100
+"""Columns from which a bar leaves room for more than the most important."""
+KEPT = 6
+"""Most steps whose bars stay when they are done."""
 PLAIN_SECONDS = 10.0
 """Least time between two plain lines of a step."""
 
@@ -29,40 +35,48 @@ def shown(console: Console, quiet: bool) -> Iterator[Listener]:
 
 
 def _bar(console: Console) -> Any:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
     from rich.table import Column
 
-    title = Column(overflow="fold", max_width=console.width // 2)  # so that a long name leaves room for the numbers
+    title = Column(overflow="fold", max_width=console.width // (3 if console.width < WIDE else 2))
     return Progress(
-        TextColumn("{task.description}", table_column=title),
+        TextColumn("{task.description}", table_column=title, markup=False),
         BarColumn(bar_width=None),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}", style="cyan"),
-        TimeRemainingColumn(),
+        TaskProgressColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[told]}", style="cyan", table_column=Column(no_wrap=True), markup=False),
         console=console,
         expand=True,
     )
 
 
 class _Rate:
-    """Measures the speed of a step."""
+    """Measures speed, and estimates the time that is left, of a step and of all."""
 
     def __init__(self, first: Progress) -> None:
-        self._began, self._voxels = time.monotonic(), first.voxels
+        self._began, self._voxels, self._done = time.monotonic(), first.voxels, first.done
 
-    def text(self, now: Progress) -> str:
-        """Mean speed so far: `120 MB/s 30 Mvx/s`."""
-        seconds = time.monotonic() - self._began
-        voxels = (now.voxels - self._voxels) / seconds if seconds > 0 else 0.0
-        return f"{voxels * now.voxel_bytes / 1e6:.0f} MB/s {voxels / 1e6:.0f} Mvx/s"
+    def text(self, now: Progress, *, both: bool = True) -> str:
+        """Mean speed so far: `120 MB/s`, with `both` also in voxels; `there already` if nothing had to be done."""
+        voxels, seconds = now.voxels - self._voxels, time.monotonic() - self._began
+        if not voxels:
+            return "there already" if now.voxels == now.total else ""
+        parts = [rate_text(voxels * now.voxel_bytes, seconds), rate_text(voxels, seconds, "Mvx/s")]
+        return " ".join(parts if both else parts[:1])
 
-    def remaining(self, now: Progress) -> str:
-        """Estimated time: `, 0:12 left`; empty while that is unknown, and at the end."""
-        done = now.voxels - self._voxels
-        if not done or now.voxels == now.total:
+    def left(self, now: Progress) -> str:
+        """Estimated time until the step ends: `0:12 left`; empty while that is unknown, and at the end."""
+        return self._estimated(now.voxels - self._voxels, now.total - now.voxels)
+
+    def left_in_all(self, now: Progress) -> str:
+        """The same until the run ends."""
+        return self._estimated(now.done - self._done, 1 - now.done)
+
+    def _estimated(self, done: float, ahead: float) -> str:
+        if done <= 0 or ahead <= 0:
             return ""
-        seconds = int((time.monotonic() - self._began) * (now.total - now.voxels) / done)
-        return f", {seconds // 60}:{seconds % 60:02} left"
+        seconds = round((time.monotonic() - self._began) * ahead / done)
+        hours, minutes = divmod(seconds // 60, 60)
+        return f"{hours}:{minutes:02}:{seconds % 60:02} left" if hours else f"{minutes}:{seconds % 60:02} left"
 
 
 def _joined(*parts: str) -> str:
@@ -70,21 +84,37 @@ def _joined(*parts: str) -> str:
 
 
 class _Bar:
-    """Shows a bar for each step."""
+    """Shows a bar over all steps, if there are several, and below it one for each; of many only for the current one."""
 
     def __init__(self, bar: Any) -> None:
         self._bar = bar
+        self._wide = bar.console.width >= WIDE
         self._step: tuple[int, Any, _Rate] | None = None
+        self._whole: tuple[Any, _Rate] | None = None
 
     def __call__(self, now: Progress) -> None:
         if now.waiting:
-            self._bar.console.print(now.waiting, highlight=False, soft_wrap=True, markup=False)
+            print_lines(self._bar.console, now.waiting)
             return
         if self._step is None or self._step[0] != now.number:
-            title = f"{now.number}/{now.steps} {now.step}"
-            self._step = now.number, self._bar.add_task(title, total=now.total, rate=""), _Rate(now)
+            self._begin(now)
+        assert self._step, "it has begun"
         _, task, rate = self._step
-        self._bar.update(task, completed=now.voxels, rate=_joined(rate.text(now), now.workers))
+        told = _joined(rate.text(now, both=self._wide), rate.left(now))
+        self._bar.update(task, completed=now.voxels, told=told)
+        if self._whole:
+            task, rate = self._whole
+            self._bar.update(task, completed=now.done, told=_joined(now.workers, rate.left_in_all(now)))
+
+    def _begin(self, now: Progress) -> None:
+        """Add a bar for a new step."""
+        if self._step and now.steps > KEPT:
+            self._bar.remove_task(self._step[1])
+        if self._whole is None and (now.steps > 1 or now.workers):
+            whole = self._bar.add_task(f"all {now.steps} steps" if now.steps > 1 else "all", total=1.0, told="")
+            self._whole = whole, _Rate(now)
+        title = printable(f"{now.number}/{now.steps} {now.step}")
+        self._step = now.number, self._bar.add_task(title, total=now.total, told=""), _Rate(now)
 
 
 class _Lines:
@@ -93,17 +123,20 @@ class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._step: tuple[int, _Rate] | None = None
+        self._whole: _Rate | None = None
         self._last = 0.0
 
     def __call__(self, now: Progress) -> None:
         if now.waiting:
-            self._console.print(now.waiting, highlight=False, soft_wrap=True, markup=False)
+            print_lines(self._console, now.waiting)
             return
+        self._whole = self._whole or _Rate(now)
         if self._step is None or self._step[0] != now.number:
             self._step, self._last = (now.number, _Rate(now)), time.monotonic()
         if now.voxels < now.total and time.monotonic() - self._last < PLAIN_SECONDS:
             return
         self._last, rate = time.monotonic(), self._step[1]
         done = f"{now.number}/{now.steps} {now.step}: {now.voxels / now.total:.0%}"
-        line = f"{_joined(done, rate.text(now), now.workers)}{rate.remaining(now)}"
-        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+        whole = self._whole.left_in_all(now) if now.steps > 1 else ""
+        facts = _joined(done, rate.text(now), now.workers, rate.left(now), whole and f"{whole} in all")
+        print_lines(self._console, facts)

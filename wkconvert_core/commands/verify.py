@@ -58,7 +58,8 @@ def verify(
         made = [provenance_of(where, found, recorded[where.layer]) for where in wanted]
         kernels = {each.kernel for each in made if isinstance(each, Provenance)} & set(plugins().downsamplers())
         workers = stack.enter_context(readers_at_work(resources, budget, [dataset], listen, kernels))
-        run = Run(dataset, budget, workers, listen, 2 * len(wanted), deep, kernels)
+        recomputed = sum(isinstance(each, Provenance) and each.kernel in kernels for each in made)
+        run = Run(dataset, budget, workers, listen, len(wanted) + recomputed, deep, kernels)
         for layer, known in recorded.items():
             damaged = [(record.path, f"the list of checksums is damaged: {record.problem}") for record in known.damaged]
             run.problems += [Problem(layer, None, path, reason) for path, reason in damaged]

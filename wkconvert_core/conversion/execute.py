@@ -166,8 +166,8 @@ def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Wor
                     journal.done[writer.mag].drop(shard.start)
         log.info("%s: %s", step.title, planned.route)
         done, total = (done, total) if total else (step.voxels, step.voxels)  # nothing to do counts as all done
-        which = number, len(steps)
-        meter = Meter(listen, step.title, which, total, step.voxel_bytes, done=done, workers=workers)
+        which, share = _which(conversion, number)
+        meter = Meter(listen, step.title, which, total, step.voxel_bytes, done=done, workers=workers, share=share)
         for finished in loop.run(step, planned.route, workers, slabs, journal.finished):
             journal.add(finished)
             meter.advance(finished.voxels)
@@ -179,6 +179,13 @@ def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Wor
     return resumed
 
 
+def _which(conversion: Conversion, number: int) -> tuple[tuple[int, int], tuple[float, float]]:
+    """A step's number, counted on where steps are verified, among all; and where it begins and ends in their bytes."""
+    rounds = 2 if conversion.inputs.settings.verify else 1
+    sizes = rounds * [planned.step.raw_bytes for planned in conversion.steps]
+    return (number, len(sizes)), (sum(sizes[: number - 1]) / sum(sizes), sum(sizes[:number]) / sum(sizes))
+
+
 def _verify_all(conversion: Conversion, workers: Workers, listen: Listener | None) -> None:
     """Read every mag back and compare it with what it was made of: the same loop, with consumers that compare."""
     steps, slabs = conversion.steps, scratch(conversion.destination.building)
@@ -187,8 +194,8 @@ def _verify_all(conversion: Conversion, workers: Workers, listen: Listener | Non
         log.info("%s: %s", step.title, planned.route)
         total = sum(shard.volume for _, shard in step.shards())
         done, total = (0, total) if total else (step.voxels, step.voxels)
-        which, title = (number, len(steps)), f"{step.title}, verifying"
-        meter = Meter(listen, title, which, total, step.voxel_bytes, done=done, workers=workers)
+        title, (which, share) = f"{step.title}, verifying", _which(conversion, len(steps) + number)
+        meter = Meter(listen, title, which, total, step.voxel_bytes, done=done, workers=workers, share=share)
         for voxels in loop.run(step, planned.route, workers, slabs):
             meter.advance(voxels)
 

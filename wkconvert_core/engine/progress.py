@@ -27,6 +27,18 @@ class Progress:
     """On a cluster, the workers that have joined: `12 workers, 48 tasks`."""
     waiting: str = ""
     """What the run is waiting for; empty while it proceeds."""
+    share: tuple[float, float] | None = None
+    """Where this step begins and ends in the run's bytes, 0 to 1; None: all steps count alike."""
+
+    @property
+    def done(self) -> float:
+        """The share of the whole run that is done, 0 to 1.
+
+        >>> Progress("em mag 1", 2, 4, 50, 100, 1).done, Progress("em mag 1", 2, 4, 50, 100, 1, share=(0.2, 0.8)).done
+        (0.375, 0.5)
+        """
+        begin, end = self.share or ((self.number - 1) / self.steps, self.number / self.steps)
+        return begin + (end - begin) * self.voxels / self.total
 
 
 Listener: TypeAlias = Callable[[Progress], None]
@@ -51,9 +63,10 @@ class Meter:
         *,
         done: int = 0,
         workers: Workers | None = None,
+        share: tuple[float, float] | None = None,
     ) -> None:
         """`number`: the step's number and the number of steps; `done`: voxels that an earlier run has finished."""
-        self._now = Progress(title, *number, done, total, voxel_bytes)
+        self._now = Progress(title, *number, done, total, voxel_bytes, share=share)
         self._listen = listen if listen and total else lambda progress: None
         self._workers = workers
         self._listen(self._now)

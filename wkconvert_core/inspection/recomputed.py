@@ -35,7 +35,6 @@ def check_kernel(
 
     If the mag cannot be recomputed, `kernel_reason` says why. A difference is a problem of the run.
     """
-    which = run.next_step()
     if isinstance(made, str):
         return replace(result, kernel_reason=made)
     finer = made.finer and dataset.of(where.layer).get(made.finer)
@@ -49,7 +48,7 @@ def check_kernel(
         return replace(result, kernel_reason=f"the kernel {made.kernel} is not installed")
     step = step_between(finer, where, made.kernel, run.budget, deep=run.deep)
     title = f"{where.title}, {made.kernel} of mag {finer.mag}"
-    meter = Meter(run.listen, title, which, step.voxels, step.voxel_bytes)
+    meter = Meter(run.listen, title, run.next_step(), step.voxels, step.voxel_bytes)
     try:
         difference = compare(step, run.budget, run.workers, meter.advance)
     except (DamagedData, SourceError) as error:
