@@ -61,7 +61,7 @@ class _Rate:
         if not voxels:
             return "there already" if now.voxels == now.total else ""
         parts = [rate_text(voxels * now.voxel_bytes, seconds), rate_text(voxels, seconds, "Mvx/s")]
-        return " ".join(parts if both else parts[:1])
+        return " ".join(filter(None, parts if both else parts[:1]))
 
     def left(self, now: Progress) -> str:
         """Estimated time until the step ends: `0:12 left`; empty while that is unknown, and at the end."""
