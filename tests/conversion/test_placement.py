@@ -374,11 +374,16 @@ def test_layers_that_do_not_say_where_they_lie_are_told(tmp_path, pair, reader):
     done = convert(src, tmp_path / "ds", PLAIN)
     assert box_of(tmp_path / "ds", "em").start == (0, 0, 0)
     assert box_of(tmp_path / "ds", "labels").start == (15, 16, 17)
-    assert sum("em does not, and differs in extent" in note for note in warnings(done)) == 2
+    assert sum("em does not, and differ in extent" in note for note in warnings(done)) == 2
     other = tmp_path / "other"
     convert(src / "em", other, Settings(jobs=2, layer_name="em", voxel_size=size(2, 2, 2)))
     added = convert(src / "labels", other, Settings(jobs=2, add=True, layer_name="labels"))
-    assert any("em does not, and differs in extent" in note for note in warnings(added))
+    assert any("em does not, and differ in extent" in note for note in warnings(added))
+    reader(tmp_path / "same" / "em", random_voxels((10, 12, 14)))
+    convert(tmp_path / "same" / "em", tmp_path / "ds", Settings(jobs=2, overwrite=True, voxel_size=size(2, 2, 2)))
+    same = convert(src / "labels", tmp_path / "ds", Settings(jobs=2, add=True, layer_name="labels"))
+    (told,) = [note for note in same.notes if "color does not" in note]
+    assert not isinstance(told, WarningNote)
 
 
 def test_a_layer_where_no_other_is_and_another_space_are_warned_of(tmp_path, pair):

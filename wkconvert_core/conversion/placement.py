@@ -17,6 +17,7 @@ from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.voxel_sizes import at_mags
 from wkconvert_core.datasets.standing import GRIDS, Standing
+from wkconvert_core.toolkit.stacks import shorten
 
 _WHOLE = 0.05
 """By how much of a mag-1 voxel a layer's first corner may miss a voxel's; affines are stored as 32-bit floats."""
@@ -119,9 +120,9 @@ def _place(layer: SourceLayer, grid: Affine, of: str) -> Vec3:
     steps = inverse @ _matrix(affine) * unit
     off = np.abs(steps - np.diag(layer.finest)) @ (np.array(layer.info.shape) - 1)
     if off.max() > _PARALLEL:
-        raise InconsistentStack(
-            f"{layer.name} lies {_how(steps, layer.finest)} {of}", why=both, fix=f"{_FIX_DIRECTIONS}; {_FIX_PLACE}"
-        )
+        how = _how(steps, layer.finest)
+        fix = _FIX_SIZES if how.startswith("with voxels") else _FIX_DIRECTIONS
+        raise InconsistentStack(f"{layer.name} lies {how} {of}", why=both, fix=f"{fix}; or {_FIX_PLACE}")
     corner = inverse @ (np.array(affine.origin) * unit - grid.origin) + 0.5 - np.array(layer.finest) / 2
     whole = np.round(corner)
     if np.abs(corner - whole).max() > _WHOLE:
@@ -135,9 +136,10 @@ def _place(layer: SourceLayer, grid: Affine, of: str) -> Vec3:
 
 _FIX_PLACE = "say --top-left x,y,z, in mag-1 voxels, to lay the first voxel there whatever the affine says"
 _FIX_DIRECTIONS = (
-    "take both as their axes lead in space, which is what readers do unless told otherwise (-o orientation=canonical); "
-    "resample one in the other's space"
+    "take both as their axes lead in space, which is what readers do unless told otherwise (-o orientation=canonical), "
+    "or resample one in the other's space"
 )
+_FIX_SIZES = "say with --at-mag which mag it is; where a file names no unit, say it (-o unit=mm)"
 
 
 def _matrix(affine: Affine) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -228,15 +230,17 @@ def _doubted(
     if there:
         boxes |= there.boxes
         silent += [] if there.affine else list(there.boxes)
-    notes = []
-    if any(affine.origin) and (unlike := [name for name in silent if boxes[name] != layer.extent]):
-        notes.append(
+    notes: list[str] = []
+    if silent and any(affine.origin):
+        unlike = [name for name in silent if boxes[name] != layer.extent]
+        told = (
             f"begins at {_numbers(layer.extent.start)}, though it states where it lies ({affine}): "
-            f"{', '.join(unlike)} {'does' if len(unlike) == 1 else 'do'} not, and differs in extent; --top-left decides"
+            f"{shorten(unlike or silent)} {'does' if len(unlike or silent) == 1 else 'do'} not"
         )
+        notes.append(WarningNote(f"{told}, and differ in extent; --top-left decides") if unlike else told)
     if layer.name in places and boxes and not any(layer.extent.intersection(box).volume for box in boxes.values()):
-        notes.append(f"lies at {layer.extent}, where no other layer is, as its affine says ({affine})")
-    return replace(layer, notes=(*layer.notes, *map(WarningNote, notes))) if notes else layer
+        notes.append(WarningNote(f"lies at {layer.extent}, where no other layer is, as its affine says ({affine})"))
+    return replace(layer, notes=(*layer.notes, *notes)) if notes else layer
 
 
 def _numbers(place: Sequence[int]) -> str:
