@@ -283,6 +283,14 @@ def test_places_count_where_layers_are_added(tmp_path, pair, command):
     assert box_of(ds, "labels") == Box((15, 16, 17), (10, 12, 14))
 
 
+def test_a_copy_knows_where_its_layers_lie(tmp_path, pair):
+    src = pair((15, 16, 17))
+    convert(src / "image", tmp_path / "ds", Settings(jobs=2, layer_name="image"))
+    assert invoke("recube", tmp_path / "ds", tmp_path / "copy").exit_code == 0
+    convert(src / "labels", tmp_path / "copy", Settings(jobs=2, add=True, layer_name="labels"))
+    assert box_of(tmp_path / "copy", "labels") == Box((15, 16, 17), (10, 12, 14))
+
+
 def test_a_place_before_the_dataset_is_refused_with_the_numbers(tmp_path, pair):
     src, ds = pair((15, 16, 17)), tmp_path / "ds"
     convert(src / "labels", ds, Settings(jobs=2, layer_name="labels"))

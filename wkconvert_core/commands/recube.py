@@ -24,6 +24,7 @@ from wkconvert_core.datasets.dataset import Dataset, found_mags
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement, checked_places, free_bytes
 from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.datasets.properties import Properties
+from wkconvert_core.datasets.standing import GRIDS, recorded_grids
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.engine.workers import Workers
@@ -122,6 +123,8 @@ def prepare_copy(
 
     extents = {layer.name: dataset.layers[layer.name].box for layer in layers}
     facts = {**(facts or {}), **({"to": to} if to else {})}  # `settings.to` does not tell a default from a choice
+    if grids := {name: grid for name, grid in recorded_grids(dataset.path).items() if name in extents}:
+        facts[GRIDS] = grids  # where the layers lie in space; a dataset that gets more layers is asked for it
     size = dataset.voxel_size
     inputs = Inputs(
         *(command, src, settings, layers, extents, size, budget, writer),

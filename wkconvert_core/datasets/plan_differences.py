@@ -13,6 +13,7 @@ _SAID = {
     "fingerprint": "from files that have changed since, or others",
     "layers": "from a source that held something else",
     "voxel_sizes": "from a source of another voxel size",
+    "grids": "from a source that lies elsewhere",
     "readers": "with another version of a reader",
     "extents": "with other layers or extents",
     "made": "with other mags",

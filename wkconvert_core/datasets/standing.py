@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.dataset import Dataset, found_mags
+from wkconvert_core.datasets.lines import parsed_plan
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
 
 GRIDS = "grids"
@@ -52,19 +52,23 @@ def standing(dst: Path, but: Collection[str]) -> Standing | None:
         size = next((size for plan in plans for size in _sizes(plan)), None)
     if not mags:
         return None
-    grids = [grid for plan in plans for name, grid in _dict(plan, GRIDS).items() if name in boxes]
-    affine = next((found for grid in grids if isinstance(grid, dict) and (found := Affine.parse(grid))), None)
-    turned = next((str(grid["turned"]) for grid in grids if isinstance(grid, dict) and grid.get("turned")), "")
+    grids = [grid for name, grid in recorded_grids(dst).items() if name in boxes]
+    affine = next((found for grid in grids if (found := Affine.parse(grid))), None)
+    turned = next((str(grid["turned"]) for grid in grids if grid.get("turned")), "")
     return Standing(boxes, mags, size, affine, turned)
+
+
+def recorded_grids(dst: Path) -> dict[str, dict[str, Any]]:
+    """What runs recorded of layers' grids, by layer; it may be malformed."""
+    return {name: grid for plan in _plans(dst) for name, grid in _dict(plan, GRIDS).items() if isinstance(grid, dict)}
 
 
 def _plans(dst: Path) -> Iterator[Mapping[str, Any]]:
     """What runs recorded of themselves; what cannot be read tells nothing."""
     for path in sorted((dst / FOLDER).glob("*.plan")):
-        with suppress(OSError, ValueError, RecursionError):
-            plan = json.loads(path.read_bytes())
-            if isinstance(plan, dict):
-                yield plan
+        with suppress(OSError):
+            if path.is_file() and not path.is_symlink():
+                yield parsed_plan(path.read_bytes())
 
 
 def _dict(plan: Mapping[str, Any], key: str) -> Mapping[str, Any]:
