@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_read(file, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     with pytest.raises(BrokenSource, match=r"cannot be read\. Permission denied"):
         read_head(file)
 

@@ -2,11 +2,32 @@
 
 import os
 import zlib
+from contextlib import suppress
 
 import pytest
+from helpers.faults import failing
 
 from wkconvert_core import BrokenSource, SourceNotFound, UnsupportedSource
-from wkconvert_core.toolkit.files import Listing, digest, entries, fingerprint, list_folder, reading, state_of
+from wkconvert_core.toolkit.files import (
+    Listing,
+    digest,
+    entries,
+    exists,
+    files_below,
+    fingerprint,
+    first_of_stack,
+    is_file,
+    is_folder,
+    is_link,
+    list_folder,
+    listed,
+    open_file,
+    raw_file,
+    reading,
+    state_of,
+)
+
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
 
 
 def touch(folder, *names):
@@ -33,10 +54,70 @@ def test_links_count_as_what_they_lead_to_and_lost_ones_as_files(tmp_path):
     assert [entry.name for entry in entries(tmp_path) if entry.is_link] == ["b.tif", "c", "d.tif", "e.tif", "f.tif"]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
-def test_a_pipe_is_no_slice_however_it_is_called(tmp_path):
-    os.mkfifo(tmp_path / "a.tif")
-    assert list_folder(tmp_path, (".tif",)) == Listing((), ("a.tif",), ())
+@needs_pipes
+def test_a_pipe_or_a_folder_in_the_place_of_a_slice_is_one_that_cannot_be_read(tmp_path):
+    touch(tmp_path, "s1.tif", "s2.tif", "notes.txt")
+    os.mkfifo(tmp_path / "s3.tif")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "s4.tif").mkdir()
+    (tmp_path / "labels.tif").mkdir()
+    assert list_folder(tmp_path, (".tif",)) == Listing(
+        ("s1.tif", "s2.tif", "s3.tif", "s4.tif"), ("notes.txt", "pipe"), ("labels.tif",)
+    )
+
+
+@needs_pipes
+@pytest.mark.parametrize("opened", [open_file, raw_file])
+def test_only_files_are_opened(tmp_path, opened):
+    (tmp_path / "a").write_bytes(b"123")
+    (tmp_path / "link").symlink_to("a")
+    with opened(str(tmp_path / "link")) as file:
+        assert file.read() == b"123"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a pipe or a device, no file"):
+        opened(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a pipe or a device, no file"):
+        opened("/dev/zero")
+    with pytest.raises(IsADirectoryError):
+        opened(tmp_path)
+
+
+def test_what_there_is(tmp_path):
+    touch(tmp_path, "a")
+    for name, target in {"to a": "a", "lost": "gone", "one": "two", "two": "one"}.items():
+        (tmp_path / name).symlink_to(target)
+    asked = {name: tmp_path / name for name in ("a", "to a", "lost", "one", "a/b", "c" * 999, "nul\0")}
+    asked["."] = tmp_path
+    assert {name for name in asked if exists(asked[name])} == {"a", "to a", "."}
+    assert {name for name in asked if is_file(asked[name])} == {"a", "to a"}
+    assert {name for name in asked if is_folder(asked[name])} == {"."}
+    assert {name for name in asked if is_link(asked[name])} == {"to a", "lost", "one"}
+    assert listed(tmp_path, "[ao]*") == [tmp_path / "a", tmp_path / "one"]
+    assert listed(tmp_path / "a") == listed(tmp_path / "gone") == list(files_below(tmp_path / "a")) == []
+    assert list(files_below(tmp_path)) == [tmp_path / "a", tmp_path / "to a"]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        *(exists, is_file, is_folder, is_link, listed, entries, fingerprint),
+        lambda path: list(files_below(path)),
+        lambda path: fingerprint(path.parent),
+        lambda path: first_of_stack(path, (".tif",)),
+    ],
+)
+def test_what_the_system_cannot_say_is_never_a_no(tmp_path, ask):
+    (tmp_path / "folder").mkdir()
+    touch(tmp_path / "folder", "a.tif")
+    number, refused = 1, 0
+    while True:
+        with failing(number, tmp_path / "folder", ("scandir", "listdir", "stat")) as struck, suppress(BrokenSource):
+            ask(tmp_path / "folder")
+            assert not struck, "answered all the same"
+        if not struck:
+            break
+        number, refused = number + 1, refused + 1
+    assert refused
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

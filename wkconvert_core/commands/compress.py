@@ -34,7 +34,7 @@ from wkconvert_core.inspection.contents import voxels_outside
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.byte_sizes import size_text
-from wkconvert_core.toolkit.files import fingerprint
+from wkconvert_core.toolkit.files import exists, files_below, fingerprint, is_folder, is_link, listed, state_of
 
 COMMAND = "compress"
 _FILES_AT_A_TIME = 1000
@@ -90,7 +90,7 @@ def prepare(
     src = src.resolve()
     places: dict[str, dict[str, list[str]]] = {}
     for where in Dataset.finished(src).mags:
-        if where.folder.is_dir():
+        if is_folder(where.folder):
             place = where.folder.relative_to(src).as_posix()
             places.setdefault(where.layer, {})[str(where.mag)] = [place, fingerprint(where.folder)]
     conversion = prepare_copy(
@@ -130,7 +130,7 @@ def _check_recorded(dataset: Path, where: MagOnDisk, workers: Workers) -> None:
 
 def _wrong_sizes(files: Sequence[tuple[Path, int]]) -> list[tuple[Path, int, int]]:
     """Path, size and recorded size of files whose sizes differ from the recorded ones; a missing file has size 0."""
-    sizes = [(path, path.stat().st_size if path.exists() else 0, recorded) for path, recorded in files]
+    sizes = [(path, state_of(path)[0] if exists(path) else 0, recorded) for path, recorded in files]
     return [(path, size, recorded) for path, size, recorded in sizes if size != recorded]
 
 
@@ -175,7 +175,7 @@ class _Move:
 
     def check(self) -> None:
         """Raise TargetError if the old mag has changed since it was compressed."""
-        if self.new.exists() and self.place.exists() and fingerprint(self.place) != self.fingerprint:
+        if exists(self.new) and exists(self.place) and fingerprint(self.place) != self.fingerprint:
             raise TargetError(
                 f"{self.place} has changed since compressing it was begun",
                 why="the compressed mag lacks that change",
@@ -185,9 +185,9 @@ class _Move:
     def __call__(self) -> int:
         """Do or complete the replacement, however far an earlier run got; returns the bytes saved."""
         saved = 0
-        if self.new.exists():
-            saved = _bytes(self.place if self.place.exists() else self.old) - _bytes(self.new)
-            if self.place.exists():
+        if exists(self.new):
+            saved = _bytes(self.place if exists(self.place) else self.old) - _bytes(self.new)
+            if exists(self.place):
                 self.place.rename(self.old)
             self.new.rename(self.place)
         shutil.rmtree(self.old, ignore_errors=True)
@@ -208,7 +208,7 @@ def take_over(built: Path, dataset: Path) -> str:
         file = dataset / PROPERTIES_FILE
         ours, theirs = properties_file.read(file), properties_file.read(built / PROPERTIES_FILE)
         properties_file.write(file, {**ours, "dataLayers": [_updated(entry, theirs) for entry in ours["dataLayers"]]})
-        for plan in (built / FOLDER).glob(f"*.{COMMAND}.plan"):
+        for plan in listed(built / FOLDER, f"*.{COMMAND}.plan"):
             keep_record(plan, dataset / FOLDER)
         done = temporary_name(built)
         built.rename(done)
@@ -227,12 +227,12 @@ def _moves(built: Path, dataset: Path) -> Iterator[_Move]:
 
     def checked(*parts: str) -> Path:
         for path in (built.joinpath(*parts[:count]) for count in range(len(parts) + 1)):
-            if path.is_symlink():
+            if is_link(path):
                 raise TargetError(no_work, why=f"{path} is a link", fix=fix)
         return built.joinpath(*parts)
 
     own = Dataset.listed(dataset, properties_file.read(dataset / PROPERTIES_FILE))
-    plans = sorted(checked(FOLDER).glob(f"*.{COMMAND}.plan"))
+    plans = listed(checked(FOLDER), f"*.{COMMAND}.plan")
     places = parsed_plan(plans[0].read_bytes()).get("places") if plans else None
     for entry in properties_file.read(checked(PROPERTIES_FILE))["dataLayers"]:
         for mag in map(mag_of, mag_entries(entry)):
@@ -251,7 +251,7 @@ def _moves(built: Path, dataset: Path) -> Iterator[_Move]:
 
 def _bytes(folder: Path) -> int:
     """Bytes of all files in a folder; 0 for a link, which takes no space in the dataset."""
-    return 0 if folder.is_symlink() else sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return 0 if is_link(folder) else sum(state_of(file)[0] for file in files_below(folder))
 
 
 def _updated(entry: Properties, compressed: Properties) -> Properties:

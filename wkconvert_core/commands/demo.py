@@ -11,6 +11,7 @@ import numpy as np
 from wkconvert_core.contract.errors import PluginError, TargetExists
 from wkconvert_core.contract.geometry import Vec3Like
 from wkconvert_core.toolkit.atomic import replacing, writing
+from wkconvert_core.toolkit.files import exists, listed
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
@@ -42,7 +43,7 @@ def write_demo_stack(folder: Path, shape: Vec3Like = SHAPE, seed: int = 0) -> No
     cannot be written.
     """
     _tifffile()
-    for path in folder.glob("[!.]*/[!.]*"):
+    for path in (path for inner in listed(folder, "[!.]*") for path in listed(inner, "[!.]*")):
         if path.parent.name not in ("color", "segmentation") or not path.match("slice_[0-9][0-9][0-9][0-9].tif"):
             raise TargetExists(f"{folder} holds other files", why=f"such as {path}", fix="choose another DST")
     grey, cells = demo_volume(shape, seed)
@@ -52,7 +53,7 @@ def write_demo_stack(folder: Path, shape: Vec3Like = SHAPE, seed: int = 0) -> No
         for z in range(shape[2]):
             path, content = folder / name / f"slice_{z:04d}.tif", _encoded(volume[:, :, z].T)
             with writing(path):
-                there = path.read_bytes() if path.exists() else b""
+                there = path.read_bytes() if exists(path) else b""
             if not content.startswith(there):  # neither complete nor torn
                 raise TargetExists(f"{path} is another file", why="it would be overwritten", fix="choose another DST")
             if there != content:

@@ -14,6 +14,7 @@ from wkconvert_core.datasets.dataset import MagStorage, found_mags, inventory, u
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.registry.detection import Answer, ask, location, read_head
 from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.toolkit.files import exists
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def describe(path: Path | str, reader: str | None = None, options: Mapping[str, 
     loaded, path = plugins(), location(path)
     answers = ask(path, read_head(path), loaded, options)
     is_claimed = any(answer.match for answer in answers)  # such as an export, which needs no metadata
-    if isinstance(path, Path) and not is_claimed and not (path / PROPERTIES_FILE).exists():
+    if isinstance(path, Path) and not is_claimed and not exists(path / PROPERTIES_FILE):
         if begun := unfinished(path):
             raise UnsupportedSource(f"{path} is not finished: {begun[0]}", fix="run the same command again")
         if mags := found_mags(path):

@@ -24,6 +24,7 @@ from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.category import classify
 from wkconvert_core.sources.intensity_range import intensity_range
+from wkconvert_core.toolkit.files import listed
 
 Mags = Mapping[Mag, MagOnDisk]
 """The mags of one layer."""
@@ -220,16 +221,16 @@ class EntryEditor:
 
     def with_mappings(self, entry: Properties) -> Properties:
         """The entry with the mappings `LAYER/mappings/NAME.json`; listed names may have the suffix or not."""
-        listed = list(entry.get("mappings") or [])
-        known = [name.removesuffix(".json") for name in listed]
-        on_disk = sorted(path.stem for path in (self.dst / entry["name"]).glob("mappings/*.json"))
+        named = list(entry.get("mappings") or [])
+        known = [name.removesuffix(".json") for name in named]
+        on_disk = sorted(path.stem for path in listed(self.dst / entry["name"] / "mappings", "*.json"))
         added = [name for name in on_disk if name not in known]
-        kept = [name for name in listed if name.removesuffix(".json") in on_disk]
+        kept = [name for name in named if name.removesuffix(".json") in on_disk]
         for name in added:
             self.note_change("mapping", entry["name"], None, name)
-        for name in (name for name in listed if name not in kept):
+        for name in (name for name in named if name not in kept):
             self.note_change("mapping", entry["name"], name, None)
-        return {**entry, "mappings": kept + added} if added or kept != listed else entry
+        return {**entry, "mappings": kept + added} if added or kept != named else entry
 
     def _finest(self, layer: StoredLayer) -> MagOnDisk:
         """The finest mag that lies in the dataset. Raises BrokenSource where there is none."""

@@ -32,6 +32,7 @@ from wkconvert_core.inspection.contents import voxels_outside
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import as_dtype
+from wkconvert_core.toolkit.files import is_folder, listed
 
 _MAPPINGS = "mappings"
 """The only folder of a layer that is copied along with its mags."""
@@ -105,7 +106,7 @@ def prepare_copy(
         lacks = {layer.name: _lacks(entries[layer.name], dataset, layer, settings, budget) for layer in layers}
         layers = [replace(it, notes=(*it.notes, *map(WarningNote, lacks[it.name]))) for it in layers]
         paths = [f"{layer.name}/{_MAPPINGS}" for layer in layers]
-        folders = {path: src / path for path in paths if (src / path).is_dir()}
+        folders = {path: src / path for path in paths if is_folder(src / path)}
 
     def recipe(layer: SourceLayer) -> Iterator[MagRecipe]:
         listed = dataset.layers[layer.name]
@@ -159,7 +160,7 @@ def _lacks(
     if entry.get("attachments"):
         yield "its attachments (meshes, agglomerates, …) are not copied"
     mags = [where.folder for where in (*dataset.of(layer.name).values(), *found_mags(dataset.path))]
-    beside = [path for path in (dataset.path / layer.name).glob("[!.]*/") if path.name != _MAPPINGS]
+    beside = [path for path in listed(dataset.path / layer.name, "[!.]*") if is_folder(path) and path.name != _MAPPINGS]
     if left := sorted(path.name for path in beside if not any(mag.is_relative_to(path) for mag in mags)):
         yield f"of its folder, {', '.join(left)} {'is' if len(left) == 1 else 'are'} not copied"
     for mag, where in dataset.of(layer.name).items():

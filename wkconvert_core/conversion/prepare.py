@@ -30,7 +30,7 @@ from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import Cast
-from wkconvert_core.toolkit.files import fingerprint
+from wkconvert_core.toolkit.files import fingerprint, is_file
 from wkconvert_core.toolkit.stacks import shorten
 
 LISTED = 5
@@ -222,7 +222,7 @@ def prepare_conversion(src: Path | str, dst: Path, settings: Settings, *, comman
     extents = {layer.name: layer.extent for layer in layers}
     remedy = "say --overwrite to replace the dataset, --add to add layers to it, or choose another DST"
     destination = Replacement(dst) if settings.overwrite else NewDataset(dst, settings.add, remedy)
-    own = Dataset.finished(dst).voxel_size if settings.add and (dst / PROPERTIES_FILE).is_file() else None
+    own = Dataset.finished(dst).voxel_size if settings.add and is_file(dst / PROPERTIES_FILE) else None
     wanted = settings.voxel_size.filled(own) if settings.voxel_size and own else settings.voxel_size or own
     size = voxel_size(layers, wanted) if settings.metadata else None
     if size:

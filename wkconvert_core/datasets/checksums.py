@@ -28,7 +28,7 @@ from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
-from wkconvert_core.toolkit.files import fingerprint, reason
+from wkconvert_core.toolkit.files import exists, fingerprint, listed, reason
 
 VERIFY = "verify"
 """The command in whose name checksums of mags without a record are added."""
@@ -114,7 +114,7 @@ class Records:
 
 def records(dataset: Path, layer: str) -> Records:
     """Read all records of a layer; what cannot be read is a `problem` of its record."""
-    paths = [path for path in sorted((dataset / FOLDER).glob("*.shards")) if layer_and_command(path)[0] == layer]
+    paths = [path for path in listed(dataset / FOLDER, "*.shards") if layer_and_command(path)[0] == layer]
     return Records(sorted(map(_record, paths), key=lambda record: record.order, reverse=True))
 
 
@@ -191,7 +191,7 @@ def add(dataset: Path, layer: str, done: Mapping[Mag, Sequence[ShardDone]]) -> N
 
 def _shards_in(path: Path) -> Iterator[ShardDone]:
     """The shards of a list of checksums, if it is there, that was read without a problem before."""
-    if path.exists():
+    if exists(path):
         bare = is_bare(path)
         lines = path.read_bytes().splitlines()
         yield from (parse_line(line, bare=bare) for line in (lines if bare else lines[1:]))

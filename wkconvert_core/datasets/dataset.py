@@ -19,6 +19,7 @@ from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, layer_name_problem, shown
 from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_folder, stored_layer, voxel_size
 from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.toolkit.files import exists, is_folder, listed
 
 COMPRESSED = Path(FOLDER, "compressed")
 """Where `compress` builds the mags that will replace a dataset's own."""
@@ -167,7 +168,7 @@ class Dataset:
         """Raise UnsupportedSource if a mag of a layer cannot be worked on, OptionError if it is missing."""
         if why := self.foreign_mags.get((layer, mag)):
             raise UnsupportedSource(f"mag {mag} of layer {layer} of {self.path} cannot be read", why=why)
-        there = sorted(mag for mag, where in self.of(layer).items() if where.folder.is_dir())
+        there = sorted(mag for mag, where in self.of(layer).items() if is_folder(where.folder))
         check_known(option, [mag], there, f"is not in the layer {layer}")
 
     def choose(self, layers: Sequence[str] = (), mags: Sequence[Mag] = ()) -> list[MagOnDisk]:
@@ -208,11 +209,11 @@ def read_properties(dataset: Path) -> Properties | None:
 
     Raises SourceNotFound if the folder is missing, BrokenSource for malformed metadata and while `compress` moves mags.
     """
-    if not dataset.is_dir():
+    if not is_folder(dataset):
         raise SourceNotFound(f"{dataset} is no folder", fix="give the folder of a dataset")
     check_not_half_compressed(dataset)
     file = dataset / PROPERTIES_FILE
-    return properties_file.read(file) if file.exists() else None
+    return properties_file.read(file) if exists(file) else None
 
 
 def found_mags(dataset: Path) -> list[MagOnDisk]:
@@ -221,7 +222,8 @@ def found_mags(dataset: Path) -> list[MagOnDisk]:
     If two folders name the same mag, such as `2` and `2-2-2`, the shorter name is taken.
     """
     formats, found = plugins().mag_formats().values(), dict[tuple[str, Mag], MagOnDisk]()
-    for folder in sorted(dataset.glob("[!.]*/[0-9]*"), key=lambda folder: (-len(folder.name), folder)):
+    folders = (folder for layer in listed(dataset, "[!.]*") for folder in listed(layer, "[0-9]*"))
+    for folder in sorted(folders, key=lambda folder: (-len(folder.name), folder)):
         try:
             mag = Mag.parse(folder.name)
         except ValueError:
@@ -233,14 +235,14 @@ def found_mags(dataset: Path) -> list[MagOnDisk]:
 
 def unfinished(dataset: Path) -> list[str]:
     """The runs that were begun and did not end, as text for messages: `auto of layer color`."""
-    plans = sorted(path for path in (dataset / FOLDER).glob("*.plan") if not path.with_suffix(".shards").exists())
+    plans = [path for path in listed(dataset / FOLDER, "*.plan") if not exists(path.with_suffix(".shards"))]
     parts = [path.name.removesuffix(".plan").rpartition(".") for path in plans]
     return [f"{command} of layer {layer}" for layer, _, command in parts]
 
 
 def is_half_compressed(dataset: Path) -> bool:
     """Whether `compress` has finished new mags, but not yet moved all of them into the place of the old ones."""
-    return (dataset / COMPRESSED / PROPERTIES_FILE).exists()
+    return exists(dataset / COMPRESSED / PROPERTIES_FILE)
 
 
 def check_not_half_compressed(dataset: Path) -> None:

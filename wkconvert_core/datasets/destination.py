@@ -22,6 +22,7 @@ from wkconvert_core.datasets.lock import locked
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
 from wkconvert_core.registry.detection import location
 from wkconvert_core.toolkit.atomic import TEMPORARY, temporary_name, writing
+from wkconvert_core.toolkit.files import exists, is_file, is_folder, is_link, listed
 
 Src = TypeVar("Src", Path, Path | str)
 
@@ -78,7 +79,7 @@ class NewDataset(Destination):
         if begun and all(journal.continues(request) for journal in begun):
             return
         if not self.add:
-            is_complete = (path / PROPERTIES_FILE).exists()
+            is_complete = exists(path / PROPERTIES_FILE)
             if not is_complete:
                 with locked(path):  # a run that is writing there now is reported as TargetLocked
                     pass
@@ -89,7 +90,7 @@ class NewDataset(Destination):
                 fix=self.remedy,
             )
         for name in request.layers:
-            if (path / name).exists() or any(path.glob(f"{FOLDER}/{glob.escape(name)}.*.plan")):
+            if exists(path / name) or listed(path / FOLDER, f"{glob.escape(name)}.*.plan"):
                 raise TargetExists(f"{path} has a layer {name} already", fix="choose another name with --layer-name")
         if others := unfinished(path):
             raise TargetExists(
@@ -99,7 +100,7 @@ class NewDataset(Destination):
 
     def _made_by(self, request: Request) -> str:
         """How the dataset that is there was made, as far as its plans tell; ends with a semicolon if not empty."""
-        plans = sorted(self.path.glob(f"{FOLDER}/*.plan"))
+        plans = listed(self.path / FOLDER, "*.plan")
         own = [plan for plan in plans if plan.name.endswith(f".{request.command}.plan")]
         told = request.differences_from((own or plans)[0]) if plans else "no run of wkconvert has made it"
         return f"{told}; " if told else ""
@@ -127,18 +128,18 @@ class Replacement(Destination):
     def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
         """Empty the folder if another request was begun there: it was never complete."""
         own = {journal.plan for journal in journals.values() if journal.continues(request)}
-        if set(self.building.glob(f"{FOLDER}/*.plan")) - own:
-            for path in self.building.iterdir():
+        if set(listed(self.building / FOLDER, "*.plan")) - own:
+            for path in listed(self.building):
                 if path.name != FOLDER:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-            for path in (self.building / FOLDER).iterdir():
-                if path.name != "lock" and path.is_file():
+                    shutil.rmtree(path) if is_folder(path) else path.unlink()
+            for path in listed(self.building / FOLDER):
+                if path.name != "lock" and is_file(path):
                     path.unlink()
 
     def publish(self) -> str:
         """Swap the folders; the old dataset goes last."""
         with writing(self.path):
-            if self.path.exists():
+            if exists(self.path):
                 self.path.rename(temporary_name(self.path.with_name(f"{self.path.name}{_REPLACED}")))
             self.building.rename(self.path)
         sweep_replaced(self.path)
@@ -155,7 +156,7 @@ class ExtendedDataset(Destination):
     def check(self, request: Request) -> None:
         """Raise TargetExists if a new mag's folder exists and was not begun by this request."""
         for layer, folder in self.folders:
-            if folder.exists() and not Journal(self.path, layer, request.command).continues(request):
+            if exists(folder) and not Journal(self.path, layer, request.command).continues(request):
                 raise TargetExists(
                     f"{folder} is there, but not listed in the dataset",
                     why="its content is unknown, and it may be incomplete",
@@ -209,7 +210,9 @@ the next run would read what this one writes. choose a DST beside it, such as /d
         return src, dst.resolve()
     try:
         source, target = Path(src).resolve(), dst.resolve()
-        source.exists(), target.exists()  # a loop of links, a name too long, a folder that may not be entered
+        for path in (source, target):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                path.stat()  # a loop of links, a name too long, a folder that may not be entered
     except (OSError, RuntimeError) as error:
         raise OptionError(f"{src} or {dst} cannot be reached", why=str(error), fix="check both paths") from None
     if target.is_relative_to(source):
@@ -230,26 +233,24 @@ the next run would read what this one writes. choose a DST beside it, such as /d
 
 def free_bytes(dst: Path) -> int:
     """Bytes free on the disk of a target, which need not exist. Raises TargetNotWritable."""
-    folder = next(path for path in (dst, *dst.parents) if path.exists())
-    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+    folder = next(path for path in (dst, *dst.parents) if exists(path))
+    if is_folder(folder) and not os.access(folder, os.W_OK | os.X_OK):
         raise TargetNotWritable(f"{dst} cannot be written", why=f"there is no permission to write in {folder}")
     return shutil.disk_usage(folder).free
 
 
 def is_dataset(path: Path) -> bool:
     """Whether a folder holds a dataset, finished or begun by a run of wkconvert."""
-    return (path / PROPERTIES_FILE).is_file() or (path / FOLDER).is_dir()
+    return is_file(path / PROPERTIES_FILE) or is_folder(path / FOLDER)
 
 
 def _holds_dataset(dst: Path) -> bool:
     """Whether a target is a dataset; False if it is free. Raises TargetExists if it is anything else."""
-    if dst.is_symlink() and not dst.exists():
+    if is_link(dst) and not exists(dst):
         raise TargetExists(f"{dst} is a broken link", fix="remove it, or choose another DST")
-    if dst.exists() and not dst.is_dir():
+    if exists(dst) and not is_folder(dst):
         raise TargetExists(f"{dst} is a file", fix="choose another DST")
-    if not dst.exists() or (
-        {path.name for path in dst.iterdir()} <= {FOLDER} and not any(dst.glob(f"{FOLDER}/*.plan"))
-    ):
+    if not exists(dst) or ({path.name for path in listed(dst)} <= {FOLDER} and not listed(dst / FOLDER, "*.plan")):
         return False  # a run that was killed before it began leaves an empty `.wkconvert`
     if not is_dataset(dst):
         raise TargetExists(
@@ -262,8 +263,8 @@ def _holds_dataset(dst: Path) -> bool:
 
 def sweep_replaced(dst: Path) -> None:
     """Remove the old datasets that `Replacement.publish` has put aside, unless there is no finished new one yet."""
-    if (dst / PROPERTIES_FILE).is_file() or (any((dst / FOLDER).glob("*.shards")) and not unfinished(dst)):
-        for old in dst.parent.glob(f".{glob.escape(dst.name + _REPLACED)}.*.tmp"):
+    if is_file(dst / PROPERTIES_FILE) or (listed(dst / FOLDER, "*.shards") and not unfinished(dst)):
+        for old in listed(dst.parent, f".{glob.escape(dst.name + _REPLACED)}.*.tmp"):
             shutil.rmtree(old, ignore_errors=True)
 
 
@@ -271,17 +272,16 @@ def sweep(dataset: Path, layers: Sequence[str]) -> None:
     """Remove the temporary files that a killed run left. Raises TargetError."""
     with writing(dataset):
         shutil.rmtree(scratch(dataset), ignore_errors=True)
-        for path in filter(Path.is_file, dataset.glob(TEMPORARY)):  # some formats put files right in this folder
+        for path in filter(is_file, listed(dataset, TEMPORARY)):  # some formats put files right in this folder
             path.unlink(missing_ok=True)
         for folder in (dataset / name for name in (FOLDER, *layers)):
-            for path in [] if folder.is_symlink() else list(folder.rglob(TEMPORARY)):
-                is_folder = path.is_dir() and not path.is_symlink()
-                shutil.rmtree(path) if is_folder else path.unlink(missing_ok=True)
+            for path in [] if is_link(folder) else list(folder.rglob(TEMPORARY)):
+                shutil.rmtree(path) if is_folder(path) and not is_link(path) else path.unlink(missing_ok=True)
 
 
 def has_leftovers(dataset: Path) -> bool:
     """Whether a killed run has left temporary files right in the dataset's folder, or in that of its records."""
-    return any(path for folder in (dataset, dataset / FOLDER) for path in folder.glob(TEMPORARY))
+    return any(path for folder in (dataset, dataset / FOLDER) for path in listed(folder, TEMPORARY))
 
 
 def scratch(dataset: Path) -> Path:

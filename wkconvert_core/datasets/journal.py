@@ -44,6 +44,7 @@ from wkconvert_core.datasets.plan_differences import differences_told
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import temporary_name, write_atomically, writing
+from wkconvert_core.toolkit.files import exists
 
 T = TypeVar("T")
 
@@ -119,12 +120,12 @@ class Journal:
     @property
     def is_begun(self) -> bool:
         """Whether there is a plan, finished or not."""
-        return self.plan.exists()
+        return exists(self.plan)
 
     @property
     def is_finished(self) -> bool:
         """Whether the layer was written completely."""
-        return self._shards.exists()
+        return exists(self._shards)
 
     @property
     def finished(self) -> FinishedByMag:
@@ -202,7 +203,7 @@ class Journal:
     def _lines(self) -> Iterator[bytes]:
         """Complete lines. One that a kill has cut short does not count: its shard is written again."""
         source = self._shards if self.is_finished else self._journal
-        if source.exists():
+        if exists(source):
             with source.open("rb") as file:
                 yield from (line for line in file if line.endswith(b"\n"))
 

@@ -19,6 +19,7 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Category
 from wkconvert_core.contract.voxel_size import WEBKNOSSOS_UNITS, VoxelSize, unit_symbol
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
+from wkconvert_core.toolkit.files import is_folder
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
@@ -89,7 +90,7 @@ def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
 def mag_folder(dataset: Path, layer: StoredLayer, mag: Mag) -> Path | None:
     """The folder of a mag, which may be missing; None if it is on a server, or outside the dataset's folder."""
     folders = [dataset / place for place in mag_places(dataset, layer, mag)]
-    return next((folder for folder in folders if folder.is_dir()), folders[0] if folders else None)
+    return next((folder for folder in folders if is_folder(folder)), folders[0] if folders else None)
 
 
 def mag_places(dataset: Path, layer: StoredLayer, mag: Mag) -> list[str]:

@@ -31,6 +31,7 @@ from wkconvert_core.contract.voxel_size import WEBKNOSSOS_UNITS, VoxelSize
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
 from wkconvert_core.datasets.properties import Properties, element_class, mag_entries, mag_of, stored_layer, voxel_size
 from wkconvert_core.toolkit.atomic import sync_folder, write_atomically
+from wkconvert_core.toolkit.files import listed
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
@@ -317,5 +318,5 @@ def write(path: Path, properties: Properties) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove unfinished metadata files that killed runs left. The caller holds the dataset's lock."""
-    for path in folder.glob(f".{PROPERTIES_FILE}.*.tmp"):
+    for path in listed(folder, f".{PROPERTIES_FILE}.*.tmp"):
         path.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.toolkit.files import is_file, is_folder
 
 FORMATS = {"webknossos": "datasets of WEBKNOSSOS, with mags in any format below that `--to` names"}
 
@@ -23,7 +24,7 @@ FORMATS = {"webknossos": "datasets of WEBKNOSSOS, with mags in any format below 
 @hookimpl
 def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
     """Claim a folder with metadata; if they are damaged or list no readable layer, opening it explains that."""
-    if isinstance(path, str) or head or not (path / PROPERTIES_FILE).is_file():
+    if isinstance(path, str) or head or not is_file(path / PROPERTIES_FILE):
         return None
     try:
         formats = Counter(layer["dataFormat"] for layer in properties_file.read(path / PROPERTIES_FILE)["dataLayers"])
@@ -68,7 +69,7 @@ def layers_of(dataset: Dataset, names: Collection[str] = ()) -> list[Layer]:
 
 def _opened(dataset: Dataset, name: str) -> Layer:
     layer, mags = dataset.layers[name], dataset.of(name)
-    there = {mag: where for mag, where in mags.items() if where.folder.is_dir()}
+    there = {mag: where for mag, where in mags.items() if is_folder(where.folder)}
     if min(mags) not in there:
         raise BrokenSource(
             f"the layer {name} of {dataset.path} lacks its finest mag",

@@ -15,6 +15,7 @@ from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.dataset import Dataset, found_mags
 from wkconvert_core.datasets.lines import parsed_plan
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
+from wkconvert_core.toolkit.files import is_file, is_link, listed
 
 GRIDS = "grids"
 """The key of a plan that holds, by layer, the affine of the dataset's mag-1 voxels, and how the axes were turned."""
@@ -39,7 +40,7 @@ class Standing:
 def standing(dst: Path, but: Collection[str]) -> Standing | None:
     """The layers of a dataset, `but` those of these names; None if there is no other. Raises BrokenSource."""
     plans = [plan for plan in _plans(dst) if not set(_dict(plan, "extents")) <= set(but)]
-    if (dst / PROPERTIES_FILE).is_file():
+    if is_file(dst / PROPERTIES_FILE):
         there = Dataset.finished(dst)
         boxes = {name: layer.box for name, layer in there.layers.items() if name not in but}
         mags = {mag for name in boxes for mag in there.layers[name].mags}
@@ -65,9 +66,9 @@ def recorded_grids(dst: Path) -> dict[str, dict[str, Any]]:
 
 def _plans(dst: Path) -> Iterator[Mapping[str, Any]]:
     """What runs recorded of themselves; what cannot be read tells nothing."""
-    for path in sorted((dst / FOLDER).glob("*.plan")):
+    for path in listed(dst / FOLDER, "*.plan"):
         with suppress(OSError):
-            if path.is_file() and not path.is_symlink():
+            if is_file(path) and not is_link(path):
                 yield parsed_plan(path.read_bytes())
 
 

@@ -15,6 +15,7 @@ from wkconvert_core.datasets.naming import PROPERTIES_FILE, layer_name
 from wkconvert_core.datasets.properties import Properties, is_inside
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.atomic import sync
+from wkconvert_core.toolkit.files import exists, files_below
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class DatasetWriter:
 
     def check(self) -> None:
         """Raise InconsistentStack if the folder holds a dataset with another voxel size."""
-        if (file := self.path / PROPERTIES_FILE).exists():
+        if exists(file := self.path / PROPERTIES_FILE):
             properties_file.check_same_voxel_size(properties_file.read(file, DamagedData), self.spec)
 
     def layer(self, spec: MagSpec) -> Sink:
@@ -55,11 +56,11 @@ class DatasetWriter:
         missing mag, TargetError.
         """
         for spec in (spec for layer in layers for spec in layer.mags):
-            sync(path for path in self._folder(spec).rglob("*") if path.is_file())
+            sync(files_below(self._folder(spec)))
         for name, folder in self.beside.items():
             shutil.copytree(folder, self.path / name, dirs_exist_ok=True)
         file = self.path / PROPERTIES_FILE
-        existing = properties_file.read(file, DamagedData) if file.exists() else self.original
+        existing = properties_file.read(file, DamagedData) if exists(file) else self.original
         if existing is None and self.spec.voxel_size is None:
             return
         entries = [self._entry(layer) for layer in layers]

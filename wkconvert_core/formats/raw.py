@@ -25,7 +25,7 @@ from wkconvert_core.contract.model import DTYPES, Confidence, DtypeName, Layer, 
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.toolkit.files import reading, reason
+from wkconvert_core.toolkit.files import is_file, open_file, reading, reason, state_of
 from wkconvert_core.toolkit.raw_rows import cheap_run, read_box
 
 if TYPE_CHECKING:
@@ -110,11 +110,11 @@ def open_raw(
     With `order` F, x is fastest in the file (as in a C array [z, y, x]); with C, z is. `shape` and `dtype` override
     headers and names. Raises BrokenSource, UnsupportedSource, OptionError.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise UnsupportedSource(f"{path} is no file", why="a raw volume is a single file", fix="give the .raw file")
     if offset < 0:
         raise OptionError(f"-o offset={offset} is not a number of bytes", fix="say 0 or more")
-    size = path.stat().st_size
+    size = state_of(path)[0]
     try:
         stated = _vec3(re.split("[,x]", shape)) if shape else None
     except ValueError as error:
@@ -182,7 +182,7 @@ def _described(path: Path, held: int, dtype: str | None) -> Layout | None:
     """The layout by a header beside the file, else by its name if that fits the `held` bytes of voxels."""
     for name in (f"{path.name}.info", f"{path.stem}.info", f"{path.stem}.json", f"{path.name}.json"):
         header = path.with_name(name)
-        if header.is_file() and (layout := _header(header, held)):
+        if is_file(header) and (layout := _header(header, held)):
             return layout
     named = _NAMED.search(path.stem.lower())
     layout = Layout(_vec3(named.groups()[:3]), dtype or named[4], "its name") if named else None
@@ -192,7 +192,7 @@ def _described(path: Path, held: int, dtype: str | None) -> Layout | None:
 def _header(header: Path, held: int) -> Layout | None:
     """The layout by a header; None if the file describes something else. Raises BrokenSource."""
     try:
-        with header.open("rb") as file:
+        with open_file(header) as file:
             text = file.read(1 << 20).decode("utf-8", "replace")
         return _scivis(header, json.loads(text)) if header.suffix == ".json" else _pyhst(header, text, held)
     except (OSError, ValueError, TypeError, RecursionError) as error:

@@ -22,7 +22,17 @@ from wkconvert_core.contract.errors import (
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.registry.plugins import Plugins
-from wkconvert_core.toolkit.files import cannot_open, stem
+from wkconvert_core.toolkit.files import (
+    cannot_open,
+    exists,
+    is_file,
+    is_folder,
+    is_link,
+    listed,
+    open_file,
+    state_of,
+    stem,
+)
 from wkconvert_core.toolkit.stacks import natural_key, shorten
 
 HEAD_BYTES = 4096
@@ -93,33 +103,44 @@ the installed readers read local paths. copy the data to a local folder, or inst
     answers = ask(src, read_head(src), plugins, options)
     if reader is not None:
         check_reader(reader, plugins)
-        answers = _of_reader(answers, reader)
+        answers = _of_reader(answers, reader, plugins)
     if match := best(src, answers):
         return [Found(src, match)]
-    layers = _layers_below(src, plugins, reader, options) if isinstance(src, Path) and src.is_dir() else []
+    failed = _failures(answers)
+    layers = _layers_below(src, plugins, reader, options) if isinstance(src, Path) and not failed else []
     if layers:
         return layers
     if reader is not None:
         return [Found(src, Match(reader, Confidence.EXACT, "--reader"))]
-    failed = [f"{answer.plugin} {answer.error}" for answer in answers if answer.error]
     failed += [f"{plugin.name} failed to load: {plugin.error}" for plugin in plugins.loaded if plugin.error]
     if isinstance(src, str):
         why = "; ".join(["the installed readers read local paths", *failed])
         fix = "copy the data to a local folder, or install a plugin that reads such URLs"
         raise UnknownFormat(f"no reader takes {src}", why=why, fix=fix)
     why = "its name and its first bytes fit none of the installed formats"
-    if src.is_dir():
+    if is_folder(src):
         names = [path.name for path in children(src, lambda entry: True)]
         why = f"it holds {shorten(names)}, which fit none of the installed formats" if names else "the folder is empty"
-    paths = [src] if src.is_file() else [path for level in ("*", "*/*") for path in src.glob(level)][:1000]
-    suffixes = {path.suffix.lower() for path in paths}
+    paths = [src, *listed(src)] if is_folder(src) else [src]
+    paths += [path for folder in paths[1:] if is_folder(folder) for path in listed(folder)]
+    suffixes = {path.suffix.lower() for path in paths[:1000]}
     extras = [f'pip install "wkconvert[{extra}]"' for extra, known in INSTALLABLE.items() if suffixes & set(known)]
     fix = f"try {' or '.join(extras)}" if extras else "`wkconvert plugins` lists the formats that are installed"
     raise UnknownFormat(f"no reader knows what {src} is", why="; ".join([why, *failed]), fix=fix)
 
 
-def _of_reader(answers: list[Answer], reader: str) -> list[Answer]:
-    return [answer for answer in answers if answer.match and answer.match.format == reader]
+def _of_reader(answers: list[Answer], reader: str, plugins: Plugins) -> list[Answer]:
+    """The answers that count where a reader was chosen: its own claim, or that its plugin failed."""
+    return [
+        answer
+        for answer in answers
+        if (answer.match.format == reader if answer.match else reader in plugins.formats_of(answer.plugin))
+    ]
+
+
+def _failures(answers: list[Answer]) -> list[str]:
+    """What went wrong in plugins: they may read the path, so nobody may look for layers below it instead."""
+    return [f"{answer.plugin} {answer.error}" for answer in answers if answer.error]
 
 
 def read_head(path: Path | str) -> bytes:
@@ -127,10 +148,10 @@ def read_head(path: Path | str) -> bytes:
     if isinstance(path, str):
         return b""
     try:
-        if path.is_dir():
+        if is_folder(path):
             os.scandir(path).close()
             return b""
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(HEAD_BYTES)
     except FileNotFoundError:
         raise SourceNotFound(f"{path} does not exist", fix="check how it is spelled") from None
@@ -142,7 +163,10 @@ def read_head(path: Path | str) -> bytes:
 
 
 def ask(path: Path | str, head: bytes, plugins: Plugins, options: Mapping[str, str] | None = None) -> list[Answer]:
-    """Every plugin's answer to a path, in the order of registration; an error is an answer, too."""
+    """Every plugin's answer to a path, in the order of registration; an error of a plugin is an answer, too.
+
+    Raises SourceNotFound, BrokenSource where the system fails: what a plugin could not look at may be its own.
+    """
     arguments = {"path": path, "head": head, "options": options or {}}
     answers = []
     for impl in plugins.hook.wkconvert_detect.get_hookimpls():
@@ -151,6 +175,10 @@ def ask(path: Path | str, head: bytes, plugins: Plugins, options: Mapping[str, s
             match = impl.function(*(arguments[name] for name in impl.argnames))
             if match is not None and not isinstance(match, Match):
                 match, error = None, f"failed: it answered {match!r}, which is no Match"
+        except (BrokenSource, SourceNotFound):
+            raise
+        except OSError as failure:
+            raise cannot_open(failure.filename or path, failure) from failure
         except Exception as failure:  # a stranger's code: the other plugins are still asked
             match, error = None, f"failed: {type(failure).__name__}: {failure}"
         answers.append(Answer(impl.plugin_name, match, error))
@@ -187,8 +215,8 @@ def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
 
     Links to files count as files. Links to folders are left out: they lead elsewhere, or to what is listed anyway.
     """
-    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    inside = (entry for entry in entries if wanted(entry) and not (entry.is_symlink() and entry.is_dir()))
+    entries = (entry for entry in listed(folder) if not entry.name.startswith("."))
+    inside = (entry for entry in entries if wanted(entry) and not (is_link(entry) and is_folder(entry)))
     return sorted(inside, key=lambda entry: natural_key(entry.name))
 
 
@@ -198,22 +226,34 @@ def _layers_below(
     """One entry for each file or folder in `src` that a reader claims; a note on each lists the others."""
     found: list[Found] = []
     declined: list[str] = []
-    for path in children(src, lambda entry: entry.is_dir() or (entry.is_file() and entry.stat().st_size > 0)):
+    for path in children(src, _may_be_layer) if is_folder(src) else ():
         answers = ask(path, read_head(path), plugins, options)
-        match = best(path, answers if reader is None else _of_reader(answers, reader))
-        inner = [] if match or path.is_file() or not depth else _layers_below(path, plugins, reader, options, depth - 1)
+        if reader is not None:
+            answers = _of_reader(answers, reader, plugins)
+        match, failed = best(path, answers), _failures(answers)
+        if failed and not match:
+            fix = "convert it by itself with --reader, or do without that plugin"
+            raise UnknownFormat(f"no reader knows what {path} is", why="; ".join(failed), fix=fix)
+        inner = [] if match or is_file(path) or not depth else _layers_below(path, plugins, reader, options, depth - 1)
         if match:
-            found.append(Found(path, match, layer=stem(path) if path.is_file() else path.name))
+            found.append(Found(path, match, layer=stem(path) if is_file(path) else path.name))
         elif len(inner) == 1:  # a layer's folder with one file in it, such as labels/volume.nii
             found.append(replace(inner[0], layer=path.name))
         elif inner:
             found += [replace(one, layer=f"{path.name}_{one.layer}") for one in inner]
-        elif path.is_file() or any(path.iterdir()):
+        elif is_file(path) or listed(path):
             declined.append(path.name)
     if declined and found:
         note = WarningNote(f"left out of {src.name or src}, as no reader knows them: {shorten(declined)}")
         found = [replace(one, notes=(*one.notes, note)) for one in found]
     return found
+
+
+def _may_be_layer(entry: Path) -> bool:
+    """A folder, or a file that holds anything; also a pipe or a device with the suffix of a format, to be refused."""
+    if is_file(entry):
+        return state_of(entry)[0] > 0
+    return is_folder(entry) or (exists(entry) and any(entry.suffix.lower() in known for known in INSTALLABLE.values()))
 
 
 def open_layers(found: Found, plugins: Plugins, options: dict[str, str]) -> list[Layer]:

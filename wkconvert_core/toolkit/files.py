@@ -1,24 +1,30 @@
-"""Files of a source: listing folders, noticing changes, and one wording for each fault.
+"""Files of a source: asking what there is, listing folders, opening, noticing changes.
 
-    with reading(path), open(path, "rb") as file:
+    with reading(path), open_file(path) as file:
         ...
 
-turns every error of the system into BrokenSource or SourceNotFound, which name the file.
+turns every error of the system into BrokenSource or SourceNotFound, which name the file. Ask here instead of
+`Path.is_file`, `Path.glob`, `os.walk` and the like: these take an error of the disk for nothing there, and what is left
+of a listing that failed looks like a smaller volume.
 """
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, NoReturn, TypeAlias
 
-from wkconvert_core.contract.errors import BrokenSource, SourceNotFound, WkconvertError
 from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.toolkit.faults import broken, cannot_open, changed, reading, reason
+from wkconvert_core.toolkit.names import texts
 from wkconvert_core.toolkit.stacks import natural_key, shorten
 
 __all__ = [
@@ -30,9 +36,17 @@ __all__ = [
     "changed",
     "digest",
     "entries",
+    "exists",
+    "files_below",
     "fingerprint",
     "first_of_stack",
+    "is_file",
+    "is_folder",
+    "is_link",
     "list_folder",
+    "listed",
+    "open_file",
+    "raw_file",
     "reading",
     "reason",
     "state_of",
@@ -44,7 +58,94 @@ State: TypeAlias = tuple[int, int]
 
 _LITTER = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
 """Files that Windows puts into folders of pictures, beside hidden ones."""
-_COPY_AGAIN = "write or copy the file again, then repeat this"
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Errors that mean that nothing can be there: no such name, a lost link or one in a circle, a name too long."""
+
+
+# --- what there is ---------------------------------------------------------------------------------------------------
+
+
+def exists(path: str | Path) -> bool:
+    """Whether anything is at a path. Raises BrokenSource if the system cannot say."""
+    return _mode(path) != 0
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a path leads to a regular file. Raises BrokenSource if the system cannot say."""
+    return stat.S_ISREG(_mode(path))
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a path leads to a folder. Raises BrokenSource if the system cannot say."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def is_link(path: str | Path) -> bool:
+    """Whether a path is a link, lost or not. Raises BrokenSource if the system cannot say."""
+    return stat.S_ISLNK(_mode(path, follow_symlinks=False))
+
+
+def _mode(path: str | Path, *, follow_symlinks: bool = True) -> int:
+    """The mode of what is at a path; 0 if that is nothing."""
+    try:
+        return os.stat(path, follow_symlinks=follow_symlinks).st_mode  # noqa: PTH116 - it may be a text
+    except ValueError:  # a name with a NUL
+        return 0
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return 0
+        raise cannot_open(path, error) from error
+
+
+def listed(folder: Path, pattern: str = "*") -> list[Path]:
+    """The entries of a folder whose names match a pattern, sorted; none if it is no folder. Raises BrokenSource.
+
+    >>> listed(Path("nowhere"), "*.plan")
+    []
+    """
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if fnmatchcase(name, pattern))  # noqa: PTH208
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return []
+        raise cannot_open(folder, error) from error
+
+
+def files_below(folder: Path, *, hidden: bool = True) -> Iterator[Path]:
+    """The regular files below a folder, at any depth, folder by folder; links to folders are not followed.
+
+    None if there is no such folder. Raises BrokenSource for a folder that cannot be listed.
+    """
+
+    def fail(error: OSError) -> NoReturn:
+        raise cannot_open(error.filename, error) from error
+
+    for inner, folders, names in os.walk(folder, onerror=fail) if is_folder(folder) else ():
+        folders[:] = sorted(name for name in folders if hidden or not name.startswith("."))
+        shown = (name for name in sorted(names) if hidden or not name.startswith("."))
+        yield from filter(is_file, (Path(inner, name) for name in shown))
+
+
+def open_file(path: str | Path) -> BufferedReader:
+    """Open a file to read its bytes. Pipes and devices are refused: opening them may wait for ever. Raises OSError."""
+    return BufferedReader(raw_file(path))
+
+
+def raw_file(path: str | Path) -> FileIO:
+    """The same without a buffer."""
+    return FileIO(path, opener=_opened)
+
+
+def _opened(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind) or stat.S_ISDIR(kind):  # FileIO itself refuses folders
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is a pipe or a device, no file", path)
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------
 
 
 class Entry(NamedTuple):
@@ -94,7 +195,9 @@ def _entry(entry: os.DirEntry[str]) -> Entry:
     is_link = entry.is_symlink()
     try:
         is_folder = entry.is_dir()
-    except OSError:  # a link in a loop
+    except OSError as error:
+        if error.errno not in (*_NOWHERE, errno.EACCES):  # a link in a circle, or to where nobody may look
+            raise
         is_folder = False
     return Entry(entry.name, is_folder, not is_folder and (is_link or entry.is_file()), is_link)
 
@@ -102,7 +205,8 @@ def _entry(entry: os.DirEntry[str]) -> Entry:
 def list_folder(folder: str | Path, suffixes: Sequence[str]) -> Listing:
     """Files of a folder with one of these suffixes (in lower case; they match any case), and all other entries.
 
-    Raises SourceNotFound, BrokenSource.
+    Pipes and devices count as files, and so do folders that are named like one of the files but for numbers: in a stack
+    they stand where a slice should be, and reading them says so. Raises SourceNotFound, BrokenSource.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -111,35 +215,37 @@ def list_folder(folder: str | Path, suffixes: Sequence[str]) -> Listing:
     ...     list_folder(folder, (".tif", ".tiff"))
     Listing(names=('s2.TIF', 's10.tif'), others=('README.txt',), folders=())
     """
-    names: list[str] = []
-    others: list[str] = []
-    folders: list[str] = []
-    for entry in sorted(entries(folder), key=lambda entry: natural_key(entry.name)):
-        wanted = entry.is_file and entry.name.lower().endswith(tuple(suffixes))
-        (folders if entry.is_folder else names if wanted else others).append(entry.name)
-    return Listing(tuple(names), tuple(others), tuple(folders))
+    found = sorted(entries(folder), key=lambda entry: natural_key(entry.name))
+    fitting = {entry for entry in found if entry.name.lower().endswith(tuple(suffixes))}
+    alike = {texts(entry.name) for entry in fitting if entry.is_file} if any(e.is_folder for e in fitting) else set()
+    wanted = {entry for entry in fitting if not entry.is_folder or texts(entry.name) in alike}
+    others = [entry.name for entry in found if not entry.is_folder and entry not in wanted]
+    folders = [entry.name for entry in found if entry.is_folder and entry not in wanted]
+    return Listing(tuple(entry.name for entry in found if entry in wanted), tuple(others), tuple(folders))
 
 
 def first_of_stack(folder: Path, suffixes: Sequence[str]) -> tuple[Listing, bytes] | None:
-    """For detection: what `list_folder` finds, and the first 64 bytes of the first file, empty if it cannot be read.
+    """For detection: what `list_folder` finds, and the first 64 bytes of the first file, empty if it cannot be opened.
 
-    None if the folder holds no stack: it cannot be listed, has no such file, or only one beside folders, which is a
-    preview or one of several layers (core looks at each).
+    None if the folder holds no stack: it has no such file, or only one beside folders, which is a preview or one of
+    several layers (core looks at each). Raises BrokenSource.
 
     >>> first_of_stack(Path("nowhere"), (".tif",)) is None
     True
     """
-    try:
-        listing = list_folder(folder, suffixes)
-    except WkconvertError:
+    if not is_folder(folder):
         return None
+    listing = list_folder(folder, suffixes)
     if not listing.names or (len(listing.names) == 1 and listing.folders):
         return None
+    first = folder / listing.names[0]
     try:
-        with (folder / listing.names[0]).open("rb") as file:
+        with open_file(first) as file:
             return listing, file.read(64)
-    except OSError:
-        return listing, b""
+    except OSError as error:
+        if error.errno in (*_NOWHERE, errno.EACCES, errno.EINVAL, errno.ENXIO, errno.EISDIR):
+            return listing, b""  # opening the stack names it
+        raise cannot_open(first, error) from error
 
 
 def stem(path: Path) -> str:
@@ -150,71 +256,6 @@ def stem(path: Path) -> str:
     """
     inner = Path(path.stem) if path.suffix.lower() in (".gz", ".bz2", ".xz", ".zst") else path
     return inner.stem
-
-
-def reason(error: BaseException) -> str:
-    """The message of an error of the system or a library, without number and path; its type if it has none.
-
-    >>> reason(PermissionError(13, "Permission denied", "a.tif")), reason(ValueError("bad magic")), reason(KeyError())
-    ('Permission denied', 'bad magic', 'KeyError')
-    """
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def broken(path: str | Path, why: str, *, cut: bool = False, fix: str = _COPY_AGAIN) -> BrokenSource:
-    """The error for a file whose content is damaged, or `cut` short.
-
-    >>> str(broken("a.tif", "page 3 begins at byte 812 of 600", cut=True))
-    'a.tif is cut short. page 3 begins at byte 812 of 600. write or copy the file again, then repeat this'
-    """
-    return BrokenSource(f"{path} is {'cut short' if cut else 'damaged'}", why=why, fix=fix)
-
-
-def cannot_open(path: str | Path, error: OSError) -> SourceNotFound | BrokenSource:
-    """The error for a file or folder that the system cannot open.
-
-    >>> str(cannot_open("a.tif", PermissionError(13, "Permission denied")))
-    'a.tif cannot be read. Permission denied. check that it exists and may be read'
-    """
-    kind = SourceNotFound if isinstance(error, FileNotFoundError) else BrokenSource
-    return kind(f"{path} cannot be read", why=reason(error), fix="check that it exists and may be read")
-
-
-def changed(path: str | Path, how: str) -> BrokenSource:
-    """The error for a file or folder that has changed since it was opened.
-
-    >>> changed("stack", "3 files are new").fix
-    'leave the source alone until the conversion is done, then start it again'
-    """
-    fix = "leave the source alone until the conversion is done, then start it again"
-    return BrokenSource(f"{path} has changed since it was opened", why=how, fix=fix)
-
-
-@contextmanager
-def reading(path: str | Path, *decoding: type[Exception]) -> Iterator[None]:
-    """Turn errors within the block into BrokenSource or SourceNotFound, which name the file.
-
-    An OSError becomes the error of `cannot_open`, an EOFError a file that is cut short. OSErrors without a number come
-    from libraries and mean damaged content; so do exceptions listed as `decoding`, such as `zlib.error`. For decoders
-    that raise anything at all on damaged data, pass `Exception`. Errors of wkconvert pass unchanged.
-
-    >>> with reading("a.raw"):  # doctest: +ELLIPSIS
-    ...     raise EOFError("it ends at byte 12")
-    Traceback (most recent call last):
-    wkconvert_core.contract.errors.BrokenSource: a.raw is cut short. it ends at byte 12...
-    """
-    try:
-        yield
-    except WkconvertError:  # SourceNotFound is an OSError, too
-        raise
-    except EOFError as error:
-        raise broken(path, str(error) or "its data end too early", cut=True) from error
-    except OSError as error:
-        raise (
-            broken(path, f"it cannot be decoded: {error}") if error.errno is None else cannot_open(path, error)
-        ) from error
-    except decoding as error:
-        raise broken(path, f"it cannot be decoded: {reason(error)}") from error
 
 
 def state_of(path: str | Path) -> State:
@@ -248,10 +289,11 @@ def fingerprint(source: Path | str) -> str:
         return source
 
     def files() -> Iterator[Path]:
-        if source.is_file():
-            yield from sorted(source.parent.glob(f"{glob.escape(source.name.split('.')[0])}.*"))
-        for folder, folders, names in os.walk(source):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+        if is_file(source) and os.access(source.parent, os.R_OK):
+            yield from filter(is_file, listed(source.parent, f"{glob.escape(source.name.split('.')[0])}.*"))
+        elif is_file(source):
+            yield source
+        else:
+            yield from files_below(source, hidden=False)
 
-    return digest((str(path.relative_to(source.parent)), state_of(path)) for path in files() if path.is_file())
+    return digest((str(path.relative_to(source.parent)), state_of(path)) for path in files())

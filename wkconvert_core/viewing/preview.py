@@ -12,6 +12,7 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.atomic import replacing, writing
+from wkconvert_core.toolkit.files import exists, is_folder
 from wkconvert_core.viewing.picture import MADE_BY, LayerPreview, look_at, picture
 
 
@@ -43,7 +44,7 @@ def preview(
     path = location(path)
     name = path.resolve().name if isinstance(path, Path) else path.rstrip("/").rpartition("/")[2]
     out = out or Path(f"{name}-preview.png")
-    if out.is_dir() or (out.exists() and MADE_BY.encode() not in out.read_bytes()[:4096]):
+    if is_folder(out) or (exists(out) and MADE_BY.encode() not in out.read_bytes()[:4096]):
         raise TargetExists(f"{out} is there already", why="it is no preview", fix="choose another file with -o")
     opened = open_source(path, Settings(reader=reader, reader_options=options or {}), plugins())
     check_known("layer-name", layers, [layer.name for layer in opened], f"is not in {path}")

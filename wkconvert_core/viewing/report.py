@@ -18,6 +18,7 @@ from wkconvert_core.datasets.dataset import MagStorage, inventory
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.toolkit.atomic import replacing, writing
 from wkconvert_core.toolkit.byte_sizes import size_text
+from wkconvert_core.toolkit.files import is_file, is_folder
 from wkconvert_core.viewing.picture import LayerPreview, look_at, picture
 
 BINS = 64
@@ -34,9 +35,9 @@ code { background: #f2f2f2; padding: .2em .4em; overflow-wrap: anywhere; }
 
 def check_place(out: Path) -> None:
     """Raise TargetExists if a folder is in the way, TargetError if that of the file is missing: before the work."""
-    if out.is_dir():
+    if is_folder(out):
         raise TargetExists(f"--report {out} is a folder", fix="name a file, such as report.html")
-    if not out.parent.is_dir():
+    if not is_folder(out.parent):
         raise TargetError(f"--report {out} cannot be written", why="its folder is missing", fix=f"make {out.parent}")
 
 
@@ -51,7 +52,7 @@ def write_run(out: Path, done: Done, command: str) -> None:
         ("size", f"{size_text(done.stored_bytes)} on disk, {size_text(conversion.raw_bytes)} raw"),
         ("time", f"{done.seconds:.1f} s, {done.shards:,} shards, {done.resumed:,} of them from an earlier run"),
     ]
-    there = (conversion.dst / PROPERTIES_FILE).is_file()
+    there = is_file(conversion.dst / PROPERTIES_FILE)
     stored = [mag for mag in inventory(conversion.dst) if mag.where.layer in conversion.request.layers] if there else []
     _write(out, conversion.dst.name, command, facts, done.notes, conversion.layers, stored)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from io import FileIO
 from typing import Literal
 
 from wkconvert_core import SourceError, UnsupportedSource
-from wkconvert_core.toolkit.files import reading, state_of
+from wkconvert_core.toolkit.files import raw_file, reading, state_of
 
 from .cache import Cache
 from .facts import Facts, Raster
@@ -58,7 +57,7 @@ def _open(path: str, ifds: Sequence[int], format: Format | None, colors: bool) -
 
 def _format_of(path: str) -> Format:
     """Tell TIFF by its first bytes."""
-    with reading(path), FileIO(path) as file:
+    with reading(path), raw_file(path) as file:
         return "tiff" if is_tiff(file.read(4)) else "pictures"
 
 

@@ -16,15 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from io import FileIO
-from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
 import numpy as np
 
 from wkconvert_core import UnsupportedSource
-from wkconvert_core.toolkit.files import broken, reading
+from wkconvert_core.toolkit.files import broken, open_file, raw_file, reading
 
 from .calibration import from_density
 from .facts import Array, Facts, Kind, chosen, palette_kind
@@ -87,7 +85,7 @@ class PictureRaster:
                 )
             import imagecodecs
 
-            with FileIO(self.path) as file:
+            with raw_file(self.path) as file:
                 pixels = np.asarray(imagecodecs.png_decode(file.read()))
         else:
             import imageio.v3
@@ -111,7 +109,7 @@ def read_picture(path: str, *, colors: bool = True) -> PictureRaster:
     # TGA has no magic number, only the suffix tells
     formats = (*_FORMATS, "TGA") if path.lower().endswith(".tga") else _FORMATS
     # damaged headers make Pillow's parsers raise anything
-    with reading(path, Exception), Path(path).open("rb") as file:
+    with reading(path, Exception), open_file(path) as file:
         head, size = file.read(4096), file.seek(0, os.SEEK_END)
         if not size:
             raise broken(path, "it has 0 bytes", cut=True)

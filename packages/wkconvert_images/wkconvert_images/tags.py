@@ -11,14 +11,13 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import FileIO
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from wkconvert_core import BrokenSource
-from wkconvert_core.toolkit.files import broken
+from wkconvert_core.toolkit.files import broken, raw_file
 
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
 _TYPES |= {13: "I", 16: "Q", 17: "q", 18: "Q"}
@@ -75,7 +74,7 @@ class TiffFile:
     def __init__(self, path: str) -> None:
         """Open it and read the header; raises BrokenSource."""
         self.path = path
-        self._file = FileIO(path)
+        self._file = raw_file(path)
         self.size = os.fstat(self._file.fileno()).st_size
         self._window = (0, b"")
         try:

@@ -6,14 +6,14 @@ import struct
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import first_of_stack
+from wkconvert_core.toolkit.files import first_of_stack, is_folder
 
 SUFFIXES = (".dm3", ".dm4")
 
 
 def detect(path: Path, head: bytes) -> Match | None:
     """Claim a file by its content or, failing that, its name; a folder by the files right in it."""
-    if path.is_dir():
+    if is_folder(path):
         if (found := first_of_stack(path, SUFFIXES)) is None:
             return None
         count, sure = len(found[0].names), version_of(found[1])

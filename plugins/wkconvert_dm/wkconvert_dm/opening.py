@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core import Layer, Mag, SourceNotFound, UnsupportedSource, VolumeInfo, WarningNote
-from wkconvert_core.toolkit.files import digest, list_folder, state_of
+from wkconvert_core.toolkit.files import digest, is_folder, list_folder, state_of
 from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size, made_alike
 from wkconvert_core.toolkit.stacks import Gaps, Naming, check_used, shorten, with_gaps
 
@@ -37,7 +37,7 @@ def open_dm(
     """Open a DM file, or a folder of slices, as a layer. Raises SourceError, OptionError. The README explains each."""
     source: DmVolume | DmStack
     naming = Naming(names, timepoint, position, well)
-    if path.is_dir():
+    if is_folder(path):
         source = _open_folder(str(path), object, component, gaps, naming, pad=pad, mix=mix_dtypes)
     else:
         check_used(str(path), naming, ())

@@ -6,12 +6,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from io import FileIO
 
 import numpy as np
 
 from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3Like, VolumeInfo
-from wkconvert_core.toolkit.files import State, changed, digest, list_folder, reading, state_of
+from wkconvert_core.toolkit.files import State, changed, digest, list_folder, raw_file, reading, state_of
 from wkconvert_core.toolkit.raw_rows import cheap_run, pieces, read_box
 from wkconvert_core.toolkit.stacks import Gaps, Naming, with_gaps
 
@@ -47,7 +46,7 @@ class StoredImage:
     def fill(self, out: Array, box: Box, component: Component | None) -> None:
         """Fill `out[c, x, y, z]` with a box of the image. Raises SourceNotFound, BrokenSource."""
         stored = np.dtype(self.image.order + KINDS[self.image.kind].stored)
-        with reading(self.path), FileIO(self.path) as file:
+        with reading(self.path), raw_file(self.path) as file:
             now = os.fstat(file.fileno())
             if (now.st_size, now.st_mtime_ns) != self.state:
                 how = f"it had {self.state[0]} bytes and has {now.st_size}, or was written again"

@@ -18,10 +18,9 @@ import os
 import struct
 from dataclasses import dataclass, field
 from io import BufferedReader
-from pathlib import Path
 from typing import TypeAlias
 
-from wkconvert_core.toolkit.files import broken, reading
+from wkconvert_core.toolkit.files import broken, open_file, reading
 
 TagPath: TypeAlias = tuple[str, ...]
 """The names from the root to a tag; a tag without a name goes by its place in the group, from 0."""
@@ -69,7 +68,7 @@ class Tags:
 
 def read_tags(path: str) -> Tags:
     """Walk a file's tag tree; the work is bounded by the size of the file. Raises SourceNotFound, BrokenSource."""
-    with reading(path), Path(path).open("rb") as file:
+    with reading(path), open_file(path) as file:
         return _Walk(path, file).tree()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3Like, VoxelSize, WarningNote
-from wkconvert_core.toolkit.files import broken, reading
+from wkconvert_core.toolkit.files import broken, open_file, reading
 from wkconvert_core.toolkit.stacks import shorten
 
 Size = tuple[float | None, float | None, float | None]
@@ -121,11 +121,10 @@ def nearest_conf(near: Sequence[Path], far: Sequence[Path], experiment: str, suf
 
 
 def _read_all(folder: Path) -> list[Conf]:
-    try:
-        with os.scandir(folder) as entries:  # a folder above may hold thousands of files that are none of ours
-            names = sorted(entry.name for entry in entries if _CONF.fullmatch(entry.name))
-    except OSError:
+    if not os.access(folder, os.R_OK):  # a folder above may be another's
         return []
+    with reading(folder), os.scandir(folder) as entries:  # it may hold thousands of files that are none of ours
+        names = sorted(entry.name for entry in entries if _CONF.fullmatch(entry.name))
     confs: list[Conf] = []
     for path in (folder / name for name in names):
         if path.suffix == ".toml":
@@ -136,7 +135,7 @@ def _read_all(folder: Path) -> list[Conf]:
 
 
 def _text(path: Path) -> str:
-    with reading(path), path.open("rb") as file:
+    with reading(path), open_file(path) as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise broken(path, f"a configuration has a few lines, this file more than {_MOST_BYTES} bytes")

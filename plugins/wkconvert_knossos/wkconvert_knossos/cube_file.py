@@ -7,14 +7,13 @@ are uint64, little endian, compressed by snappy without a frame, in a zip with o
 from __future__ import annotations
 
 import zipfile
-from io import FileIO
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from wkconvert_core import Box, Vec3Like
-from wkconvert_core.toolkit.files import broken, reading
+from wkconvert_core import Box, UnsupportedSource, Vec3Like
+from wkconvert_core.toolkit.files import broken, raw_file, reading
 from wkconvert_core.toolkit.raw_rows import read_box
 from wkconvert_images.opening import raster
 from wkconvert_images.picture import PictureRaster
@@ -53,7 +52,7 @@ def read(path: Path, cube: Vec3Like, box: Box) -> Array:
     suffix = suffix_of(path.name)
     with reading(path, Exception):  # damaged data make decoders raise anything
         if suffix == ".raw":
-            with FileIO(path) as file:
+            with raw_file(path) as file:
                 raw: Array = read_box(file, box, cube, "u1")[0]
                 return raw
         whole = _read_overlay(path, cube) if suffix in OVERLAYS else _read_picture(path, cube)
@@ -103,6 +102,12 @@ def _member(path: Path, file: zipfile.ZipFile, voxel_bytes: int | None) -> zipfi
     named = [member for member in members if member.filename.endswith(".seg.sz")] or members
     if len(named) != 1:
         raise broken(path, f"it holds {len(named)} files, not one")
+    if named[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # such as bzip2, of which a few bytes may unpack to gigabytes at once
+        why = f"its zip has method {named[0].compress_type}; cubes are stored (0) or deflated (8)"
+        raise UnsupportedSource(
+            f"{path} is packed in a way that is not read", why=why, fix="pack it again with deflate"
+        )
     if voxel_bytes is not None and named[0].file_size > 32 + voxel_bytes * 7 // 6:
         raise broken(path, f"its file of {named[0].file_size} bytes cannot be a cube of {voxel_bytes}")
     return named[0]

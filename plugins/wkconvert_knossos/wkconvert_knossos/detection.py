@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wkconvert_core import Confidence, InconsistentStack, Match, SourceError
+from wkconvert_core import Confidence, InconsistentStack, Match
 
 from .tree import locate
 
@@ -15,8 +15,6 @@ def detect(path: Path) -> Match | None:
         tree = locate(path)
     except InconsistentStack as error:
         return Match("knossos", Confidence.EXACT, error.what)
-    except (SourceError, OSError):
-        return None
     if tree is None:
         return None
     names = ", ".join(folder.name for folder in tree.mags.values())

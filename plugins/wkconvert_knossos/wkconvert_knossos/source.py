@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core import Box, SourceNotFound, Vec3Like, VolumeInfo
+from wkconvert_core.toolkit.files import exists
 
 from .cube_file import Array, read
 from .tree import best_name, cube_folder, files
@@ -48,7 +49,7 @@ class CubeSource:
         name = best_name(files(folder), self.suffixes) if folder else None
         if folder and name:
             return folder / name
-        if not self.witness.exists():
+        if not exists(self.witness):
             raise SourceNotFound(
                 f"{self.witness} is gone",
                 why="it was there when the dataset was opened, so other cubes may have gone with it",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wkconvert_core import InconsistentStack, Vec3Like
-from wkconvert_core.toolkit.files import entries, reading
+from wkconvert_core.toolkit.files import entries, is_folder, reading
 
 PICTURES = (".raw", ".png", ".jpg", ".jpeg")
 """Suffixes of the cubes of an image; of several for one cube, the first is read."""
@@ -42,7 +42,7 @@ class Tree:
 def locate(path: Path) -> Tree | None:
     """The cubes at or below a path: a dataset, a mag's folder, a folder or a cube in it; None without any."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - of `.`, too, the name counts; links stay as they are
-    if not path.is_dir():
+    if not is_folder(path):
         suffix, part = suffix_of(path.name), _part(path.parent)
         if suffix is None or len(part) < 3:
             return None
@@ -132,8 +132,8 @@ def _folders(folder: Path, skipped: list[str] | None = None) -> list[str]:
 
 
 def files(folder: Path) -> list[str]:
-    """The names of the files in a cube's folder, links to files among them, sorted."""
-    return [entry.name for entry in entries(folder) if entry.is_file]
+    """The names of all that lies in a cube's folder, sorted: what has a cube's name without being a file is refused."""
+    return [entry.name for entry in entries(folder)]
 
 
 def suffix_of(name: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wkconvert_core.toolkit.files import reading
+from wkconvert_core.toolkit.files import raw_file, reading
 
 from .magic import GZIP
 
@@ -32,7 +32,7 @@ class Inflated:
 
     def __init__(self, path: Path, codec: Any) -> None:
         """`codec` is zlib or isal_zlib. Raises OSError."""
-        self._file, self._codec = FileIO(path), codec
+        self._file, self._codec = raw_file(path), codec
         self._begin()
 
     def _begin(self) -> None:
@@ -88,7 +88,7 @@ Reader: TypeAlias = FileIO | Inflated
 
 def bytes_of(path: Path, count: int, place: int = 0) -> bytes:
     """Bytes of a file as stored, fewer where it ends. Raises SourceNotFound, BrokenSource."""
-    with reading(path), path.open("rb", buffering=0) as file:
+    with reading(path), raw_file(path) as file:
         file.seek(place)
         return file.read(count)
 
@@ -100,7 +100,7 @@ def opened(path: Path, compressed: bool) -> Iterator[Reader]:
     if compressed:
         with suppress(ImportError):
             from isal import isal_zlib as codec  # faster than zlib, but not on every platform
-    with reading(path, codec.error), closing(Inflated(path, codec) if compressed else FileIO(path)) as file:
+    with reading(path, codec.error), closing(Inflated(path, codec) if compressed else raw_file(path)) as file:
         yield file
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wkconvert_core import Confidence, Match, SourceError
+from wkconvert_core import Confidence, Match
+from wkconvert_core.toolkit.files import is_folder
 
 from .files import DOCUMENTS, HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header
 from .magic import inflated, is_analyze, kind_of
@@ -12,7 +13,7 @@ from .magic import inflated, is_analyze, kind_of
 
 def detect(path: Path, head: bytes) -> Match | None:
     """The claim to a file by its header, its partner's header or its name; to a folder of volumes and nothing else."""
-    if path.is_dir():
+    if is_folder(path):
         return _folder(path)
     start = inflated(head)
     if kind := kind_of(start):
@@ -30,13 +31,10 @@ def detect(path: Path, head: bytes) -> Match | None:
 
 def _folder(path: Path) -> Match | None:
     """A folder with one file is left to core, which names the layer after folder or file."""
-    try:
-        volumes, others = contents(path)
-    except SourceError:
-        return None
+    volumes, others = contents(path)
     if not volumes or (len(volumes) == 1 and has(volumes[0], NII)):
         return None
-    if any(entry.is_dir() or not has(entry, SIDECARS + DOCUMENTS) for entry in others):
+    if any(is_folder(entry) or not has(entry, SIDECARS + DOCUMENTS) for entry in others):
         return None
     sure = any(map(is_header, volumes[:1]))
     reason = f"{len(volumes)} NIfTI {'volumes' if len(volumes) > 1 else 'volume'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wkconvert_core.toolkit.files import entries, stem
+from wkconvert_core.toolkit.files import entries, is_file, open_file, reading, stem
 
 from .magic import inflated, kind_of
 
@@ -27,7 +27,7 @@ def partner(path: Path, suffixes: Sequence[str]) -> Path | None:
     """The other file of a pair, which has the same name but one of these suffixes; None if there is none."""
     base = stem(path) if has(path, (*HDR, *IMG)) else path.name
     names = [base + form for suffix in suffixes for form in (suffix, suffix.upper())]
-    return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
+    return next((path.with_name(name) for name in names if is_file(path.with_name(name))), None)
 
 
 def header_of(path: Path) -> Path:
@@ -36,12 +36,9 @@ def header_of(path: Path) -> Path:
 
 
 def is_header(path: Path) -> bool:
-    """Whether a file begins with a NIfTI header; False if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return kind_of(inflated(file.read(4096))) is not None
-    except OSError:
-        return False
+    """Whether a file begins with a NIfTI header. Raises SourceNotFound, BrokenSource."""
+    with reading(path), open_file(path) as file:
+        return kind_of(inflated(file.read(4096))) is not None
 
 
 def contents(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -49,7 +46,8 @@ def contents(folder: Path) -> tuple[list[Path], list[Path]]:
 
     Raises SourceNotFound, BrokenSource.
     """
-    shown = [folder / entry.name for entry in entries(folder)]
-    volumes = [path for path in shown if path.is_file() and (has(path, NII) or (has(path, HDR) and is_header(path)))]
+    found = entries(folder)
+    files = [folder / entry.name for entry in found if not entry.is_folder]
+    volumes = [path for path in files if has(path, NII) or (has(path, HDR) and is_header(path))]
     mine = {*volumes, *(partner(path, IMG) for path in volumes if has(path, HDR))}
-    return volumes, [path for path in shown if path not in mine]
+    return volumes, [path for entry in found if (path := folder / entry.name) not in mine]

@@ -20,7 +20,7 @@ from wkconvert_core import (
     UnsupportedSource,
     VolumeInfo,
 )
-from wkconvert_core.toolkit.files import broken, state_of, stem
+from wkconvert_core.toolkit.files import broken, is_file, is_folder, state_of, stem
 from wkconvert_core.toolkit.raw_rows import cheap_run
 from wkconvert_core.toolkit.stacks import shorten
 
@@ -83,13 +83,13 @@ def open_nifti(
         raise OptionError(f"{color_file} cannot be color_file and segmentation_file", fix="name two files")
     said: list[tuple[str | None, Category]] = [(color_file, "color"), (segmentation_file, "segmentation")]
     roles = {name: role for name, role in said if name is not None}
-    folder = path if path.is_dir() else path.parent
-    if lost := [name for name in roles if not (folder / name).is_file()]:
+    folder = path if is_folder(path) else path.parent
+    if lost := [name for name in roles if not is_file(folder / name)]:
         there = shorten([path.name for path in contents(folder)[0]])
         raise OptionError(f"{folder} has no file {', '.join(lost)}", fix=f"the files are: {there}")
     box = None if enforce_bounding_box is None else parse_box(enforce_bounding_box)
     wanted = Wanted(orientation, form, slope, volume, volumes, unit, category, box, roles)
-    layers = list(islice(_folder(path, wanted) if path.is_dir() else _file(path, wanted), MOST_LAYERS + 1))
+    layers = list(islice(_folder(path, wanted) if is_folder(path) else _file(path, wanted), MOST_LAYERS + 1))
     if len(layers) > MOST_LAYERS:
         raise UnsupportedSource(
             f"{path} makes more than {MOST_LAYERS} layers",

@@ -58,10 +58,10 @@ def test_a_slice_that_may_not_be_read_is_named(stack, monkeypatch):
     def refuse(path):
         if path.endswith("s1.tif"):
             raise PermissionError(13, "Permission denied")
-        return file_io(path)
+        return raw_file(path)
 
-    file_io = tags.FileIO
-    monkeypatch.setattr(tags, "FileIO", refuse)
+    raw_file = tags.raw_file
+    monkeypatch.setattr(tags, "raw_file", refuse)
     with pytest.raises(BrokenSource, match=r"s1\.tif cannot be read.*Permission denied"):
         layers(folder)
 

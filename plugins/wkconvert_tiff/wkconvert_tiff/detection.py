@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import first_of_stack
+from wkconvert_core.toolkit.files import first_of_stack, is_folder
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -42,7 +42,7 @@ def kind_of(head: bytes) -> str | None:
 
 def detect(path: Path, head: bytes) -> Match | None:
     """Claim a file by its content, else by its suffix; a folder by the pictures directly in it."""
-    if path.is_dir():
+    if is_folder(path):
         return _folder(path)
     if path.name.lower().endswith(COMPANION):
         is_ome = re.search(rb"<(\w+:)?OME[\s/>]", head) is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core import UnsupportedSource, WarningNote
-from wkconvert_core.toolkit.files import broken, cannot_open
+from wkconvert_core.toolkit.files import broken, cannot_open, is_file
 from wkconvert_core.toolkit.stacks import shorten
 from wkconvert_images.calibration import ome_voxel_size
 from wkconvert_images.ome import ElsewhereError, OmeImage, OmePlanes, read_ome
@@ -62,7 +62,7 @@ def companion_volume(path: str, choice: Choice) -> Volume:
     """The planes of the TIFF files that a companion describes. Raises BrokenSource, UnsupportedSource, OptionError."""
     ome = OmeSet(path, None, _images(path, _text(path)))
     members = sorted(ome.members)
-    if not (there := [member for member in members if Path(member).is_file()]):
+    if not (there := [member for member in members if is_file(member)]):
         raise UnsupportedSource(
             f"{path} describes TIFF files that are not there: {shorten([Path(member).name for member in members])}",
             fix="put it into the folder of these files",
@@ -87,7 +87,7 @@ def ome_volume(file: Opened) -> Volume:
 def _elsewhere(path: str, name: str) -> tuple[str | None, str]:
     """The TIFF file with the OME-XML to which a file refers, or None for a companion, and the XML."""
     other = Path(path).with_name(Path(name).name or "?")
-    if other.name != name or not other.is_file():
+    if other.name != name or not is_file(other):
         raise UnsupportedSource(
             f"{path} is one of a set, whose OME-XML is in {name!r}",
             why="that file is not there" if other.name == name else "only files in the same folder are read",
@@ -182,7 +182,7 @@ def _chains(file: Opened, ome: OmeSet, image: OmeImage) -> tuple[dict[str, list[
     for path in sorted(paths, key=file.path.__ne__):
         if path == file.path:
             offsets[path] = [link.offset for link in file.links]
-        elif Path(path).is_file():
+        elif is_file(path):
             with TiffFile(path) as other:
                 offsets[path] = [link.offset for link in walk(other)[1]]
         else:

@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from io import FileIO
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from wkconvert_core import Category, InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
 from wkconvert_core.toolkit.dyes import view_colors
-from wkconvert_core.toolkit.files import reading
+from wkconvert_core.toolkit.files import is_folder, raw_file, reading
 from wkconvert_core.toolkit.stacks import Gaps, Naming, shorten
 
 from .axes import Choice
@@ -56,7 +55,7 @@ def open_tiff(
     choice = Choice(series, timepoint, volume, axes, planes, plain, labels=category == "segmentation")
     naming = Naming(names, timepoint, position, well)
     recipe = Recipe("tiff", gaps, suffix, multipage, choice, palette == "colors", naming)
-    if multipage == "layers" and path.is_dir():
+    if multipage == "layers" and is_folder(path):
         return _layer_for_each_file(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
     return _open(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
 
@@ -83,7 +82,7 @@ def open_pictures(
 
 def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: int | None) -> list[Layer]:
     where = str(path)
-    if path.is_dir():
+    if is_folder(path):
         _check_one_kind(path, list_pictures(where, recipe, of_any_kind=True).names)
     recipes = by_channel(where, recipe)
     if len(recipes) == 1:
@@ -146,7 +145,7 @@ def _check_one_kind(folder: Path, names: Sequence[str]) -> None:
     """Raise InconsistentStack for a folder with pictures of several kinds; other files are ignored."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        with reading(folder / name), FileIO(folder / name) as file:
+        with reading(folder / name), raw_file(folder / name) as file:
             if kind := kind_of(file.read(16)):
                 kinds[kind].append(name)
     if len(kinds) > 1:

@@ -14,8 +14,15 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from wkconvert_core import InconsistentStack, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
-from wkconvert_core.toolkit.files import Listing, changed, digest, list_folder, reading, state_of
-from wkconvert_core.toolkit.stacks import Gaps, Naming, check_used, left_out_note, parted, shorten
+from wkconvert_core.toolkit.files import Listing, changed, digest, is_folder, list_folder, reading, state_of
+from wkconvert_core.toolkit.stacks import (
+    Gaps,
+    Naming,
+    check_used,
+    left_out_note,
+    parted,
+    shorten,
+)
 from wkconvert_images.opening import Format, facts_of
 
 from .axes import Choice, Numbers
@@ -83,7 +90,7 @@ def volume_of(path: str, recipe: Recipe, digest: str) -> Volume:
 
 def make_table(path: str, recipe: Recipe) -> Table:
     """The planes of a folder or file as they are now. Raises SourceError, OptionError."""
-    if not Path(path).is_dir():
+    if not is_folder(Path(path)):
         volume = _read(path, recipe)
         simple = recipe.format == "pictures"
         return Table(volume, _digest(volume.files), simple, () if simple else (volume.voxel_size,))
@@ -117,7 +124,7 @@ def by_channel(path: str, recipe: Recipe) -> dict[str, Recipe]:
     Raises SourceError, OptionError.
     """
     naming = recipe.naming
-    if not Path(path).is_dir():
+    if not is_folder(path):
         check_used(path, naming, {"timepoint"} if recipe.format == "tiff" else set())
         return {"": recipe}
     listing, is_tiff, refused = list_pictures(path, recipe), recipe.format == "tiff", None

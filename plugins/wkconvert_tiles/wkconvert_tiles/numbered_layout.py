@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wkconvert_core.toolkit.files import is_folder, reading
+
 PICTURES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp", ".avif"}
     | {".jp2", ".j2k", ".jpx", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"}
@@ -134,13 +136,12 @@ def _one_slice(rows: list[list[tuple[tuple[int, ...], str]]]) -> Doubt | None:
 
 
 def first_entries(path: str) -> list[os.DirEntry[str]]:
-    """The first entries of a folder that are not hidden; none if it cannot be read, which opening it will report."""
-    try:
-        with os.scandir(path) as found:
-            visible = [entry for entry in itertools.islice(found, ENTRIES) if not entry.name.startswith(".")]
-            return sorted(visible, key=lambda entry: entry.name)
-    except OSError:
+    """The first entries of a folder that are not hidden; none if it is no folder. Raises BrokenSource."""
+    if not is_folder(path):
         return []
+    with reading(path), os.scandir(path) as found:
+        visible = [entry for entry in itertools.islice(found, ENTRIES) if not entry.name.startswith(".")]
+        return sorted(visible, key=lambda entry: entry.name)
 
 
 def _look(path: str) -> _Folder:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from pathlib import Path
 
 from wkconvert_core import OptionError
+from wkconvert_core.toolkit.files import is_folder
 
 from .named_layout import by_words
-from .numbered_layout import DOZEN, ENTRIES, FOLDERS, Doubt, Layout, by_numbers, first_entries, split_picture
+from .numbered_layout import DOZEN, FOLDERS, Doubt, Layout, by_numbers, first_entries, split_picture
 from .pattern import parse
 
 
@@ -23,7 +22,7 @@ def fits(root: Path, pattern: str) -> bool:
     try:
         parts = parse(pattern)
     except OptionError:
-        return root.is_dir()
+        return is_folder(root)
     waiting = [(str(root), 0)]
     for _ in range(FOLDERS):
         if not waiting:
@@ -31,7 +30,7 @@ def fits(root: Path, pattern: str) -> bool:
         path, depth = waiting.pop()
         named = [entry for entry in first_entries(path) if parts[depth].digits(entry.name)]
         if depth == len(parts) - 1:
-            if any(entry.is_file() for entry in named):
+            if any(not entry.is_dir() for entry in named):
                 return True
         else:
             waiting += [(entry.path, depth + 1) for entry in reversed(named) if entry.is_dir(follow_symlinks=False)]
@@ -43,5 +42,13 @@ def misnamed(root: Path, pattern: str | None) -> bool:
     inner = [Path(entry.path) for entry in first_entries(str(root)) if entry.is_dir(follow_symlinks=False)][:DOZEN]
     if any(fits(path, pattern) if pattern else recognise(path) for path in inner):
         return False
-    found = itertools.islice(os.walk(root), FOLDERS)
-    return any(split_picture(name) for _, _, names in found for name in names[:ENTRIES])
+    waiting = [str(root)]
+    for _ in range(FOLDERS):
+        if not waiting:
+            return False
+        visible = first_entries(waiting.pop())
+        folders = [entry for entry in visible if entry.is_dir(follow_symlinks=False)]
+        if any(split_picture(entry.name) for entry in visible if entry not in folders):
+            return True
+        waiting += [entry.path for entry in reversed(folders)]
+    return False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wkconvert_core.contract.hookspecs import hookimpl
 from wkconvert_core.contract.reader_options import parse_options
+from wkconvert_core.toolkit.files import is_file
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.geometry import Box
@@ -29,7 +30,7 @@ class Wkw:
 
     def has_mag(self, folder: Path) -> bool:
         """Whether there is a `header.wkw`."""
-        return (folder / HEADER_FILE).is_file()
+        return is_file(folder / HEADER_FILE)
 
     def open(self, folder: Path, box: Box | None = None, voxel_size: VoxelSize | None = None) -> WkwSource:
         """Open a mag; without `box`, its extent is that of its shards.

@@ -16,7 +16,7 @@ from wkconvert_core.contract.model import Checksum
 from wkconvert_core.formats.wkw.blocks import PART_BYTES
 from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.header import COMPRESSIONS, Header
-from wkconvert_core.toolkit.files import reason
+from wkconvert_core.toolkit.files import open_file, reason
 
 
 class _Fetching:
@@ -50,7 +50,7 @@ class _Summing(_Fetching):
 @contextmanager
 def open_shard(path: Path, header: Header) -> Iterator[Shard]:
     """A shard of a mag with this header, readable inside the context. Raises OSError, DamagedData."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         fetch = _Fetching(file)
         yield Shard(fetch, fetch.size, header)
 
@@ -63,7 +63,7 @@ def check_shard(path: Path, header: Header, start: Vec3, recorded: Checksum | No
     """
     size = 0
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             fetch = _Summing(file)
             size = fetch.size
             if recorded and size != recorded.size:

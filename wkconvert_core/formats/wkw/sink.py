@@ -20,6 +20,7 @@ from wkconvert_core.formats.wkw.header import COMPRESSIONS, Buffer, Header
 from wkconvert_core.formats.wkw.shard_file import open_shard
 from wkconvert_core.formats.wkw.source import WkwSource, locate, read_header
 from wkconvert_core.toolkit.atomic import replacing, sync, target_error, write_atomically, writing
+from wkconvert_core.toolkit.files import exists
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array, DType
@@ -191,7 +192,7 @@ class WkwSink:
         """Write `header.wkw` if it does not exist: every worker writes the same one."""
         path = self.folder / HEADER_FILE
         with writing(path):
-            if not path.exists():
+            if not exists(path):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, content)
                 sync([path])

@@ -23,7 +23,7 @@ from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.header import COMPRESSIONS, HEADER_BYTES, Header
 from wkconvert_core.formats.wkw.same_blocks import Blocks, comparable, hold_the_same
 from wkconvert_core.formats.wkw.shard_file import check_bytes, check_shard, open_shard
-from wkconvert_core.toolkit.files import reason
+from wkconvert_core.toolkit.files import exists, is_link, listed, open_file, reason
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
@@ -47,7 +47,7 @@ def open_mag(folder: Path) -> Header:
 
 def read_header(path: Path) -> bytes:
     """The content of a `header.wkw`, at most one byte too long: enough to notice that there are too many."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(HEADER_BYTES + 1)
 
 
@@ -107,7 +107,7 @@ class WkwSource:
                 for row in _numbered(layer, "y{}", rows)
                 for _ in _numbered(row, "x{}.wkw", columns)
             )
-            return found or not self.description.exists()
+            return found or not exists(self.description)
         except OSError:
             return True
 
@@ -199,7 +199,7 @@ class WkwSource:
                 try:
                     shard = stack.enter_context(open_shard(path, self.header))
                 except FileNotFoundError:
-                    if path.is_symlink() or not self.description.exists():
+                    if is_link(path) or not exists(self.description):
                         gone = "the mag's folder, or what a link points to, is gone"
                         raise BrokenSource(f"{path} has vanished", why=gone) from None
                     shard = None
@@ -229,12 +229,7 @@ _Z, _Y, _X = re.compile(r"z([0-9]+)"), re.compile(r"y([0-9]+)"), re.compile(r"x(
 
 def _listed(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
     """Numbers and paths of entries whose names match, by number; not `x01.wkw`, which no reader looks for."""
-    try:
-        matches = [match for path in folder.iterdir() if (match := pattern.fullmatch(path.name))]
-    except NotADirectoryError:
-        return []
-    except OSError as error:
-        raise BrokenSource(f"{folder} cannot be read", why=reason(error)) from error
+    matches = [match for path in listed(folder) if (match := pattern.fullmatch(path.name))]
     return sorted((int(m[1]), folder / m[0]) for m in matches if m[1] == str(int(m[1])))
 
 

@@ -1,0 +1,97 @@
+"""Each look at source, target or records that fails is an error of ours, or changes nothing: never fewer files."""
+
+import shutil
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import tifffile
+from helpers.conversions import SETTINGS, different, em
+from helpers.faults import every_failure
+from PIL import Image
+
+from wkconvert_core.commands import compress, downsample
+from wkconvert_core.commands.info import describe
+from wkconvert_core.conversion.execute import convert, execute
+from wkconvert_core.conversion.settings import Settings
+
+SETTLED = replace(SETTINGS, jobs=1, strategy="sequential", max_mag=2, name="ds")
+ALONE = Settings(jobs=1, strategy="sequential", max_mag=2)
+
+
+def stack(folder, count=4):
+    folder.mkdir(parents=True)
+    for z in range(count):
+        tifffile.imwrite(folder / f"{z:04d}.tif", em((40, 40, 1), seed=z)[0, :, :, 0].T)
+
+
+def layers(folder):
+    nibabel = pytest.importorskip("nibabel")
+    stack(folder / "em")
+    (folder / "labels").mkdir()
+    nibabel.save(nibabel.Nifti1Image(em((20, 20, 20))[0], np.eye(4)), folder / "labels" / "ids.nii")
+
+
+def tiles(folder):
+    for z, y, x in np.ndindex(2, 2, 2):
+        (folder / f"{z}/{y}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(em((32, 32, 1), seed=x)[0, :, :, 0]).save(folder / f"{z}/{y}/{x}.png")
+
+
+def cubes(folder):
+    (folder / "knossos.conf").parent.mkdir()
+    scale = "".join(f"scale {axis} 9.0;\nboundary {axis} 128;\n" for axis in "xyz")
+    (folder / "knossos.conf").write_text(f'experiment name "e";\n{scale}magnification 1;\n')
+    (folder / "mag1/x0000/y0000/z0000").mkdir(parents=True)
+    (folder / "mag1/x0000/y0000/z0000/e_mag1_x0000_y0000_z0000.raw").write_bytes(em((128, 128, 128)).tobytes())
+
+
+def raw(folder):
+    folder.mkdir()
+    (folder / "em_20x20x20_uint8.raw").write_bytes(em((20, 20, 20)).tobytes())
+
+
+SOURCES = [stack, layers, tiles, cubes, raw]
+
+
+@pytest.mark.parametrize("make", SOURCES)
+def test_info(tmp_path, make):
+    make(tmp_path / "src")
+    told = [layer.info for layer in describe(tmp_path / "src").layers]
+    for struck, found in every_failure(tmp_path, lambda: describe(tmp_path / "src")):
+        assert [layer.info for layer in found.layers] == told, struck
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("make", "below"), [(stack, "."), (layers, "src"), (tiles, "src"), (cubes, "src")])
+def test_auto(tmp_path, make, below):
+    make(tmp_path / "src")
+    convert(tmp_path / "src", tmp_path / "clean", SETTLED)
+
+    def clear():
+        shutil.rmtree(tmp_path / "ds", ignore_errors=True)
+
+    for struck, _ in every_failure(
+        tmp_path / below, lambda: convert(tmp_path / "src", tmp_path / "ds", SETTLED), clear
+    ):
+        assert different(tmp_path / "ds", tmp_path / "clean") == [], struck
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [partial(compress.prepare, dst=None), downsample.prepare], ids=["compress", "downsample"]
+)
+def test_commands_within_a_dataset(tmp_path, command):
+    stack(tmp_path / "src")
+    convert(tmp_path / "src", tmp_path / "raw", replace(SETTLED, compression="none", downsample=False))
+
+    def copy():
+        shutil.rmtree(tmp_path / "ds", ignore_errors=True)
+        shutil.copytree(tmp_path / "raw", tmp_path / "ds")
+
+    copy()
+    execute(command(tmp_path / "ds", settings=ALONE))
+    (tmp_path / "ds").rename(tmp_path / "clean")
+    for struck, _ in every_failure(tmp_path, lambda: execute(command(tmp_path / "ds", settings=ALONE)), copy):
+        assert [name for name in different(tmp_path / "ds", tmp_path / "clean") if name[0] != "."] == [], struck
