@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -28,7 +27,7 @@ from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
-from wkconvert_core.toolkit.files import exists, fingerprint, listed, reason
+from wkconvert_core.toolkit.files import exists, fingerprint, is_file, is_link, listed, reading
 
 VERIFY = "verify"
 """The command in whose name checksums of mags without a record are added."""
@@ -113,23 +112,21 @@ class Records:
 
 
 def records(dataset: Path, layer: str) -> Records:
-    """Read all records of a layer; what cannot be read is a `problem` of its record."""
+    """Read all records of a layer; what is malformed is a `problem` of its record. Raises BrokenSource."""
     paths = [path for path in listed(dataset / FOLDER, "*.shards") if layer_and_command(path)[0] == layer]
     return Records(sorted(map(_record, paths), key=lambda record: record.order, reverse=True))
 
 
 def _record(path: Path) -> Record:
     command, plan = layer_and_command(path)[1], dict[str, Any]()
-    if (link := next((each for each in (path.parent, path) if each.is_symlink()), None)) or not path.is_file():
+    if (link := next((each for each in (path.parent, path) if is_link(each)), None)) or not is_file(path):
         return Record(path, command, (0, 0), plan, {}, f"{link} is a link" if link else "it is no file")
-    with contextlib.suppress(OSError):
-        plan = parsed_plan(path.with_suffix(".plan").read_bytes())
-    try:
+    with reading(path):
+        if is_file(made := path.with_suffix(".plan")):
+            plan = parsed_plan(made.read_bytes())
         lines, order = path.read_bytes().splitlines(), (serial_of(path), 0)
         if bare := is_bare(path):
             order = 0, path.stat().st_mtime_ns
-    except OSError as error:
-        return Record(path, command, (0, 0), plan, {}, reason(error))
     mags: dict[Mag, MagChecksums] = {}
     problem = ""
     for number, line in enumerate(lines, 1):

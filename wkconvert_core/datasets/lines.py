@@ -16,6 +16,7 @@ from typing import Any
 from wkconvert_core.contract.geometry import Mag, Vec3
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.planning.step import ShardDone
+from wkconvert_core.toolkit.files import listed
 
 _RECORD = "record"
 
@@ -95,7 +96,7 @@ def is_bare(shards: Path) -> bool:
 
 def next_serial(folder: Path, layer: str, besides: Path) -> int:
     """The number for a new list of checksums of a layer: one more than those in a folder of records, `besides` one."""
-    others = (path for path in folder.glob("*.shards") if layer_and_command(path)[0] == layer and path != besides)
+    others = (path for path in listed(folder, "*.shards") if layer_and_command(path)[0] == layer and path != besides)
     return 1 + max(map(serial_of, others), default=0)
 
 

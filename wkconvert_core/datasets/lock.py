@@ -10,6 +10,7 @@ from pathlib import Path
 from wkconvert_core.contract.errors import TargetError, TargetLocked
 from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.toolkit.atomic import writing
+from wkconvert_core.toolkit.files import is_link, listed
 
 _LOCK = "lock"
 _TRIES = 50
@@ -59,9 +60,9 @@ def locked(target: Path) -> Iterator[None]:
 
 def _check_no_links(target: Path) -> None:
     folder = target / FOLDER
-    inside = folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ()
+    inside = () if is_link(folder) else listed(folder)
     for path in (target, folder, *inside):
-        if path.is_symlink():
+        if is_link(path):
             raise TargetError(
                 f"{path} is a link",
                 why="no run of wkconvert makes one there, and what is written and removed behind it lies elsewhere",
