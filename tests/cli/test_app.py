@@ -6,11 +6,14 @@ import re
 
 import numpy as np
 import pytest
+import typer
 from helpers import paths
 from helpers.conversions import invoke
 from helpers.processes import wkconvert
+from typer.testing import CliRunner
 
 from wkconvert_core import Confidence, Mag
+from wkconvert_core.cli.app import app
 from wkconvert_core.cli.options import ALL
 from wkconvert_core.cli.output import KEYS, as_document
 from wkconvert_core.commands.check_equality import Equality, MagCompared
@@ -154,6 +157,10 @@ def test_plugins_lists_formats_and_kernels(volume):
         (["--to-option", "compression=lz4", "--compression", "lz4hc"], "option", 2),
         (["--to-option", "compression=lz4", "--no-compress"], "option", 2),
         (["--file-len", "x"], "option", 2),
+        (["--file-len", "1_6"], "option", 2),
+        (["--to-option", "file_len=٨"], "option", 2),
+        (["--bbox", "0,0,0,8,8,٨"], "option", 2),
+        (["--range", "٠,5", "--dtype", "uint8", "--convert", "scale"], "option", 2),
         (["--memory", "1MiB"], "resources", 1),
     ],
 )
@@ -165,6 +172,20 @@ def test_an_error_is_a_document_with_a_code(tmp_path, args, code, exit_code):
     assert result.returncode == exit_code
     assert result.stderr == ""
     assert not (tmp_path / "ds").exists()
+
+
+@pytest.mark.parametrize("text", ["1_0", "٣", "3.0", "9" * 21])
+def test_no_option_of_any_command_takes_another_number_than_a_person_sees(text):
+    commands = typer.main.get_command(app).commands
+    counted = {
+        (name, each.opts[0]) for name, it in commands.items() for each in it.params if each.type.name.startswith("int")
+    }
+    known = {("auto", "--jobs"), ("cube", "--channel"), ("metadata", "--max-id"), ("export-tiff", "--downsample")}
+    assert known <= counted
+    for command, option in counted:
+        told = CliRunner().invoke(app, [command, option, text], env={"COLUMNS": "200"})
+        assert told.exit_code == 2, (command, option)
+        assert "is no whole number" in told.stderr, (command, option)
 
 
 def test_a_message_keeps_paths_in_one_piece(tmp_path):

@@ -61,3 +61,19 @@ def test_memory_is_read_as_slurm_reads_it(given, memory):
 def test_what_excludes_each_other_or_is_ours_is_refused(resources, message):
     with pytest.raises(OptionError, match=message):
         JobResources.of(resources).memory  # noqa: B018
+
+
+@pytest.mark.parametrize("text", ["0", "65534", 10**12, "9" * 5000, "٣", "4_0", "-4", "4.0", 4.5, " 4", "²"])
+def test_processors_are_a_whole_number_that_slurm_can_count(text):
+    with pytest.raises(OptionError, match=r"cpus-per-task cannot be .* a number of processors from 1 to 65533"):
+        JobResources.of({"mem": "1G", "cpus-per-task": text}).memory  # noqa: B018
+
+
+@pytest.mark.parametrize("text", ["٤G", "4_0G", "²", "9" * 13, "9" * 5000 + "T", "-1G", "1.5G"])
+def test_memory_is_a_whole_number_with_a_unit(text):
+    with pytest.raises(OptionError, match="mem cannot be"):
+        JobResources.of({"mem": text}).memory  # noqa: B018
+
+
+def test_as_many_processors_as_slurm_counts_are_taken():
+    assert JobResources.of({"mem-per-cpu": "1G", "cpus-per-task": "65533"}).memory == 65533 << 30

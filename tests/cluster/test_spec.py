@@ -51,6 +51,8 @@ JOB = {"mem": "4G", "time": "02:00:00", "cpus-per-task": 4}
         ),
         ({"strategy": "dask", "scheduler": "nonsense"}, "is no address"),
         ({"strategy": "dask", "scheduler": "tcp://host"}, "is no address"),
+        ({"strategy": "dask", "scheduler": "tcp://host:٨٧٨٦"}, "is no address"),
+        ({"strategy": "dask", "scheduler": "tcp://host:878600"}, "is no address"),
         ({"strategy": "slurm", "job_resources": {**JOB, "job-na": "x"}}, "job-na cannot be"),
         ({"strategy": "slurm", "job_resources": {**JOB, "comment": ["a"]}}, "comment cannot be"),
         ({"strategy": "slurm", "job_resources": JOB, "memory": 5 << 30}, "more than a job's mem"),

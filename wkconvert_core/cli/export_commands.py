@@ -10,19 +10,22 @@ import typer
 from wkconvert_core.cli import options
 from wkconvert_core.cli.run import carry_out
 from wkconvert_core.contract.errors import OptionError
+from wkconvert_core.contract.numbers import whole_number
 
 _PART, _FILES = "Part", "Files"
 
 
-def _option(help: str, panel: str, *names: str) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
 
 
 Out = Annotated[Path, options.local_folder("The folder for the TIFF files, to be made.")]
 LayerName = Annotated[str | None, _option("The layer (default: the only one)", _PART)]
 MagText = Annotated[str | None, _option("The mag: 2 or 2-2-1 (default: the finest)", _PART)]
 Bbox = Annotated[str | None, _option("x,y,z,width,height,depth in voxels of mag 1 (default: the whole layer)", _PART)]
-Downsample = Annotated[int, _option("Voxels of the mag for a pixel, along x and y: 2, 4, … (default: 1)", _PART)]
+Downsample = Annotated[
+    int, _option("Voxels of the mag for a pixel, along x and y: 2, 4, … (default: 1)", _PART, **options.whole())
+]
 TileSize = Annotated[str | None, _option("x,y: write tiles of so many pixels, as z/y/x.tiff", _FILES)]
 Tiles = Annotated[str | None, _option("x,y: write so many tiles for each slice, as z/y/x.tiff", _FILES)]
 Name = Annotated[str | None, _option("NAME of NAME_00001.tif (default: the layer's)", _FILES)]
@@ -65,7 +68,7 @@ def _pair(option: str, text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     try:
-        x, y = (int(part) for part in text.split(","))
+        x, y = (whole_number(part.strip()) for part in text.split(","))
     except ValueError:
         raise OptionError(f"--{option} {text} is not x,y", fix=f"write for example --{option} 2048,2048") from None
     return x, y

@@ -24,13 +24,16 @@ Refresh = Annotated[
 ]
 Extent = Annotated[bool, typer.Option("--extent", help="Measure the bounding boxes of the non-zero voxels")]
 ComputeMaxId = Annotated[bool, typer.Option("--compute-max-id", help="Read all voxels to find the largest segment id")]
-MaxId = Annotated[int | None, typer.Option(min=1, help="The largest segment id of the layer", show_default=False)]
+MaxId = Annotated[
+    int | None,
+    typer.Option(help="The largest segment id of the layer", show_default=False, **options.whole(1, 2**64 - 1)),
+]
 Picture = Annotated[
     Path | None,
     typer.Option(help="The PNG to write (default: NAME-preview.png in this folder)", show_default=False),
 ]
 Port = Annotated[
-    int, typer.Option(help="Port on 127.0.0.1 (default: any free one)", show_default=False, min=0, max=65535)
+    int, typer.Option(help="Port on 127.0.0.1 (default: any free one)", show_default=False, **options.whole(0, 65535))
 ]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Print the address, open nothing")]
 Terminal = Annotated[bool, typer.Option("--terminal", help="Show it in the terminal as well, where that can")]

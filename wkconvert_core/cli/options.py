@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hi
 import typer
 
 from wkconvert_core.contract.errors import OptionError
+from wkconvert_core.contract.numbers import whole_number
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.geometry import Box, Mag, Vec3
@@ -42,8 +43,23 @@ Src = Annotated[str, typer.Argument(help="What to convert: a file, a folder of s
 Dst = Annotated[Path, local_folder("The dataset's folder, to be made.")]
 
 
-def _option(help: str, panel: str, *names: str) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
+
+
+def whole(least: int = -(10**20), most: int = 10**20) -> dict[str, Any]:
+    """What has typer read an option as a whole number of a range: by itself, it takes `1_000` and `٣`, too."""
+
+    def read(text: object) -> int:
+        try:
+            if not least <= (number := whole_number(str(text))) <= most:
+                raise ValueError(f"{number} is not in the range {least} to {most}")
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        return number
+
+    read.__name__ = "int"  # as `--help` shows it
+    return {"parser": read}
 
 
 Layers = Annotated[list[str] | None, _option("Only these layers, repeatable (default: all)", SOURCE, "--layer-name")]
@@ -54,7 +70,8 @@ Dataset = Annotated[Path, local_folder("A dataset's folder.")]
 
 def _shared(panel: str, help: str, kind: Any = str, *names: str) -> Any:
     """The annotation of an option that is None if it was not given; a flag is False."""
-    return Annotated[kind if kind is bool else kind | None, _option(help, panel, *names)]
+    more = whole() if kind is int else {}
+    return Annotated[kind if kind is bool else kind | None, _option(help, panel, *names, **more)]
 
 
 class Options:
@@ -179,7 +196,7 @@ def settings(given: Mapping[str, Any], **more: Any) -> Settings:
         "voxel_size": lambda text: VoxelSize.parse(text, said.get("unit")),
         "option": lambda texts: pairs(texts, "-o", "timepoint=0"),
         "to_option": lambda texts: pairs(texts, "--to-option", "compression=lz4"),
-        "file_len": lambda text: None if text == "auto" else _read("file-len", int, text),
+        "file_len": lambda text: None if text == "auto" else _read("file-len", whole_number, text),
         "target_mag": lambda text: mag("target-mag", text),
         "at_mag": lambda text: mag("at-mag", text),
         "top_left": _place,
@@ -256,7 +273,7 @@ def _place(text: str) -> Vec3:
 def _box(text: str) -> Box:
     from wkconvert_core.contract.geometry import Box
 
-    numbers = [_read("bbox", int, part) for part in text.split(",")]
+    numbers = [_read("bbox", whole_number, part.strip()) for part in text.split(",")]
     if len(numbers) != 6 or min(numbers[3:]) < 1 or min(numbers) < 0:
         raise OptionError(
             f"--bbox {text} is no part of a volume",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core.contract.errors import OptionError, ResourceError
+from wkconvert_core.contract.numbers import whole_number
 
 _OWN = (
     *("job-name", "output", "error", "ntasks", "ntasks-per-node", "nodes", "array", "wrap", "chdir"),
@@ -17,7 +18,9 @@ _OWN = (
 """Options that wkconvert sets itself, or that lead to no job, to several, or to one whose id is not printed in time."""
 _KEY, _VALUE = re.compile(r"[a-z][a-z0-9-]+"), re.compile(r"[^\x00-\x1f\x7f]*")
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\\]*")
-_MEMORY = re.compile(r"([0-9]+)([KMGT]?)B?", re.IGNORECASE)
+_MOST_CPUS = 65533
+"""Slurm counts them in 16 bits, of which two values mean something else."""
+_MEMORY = re.compile(r"([0-9]{1,12})([KMGT]?)B?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,13 @@ class JobResources:
     def cpus(self) -> int:
         """Processors of a job, and so its concurrent tasks. Raises OptionError."""
         text = dict(self.options).get("cpus-per-task") or "1"
-        if not text.isdecimal() or not int(text):
-            raise _refused("cpus-per-task", text, "it is a number of processors, such as 4")
-        return int(text)
+        try:
+            cpus = whole_number(text)
+        except ValueError:
+            cpus = 0
+        if not 1 <= cpus <= _MOST_CPUS:
+            raise _refused("cpus-per-task", text, f"it is a number of processors from 1 to {_MOST_CPUS}, such as 4")
+        return cpus
 
     @property
     def memory(self) -> int:

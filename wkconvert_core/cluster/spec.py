@@ -12,7 +12,7 @@ from wkconvert_core.toolkit.byte_sizes import size_text
 
 STRATEGIES = ("dask", "slurm")
 
-_ADDRESS = re.compile(r"([a-z]+://)?([^/\s:]+|\[[0-9a-f:]+\]):\d+(/\S*)?")
+_ADDRESS = re.compile(r"([a-z]+://)?([^/\s:]+|\[[0-9a-f:]+\]):[0-9]{1,5}(/\S*)?")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple, TypeAlias
+
+from wkconvert_core.contract.numbers import whole_number
 
 Vec3Like: TypeAlias = tuple[int, int, int]
 """Where a vector is taken in, a plain tuple will do: `Box((0, 0, 0), (4, 4, 1))`. Whatever core hands out is a Vec3."""
@@ -123,7 +126,9 @@ class Mag(Vec3):
         Traceback (most recent call last):
         ValueError: '3' is no mag; a mag is a power of two such as 2, or three of them such as 4-4-1
         """
-        parts = [int(part) if part.isascii() and part.isdigit() else 0 for part in text.strip().split("-")]
+        parts = []
+        with contextlib.suppress(ValueError):
+            parts = [whole_number(part) for part in text.strip().split("-")]
         if len(parts) == 1:
             parts *= 3
         if len(parts) != 3 or not all(map(is_power_of_two, parts)):

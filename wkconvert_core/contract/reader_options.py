@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 from wkconvert_core.contract.errors import OptionError, PluginError
+from wkconvert_core.contract.numbers import decimal_number, whole_number
 
 
 class UnknownOption(OptionError):
@@ -114,6 +115,6 @@ def _as_choice(text: str, choice: Any) -> Any:
     if choice is bool:
         return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(text.lower())
     try:
-        return choice(text)
+        return {int: whole_number, float: decimal_number}.get(choice, choice)(text)
     except ValueError:
         return None

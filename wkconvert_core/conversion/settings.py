@@ -12,6 +12,7 @@ from typing import Any
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.model import Category, DtypeName
+from wkconvert_core.contract.numbers import decimal_number
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.naming import layer_name
 from wkconvert_core.engine.resources import Resources, check_least
@@ -92,7 +93,7 @@ def _read_range(said: ValueRange | str | None) -> ValueRange | str | None:
     if said is None or said == "auto":
         return said
     try:
-        low, high = map(float, said.split(",") if isinstance(said, str) else said)
+        low, high = map(decimal_number, said.split(",")) if isinstance(said, str) else map(float, said)
     except (TypeError, ValueError):
         raise OptionError(f"--range {said} is not low,high, two numbers", fix=_RANGE_EXAMPLE) from None
     if not (low < high and isfinite(high - low)):

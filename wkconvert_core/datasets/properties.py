@@ -138,7 +138,7 @@ def element_type(name: str, channels: int | None = None) -> tuple[DType, int]:
     channels = channels if channels is not None else 3 if name == "uint24" else 1
     if type(channels) is not int:
         raise ValueError(f"{channels!r} is no number of channels")
-    match = re.fullmatch(r"(u?int|float)(\d+)", {"float": "float32", "double": "float64"}.get(name, name))
+    match = re.fullmatch(r"(u?int|float)([0-9]{1,9})", {"float": "float32", "double": "float64"}.get(name, name))
     bits, rest = divmod(int(match[2]), channels) if match and channels > 0 else (0, 0)
     kinds = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
     if not match or rest or f"{match[1]}{bits}" not in kinds:

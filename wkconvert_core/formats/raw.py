@@ -23,6 +23,7 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.hookspecs import hookimpl
 from wkconvert_core.contract.model import DTYPES, Confidence, DtypeName, Layer, Match, VolumeInfo
 from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.contract.numbers import decimal_number
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.toolkit.files import is_file, open_file, reading, reason, state_of
@@ -36,7 +37,7 @@ FORMATS = {"raw": "raw volumes (.raw, .vol), with -o shape=x,y,z -o dtype=uint8 
 _OF_PYHST = {1: "uint8", 2: "uint16", 4: "float32"}
 """The dtypes that PyHST writes, by bytes per voxel."""
 _NAMED = re.compile(r"(?<!\d)([1-9]\d{0,8})x([1-9]\d{0,8})x([1-9]\d{0,8})(?:_([a-z]+\d+))?(?![0-9a-z])", re.ASCII)
-_CUBE_FOLDERS = re.compile(r"x\d{4,}/y\d{4,}/z\d{4,}/[^/]+")
+_CUBE_FOLDERS = re.compile(r"x\d{4,}/y\d{4,}/z\d{4,}/[^/]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -219,5 +220,5 @@ def _pyhst(header: Path, text: str, held: int) -> Layout | None:
     voxel_bytes, rest = divmod(held, math.prod(shape))
     dtype = None if rest else _OF_PYHST.get(voxel_bytes)
     layout = Layout(shape, dtype, header.name, stated.get("byteorder", "").upper() == "HIGHBYTEFIRST")
-    edge = float(stated.get("voxelsize", 0))
+    edge = decimal_number(stated.get("voxelsize", "0"))
     return replace(layout, voxel_size=VoxelSize((edge,) * 3, "µm", header.name)) if 0 < edge < math.inf else layout

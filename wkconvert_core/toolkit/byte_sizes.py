@@ -24,7 +24,7 @@ def parse_size(text: str) -> int:
     """
     import re
 
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
+    match = re.fullmatch(r"\s*([0-9]{1,20}(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
     if not match:
         raise ValueError(f"{text!r} is no size; write for example 2GiB or 500MB")
     number, prefix, binary = match.groups()

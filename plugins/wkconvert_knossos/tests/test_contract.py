@@ -96,6 +96,7 @@ def test_folders_of_mags_are_known_by_several_names(tmp_path, name):
         "mag1/x0000/y0000/z0000/.a.raw",
         "mag1/x0000/y0000/a.raw",
         "mag1/x0/y0/z0/a.raw",
+        "mag1/x٠٠٠٠/y٠٠٠٠/z٠٠٠٠/a.raw",
         "a.raw",
         "00/01/02.png",
         "mag1/knossos.conf",
@@ -111,7 +112,7 @@ def test_other_folders_are_left_alone(tmp_path, cube):
         layers(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["2024", "magic", "cubes"])
+@pytest.mark.parametrize("name", ["2024", "magic", "cubes", "mag١", "²"])
 def test_a_folder_of_cubes_without_a_mag_in_its_name_is_claimed_itself(tmp_path, name):
     cube = save_cube(tmp_path / name, (0, 0, 0), noise((128, 128, 128)))
     assert detect(tmp_path) is None

@@ -22,8 +22,8 @@ OVERLAYS = (".seg.sz.zip",)
 UNREAD = (".j2k", ".jp2", ".seg")
 """Suffixes of cubes that show that a folder is from KNOSSOS, but cannot be read."""
 
-_MAG = re.compile(r"(?:.*mag)?(\d{1,9})")
-_NUMBER = r"(\d{4}|[1-9]\d{4,8})"
+_MAG = re.compile(r"(?:.*mag)?([0-9]{1,9})")
+_NUMBER = r"([0-9]{4}|[1-9][0-9]{4,8})"
 _AXES = tuple(re.compile(axis + _NUMBER) for axis in "xyz")
 
 

@@ -21,7 +21,7 @@ def parse_box(text: str) -> Box:
     >>> str(parse_box("10,0,0,512,512,100"))
     'x 10:522, y 0:512, z 0:100'
     """
-    if not re.fullmatch(r"\d{1,9}(,\d{1,9}){5}", text) or "0" in (numbers := text.split(","))[3:]:
+    if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9}){5}", text) or "0" in (numbers := text.split(","))[3:]:
         raise OptionError(
             f"-o enforce_bounding_box={text} is no bounding box",
             fix="say x,y,z,width,height,depth in whole voxels, for example 0,0,0,512,512,100",
