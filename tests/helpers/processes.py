@@ -25,19 +25,22 @@ SECONDS = 120
 
 
 class WarmInterpreter:
-    """Forks for one command at a time."""
+    """Forks for one command at a time, with these variables in its own environment."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environment: str) -> None:
         # numpy's threads may be there when it forks; the folder of this file holds no modules for the command
         line = [sys.executable, "-P", "-W", "ignore:This process:DeprecationWarning", __file__]
-        self._process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = subprocess.Popen(line, **pipes, text=True, env={**os.environ, **environment})
 
-    def run(self, *args: object, before: Callable[[int], object] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: object, before: Callable[[int], object] | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; it waits at its start until `before(pid)` returns."""
         line = [str(arg) for arg in args]
         with tempfile.TemporaryDirectory() as folder:
             out, err = Path(folder, "out"), Path(folder, "err")
-            self._send([line, str(out), str(err), str(Path.cwd()), dict(os.environ)])
+            self._send([line, str(out), str(err), str(Path.cwd()), {**os.environ, **environment}])
             pid = self._answer()
             try:
                 if before:

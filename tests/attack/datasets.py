@@ -1,0 +1,215 @@
+"""Mutants of what a dataset consists of, and datasets that were made to do harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+from helpers.conversions import different
+
+from attack.children import Misbehaved, Outcome, Verdict
+from attack.mutations import mutated
+from attack.world import CHANGING, COPYING, READING, World
+
+COMMANDS = [*READING, *COPYING, *CHANGING]
+COMMANDS.remove("upsample")  # it works on a dataset of its own
+
+JUDGED = ("recube", "copy", "auto of a dataset", "downsample", "compress")
+"""Commands after which every mag has to hold what it should, but for one that was damaged and only stayed as it was."""
+
+FILES: dict[str, Callable[[Path], list[Path]]] = {
+    "header.wkw": lambda ds: sorted(ds.rglob("header.wkw")),
+    "shard": lambda ds: sorted(ds.rglob("x*.wkw")),
+    "properties": lambda ds: [ds / "datasource-properties.json"],
+    "plan": lambda ds: sorted(ds.glob(".wkconvert/*.plan")),
+    "shards": lambda ds: sorted(ds.glob(".wkconvert/*.shards")),
+    "journal": lambda ds: sorted(ds.glob(".wkconvert/*.journal")),
+}
+"""What is mutated, and which files that is."""
+
+
+def unfinished(ds: Path) -> None:
+    """Put a dataset back to where its run was just before the end."""
+    (ds / "datasource-properties.json").unlink()
+    for record in ds.glob(".wkconvert/*.shards"):
+        record.rename(record.with_suffix(".journal"))
+
+
+def tried(world: World, target: str, seed: int, number: int) -> Outcome:
+    """What a command, chosen by chance, makes of the `number`-th mutant of one kind of file."""
+    rng = Random(f"{target} {seed} {number}")
+    world.restored()
+    if target == "journal":
+        unfinished(world.ds)
+    file = rng.choice(FILES[target](world.ds))
+    before = file.read_bytes()
+    file.write_bytes(mutated(rng, file.name, before))
+    command = "auto" if target == "journal" else rng.choice(COMMANDS)
+    if file.read_bytes() == before:
+        return Outcome(Verdict.RIGHT, "nothing was changed")
+    outcome = world.attacked(command, lambda: _judge(world, target, command, file))
+    return Outcome(outcome.verdict, f"{command}, {file.relative_to(world.ds)}: {outcome.detail}")
+
+
+def _judge(world: World, target: str, command: str, file: Path) -> None:
+    """Raise Misbehaved if a command that ended well should not have, or wrote what is not right."""
+    if target == "journal" and (wrong := different(world.ds, world.work / "clean")):
+        raise Misbehaved(Verdict.WRONG, f"resumed, these differ: {', '.join(wrong)}")
+    if target == "shard" and command == "verify":
+        raise Misbehaved(Verdict.WRONG, "verify calls a changed shard sound")
+    if target not in ("properties", "journal") and command in JUDGED:
+        layer, mag = file.relative_to(world.ds).parts[:2]
+        world.same_voxels(
+            "out" if command in COPYING else "ds", None if command == "compress" else world.ds / layer / mag
+        )
+
+
+# --- hostile datasets ------------------------------------------------------------------------------------------------
+
+Change = Callable[[World], object]
+
+NAMES = [
+    "..",
+    "../../canary",
+    "/abs",
+    "em/1",
+    "em\n",
+    "",
+    "x" * 300,
+    "con:",
+    "a\0b",
+    "\ud800",
+    ".wkconvert",
+    "labels",
+    7,
+    None,
+    [],
+]
+PATHS = [
+    *(
+        "../canary/1",
+        "../../canary/1",
+        "/abs/1",
+        "labels/1",
+        "em/../../../canary/1",
+        "s3://x/1",
+        "a\0b",
+        "x" * 5000,
+        "\ud800",
+    ),
+    *("", ".", "..", ".wkconvert", 7, [], {}, None),
+]
+BOXES = [10**6, 10**7, 2**31, 2**62, 10**400, -1, 0, 1.5, "70", None, float("nan")]
+OWN = ["datasource-properties.json", "em", "em/1", "em/1/header.wkw", "em/1/z0", "em/1/z0/y0/x0.wkw"]
+"""What may be a link, as people keep data in several places: it is read where it leads, never written."""
+KEPT = ("lock", "em.auto.plan", "em.auto.shards", "em.downsample.journal", "em.compress.plan", "em.verify.shards")
+LINKS = [
+    *OWN,
+    *(".wkconvert", ".wkconvert/scratch", ".wkconvert/compressed", *(f".wkconvert/{name}" for name in KEPT)),
+    *("em/4", "em/mappings", "em/mappings/x.json", "em/agglomerates", "more"),
+]
+
+
+def _edited(world: World, change: Callable[[dict], None]) -> None:
+    file = world.ds / "datasource-properties.json"
+    found = json.loads(file.read_text())
+    change(found)
+    file.write_text(json.dumps(found).replace("/abs", str(world.canary)))
+
+
+def _named(name: object) -> Change:
+    return lambda world: _edited(world, lambda found: found["dataLayers"][0].update(name=name))
+
+
+def _placed(path: object) -> Change:
+    return lambda world: _edited(world, lambda found: found["dataLayers"][0]["mags"][0].update(path=path))
+
+
+def _boxed(side: object) -> Change:
+    return lambda world: _edited(
+        world, lambda found: found["dataLayers"][0]["boundingBox"].update(width=side, depth=side)
+    )
+
+
+def _linked(name: str, to: str) -> Change:
+    """Something of the dataset, or beside it, is a link to a file or folder outside."""
+
+    def change(world: World) -> None:
+        place = world.ds / name
+        if place.is_dir():
+            shutil.rmtree(place)
+        place.unlink(missing_ok=True)
+        place.parent.mkdir(exist_ok=True)
+        place.symlink_to(world.canary / to)
+
+    return change
+
+
+def _copied_outside(name: str) -> Change:
+    """The same, to a true copy outside: it reads well, but is not the dataset's."""
+
+    def change(world: World) -> None:
+        true = world.canary / "true"
+        (world.ds / name).rename(true)
+        (world.ds / name).symlink_to(true)
+
+    return change
+
+
+def _to_replace(place: str) -> Change:
+    """A compressed mag waits to take the place of a folder outside."""
+
+    def change(world: World) -> None:
+        built = world.ds / ".wkconvert" / "compressed"
+        shutil.copytree(world.ds / "em" / "1", built / "em" / "1")
+        (built / ".wkconvert").mkdir()
+        shutil.copy(world.ds / "datasource-properties.json", built)
+        where = place.replace("/abs", str(world.canary))
+        plan = {
+            "places": {"em": {"1": [where, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]}},
+            "settings": {},
+        }
+        (built / ".wkconvert" / "em.compress.plan").write_text(json.dumps(plan))
+
+    return change
+
+
+def hostile() -> Iterator[tuple[str, Change]]:
+    """What each of these datasets is called, and how the sound one is changed into it."""
+    yield from ((f"name {name!r:.20}", _named(name)) for name in NAMES)
+    yield from ((f"path {path!r:.20}", _placed(path)) for path in PATHS)
+    yield from ((f"box {side!r:.20}", _boxed(side)) for side in BOXES)
+    yield from (
+        (f"link {name} to {to}", _linked(name, to)) for name in LINKS for to in ("", "secret.txt", "scratch", "new")
+    )
+    yield from (
+        (f"copy outside of {name}", _copied_outside(name))
+        for name in ("em", "em/1", "em/1/z0", "em/1/header.wkw", ".wkconvert")
+    )
+    yield from (
+        (f"replaces {place}", _to_replace(place))
+        for place in ("/abs", "../canary", "/abs/scratch", "../../canary/new", "em", ".")
+    )
+    yield "fifo as shard", lambda world: _fifo(world.ds / "em/1/z0/y0/x0.wkw")
+    yield "fifo as header", lambda world: _fifo(world.ds / "em/1/header.wkw")
+    yield "fifo as metadata", lambda world: _fifo(world.ds / "datasource-properties.json")
+    yield "fifo as plan", lambda world: _fifo(world.ds / ".wkconvert/em.auto.plan")
+
+
+def _fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def tried_hostile(world: World, change: Change, command: str) -> Outcome:
+    """What a command makes of a hostile dataset."""
+    world.restored()
+    change(world)
+    outcome = world.attacked(command, may_read=any((world.ds / name).is_symlink() for name in OWN))
+    true = world.canary / "true"
+    shutil.rmtree(true) if true.is_dir() else true.unlink(missing_ok=True)
+    return outcome

@@ -1,0 +1,208 @@
+"""Small sound files of every format and kind, which the mutants are made of."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cubes_of
+import dm_files
+import nibabel
+import numpy as np
+import tifffile
+import trees_of
+from PIL import Image
+
+from wkconvert_core.testing import noise
+
+Tree = dict[str, bytes]
+"""Files by their path below a folder. What begins with `MARK` is none: a FIFO, a folder, or a link to what follows."""
+MARK = b"\0no file: "
+FOLDER, FIFO, LINK = (MARK + kind for kind in (b"folder", b"fifo", b"link "))
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What the program is pointed at, `entry` below the files' folder, and the options that it needs."""
+
+    files: Tree
+    entry: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def planted(tree: Tree, folder: Path) -> Path:
+    """Write a tree into a folder; names that the system refuses are left out."""
+    for name, content in tree.items():
+        try:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content == FOLDER:
+                path.mkdir()
+            elif content == FIFO:
+                os.mkfifo(path)
+            elif content.startswith(LINK):
+                path.symlink_to(os.fsdecode(content[len(LINK) :]))
+            else:
+                path.write_bytes(content)
+        except (OSError, ValueError):
+            continue
+    return folder
+
+
+def taken(folder: Path) -> Tree:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def of(write: Callable[[Path], object], entry: str = "", **options: str) -> Seed:
+    """A seed of the files that a function writes into a folder."""
+    with TemporaryDirectory() as folder:
+        write(Path(folder))
+        return Seed(taken(Path(folder)), entry, options)
+
+
+def _tiff(data: np.ndarray, **options: object) -> Seed:
+    out = io.BytesIO()
+    tifffile.imwrite(out, data, **options)
+    return Seed({"a.tif": out.getvalue()}, "a.tif")
+
+
+def _picture(suffix: str, data: np.ndarray, **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(data).save(out, {"jpg": "jpeg"}.get(suffix, suffix), **options)
+    return out.getvalue()
+
+
+def tiff() -> list[Seed]:
+    grey, many, rgb = noise(24, 33), noise(3, 2, 24, 33, dtype="uint16"), noise(24, 33, 3)
+    plain = {"metadata": None}
+    ome = {
+        "axes": "ZCYX",
+        "PhysicalSizeX": 0.1,
+        "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeZ": 1,
+        "Channel": {"Name": ["a", "b"]},
+    }
+    stack = {f"s{number}.tif": _tiff(page, **plain).files["a.tif"] for number, page in enumerate(noise(4, 24, 33))}
+    two = [_tiff(page, metadata=None, description="Slice").files["a.tif"] for page in (grey, grey)]
+    return [
+        *(
+            _tiff(grey, **plain),
+            _tiff(many, ome=True, metadata=ome),
+            _tiff(many, imagej=True, metadata={"axes": "ZCYX", "spacing": 2}),
+        ),
+        *(
+            _tiff(noise(3, 24, 33), photometric="minisblack"),
+            _tiff(noise(4, 24, 33), bigtiff=True, compression="zlib", photometric="minisblack", **plain),
+        ),
+        *(
+            _tiff(rgb, photometric="rgb", planarconfig="separate", **plain),
+            _tiff(rgb, photometric="rgb", compression="lzw", **plain),
+        ),
+        *(
+            _tiff(noise(40, 50), tile=(16, 16), byteorder=">", **plain),
+            _tiff(grey, photometric="palette", colormap=noise(3, 256, dtype="uint16"), **plain),
+        ),
+        *(
+            _tiff(noise(4, 24, 33, dtype="float32"), photometric="minisblack", **plain),
+            _tiff(noise(2, 24, 33), extrasamples=[], resolution=(100, 100), resolutionunit=3),
+        ),
+        *(Seed(stack), Seed({"em/a0.tif": two[0], "em/a1.tif": two[1], "labels/x.tif": two[0]})),
+    ]
+
+
+def pictures() -> list[Seed]:
+    grey, rgb = noise(24, 33), noise(24, 33, 3)
+    seeds = [
+        {f"s{n}.{suffix}": _picture(suffix, data) for n in range(3)}
+        for suffix in ("png", "jpg", "bmp")
+        for data in (grey, rgb)
+    ]
+    seeds += [{"a.png": _picture("png", data)} for data in (noise(24, 33, dtype="uint16"), noise(24, 33, 4), grey > 99)]
+    return [Seed(files) for files in seeds]
+
+
+def dm() -> list[Seed]:
+    arrays = [noise(5, 9), noise(3, 5, 9, dtype="uint16"), noise(3, 5, 9, dtype="float32")]
+    scales = [(4.0, "nm"), (4.0, "nm"), (35.0, "nm")]
+    roots = [
+        (dm_files.tree(dm_files.image(data, scales=scales[: data.ndim])), flavour)
+        for data in arrays
+        for flavour in dm_files.FLAVOURS
+    ]
+    single = [Seed({f"a.dm{v}": dm_files.encode(root, v, order)}, f"a.dm{v}") for root, (v, order) in roots]
+    slices = [dm_files.encode(dm_files.tree(dm_files.image(arrays[0])))] * 3
+    return [*single, Seed({f"s{n}.dm3": data for n, data in enumerate(slices)})]
+
+
+def nifti() -> list[Seed]:
+    found = []
+    for version, kind, pair in (
+        (1, nibabel.Nifti1Image, nibabel.Nifti1Pair),
+        (2, nibabel.Nifti2Image, nibabel.Nifti2Pair),
+    ):
+        for dtype in ("uint8", "int16", "float32"):
+            data = noise(7, 6, 5, dtype=dtype)
+            for suffix in (".nii", ".nii.gz"):
+                made = kind(data, np.diag([-2.0, 3, 4, 1]))
+                made.header.set_xyzt_units("mm")
+                found.append(
+                    of(lambda folder, made=made, suffix=suffix: made.to_filename(folder / f"a{suffix}"), f"a{suffix}")
+                )
+        both = pair(noise(7, 6, 5, dtype="int16"), np.diag([2.0, 3, 4, 1]))
+        found.append(
+            of(lambda folder, both=both: both.to_filename(folder / "a.hdr"), f"{'a.hdr' if version == 1 else ''}")
+        )
+    analyze = nibabel.AnalyzeImage(noise(7, 6, 5, dtype="int16"), np.eye(4))
+    return [*found, of(lambda folder: analyze.to_filename(folder / "a.hdr"), "a.hdr")]
+
+
+TOML = """[[Layer]]
+Name = "ex_mag1"
+FileExtension = [".raw"]
+Extent_px = [40, 20, 25]
+VoxelSize_nm = [[10, 10, 25.5]]
+CubeShape_px = [16, 16, 16]
+"""
+
+
+def knossos() -> list[Seed]:
+    def cubes(folder: Path, suffix: str, toml: bool = False) -> None:
+        dtype = "uint64" if suffix == ".seg.sz.zip" else "uint8"
+        cubes_of.save_volume(folder / "mag1", cubes_of.noise((40, 20, 25), dtype), suffix, 16, skip=[(1, 1, 0)])
+        name, text = ("ex.k.toml", TOML) if toml else ("mag1/knossos.conf", cubes_of.conf_text((40, 20, 25), edge=16))
+        (folder / name).write_text(text)
+
+    kinds = [(suffix, False) for suffix in cubes_of.SAVE] + [(".raw", True)]
+    return [of(lambda folder, kind=kind: cubes(folder, *kind)) for kind in kinds]
+
+
+def tiles() -> list[Seed]:
+    slices = trees_of.noise(3, 30, 40)
+    names = [*trees_of.CATMAID.values(), "z{z}_y{y}_x{x}.png", "{z}/{y}_{x}.jpg", "{z}/{y}/{x}.tif"]
+    trees = [of(lambda folder, name=name: trees_of.plant(folder, slices, (16, 12), name=name)) for name in names]
+    asked = of(
+        lambda folder: trees_of.plant(folder, slices, (16, 12), name="{x}/{z}/{y}.png"), pattern="{x}/{z}/{y}.png"
+    )
+    return [*trees, asked]
+
+
+def raw() -> list[Seed]:
+    data = noise(5, 6, 7, dtype="uint16").tobytes()
+    pyhst = b"NUM_X = 7\nNUM_Y = 6\nNUM_Z = 5\nvoxelSize = 0.5\nBYTEORDER = LOWBYTEFIRST\n"
+    scivis = json.dumps({"size": [7, 6, 5], "type": "uint16", "spacing": [1, 1, 2], "name": "a"}).encode()
+    return [
+        Seed({"a.vol": data, "a.vol.info": pyhst}, "a.vol"),
+        Seed({"a.raw": data, "a.json": scivis}, "a.raw"),
+        Seed({"a_7x6x5_uint16.raw": data}, "a_7x6x5_uint16.raw"),
+        Seed({"em/a_7x6x5_uint16.raw": data, "labels/b_7x6x5_uint8.raw": data[:210]}),
+    ]
+
+
+FORMATS: dict[str, Callable[[], list[Seed]]] = {
+    made.__name__: made for made in (tiff, pictures, dm, nifti, knossos, tiles, raw)
+}

@@ -1,0 +1,141 @@
+"""A few attacks of each kind, always the same ones; `python tests/attack` makes as many others as one likes."""
+
+import ctypes
+import os
+import re
+import shutil
+import sys
+import warnings
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from attack import children, datasets, disturbances, readers, seeds
+from attack.children import Misbehaved, Verdict, attempt
+from attack.world import World
+from wkconvert_core import BrokenSource, PluginError
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and links of other systems differ"),
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("attack"))
+
+
+def refuse(error):
+    raise error
+
+
+def warn():
+    warnings.warn("a word of a library's", stacklevel=1)
+
+
+def spin():
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("action", "verdict"),
+    [
+        (lambda: None, Verdict.RIGHT),
+        (lambda: refuse(BrokenSource("cut short")), Verdict.REFUSED),
+        (lambda: refuse(PluginError("answered []")), Verdict.EXCEPTION),
+        (lambda: refuse(KeyError("x")), Verdict.EXCEPTION),
+        (lambda: refuse(Misbehaved(Verdict.WRONG, "other voxels")), Verdict.WRONG),
+        (lambda: bytearray(3 << 30), Verdict.MEMORY),
+        (lambda: ctypes.string_at(0), Verdict.CRASH),
+        (lambda: os.read(os.pipe()[0], 1), Verdict.HANG),
+        (spin, Verdict.HANG),
+        (warn, Verdict.WARNING),
+    ],
+)
+def test_the_runner_tells_how_an_attempt_ends(monkeypatch, action, verdict):
+    monkeypatch.setattr(children, "CPU_SECONDS", 1)
+    monkeypatch.setattr(children, "SECONDS", 2)
+    assert attempt(action).verdict == verdict
+
+
+@pytest.mark.parametrize("format", seeds.FORMATS)
+def test_the_mutants_are_made_of_sound_files(format):
+    refused = [seed for seed in readers.seeds_of(format) if readers.tried_seed(seed).verdict != Verdict.RIGHT]
+    assert len(refused) == (format == "nifti")  # Analyze, which is refused
+
+
+@pytest.mark.parametrize("format", seeds.FORMATS)
+def test_a_mutant_is_read_right_or_refused(format):
+    outcomes = {number: readers.tried(format, 0, number) for number in range(10)}
+    assert {number: outcome for number, outcome in outcomes.items() if not outcome.verdict.is_good} == {}
+    assert Verdict.REFUSED in {outcome.verdict for outcome in outcomes.values()}
+
+
+def test_the_same_numbers_make_the_same_mutant():
+    assert readers.mutant("dm", 3, 7) == readers.mutant("dm", 3, 7)
+    assert readers.mutant("dm", 3, 7) != readers.mutant("dm", 4, 7)
+
+
+@pytest.mark.parametrize("target", datasets.FILES)
+def test_a_mutant_of_a_datasets_file_is_read_right_or_refused(world, target):
+    outcomes = {number: datasets.tried(world, target, 0, number) for number in range(2)}
+    assert {number: outcome for number, outcome in outcomes.items() if not outcome.verdict.is_good} == {}
+
+
+def test_a_hostile_dataset_reaches_nothing_outside(world):
+    cases = [(name, change, command) for name, change in datasets.hostile() for command in datasets.COMMANDS]
+    chosen = Random(1).sample([case for case in cases if "fifo" not in case[0]], 8)
+    outcomes = {(name, command): datasets.tried_hostile(world, change, command) for name, change, command in chosen}
+    assert [case for case, outcome in outcomes.items() if outcome.verdict == Verdict.OUTSIDE] == []
+
+
+@pytest.mark.parametrize("action", ["read", "list", "write", "remove"])
+def test_what_happens_outside_is_seen(world, monkeypatch, action):
+    secret = world.canary / "secret.txt"
+    acts = {
+        "read": lambda command: secret.read_bytes(),
+        "list": lambda command: list(world.canary.iterdir()),
+        "write": lambda command: secret.write_bytes(b"x"),
+        "remove": lambda command: shutil.rmtree(world.canary),
+    }
+    world.restored()
+    assert world.attacked("info").verdict == Verdict.RIGHT
+    monkeypatch.setattr(world, "run", acts[action])
+    assert world.attacked("info").verdict == Verdict.OUTSIDE
+
+
+@pytest.mark.parametrize("command", ["auto", "compress", "recube"])
+def test_a_killed_command_goes_on_to_the_same_bytes(world, command):
+    outcomes = [disturbances.killed(world, command, 0, number) for number in range(2)]
+    assert any(outcomes)
+    assert [outcome for outcome in outcomes if outcome and not outcome.verdict.is_good] == []
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+@pytest.mark.parametrize(
+    ("command", "call", "fault", "numbers"),
+    [
+        ("auto", "create", "EIO", (1, 5)),
+        ("auto", "rename", "KILL", (2, 9)),
+        ("compress", "rename", "KILL", (4, 14)),
+        ("metadata", "write", "ENOSPC", (1,)),
+    ],
+)
+def test_a_fault_at_a_file_call_is_survived(world, command, call, fault, numbers):
+    outcomes = {number: disturbances.struck(world, command, call, fault, number) for number in numbers}
+    assert all(outcomes.values())
+    assert {number: outcome for number, outcome in outcomes.items() if not outcome.verdict.is_good} == {}
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_promise_names_a_test_that_there_is():
+    page = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    named = re.findall(r"`([\w/]+\.py)`::(\w+)", page)
+    assert len(named) >= len(re.findall(r"^\| [^-]", page.partition("## What is not promised")[0], re.M)) - 1
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text("utf-8")]
+    assert missing == []

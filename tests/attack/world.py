@@ -1,0 +1,170 @@
+"""A folder with a source, a dataset and a canary outside it, and the commands that work there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from helpers.conversions import every_mag
+
+from attack.children import Misbehaved, Outcome, Verdict, attempt
+from wkconvert_core import WkconvertError
+from wkconvert_core.cli.app import app
+from wkconvert_core.testing import noise
+
+SHAPE = (70, 40, 36)
+OPTIONS = ("--voxel-size", "4,4,35", "--name", "ds", "--jobs", "1")
+MAKE = ("auto", "{src}", "{ds}", *OPTIONS, "--max-mag", "2", "--file-len", "1", "--compression", "none")
+
+READING: dict[str, tuple[str, ...]] = {
+    "info": ("info", "{ds}"),
+    "verify": ("verify", "{ds}"),
+    "check-equality": ("check-equality", "{ds}", "{clean}"),
+}
+COPYING: dict[str, tuple[str, ...]] = {
+    "recube": ("recube", "{ds}", "{out}", "--file-len", "2"),
+    "copy": ("compress", "{ds}", "{out}"),
+    "auto of a dataset": ("auto", "{ds}", "{out}", "--name", "ds", "--jobs", "1", "--no-downsample"),
+    "export-tiff": ("export-tiff", "{ds}", "{out}", "--layer-name", "em"),
+    "upsample": ("upsample", "{coarse}", "--target-mag", "1"),
+}
+CHANGING: dict[str, tuple[str, ...]] = {
+    "downsample": ("downsample", "{ds}", "--max-mag", "4"),
+    "compress": ("compress", "{ds}"),
+    "metadata": ("metadata", "{ds}", "--compute-max-id", "--extent", "--name", "other"),
+    "verify --write-checksums": ("verify", "{ds}", "--write-checksums"),
+    "add": ("auto", "{more}", "{ds}", *OPTIONS[:2], "--jobs", "1", "--add", "--layer-name", "more"),
+}
+WRITING = {"auto": MAKE, "auto --overwrite": (*MAKE, "--overwrite"), **COPYING, **CHANGING}
+
+CANARY = {".profile": b"alias", "secret.txt": b"canary", "scratch/a": b"a", ".x.tmp": b"t", "1/header.wkw": b"WKW"}
+
+
+class World:
+    """Everything that an attack needs, below one folder; made again for each attack by `restored`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.work, self.canary = folder, folder / "work", folder / "canary"
+        self._plant_canary()
+        self._stored = folder / "stored"
+        self._places = {name: self.work / name for name in ("src", "ds", "out", "clean", "coarse", "deep", "more")}
+        size = "x".join(map(str, SHAPE))
+        for number, (layer, dtype) in enumerate((("src/em", "uint8"), ("src/labels", "uint32"), ("more", "uint8"))):
+            file = self.work / layer / f"v_{size}_{dtype}.raw"
+            file.parent.mkdir(parents=True)
+            file.write_bytes((noise(*SHAPE, dtype=dtype, seed=number) // 9).tobytes("F"))
+        self.run_line(*self.line("auto"), "--quiet")
+        for name in ("clean", "coarse", "deep"):
+            shutil.copytree(self.ds, self.work / name)
+        self.work.rename(self._stored)
+        self.restored()
+        shutil.rmtree(self.work / "coarse" / ".wkconvert")
+        for layer in ("em", "labels"):
+            shutil.rmtree(self.work / "coarse" / layer / "1")
+        self.run_line("metadata", "{coarse}", "--quiet")
+        self.run_line("downsample", "{deep}", "--max-mag", "4", "--quiet")
+        shutil.rmtree(self._stored)
+        self.work.rename(self._stored)
+        self.restored()
+
+    def _plant_canary(self) -> None:
+        shutil.rmtree(self.canary, ignore_errors=True)
+        for name, content in CANARY.items():
+            (self.canary / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.canary / name).write_bytes(content)
+
+    @property
+    def ds(self) -> Path:
+        return self.work / "ds"
+
+    def restored(self) -> None:
+        """Put everything back where it was, with its times; the canary stays as it is."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        shutil.copytree(self._stored, self.work, symlinks=True)
+
+    def prepared(self, command: str) -> None:
+        """The same, as a command finds it that is carried out for the first time."""
+        self.restored()
+        if command == "auto":
+            shutil.rmtree(self.ds)
+
+    def line(self, command: str) -> list[str]:
+        """The arguments of a command."""
+        return [part.format(**self._places) for part in {**READING, **WRITING}[command]]
+
+    def run(self, command: str) -> None:
+        """Carry out a command in this process. Raises WkconvertError if it refuses."""
+        self.run_line(*self.line(command))
+
+    def run_line(self, *parts: str) -> None:
+        try:
+            app([part.format(**self._places) for part in parts])
+        except SystemExit as end:
+            if end.code:
+                raise WkconvertError(f"exit code {end.code}") from end
+
+    def attacked(self, command: str, judge: Callable[[], None] = lambda: None, *, may_read: bool = False) -> Outcome:
+        """How a command ends in a child that must leave the canary alone; `judge` looks at what it did."""
+        before = fingerprint(self.canary)
+        outcome = attempt(lambda: self._guarded(command, judge, may_read))
+        if fingerprint(self.canary) != before:
+            outcome = Outcome(Verdict.OUTSIDE, f"the folder outside is another now; {outcome.detail}")
+            self._plant_canary()
+        return outcome
+
+    def _guarded(self, command: str, judge: Callable[[], None], may_read: bool) -> None:
+        touched = watched(self.canary, may_read=may_read)
+        try:
+            self.run(command)
+            if left := self.leftovers():
+                raise Misbehaved(Verdict.LEFTOVER, ", ".join(left))
+            judge()
+        finally:
+            if touched:
+                raise Misbehaved(Verdict.OUTSIDE, touched[0])
+
+    def leftovers(self) -> list[str]:
+        """Temporary files and folders that a finished command should have removed."""
+        return [str(path.relative_to(self.work)) for path in self.work.rglob(".*") if path.name.endswith(".tmp")]
+
+    def same_voxels(self, folder: str, but_for: Path | None = None) -> None:
+        """Raise Misbehaved if a mag holds other voxels than the sound one; the mag `but_for` may."""
+        found, sound = every_mag(self.work / folder), every_mag(self.work / "deep")
+        for layer, mag in found.keys() & sound.keys():
+            if self.work / folder / layer / str(mag) != but_for and not np.array_equal(
+                found[layer, mag], sound[layer, mag]
+            ):
+                raise Misbehaved(Verdict.WRONG, f"{folder}: {layer}, mag {mag} holds other voxels")
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """All that a folder holds: kinds, contents, times of change."""
+    return {
+        str(path.relative_to(folder)): f"{path.lstat().st_mode} {path.lstat().st_mtime_ns} "
+        + (hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
+        for path in folder.rglob("*")
+    }
+
+
+def watched(folder: Path, *, may_read: bool) -> list[str]:
+    """From now on, the calls of this process that change something in a folder, or read it if it must not."""
+    touched: list[str] = []
+    inside = os.path.realpath(folder)
+
+    def hook(event: str, args: tuple[object, ...]) -> None:
+        reads = event in ("os.listdir", "os.scandir") or (event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR))
+        if not event.startswith(("open", "os.", "shutil.")) or (reads and may_read):
+            return
+        for path in args:
+            if isinstance(path, (str, bytes, os.PathLike)) and os.fsdecode(path).startswith("/"):
+                reached = os.path.realpath(os.fsdecode(path).replace("\0", ""))
+                if f"{reached}/".startswith(f"{inside}/"):
+                    touched.append(f"{event} {reached}")
+
+    sys.addaudithook(hook)
+    return touched
