@@ -1,21 +1,15 @@
 """What a dataset holds when it is published: nothing empty, nothing of the machine; the peer's client uploads it."""
 
-import json
 import re
 import subprocess
-import threading
-from collections import Counter
-from contextlib import contextmanager
 from dataclasses import replace
-from email import message_from_bytes
-from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from helpers import npy_volumes
 from helpers.conversions import JOBS, SETTINGS, carry_out, em, files
 from helpers.datasets import PEER, needs_peer
+from helpers.webknossos_server import server
 
 from wkconvert_core import Mag
 from wkconvert_core.commands.compress import prepare as compress
@@ -94,58 +88,6 @@ with webknossos_context(url, "token"):
 """
 
 
-@contextmanager
-def server():
-    """Takes the files of one dataset; at the end, as the server does, it refuses if it has not got all it was told."""
-    told, pieces = {}, Counter()
-
-    class Answers(BaseHTTPRequestHandler):
-        def log_message(self, *args):
-            return
-
-        def answer(self, what, code=200):
-            content = json.dumps(what).encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def do_GET(self):
-            if "buildinfo" in self.path:
-                self.answer({"httpApiVersioning": {"currentApiVersion": 16, "oldestSupportedApiVersion": 13}})
-            elif "isValidNewName" in self.path:
-                self.answer({"isValid": True})
-            else:
-                texts = dict.fromkeys(("id", "email", "organization", "firstName", "lastName"), "a")
-                flags = dict.fromkeys(("isActive", "isAdmin", "isDatasetManager"), True)
-                self.answer({**texts, **flags, "created": 1, "lastActivity": 1, "teams": [], "experiences": {}})
-
-        def do_POST(self):
-            content = self.rfile.read(int(self.headers["Content-Length"]))
-            if "reserveUpload" in self.path:
-                told.update(json.loads(content)["resumableUploadInfo"])
-                self.answer({})
-            elif "finishUpload" in self.path:
-                files_there = {name for name, _ in pieces}
-                complete = len(files_there) == told["totalFileCount"]
-                complete &= sum(pieces.values()) == told["totalFileSizeInBytes"]
-                self.answer({"datasetId": "taken"} if complete else {"messages": []}, 200 if complete else 400)
-            else:
-                kind = b"Content-Type: " + self.headers["Content-Type"].encode() + b"\r\n\r\n"
-                parts = message_from_bytes(kind + content, policy=HTTP).iter_parts()
-                fields = {part.get_param("name", header="content-disposition"): part for part in parts}
-                name = fields["resumableRelativePath"].get_content().strip()
-                chunk = fields["resumableChunkNumber"].get_content().strip()
-                pieces[name, chunk] = len(fields["file"].get_payload(decode=True))
-                self.answer({})
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as taking:
-        threading.Thread(target=taking.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{taking.server_port}", pieces
-        taking.shutdown()
-
-
 def upload(url, dataset):
     command = [PEER, "-W", "ignore", "-c", UPLOAD, url, str(dataset)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -156,10 +98,10 @@ def upload(url, dataset):
 def test_the_peers_client_uploads_the_whole_dataset(source, tmp_path):
     convert(source, tmp_path / "ds", SETTINGS)
     carry_out(compress(tmp_path / "ds", None, JOBS))
-    with server() as (url, pieces):
-        told = upload(url, tmp_path / "ds")
+    with server() as taking:
+        told = upload(taking.url, tmp_path / "ds")
         assert told.stdout.split()[-1:] == ["taken"], told.stderr[-2000:]
-    assert {name for name, _ in pieces} == files(tmp_path / "ds")
+    assert {name for name, _ in taking.pieces} == files(tmp_path / "ds")
 
 
 @needs_peer
@@ -167,5 +109,5 @@ def test_the_peers_client_uploads_the_whole_dataset(source, tmp_path):
 def test_the_double_refuses_what_the_server_refuses(source, tmp_path):
     convert(source / "em", tmp_path / "ds", SETTINGS)
     (tmp_path / "ds" / ".wkconvert" / "lock").touch()
-    with server() as (url, _):
-        assert "taken" not in upload(url, tmp_path / "ds").stdout
+    with server() as taking:
+        assert "taken" not in upload(taking.url, tmp_path / "ds").stdout

@@ -17,7 +17,7 @@ from wkconvert_core import __version__
 from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options
 from wkconvert_core.cli.output import console, emit, print_document, printable
 from wkconvert_core.cli.run import carry_out
-from wkconvert_core.contract.errors import Bug, WkconvertError
+from wkconvert_core.contract.errors import Bug, OptionError, WkconvertError
 
 if TYPE_CHECKING:
     from wkconvert_core.conversion.settings import Settings
@@ -29,6 +29,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+Upload = Annotated[
+    bool,
+    typer.Option("--upload", help="Send it to $WK_URL afterwards, as `upload` does", rich_help_panel=options.RUN),
+]
 
 
 class Interrupted(BaseException):
@@ -123,12 +129,16 @@ def wkconvert(
 
 @app.command()
 @options.takes()
-def auto(src: options.Src, dst: options.Dst, **given: Any) -> None:
+def auto(src: options.Src, dst: options.Dst, upload: Upload = False, **given: Any) -> None:
     """Detect, convert, compress, downsample, write the metadata.
 
     The same command again continues a run that was interrupted.
     """
+    if upload and not os.environ.get("WK_TOKEN"):
+        raise OptionError("--upload needs a token", why="WK_TOKEN is not set", fix="set it to what the server shows")
     _convert(src, dst, options.settings(given), "auto", given)
+    if upload and not given["dry_run"]:
+        export_commands.send(dst, {**given, "json": False})
 
 
 @app.command()
@@ -155,7 +165,12 @@ def _convert(src: Path | str, dst: Path, settings: Settings, command: str, given
 
 for command in (
     *(dataset_commands.downsample, dataset_commands.upsample, dataset_commands.compress, dataset_commands.recube),
-    *(export_commands.export_tiff, inspection_commands.verify, inspection_commands.check_equality),
+    *(
+        export_commands.export_tiff,
+        export_commands.upload,
+        inspection_commands.verify,
+        inspection_commands.check_equality,
+    ),
     *(inspection_commands.metadata, inspection_commands.info, inspection_commands.preview, inspection_commands.view),
 ):
     app.command()(command)

@@ -1,18 +1,20 @@
-"""The command-line function of `export-tiff`."""
+"""The command-line functions of `export-tiff` and `upload`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from wkconvert_core.cli import options
-from wkconvert_core.cli.run import carry_out
+from wkconvert_core.cli.output import emit
+from wkconvert_core.cli.run import carry_out, listening
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.numbers import whole_number
 
-_PART, _FILES = "Part", "Files"
+_PART, _FILES, _SERVER = "Part", "Files", "Server"
 
 
 def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
@@ -30,6 +32,11 @@ TileSize = Annotated[str | None, _option("x,y: write tiles of so many pixels, as
 Tiles = Annotated[str | None, _option("x,y: write so many tiles for each slice, as z/y/x.tiff", _FILES)]
 Name = Annotated[str | None, _option("NAME of NAME_00001.tif (default: the layer's)", _FILES)]
 NoCompress = Annotated[bool, _option("Write raw pixels (default: deflate)", _FILES, "--no-compress")]
+
+
+Url = Annotated[str | None, _option("The server (default: $WK_URL, else https://webknossos.org)", _SERVER)]
+Named = Annotated[str | None, _option("Name of the dataset there (default: its own)", _SERVER, "--name")]
+Folder = Annotated[str | None, _option("Id of the server's folder for it (default: the server's choice)", _SERVER)]
 
 
 @options.takes(only=options.RUN_OPTIONS)
@@ -61,6 +68,21 @@ def export_tiff(
     wanted = {"layer_name": layer_name, "bbox": bbox, "name": name, "no_compress": no_compress}
     settings = options.settings({**given, **wanted})
     carry_out(lambda: prepare(dst, out, settings, pictures), given, dst)
+
+
+@options.takes(only=("json", "quiet"))
+def upload(dst: options.Dataset, url: Url = None, name: Named = None, folder: Folder = None, **given: Any) -> None:
+    """Send a finished dataset to a WEBKNOSSOS server, with the token in $WK_TOKEN; the same command again goes on."""
+    send(dst, given, url=url, name=name, folder=folder)
+
+
+def send(dst: Path, given: Mapping[str, Any], **where: str | None) -> None:
+    """Upload a dataset and print its address."""
+    from wkconvert_core.cli.reports import show_uploaded
+    from wkconvert_core.publishing.upload import upload
+
+    with listening(given) as listen:
+        emit(upload(dst, **where, listen=listen), given, show_uploaded)
 
 
 def _pair(option: str, text: str | None) -> tuple[int, int] | None:

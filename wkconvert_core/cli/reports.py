@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wkconvert_core.conversion.execute import Done
     from wkconvert_core.conversion.opening import SourceLayer
     from wkconvert_core.conversion.prepare import Conversion
+    from wkconvert_core.publishing.upload import Uploaded
     from wkconvert_core.registry.plugins import Plugins
     from wkconvert_core.testing import CheckResult
 
@@ -122,6 +123,12 @@ def show_done(done: Done, console: Console, *, quiet: bool = False) -> None:
         f"{size_text(done.stored_bytes)} on disk ({size_text(conversion.raw_bytes)} raw), "
         f"{done.seconds:.1f} s{rate and f', {rate}'}",
     )
+
+
+def show_uploaded(sent: Uploaded, console: Console) -> None:
+    """Print where an uploaded dataset is."""
+    earlier = f", {size_text(sent.total_bytes - sent.sent_bytes)} of them before" * (sent.sent_bytes < sent.total_bytes)
+    print_lines(console, f"{count_text(sent.files, 'file')}, {size_text(sent.total_bytes)}{earlier}", sent.address)
 
 
 # --- info, plugins, check --------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Sending a finished dataset to a WEBKNOSSOS server."""
