@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from wkconvert_core.contract.errors import InconsistentStack
 from wkconvert_core.toolkit.dyes import CHANNEL_WORD
-from wkconvert_core.toolkit.names import FIRM, by_texts, kinds, numbers, stem, unit_after, words
+from wkconvert_core.toolkit.names import FIRM, kinds, numbers, stem, unit_after, words
 
 __all__ = ["Column", "Table", "table"]
 
-Groups = Mapping[tuple[str, ...], list[str]]
+Groups = Mapping[tuple[str, ...], Mapping[str, Sequence[str]]]
 
 _DIGITS = re.compile(r"([0-9]+)")
 _GUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
@@ -69,23 +69,28 @@ def table(folder: str, names: Sequence[str]) -> Table:
     >>> [(column.kind, column.values) for column in found.columns], found.strays
     ([('z', [1, 1, 2, 2]), ('channel', ['DAPI', 'GFP', 'DAPI', 'GFP'])], ['overview.tif'])
     """
-    groups: Groups = by_texts(names)
-    split = _DIGITS
+    groups = _grouped(_DIGITS, names)
     if len(groups) > 1:
-        by_fields: dict[tuple[str, ...], list[str]] = {}
-        for name in names:
-            by_fields.setdefault(tuple(_FIELDS.split(stem(name))[::2]), []).append(name)
+        by_fields = _grouped(_FIELDS, names)
         if _largest(by_fields) > _largest(groups) and len(_large(by_fields)) == 1:
-            groups, split = by_fields, _FIELDS
+            groups = by_fields
     large = _large(groups)
     usual = [name for group in large.values() for name in group]
-    strays = sorted(set(names) - set(usual), key=names.index) if len(usual) < len(names) else []
+    strays = [name for key, group in groups.items() if key not in large for name in group]
     _refuse_copies(folder, usual, strays)
-    rows = [split.split(stem(name))[1::2] for name in usual]
+    columns = list(zip(*(row for group in large.values() for row in group.values()), strict=False))
     if len(large) > 1:
-        return Table(usual, _of_several_patterns(folder, large, rows), strays)
-    (around,) = large
-    return Table(usual, _columns(around, list(zip(*rows, strict=True))), strays)
+        return Table(usual, _of_several_patterns(folder, large, columns), strays)
+    return Table(usual, _columns(next(iter(large)), columns), strays)
+
+
+def _grouped(fields: re.Pattern[str], names: Sequence[str]) -> Groups:
+    """Names by the texts around their fields, each with the fields."""
+    found: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    for name in names:
+        pieces = fields.split(stem(name))
+        found.setdefault(tuple(pieces[::2]), {})[name] = pieces[1::2]
+    return found
 
 
 def _large(groups: Groups) -> Groups:
@@ -143,19 +148,19 @@ def _is_decimal(around: Sequence[str], whole: Sequence[str], fraction: Sequence[
     return bool(_DECIMAL_BEFORE.search(around[0]) or unit_after(around[2]))
 
 
-def _of_several_patterns(folder: str, groups: Groups, rows: Sequence[Sequence[str]]) -> list[Column]:
+def _of_several_patterns(folder: str, groups: Groups, columns: Sequence[Sequence[str]]) -> list[Column]:
     """The columns of names whose patterns differ in one word. Raises InconsistentStack for others."""
     keys = list(groups)
     differing = [at for at in range(min(map(len, keys))) if len({key[at] for key in keys}) > 1]
     if len(set(map(len, keys))) > 1 or len(differing) != 1:
         raise _several_patterns(folder, groups)
-    labels, numbered = _without_common([key[differing[0]] for key in keys]), list(zip(*rows, strict=True))
-    is_channel = any(map(_CHANNEL_SAID.search, labels)) or _is_micro_manager(keys[0], numbered)
+    labels = _without_common([key[differing[0]] for key in keys])
+    is_channel = any(map(_CHANNEL_SAID.search, labels)) or _is_micro_manager(keys[0], columns)
     is_crossed = len({frozenset(map(numbers, group)) for group in groups.values()}) == 1
     if not all(labels) or not (is_channel or is_crossed):
         raise _several_patterns(folder, groups)
     said = [label for label, group in zip(labels, groups.values(), strict=True) for _ in group]
-    return [*_columns(keys[0], numbered), Column(said, "channel" if is_channel else "")]
+    return [*_columns(keys[0], columns), Column(said, "channel" if is_channel else "")]
 
 
 def _without_common(found: Sequence[str]) -> list[str]:
@@ -172,7 +177,7 @@ def _without_common(found: Sequence[str]) -> list[str]:
 
 
 def _several_patterns(folder: str, groups: Groups) -> InconsistentStack:
-    listed = "; ".join(f"{group[0]} ({len(group)})" for group in list(groups.values())[:5])
+    listed = "; ".join(f"{next(iter(group))} ({len(group)})" for group in list(groups.values())[:5])
     return InconsistentStack(
         f"the files in {folder} are named in {len(groups)} ways: {listed}",
         why="nothing says whether they are one stack, or several",

@@ -106,7 +106,7 @@ def test_other_formats_are_left_to_other_plugins(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layer": "1"}, "component, gaps, mix_dtypes, object, pad"),
+        ({"layer": "1"}, "component, gaps, mix_dtypes, names, object, pad, position, timepoint, well"),
         ({"component": "r"}, "abs"),
         ({"mix_dtypes": "x"}, "true"),
     ],
