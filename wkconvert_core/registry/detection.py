@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from wkconvert_core.contract.errors import (
@@ -21,6 +22,7 @@ from wkconvert_core.contract.errors import (
 )
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.registry.known_shapes import SUFFIXES, hints, tree_at
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.toolkit.files import (
     cannot_open,
@@ -40,15 +42,6 @@ HEAD_BYTES = 4096
 
 DEPTH = 3
 """Levels below a layer's folder in which its files may lie."""
-
-INSTALLABLE = {
-    "dm": (".dm3", ".dm4"),
-    "knossos": (".conf", ".zip"),
-    "nifti": (".nii", ".gz", ".hdr", ".img"),
-    "tiff": (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"),
-    "tiles": (".jpg", ".jpeg", ".png", ".tif", ".tiff"),
-}
-"""The extra `wkconvert[...]` that reads files of these suffixes."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +116,23 @@ the installed readers read local paths. copy the data to a local folder, or inst
         why = f"it holds {shorten(names)}, which fit none of the installed formats" if names else "the folder is empty"
     paths = [src, *listed(src)] if is_folder(src) else [src]
     paths += [path for folder in paths[1:] if is_folder(folder) for path in listed(folder)]
-    suffixes = {path.suffix.lower() for path in paths[:1000]}
-    extras = [f'pip install "wkconvert[{extra}]"' for extra, known in INSTALLABLE.items() if suffixes & set(known)]
+    extras = hints(paths[:1000], plugins)
     fix = f"try {' or '.join(extras)}" if extras else "`wkconvert plugins` lists the formats that are installed"
     raise UnknownFormat(f"no reader knows what {src} is", why="; ".join([why, *failed]), fix=fix)
+
+
+def _refuse_known_tree(folder: Path, plugins: Plugins) -> None:
+    """Raise UnknownFormat for a folder that is one thing to a reader that is missing, and would become many layers."""
+    tree = tree_at(folder)
+    if tree is None or tree.reader in plugins.formats():
+        return
+    failed = next((plugin.error for plugin in plugins.loaded if plugin.error and plugin.name == tree.reader), None)
+    raise UnknownFormat(
+        f"{folder} looks like {tree.what}",
+        why=f"the reader {tree.reader} {f'failed to load: {failed}' if failed else 'is not installed'}",
+        fix=f'pip install "wkconvert[{tree.reader}]"; or, if each folder is a layer of its own, --reader pictures '
+        "(for TIFF --reader tiff)",
+    )
 
 
 def _of_reader(answers: list[Answer], reader: str, plugins: Plugins) -> list[Answer]:
@@ -226,6 +232,8 @@ def _layers_below(
     """One entry for each file or folder in `src` that a reader claims; a note on each lists the others."""
     found: list[Found] = []
     declined: list[str] = []
+    if reader is None and is_folder(src):
+        _refuse_known_tree(src, plugins)
     for path in children(src, _may_be_layer) if is_folder(src) else ():
         answers = ask(path, read_head(path), plugins, options)
         if reader is not None:
@@ -244,7 +252,9 @@ def _layers_below(
         elif is_file(path) or listed(path):
             declined.append(path.name)
     if declined and found:
-        note = WarningNote(f"left out of {src.name or src}, as no reader knows them: {shorten(declined)}")
+        extras = " or ".join(hints((src / name for name in declined), plugins))
+        told = f"left out of {src.name or src}, as no reader knows them: {shorten(declined)}"
+        note = WarningNote(f"{told} (try {extras})" if extras else told)
         found = [replace(one, notes=(*one.notes, note)) for one in found]
     return found
 
@@ -253,7 +263,7 @@ def _may_be_layer(entry: Path) -> bool:
     """A folder, or a file that holds anything; also a pipe or a device with the suffix of a format, to be refused."""
     if is_file(entry):
         return state_of(entry)[0] > 0
-    return is_folder(entry) or (exists(entry) and any(entry.suffix.lower() in known for known in INSTALLABLE.values()))
+    return is_folder(entry) or (exists(entry) and entry.name.lower().endswith(tuple(chain(*SUFFIXES.values()))))
 
 
 def open_layers(found: Found, plugins: Plugins, options: dict[str, str]) -> list[Layer]:

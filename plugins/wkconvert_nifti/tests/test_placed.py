@@ -39,9 +39,7 @@ def test_a_volume_is_cropped_or_filled_up_with_zeros(tmp_path, suffix, shape):
         check_stream(path, options=options)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "1,2,3", "0,0,0,5,5,0", "-1,0,0,5,5,5", "0,0,0,1.5,1,1", "0,0,0,5,1,٥"]
-)
+@pytest.mark.parametrize("text", ["", "1,2,3", "0,0,0,5,5,0", "-1,0,0,5,5,5", "0,0,0,1.5,1,1", "0,0,0,5,1,٥"])
 def test_what_is_no_box_is_refused(tmp_path, text):
     path = saved(tmp_path / "a.nii", noise(9, 8, 7))
     with pytest.raises(OptionError, match="is no bounding box"):

@@ -1,0 +1,103 @@
+"""What a folder is does not depend on what is installed: trees of readers that are missing are known by their names."""
+
+import itertools
+from importlib.metadata import EntryPoint, entry_points
+
+import pytest
+
+from wkconvert_core.contract.errors import UnknownFormat
+from wkconvert_core.registry.detection import find
+from wkconvert_core.registry.known_shapes import tree_at
+from wkconvert_core.registry.plugins import GROUP, Plugins, plugins
+
+N = range
+
+
+def made(folder, pattern, **fields):
+    for values in itertools.product(*fields.values()):
+        path = folder / pattern.format(**dict(zip(fields, values, strict=True)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\xff\xd8\xff picture")
+    return folder
+
+
+TREES = {
+    "z/y/x": ("tiles", "{z}/{y}/{x}.jpg", {"z": N(3), "y": N(2), "x": N(2)}),
+    "padded, PNG": ("tiles", "{z:03}/{y:03}/{x:03}.PNG", {"z": N(3), "y": N(2), "x": N(2)}),
+    "CATMAID 1": ("tiles", "{z}/{y}_{x}_{zoom}.jpg", {"z": N(3), "y": N(2), "x": N(2), "zoom": N(2)}),
+    "CATMAID 4": ("tiles", "{z}/{zoom}/{y}_{x}.jpg", {"z": N(3), "zoom": N(2), "y": N(2), "x": N(2)}),
+    "CATMAID 5": ("tiles", "{zoom}/{z}/{y}/{x}.jpg", {"zoom": N(2), "z": N(3), "y": N(2), "x": N(2)}),
+    "without zoom": ("tiles", "{z}/{y}_{x}.jpg", {"z": N(3), "y": N(2), "x": N(2)}),
+    "words": ("tiles", "slice_{z}/row{y}_col{x}.png", {"z": N(3), "y": N(2), "x": N(2)}),
+    "r and c": ("tiles", "z{z}/r{y:03}_c{x:03}.png", {"z": N(3), "y": N(2), "x": N(2)}),
+    "rows": ("tiles", "{y}/{x}.png", {"y": N(4), "x": N(5)}),
+    "many rows": ("tiles", "{y}/{x}.png", {"y": N(14), "x": N(15)}),
+    "KNOSSOS": ("knossos", "mag1/x{x:04}/y{y:04}/z{z:04}/em_x{x:04}_y{y:04}_z{z:04}.png", {a: N(2) for a in "xyz"}),
+    "raw cubes": ("knossos", "em_mag1/x{x:04}/y{y:04}/z{z:04}/c.raw", {a: N(2) for a in "xyz"}),
+    "overlay cubes": ("knossos", "mag1/x{x:04}/y{y:04}/z{z:04}/c.seg.sz.zip", {a: N(2) for a in "xyz"}),
+    "one mag": ("knossos", "x{x:04}/y{y:04}/z{z:04}/c.jpg", {a: N(2) for a in "xyz"}),
+}
+LAYERS = {
+    "a folder each": ("{layer}/s{z}.jpg", {"layer": ["raw", "labels"], "z": N(3)}),
+    "numbered folders": ("{layer}/{z}.jpg", {"layer": N(2), "z": N(20)}),
+    "by position": ("exp_x{x}_y{y}/s{z}.jpg", {"x": N(2), "y": N(2), "z": N(3)}),
+    "deeper": ("day{d}/run{r}/s{z:03}.jpg", {"d": N(2), "r": N(2), "z": N(3)}),
+    "by channel": ("{c}/img_{z}.jpg", {"c": ["DAPI", "GFP"], "z": N(3)}),
+}
+
+
+def only(*names):
+    points = [point for point in entry_points(group=GROUP) if point.name in names]
+    assert len(points) == len(names)
+    return Plugins(iter(points))
+
+
+@pytest.mark.parametrize(("reader", "pattern", "fields"), TREES.values(), ids=TREES)
+def test_a_tree_is_no_folder_of_layers_whatever_is_installed(tmp_path, reader, pattern, fields):
+    tree = made(tmp_path / "em", pattern, **fields)
+    assert [found.match.format for found in find(tree, plugins())] == [reader]
+    for src in (tree, tmp_path):  # as the source, and as one of the layers in it
+        with pytest.raises(UnknownFormat, match="em looks like") as caught:
+            find(src, only("tiff"))
+        assert f'pip install "wkconvert[{reader}]"' in caught.value.fix
+        assert f"the reader {reader} is not installed" in caught.value.why
+
+
+@pytest.mark.parametrize(("pattern", "fields"), LAYERS.values(), ids=LAYERS)
+def test_folders_of_layers_are_layers_whatever_is_installed(tmp_path, pattern, fields):
+    made(tmp_path, pattern, **fields)
+    assert tree_at(tmp_path) is None
+    found = find(tmp_path, only("tiff"))
+    assert found == find(tmp_path, plugins())
+    assert {one.match.format for one in found} == {"pictures"}
+
+
+def test_folders_are_layers_if_that_is_said(tmp_path):
+    tree = made(tmp_path, "{z}/{y}/{x}.jpg", z=N(3), y=N(2), x=N(2))
+    assert len(find(tree, only("tiff"), reader="pictures")) == 6
+
+
+def test_a_reader_that_cannot_be_loaded_is_not_said_to_be_missing(tmp_path):
+    tree = made(tmp_path, "{z}/{y}/{x}.jpg", z=N(3), y=N(2), x=N(2))
+    points = iter([EntryPoint("tiles", "no_such_module", GROUP)])
+    with pytest.raises(UnknownFormat, match=r"the reader tiles failed to load: .*no_such_module"):
+        find(tree, Plugins(points))
+
+
+def test_what_is_left_out_for_want_of_a_reader_is_told_with_what_to_install(tmp_path):
+    made(tmp_path, "em/s{z}.jpg", z=N(3))
+    (tmp_path / "labels.nii.gz").write_bytes(b"\x1f\x8b rest")
+    (found,) = find(tmp_path, only("tiff"))
+    (note,) = found.notes
+    assert "labels.nii.gz" in note
+    assert 'pip install "wkconvert[nifti]"' in note
+
+
+def test_what_is_installed_is_not_advised(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK rest")
+    with pytest.raises(UnknownFormat) as caught:
+        find(tmp_path, plugins())
+    assert "pip install" not in caught.value.fix
+    with pytest.raises(UnknownFormat) as caught:
+        find(tmp_path, only("tiff"))
+    assert caught.value.fix == 'try pip install "wkconvert[knossos]"'

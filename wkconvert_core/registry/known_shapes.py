@@ -1,0 +1,121 @@
+"""What readers that may not be installed read, by names alone: a folder is the same thing, whatever is installed.
+
+Without this, `{z}/{y}/{x}.jpg` would be a layer from each folder for those who lack the reader of tiles.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wkconvert_core.registry.plugins import Plugins
+from wkconvert_core.toolkit.names import axes
+
+SUFFIXES = {
+    "dm": (".dm3", ".dm4"),
+    "knossos": (".conf", ".zip"),
+    "nifti": (".nii", ".nii.gz", ".hdr", ".img"),
+    "tiff": (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"),
+    "tiles": (".jpg", ".jpeg", ".png", ".tif", ".tiff"),
+}
+"""Suffixes of the files that the readers of each extra, `wkconvert[...]`, take; its first reader has its name."""
+_PICTURE = r"\.(?:jpe?g|jpe|png|tiff?|bmp|gif|webp|avif|jp2|j2k|jpx|tga|p[pgbn]m)"
+_CUBES = re.compile(
+    r"(?:(?:[^/]*mag)?[0-9]{1,9}/)?(?:x[0-9]{4,}/)?(?:y[0-9]{4,}/)?z[0-9]{4,}/[^/]+\.(?:raw|png|jpe?g|seg\.sz\.zip|jp2|j2k|seg)"
+)
+_TILES = (
+    re.compile(rf"[0-9]+/[0-9]+/[0-9]+{_PICTURE}"),
+    re.compile(rf"[0-9]+/[0-9]+_[0-9]+_[0-9]+{_PICTURE}"),
+    re.compile(rf"[0-9]+/[0-9]+/[0-9]+_[0-9]+{_PICTURE}"),
+    re.compile(rf"[0-9]+/[0-9]+/[0-9]+/[0-9]+{_PICTURE}"),
+)
+"""`{z}/{y}/{x}`, and CATMAID's types 1, 4 and 5, as wkconvert-tiles knows them."""
+_PAIR = re.compile(rf"([0-9]+)/([0-9]+)_([0-9]+){_PICTURE}")
+_ROW = re.compile(rf"([0-9]+)/([0-9]+){_PICTURE}")
+_DEPTH, _FOLDERS, _ENTRIES = 4, 100, 300
+"""How much of a tree is looked at: levels, folders, and entries of each."""
+_DOZEN = 12
+"""Up to so many numbered folders may be layers, if each holds more pictures than this."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder whose files belong together in a way that one reader knows."""
+
+    reader: str
+    what: str
+
+
+def tree_at(folder: Path) -> Tree | None:
+    """What the names below a folder say that it is as a whole; None for a folder of layers, or of anything else."""
+    paths = list(_paths(folder))
+    if any(map(_CUBES.fullmatch, paths)):
+        return Tree("knossos", "a dataset of KNOSSOS")
+    pictures = [path for path in paths if re.search(f"{_PICTURE}$", path, re.IGNORECASE)]
+    numbered = sum(path.split("/")[0].isdecimal() for path in pictures)
+    if 2 * numbered >= len(pictures) > 0:
+        shape = next((path for path in pictures for one in _TILES if one.fullmatch(path.lower())), None)
+        if shape or _is_grid(pictures):
+            return Tree("tiles", f"a tree of tiles, such as {shape or pictures[0]}")
+        if _are_rows(pictures):
+            return Tree("tiles", f"the tiles of a slice, or layers, such as {pictures[0]}")
+    worded = [path for path in pictures if _says_x_and_y(path)]
+    return Tree("tiles", f"a tree of tiles, such as {worded[0]}") if 2 * len(worded) > len(pictures) else None
+
+
+def hints(paths: Iterable[Path], plugins: Plugins) -> list[str]:
+    """What to install for files of these names, such as `pip install "wkconvert[nifti]"`; nothing that is installed."""
+    names = [path.name.lower() for path in paths]
+    known = plugins.formats()
+    return [
+        f'pip install "wkconvert[{extra}]"'
+        for extra, suffixes in SUFFIXES.items()
+        if extra not in known and any(name.endswith(suffixes) for name in names)
+    ]
+
+
+def _paths(folder: Path) -> Iterator[str]:
+    """Some of the files below a folder, as paths from there, without what is hidden or linked."""
+    waiting = [("", 0)]
+    for _ in range(_FOLDERS):
+        if not waiting:
+            return
+        above, depth = waiting.pop()
+        try:
+            with os.scandir(folder / above) as found:
+                shown = [entry for entry in itertools.islice(found, _ENTRIES) if not entry.name.startswith(".")]
+                inner = [entry.name for entry in shown if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue  # opening it will say why
+        yield from sorted(f"{above}{entry.name}" for entry in shown if entry.name not in inner)
+        if depth < _DEPTH:
+            waiting += [(f"{above}{name}/", depth + 1) for name in sorted(inner, reverse=True)]
+
+
+def _says_x_and_y(path: str) -> bool:
+    """Whether words in a path say x and y, one at least in the picture's name, as in `slice_5/row2_col3.png`."""
+    *above, picture = (axes(part) for part in path.split("/"))
+    places = {"x", "y"}
+    return bool(above) and all(above) and bool(places & {*picture}) and places <= {*picture}.union(*above)
+
+
+def _is_grid(pictures: Iterable[str]) -> bool:
+    """Whether names are `{z}/{row}_{col}`: in a folder, several rows and columns, and each number comes again."""
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    for match in filter(None, map(_PAIR.fullmatch, pictures)):
+        pairs.setdefault(match[1], []).append((match[2], match[3]))
+    return any(all(1 < len({pair[at] for pair in inside}) < len(inside) for at in (0, 1)) for inside in pairs.values())
+
+
+def _are_rows(pictures: Iterable[str]) -> bool:
+    """Whether names are `{y}/{x}`, and rather rows of one slice than a few layers of many slices."""
+    found = [match.groups() for match in map(_ROW.fullmatch, pictures) if match]
+    rows = Counter(row for row, _ in found)
+    if not found or (len(rows) <= _DOZEN and min(rows.values()) > _DOZEN):
+        return False
+    return max(Counter(int(column) for _, column in found).values()) > 1
