@@ -62,7 +62,10 @@ def check_labels_at_mag_2(ds):
 def test_a_ratio_of_powers_of_two_is_a_mag(tmp_path, em_and_labels, wanted):
     done = convert(em_and_labels, tmp_path / "ds", Settings(jobs=2, voxel_size=wanted and VoxelSize.parse(wanted)))
     check_labels_at_mag_2(tmp_path / "ds")
-    assert any(note.startswith("labels: stored at mag 2-2-1, as 0.008 x 0.008 x 0.04 µm says") for note in done.notes)
+    assert any(
+        note.startswith("labels: stored at mag 2-2-1, because its voxels measure 0.008 x 0.008 x 0.04 µm;")
+        for note in done.notes
+    )
     assert invoke("verify", tmp_path / "ds", "--deep").exit_code == 0
 
 
@@ -199,6 +202,8 @@ def test_two_datasets_as_layers_are_compared_and_all_mags_move_along(tmp_path, r
     convert(reader(tmp_path / "a", EM, voxel_size=size(4, 4, 40)), src / "em", PLAIN)
     convert(reader(tmp_path / "b", LABELS, voxel_size=size(8, 8, 40)), src / "coarse", Settings(jobs=2, start_z=2))
     convert(src, ds, PLAIN)
+    with pytest.raises(OptionError, match="fits layers of one mag, and these have 1, 2-2-1"):
+        prepare(ds, tmp_path / "copy", Settings(jobs=2, at_mag=Mag(2, 2, 1)))
     assert box_of(ds, "coarse_color") == Box((0, 0, 2), (80, 64, 6))
     assert mags_of(ds, "coarse_color") == ["2-2-1", "4-4-1"]
     np.testing.assert_array_equal(read(ds, "coarse_color", "2-2-1"), LABELS)

@@ -87,6 +87,13 @@ BROKEN: dict[str, dict[str, list[Change]]] = {
         "a chunk of two axes": describing("chunk_shape=(3, 3)"),
         "a negative offset": describing("offset=(0, 0, -1)"),
         "notes as a text": describing("notes='a text'"),
+        "a flat affine": describing("affine=wk.Affine((1, 0, 0), (0, 1, 0), (1, 1, 0), (0, 0, 0), 'nm', 'header')"),
+        "an affine of infinity": describing(
+            "affine=wk.Affine((1, 0, 0), (0, 1, 0), (0, 0, 1), (float('inf'), 0, 0), 'nm', 'header')"
+        ),
+        "an affine in feet": describing("affine=wk.Affine((1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0), 'ft', 'header')"),
+        "an affine from nowhere": describing("affine=wk.Affine((1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0))"),
+        "turned, but not how": describing("turned=wk.Turn('', 'say -o turn=no')"),
         "a voxel size from nowhere": describing("voxel_size=wk.VoxelSize((1, 1, 1))"),
         "a voxel size of nothing": describing("voxel_size=wk.VoxelSize((None, None, None), 'nm', 'header')"),
         "another each time": [

@@ -28,13 +28,18 @@ def at_mags(layers: Sequence[SourceLayer], settings: Settings, there: Standing |
     Raises InconsistentStack for ratios that are no mags, and for mags that make no pyramid.
     """
     if settings.at_mag is not None:
+        if len(finest := sorted({layer.finest for layer in layers})) > 1:
+            raise OptionError(
+                f"--at-mag {settings.at_mag} fits layers of one mag, and these have {', '.join(map(str, finest))}",
+                fix="convert them one by one, the later ones with --add",
+            )
         moved = [_at_mag(layer, settings.at_mag, "as --at-mag says") for layer in layers]
     else:
         ratios = _ratios(layers, settings.voxel_size, there)
         mags = {layer.name: _mag_of(layer, ratios[layer.name]) for layer in layers}
         if None in mags.values():
             raise _no_mag(layers, ratios, there)
-        why = "as {} says beside the finest voxels; --at-mag decides otherwise"
+        why = "because its voxels measure {}; --at-mag decides otherwise"
         moved = [
             _at_mag(layer, mag, why.format(layer.info.voxel_size)) for layer in layers if (mag := mags[layer.name])
         ]
@@ -232,7 +237,7 @@ def with_sizes_noted(
         unlike = [axis for axis, (a, b) in enumerate(sides) if a and b and not isclose(a, b, rel_tol=_SAME)]
         told = f"its source says {layer.info.voxel_size} ({stated.origin})"
         if unlike:
-            text = f"{told}; with {size} ({size.origin}) they are {size.coarsened(layer.finest)}"
+            text = f"{told}; they are taken as {size.coarsened(layer.finest)} ({size.origin})"
             return WarningNote(text) if set(unlike) & set(open_axes) else text
         return told if len(origins) > 1 else ""
 
