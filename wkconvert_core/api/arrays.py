@@ -168,6 +168,8 @@ class LayerArrays(Mapping[Mag, MagArray]):
     mags: tuple[MagArray, ...]
     voxel_size: VoxelSize | None
     """Of mag 1."""
+    color: tuple[int, int, int] | None
+    """Red, green, blue (0 to 255) in which it is shown; None: grey, or colours of its own."""
     notes: tuple[str, ...]
     """What its reader says about how it is read."""
 
@@ -204,6 +206,7 @@ class Layers(Mapping[str, LayerArrays]):
                 layer.category,
                 tuple(MagArray(source, mag, layer.name) for mag, source in sorted(layer.mags.items())),
                 layer.voxel_size,
+                layer.color,
                 layer.notes,
             )
             for layer in layers
