@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -24,7 +24,7 @@ from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import COMPRESSED, Dataset, MagOnDisk, is_half_compressed
 from wkconvert_core.datasets.destination import Destination, NewDataset, checked_places, has_leftovers, sweep
-from wkconvert_core.datasets.journal import Request, keep_record
+from wkconvert_core.datasets.journal import Journal, Request, keep_record
 from wkconvert_core.datasets.lines import parsed_plan
 from wkconvert_core.datasets.lock import locked
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, shown
@@ -62,6 +62,10 @@ class CompressedInPlace(Destination):
                 why=error.why,
                 fix=f"run the command that began it again; or remove {self.building}, which holds copies only",
             ) from None
+
+    def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
+        """Remove what another compression has begun, and of which no shard is finished."""
+        NewDataset(self.building).make_room(request, journals, mags)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

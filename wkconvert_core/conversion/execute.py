@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core.cluster.session import Sought
-from wkconvert_core.contract.errors import NoSpace
+from wkconvert_core.contract.errors import ConversionError, NoSpace
 from wkconvert_core.contract.model import LayerSpec
 from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.conversion.opening import SourceLayer
@@ -79,7 +79,8 @@ def convert(
 def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
     """Write what was decided, or continue an interrupted run of the same request.
 
-    Raises errors of `wkconvert_core.contract.errors`; the shards finished by then are kept for the next run.
+    Raises errors of `wkconvert_core.contract.errors`; the shards finished by then are kept for the next run, unless it
+    is a ConversionError, after which the same command would end in the same way.
     """
     began, destination, inputs = time.monotonic(), conversion.destination, conversion.inputs
     if not conversion.steps:
@@ -91,10 +92,14 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
         crew = stack.enter_context(contextlib.ExitStack())
         workers = crew.enter_context(_workers(conversion, listen))
         journals = stack.enter_context(begun_journals(destination, conversion.request, conversion.sinks))
-        with stopped(workers):  # before their temporary files are removed
-            resumed = _copy_all(conversion, journals, workers, listen)
-            if inputs.settings.verify:
-                _verify_all(conversion, workers, listen)
+        try:
+            with stopped(workers):  # before their temporary files are removed
+                resumed = _copy_all(conversion, journals, workers, listen)
+                if inputs.settings.verify:
+                    _verify_all(conversion, workers, listen)
+        except ConversionError:  # this command can never finish; one that says what to do with the value shall
+            destination.give_up(journals)
+            raise
         crew.close()  # jobs of a cluster need not wait for the metadata
         shutil.rmtree(_logs(conversion), ignore_errors=True)  # they tell of machines, and the dataset may be published
         layers = [_described(conversion, layer, journals[layer.name]) for layer in conversion.layers]

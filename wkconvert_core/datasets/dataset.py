@@ -16,6 +16,7 @@ from wkconvert_core.contract.mag_format import MagFormat, StoredMag
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
+from wkconvert_core.datasets.lines import layer_and_command
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, layer_name_problem, shown
 from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_folder, stored_layer, voxel_size
 from wkconvert_core.registry.plugins import plugins
@@ -233,11 +234,10 @@ def found_mags(dataset: Path) -> list[MagOnDisk]:
     return [found[key] for key in sorted(found)]
 
 
-def unfinished(dataset: Path) -> list[str]:
-    """The runs that were begun and did not end, as text for messages: `auto of layer color`."""
+def unfinished(dataset: Path, besides: Collection[str] = ()) -> list[str]:
+    """The runs that were begun and did not end, but for those on some layers: `auto of layer color`, for messages."""
     plans = [path for path in listed(dataset / FOLDER, "*.plan") if not exists(path.with_suffix(".shards"))]
-    parts = [path.name.removesuffix(".plan").rpartition(".") for path in plans]
-    return [f"{command} of layer {layer}" for layer, _, command in parts]
+    return [f"{command} of layer {layer}" for layer, command in map(layer_and_command, plans) if layer not in besides]
 
 
 def is_half_compressed(dataset: Path) -> bool:

@@ -18,8 +18,10 @@ from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Sink
 from wkconvert_core.datasets.dataset import unfinished
 from wkconvert_core.datasets.journal import Journal, Request
+from wkconvert_core.datasets.lines import layer_and_command
 from wkconvert_core.datasets.lock import locked
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
+from wkconvert_core.datasets.workless import has_work, is_frame, plans_of, remove_run, workless
 from wkconvert_core.registry.detection import location
 from wkconvert_core.toolkit.atomic import TEMPORARY, temporary_name, writing
 from wkconvert_core.toolkit.files import exists, is_file, is_folder, is_link, listed
@@ -54,6 +56,10 @@ class Destination(ABC):
         """Put away what other requests left in `building`; journals, and the mags to be written, are given by layer."""
         return
 
+    def give_up(self, journals: Mapping[str, Journal]) -> None:
+        """Remove what the run has written: a voxel was refused, so that the same command can never finish it."""
+        return
+
     def publish(self) -> str:
         """Put the complete result, metadata included, in its final place; returns a note for the user, or ""."""
         return ""
@@ -73,13 +79,13 @@ class NewDataset(Destination):
     def check(self, request: Request) -> None:
         """Raise TargetExists unless the target is free, begun by this request, or may be added to."""
         path = self.path
-        if not _holds_dataset(path):
+        is_complete = exists(path / PROPERTIES_FILE)
+        if not _holds_dataset(path) or (not (self.add or is_complete) and is_frame(path)):
             return
         begun = [journal for name in request.layers if (journal := Journal(path, name, request.command)).is_begun]
         if begun and all(journal.continues(request) for journal in begun):
             return
         if not self.add:
-            is_complete = exists(path / PROPERTIES_FILE)
             if not is_complete:
                 with locked(path):  # a run that is writing there now is reported as TargetLocked
                     pass
@@ -90,13 +96,31 @@ class NewDataset(Destination):
                 fix=self.remedy,
             )
         for name in request.layers:
-            if exists(path / name) or listed(path / FOLDER, f"{glob.escape(name)}.*.plan"):
+            commands = {layer_and_command(plan)[1] for plan in plans_of(path, name)}
+            is_begun_alike = commands == {request.command} and is_frame(path, name)
+            if (exists(path / name) or commands) and not is_begun_alike:
                 raise TargetExists(f"{path} has a layer {name} already", fix="choose another name with --layer-name")
-        if others := unfinished(path):
+        if others := unfinished(path, besides=request.layers):
             raise TargetExists(
                 f"{path} is not finished: {others[0]} is only begun",
                 fix="run the command that began it again, then add layers",
             )
+
+    def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
+        """Remove what other requests have begun here and of which no shard is finished."""
+        own = [journal.plan for journal in journals.values() if journal.continues(request)]
+        with writing(self.path):
+            for plan in plans_of(self.path):
+                layer = layer_and_command(plan)[0]
+                if plan not in own and not has_work(plan) and is_frame(self.path, layer):
+                    remove_run(plan, [self.path / layer])
+
+    def give_up(self, journals: Mapping[str, Journal]) -> None:
+        """Remove the layers, all of which this run has begun."""
+        for layer, journal in journals.items():
+            if not journal.is_finished:
+                journal.close()
+                remove_run(journal.plan, [self.path / layer])
 
     def _made_by(self, request: Request) -> str:
         """How the dataset that is there was made, as far as its plans tell; ends with a semicolon if not empty."""
@@ -156,7 +180,8 @@ class ExtendedDataset(Destination):
     def check(self, request: Request) -> None:
         """Raise TargetExists if a new mag's folder exists and was not begun by this request."""
         for layer, folder in self.folders:
-            if exists(folder) and not Journal(self.path, layer, request.command).continues(request):
+            is_own = Journal(self.path, layer, request.command).continues(request)
+            if exists(folder) and not is_own and not (workless(self.path, layer) and is_frame(folder)):
                 raise TargetExists(
                     f"{folder} is there, but not listed in the dataset",
                     why="its content is unknown, and it may be incomplete",
@@ -164,10 +189,24 @@ class ExtendedDataset(Destination):
                 )
 
     def make_room(self, request: Request, journals: Mapping[str, Journal], mags: Mapping[str, Collection[Mag]]) -> None:
-        """Set a finished request's record aside if it is not for these mags: then some were removed since."""
+        """Set a finished request's record aside if it is not for these mags: then some were removed since.
+
+        Also remove what other requests have begun for these layers and of which no shard is finished.
+        """
         for name, journal in journals.items():
             if journal.is_finished and not journal.is_of(request, mags[name]):
                 journal.set_aside()
+            folders = [folder for layer, folder in self.folders if layer == name]
+            for plan in workless(self.path, name):
+                if plan != journal.plan or not journal.continues(request):
+                    remove_run(plan, [folder for folder in folders if is_frame(folder)])
+
+    def give_up(self, journals: Mapping[str, Journal]) -> None:
+        """Remove the mags, all of which this run has begun."""
+        for layer, journal in journals.items():
+            if not journal.is_finished:
+                journal.close()
+                remove_run(journal.plan, [folder for name, folder in self.folders if name == layer])
 
 
 @contextlib.contextmanager

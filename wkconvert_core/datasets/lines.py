@@ -16,7 +16,7 @@ from typing import Any
 from wkconvert_core.contract.geometry import Mag, Vec3
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.planning.step import ShardDone
-from wkconvert_core.toolkit.files import listed
+from wkconvert_core.toolkit.files import listed, open_file
 
 _RECORD = "record"
 
@@ -82,7 +82,7 @@ def parse_serial(line: bytes) -> int | None:
 def serial_of(shards: Path) -> int:
     """The number of a list of checksums; 0 if it has none that can be read, or is of an earlier version."""
     try:
-        with shards.open("rb") as file:
+        with open_file(shards) as file:
             return parse_serial(file.readline(100)) or 0
     except (OSError, ValueError):
         return 0
@@ -90,7 +90,7 @@ def serial_of(shards: Path) -> int:
 
 def is_bare(shards: Path) -> bool:
     """Whether a list of checksums is of an earlier version: its lines have no sums, and it has no number."""
-    with shards.open("rb") as file:
+    with open_file(shards) as file:
         return not file.readline(100).startswith(b'["record"')
 
 
