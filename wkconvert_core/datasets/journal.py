@@ -30,6 +30,7 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.model import Sink
 from wkconvert_core.datasets.finished_shards import FinishedByMag, FinishedShards, sorted_on_disk
 from wkconvert_core.datasets.lines import (
+    content_of,
     format_line,
     format_serial,
     is_bare,
@@ -44,7 +45,7 @@ from wkconvert_core.datasets.plan_differences import differences_told
 from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import temporary_name, write_atomically, writing
-from wkconvert_core.toolkit.files import exists
+from wkconvert_core.toolkit.files import exists, open_file, reading
 
 T = TypeVar("T")
 
@@ -103,7 +104,7 @@ class Request:
 
     def differences_from(self, plan: Path) -> str:
         """In what this request differs from that of a plan, in the user's words; empty if that cannot be told."""
-        old = parsed_plan(plan.read_bytes())
+        old = parsed_plan(content_of(plan))
         return differences_told(old, json.loads(self.text)) if old else f"{plan} cannot be read"
 
 
@@ -134,7 +135,7 @@ class Journal:
 
     def continues(self, request: Request) -> bool:
         """Whether this very request was begun here."""
-        return self.is_begun and self.plan.read_bytes() == request.text.encode()
+        return self.is_begun and content_of(self.plan) == request.text.encode()
 
     def is_of(self, request: Request, mags: Collection[Mag]) -> bool:
         """Whether this very request was begun here, and shards of no other mags than these are recorded."""
@@ -204,7 +205,7 @@ class Journal:
         """Complete lines. One that a kill has cut short does not count: its shard is written again."""
         source = self._shards if self.is_finished else self._journal
         if exists(source):
-            with source.open("rb") as file:
+            with reading(source), open_file(source) as file:
                 yield from (line for line in file if line.endswith(b"\n"))
 
     def _each(self, use: Callable[[ShardDone], T]) -> Iterator[tuple[int, T]]:
@@ -231,9 +232,9 @@ def keep_record(plan: Path, folder: Path) -> None:
     In another folder than their own, they become the newest ones of their layer.
     """
     shards, layer = plan.with_suffix(".shards"), layer_and_command(plan)[0]
-    content = shards.read_bytes()
+    content = content_of(shards)
     lines = content if is_bare(shards) else content.partition(b"\n")[2]
-    name = f"{plan.stem}-{zlib.crc32(lines, zlib.crc32(plan.read_bytes())):08x}"
+    name = f"{plan.stem}-{zlib.crc32(lines, zlib.crc32(content_of(plan))):08x}"
     kept = folder / f"{name}.shards"
     # in this order: a plan without shards counts as unfinished
     if folder == plan.parent:
@@ -242,7 +243,7 @@ def keep_record(plan: Path, folder: Path) -> None:
         temporary.replace(kept)
     else:
         write_atomically(kept, [format_serial(next_serial(folder, layer, kept)), lines])
-    write_atomically(folder / f"{name}.plan", plan.read_bytes())
+    write_atomically(folder / f"{name}.plan", content_of(plan))
 
 
 def _shard_key(line: bytes) -> tuple[Mag, Vec3Like]:

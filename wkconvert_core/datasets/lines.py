@@ -16,7 +16,7 @@ from typing import Any
 from wkconvert_core.contract.geometry import Mag, Vec3
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.planning.step import ShardDone
-from wkconvert_core.toolkit.files import listed, open_file
+from wkconvert_core.toolkit.files import listed, open_file, reading
 
 _RECORD = "record"
 
@@ -108,6 +108,12 @@ def layer_and_command(path: Path) -> tuple[str, str]:
     """
     layer, _, command = path.stem.rpartition(".")
     return layer, command
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a plan or a list of checksums. Raises SourceNotFound, BrokenSource."""
+    with reading(path), open_file(path) as file:
+        return file.read()
 
 
 def parsed_plan(content: bytes) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _dict(plan: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _box(numbers: Any) -> Box | None:
-    with suppress(TypeError, ValueError):
+    with suppress(ArithmeticError, TypeError, ValueError):
         x, y, z, width, height, depth = map(int, numbers)
         return Box((x, y, z), (width, height, depth))
     return None
