@@ -69,6 +69,14 @@ def test_a_ratio_of_powers_of_two_is_a_mag(tmp_path, em_and_labels, wanted):
     assert invoke("verify", tmp_path / "ds", "--deep").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "part", [{"bbox": Box((0, 0, 0), (20, 20, 2))}, {"skip_first_z_slices": 1}, {"start_z": 2}], ids=str
+)
+def test_numbers_of_voxels_are_not_given_to_layers_of_several_sizes(tmp_path, em_and_labels, part):
+    with pytest.raises(OptionError, match="counts each layer's own voxels, and the layers lie at the mags 1, 2-2-1"):
+        prepare(em_and_labels, tmp_path / "ds", Settings(jobs=2, **part))
+
+
 def test_it_is_a_mag_in_two_steps_too_and_the_same_command_again_changes_nothing(tmp_path, em_and_labels):
     ds = tmp_path / "ds"
     convert(em_and_labels / "em", ds, Settings(jobs=2, layer_name="em"))
@@ -276,6 +284,17 @@ def test_labels_at_a_mag_lie_on_its_grid(tmp_path, pair, by, labels, image):
     assert mags_of(tmp_path / "ds", "labels")[0] == "2-2-2"
 
 
+@pytest.mark.parametrize(("unit", "scale"), [("mm", 1e-3), ("nm", 1e3), (None, 1)])
+def test_affines_may_be_in_different_units(tmp_path, reader, unit, scale):
+    image, at = affine(-40.0, -44.0, -48.0), np.array((-10.0, -12.0, -14.0))
+    steps = ((2 * scale, 0, 0), (0, 2 * scale, 0), (0, 0, 2 * scale))
+    labels = affine(*(at * scale).tolist(), unit=unit, steps=steps)
+    reader(tmp_path / "src" / "image", random_voxels((40, 44, 48)), voxel_size=size(2, 2, 2, unit="µm"), affine=image)
+    reader(tmp_path / "src" / "labels", LABELS, voxel_size=size(2, 2, 2, unit="µm"), affine=labels)
+    convert(tmp_path / "src", tmp_path / "ds", PLAIN)
+    assert box_of(tmp_path / "ds", "labels").start == (15, 16, 17)
+
+
 @pytest.mark.parametrize("command", ["auto", "cube"])
 def test_places_count_where_layers_are_added(tmp_path, pair, command):
     src, ds = pair((15, 16, 17)), tmp_path / "ds"
@@ -335,6 +354,16 @@ def test_what_is_no_whole_shift_is_refused_with_both_and_placed_by_hand(tmp_path
         assert "--top-left x,y,z" in caught.value.fix
     convert(src, tmp_path / "by_hand", Settings(jobs=2, top_left=(0, 0, 0)))
     assert box_of(tmp_path / "by_hand", "labels") == Box((0, 0, 0), (10, 12, 14))
+
+
+def test_what_was_placed_by_hand_against_its_affine_does_not_count_for_later_layers(tmp_path, pair):
+    src, ds = pair((15, 16.5, 17)), tmp_path / "ds"
+    convert(src / "image", ds, Settings(jobs=2, layer_name="image"))
+    convert(src / "labels", ds, Settings(jobs=2, layer_name="before", add=True, top_left=(1, 2, 3)))
+    assert standing(ds, []).affine == affine(-40.0, -44.0, -48.0)
+    alone = tmp_path / "alone"
+    convert(src / "image", alone, Settings(jobs=2, layer_name="image", top_left=(4, 5, 6)))
+    assert standing(alone, []).affine == affine(-48.0, -54.0, -60.0)
 
 
 def test_top_left_puts_the_first_voxel(tmp_path, reader):

@@ -43,8 +43,10 @@ def at_mags(layers: Sequence[SourceLayer], settings: Settings, there: Standing |
         moved = [
             _at_mag(layer, mag, why.format(layer.info.voxel_size)) for layer in layers if (mag := mags[layer.name])
         ]
-        _check_shapes(moved, layers, there)
     if any(new.finest != old.finest for new, old in zip(moved, layers, strict=True)):
+        _check_parts(moved, settings)
+        if settings.at_mag is None:
+            _check_shapes(moved, layers, there)
         _check_order(moved, there)
     return moved
 
@@ -162,6 +164,22 @@ def _check_order(layers: Sequence[SourceLayer], there: Standing | None) -> None:
                     why="the mags of a dataset have one order along x, y and z, and one for each largest factor",
                     fix="say with --at-mag which mag it is, or convert it into a dataset of its own",
                 )
+
+
+def _check_parts(layers: Sequence[SourceLayer], settings: Settings) -> None:
+    """Raise OptionError for options that count voxels of each layer, where these come to differ in size."""
+    given = {
+        "--bbox": settings.bbox is not None,
+        "--skip-first-z-slices": settings.skip_first_z_slices > 0,
+        "--start-z": settings.start_z > 0,
+    }
+    mags = sorted({layer.finest for layer in layers})
+    if len(mags) > 1 and (option := next((name for name, is_given in given.items() if is_given), None)):
+        raise OptionError(
+            f"{option} counts each layer's own voxels, and the layers lie at the mags {', '.join(map(str, mags))}",
+            why=_told(layers, None),
+            fix="convert them one by one, the finest first, the others with --add and numbers of their own",
+        )
 
 
 # --- the dataset's ---------------------------------------------------------------------------------------------------
