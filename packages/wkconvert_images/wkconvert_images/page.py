@@ -88,11 +88,6 @@ def read_page(ifd: Ifd, *, colors: bool = True) -> Page:
     return Page(ifd.tiff.path, ifd.offset, ifd.next, coding, facts, starts, counts, palette, tables, blank)
 
 
-def is_slice(ifd: Ifd) -> bool:
-    """Whether a directory is a picture of its own, not a thumbnail, a smaller copy or a mask of another."""
-    return not ifd.number(254, 0) & 0b101 and ifd.number(255, 0) != 2 and ifd.number(262, 1) != 4
-
-
 def coding_of(ifd: Ifd) -> Coding:
     """How the pixels of a directory are stored. Raises BrokenSource, UnsupportedSource."""
     path = ifd.tiff.path

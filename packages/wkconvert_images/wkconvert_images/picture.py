@@ -129,10 +129,13 @@ def read_picture(path: str, *, colors: bool = True) -> PictureRaster:
 
 @cache
 def _pillow() -> ModuleType:
-    """Pillow, its warning silenced once: slices are large, and at half of its limit, which stays, it would puzzle."""
+    """Pillow, its warnings silenced once: they name lines of libraries, not files, and change nothing that is read.
+
+    One is of pictures above half of its limit, which stays, and slices are large; others are of damaged EXIF.
+    """
     from PIL import Image
 
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", module=r"(PIL|imageio|wkconvert_images)(\.|$)")
     return Image
 
 

@@ -12,12 +12,13 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wkconvert_core import BrokenSource
 from wkconvert_core.toolkit.files import broken, raw_file
+
+if TYPE_CHECKING:  # telling what a file is must not wait for numpy
+    import numpy as np
 
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
 _TYPES |= {13: "I", 16: "Q", 17: "q", 18: "Q"}
@@ -175,6 +176,8 @@ class Ifd:
 
     def array(self, tag: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
         """The values of a tag of integers. Raises BrokenSource, KeyError."""
+        import numpy as np
+
         raw, letter = self.raw(tag), _TYPES[self.entries[tag].type]
         if letter not in "BHIQ":
             raise broken(self.tiff.path, f"tag {tag} is not a list of integers")
@@ -225,3 +228,8 @@ class Ifd:
             return raw.decode()
         except UnicodeDecodeError:
             return raw.decode("latin-1")  # a µ, mostly
+
+
+def is_slice(ifd: Ifd) -> bool:
+    """Whether a directory is a picture of its own, not a thumbnail, a smaller copy or a mask of another."""
+    return not ifd.number(254, 0) & 0b101 and ifd.number(255, 0) != 2 and ifd.number(262, 1) != 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from .page import Page
 Decode = Callable[..., tuple[Array | None, Any, Any]]
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # a library must not print on its own
+warnings.filterwarnings("ignore", module=r"(tifffile|imagecodecs)(\.|$)")
 _DECODERS: Cache[Decode] = Cache(64)
 _NATIVE = "<" if np.dtype("<u2").isnative else ">"
 

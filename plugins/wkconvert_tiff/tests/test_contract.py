@@ -87,12 +87,56 @@ def test_a_folder_is_claimed_for_the_pictures_right_in_it(tmp_path):
     assert (found.format, found.confidence, found.reason) == (
         "tiff",
         Confidence.CONTENT,
-        "1 .tif file, the first a TIFF",
+        "1 .tif file",
     )
     tifffile.imwrite(tmp_path / "preview.tif", VOLUME[0])
     assert detect(tmp_path) is None, "one picture beside folders is a preview, or a layer beside others"
     tifffile.imwrite(tmp_path / "preview2.tif", VOLUME[0])
     assert detect(tmp_path).format == "tiff"
+
+
+COUNTS = {"TZCYX": "2 channels, 4 slices, 3 times", "TZYX": "4 slices, 3 times", "ZCYX": "2 channels, 4 slices"}
+
+
+@pytest.mark.parametrize("axes", ["TZCYX", "TZYX", "ZCYX", "ZYX", "YX"])
+def test_the_reason_says_what_a_file_is(tmp_path, axes):
+    lengths = {"T": 3, "Z": 4, "C": 2, "Y": 21, "X": 17}
+    voxels = noise(*(lengths[axis] for axis in axes), dtype="uint16")
+    counts = COUNTS.get(axes) or ("4 slices" if "Z" in axes else "")
+    kind = "hyperstack" if axes in COUNTS else "stack" if "Z" in axes else "picture"
+    tifffile.imwrite(tmp_path / "a.tif", voxels, imagej=True, metadata={"axes": axes})
+    assert detect(tmp_path / "a.tif").reason == f"ImageJ {kind}, {counts}".removesuffix(", ")
+    tifffile.imwrite(tmp_path / "a.tif", voxels, ome=True, metadata={"axes": axes})
+    assert detect(tmp_path / "a.tif").reason == f"OME-TIFF, {counts}".removesuffix(", ")
+    tifffile.imwrite(tmp_path / "a.tif", voxels, photometric="minisblack")
+    pages = voxels.size // (21 * 17)
+    assert detect(tmp_path / "a.tif").reason == f"TIFF of {pages} page{'s' * (pages > 1)}"
+    assert detect(tmp_path).reason == (
+        "1 .tif file" if pages == 1 else f"1 .tif file, the first: TIFF of {pages} pages"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"software": "SI.VERSION_MAJOR = 2020"}, "ScanImage TIFF of 4 pages"),
+        ({"extratags": [(34412, "B", 8, bytes(8), True)]}, "Zeiss LSM TIFF of 4 pages"),
+        ({"description": "<OME></OME>"}, "OME-TIFF of 0 images"),
+        ({"description": "<OME><BinaryOnly MetadataFile='a'/></OME>"}, "OME-TIFF, one file of a set"),
+        ({"description": "<OME"}, "TIFF of 4 pages"),
+        ({"description": "<OME><</OME>"}, "TIFF, damaged"),
+        ({"description": "ImageJ=1\nslices=many\n"}, "TIFF, damaged"),
+        ({"description": f"<OME>{' ' * 2**20}</OME>"}, "OME-TIFF"),
+    ],
+)
+def test_the_reason_says_it_of_odd_files_too(tmp_path, options, reason):
+    tifffile.imwrite(tmp_path / "a.tif", VOLUME[:4], photometric="minisblack", metadata=None, **options)
+    assert detect(tmp_path / "a.tif").reason == reason
+
+
+def test_pages_beyond_a_thousand_are_not_counted(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((1001, 2, 2), "uint8"), photometric="minisblack")
+    assert detect(tmp_path / "a.tif").reason == "TIFF of more than 1000 pages"
 
 
 def test_a_folder_of_text_with_the_names_of_pictures_is_claimed_by_name_only(tmp_path):

@@ -8,6 +8,8 @@ from pathlib import Path
 from wkconvert_core import Confidence, Match
 from wkconvert_core.toolkit.files import first_of_stack, is_folder
 
+from .describing import described
+
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 COMPANION = ".companion.ome"
@@ -48,7 +50,7 @@ def detect(path: Path, head: bytes) -> Match | None:
         is_ome = re.search(rb"<(\w+:)?OME[\s/>]", head) is not None
         return Match("tiff", Confidence.CONTENT, "OME-XML of TIFF files beside it") if is_ome else None
     if kind := kind_of(head):
-        return Match(_format(kind), Confidence.CONTENT, f"it starts like a {kind} file")
+        return Match(_format(kind), Confidence.CONTENT, _described(path, kind))
     return _by_suffix(path.name, "its name ends like that of a picture")
 
 
@@ -60,8 +62,14 @@ def _folder(path: Path) -> Match | None:
     suffixes = sorted({Path(name).suffix.lower() for name in names})
     reason = f"{len(names)} {', '.join(suffixes)} {'files' if len(names) > 1 else 'file'}"
     if kind:
-        return Match(_format(kind), Confidence.CONTENT, f"{reason}, the first a {kind}")
+        first = _described(path / names[0], kind)
+        as_named = first in ("TIFF of 1 page", f"{suffixes[0][1:].upper().replace('JPG', 'JPEG')} picture")
+        return Match(_format(kind), Confidence.CONTENT, reason if as_named else f"{reason}, the first: {first}")
     return _by_suffix(names[0], reason)
+
+
+def _described(path: Path, kind: str) -> str:
+    return described(path) if kind == "TIFF" else f"{kind} picture"
 
 
 def _format(kind: str) -> str:

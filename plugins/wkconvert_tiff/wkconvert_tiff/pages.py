@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wkconvert_core import VoxelSize
-from wkconvert_images.page import is_slice
-from wkconvert_images.tags import Ifd, TiffFile
+from wkconvert_images.tags import Ifd, TiffFile, is_slice
 
 from .axes import Axes, Choice, Numbers, pick, pick_series
 

@@ -1,0 +1,71 @@
+"""What a TIFF file is, in the words of those who made it: `ImageJ hyperstack, 3 channels, 24 slices`."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+from wkconvert_images.calibration import imagej
+from wkconvert_images.ome import ElsewhereError, is_ome, read_ome
+from wkconvert_images.tags import Ifd, TiffFile, is_slice
+
+_MOST_PAGES = 1000
+"""More pages are not counted, for a description must not take as long as opening."""
+_MOST_XML = 1 << 20
+
+
+def described(path: Path) -> str:
+    """A few words on a TIFF file, also a damaged one: what kind it is, and how many of what it holds."""
+    try:
+        with TiffFile(str(path)) as tiff:
+            first = tiff.ifd(tiff.first)
+            return _told(first) or f"{_maker(first)}TIFF of {_pages(tiff)}"
+    except Exception:  # what is wrong with it is said where it is opened
+        return "TIFF, damaged"
+
+
+def _told(first: Ifd) -> str:
+    """What the description of the first page tells; empty if it is none of ImageJ's or of OME."""
+    text = first.text(270)
+    if lines := imagej(text):
+        counts = {noun: int(lines.get(noun, "1") or 1) for noun in ("channels", "slices", "frames")}
+        is_stack = counts["channels"] * counts["frames"] == 1
+        if is_stack and counts["slices"] == 1:
+            counts["slices"] = int(lines.get("images", "1") or 1)
+        kind = "stack" if is_stack and counts["slices"] > 1 else "picture" if is_stack else "hyperstack"
+        return f"ImageJ {kind}{_counted(counts['channels'], counts['slices'], counts['frames'])}"
+    if not is_ome(text):
+        return ""
+    if len(text) > _MOST_XML:
+        return "OME-TIFF"
+    try:
+        images = read_ome(text)
+    except ElsewhereError:
+        return "OME-TIFF, one file of a set"
+    if len(images) != 1:
+        return f"OME-TIFF of {len(images)} images"
+    sizes, samples = images[0].sizes, max([channel.samples for channel in images[0].channels], default=1)
+    return f"OME-TIFF{_counted(sizes['C'] // max(samples, 1), sizes['Z'], sizes['T'])}"
+
+
+def _counted(channels: int, slices: int, times: int) -> str:
+    """What there are several of, each after a comma.
+
+    >>> _counted(3, 24, 1)
+    ', 3 channels, 24 slices'
+    """
+    counts = {"channels": channels, "slices": slices, "times": times}
+    return "".join(f", {count} {noun}" for noun, count in counts.items() if count > 1)
+
+
+def _maker(first: Ifd) -> str:
+    """The program whose tags are found, with a space behind; empty for others."""
+    known = {"ScanImage ": first.text(305).startswith("SI."), "Zeiss LSM ": 34412 in first, "FluoView ": 34361 in first}
+    return next((name for name, is_it in known.items() if is_it), "")
+
+
+def _pages(tiff: TiffFile) -> str:
+    pages = sum(is_slice(ifd) for ifd in islice(tiff.chain(), _MOST_PAGES + 1))
+    if pages > _MOST_PAGES:
+        return f"more than {_MOST_PAGES} pages"
+    return "1 page" if pages == 1 else f"{pages} pages"
