@@ -2,6 +2,7 @@
 
 import itertools
 import string
+import uuid
 
 import pytest
 from hypothesis import given, settings
@@ -47,6 +48,8 @@ PLAIN = {
     "many c": named("c{z:04}.tif", z=N(40)),
     "pages": named("p{z:03}.tif", z=N(5)),
     "frames": named("frame{z:03}.tif", z=N(5)),
+    "depth in decimals": [f"slice_{z / 4:.2f}.tif" for z in N(9)],
+    "Schnitte": named("Schnitt{z}.tif", z=N(4)),
     "files": named("f{z}.tif", z=N(5)),
     "planes": named("plane_{z}.tif", z=N(5)),
     "x alone": named("x{z:03}.tif", z=N(5)),
@@ -99,6 +102,14 @@ CHANNELS = {
     "unknown beside known": (named("z{z:03}_{c}.tif", z=N(4), c=["DAPI", "myosin"]), ["DAPI", "myosin"]),
     "colours": (named("s{z:03}_{c}.tif", z=N(4), c=["blue", "green", "red"]), ["blue", "green", "red"]),
     "Thor": (named("Chan{c}_0001_0001_{z:04}_0001.tif", c="AB", z=N(4)), ["ChanA", "ChanB"]),
+    "sites with identifiers": (
+        [f"p_A01_z{z}_s1_w{c}{uuid.uuid5(uuid.NAMESPACE_OID, f'{c}{z}')}.tif".upper() for z in N(4) for c in (1, 2)],
+        ["channel1", "channel2"],
+    ),
+    "numbered and named": (
+        [f"z{z}_ch{n}-{c}.tif" for z in N(4) for n, c in enumerate(["DAPI", "GFP"])],
+        ["DAPI", "GFP"],
+    ),
     "no word for depth": (named("{z:04}_ch{c}.tif", z=N(4), c=N(2)), ["channel0", "channel1"]),
     "all files counted": ([f"img_{n:04}_ch{n % 2}.tif" for n in N(8)], ["channel0", "channel1"]),
     "with a time stamp": (
@@ -193,6 +204,9 @@ DOUBTS = {
     "three numbers": named("{a}_{b}_{c}.tif", a=[1, 2], b=[1, 2], c=[1, 2]),
     "DICOM": named("IMG-{a:04}-{b:05}.jpg", a=[1, 2], b=N(9)),
     "z and another": named("z{z}_{c}.tif", z=N(4), c=[405, 488]),
+    "slices and planes": named("slice{s:02}_z{z:02}.tif", s=N(3), z=N(4)),
+    "tile and a number": named("Tile_{a:03}_{b:03}.tif", a=N(3), b=N(4)),
+    "a hundred channels": named("ch{c:03}.tif", c=N(100)),
     "column alone": named("z{z}_col{c}.tif", z=N(3), c=N(3)),
     "words": named("{a}_{z}.tif", a=["em", "labels"], z=N(3)),
     "words alone": ["em.tif", "labels.tif"],
@@ -336,6 +350,20 @@ def test_a_channel_that_lacks_a_slice_is_named():
 def test_what_is_said_about_names_must_fit_them(said, message):
     with pytest.raises(OptionError, match=message):
         stacks(DOUBTS["two numbers"], names=said)
+
+
+def test_what_is_said_about_names_is_said_from_left_to_right():
+    names = named("{a}_{z}.tif", a=["em", "seg"], z=N(3))
+    assert stacks(names, names="channel,z").channels == {
+        "em": ("em_0.tif", "em_1.tif", "em_2.tif"),
+        "seg": ("seg_0.tif", "seg_1.tif", "seg_2.tif"),
+    }
+    names = named("t{t}_{a}_z{z}.tif", t=N(2), a=["em", "seg"], z=N(3))
+    assert stacks(names, names="time,channel,z", timepoint=1).channels["seg"] == (
+        "t1_seg_z0.tif",
+        "t1_seg_z1.tif",
+        "t1_seg_z2.tif",
+    )
 
 
 def test_what_is_said_about_names_counts():

@@ -20,6 +20,7 @@ KINDS = ("z", "channel", "time", "position", "well", "y", "x")
 """What a number may count."""
 _DEPTH_LAST = ("", "y", "x", "well", "position", "time", "channel", "z")
 """Kinds in the order in which they are passed over, where one number follows from another."""
+_MOST_CHANNELS = 64
 _SPARSE = 2
 """Names are a grid if they fill at least one in so many of its places."""
 
@@ -57,6 +58,7 @@ def axes_of(columns: Sequence[Column]) -> list[Axis]:
         return [_alone(chosen[0])]
     if not any(column.kind == "z" for column in chosen):
         chosen = _with_depth(chosen)
+    chosen = [replace(column, kind="") if _is_doubtful(column, chosen) else column for column in chosen]
     kinds = [column.kind for column in chosen]
     if ("y" in kinds) != ("x" in kinds):  # a row without columns is anything
         chosen = [replace(column, kind="") if column.kind in ("y", "x") else column for column in chosen]
@@ -181,13 +183,24 @@ def _alone(column: Column) -> Axis:
     if isinstance(column.values[0], str) and not column.kind:
         letters = {str(value).lower() for value in column.values}
         return Axis("z" if max(map(len, letters)) == 1 else "?", (column,))
+    if column.is_firm and _is_doubtful(column, [column]):
+        return Axis("?", (column,))
     kind = column.kind if column.is_firm and column.kind not in ("y", "x") else "z"
     return Axis(kind or "z", (column,))
+
+
+def _is_doubtful(column: Column, chosen: Sequence[Column]) -> bool:
+    """Whether a word cannot be believed: one of two that say depth (slices and focal planes), or of 100 channels."""
+    if column.kind == "channel":
+        return len(set(column.values)) > _MOST_CHANNELS
+    return column.kind == "z" and column is not [other for other in chosen if other.kind == "z"][-1]
 
 
 def _with_depth(chosen: Sequence[Column]) -> list[Column]:
     """Columns in which the only number without a word, or a long `s0001`, counts slices."""
     unsaid = [column for column in chosen if not column.kind and isinstance(column.values[0], int)]
+    if unsaid and any(column.word in ("tile", "tiles") for column in chosen):  # it may as well be a row or column
+        return list(chosen)
     slices = unsaid or [column for column in chosen if column.word == "s" and column.padded]
     if len(slices) != 1:
         return list(chosen)

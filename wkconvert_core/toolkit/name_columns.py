@@ -22,7 +22,6 @@ _FIELDS = re.compile(rf"({_GUID}|(?<=[wW][0-9])[A-Za-z][^_]*|{CHANNEL_WORD}|{_WE
 """What may differ from name to name beside numbers: identifiers, names of channels, the letters of wells."""
 _WELL_LETTER = re.compile("[A-P]")
 _CHANNEL_SAID = re.compile(rf"{CHANNEL_WORD}|^(?i:ch|chan|channel)[-_ ]?[A-Za-z]")
-_DECIMAL_BEFORE = re.compile(r"[=zZ]$")
 _LARGE = 2
 """Patterns of names to which at least one in so many names of the commonest belong are no strays."""
 
@@ -111,7 +110,7 @@ def _columns(around: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Co
     at = 0
     while at < len(columns):
         texts, kind, word, decimals = columns[at], meant[at], said[at], 0
-        if at + 1 < len(columns) and _is_decimal(around[at : at + 3], columns[at], columns[at + 1]):
+        if at + 1 < len(columns) and _is_decimal(around[at : at + 3], kind, columns[at], columns[at + 1]):
             decimals = max(map(len, columns[at + 1]))
             texts = [a + b.ljust(decimals, "0") for a, b in zip(texts, columns[at + 1], strict=True)]
             kind, at = kind or meant[at + 1], at + 1
@@ -141,11 +140,11 @@ def _is_micro_manager(around: Sequence[str], columns: Sequence[Sequence[str]]) -
     return is_framed and len(columns[0][0]) == 9 and len(columns[-1][0]) == 3
 
 
-def _is_decimal(around: Sequence[str], whole: Sequence[str], fraction: Sequence[str]) -> bool:
-    """Whether two numbers are one with a decimal point, as in `z=12.5`, `z0.5`, `12.5um`."""
+def _is_decimal(around: Sequence[str], kind: str, whole: Sequence[str], fraction: Sequence[str]) -> bool:
+    """Whether two numbers are one with a decimal point, as in `z=12.5`, `slice_0.5`, `12.5um`."""
     if around[1] != "." or not (whole[0].isdecimal() and fraction[0].isdecimal()):
         return False
-    return bool(_DECIMAL_BEFORE.search(around[0]) or unit_after(around[2]))
+    return kind in ("z", "time") or around[0].endswith("=") or bool(unit_after(around[2]))
 
 
 def _of_several_patterns(folder: str, groups: Groups, columns: Sequence[Sequence[str]]) -> list[Column]:
@@ -160,7 +159,9 @@ def _of_several_patterns(folder: str, groups: Groups, columns: Sequence[Sequence
     if not all(labels) or not (is_channel or is_crossed):
         raise _several_patterns(folder, groups)
     said = [label for label, group in zip(labels, groups.values(), strict=True) for _ in group]
-    return [*_columns(keys[0], columns), Column(said, "channel" if is_channel else "")]
+    found = _columns(keys[0], columns)
+    before = sum(len(set(column)) > 1 for column in columns[: differing[0]])
+    return [*found[:before], Column(said, "channel" if is_channel else ""), *found[before:]]
 
 
 def _without_common(found: Sequence[str]) -> list[str]:

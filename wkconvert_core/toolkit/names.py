@@ -21,8 +21,8 @@ __all__ = [
 DYES = "cy alexa af atto dylight"
 """Dyes that differ in a number."""
 _WORDS = {
-    "z": "z slice slc sl section sec plane depth zpos zstack focus",
-    "channel": "c ch chn chan channel w wv wave wavelength laser cam camera " + DYES,
+    "z": "z slice slc sl section sec plane depth zpos zstack focus schnitt coupe",
+    "channel": "c ch chn chan channel kanal canal w wv wave wavelength laser cam camera " + DYES,
     "time": "t tp tm tl time timepoint timelapse frame cycle sk hour minute second",
     "position": "p pos position point s site series xy f fld field fov m tile scene b block view angle",
     "y": "y row",
@@ -31,8 +31,8 @@ _WORDS = {
 """What numbers after these words count, where several numbers run."""
 _KINDS = {word: kind for kind, known in _WORDS.items() for word in known.split()}
 FIRM = frozenset(
-    "ch chn chan channel wv wave wavelength t tp tm tl time timepoint timelapse pos position point site xy fld field "
-    f"fov tile scene view angle {DYES}".split()
+    "ch chn chan channel kanal canal wv wave wavelength t tp tm tl time timepoint timelapse pos position point site xy "
+    f"fld field fov tile scene view angle {DYES}".split()
 )
 """Words that mean it even where no other number runs; `s1`, `p1` or `f1` may as well be slices, pages and files."""
 _SCHEMES = {
