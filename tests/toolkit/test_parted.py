@@ -100,6 +100,8 @@ CHANNELS = {
     "dyes first": (named("{c}_{z:03}.tif", z=N(4), c=["DAPI", "Cy5", "TexasRed"]), ["Cy5", "DAPI", "TexasRed"]),
     "numbered dyes": (named("z{z:03}_Cy{c}.tif", z=N(4), c=[3, 5]), ["Cy3", "Cy5"]),
     "unknown beside known": (named("z{z:03}_{c}.tif", z=N(4), c=["DAPI", "myosin"]), ["DAPI", "myosin"]),
+    "lasers": (named("z{z}_{c}nm.tif", z=N(4), c=[405, 488]), ["channel405", "channel488"]),
+    "letters of colours": (named("x_{c}{z:03}.tif", c="rgb", z=N(4)), ["r", "g", "b"]),
     "colours": (named("s{z:03}_{c}.tif", z=N(4), c=["blue", "green", "red"]), ["blue", "green", "red"]),
     "Thor": (named("Chan{c}_0001_0001_{z:04}_0001.tif", c="AB", z=N(4)), ["ChanA", "ChanB"]),
     "sites with identifiers": (
@@ -141,6 +143,7 @@ def test_names_that_count_channels_alone_are_layers_of_one_slice(names):
 
 CHOICES = {
     "times": (named("a_t{t:03}_z{z:02}.tif", t=N(3), z=N(4)), {"timepoint": 1}, ["3 time points (t 0, 1, 2)"]),
+    "minutes": (named("{t}min.tif", t=N(3)), {"timepoint": 2}, ["3 time points", "-o names=z"]),
     "times alone": (named("t{t:03}.tif", t=N(5)), {"timepoint": 4}, ["5 time points (t 0, 1, 2, 3, 4)", "-o names=z"]),
     "positions": (named("pos{p}_{z:02}.tif", p=[1, 2], z=N(4)), {"position": 2}, ["2 positions (pos 1, 2)"]),
     "sites": (named("s{p}_z{z:02}.tif", p=[1, 2], z=N(4)), {"position": 2}, ["2 positions (s 1, 2)"]),
@@ -198,6 +201,7 @@ def test_what_is_chosen_is_what_the_names_say():
 
 
 DOUBTS = {
+    "run and slice": named("run{r}_s{z:04}.tif", r=[1, 2], z=N(4)),
     "two numbers": named("a_{y}_{x}.tif", y=N(3), x=N(4)),
     "scan and page": named("{a:05}_{b:05}.tif", a=N(3), b=N(3)),
     "unfinished": named("5_{y}_{x}.tif", y=N(3), x=N(4))[:-1],
@@ -337,6 +341,16 @@ def test_a_channel_that_lacks_a_slice_is_named():
     found = stacks(names, "fill").channels
     assert found["GFP"][3] is None
     assert found["DAPI"][3] == "z3_DAPI.tif"
+
+
+def test_times_of_day_are_in_the_order_of_their_days():
+    days = {16: [160345, 193001, 235959], 17: [11, 1502, 160346], 18: [20]}
+    names = [f"Merlin_15-06-{day}_{time:06}.png" for day, times in days.items() for time in times]
+    found = stacks(names)
+    assert found.channels == {"": tuple(names)}
+    assert found.notes == ("2 numbers run in the names: taken as one stack, in their order",)
+    clock = [f"{hour:02}-{minute:02}-{second:02}.tif" for hour, minute, second in [(9, 58, 7), (9, 59, 1), (10, 0, 33)]]
+    assert stacks(clock).channels == {"": tuple(clock)}
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ def without_holes(
         raise InconsistentStack(
             f"slices are missing in {folder}: {ranges_text(holes, scale)} ({missing} in all)",
             why=f"the numbers in the {len(names)} names, from {names[0]} to {names[-1]}, have holes",
-            fix="add the missing files, or say --gaps fill for empty slices, --gaps close to do without",
+            fix="add the missing files, or say --gaps fill for empty slices, --gaps close to do without, also if the "
+            "numbers are times of day or the like",
         )
     lacking = {
         channel: sorted(set(numbers) - set(stack)) for channel, stack in stacks.items() if len(stack) < len(numbers)

@@ -7,6 +7,7 @@ position beside it. What is left are axes that cross each other, as z and channe
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -115,6 +116,9 @@ def _independent(columns: Sequence[Column]) -> list[Column]:
     if counters and not any(column.kind in ("z", "channel", "well") for column in said):
         # a running number beside a time stamp, or beside the position of the stage
         counter = min(counters, key=_holes)
+        before = [column for column in columns[: _index(columns, counter)] if not column.kind]
+        if _holes(counter) and any(not _rises(column, counter) for column in before):
+            return [*before, counter]  # a time of day, which begins anew with each day
         chosen = [*(column for column in said if _interleaves(column, counter)), counter]
     elif said and _tells_apart(said):
         chosen = said
@@ -151,6 +155,10 @@ def _tells_apart(columns: Sequence[Column]) -> bool:
     return bool(rows) and len(set(rows)) == len(rows)
 
 
+def _index(columns: Sequence[Column], wanted: Column) -> int:
+    return next(at for at, column in enumerate(columns) if column is wanted)
+
+
 def _follows(column: Column, other: Column) -> bool:
     """Whether one value is known from another: each value of `other` comes with one value of `column`."""
     return len(set(zip(other.values, column.values, strict=True))) == len(set(other.values))
@@ -158,24 +166,39 @@ def _follows(column: Column, other: Column) -> bool:
 
 def _interleaves(column: Column, counter: Column) -> bool:
     """Whether the values of a column take turns as a running number counts on, each as often as the others."""
-    order = [value for _, value in sorted(zip(counter.values, column.values, strict=True), key=lambda pair: pair[0])]
-    blocks = sum(1 for _ in itertools.groupby(order))
-    counts = Counter(order)
-    return blocks > len(counts) and len(set(counts.values())) == 1
+    counts = Counter(column.values)
+    return len(set(counts.values())) == 1 and _blocks(column, counter) > len(counts)
+
+
+def _blocks(column: Column, counter: Column) -> int:
+    """How many runs of one value a column has, as a running number counts on."""
+    return sum(1 for _ in itertools.groupby(_by(counter, column)))
+
+
+def _rises(column: Column, counter: Column) -> bool:
+    """Whether a column never falls as a running number counts on; words do not rise."""
+    return all(
+        isinstance(a, int) and isinstance(b, int) and a <= b for a, b in itertools.pairwise(_by(counter, column))
+    )
+
+
+def _by(counter: Column, column: Column) -> list[int | str]:
+    """The values of a column in the order of a running number."""
+    return [value for _, value in sorted(zip(counter.values, column.values, strict=True), key=lambda pair: pair[0])]
 
 
 def _holes(column: Column) -> float:
-    """How far a column is from counting 0, 1, 2."""
-    numbers = [value for value in column.values if isinstance(value, int)]
-    return max(numbers) - min(numbers) + 1 - len(set(numbers)) if numbers else float("inf")
+    """How far a column is from rising step by step."""
+    numbers = sorted({value for value in column.values if isinstance(value, int)})
+    step = math.gcd(*(high - low for low, high in itertools.pairwise(numbers))) or 1
+    return (numbers[-1] - numbers[0]) // step + 1 - len(numbers) if numbers else float("inf")
 
 
 def _is_grid(columns: Sequence[Column]) -> bool:
-    """Whether the values fill most of the places that they could have together."""
-    places = 1
-    for column in columns:
-        places *= len(set(column.values))
-    return places <= _SPARSE * len(set(zip(*(column.values for column in columns), strict=True)))
+    """Whether the values fill most of the places that they could have together, and each comes again."""
+    rows = len(set(zip(*(column.values for column in columns), strict=True)))
+    counts = [len(set(column.values)) for column in columns]
+    return math.prod(counts) <= _SPARSE * rows and (len(columns) == 1 or max(counts) < rows)
 
 
 def _alone(column: Column) -> Axis:
@@ -198,13 +221,14 @@ def _is_doubtful(column: Column, chosen: Sequence[Column]) -> bool:
 
 def _with_depth(chosen: Sequence[Column]) -> list[Column]:
     """Columns in which the only number without a word, or a long `s0001`, counts slices."""
+    if long := [column for column in chosen if column.word == "s" and column.padded]:
+        return [replace(column, kind="z") if column is long[-1] else column for column in chosen]
     unsaid = [column for column in chosen if not column.kind and isinstance(column.values[0], int)]
     if unsaid and any(column.word in ("tile", "tiles") for column in chosen):  # it may as well be a row or column
         return list(chosen)
-    slices = unsaid or [column for column in chosen if column.word == "s" and column.padded]
-    if len(slices) != 1:
+    if len(unsaid) != 1:
         return list(chosen)
-    return [replace(column, kind="z") if column is slices[0] else column for column in chosen]
+    return [replace(column, kind="z") if column is unsaid[0] else column for column in chosen]
 
 
 def _merged(columns: Sequence[Column]) -> list[Axis]:

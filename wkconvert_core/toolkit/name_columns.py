@@ -22,6 +22,10 @@ _FIELDS = re.compile(rf"({_GUID}|(?<=[wW][0-9])[A-Za-z][^_]*|{CHANNEL_WORD}|{_WE
 """What may differ from name to name beside numbers: identifiers, names of channels, the letters of wells."""
 _WELL_LETTER = re.compile("[A-P]")
 _CHANNEL_SAID = re.compile(rf"{CHANNEL_WORD}|^(?i:ch|chan|channel)[-_ ]?[A-Za-z]")
+_FEW_CHANNELS = 16
+"""More numbers behind a `c` that runs alone count slices."""
+_LIGHT = range(350, 901)
+"""Wavelengths in nm of light that is seen in microscopes."""
 _LARGE = 2
 """Patterns of names to which at least one in so many names of the commonest belong are no strays."""
 
@@ -45,9 +49,9 @@ class Column:
     @property
     def is_firm(self) -> bool:
         """Whether it means what its word says also where it runs alone."""
-        return (
-            self.word in FIRM or isinstance(self.values[0], str) or (self.word == "c" and len(set(self.values)) <= 16)
-        )
+        if self.word in FIRM or isinstance(self.values[0], str) or (self.unit and self.kind == "time"):
+            return True
+        return self.word == "c" and len(set(self.values)) <= _FEW_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,9 @@ def _columns(around: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Co
         at += 1
         values: Sequence[int | str] = list(map(int, texts)) if texts[0].isdecimal() else list(texts)
         if len(set(values)) > 1 and not re.fullmatch(_GUID, texts[0]):
-            kind = _kind_of_words(texts) or kind
             after = unit_after(around[at])
+            is_light = after == "nm" and not word and len(set(values)) <= _FEW_CHANNELS and set(values) <= set(_LIGHT)
+            kind = "channel" if is_light else _kind_of_words(texts) or kind
             found.append(Column(values, kind, word, decimals, after, padded=min(map(len, texts)) > 2))
     rows = [at for at, column in enumerate(found) if column.kind == "well" and isinstance(column.values[0], str)]
     for at in rows:  # the number right behind the letter of a well
@@ -155,11 +160,13 @@ def _of_several_patterns(folder: str, groups: Groups, columns: Sequence[Sequence
         raise _several_patterns(folder, groups)
     labels = _without_common([key[differing[0]] for key in keys])
     is_channel = any(map(_CHANNEL_SAID.search, labels)) or _is_micro_manager(keys[0], columns)
+    is_channel |= {label.lower() for label in labels} == {"r", "g", "b"}
     is_crossed = len({frozenset(map(numbers, group)) for group in groups.values()}) == 1
     if not all(labels) or not (is_channel or is_crossed):
         raise _several_patterns(folder, groups)
     said = [label for label, group in zip(labels, groups.values(), strict=True) for _ in group]
-    found = _columns(keys[0], columns)
+    slot = keys[0][differing[0]].replace(labels[0], "0")  # the label is no word for the number behind it
+    found = _columns([*keys[0][: differing[0]], slot, *keys[0][differing[0] + 1 :]], columns)
     before = sum(len(set(column)) > 1 for column in columns[: differing[0]])
     return [*found[:before], Column(said, "channel" if is_channel else ""), *found[before:]]
 
