@@ -12,7 +12,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 Mutator = Callable[[Random, bytes], bytes]
@@ -76,138 +76,114 @@ def in_fields(places: Callable[[bytes], list[Place]]) -> Mutator:
     return lambda rng, data: odd_field(rng, data, places(data))
 
 
-def tiff_entries(data: bytes) -> Iterator[tuple[int, int, bool]]:
-    """Where each entry of each IFD begins, its tag, and whether the file is BigTIFF; tag -1 is the link to the next."""
+def laid_out(spec: str, starts: Iterable[int] = (0,), order: str = ">") -> list[Place]:
+    """Fields by their offset from each start and their form.
+
+    >>> laid_out("0I 4H", [100, 200])
+    [(100, '>I'), (104, '>H'), (200, '>I'), (204, '>H')]
+    """
+    parts = [(int(part[:-1]), order + part[-1]) for part in spec.split()]
+    return [(start + at, form) for start in starts for at, form in parts]
+
+
+def tiff_parts(data: bytes) -> tuple[str, bool, list[int], list[int]]:
+    """Byte order, whether it is BigTIFF, and where the links to IFDs and the entries of each begin."""
     order, big = "<" if data[:2] == b"II" else ">", data[2:4] in (b"+\0", b"\0+")
     word, count, length = ("Q", "Q", 20) if big else ("I", "H", 12)
-    link, seen = 8 if big else 4, set()
-    while link not in seen and link + 8 <= len(data):
-        seen.add(link)
-        yield link, -1, big
+    link, links, entries = 8 if big else 4, [], []
+    while link not in links and link + 8 <= len(data):
+        links.append(link)
         at = struct.unpack_from(order + word, data, link)[0]
         if not 0 < at <= len(data) - 8:
-            return
-        entries = struct.unpack_from(order + count, data, at)[0]
-        at += struct.calcsize(count)
-        for number in range(min(entries, 200)):
-            if at + length * (number + 1) <= len(data):
-                yield at + length * number, struct.unpack_from(order + "H", data, at + length * number)[0], big
-        link = at + length * entries
+            break
+        listed = min(struct.unpack_from(order + count, data, at)[0], 200)
+        first = at + struct.calcsize(count)
+        link = first + length * listed
+        entries += [entry for entry in range(first, link, length) if entry + length <= len(data)]
+    return order, big, links, entries
 
 
 def places_of_tiff(data: bytes) -> list[Place]:
-    order = "<" if data[:2] == b"II" else ">"
-    found: list[Place] = [(2, order + "H"), (4, order + "H")]
-    for at, tag, big in tiff_entries(data):
-        word = order + ("Q" if big else "I")
-        parts = [
-            (0, order + "H"),
-            (2, order + "H"),
-            (4, word),
-            (12 if big else 8, word),
-            (12 if big else 8, order + "H"),
-        ]
-        found += [(at, word)] if tag < 0 else [(at + skip, form) for skip, form in parts]
-    return found
+    order, big, links, entries = tiff_parts(data)
+    word, parts = ("0Q", "0H 2H 4Q 12Q 12H") if big else ("0I", "0H 2H 4I 8I 8H")
+    return laid_out("2H 4H", order=order) + laid_out(word, links, order) + laid_out(parts, entries, order)
 
 
-def places_of_png(data: bytes) -> list[Place]:
+def png_chunks(data: bytes) -> list[int]:
     found, at = [], 8
     while at + 12 <= len(data):
-        found += [
-            (at, ">I"),
-            (at + 4, ">I"),
-            *((at + 8 + n, form) for n, form in ((0, ">I"), (4, ">I"), (8, "B"), (9, "B"))),
-        ]
+        found.append(at)
         at += 12 + struct.unpack_from(">I", data, at)[0]
     return found
 
 
+def places_of_png(data: bytes) -> list[Place]:
+    return laid_out("0I 4I 8I 12I 16B 17B", png_chunks(data))
+
+
 def png_with_sums(rng: Random, data: bytes) -> bytes:
     """A field changed, and the checksums of all chunks made right again, so that it is believed."""
-    out, at = bytearray(odd_field(rng, data, places_of_png(data))), 8
-    while at + 12 <= len(out) and (end := at + 8 + struct.unpack_from(">I", out, at)[0]) + 4 <= len(out):
-        struct.pack_into(">I", out, end, zlib.crc32(out[at + 4 : end]))
-        at = end + 4
+    out = bytearray(odd_field(rng, data, places_of_png(data)))
+    for at in png_chunks(out):
+        end = at + 8 + struct.unpack_from(">I", out, at)[0]
+        if end + 4 <= len(out):
+            struct.pack_into(">I", out, end, zlib.crc32(out[at + 4 : end]))
     return bytes(out)
 
 
 def places_of_jpg(data: bytes) -> list[Place]:
-    marks = [found.start() for found in re.finditer(rb"\xff[\xc0-\xfe]", data)]
-    return [(at + skip, form) for at in marks for skip, form in ((1, "B"), (2, ">H"), (4, "B"), (5, ">H"), (7, ">H"))]
+    return laid_out("1B 2H 4B 5H 7H", [found.start() for found in re.finditer(rb"\xff[\xc0-\xfe]", data)])
 
 
 def places_of_bmp(data: bytes) -> list[Place]:
-    return [(2, "<I"), (10, "<I"), (14, "<I"), *((18 + 4 * n, "<I") for n in range(9)), (26, "<H"), (28, "<H")]
+    return laid_out("2I 10I 14I 18I 22I 26H 28H 30I 34I 38I 42I 46I", order="<")
 
 
 def places_of_dm(data: bytes) -> list[Place]:
     """Version, length and order; names' lengths, groups' counts, and the words that say what a value is."""
-    form, size = (">Q", 8) if data[3] == 4 else (">I", 4)
-    found = [(0, ">I"), (4, form), (4 + size, ">I"), (10 + size, form)]
-    for tag in re.finditer(rb"[\x14\x15]\0[\0-\x20]", data):
-        after = tag.end() + data[tag.end() - 1]
-        found += [
-            (tag.start(), "B"),
-            (tag.start() + 1, ">H"),
-            (after, form),
-            (after + 2, form),
-            (after + size + 2, form),
-        ]
-    for value in re.finditer(b"%%%%", data):
-        found += [(value.end() + size * n, form) for n in range(5)]
-    return found
+    tags = list(re.finditer(rb"[\x14\x15]\0[\0-\x20]", data))
+    starts, after = [tag.start() for tag in tags], [tag.end() + data[tag.end() - 1] for tag in tags]
+    values = [value.end() for value in re.finditer(b"%%%%", data)]
+    head, group, words = (
+        ("0I 4Q 12I 18Q", "0Q 2Q 10Q", "0Q 8Q 16Q 24Q")
+        if data[3] == 4
+        else ("0I 4I 8I 14I", "0I 2I 6I", "0I 4I 8I 12I")
+    )
+    return laid_out(head) + laid_out("0B 1H", starts) + laid_out(group, after) + laid_out(words, values)
 
 
 def places_of_nifti(data: bytes) -> list[Place]:
-    order = "<" if data[:1] in (b"\x5c", b"\x1c") else ">"
-    if data[0] in (0x1C, 0x02) or data[3:4] == b"\x1c":
-        words = [(16 + 8 * n, "Q") for n in range(8)] + [(168, "Q")]
-        return [
-            (at, order + form)
-            for at, form in [*words, (0, "I"), (12, "H"), (14, "H"), (344, "I"), (348, "I"), (500, "I")]
-        ] + [(at, order + "d") for at in (*range(104, 168, 8), 176, 184, *range(352, 496, 8))]
-    shorts = [*range(40, 56, 2), 68, 70, 72, 74, 252, 254]
-    floats = [*range(76, 120, 4), 108, 112, 116, *range(256, 328, 4)]
-    return [(0, order + "I"), (123, "B"), (344, "<I"), (348, "<I"), *((at, order + "H") for at in shorts)] + [
-        (at, order + "f") for at in floats
-    ]
+    order = "<" if data[1:4] in (b"\x01\0\0", b"\x02\0\0") else ">"
+    if 540 in struct.unpack_from("<I", data) + struct.unpack_from(">I", data):  # NIfTI-2
+        whole, real = [*range(16, 80, 8), 168], [*range(104, 168, 8), 176, 184, *range(352, 496, 8)]
+        return (
+            laid_out("0Q", whole, order)
+            + laid_out("0d", real, order)
+            + laid_out("0I 12H 14H 344I 348I 500I 540I", order=order)
+        )
+    short, real = [*range(40, 56, 2), *range(68, 76, 2), 252, 254], [*range(76, 120, 4), *range(256, 328, 4)]
+    return laid_out("0H", short, order) + laid_out("0f", real, order) + laid_out("0I 123B 344I 348I", order=order)
 
 
 def places_of_zip(data: bytes) -> list[Place]:
-    fields = {b"PK\1\2": (8, 10, 20, 24, 28, 42), b"PK\3\4": (6, 8, 18, 22, 26), b"PK\5\6": (8, 10, 12, 16)}
-    return [
-        (found.start() + skip, "<I" if skip in (16, 18, 20, 22, 24, 42) else "<H")
-        for sign, skips in fields.items()
-        for found in re.finditer(re.escape(sign), data)
-        for skip in skips
-    ]
+    fields = {b"PK\1\2": "8H 10H 20I 24I 28H 42I", b"PK\3\4": "6H 8H 18I 22I 26H", b"PK\5\6": "8H 10H 12I 16I"}
+    signs = {sign: [found.start() for found in re.finditer(sign, data)] for sign in fields}
+    return [place for sign, spec in fields.items() for place in laid_out(spec, signs[sign], "<")]
 
 
 def places_of_wkw(data: bytes) -> list[Place]:
     """The header, and the jump table that follows it in a shard."""
-    return [(n, "B") for n in range(3, 8)] + [(at, "<Q") for at in range(8, min(len(data), 80), 8)]
+    return laid_out("3B 4B 5B 6B 7B", order="<") + laid_out("0Q", range(8, min(len(data), 80), 8), "<")
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------
 
 ODD_WORDS = [
-    *(b"0", b"-1", b"1e400", b"nan", b"Infinity", b"9223372036854775808", b"9" * 5000, "٣".encode(), b"1.5", b"", b" "),
-    *(
-        b"\0",
-        b"\xff\xfe",
-        b"\x1b]0;x\x07",
-        b"../../x",
-        b"/",
-        b"a" * 5000,
-        b"&lol;",
-        b"<" * 99,
-        b'"',
-        b"'",
-        b"\n",
-        b"%s",
-    ),
+    *b"0 -1 1.5 1e400 nan Infinity 9223372036854775808 ../../x / &lol; <<<< \" ' %s \0 \xff\xfe \x1b]0;x\x07".split(
+        b" "
+    )
 ]
+ODD_WORDS += [b"", b" ", b"\n", b"9" * 5000, b"a" * 5000, "٣".encode()]
 
 
 def odd_text(rng: Random, data: bytes) -> bytes:
@@ -297,19 +273,18 @@ ODD_DESCRIPTIONS = [
 
 def tiff_description(rng: Random, data: bytes) -> bytes:
     """Another ImageDescription in a page that has one, written behind the file."""
-    order = "<" if data[:2] == b"II" else ">"
-    entries = [(at, big) for at, tag, big in tiff_entries(data) if tag == 270]
-    if not entries:
+    order, big, _, entries = tiff_parts(data)
+    described = [at for at in entries if struct.unpack_from(order + "H", data, at)[0] == 270]
+    if not described:
         return flipped(rng, data)
-    at, big = rng.choice(entries)
-    form, skip = (order + "QQ", 4) if big else (order + "II", 4)
-    count, offset = struct.unpack_from(form, data, at + skip)
+    form, at = order + ("QQ" if big else "II"), rng.choice(described) + 4
+    count, offset = struct.unpack_from(form, data, at)
     said = data[offset : offset + count].rstrip(b"\0")
     new = (
         rng.choice(ODD_DESCRIPTIONS) if rng.random() < 0.2 else (odd_json if said[:1] == b"{" else odd_text)(rng, said)
     )
     out = bytearray(data) + new + b"\0"
-    struct.pack_into(form, out, at + skip, len(new) + 1, len(data))
+    struct.pack_into(form, out, at, len(new) + 1, len(data))
     return bytes(out)
 
 
@@ -350,29 +325,25 @@ def odd_member(rng: Random, data: bytes) -> bytes:
     return out.getvalue()
 
 
-PICTURE = [*GENERIC, png_with_sums, png_with_sums, in_fields(places_of_png)]
-NIFTI = [*GENERIC, *[in_fields(places_of_nifti)] * 3]
+def _mostly(places: Callable[[bytes], list[Place]], *others: Mutator) -> list[Mutator]:
+    return [*GENERIC, *[in_fields(places)] * 4, *others]
+
 
 BY_NAME: dict[str, list[Mutator]] = {
-    ".tif": [*GENERIC, *[in_fields(places_of_tiff)] * 4, *[tiff_description] * 4],
-    ".png": PICTURE,
-    ".jpg": [*GENERIC, *[in_fields(places_of_jpg)] * 3],
-    ".bmp": [*GENERIC, *[in_fields(places_of_bmp)] * 3],
-    ".dm3": [*GENERIC, *[in_fields(places_of_dm)] * 4],
-    ".dm4": [*GENERIC, *[in_fields(places_of_dm)] * 4],
-    ".nii": NIFTI,
-    ".hdr": NIFTI,
-    ".nii.gz": [flipped, truncated, *map(gzipped, NIFTI)],
-    ".conf": [odd_text],
-    ".toml": [odd_text],
-    ".info": [odd_text],
-    ".json": [odd_json, odd_json, odd_text],
-    ".zip": [*GENERIC, *[in_fields(places_of_zip)] * 2, *[odd_member] * 3],
-    "header.wkw": [*GENERIC, *[in_fields(places_of_wkw)] * 4],
-    ".wkw": [*GENERIC, *[in_fields(places_of_wkw)] * 2],
-    ".plan": [odd_json, odd_json, odd_text],
-    ".shards": [odd_lines],
-    ".journal": [odd_lines],
+    ".tif": _mostly(places_of_tiff, *[tiff_description] * 4),
+    ".png": _mostly(places_of_png, *[png_with_sums] * 4),
+    ".jpg": _mostly(places_of_jpg),
+    ".bmp": _mostly(places_of_bmp),
+    ".dm3": _mostly(places_of_dm),
+    ".dm4": _mostly(places_of_dm),
+    ".nii": _mostly(places_of_nifti),
+    ".hdr": _mostly(places_of_nifti),
+    ".nii.gz": [flipped, truncated, *map(gzipped, _mostly(places_of_nifti))],
+    ".zip": _mostly(places_of_zip, *[odd_member] * 3),
+    ".wkw": _mostly(places_of_wkw),
+    **{ending: [odd_text] for ending in (".conf", ".toml", ".info")},
+    **{ending: [odd_json, odd_json, odd_text] for ending in (".json", ".plan")},
+    **{ending: [odd_lines] for ending in (".shards", ".journal")},
 }
 """The mutators for files whose names end like this; of several that fit, those of the longest."""
 
