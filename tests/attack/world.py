@@ -151,6 +151,10 @@ def fingerprint(folder: Path) -> dict[str, str]:
     }
 
 
+NAMING = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.link")
+"""What changes a name in a folder, and follows no link that the name itself is."""
+
+
 def watched(folder: Path, *, may_read: bool) -> list[str]:
     """From now on, the calls of this process that change something in a folder, or read it if it must not."""
     touched: list[str] = []
@@ -162,7 +166,8 @@ def watched(folder: Path, *, may_read: bool) -> list[str]:
             return
         for path in args:
             if isinstance(path, (str, bytes, os.PathLike)) and os.fsdecode(path).startswith("/"):
-                reached = os.path.realpath(os.fsdecode(path).replace("\0", ""))
+                given = os.fsdecode(path).replace("\0", "")
+                reached = os.path.realpath(Path(given).parent if event in NAMING else given)
                 if f"{reached}/".startswith(f"{inside}/"):
                     touched.append(f"{event} {reached}")
 

@@ -362,6 +362,15 @@ def test_metadata_that_do_not_fit_the_data_are_refused(made: Path, tmp_path: Pat
     assert why in caught.value.why
 
 
+@pytest.mark.parametrize("side", ["width", "height", "depth"])
+def test_a_layer_without_voxels_is_an_error_that_says_how_to_go_on(made: Path, tmp_path: Path, side: str) -> None:
+    box = json.loads((made / NAME).read_text())["dataLayers"][0]["boundingBox"]
+    folder = changed(made, tmp_path, boundingBox=box | {side: 0})
+    with pytest.raises(BrokenSource, match="has no voxels") as caught:
+        wkconvert_open("webknossos", folder, {})
+    assert "--extent" in caught.value.fix
+
+
 def test_layers_of_other_formats_are_left_out_with_a_note(made: Path, tmp_path: Path) -> None:
     folder = changed(made, tmp_path)
     properties = json.loads((folder / NAME).read_text())

@@ -57,7 +57,7 @@ def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:
 def layers_of(dataset: Dataset, names: Collection[str] = ()) -> list[Layer]:
     """Open the layers of these names (none: all) with the mags that exist, in the dataset's order.
 
-    Raises BrokenSource if there is none, or if the finest mag of one is missing, DamagedData.
+    Raises BrokenSource if there is none, or if one has no voxels or lacks its finest mag, DamagedData.
     """
     there = dict.fromkeys(where.layer for where in dataset.mags)
     wanted = [name for name in there if not names or name in names]
@@ -69,6 +69,12 @@ def layers_of(dataset: Dataset, names: Collection[str] = ()) -> list[Layer]:
 
 def _opened(dataset: Dataset, name: str) -> Layer:
     layer, mags = dataset.layers[name], dataset.of(name)
+    if not layer.box.volume:
+        raise BrokenSource(
+            f"the layer {name} of {dataset.path} has no voxels",
+            why=f"its bounding box is {layer.box}",
+            fix=f"`wkconvert metadata {dataset.path} --extent` makes the box fit; --layer-name selects others",
+        )
     there = {mag: where for mag, where in mags.items() if is_folder(where.folder)}
     if min(mags) not in there:
         raise BrokenSource(
