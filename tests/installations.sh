@@ -49,6 +49,10 @@ for name in dm knossos nifti tiff tiles; do
     check "$name" -m "not slow" "plugins/wkconvert_$name" $images
 done
 
+echo "-- the site, with every link looked at"
+$uv run -q --isolated --no-project --with-requirements docs/requirements.txt \
+    env NO_MKDOCS_2_WARNING=1 mkdocs build -q --site-dir "$work/site"
+
 git clone -q . "$work/clone"
 cd "$work/clone"
 
