@@ -1,6 +1,7 @@
 """Where layers lie, and how large their voxels are, against each other and those that a dataset has."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,6 +127,14 @@ def test_ratios_that_are_no_mag_are_refused_with_both_sizes_and_the_options(tmp_
     done = convert(src / "labels" if add else src, ds, decided)
     assert box_of(ds, "labels").shape == (53, 43, 6)
     assert any("its source says 6 x 6 x 40 nm (its tags)" in note for note in done.notes)
+
+
+@pytest.mark.parametrize("side", [7.8, 8.0001, 4.001, 3.9])
+def test_sizes_that_are_nearly_a_mag_are_none(tmp_path, reader, side):
+    convert(reader(tmp_path / "em", EM, voxel_size=size(4, 4, 40)), tmp_path / "ds", PLAIN)
+    labels = reader(tmp_path / "labels", LABELS, voxel_size=size(side, side, 40))
+    with pytest.raises(InconsistentStack, match="differ in voxel size"):
+        prepare(labels, tmp_path / "ds", Settings(jobs=2, add=True, layer_name="labels"))
 
 
 def test_at_mag_says_it_outright(tmp_path, reader):
@@ -307,6 +316,14 @@ def test_places_count_where_layers_are_added(tmp_path, pair, command):
     assert box_of(ds, "labels") == Box((15, 16, 17), (10, 12, 14))
 
 
+def test_a_part_of_a_layer_lies_where_it_lies_in_the_whole(tmp_path, pair):
+    src, ds = pair((15, 16, 17)), tmp_path / "ds"
+    convert(src / "image", ds, Settings(jobs=2, layer_name="image"))
+    part = Settings(jobs=2, layer_name="part", add=True, bbox=Box((2, 3, 4), (5, 6, 7)), skip_first_z_slices=1)
+    convert(src / "labels", ds, part)
+    assert box_of(ds, "part") == Box((17, 19, 22), (5, 6, 7))
+
+
 def test_a_copy_knows_where_its_layers_lie(tmp_path, pair):
     src = pair((15, 16, 17))
     convert(src / "image", tmp_path / "ds", Settings(jobs=2, layer_name="image"))
@@ -378,6 +395,23 @@ def test_top_left_puts_the_first_voxel(tmp_path, reader):
         assert result.exit_code == 0, result.output
         assert box_of(tmp_path / "ds", "color") == box
         assert invoke("verify", tmp_path / "ds").exit_code == 0
+
+
+def test_coarser_mags_of_a_layer_that_is_moved_are_made_anew(tmp_path, reader):
+    voxels = random_voxels((79, 64, 6))
+    convert(reader(tmp_path / "src", voxels, voxel_size=size(4, 4, 40)), tmp_path / "there", PLAIN)
+    convert(tmp_path / "there", tmp_path / "moved", Settings(jobs=2, top_left=(1, 0, 0)))
+    convert(reader(tmp_path / "at_1", voxels, voxel_size=size(4, 4, 40), offset=(1, 0, 0)), tmp_path / "ds", PLAIN)
+    np.testing.assert_array_equal(read(tmp_path / "moved", mag="2-2-1"), read(tmp_path / "ds", mag="2-2-1"))
+
+
+def test_a_part_of_the_voxel_size_may_be_said_where_layers_are_added(tmp_path, reader):
+    convert(reader(tmp_path / "em", EM, voxel_size=size(4, 4, 40)), tmp_path / "ds", PLAIN)
+    more = reader(tmp_path / "more", EM)
+    adding = Settings(jobs=2, add=True, layer_name="more", voxel_size=VoxelSize.parse(",,40"))
+    assert prepare(more, tmp_path / "ds", adding).voxel_size.size == (4, 4, 40)
+    with pytest.raises(InconsistentStack):
+        prepare(more, tmp_path / "ds", replace(adding, voxel_size=VoxelSize.parse(",,50")))
 
 
 @pytest.mark.parametrize(

@@ -136,8 +136,8 @@ def _place(layer: SourceLayer, grid: Affine, of: str) -> Vec3:
 
 _FIX_PLACE = "say --top-left x,y,z, in mag-1 voxels, to lay the first voxel there whatever the affine says"
 _FIX_DIRECTIONS = (
-    "take both as their axes lead in space, which is what readers do unless told otherwise (-o orientation=canonical), "
-    "or resample one in the other's space"
+    "read both with -o orientation=canonical, or both with -o orientation=stored if they are stored alike; or resample "
+    "one in the other's space"
 )
 _FIX_SIZES = "say with --at-mag which mag it is; where a file names no unit, say it (-o unit=mm)"
 

@@ -1,6 +1,7 @@
 """Several volumes in one dataset lie as their affines say; what these leave open is refused or told."""
 
 import json
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -131,6 +132,19 @@ def test_stored_axes_that_run_against_each_other_are_refused(tmp_path):
     with pytest.raises(InconsistentStack, match="mirrored along x against image") as caught:
         convert(src, tmp_path / "ds", Settings(reader_options={"orientation": "stored"}))
     assert "-o orientation=canonical" in caught.value.fix
+
+
+def test_a_dataset_of_stored_axes_takes_others_as_they_are_stored(tmp_path):
+    las = IMAGE * np.array([-1, 1, 1, 1])[:, None]
+    src, ds = folder(tmp_path, las, moved(las, (1, 2, 3))), tmp_path / "ds"
+    stored = {"orientation": "stored"}
+    convert(src / "image.nii.gz", ds, Settings(layer_name="image", reader_options=stored))
+    adding = Settings(layer_name="labels", add=True)
+    with pytest.raises(InconsistentStack, match="mirrored along x against the dataset") as caught:
+        convert(src / "labels.nii.gz", ds, adding)
+    assert "-o orientation=stored" in caught.value.fix
+    convert(src / "labels.nii.gz", ds, replace(adding, reader_options=stored))
+    assert boxes(ds)["labels"].start == (1, 2, 3)
 
 
 def test_beside_another_format_nothing_is_turned_unless_it_is_said(tmp_path):
