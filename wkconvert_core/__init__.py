@@ -28,7 +28,7 @@ from wkconvert_core.contract.errors import (
 )
 from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
 from wkconvert_core.contract.hookspecs import hookimpl
-from wkconvert_core.contract.mag_format import ComparableMag, MagFormat, ShardCheck, ShardFile, StoredMag
+from wkconvert_core.contract.mag_format import ComparableMag, ComparedMag, MagFormat, ShardCheck, ShardFile, StoredMag
 from wkconvert_core.contract.model import (
     DTYPES,
     Category,
@@ -62,6 +62,7 @@ __all__ = [
     "Category",
     "Checksum",
     "ComparableMag",
+    "ComparedMag",
     "CompressingSink",
     "Confidence",
     "ConversionError",

@@ -22,6 +22,7 @@ from wkconvert_core.datasets.destination import NewDataset, Replacement, checked
 from wkconvert_core.datasets.journal import Journal, Request
 from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.datasets.provenance import Provenance
+from wkconvert_core.datasets.recorded import open_compared
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources import views
@@ -134,7 +135,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     mag = pictures.mag or layer.finest
     dataset.check_mag("mag", layer.name, mag)
     where = dataset.of(layer.name)[mag]
-    stored = where.open()
+    stored = open_compared(where)
     box = stored.box if settings.bbox is None else settings.bbox.coarsened(mag)
     if box not in stored.box or not box.volume:
         raise OptionError(

@@ -90,9 +90,9 @@ def prepare_copy(
     layers: list[SourceLayer] = []
     shards: dict[tuple[str, Mag], Vec3] = {}
     for layer in opened:
-        chosen = {mag: dataset.of(layer.name)[mag].open() for mag in layer.mags if not mags or mag in mags}
-        if kept := {mag: stored for mag, stored in chosen.items() if wanted(stored)}:
-            shards |= {(layer.name, mag): stored.shard_shape for mag, stored in kept.items()}
+        stored = {mag: it for mag, it in layer.mags.items() if isinstance(it, StoredMag) and (not mags or mag in mags)}
+        if kept := {mag: it for mag, it in stored.items() if wanted(it)}:
+            shards |= {(layer.name, mag): it.shard_shape for mag, it in kept.items()}
             values, scaling = scaled_values(min(layer.mags.items())[1], settings)
             cast = {mag: as_dtype(it, settings.dtype, settings.convert, values) for mag, it in kept.items()}
             layers.append(replace(layer, mags=cast, notes=(*layer.notes, *scaling)))

@@ -116,6 +116,35 @@ class ComparableMag(StoredMag, Protocol):
         ...
 
 
+class Recorded(Protocol):
+    """What runs recorded of the shards of a mag; small when pickled. Boxes and starts lie in the dataset."""
+
+    def of(self, start: Vec3Like) -> Checksum | None:
+        """The checksum of the shard that begins at a voxel; None if none is recorded. Raises BrokenSource."""
+        ...
+
+    def overlaps(self, box: Box) -> bool:
+        """Whether a shard is recorded that overlaps a box: one that is not there is lost. Raises BrokenSource."""
+        ...
+
+    def is_due(self, start: Vec3Like) -> bool:
+        """Whether the shard that begins at a voxel is recorded, and has not been compared yet."""
+        ...
+
+    def settle(self, start: Vec3Like) -> None:
+        """Note that the shard that begins at a voxel is as recorded, so that it need not be compared again."""
+        ...
+
+
+@runtime_checkable
+class ComparedMag(StoredMag, Protocol):
+    """A mag that can hold each shard that it reads against a recorded checksum: damage is not carried on then."""
+
+    def compared_with(self, recorded: Recorded) -> Self:
+        """The same mag, which raises DamagedData when it reads of a shard that is lost, or not as recorded."""
+        ...
+
+
 @runtime_checkable
 class MagFormat(Protocol):
     """One way to store a mag: a value that a plugin's `wkconvert_mag_formats` returns."""

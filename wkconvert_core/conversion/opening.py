@@ -21,6 +21,7 @@ from wkconvert_core.conversion.stored_dtype import check_ids, dtype_to_write, sc
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, suggest
 from wkconvert_core.datasets.reader import layers_of
+from wkconvert_core.datasets.recorded import compared
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry import detection
 from wkconvert_core.registry.detection import Found
@@ -96,7 +97,8 @@ def open_source(
             f"{option} fits one layer, and {src} holds {len(layers)}",
             fix="convert them one by one, the later ones with --add",
         )
-    if budget:
+    if budget:  # what only looks at a few voxels does not wait for whole shards
+        layers = [(it, compared(Path(it.path), layer) if _is_dataset(it) else layer, how) for it, layer, how in layers]
         _check_chunks([layer for _, layer, _ in layers], budget)
     opened: dict[str, SourceLayer] = {}
     for found, layer, wanted in layers:
@@ -104,7 +106,7 @@ def open_source(
             layer.source, option=settings.category, hint=layer.category, names=_telling_names(found, layer)
         )
         note, dtype, fit = dtype_to_write(layer.source.info.dtype, settings, decision.category)
-        if decision.category == "segmentation" and found.match.format != "webknossos":
+        if decision.category == "segmentation" and not _is_dataset(found):
             check_ids(np.dtype(dtype or layer.source.info.dtype))
         source = transformed(
             layer.source,
@@ -148,7 +150,8 @@ def open_dataset(dataset: Dataset, names: Collection[str], budget: Budget) -> li
     """
     wanted = dict.fromkeys(where.layer for where in dataset.choose(list(names)))
     match = Match("webknossos", Confidence.EXACT, f"{PROPERTIES_FILE}, {len(wanted)} layer{'s' * (len(wanted) != 1)}")
-    layers = dict(zip(wanted, layers_of(dataset, wanted), strict=True))
+    opened = (compared(dataset.path, layer) for layer in layers_of(dataset, wanted))
+    layers = dict(zip(wanted, opened, strict=True))
     _check_chunks(list(layers.values()), budget)
     return [
         SourceLayer(
@@ -161,6 +164,10 @@ def open_dataset(dataset: Dataset, names: Collection[str], budget: Budget) -> li
         )
         for name, layer in layers.items()
     ]
+
+
+def _is_dataset(found: Found) -> bool:
+    return found.match.format == "webknossos"
 
 
 def _check_chunks(layers: Sequence[Layer], budget: Budget) -> None:

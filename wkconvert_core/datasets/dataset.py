@@ -38,6 +38,8 @@ class MagOnDisk:
     """The layer as the metadata describe it; None if they do not list it."""
     layer_voxel_size: VoxelSize | None = None
     """Voxel size of mag 1."""
+    dataset: Path | None = None
+    """The dataset whose records hold for the mag; None: none do."""
 
     @property
     def title(self) -> str:
@@ -141,7 +143,7 @@ class Dataset:
                 if folder is None:
                     foreign_mags[layer.name, mag] = f"it lies elsewhere, at {shown(str(layer.mags[mag]), quoted=False)}"
                 else:
-                    mags.append(MagOnDisk(layer.name, mag, folder, formats[layer.data_format], layer, size))
+                    mags.append(MagOnDisk(layer.name, mag, folder, formats[layer.data_format], layer, size, path))
         return cls(path, properties, layers, mags, foreign, foreign_mags)
 
     @property
@@ -230,7 +232,7 @@ def found_mags(dataset: Path) -> list[MagOnDisk]:
         except ValueError:
             continue
         if fitting := next((one for one in formats if one.has_mag(folder)), None):
-            found[folder.parent.name, mag] = MagOnDisk(folder.parent.name, mag, folder, fitting)
+            found[folder.parent.name, mag] = MagOnDisk(folder.parent.name, mag, folder, fitting, dataset=dataset)
     return [found[key] for key in sorted(found)]
 
 

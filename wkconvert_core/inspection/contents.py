@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.datasets.dataset import MagOnDisk
+from wkconvert_core.datasets.recorded import open_compared
 from wkconvert_core.engine import loop
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.workers import Workers
@@ -80,7 +82,8 @@ def find_contents(
     `outline`: only the box is needed, so cells inside the box found so far are not read. Raises SourceError,
     DamagedData, ResourceError.
     """
-    return _search(where, budget, workers, listen, lambda cell, box: not (outline and box and cell in box))
+    mag = where.open()  # as it is now: other programs may have written there
+    return _search(where, mag, budget, workers, listen, lambda cell, box: not (outline and box and cell in box))
 
 
 def voxels_outside(where: MagOnDisk, budget: Budget, workers: Workers, listen: Listener | None = None) -> Box | None:
@@ -91,11 +94,13 @@ def voxels_outside(where: MagOnDisk, budget: Budget, workers: Workers, listen: L
     """
     extent = where.box
     assert extent, "metadata state it"
-    return _search(where, budget, workers, listen, lambda cell, box: not box and cell not in extent, extent).box
+    mag = open_compared(where)
+    return _search(where, mag, budget, workers, listen, lambda cell, box: not box and cell not in extent, extent).box
 
 
 def _search(
     where: MagOnDisk,
+    mag: StoredMag,
     budget: Budget,
     workers: Workers,
     listen: Listener | None,
@@ -103,7 +108,7 @@ def _search(
     ignored: Box | None = None,
 ) -> Contents:
     """Contents of the wanted cells; `is_wanted` gets a cell and the box found by the time the cell is reached."""
-    mag, found = where.open(), Contents()
+    found = Contents()
     shards = [Box(shard.start, mag.shard_shape) for shard in mag.shards()]
     if not shards:
         return found

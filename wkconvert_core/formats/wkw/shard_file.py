@@ -47,12 +47,51 @@ class _Summing(_Fetching):
         return data
 
 
+class _Comparing(_Summing):
+    """Reads byte ranges in any order, and holds the whole file against a checksum: most ranges come in order anyway."""
+
+    def __init__(self, file: BinaryIO, recorded: Checksum) -> None:
+        super().__init__(file)
+        self._recorded = recorded
+        if self.size != recorded.size:
+            raise DamagedData(f"it has {self.size} bytes; {recorded.size} were recorded")
+
+    def __call__(self, start: int, stop: int) -> bytes:
+        if start < self.at:
+            return _Fetching.__call__(self, start, stop)
+        self._pass(start)
+        return super().__call__(start, stop)
+
+    def finish(self) -> None:
+        """Read what was not read before, and compare. Raises DamagedData."""
+        self._pass(self.size)
+        _check_sum(Checksum(self.crc, self.size), self._recorded)
+
+    def _pass(self, stop: int) -> None:
+        while self.at < stop:
+            super().__call__(self.at, min(stop, self.at + PART_BYTES))
+
+
+def _check_sum(found: Checksum, recorded: Checksum) -> None:
+    if found != recorded:
+        raise DamagedData(f"its checksum is {found.crc32:08x}, not {recorded.crc32:08x} as recorded")
+
+
 @contextmanager
-def open_shard(path: Path, header: Header) -> Iterator[Shard]:
-    """A shard of a mag with this header, readable inside the context. Raises OSError, DamagedData."""
+def open_shard(path: Path, header: Header, recorded: Checksum | None = None) -> Iterator[Shard]:
+    """A shard of a mag with this header, readable inside the context. Raises OSError, DamagedData.
+
+    With a recorded checksum, the whole file has been held against it when the context ends without an error: the bytes
+    that pass anyway, and the others.
+    """
     with open_file(path) as file:
-        fetch = _Fetching(file)
-        yield Shard(fetch, fetch.size, header)
+        if recorded is None:
+            fetch = _Fetching(file)
+            yield Shard(fetch, fetch.size, header)
+        else:
+            comparing = _Comparing(file, recorded)
+            yield Shard(comparing, comparing.size, header)
+            comparing.finish()
 
 
 def check_shard(path: Path, header: Header, start: Vec3, recorded: Checksum | None) -> ShardCheck:
@@ -70,18 +109,17 @@ def check_shard(path: Path, header: Header, start: Vec3, recorded: Checksum | No
                 raise DamagedData(f"it has {size} bytes; {recorded.size} were recorded")
             shard = Shard(fetch, size, header)
             shard.check()
+            checksum = Checksum(fetch.crc, fetch.at)
+            if fetch.at != size:  # a bug of ours, which must not pass for a sound shard
+                raise RuntimeError(f"{path}: {fetch.at} of {size} bytes were read")
+            if recorded:
+                _check_sum(checksum, recorded)
     except DamagedData as error:
         return ShardCheck(start, size, problem=f"{error.what} ({error.why})" if error.why else error.what)
     except OSError as error:
         return ShardCheck(start, size, problem=f"it cannot be read: {reason(error)}")
     except MemoryError:
         raise ResourceError(f"no memory left while reading {path}", fix="take fewer --jobs") from None
-    if fetch.at != size:  # a bug of ours, which must not pass for a sound shard
-        raise RuntimeError(f"{path}: {fetch.at} of {size} bytes were read")
-    checksum = Checksum(fetch.crc, size)
-    if recorded and checksum != recorded:
-        problem = f"its checksum is {checksum.crc32:08x}, not {recorded.crc32:08x} as recorded"
-        return ShardCheck(start, size, problem=problem)
     return ShardCheck(start, size, checksum, COMPRESSIONS[shard.header.block_type])
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from wkconvert_core.contract.errors import BrokenSource, DamagedData, SourceNotFound
 from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
-from wkconvert_core.contract.mag_format import ShardCheck, ShardFile
+from wkconvert_core.contract.mag_format import Recorded, ShardCheck, ShardFile
 from wkconvert_core.contract.model import Checksum, Source, VolumeInfo
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.formats.wkw import HEADER_FILE
@@ -69,6 +69,8 @@ class WkwSource:
     box: Box
     """The extent, in voxels of this mag, where it lies in the dataset."""
     voxel_size: VoxelSize | None = None
+    recorded: Recorded | None = None
+    """What the shards are held against when they are read; None: nothing."""
 
     # --- a Source
 
@@ -107,7 +109,8 @@ class WkwSource:
                 for row in _numbered(layer, "y{}", rows)
                 for _ in _numbered(row, "x{}.wkw", columns)
             )
-            return found or not exists(self.description)
+            lost = not found and self.recorded and self.recorded.overlaps(box.shifted(self.box.start))
+            return found or bool(lost) or not exists(self.description)
         except OSError:
             return True
 
@@ -136,6 +139,10 @@ class WkwSource:
     def within(self, box: Box) -> WkwSource:
         """The same mag with another extent."""
         return replace(self, box=box)
+
+    def compared_with(self, recorded: Recorded) -> WkwSource:
+        """The same mag, whose shards are compared with what was recorded of them: each once in each process."""
+        return replace(self, recorded=recorded)
 
     def shards(self) -> Iterator[ShardFile]:
         """All shards that exist, inside the extent or not. Raises BrokenSource."""
@@ -194,16 +201,22 @@ class WkwSource:
         Errors inside the context, too, become BrokenSource and DamagedData that name the file.
         """
         path, corner = locate(self.folder, box.start, self.header.side)
+        recorded = self.recorded
+        due = recorded.of(corner) if recorded and recorded.is_due(corner) else None
         try:
             with ExitStack() as stack:
                 try:
-                    shard = stack.enter_context(open_shard(path, self.header))
+                    shard = stack.enter_context(open_shard(path, self.header, due))
                 except FileNotFoundError:
+                    if recorded and recorded.of(corner):
+                        raise DamagedData("it is missing, though it was recorded") from None
                     if is_link(path) or not exists(self.description):
                         gone = "the mag's folder, or what a link points to, is gone"
                         raise BrokenSource(f"{path} has vanished", why=gone) from None
                     shard = None
                 yield shard, box - corner
+            if recorded and due:
+                recorded.settle(corner)
         except OSError as error:
             raise BrokenSource(f"{path} cannot be read", why=reason(error)) from error
         except DamagedData as error:
@@ -253,4 +266,5 @@ def _numbered(folder: Path, name: str, numbers: range) -> Iterator[Path]:
 
 
 def _damaged(path: Path, error: DamagedData) -> DamagedData:
-    return DamagedData(f"{path} is damaged", why=str(error), fix="convert it again, or restore the file from a copy")
+    fix = "convert it again, or restore the file from a copy; `wkconvert verify` finds all damage"
+    return DamagedData(f"{path} is damaged", why=str(error), fix=fix)

@@ -1,0 +1,111 @@
+"""Mags whose shards are held against the checksums that runs recorded of them, while their voxels are read."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+
+from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
+from wkconvert_core.contract.mag_format import ComparedMag, StoredMag
+from wkconvert_core.contract.model import Checksum, Layer, Source
+from wkconvert_core.datasets.checksums import records
+from wkconvert_core.datasets.dataset import MagOnDisk
+
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import Array
+
+S = TypeVar("S", bound=Source)
+
+
+def compared(dataset: Path, layer: Layer) -> Layer:
+    """A layer of a dataset whose mags, if their format can, raise DamagedData for a shard that is not as recorded."""
+    return replace(layer, mags={mag: _compared(dataset, layer.name, mag, it) for mag, it in layer.mags.items()})
+
+
+def open_compared(where: MagOnDisk) -> StoredMag:
+    """The same of one mag, opened. Raises what `MagOnDisk.open` raises."""
+    mag = where.open()
+    return _compared(where.dataset, where.layer, where.mag, mag) if where.dataset else mag
+
+
+def _compared(dataset: Path, layer: str | None, mag: Mag, source: S) -> S:
+    if not isinstance(source, ComparedMag):
+        return source
+    return source.compared_with(RecordedShards(dataset.resolve(), layer or "", mag, source.shard_shape))
+
+
+@dataclass(frozen=True)
+class RecordedShards:
+    """The newest checksums of a mag: read when they are first asked for, once in each process."""
+
+    dataset: Path
+    layer: str
+    mag: Mag
+    shard_shape: Vec3
+    opened: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Tells openings apart: what was read of the dataset before may hold no more."""
+
+    def of(self, start: Vec3Like) -> Checksum | None:
+        """The checksum of the shard that begins at a voxel; None if none is recorded. Raises BrokenSource."""
+        table = _table(self)
+        place = table.place(start)
+        return None if place is None else Checksum(int(table.crc32[place]), int(table.size[place]))
+
+    def overlaps(self, box: Box) -> bool:
+        """Whether a shard is recorded that overlaps a box. Raises BrokenSource."""
+        near = box.aligned(self.shard_shape)
+        return _table(self).has_any(near)
+
+    def is_due(self, start: Vec3Like) -> bool:
+        """Whether the shard that begins at a voxel is recorded, and this process has not compared it yet."""
+        table = _table(self)
+        place = table.place(start)
+        return place is not None and not table.compared[place]
+
+    def settle(self, start: Vec3Like) -> None:
+        """Note that the shard that begins at a voxel is as recorded."""
+        table = _table(self)
+        if (place := table.place(start)) is not None:
+            table.compared[place] = True
+
+
+class _Table(NamedTuple):
+    """One row per shard, by z, y, x of its first voxel: some forty bytes, as there may be millions."""
+
+    z: Array
+    y: Array
+    x: Array
+    crc32: Array
+    size: Array
+    compared: Array
+
+    def place(self, start: Vec3Like) -> int | None:
+        """The row of the shard that begins at a voxel."""
+        low, high = 0, len(self.z)
+        for column, at in zip((self.z, self.y, self.x), reversed(start), strict=True):
+            low, high = (low + int(edge) for edge in np.searchsorted(column[low:high], [at, at + 1]))
+        return low if low < high else None
+
+    def has_any(self, box: Box) -> bool:
+        """Whether a shard begins in a box."""
+        low, high = np.searchsorted(self.z, [box.start[2], box.stop[2]])
+        x, y = self.x[low:high], self.y[low:high]
+        inside = (box.start[1] <= y) & (y < box.stop[1]) & (box.start[0] <= x) & (x < box.stop[0])
+        return bool(inside.any())
+
+
+@functools.lru_cache(maxsize=16)
+def _table(recorded: RecordedShards) -> _Table:
+    found = records(recorded.dataset, recorded.layer).checksums(recorded.mag)
+    shards = [
+        (*reversed(Box(start, (1, 1, 1)).aligned(recorded.shard_shape).start), *checksum)
+        for start, checksum in (found.shards.items() if found else ())
+        if max(start) < 1 << 60  # others begin where no extent reaches
+    ]
+    z, y, x, crc32, size = np.array(sorted(shards), np.int64).reshape(-1, 5).T
+    return _Table(z, y, x, crc32, size, np.zeros(len(z), bool))
