@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from wkconvert_core import __version__
 from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options
@@ -35,6 +36,14 @@ Upload = Annotated[
     bool,
     typer.Option("--upload", help="Send it to $WK_URL afterwards, as `upload` does", rich_help_panel=options.RUN),
 ]
+
+
+class Command(TyperCommand):
+    """A command whose usage line names its arguments as its help does: `SRC DST`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words after the command's name."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
 class Interrupted(BaseException):
@@ -127,7 +136,7 @@ def wkconvert(
     """Convert volume images to WKW datasets for WEBKNOSSOS."""
 
 
-@app.command()
+@app.command(cls=Command)
 @options.takes()
 def auto(src: options.Src, dst: options.Dst, upload: Upload = False, **given: Any) -> None:
     """Detect, convert, compress, downsample, write the metadata.
@@ -141,7 +150,7 @@ def auto(src: options.Src, dst: options.Dst, upload: Upload = False, **given: An
         export_commands.send(dst, {**given, "json": False})
 
 
-@app.command()
+@app.command(cls=Command)
 @options.takes(
     without=("voxel_size", "unit", "max_mag", "sampling_mode", "no_downsample", "add"),
     helps={"compression": "none, lz4 or lz4hc (default: none)"},
@@ -173,10 +182,10 @@ for command in (
     ),
     *(inspection_commands.metadata, inspection_commands.info, inspection_commands.preview, inspection_commands.view),
 ):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
-@app.command()
+@app.command(cls=Command)
 @options.takes(only=("json",))
 def plugins(**given: Any) -> None:
     """List the plugins, their versions and formats, and why any failed to load."""
@@ -186,16 +195,19 @@ def plugins(**given: Any) -> None:
     if given["json"]:
         stored = {name: one.summary for name, one in loaded.mag_formats().items()}
         formats, kernels = {**loaded.formats(), **stored}, sorted(loaded.downsamplers())
-        print_document({"plugins": loaded.loaded, "formats": formats, "interpolation_modes": kernels})
+        told = {"plugins": loaded.loaded, "formats": formats, "writers": loaded.writers()}
+        print_document({**told, "interpolation_modes": kernels})
     else:
         from wkconvert_core.cli.reports import show_plugins
 
         show_plugins(loaded, console())
 
 
-@app.command()
+@app.command(cls=Command)
 @options.takes(only=("reader", "option", "json"))
-def check(path: Annotated[Path, options.local_folder("A file or folder for the reader.")], **given: Any) -> None:
+def check(
+    path: Annotated[Path, options.local_folder("A file or folder for the reader.", metavar="PATH")], **given: Any
+) -> None:
     """Check that a reader does on your file all that core relies on; exit 1 if a check fails."""
     from wkconvert_core.cli.reports import show_checks
     from wkconvert_core.testing import run_checks
@@ -206,10 +218,13 @@ def check(path: Annotated[Path, options.local_folder("A file or folder for the r
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Command)
 @options.takes(only=("jobs", "strict", "quiet"))
 def demo(
-    dst: Annotated[Path, options.local_folder("The dataset's folder, to be made; the stack is written to DST-stack.")],
+    dst: Annotated[
+        Path,
+        options.local_folder("The dataset's folder, to be made; the stack is written to DST-stack.", metavar="DST"),
+    ],
     **given: Any,
 ) -> None:
     """Make a small synthetic EM stack with labels, and convert it."""

@@ -87,7 +87,7 @@ def compress(
     helps={"to": "Mag format of the copy, as `wkconvert plugins` lists them (default: each layer's own)"},
 )
 def recube(
-    src: options.Dataset, dst: options.Dst, layer_name: options.Layers = None, mag: options.Mags = None, **given: Any
+    src: options.Original, dst: options.Dst, layer_name: options.Layers = None, mag: options.Mags = None, **given: Any
 ) -> None:
     """Copy a dataset with other shards, another compression, dtype or mag format: all layers and mags, or some.
 

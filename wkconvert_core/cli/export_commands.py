@@ -21,7 +21,7 @@ def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
 
 
-Out = Annotated[Path, options.local_folder("The folder for the TIFF files, to be made.")]
+Out = Annotated[Path, options.local_folder("The folder for the TIFF files, to be made.", metavar="OUT")]
 LayerName = Annotated[str | None, _option("The layer (default: the only one)", _PART)]
 MagText = Annotated[str | None, _option("The mag: 2 or 2-2-1 (default: the finest)", _PART)]
 Bbox = Annotated[str | None, _option("x,y,z,width,height,depth in voxels of mag 1 (default: the whole layer)", _PART)]

@@ -37,9 +37,9 @@ Port = Annotated[
 ]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Print the address, open nothing")]
 Terminal = Annotated[bool, typer.Option("--terminal", help="Show it in the terminal as well, where that can")]
-AnyPath = Annotated[str, typer.Argument(help="A file or folder of any kind, or a URL.")]
-A = Annotated[Path, options.local_folder("A dataset's folder.")]
-B = Annotated[Path, options.local_folder("Another dataset's folder.")]
+AnyPath = Annotated[str, typer.Argument(metavar="PATH", help="A file or folder of any kind, or a URL.")]
+A = Annotated[Path, options.local_folder("A dataset's folder.", metavar="A")]
+B = Annotated[Path, options.local_folder("Another dataset's folder.", metavar="B")]
 
 
 @options.takes(only=options.READ_OPTIONS)

@@ -38,9 +38,11 @@ def local_folder(help: str, **shown: Any) -> Any:
     return typer.Argument(help=help, callback=_local, **shown)
 
 
-Copy = Annotated[Path | None, local_folder("Write a copy here (default: compress in place).", metavar="target")]
-Src = Annotated[str, typer.Argument(help="What to convert: a file, a folder of slices or of layer folders, a URL.")]
-Dst = Annotated[Path, local_folder("The dataset's folder, to be made.")]
+Copy = Annotated[Path | None, local_folder("Write a copy here (default: compress in place).", metavar="TARGET")]
+Src = Annotated[
+    str, typer.Argument(metavar="SRC", help="What to convert: a file, a folder of slices or of layer folders, a URL.")
+]
+Dst = Annotated[Path, local_folder("The dataset's folder, to be made.", metavar="DST")]
 
 
 def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
@@ -65,7 +67,8 @@ def whole(least: int = -(10**20), most: int = 10**20) -> dict[str, Any]:
 Layers = Annotated[list[str] | None, _option("Only these layers, repeatable (default: all)", SOURCE, "--layer-name")]
 Mags = Annotated[list[str] | None, _option("Only these mags, 2 or 2-2-1, repeatable (default: all)", SOURCE, "--mag")]
 FromMag = Annotated[str | None, _option("Begin at this mag: 2 or 2-2-1 (default: each layer's finest)", SOURCE)]
-Dataset = Annotated[Path, local_folder("A dataset's folder.")]
+Dataset = Annotated[Path, local_folder("A dataset's folder.", metavar="DST")]
+Original = Annotated[Path, local_folder("A dataset's folder.", metavar="SRC")]
 
 
 def _shared(panel: str, help: str, kind: Any = str, *names: str) -> Any:
@@ -98,7 +101,7 @@ class Options:
     skip_first_z_slices = _shared(SOURCE, "Leave out this many slices at the start (default: 0)", int)
     bbox = _shared(SOURCE, "x,y,z,width,height,depth: convert this part only, in voxels after --skip… and --flip")
     flip = _shared(SOURCE, "Mirror these axes: x,y")
-    max_mag = _shared(PYRAMID, "Coarsest mag (default: about 100 voxels wide)", int)
+    max_mag = _shared(PYRAMID, "Coarsest mag (default: the first from 4 on that is 100 voxels wide or less)", int)
     interpolation_mode = _shared(
         PYRAMID, "Kernel: median, mode, mean, nearest, bilinear, bicubic, min, max (default: median or mode)"
     )

@@ -40,7 +40,7 @@ KEYS = {
     "MagStorage": "layer=where.layer mag=where.mag path=where.folder top_left=where.box.start shape=where.box.shape"
     " dtype=mag.info.dtype channels=mag.info.channels voxel_size shards stored_bytes raw_bytes ratio compression"
     " shard_side=mag.shard_shape.x block_side=mag.block_shape.x problem",
-    "Loaded": "name distribution version formats error",
+    "Loaded": "name distribution version formats writers interpolation_modes error",
     "Soundness": "path sound damaged mags seconds notes",
     "Equality": "a b equal metadata mags seconds notes",
     "MagCompared": "layer mag voxels differing first=difference",

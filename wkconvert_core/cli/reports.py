@@ -168,11 +168,15 @@ def show_plugins(plugins: Plugins, console: Console) -> None:
     for plugin in plugins.loaded:
         print_lines(console, f"{plugin.name} ({plugin.distribution} {plugin.version})")
         if plugin.error:
-            console.print(Text(f"  failed to load: {plugin.error}", style="red"), soft_wrap=True)
+            print_lines(console, f"  failed to load: {plugin.error}", style="red")
             continue
         print_lines(console, *(f"  {name}: {what}" for name, what in plugin.formats.items()))
+        print_lines(console, *(f"  --to {name}: {what}" for name, what in plugin.writers.items()))
+        if plugin.interpolation_modes:
+            print_lines(console, f"  interpolation modes: {', '.join(plugin.interpolation_modes)}")
     if not plugins.loaded:
         print_lines(console, 'no readers are installed; pip install "wkconvert[all]" installs those of this project')
+    print_lines(console, f"--to takes: {', '.join(sorted(plugins.writers()))}")
     print_lines(console, f"interpolation modes: {', '.join(sorted(plugins.downsamplers()))}")
 
 

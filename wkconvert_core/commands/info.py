@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wkconvert_core.contract.errors import UnsupportedSource, WkconvertError
+from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.conversion.opening import SourceLayer, open_source
 from wkconvert_core.conversion.placement import placed
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.dataset import MagStorage, found_mags, inventory, unfinished
-from wkconvert_core.datasets.naming import PROPERTIES_FILE
+from wkconvert_core.datasets.dataset import MagStorage, check_described, inventory
 from wkconvert_core.registry.detection import Answer, ask, location, read_head
 from wkconvert_core.registry.plugins import plugins
-from wkconvert_core.toolkit.files import exists
 
 
 @dataclass(frozen=True)
@@ -35,15 +33,8 @@ def describe(path: Path | str, reader: str | None = None, options: Mapping[str, 
     loaded, path = plugins(), location(path)
     answers = ask(path, read_head(path), loaded, options)
     is_claimed = any(answer.match for answer in answers)  # such as an export, which needs no metadata
-    if isinstance(path, Path) and not is_claimed and not exists(path / PROPERTIES_FILE):
-        if begun := unfinished(path):
-            raise UnsupportedSource(f"{path} is not finished: {begun[0]}", fix="run the same command again")
-        if mags := found_mags(path):
-            raise UnsupportedSource(
-                f"{path} holds mags of {mags[0].format.name} without metadata",
-                why="`cube` writes none, nor do some other tools",
-                fix=f"`wkconvert metadata {path} --voxel-size 4,4,35` makes them, with your voxel size",
-            )
+    if isinstance(path, Path) and not is_claimed:
+        check_described(path)
     settings, problem = Settings(reader=reader, reader_options=options or {}), None
     layers = open_source(path, settings, loaded)
     try:

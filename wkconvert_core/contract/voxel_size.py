@@ -191,17 +191,19 @@ class VoxelSize:
         return ""
 
     def filled(self, other: VoxelSize) -> VoxelSize:
-        """This size, with unknown axes taken from `other`; the unit is this one's.
+        """This size, with unknown axes taken from `other`; the unit is this one's, if it has any side.
 
         >>> said = VoxelSize((None, None, 0.035), "µm", "--voxel-size")
         >>> size = VoxelSize((4, 4, None), "nm", "TIFF tags").filled(said)
         >>> print(size, "from", size.origin)
         4 x 4 x 35 nm from TIFF tags, --voxel-size
         """
+        if not any(self.size):
+            return other
         theirs = other.to(self.unit)
         x, y, z = (a if a is not None else b for a, b in zip(self.size, theirs.size, strict=True))
         used = any(a is None and b is not None for a, b in zip(self.size, theirs.size, strict=True))
-        origins = [self.origin if any(self.size) else "", other.origin if used else ""]
+        origins = [self.origin, other.origin if used else ""]
         return VoxelSize((x, y, z), self.unit, ", ".join(filter(None, origins)))
 
     def __str__(self) -> str:

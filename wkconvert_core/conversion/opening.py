@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core.contract.abilities import stream_of
-from wkconvert_core.contract.errors import OptionError, ResourceError
+from wkconvert_core.contract.errors import OptionError, ResourceError, UnknownFormat
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Category, Confidence, Layer, Match, Source, VolumeInfo
 from wkconvert_core.contract.notes import WarningNote
@@ -18,7 +18,7 @@ from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.conversion.stored_dtype import check_ids, dtype_to_write, scaled_values
-from wkconvert_core.datasets.dataset import Dataset
+from wkconvert_core.datasets.dataset import Dataset, check_described
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, suggest
 from wkconvert_core.datasets.reader import layers_of
 from wkconvert_core.datasets.recorded import compared
@@ -89,7 +89,12 @@ def open_source(
 
     Raises OptionError, ResourceError and the readers' errors.
     """
-    found_all = detection.find(src, plugins, settings.reader, settings.reader_options)
+    try:
+        found_all = detection.find(src, plugins, settings.reader, settings.reader_options)
+    except UnknownFormat:
+        if isinstance(src, Path):
+            check_described(src)  # a dataset without metadata is no unknown format
+        raise
     layers = _open_all(found_all, settings, plugins)
     if len(layers) > 1 and (settings.layer_name or settings.category):
         option = "--layer-name" if settings.layer_name else "--category"

@@ -251,5 +251,5 @@ def writer_of(settings: Settings, folder: Path, spec: DatasetSpec) -> DatasetSin
         return writer
     sink: DatasetSink | None = loaded.hook.wkconvert_create(format=settings.to, path=folder, spec=spec, options=options)
     if sink is None:
-        raise OptionError(f"no plugin writes {settings.to!r}", fix="`wkconvert plugins` lists what is installed")
+        raise OptionError(f"no plugin writes {settings.to!r}", fix=f"take one of {', '.join(sorted(loaded.writers()))}")
     return sink

@@ -101,8 +101,7 @@ class Dataset:
         properties = read_properties(path)
         if properties is not None:
             return cls.listed(path, properties)
-        if begun := unfinished(path):
-            raise BrokenSource(f"{path} is not finished: {begun[0]}", fix="run the command that began it again")
+        _check_finished(path)
         if not (found := found_mags(path)):
             raise SourceNotFound(
                 f"{path} is no dataset", why=f"it holds neither {PROPERTIES_FILE} nor a folder LAYER/MAG with a mag"
@@ -111,14 +110,15 @@ class Dataset:
 
     @classmethod
     def finished(cls, path: Path) -> Dataset:
-        """Describe a dataset with metadata. Raises SourceNotFound if there are none, BrokenSource as `open` does."""
+        """Describe a dataset with metadata.
+
+        Raises SourceNotFound if it is none, UnsupportedSource for mags without metadata, BrokenSource as `open` does.
+        """
         properties = read_properties(path)
         if properties is None:
-            raise SourceNotFound(
-                f"{path} is no finished dataset",
-                why=f"there is no {PROPERTIES_FILE} in it",
-                fix="give the folder of a dataset; `wkconvert metadata` makes the file for mags that are there",
-            )
+            check_described(path)
+            why = f"it holds neither {PROPERTIES_FILE} nor a folder LAYER/MAG with a mag"
+            raise SourceNotFound(f"{path} is no finished dataset", why=why, fix="give the folder of a dataset")
         return cls.listed(path, properties)
 
     @classmethod
@@ -240,6 +240,28 @@ def unfinished(dataset: Path, besides: Collection[str] = ()) -> list[str]:
     """The runs that were begun and did not end, but for those on some layers: `auto of layer color`, for messages."""
     plans = [path for path in listed(dataset / FOLDER, "*.plan") if not exists(path.with_suffix(".shards"))]
     return [f"{command} of layer {layer}" for layer, command in map(layer_and_command, plans) if layer not in besides]
+
+
+def _check_finished(dataset: Path) -> None:
+    if begun := unfinished(dataset):
+        raise BrokenSource(
+            f"{dataset} is not finished: {begun[0]}",
+            why="its metadata come last, when all shards are written",
+            fix="run the command that began it again: it goes on where it stopped",
+        )
+
+
+def check_described(folder: Path) -> None:
+    """Raise BrokenSource for a dataset that is not finished, UnsupportedSource for mags without metadata."""
+    if exists(folder / PROPERTIES_FILE):
+        return
+    _check_finished(folder)
+    if mags := found_mags(folder):
+        raise UnsupportedSource(
+            f"{folder} holds mags of {mags[0].format.name} without metadata",
+            why="`cube` writes none, nor do some other tools",
+            fix=f"`wkconvert metadata {folder} --voxel-size 4,4,35` makes them, with your voxel size",
+        )
 
 
 def is_half_compressed(dataset: Path) -> bool:

@@ -41,6 +41,10 @@ class Loaded:
     version: str
     formats: Mapping[str, str] = field(default_factory=dict)
     """Its readers and mag formats by name, each with a summary."""
+    writers: Mapping[str, str] = field(default_factory=dict)
+    """What `--to` names of it beside mag formats, each with a summary."""
+    interpolation_modes: Sequence[str] = ()
+    """Names of its kernels."""
     error: str | None = None
     """What loading it raised; None for a plugin that works."""
     trace: str = ""
@@ -94,6 +98,12 @@ class Plugins:
         plugin = self._manager.get_plugin(name)
         return _formats(plugin) | {name: one.summary for name, one in _mag_formats(plugin).items()}
 
+    def writers(self) -> dict[str, str]:
+        """All that `--to` takes, by name: mag formats, and what the plugins' `WRITERS` name; each with a summary."""
+        named = [_formats(plugin, "WRITERS") for _, plugin in self._manager.list_name_plugin()]
+        named += [{name: one.summary} for name, one in self.mag_formats().items()]
+        return {name: text for texts in named for name, text in texts.items()}
+
     def downsamplers(self) -> dict[str, Downsampler]:
         """Every plugin's kernels by name; core's own cannot be replaced."""
         merged: dict[str, Downsampler] = {}
@@ -116,7 +126,8 @@ class Plugins:
         places: dict[str, int] = {}
         for plugin in self.loaded:
             file = Path(getattr(self._manager.get_plugin(plugin.name), "__file__", None) or os.devnull)
-            places[plugin.name] = trace.rfind(f'File "{file.parent if file.name == "__init__.py" else file}')
+            place = f"{file.parent}{os.sep}" if file.name == "__init__.py" else str(file)
+            places[plugin.name] = trace.rfind(f'File "{place}')
         named = [plugin for plugin in self.loaded if places[plugin.name] >= 0]
         return max(named, key=lambda plugin: places[plugin.name], default=None)
 
@@ -133,13 +144,13 @@ class Plugins:
             kernels: Mapping[str, Any] = getattr(plugin, "wkconvert_downsamplers", dict)()
             if not all(isinstance(kernel, Downsampler) for kernel in kernels.values()):
                 raise PluginError(f"wkconvert_downsamplers returns {kernels!r}", fix="return {name: Downsampler(...)}")
-            formats = self.formats_of(point.name)
+            formats, writers = self.formats_of(point.name), _formats(plugin, "WRITERS")
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises, the other plugins go on
             if plugin is not None and self._manager.get_plugin(point.name) is plugin:
                 self._manager.unregister(name=point.name)
             what = f"{type(error).__name__}: {error}"
             return Loaded(point.name, distribution, version, error=what, trace=traceback.format_exc())
-        return Loaded(point.name, distribution, version, formats)
+        return Loaded(point.name, distribution, version, formats, writers, sorted(kernels))
 
 
 def _check_names(what: str, own: Mapping[str, Any], known: Mapping[str, Any]) -> None:
@@ -150,10 +161,11 @@ def _check_names(what: str, own: Mapping[str, Any], known: Mapping[str, Any]) ->
         )
 
 
-def _formats(plugin: Any) -> dict[str, str]:
-    formats = getattr(plugin, "FORMATS", {})
+def _formats(plugin: Any, attribute: str = "FORMATS") -> dict[str, str]:
+    formats = getattr(plugin, attribute, {})
     if not isinstance(formats, Mapping) or not all(isinstance(word, str) for item in formats.items() for word in item):
-        raise PluginError(f"FORMATS is {formats!r}", fix='write a mapping: {"name of a reader": "what it reads"}')
+        fix = 'write a mapping: {"name of a reader or writer": "what it reads or writes"}'
+        raise PluginError(f"{attribute} is {formats!r}", fix=fix)
     return dict(formats)
 
 

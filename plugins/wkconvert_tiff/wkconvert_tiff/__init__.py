@@ -13,6 +13,7 @@ FORMATS = {
     "tiff": "TIFF files (also BigTIFF, OME-TIFF, ImageJ's), and folders of them",
     "pictures": "PNG, JPEG and BMP files, and folders of them",
 }
+WRITERS = {"tiff": "a TIFF file per slice, or a tree of tiles"}
 
 
 @hookimpl
