@@ -45,7 +45,7 @@ def source(tmp_path):
         (["SRC", "ds", "SRC"], "wkconvert auto takes one path for each of its arguments", "give the folder"),
         (["SRC", "ds", "a", "b", "c", "d"], "wkconvert auto takes one path", "give the folder that holds the files"),
         (["SRC"], "Missing argument 'DST'", "`wkconvert auto --help` lists what it takes"),
-        (["SRC", "ds", "--jobs", "x"], "'x' is not a valid int", "`wkconvert auto --help` lists what it takes"),
+        (["SRC", "ds", "--jobs", "x"], "'x' is no whole number", "`wkconvert auto --help` lists what it takes"),
     ],
 )
 def test_a_wrong_command_line_says_what_to_write(tmp_path, source, monkeypatch, args, what, fix):
