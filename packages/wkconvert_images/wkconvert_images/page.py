@@ -48,6 +48,8 @@ class Page:
     tables: bytes | None
     """Tables that all JPEG strips and tiles share."""
     blank: float
+    planes: int
+    """How many planes like this follow one another in a MetaMorph stack, which describes only the first; else 1."""
 
 
 def read_page(ifd: Ifd, *, colors: bool = True) -> Page:
@@ -85,7 +87,9 @@ def read_page(ifd: Ifd, *, colors: bool = True) -> Page:
     )
     tables = ifd.raw(347) if 347 in ifd and coding.compression in JPEGS else None
     blank = _blank(ifd, coding.dtype)
-    return Page(ifd.tiff.path, ifd.offset, ifd.next, coding, facts, starts, counts, palette, tables, blank)
+    return Page(
+        ifd.tiff.path, ifd.offset, ifd.next, coding, facts, starts, counts, palette, tables, blank, planes_of(ifd)
+    )
 
 
 def coding_of(ifd: Ifd) -> Coding:
@@ -148,8 +152,6 @@ def _refuse(ifd: Ifd, coding: Coding) -> None:
         raise _unsupported(path, "YCbCr colours outside of JPEG", "save it as RGB")
     if ifd.number(32997, 1) > 1:
         raise _unsupported(path, f"pages of {ifd.number(32997, 1)} slices each", "save it with one slice a page")
-    if ifd.count(33629) > 1:
-        raise _unsupported(path, f"a MetaMorph stack of {ifd.count(33629)} planes", "save it as a plain or OME-TIFF")
 
 
 def _unsupported(path: str, holds: str, fix: str) -> UnsupportedSource:
@@ -223,3 +225,8 @@ def _blank(ifd: Ifd, dtype: np.dtype[Any]) -> float:
         return 0.0
     fits = dtype.kind == "f" or (dtype.kind in "iu" and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
     return value if fits else 0.0
+
+
+def planes_of(ifd: Ifd) -> int:
+    """How many planes a directory stands for: several in MetaMorph's stacks."""
+    return max(ifd.count(33629), 1)

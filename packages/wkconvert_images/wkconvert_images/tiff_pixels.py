@@ -40,8 +40,8 @@ class TiffRaster:
 
     @property
     def several(self) -> bool:
-        """Whether further pages follow in the file."""
-        return self.page.next != 0
+        """Whether further pages, or planes of this one, follow in the file."""
+        return self.page.next != 0 or self.page.planes > 1
 
     @property
     def weight(self) -> int:

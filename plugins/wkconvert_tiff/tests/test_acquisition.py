@@ -1,15 +1,16 @@
 """What pages count by the texts and tags of acquisition programs, and by `-o planes=`."""
 
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pictures_of import layers, volume, voxels
 
-from wkconvert_core import OptionError, UnsupportedSource
+from wkconvert_core import BrokenSource, OptionError, SourceError, UnsupportedSource
 from wkconvert_core.testing import noise, read_checked
 from wkconvert_tiff.axes import Choice, parse_planes, pick
 
@@ -256,6 +257,60 @@ def test_an_index_of_micro_manager_without_an_order_is_asked_about(tmp_path):
         layers(tmp_path / "a.tif")
 
 
+def metamorph(path, planes, *, distances, times, wavelengths=None, **options):
+    """Write MetaMorph's stack: a page of the first plane, the others behind it, and a table of six numbers for each."""
+    table = b"".join(struct.pack("<6I", z, 1, 2451545, time, 0, 0) for z, time in zip(distances, times, strict=True))
+    waves = b"".join(struct.pack("<2I", wave, 1) for wave in wavelengths or [488] * len(planes))
+    tags = [(code, 7, len(value), value, True) for code, value in ((33629, table), (33630, waves))]
+    tags += [(33628, "I", 2, (4, 1), True)]  # of tags for which the table has no place; here one, that nobody reads
+    tifffile.imwrite(path, planes[0], metadata=None, byteorder="<", extratags=tags, **options)
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        at = {code: tiff.pages[0].tags[code].offset for code in (33629, 33630)}
+    for code in at:  # one fraction for each plane is announced, of a table that is longer
+        content[at[code] + 2 : at[code] + 8] = struct.pack("<HI", 5, len(planes))
+    path.write_bytes(bytes(content))
+    with path.open("ab") as file:
+        file.write(planes[1:].tobytes())
+
+
+PLANES = noise(5, 21, 17, dtype="uint16")
+
+
+def test_slices_and_times_of_metamorph_are_told_apart(tmp_path):
+    metamorph(tmp_path / "z.stk", PLANES, distances=[3] * 5, times=[1, 1, 2, 2, 3])
+    np.testing.assert_array_equal(voxels(tmp_path / "z.stk"), volume(*PLANES))
+    with tifffile.TiffFile(tmp_path / "z.stk") as tiff:
+        np.testing.assert_array_equal(tiff.series[0].asarray(), PLANES)
+        assert tiff.series[0].axes == "ZYX"
+    metamorph(tmp_path / "t.stk", PLANES, distances=[0] * 5, times=range(5))
+    with pytest.raises(UnsupportedSource, match="5 time points"):
+        layers(tmp_path / "t.stk")
+    np.testing.assert_array_equal(voxels(tmp_path / "t.stk", timepoint=3), volume(PLANES[3]))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"distances": [0] * 5, "times": [1] * 5}, {"distances": [3] * 5, "times": [1] * 5, "wavelengths": range(5)}],
+)
+def test_planes_of_metamorph_that_may_be_anything_are_asked_about(tmp_path, told):
+    metamorph(tmp_path / "a.stk", PLANES, **told)
+    with pytest.raises(UnsupportedSource, match=r"MetaMorph stack of 5 planes.*-o planes="):
+        layers(tmp_path / "a.stk")
+    check(tmp_path / "a.stk", PLANES[np.newaxis], planes="C5")
+    np.testing.assert_array_equal(voxels(tmp_path / "a.stk", plain="true"), volume(*PLANES))
+    with pytest.raises(OptionError, match="counts 4 planes, the file holds 5"):
+        layers(tmp_path / "a.stk", planes="C4")
+
+
+def test_a_stack_of_metamorph_cut_short_is_no_shorter_one(tmp_path):
+    metamorph(tmp_path / "a.stk", PLANES, distances=[3] * 5, times=range(5))
+    content = (tmp_path / "a.stk").read_bytes()
+    (tmp_path / "a.stk").write_bytes(content[:-1])
+    with pytest.raises(BrokenSource, match="its 5 pictures reach to byte"):
+        layers(tmp_path / "a.stk")
+
+
 @pytest.mark.parametrize(
     ("maker", "options"),
     [
@@ -279,3 +334,30 @@ def test_pages_of_slides_and_movies_are_never_taken_for_depth(tmp_path, maker, o
     np.testing.assert_array_equal(voxels(tmp_path / "a.tif", plain="true"), volume(*VOXELS[0, 0]))
     write_pages(tmp_path / "one.tif", VOXELS[0, 0, :1], **options)
     np.testing.assert_array_equal(voxels(tmp_path / "one.tif"), volume(VOXELS[0, 0, 0]))
+
+
+TAGS = {34361: 1284, 34412: 90, 33629: 8, 33630: 8, 33560: 64, 33471: 64, 65420: 4, 50431: 64, 34683: 64, 51123: 16}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
+@given(st.sampled_from(list(TAGS)), st.randoms(use_true_random=False), st.sampled_from([1, 3]), st.booleans())
+def test_random_headers_raise_nothing_but_errors_of_ours(tmp_path, tag, random, pages, filled):
+    content = random.randbytes(TAGS[tag]) if filled else bytes(TAGS[tag])
+    tags = [(tag, 7, len(content), content, True)]
+    write_pages(tmp_path / "a.tif", VOXELS[0, :pages, 0], extratags=tags, description=random.randbytes(9).hex())
+    with suppress(SourceError, OptionError):
+        assert all(layer.source.info.shape[:2] == (17, 21) for layer in layers(tmp_path / "a.tif", plain="false"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
+@given(
+    st.text(st.characters(max_codepoint=255, exclude_characters="\0"), max_size=60),
+    st.sampled_from(["", "SI.", "ImageJ="]),
+)
+def test_random_texts_raise_nothing_but_errors_of_ours(tmp_path, text, start):
+    tags = [(code, "s", 0, (start + text).encode("latin-1"), True) for code in (305, 315, 34680, 34118)]
+    pages = VOXELS[0, :, 0]
+    options = {"software": False, "extratags": tags, "description": (start + text).encode("latin-1")}
+    write_pages(tmp_path / "a.tif", pages, **options)
+    with suppress(SourceError, OptionError):
+        np.testing.assert_array_equal(voxels(tmp_path / "a.tif"), volume(*pages))

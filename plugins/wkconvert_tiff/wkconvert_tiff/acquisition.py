@@ -159,6 +159,30 @@ def micro_manager(file: Opened) -> Counted | None:
     )
 
 
+def metamorph_axis(file: Opened, count: int) -> Axes:
+    """MetaMorph's stack: a distance along z, a date and a time of each plane, and its wavelength.
+
+    Raises UnsupportedSource where they do not say what the planes count.
+    """
+    if file.choice.plain:
+        return Axes("Z", [count])
+    inline, order = file.first.entries[33629].inline, file.tiff.order
+    (at,) = struct.unpack(order + ("Q" if len(inline) == 8 else "I"), inline)
+    if at + 24 * count <= file.tiff.size:
+        table = np.frombuffer(file.tiff.read(at, 24 * count, "MetaMorph's table of planes"), order + "u4")
+        table = table.reshape(count, 6)
+        if len(set(file.first.floats(33630))) < 2:
+            if table[:, 0].all():
+                return Axes("Z", [count])
+            if len(np.unique(table[:, 2:4], axis=0)) == count:
+                return Axes("T", [count])
+    raise UnsupportedSource(
+        f"{file.path} holds a MetaMorph stack of {count} planes",
+        why="neither do all have a distance along z, nor a time of their own, so they may be slices, times or channels",
+        fix=_OTHERWISE,
+    )
+
+
 def _sis(file: Opened) -> Counted | None:
     """Olympus SIS, whose tags tifffile decodes."""
     if len(file.slices) < 2 or not {33560, 33471} & file.first.entries.keys():

@@ -13,10 +13,10 @@ from wkconvert_core import OptionError, UnsupportedSource
 from wkconvert_core.toolkit.files import broken
 from wkconvert_images.calibration import imagej, lut_colors, voxel_size
 from wkconvert_images.ome import is_ome
-from wkconvert_images.page import read_page
+from wkconvert_images.page import planes_of, read_page
 from wkconvert_images.tags import Ifd, TiffFile
 
-from .acquisition import counted_pages, micro_manager
+from .acquisition import counted_pages, metamorph_axis, micro_manager
 from .axes import PLANES_HELP, Axes, Choice, Numbers, parse_planes, pick_series, several_series
 from .detection import COMPANION
 from .ome_volume import companion_volume, ome_volume
@@ -32,8 +32,11 @@ def read_volume(path: str, choice: Choice) -> Volume:
         return companion_volume(path, choice)
     with TiffFile(path) as tiff:
         file = Opened(tiff, choice, *walk(tiff))
-        if choice.planes is not None:
-            volume = _as_told(file, parse_planes(choice.planes))
+        if (count := planes_of(file.first)) > 1:
+            volume = _metamorph(file, count)
+        elif choice.planes is not None:
+            axes, samples = _as_told(file, len(file.pages), file.first.number(277, 1))
+            volume = _one_volume(file, planes_at(file, file.pages, axes, samples=samples))
         elif is_ome(file.description):
             volume = ome_volume(file)
         elif counted := micro_manager(file):
@@ -56,17 +59,23 @@ def _one_volume(file: Opened, planes: Numbers) -> Volume:
     return Volume((file.path,), planes, voxel_size=voxel_size(file.first))
 
 
-def _as_told(file: Opened, axes: Axes) -> Volume:
-    """The pages as `-o planes=` counts them."""
-    pages, samples = len(file.pages), file.first.number(277, 1)
-    apart = samples if axes.total == pages * samples else 1
-    if axes.total != pages * apart:
+def _as_told(file: Opened, count: int, samples: int = 1) -> tuple[Axes, int]:
+    """The axes that `-o planes=` gives to `count` pages, and how many planes each page is: 1, or all its samples."""
+    axes = parse_planes(file.choice.planes or "")
+    apart = samples if axes.total == count * samples else 1
+    if axes.total != count * apart:
         raise OptionError(
             f"-o planes={file.choice.planes} does not fit {file.path}",
-            why=f"it counts {axes.total} planes, the file holds {pages}",
-            fix=f"give numbers that make {pages} together",
+            why=f"it counts {axes.total} planes, the file holds {count}",
+            fix=f"give numbers that make {count} together",
         )
-    return _one_volume(file, planes_at(file, file.pages, axes, samples=apart))
+    return axes, apart
+
+
+def _metamorph(file: Opened, count: int) -> Volume:
+    """A MetaMorph stack: one page describes planes that lie one behind the other."""
+    axes = metamorph_axis(file, count) if file.choice.planes is None else _as_told(file, count)[0]
+    return _one_volume(file, planes_at(file, file.slices[:1], axes, step=_step(file, count)))
 
 
 def _pages(file: Opened) -> Volume:
