@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
-from wkconvert_core.contract.errors import UnknownFormat
+from wkconvert_core.contract.errors import UnknownFormat, UnsupportedSource
 from wkconvert_core.registry.detection import find
 from wkconvert_core.registry.known_shapes import tree_at
 from wkconvert_core.registry.plugins import GROUP, Plugins, plugins
@@ -70,6 +70,25 @@ def test_folders_of_layers_are_layers_whatever_is_installed(tmp_path, pattern, f
     found = find(tmp_path, only("tiff"))
     assert found == find(tmp_path, plugins())
     assert {one.match.format for one in found} == {"pictures"}
+
+
+@pytest.mark.parametrize("word", ["t", "time_", "Pos", "slice", "z"])
+def test_folders_that_count_slices_times_or_positions_are_no_layers(tmp_path, word):
+    made(tmp_path, "{word}{n:03}/img_{z}.jpg", word=[word], n=N(3), z=[0])
+    with pytest.raises(UnsupportedSource, match=r"the folders in .* count") as caught:
+        find(tmp_path, only("tiff"))
+    assert str(tmp_path / f"{word}000") in caught.value.fix
+    assert len(find(tmp_path, only("tiff"), reader="pictures")) == 3
+
+
+@pytest.mark.parametrize(
+    "names", ["ch0 ch1", "run1 run2", "s1 s2", "day1 day2", "1 2", "labels_t1 raw_t1", "t1", "T1 T2"]
+)
+    "names", ["ch0 ch1", "run1 run2", "s1 s2", "day1 day2", "1 2", "labels_t1 raw_t1", "t1", "T1 T2"]
+)
+def test_folders_that_may_be_layers_are_layers(tmp_path, names):
+    made(tmp_path, "{name}/img_{z}.jpg", name=names.split(), z=N(3))
+    assert [found.layer for found in find(tmp_path, only("tiff"))] == names.split()
 
 
 def test_folders_are_layers_if_that_is_said(tmp_path):

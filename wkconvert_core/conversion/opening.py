@@ -29,6 +29,7 @@ from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.sources.category import Decision, by_name, classify
 from wkconvert_core.sources.views import as_dtype, transformed
 from wkconvert_core.toolkit.byte_sizes import size_text
+from wkconvert_core.toolkit.dyes import dye_color
 from wkconvert_core.toolkit.files import stem
 
 ORIGIN = Vec3(0, 0, 0)
@@ -143,7 +144,9 @@ def open_source(
         # Coarser mags of the source do not fit a finest mag that was cropped, flipped or cast.
         mags = layer.mags if source is layer.source else {finest: source}
         start, shift = Vec3(*layer.source.info.offset), Vec3(0, 0, settings.start_z)
-        opened[name] = SourceLayer(name, decision, mags, found, layer.color, tuple(notes), start, shift)
+        is_grey = decision.category == "color" and source.info.channels == 1
+        color = layer.color or (dye_color(found.layer) if found.layer and is_grey and len(layers) > 1 else None)
+        opened[name] = SourceLayer(name, decision, mags, found, color, tuple(notes), start, shift)
     return list(opened.values())
 
 

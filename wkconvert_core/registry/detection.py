@@ -22,7 +22,7 @@ from wkconvert_core.contract.errors import (
 )
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.registry.known_shapes import SUFFIXES, hints, tree_at
+from wkconvert_core.registry.known_shapes import SUFFIXES, counted_by, hints, tree_at
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.toolkit.files import (
     cannot_open,
@@ -232,6 +232,7 @@ def _layers_below(
     """One entry for each file or folder in `src` that a reader claims; a note on each lists the others."""
     found: list[Found] = []
     declined: list[str] = []
+    folders: list[str] = []
     if reader is None and is_folder(src):
         _refuse_known_tree(src, plugins)
     for path in children(src, _may_be_layer) if is_folder(src) else ():
@@ -243,6 +244,8 @@ def _layers_below(
             fix = "convert it by itself with --reader, or do without that plugin"
             raise UnknownFormat(f"no reader knows what {path} is", why="; ".join(failed), fix=fix)
         inner = [] if match or is_file(path) or not depth else _layers_below(path, plugins, reader, options, depth - 1)
+        if (match or inner) and is_folder(path):
+            folders.append(path.name)
         if match:
             found.append(Found(path, match, layer=stem(path) if is_file(path) else path.name))
         elif len(inner) == 1:  # a layer's folder with one file in it, such as labels/volume.nii
@@ -251,6 +254,13 @@ def _layers_below(
             found += [replace(one, layer=f"{path.name}_{one.layer}") for one in inner]
         elif is_file(path) or listed(path):
             declined.append(path.name)
+    if reader is None and (counted := counted_by(folders)):
+        raise UnsupportedSource(
+            f"the folders in {src} count {counted}, not layers: {shorten(folders)}",
+            why="a dataset shows one time, position or well, and its slices are files of one folder",
+            fix=f"convert one of them, such as {src / folders[0]}, or put the slices into one folder; or, if each is a "
+            "layer, say so with --reader pictures (for TIFF --reader tiff)",
+        )
     if declined and found:
         extras = " or ".join(hints((src / name for name in declined), plugins))
         told = f"left out of {src.name or src}, as no reader knows them: {shorten(declined)}"

@@ -9,11 +9,14 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wkconvert_core.contract.errors import InconsistentStack
 from wkconvert_core.registry.plugins import Plugins
+from wkconvert_core.toolkit.name_axes import shown
+from wkconvert_core.toolkit.name_columns import table
 from wkconvert_core.toolkit.names import axes
 
 SUFFIXES = {
@@ -66,6 +69,26 @@ def tree_at(folder: Path) -> Tree | None:
             return Tree("tiles", f"the tiles of a slice, or layers, such as {pictures[0]}")
     worded = [path for path in pictures if _says_x_and_y(path)]
     return Tree("tiles", f"a tree of tiles, such as {worded[0]}") if 2 * len(worded) > len(pictures) else None
+
+
+def counted_by(folders: Sequence[str]) -> str:
+    """What the names of folders count that is not layers, by a word that leaves no doubt; empty for others.
+
+    >>> counted_by(["t000", "t001", "t002"]), counted_by(["ch0", "ch1"]), counted_by(["raw", "labels"])
+    ('times (t 0, 1, 2)', '', '')
+    """
+    try:
+        columns = table("", folders).columns if len(folders) > 1 else []
+    except InconsistentStack:
+        return ""
+    if len(columns) != 1:
+        return ""
+    (column,) = columns
+    is_weighted = column.word == "t" and set(column.values) <= {1, 2}  # T1 and T2 of magnetic resonance
+    if not column.word or is_weighted or not (column.is_firm or column.kind == "z"):
+        return ""
+    counted = {"z": "slices", "time": "times", "position": "positions", "well": "wells"}.get(column.kind)
+    return f"{counted} ({shown(column)})" if counted else ""
 
 
 def hints(paths: Iterable[Path], plugins: Plugins) -> list[str]:

@@ -10,6 +10,9 @@ from pictures_of import layers, source, volume, voxels
 from PIL import Image
 
 from wkconvert_core import BrokenSource, InconsistentStack, OptionError, UnsupportedSource
+from wkconvert_core.conversion.opening import open_source
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.testing import noise, read_checked
 
 PLANES = noise(4, 3, 9, 7)  # z, channel, y, x
@@ -164,3 +167,13 @@ def test_names_that_may_be_tiles_are_refused_unless_each_file_is_said_to_be_a_sl
         layers(where)
     assert "-o pattern=" in caught.value.fix
     np.testing.assert_array_equal(voxels(where, names="z"), volume(*PLANES.reshape(12, 9, 7)))
+
+
+def test_layers_from_folders_named_after_dyes_have_their_colours(tmp_path):
+    where = tmp_path / "src"
+    for channel, dye in enumerate(["DAPI", "GFP", "labels"]):
+        (where / dye).mkdir(parents=True)
+        for z in range(4):
+            tifffile.imwrite(where / dye / f"z{z}.tif", PLANES[z, channel])
+    opened = open_source(where, Settings(), plugins())
+    assert {layer.name: layer.color for layer in opened} == {"DAPI": (0, 0, 255), "GFP": (0, 255, 0), "labels": None}
