@@ -84,8 +84,6 @@ def test_folders_that_count_slices_times_or_positions_are_no_layers(tmp_path, wo
 @pytest.mark.parametrize(
     "names", ["ch0 ch1", "run1 run2", "s1 s2", "day1 day2", "1 2", "labels_t1 raw_t1", "t1", "T1 T2"]
 )
-    "names", ["ch0 ch1", "run1 run2", "s1 s2", "day1 day2", "1 2", "labels_t1 raw_t1", "t1", "T1 T2"]
-)
 def test_folders_that_may_be_layers_are_layers(tmp_path, names):
     made(tmp_path, "{name}/img_{z}.jpg", name=names.split(), z=N(3))
     assert [found.layer for found in find(tmp_path, only("tiff"))] == names.split()
