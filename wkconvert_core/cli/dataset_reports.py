@@ -28,11 +28,14 @@ LISTED = 40
 
 
 def show_soundness(found: Soundness, console: Console, *, quiet: bool) -> None:
-    """Print what `verify` found; with `quiet`, only what is damaged."""
+    """Print what `verify` found; with `quiet`, only what is damaged or has changed."""
     for problem in found.damaged[:LISTED]:
         print_lines(console, f"damaged: {problem.path}", f"  {problem.reason}")
     if (more := len(found.damaged) - LISTED) > 0:
         print_lines(console, f"damaged: {more:,} more; --json lists all")
+    for problem in found.changed:
+        fix = f"  if that is what you want: wkconvert verify {found.path} --write-checksums takes the new ones"
+        print_lines(console, f"changed: {problem.path}", f"  {problem.reason}", fix)
     if quiet:
         return
     for mag in found.mags:
@@ -45,7 +48,8 @@ def show_soundness(found: Soundness, console: Console, *, quiet: bool) -> None:
             parts.append(f"kernel unknown ({mag.kernel_reason})")
         print_lines(console, f"{mag.layer} mag {mag.mag}: {', '.join(parts)}")
     shards, size = sum(mag.shards for mag in found.mags), sum(mag.stored_bytes for mag in found.mags)
-    verdict = f"{len(found.damaged):,} damaged" if found.damaged else "sound"
+    changed = f"{count_text(len(found.changed), 'mag')} changed since" if found.changed else "sound"
+    verdict = f"{len(found.damaged):,} damaged" if found.damaged else changed
     took = [size_text(size), f"{found.seconds:.1f} s", rate_text(size, found.seconds)]
     parts = [verdict, count_text(shards, "shard"), *filter(None, took)]
     print_lines(console, f"{near(found.path)}: {', '.join(parts)}")

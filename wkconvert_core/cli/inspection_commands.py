@@ -17,7 +17,8 @@ from wkconvert_core.contract.errors import OptionError, WkconvertError
 
 Deep = Annotated[bool, typer.Option("--deep", help="Recompute and compare whole coarser mags, not only some boxes")]
 WriteChecksums = Annotated[
-    bool, typer.Option("--write-checksums", help="Record checksums of sound mags that have none")
+    bool,
+    typer.Option("--write-checksums", help="Record checksums of sound mags that have none, or were rewritten since"),
 ]
 Refresh = Annotated[
     bool, typer.Option("--refresh", help="Update layers and mags from the folder (the default without other options)")
@@ -42,6 +43,10 @@ A = Annotated[Path, options.local_folder("A dataset's folder.", metavar="A")]
 B = Annotated[Path, options.local_folder("Another dataset's folder.", metavar="B")]
 
 
+CHANGED = 3
+"""Exit code of `verify` for a dataset of which nothing is damaged, but some is not as it was recorded."""
+
+
 @options.takes(only=options.READ_OPTIONS)
 def verify(
     dst: options.Dataset,
@@ -51,7 +56,10 @@ def verify(
     write_checksums: WriteChecksums = False,
     **given: Any,
 ) -> None:
-    """Read every shard strictly, compare checksums, and coarser mags with finer ones; exit 1 if any is damaged."""
+    """Read every shard strictly, compare checksums, and coarser mags with finer ones.
+
+    Exit 0 if all is sound, 1 if any is damaged, 3 if nothing is damaged, but another program has rewritten a mag.
+    """
     from wkconvert_core.cli.dataset_reports import show_soundness
     from wkconvert_core.commands.verify import verify as run
 
@@ -60,7 +68,7 @@ def verify(
         found = run(dst, options.settings(given), **chosen, deep=deep, write_checksums=write_checksums, listen=listen)
     report(found, found.notes, given, partial(show_soundness, quiet=given["quiet"]))
     if not found.sound:
-        raise typer.Exit(1)
+        raise typer.Exit(1 if found.damaged else CHANGED)
 
 
 @options.takes(only=options.READ_OPTIONS)

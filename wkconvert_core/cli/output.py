@@ -41,7 +41,7 @@ KEYS = {
     " dtype=mag.info.dtype channels=mag.info.channels voxel_size shards stored_bytes raw_bytes ratio compression"
     " shard_side=mag.shard_shape.x block_side=mag.block_shape.x problem",
     "Loaded": "name distribution version formats writers interpolation_modes error",
-    "Soundness": "path sound damaged mags seconds notes",
+    "Soundness": "path sound damaged changed mags seconds notes",
     "Equality": "a b equal metadata mags seconds notes",
     "MagCompared": "layer mag voxels differing first=difference",
     "Preview": "source picture layers",

@@ -264,10 +264,11 @@ def _recorded(dataset: Path, where: MagOnDisk, mag: StoredMag) -> tuple[Box | No
     Both are None where the shards on disk are not the recorded ones.
     """
     on_disk = {shard.path for shard in mag.shards()}
+    holding = [(record, record.mags[where.mag]) for record in records(dataset, where.layer).holding(where.mag)]
     valid = [
         (record.extent(where.layer), sums)
-        for record in records(dataset, where.layer).all
-        if (sums := record.mags.get(where.mag)) and {mag.shard_path(start) for start in sums.shards} == on_disk
+        for record, sums in holding
+        if {mag.shard_path(start) for start in sums.shards} == on_disk
     ]
     if not valid:
         return None, None

@@ -14,7 +14,7 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.mag_format import ShardCheck, StoredMag
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.datasets.checksums import Records, add, records
+from wkconvert_core.datasets.checksums import Record, Records, add, records
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, unfinished
 from wkconvert_core.datasets.lock import locked
 from wkconvert_core.datasets.provenance import Provenance
@@ -25,6 +25,7 @@ from wkconvert_core.inspection.recomputed import check_kernel, provenance_of
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.toolkit.files import reading
 
 __all__ = ["MagSoundness", "Problem", "Soundness", "verify"]
 
@@ -42,7 +43,8 @@ def verify(
     """Read every shard strictly, compare its checksum with the recorded one, and recompute coarser mags.
 
     Of a mag whose kernel is recorded, a few boxes are recomputed from the finer mag, or with `deep` all voxels.
-    `write_checksums` records checksums of sound mags that have none. Damage is part of the result, not an error.
+    `write_checksums` records checksums of sound mags that have none, or that another program has rewritten since they
+    were recorded. Damage is part of the result, not an error.
     Raises SourceError where there is no dataset, OptionError, ResourceError, TargetError.
     """
     began, dataset, resources = time.monotonic(), Path(dataset), resources or Resources()
@@ -71,7 +73,11 @@ def verify(
     for mag in results:
         if mag.shards_not_recorded:
             notes.append(f"{mag.layer} mag {mag.mag}: {mag.shards_not_recorded} sound shards that no run has recorded")
-    return Soundness(dataset, results, run.problems, notes, time.monotonic() - began)
+        elif mag.checksums_written and (mag.layer, mag.mag) in run.changed:
+            notes.append(f"{mag.layer} mag {mag.mag}: had changed since wkconvert wrote it; the new checksums hold now")
+    changed = [run.changed.get((mag.layer, mag.mag)) for mag in results if not mag.checksums_written]
+    seconds = time.monotonic() - began
+    return Soundness(dataset, results, run.problems, notes, seconds, [problem for problem in changed if problem])
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
@@ -99,7 +105,8 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, write_checksums: 
         run.blame(where, where.folder, sentence(error))
         return result
     sums, volume = recorded.checksums(where.mag), math.prod(mag.shard_shape)
-    keep = write_checksums and sums is None and not recorded.damaged
+    keep = write_checksums and not recorded.damaged
+    unlike: list[tuple[ShardCheck, Checksum]] = []
     # runs record a shard by its first voxel inside the extent
     known = (
         {Box(start, (1, 1, 1)).aligned(mag.shard_shape).start: of for start, of in sums.shards.items()} if sums else {}
@@ -112,10 +119,11 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, write_checksums: 
     for done in run.workers.map(_CheckShard.__call__, tasks, _affordable(mag, run.budget)):
         meter.advance(volume)
         compressions.add(done.compression)
-        if done.problem:
+        if done.problem and done.checksum:
+            unlike.append((done, known[done.start]))
+        elif done.problem:
             run.blame(where, mag.shard_path(done.start), done.problem)
-        elif keep:
-            assert done.checksum, "a sound shard has one"
+        if keep and done.checksum:
             shard = Box(done.start, mag.shard_shape)
             part = shard.intersection(where.box) if where.box else shard
             first = part.start if part.volume else done.start
@@ -131,13 +139,39 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, write_checksums: 
     if len(compressions) == 1 and stated and mag.compression not in stated and recorded.maker(where.layer, where.mag):
         run.blame(where, mag.description, f"it says {mag.compression}; the shards hold {stated.pop()}")
     inside = [s for s in starts if where.box is None or Box(s, mag.shard_shape).intersection(where.box).volume]
-    if is_kept := keep and run.is_sound(where):
+    is_clear = run.is_sound(where) and not recorded.damaged
+    if unlike and is_clear and _is_rewritten(mag, unlike, len(known), recorded.holding(where.mag)[0]):
+        told = f"changed since wkconvert wrote it; decodes soundly: {len(unlike)} of {len(known)} shards are others"
+        run.changed[where.layer, where.mag] = Problem(where.layer, where.mag, where.folder, told)
+    else:
+        for done, _ in unlike:
+            run.blame(where, mag.shard_path(done.start), done.problem)
+    is_new = sums is None or run.is_changed(where)
+    if is_kept := keep and is_new and run.is_sound(where):
         add(run.dataset, where.layer, {where.mag: kept})
     return replace(
         result,
-        shards_not_recorded=sum(start not in known for start in inside) if sums else 0,
+        shards_not_recorded=sum(start not in known for start in inside) if not is_new else 0,
         checksums_written=is_kept and bool(kept),
     )
+
+
+def _is_rewritten(mag: StoredMag, unlike: Sequence[tuple[ShardCheck, Checksum]], number: int, record: Record) -> bool:
+    """Whether shards that decode, but are not as recorded, show that another program has rewritten their mag.
+
+    `number` shards are recorded, and none is missing. No flipped bit and no cut leaves a shard of another size that
+    decodes from its first block to its last: one was written. If more than half of the recorded shards are such, the
+    mag was remade. So it was if there are several, all are others, and all are newer files than the record: what rots
+    keeps its time. Anything less is damage: single shards may have been mixed up, and bytes of a file that has kept its
+    size, as those of mags without compression do, may have been written or may have rotted.
+    """
+    if 2 * sum(done.stored_bytes != was.size for done, was in unlike) > number:
+        return True
+    if not 2 <= number == len(unlike):
+        return False
+    with reading(mag.folder):
+        when = record.path.stat().st_mtime_ns
+        return all(mag.shard_path(done.start).stat().st_mtime_ns > when for done, _ in unlike)
 
 
 def _affordable(mag: StoredMag, budget: Budget) -> int:

@@ -34,11 +34,11 @@ class ShardCheck:
     start: Vec3
     stored_bytes: int = 0
     checksum: Checksum | None = None
-    """None where the shard is damaged."""
+    """Of the file as it is; None where it does not decode."""
     compression: str = ""
     """As the shard itself states it."""
     problem: str = ""
-    """Why the shard is damaged; empty if it is sound."""
+    """Why the shard is damaged, or unlike its record; empty if it is sound."""
 
 
 @runtime_checkable

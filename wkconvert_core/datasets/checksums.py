@@ -100,14 +100,23 @@ class Records:
         """The records that cannot be read completely."""
         return [record for record in self.all if record.problem]
 
+    def holding(self, mag: Mag) -> list[Record]:
+        """The records that hold for a mag, the newest first: none is older than one that `verify` added.
+
+        That is added for mags without a record, and for those that another program has rewritten since.
+        """
+        having = [record for record in self.all if mag in record.mags]
+        added = next((number for number, record in enumerate(having, 1) if record.command == VERIFY), None)
+        return having[:added]
+
     def written_by(self, mag: Mag) -> Record | None:
         """The newest record of a run that wrote the mag's voxels."""
-        return next((record for record in self.all if mag in record.mags and record.gives_voxels), None)
+        return next((record for record in self.holding(mag) if record.gives_voxels), None)
 
     def maker(self, layer: str, mag: Mag) -> tuple[Record, Provenance] | None:
         """How a mag was made, and the record that says so: of the run that wrote its voxels, else of one since."""
         writer = self.written_by(mag)
-        having = [writer] if writer else [record for record in self.all if mag in record.mags]
+        having = [writer] if writer else self.holding(mag)
         return next(((record, made) for record in having if (made := record.provenance(layer, mag))), None)
 
 
@@ -160,7 +169,7 @@ def why_not_comparable(records: Records, finer: MagOnDisk, coarser: MagOnDisk) -
     """Why `coarser` cannot be recomputed from `finer` for comparison, or "" if both are as they were recorded."""
     maker = records.maker(coarser.layer, coarser.mag)
     for where in (finer, coarser):
-        having = (each for each in records.all if where.mag in each.mags and each.command != VERIFY)
+        having = (each for each in records.holding(where.mag) if each.command != VERIFY)
         record = records.written_by(where.mag) or next(having, None)
         if record is None:
             # A mag that no run has recorded may still be the one whose files the run of `coarser` has seen.
@@ -169,8 +178,9 @@ def why_not_comparable(records: Records, finer: MagOnDisk, coarser: MagOnDisk) -
                 return "the finer mag is not recorded"
         elif reason := record.extent_mismatch(where):
             return reason
-    last = records.written_by(finer.mag)
-    return "the finer mag was made anew since" if last and maker and last.order > maker[0].order else ""
+    since = [record for record in records.holding(finer.mag) if maker and record.order > maker[0].order]
+    is_anew = any(record.gives_voxels or (record.command == VERIFY and record is not since[0]) for record in since)
+    return "the finer mag was made anew since" if is_anew else ""
 
 
 def add(dataset: Path, layer: str, done: Mapping[Mag, Sequence[ShardDone]]) -> None:

@@ -57,11 +57,13 @@ class Soundness:
     damaged: Sequence[Problem]
     notes: Sequence[str]
     seconds: float
+    changed: Sequence[Problem] = ()
+    """Mags that decode soundly, and that another program has rewritten since a run recorded them."""
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is damaged."""
-        return not self.damaged
+        """Whether nothing is damaged, and all is as it was recorded."""
+        return not self.damaged and not self.changed
 
 
 @dataclass
@@ -78,6 +80,8 @@ class Run:
     kernels: Collection[str]
     """The recorded kernels that are installed."""
     problems: list[Problem] = field(default_factory=list)
+    changed: dict[tuple[str, Mag], Problem] = field(default_factory=dict)
+    """Mags that were rewritten since, by layer and mag."""
     step: int = 0
 
     def next_step(self) -> tuple[int, int]:
@@ -88,6 +92,10 @@ class Run:
     def blame(self, where: MagOnDisk, path: Path, reason: str) -> None:
         """Add a problem."""
         self.problems.append(Problem(where.layer, where.mag, path, reason))
+
+    def is_changed(self, where: MagOnDisk) -> bool:
+        """Whether a mag was rewritten since it was recorded."""
+        return (where.layer, where.mag) in self.changed
 
     def is_sound(self, where: MagOnDisk) -> bool:
         """Whether no damage of a mag was found so far."""

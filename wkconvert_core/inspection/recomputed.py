@@ -42,6 +42,8 @@ def check_kernel(
         return replace(result, kernel_reason="the finer mag is gone")
     if not (run.is_sound(where) and run.is_sound(finer)):
         return replace(result, kernel_reason="it or the finer mag is damaged")
+    if run.is_changed(where) or run.is_changed(finer):
+        return replace(result, kernel_reason="it or the finer mag has changed since")
     if reason := why_not_comparable(recorded, finer, where):
         return replace(result, kernel_reason=reason)
     if made.kernel not in run.kernels:

@@ -54,7 +54,7 @@ class _Comparing(_Summing):
         super().__init__(file)
         self._recorded = recorded
         if self.size != recorded.size:
-            raise DamagedData(f"it has {self.size} bytes; {recorded.size} were recorded")
+            raise DamagedData(_other_size(self.size, recorded))
 
     def __call__(self, start: int, stop: int) -> bytes:
         if start < self.at:
@@ -65,16 +65,12 @@ class _Comparing(_Summing):
     def finish(self) -> None:
         """Read what was not read before, and compare. Raises DamagedData."""
         self._pass(self.size)
-        _check_sum(Checksum(self.crc, self.size), self._recorded)
+        if problem := _unlike(Checksum(self.crc, self.size), self._recorded):
+            raise DamagedData(problem)
 
     def _pass(self, stop: int) -> None:
         while self.at < stop:
             super().__call__(self.at, min(stop, self.at + PART_BYTES))
-
-
-def _check_sum(found: Checksum, recorded: Checksum) -> None:
-    if found != recorded:
-        raise DamagedData(f"its checksum is {found.crc32:08x}, not {recorded.crc32:08x} as recorded")
 
 
 @contextmanager
@@ -105,22 +101,33 @@ def check_shard(path: Path, header: Header, start: Vec3, recorded: Checksum | No
         with open_file(path) as file:
             fetch = _Summing(file)
             size = fetch.size
-            if recorded and size != recorded.size:
-                raise DamagedData(f"it has {size} bytes; {recorded.size} were recorded")
             shard = Shard(fetch, size, header)
             shard.check()
             checksum = Checksum(fetch.crc, fetch.at)
             if fetch.at != size:  # a bug of ours, which must not pass for a sound shard
                 raise RuntimeError(f"{path}: {fetch.at} of {size} bytes were read")
-            if recorded:
-                _check_sum(checksum, recorded)
     except DamagedData as error:
-        return ShardCheck(start, size, problem=f"{error.what} ({error.why})" if error.why else error.what)
+        problem = f"{error.what} ({error.why})" if error.why else error.what
+        if recorded and size != recorded.size:
+            problem = f"{_other_size(size, recorded)}: {problem}"
+        return ShardCheck(start, size, problem=problem)
     except OSError as error:
         return ShardCheck(start, size, problem=f"it cannot be read: {reason(error)}")
     except MemoryError:
         raise ResourceError(f"no memory left while reading {path}", fix="take fewer --jobs") from None
-    return ShardCheck(start, size, checksum, COMPRESSIONS[shard.header.block_type])
+    problem = _unlike(checksum, recorded) if recorded else ""
+    return ShardCheck(start, size, checksum, COMPRESSIONS[shard.header.block_type], problem)
+
+
+def _unlike(found: Checksum, recorded: Checksum) -> str:
+    """In what a file is not as it was recorded; empty if it is."""
+    if found.size != recorded.size:
+        return _other_size(found.size, recorded)
+    return "" if found == recorded else f"its checksum is {found.crc32:08x}, not {recorded.crc32:08x} as recorded"
+
+
+def _other_size(size: int, recorded: Checksum) -> str:
+    return f"it has {size} bytes; {recorded.size} were recorded"
 
 
 def check_bytes(header: Header) -> int:
