@@ -430,14 +430,17 @@ def test_places_that_are_none_are_refused(tmp_path, reader, options, words):
     assert caught.value.exit_code == 2
 
 
-def test_a_part_that_was_chosen_keeps_its_place_and_flips_go_along(tmp_path, pair):
+def test_a_part_that_was_chosen_keeps_its_place(tmp_path, pair):
     src = pair((15, 16, 17))
     convert(src, tmp_path / "part", Settings(jobs=2, bbox=Box((2, 3, 4), (5, 6, 7))))
     assert box_of(tmp_path / "part", "image").start == (2, 3, 4)
     assert box_of(tmp_path / "part", "labels").start == (17, 19, 21)
-    convert(src, tmp_path / "flipped", Settings(jobs=2, flip="xz"))
+
+
+def test_mirrored_layers_lie_mirrored_in_the_whole(tmp_path, pair):
+    convert(pair((3, 16, 5)), tmp_path / "flipped", Settings(jobs=2, flip="xz"))
     whole = np.zeros((1, 40, 44, 48), "uint8")
-    whole[:, 15:25, 16:28, 17:31] = random_voxels((10, 12, 14))
+    whole[:, 3:13, 16:28, 5:19] = random_voxels((10, 12, 14))
     mirrored = whole[:, ::-1, :, ::-1]
     found, box = read(tmp_path / "flipped", "labels"), box_of(tmp_path / "flipped", "labels")
     np.testing.assert_array_equal(mirrored[:, *box.slices_in(Box((0, 0, 0), (40, 44, 48)))], found)
