@@ -472,6 +472,21 @@ def test_a_layer_where_no_other_is_and_another_space_are_warned_of(tmp_path, pai
     assert any("the space may be another (header)" in note for note in warnings(done))
 
 
+def test_layers_that_lie_apart_are_warned_of_however_they_came_there(tmp_path, reader):
+    reader(tmp_path / "src" / "tiles", EM, offset=(1000, 0, 3))
+    reader(tmp_path / "src" / "em", EM)
+    sized = Settings(jobs=2, voxel_size=size(4, 4, 40))
+    assert warnings(convert(tmp_path / "src", tmp_path / "ds", sized))[1:] == [
+        "em: lies at x 0:80, y 0:64, z 0:6, where no other layer is; --top-left decides otherwise",
+        "tiles: lies at x 1000:1080, y 0:64, z 3:9, where no other layer is; --top-left decides otherwise",
+    ]
+    more = reader(tmp_path / "more", EM)
+    adding = Settings(jobs=2, add=True, layer_name="more", voxel_size=size(4, 4, 40))
+    assert warnings(convert(more, tmp_path / "ds", adding)) == []
+    (told,) = warnings(convert(more, tmp_path / "ds", replace(adding, layer_name="far", top_left=(80, 64, 0))))
+    assert told.startswith("lies at x 80:160, y 64:128, z 0:6, where no other layer is")
+
+
 def test_a_single_layer_stays_where_it_was(tmp_path, pair, reader):
     src = pair((15, 16, 17))
     convert(src / "labels", tmp_path / "a" / "ds", PLAIN)

@@ -33,7 +33,8 @@ def placed(layers: Sequence[SourceLayer], settings: Settings, there: Standing | 
     does not go together, OptionError for a place that the layer's mag cannot have.
     """
     _check_turns(layers, there)
-    return _in_place(at_mags(layers, settings, there), settings, there)
+    found = _in_place(at_mags(layers, settings, there), settings, there)
+    return [_apart(layer, found, there) for layer in found]
 
 
 def grids(layers: Sequence[SourceLayer], settings: Settings, there: Standing | None) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def _in_place(layers: Sequence[SourceLayer], settings: Settings, there: Standing
         corners = {layer.name: _place(layer, grid, first.name) for layer in layers if layer.name in stating}
         places = _from_zero([layer for layer in layers if layer.name in stating], corners, settings)
     moved = [_moved(layer, places[layer.name], grid) if layer.name in places and grid else layer for layer in layers]
-    return [_doubted(layer, moved, places, there) for layer in moved]
+    return [_doubted(layer, moved, there) for layer in moved]
 
 
 def _at_top_left(layer: SourceLayer, place: Vec3) -> SourceLayer:
@@ -218,9 +219,7 @@ def _moved(layer: SourceLayer, place: Vec3, grid: Affine) -> SourceLayer:
     return replace(layer, shift=shift + layer.shift, notes=(*layer.notes, WarningNote(note) if doubt else note))
 
 
-def _doubted(
-    layer: SourceLayer, layers: Sequence[SourceLayer], places: Mapping[str, Vec3], there: Standing | None
-) -> SourceLayer:
+def _doubted(layer: SourceLayer, layers: Sequence[SourceLayer], there: Standing | None) -> SourceLayer:
     """The layer with a warning if where it lies beside the others is not certain, though its affine says something."""
     affine = layer.info.affine
     if affine is None:
@@ -238,9 +237,16 @@ def _doubted(
             f"{shorten(unlike or silent)} {'does' if len(unlike or silent) == 1 else 'do'} not"
         )
         notes.append(WarningNote(f"{told}, and differ in extent; --top-left decides") if unlike else told)
-    if layer.name in places and boxes and not any(layer.extent.intersection(box).volume for box in boxes.values()):
-        notes.append(WarningNote(f"lies at {layer.extent}, where no other layer is, as its affine says ({affine})"))
     return replace(layer, notes=(*layer.notes, *notes)) if notes else layer
+
+
+def _apart(layer: SourceLayer, layers: Sequence[SourceLayer], there: Standing | None) -> SourceLayer:
+    """The layer with a warning if it lies where no other does."""
+    boxes = [*(there.boxes.values() if there else ()), *(other.extent for other in layers if other is not layer)]
+    if not boxes or any(layer.extent.intersection(box).volume for box in boxes):
+        return layer
+    told = f"lies at {layer.extent}, where no other layer is; --top-left decides otherwise"
+    return replace(layer, notes=(*layer.notes, WarningNote(told)))
 
 
 def _numbers(place: Sequence[int]) -> str:
