@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 from wkconvert_core import __version__
 from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options
 from wkconvert_core.cli.output import console, emit, print_document, printable
-from wkconvert_core.cli.run import carry_out
+from wkconvert_core.cli.run import carry_out, explained
 from wkconvert_core.contract.errors import Bug, OptionError, WkconvertError
 
 if TYPE_CHECKING:
@@ -232,7 +232,8 @@ def demo(
 
     dst = dst.absolute()
     stack = dst.with_name(f"{dst.name}-stack")
-    write_demo_stack(stack)
+    with explained("making a stack …", given):
+        write_demo_stack(stack)
     if not given["quiet"]:
         console(stderr=True).print(f"Made {stack}; now: wkconvert auto {stack} {dst}", highlight=False, soft_wrap=True)
     _convert(stack, dst, options.settings(given), "auto", {**given, "json": False, "dry_run": False, "verbose": False})

@@ -209,12 +209,14 @@ def _notes(coding: Coding, palette: Array | None) -> Iterator[str]:
             f"samples of {coding.dtype} are no colours, though the file says so: each is taken as a channel"
         )
     elif any(extra in (1, 2) for extra in coding.extras) and coding.may_be_color:
-        yield "alpha dropped" + (" (the colours stay multiplied by it)" if 1 in coding.extras else "")
+        yield WarningNote("alpha dropped" + (" (the colours stay multiplied by it)" if 1 in coding.extras else ""))
     if palette is not None:
         yield "palette applied"
     if coding.photometric == 0:
-        inverts = coding.format != 3
-        yield "white is 0 in the file: " + ("inverted" if inverts else "not inverted, for these are floats")
+        if coding.format == 3:
+            yield WarningNote("white is 0 in the file: not inverted, for these are floats")
+        else:
+            yield "white is 0 in the file: inverted"
 
 
 def _blank(ifd: Ifd, dtype: np.dtype[Any]) -> float:

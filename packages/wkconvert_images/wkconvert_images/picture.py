@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from wkconvert_core import UnsupportedSource
+from wkconvert_core import UnsupportedSource, WarningNote
 from wkconvert_core.toolkit.files import broken, open_file, raw_file, reading
 
 from .calibration import from_density
@@ -171,15 +171,15 @@ def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> Picture
 
     def notes() -> Iterator[str]:
         if picture.mode in ("LA", "RGBA") or (depth == 16 and color in (4, 6)):
-            yield "alpha dropped"
+            yield WarningNote("alpha dropped")
         if "transparency" in picture.info:
-            yield "transparency ignored"
+            yield WarningNote("transparency ignored")
         if palette is not None:
             yield "palette applied"
         if picture.mode == "L" and depth in (2, 4):
             yield f"{depth}-bit grey is stretched to 8 bits"
         if several:
-            yield "only the first picture of each file is read"
+            yield WarningNote("only the first picture of each file is read")
 
     facts = Facts(
         width=width,

@@ -47,7 +47,7 @@ def _doubts(header: Header, form: str) -> list[str]:
     """Notes on sizes that are not positive numbers, or differ from the sform."""
     known = [axis for axis in range(min(3, header.axes)) if _size(header, axis) is not None]
     notes: list[str] = [
-        f"pixdim[{axis + 1}] is {header.pixdim[axis]:g}, which is no size"
+        WarningNote(f"pixdim[{axis + 1}] is {header.pixdim[axis]:g}, which is no size")
         for axis in range(min(3, header.axes))
         if axis not in known
     ]

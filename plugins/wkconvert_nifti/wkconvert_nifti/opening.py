@@ -19,6 +19,7 @@ from wkconvert_core import (
     SourceNotFound,
     UnsupportedSource,
     VolumeInfo,
+    WarningNote,
 )
 from wkconvert_core.toolkit.files import broken, is_file, is_folder, state_of, stem
 from wkconvert_core.toolkit.raw_rows import cheap_run
@@ -165,18 +166,19 @@ def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:
     if compressed and found * MOST_INFLATED < end:
         raise broken(data, f"{end} bytes expected, {found} compressed bytes cannot hold them", cut=True)
     if not compressed:
-        return [f"{found - end} bytes behind the voxels are left out"] if found > end else []
+        return [WarningNote(f"{found - end} bytes behind the voxels are left out")] if found > end else []
     told = int.from_bytes(bytes_of(data, 4, max(0, found - 4)), "little")
     if told == end % 2**32:
         return []
-    return [f"its gzip ends with the length {told}, not {end}: what lies behind the voxels, if anything, is left out"]
+    why = "what lies behind the voxels, if anything, is left out"
+    return [WarningNote(f"its gzip ends with the length {told}, not {end}: {why}")]
 
 
 def _oddities(header: Header) -> list[str]:
-    notes = ["alpha dropped"] if header.samples == 4 else []
+    notes: list[str] = [WarningNote("alpha dropped")] if header.samples == 4 else []
     bits, stored = 8 * header.samples * header.dtype.itemsize, int(header.fields["bitpix"])
     if bits != stored:
-        notes.append(f"bitpix is {stored}, the datatype {header.datatype} has {bits} bits, which count")
+        notes.append(WarningNote(f"bitpix is {stored}, the datatype {header.datatype} has {bits} bits, which count"))
     if header.is_label and header.dtype.kind == "f":
         notes.append(
             f"labels are stored as {header.dtype.newbyteorder('=')}: --dtype uint32 makes whole numbers of them"

@@ -55,7 +55,7 @@ def lie_of(header: Header, wanted: Orientation | None, form: Form | None) -> Lie
         why = f"the file's {counts} is singular" if counts else "the file states no orientation"
         if not counts and int(header.fields["qform_code"]) > 0:
             why = "the file's qform is no rotation"
-        return Lie(stored, notes=(f"{why}: x, y, z are its axes as stored",))
+        return Lie(stored, notes=(WarningNote(f"{why}: x, y, z are its axes as stored"),))
     order, mirrored = _closest(directions)
     name, told = _name(order, mirrored), _contradiction(header, forms) if form is None else ""
     notes = [*_angles(directions, order, mirrored, counts), *([told] if told else [])]
@@ -153,11 +153,11 @@ def _angles(directions: Array, order: Vec3Like, mirrored: tuple[bool, bool, bool
     angle = _degrees((np.trace(left) - 1) / 2)
     inner = directions.T @ directions
     shear = max(abs(90 - _degrees(inner[a, b])) for a, b in ((0, 1), (0, 2), (1, 2)))
-    notes = []
+    notes: list[str] = []
     if angle > _SEEN:
-        notes.append(f"the {form} turns the volume by another {angle:.1f} degrees, which is not applied")
+        notes.append(WarningNote(f"the {form} turns the volume by another {angle:.1f} degrees, which is not applied"))
     if shear > _SEEN:
-        notes.append(f"the {form} skews the axes by up to {shear:.1f} degrees, which is not applied")
+        notes.append(WarningNote(f"the {form} skews the axes by up to {shear:.1f} degrees, which is not applied"))
     return notes
 
 
