@@ -1,6 +1,7 @@
 """Notes and warnings: before the work, in every command, under --dry-run, -q, --strict and --json alike."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from helpers.conversions import edited, files, invoke
 from helpers.processes import wkconvert
 
 from wkconvert_core import WarningNote
+from wkconvert_core.cli import run
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion
 
@@ -141,3 +143,15 @@ def test_a_note_of_all_layers_is_about_the_source_and_stands_once():
     assert conversion(**{f"c{n}": [part] for n in range(9)}, last=[]).notes == [
         "c0, c1, c2, c3, c4 and 4 more: alpha dropped"
     ]
+
+
+def test_what_takes_long_before_the_first_line_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(run, "PATIENCE", 0.01)
+    for given, told in (({}, ["reading em …"]), ({"quiet": True}, []), ({"json": True}, [])):
+        with run.explained("reading em …", given):
+            time.sleep(0.2)
+        assert capsys.readouterr().err.splitlines() == told
+    with run.explained("reading em …", {}):
+        pass
+    time.sleep(0.05)
+    assert capsys.readouterr().err == ""

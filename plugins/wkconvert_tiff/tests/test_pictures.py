@@ -10,7 +10,7 @@ import pytest
 from pictures_of import layers, source, upright, volume, voxels
 from PIL import Image
 
-from wkconvert_core import BrokenSource, UnsupportedSource
+from wkconvert_core import BrokenSource, UnsupportedSource, WarningNote
 from wkconvert_core.testing import noise
 from wkconvert_images import picture
 
@@ -47,6 +47,7 @@ def test_alpha_is_dropped_with_a_note(tmp_path, mode, kept):
     Image.fromarray(noise(40, 50, 4)).convert(mode).save(tmp_path / "a.png")
     np.testing.assert_array_equal(voxels(tmp_path / "a.png"), volume(iio.imread(tmp_path / "a.png")[..., kept]))
     assert source(tmp_path / "a.png").info.notes == ("alpha dropped",)
+    assert isinstance(source(tmp_path / "a.png").info.notes[0], WarningNote)
 
 
 def test_transparency_of_a_palette_is_ignored_with_a_note(tmp_path):
