@@ -3,7 +3,11 @@
 import pytest
 from helpers import npy_volumes
 
-collect_ignore = ["readme_commands.py", "helpers/check_installed.py"]  # programs, which know no examples
+collect_ignore = [
+    "dockerfile.py",
+    "readme_commands.py",
+    "helpers/check_installed.py",
+]  # programs, which know no examples
 
 
 @pytest.fixture

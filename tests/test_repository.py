@@ -8,6 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+
+from wkconvert_core import __version__
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -124,3 +127,40 @@ def test_loading_every_plugin_and_detecting_imports_no_format_library(tmp_path):
         "detect.ask(path, detect.read_head(path), plugins()); detect.ask(path.parent, b'', plugins())"
     )
     assert imported_by(code).isdisjoint(set(HEAVY) - {"numpy"})
+
+
+# --- what is shipped ---------------------------------------------------------------------------------------------------
+
+
+def distributions():
+    """The `project` table of each distribution that is published, by folder."""
+    files = [ROOT / "pyproject.toml", *ROOT.glob("packages/*/pyproject.toml"), *ROOT.glob("plugins/*/pyproject.toml")]
+    return {file.parent: tomllib.loads(file.read_text("utf-8")) for file in files}
+
+
+def test_all_distributions_have_one_version():
+    for folder, document in distributions().items():
+        stated = (folder / document["tool"]["hatch"]["version"]["path"]).resolve()
+        assert stated == ROOT / "wkconvert_core" / "__init__.py"
+    assert f'version: "{__version__}"' in (ROOT / "conda/recipe.yaml").read_text("utf-8")
+
+
+def test_the_conda_packages_need_what_the_distributions_need():
+    recipe = yaml.safe_load((ROOT / "conda/recipe.yaml").read_text("utf-8"))
+    outputs = {output["package"]["name"]: output["requirements"]["run"] for output in recipe["outputs"]}
+    projects = {document["project"]["name"]: document["project"] for document in distributions().values()}
+    assert outputs.keys() == projects.keys() - {"napari-wkconvert"}
+    for name, needed in outputs.items():
+        lines = list(projects[name]["dependencies"])
+        if name == "wkconvert-images":
+            lines += projects[name]["optional-dependencies"]["tiff"]
+        stated = [re.sub(r"\[.*?\]", "", line.split(";")[0]).strip() for line in lines]
+        of_conda = [
+            re.sub(r" ?==.*| ", "", line).replace("python-isal", "isal") for line in needed if "python " not in line
+        ]
+        assert sorted(of_conda) == sorted(stated)
+
+
+def test_the_workflows_and_the_citation_can_be_read():
+    for name in (".github/workflows/ci.yml", ".github/workflows/release.yml", "CITATION.cff"):
+        assert yaml.safe_load((ROOT / name).read_text("utf-8"))

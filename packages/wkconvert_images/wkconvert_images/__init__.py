@@ -2,5 +2,3 @@
 
 `opening.raster` opens one picture; what it returns says what the header holds (`facts.Facts`) and reads regions of it.
 """
-
-__version__ = "0.1.0"

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from wkconvert_core import Layer, Match, hookimpl, parse_options
 
-__version__ = "0.1.0"
-
 FORMATS = {"dm": "DM3 and DM4 files of Gatan DigitalMicrograph, and folders of them"}
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from wkconvert_core import Layer, Match, hookimpl, parse_options
 
-__version__ = "0.1.0"
-
 FORMATS = {"knossos": "KNOSSOS datasets: cubes of raw, PNG, JPEG, and overlay cubes"}
 
 

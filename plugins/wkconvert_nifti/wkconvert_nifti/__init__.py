@@ -7,8 +7,6 @@ from pathlib import Path
 
 from wkconvert_core import Layer, Match, hookimpl, parse_options
 
-__version__ = "0.1.0"
-
 FORMATS = {"nifti": "NIfTI-1 and NIfTI-2: .nii, .nii.gz, .hdr with .img, and folders of them"}
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from wkconvert_core import DatasetSink, DatasetSpec, Layer, Match, hookimpl, parse_options
 
-__version__ = "0.1.0"
-
 FORMATS = {
     "tiff": "TIFF files (also BigTIFF, OME-TIFF, ImageJ's), and folders of them",
     "pictures": "PNG, JPEG and BMP files, and folders of them",

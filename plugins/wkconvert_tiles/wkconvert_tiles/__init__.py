@@ -7,8 +7,6 @@ from pathlib import Path
 
 from wkconvert_core import Confidence, Layer, Match, hookimpl, parse_options
 
-__version__ = "0.1.0"
-
 FORMATS = {"tiles": "trees of image tiles, such as {z}/{y}/{x}.jpg and CATMAID's types 1, 4 and 5"}
 
 
