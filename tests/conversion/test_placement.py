@@ -276,7 +276,9 @@ def pair(tmp_path, reader):
 def test_a_shift_in_whole_voxels_is_a_place(tmp_path, pair, by, steps):
     src = pair(by, steps=steps)
     least = [min(0, n) for n in by]
-    convert(src, tmp_path / "ds", PLAIN)
+    done = convert(src, tmp_path / "ds", PLAIN)
+    assert warnings(done) == []
+    assert any("differ in extent" in note for note in done.notes)
     assert box_of(tmp_path / "ds", "image") == Box(tuple(-n for n in least), (40, 44, 48))
     assert box_of(tmp_path / "ds", "labels") == Box(tuple(n - m for n, m in zip(by, least, strict=True)), (10, 12, 14))
     np.testing.assert_array_equal(read(tmp_path / "ds", "labels"), random_voxels((10, 12, 14)))

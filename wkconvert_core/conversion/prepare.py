@@ -120,7 +120,9 @@ class Conversion:
         if len(set(boxes.values())) > 1:
             listed = "; ".join(f"{name} {box}" for name, box in list(boxes.items())[:LISTED])
             more = f"; and {len(boxes) - LISTED} more" if len(boxes) > LISTED else ""
-            on_layers.insert(0, WarningNote(f"the layers differ in extent: {listed}{more}"))
+            told = f"the layers differ in extent: {listed}{more}"
+            is_stated = all(layer.info.affine for layer in self.layers)  # then each lies where it should
+            on_layers.insert(0, told if is_stated else WarningNote(told))
         return [*self.inputs.notes, *on_layers]
 
     @property
