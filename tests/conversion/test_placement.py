@@ -88,6 +88,13 @@ def test_it_is_a_mag_in_two_steps_too_and_the_same_command_again_changes_nothing
     assert done.resumed == done.shards
 
 
+def test_a_layer_is_not_compared_with_what_it_wrote_itself(tmp_path, em_and_labels):
+    adding = Settings(jobs=2, add=True, layer_name="labels", voxel_size=size(4, 4, 40))  # against what its source says
+    for _ in range(2):
+        convert(em_and_labels / "labels", tmp_path / "ds", adding)
+        assert box_of(tmp_path / "ds", "labels").shape == (40, 32, 6)
+
+
 def test_cube_compares_as_auto_does_also_with_what_it_wrote_before(tmp_path, em_and_labels):
     assert invoke("cube", em_and_labels, tmp_path / "a").exit_code == 0
     for name in ("em", "labels", "labels"):
@@ -243,6 +250,19 @@ def test_a_size_that_is_anothers_is_a_warning_and_whose_is_told(tmp_path, reader
     ]
     said = convert(tmp_path / "src", tmp_path / "said", Settings(jobs=2, voxel_size=size(1, 1, 1, unit="mm")))
     assert warnings(said) == []
+
+
+@pytest.mark.parametrize("add", [True, False])
+def test_a_layer_of_unknown_size_with_the_shape_of_a_coarser_mag_is_warned_of(tmp_path, reader, add):
+    src, ds, known = tmp_path / "src", tmp_path / "ds", size(4, 4, 40)
+    for name, shape in (("em", (81, 64, 6)), ("labels", (41, 32, 6)), ("other", (41, 32, 5))):
+        reader(src / name, random_voxels(shape))
+    done = convert(src / "em" if add else src, ds, Settings(jobs=2, voxel_size=known, layer_name="em" if add else None))
+    if add:
+        done = convert(src / "labels", ds, Settings(jobs=2, layer_name="labels", add=True))
+    told = [note for note in warnings(done) if "has the shape of" in note]
+    hint = "has the shape of mag 2-2-1 of em: if it is that, say --at-mag 2-2-1, with --add after em"
+    assert told == [hint if add else f"labels: {hint}"]
 
 
 # --- places ----------------------------------------------------------------------------------------------------------

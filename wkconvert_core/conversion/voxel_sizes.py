@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import isclose, log2
 
 from wkconvert_core.contract.errors import InconsistentStack, OptionError
-from wkconvert_core.contract.geometry import Mag, is_power_of_two
+from wkconvert_core.contract.geometry import Mag, Vec3Like, is_power_of_two
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.opening import SourceLayer
@@ -43,6 +43,7 @@ def at_mags(layers: Sequence[SourceLayer], settings: Settings, there: Standing |
         moved = [
             _at_mag(layer, mag, why.format(layer.info.voxel_size)) for layer in layers if (mag := mags[layer.name])
         ]
+        moved = [layer if layer.voxel_size else _with_hint(layer, moved, there) for layer in moved]
     if any(new.finest != old.finest for new, old in zip(moved, layers, strict=True)):
         _check_parts(moved, settings)
         if settings.at_mag is None:
@@ -134,6 +135,33 @@ def _numbers(size: VoxelSize) -> str:
     """As `--voxel-size` takes it."""
     unit = "" if size.unit == "nm" else f" --unit {size.unit}"
     return ",".join("" if side is None else f"{side:.9g}" for side in size.size) + unit
+
+
+def _with_hint(layer: SourceLayer, layers: Sequence[SourceLayer], there: Standing | None) -> SourceLayer:
+    """A layer that states no voxel size, with a warning if it has the shape of a coarser mag of another one."""
+    boxes = {other.name: other.extent for other in layers if other is not layer} | (dict(there.boxes) if there else {})
+    for name, box in boxes.items():
+        mag = fitting_mag(layer.info.shape, box.shape)
+        if mag and mag != layer.finest:
+            hint = f"has the shape of mag {mag} of {name}: if it is that, say --at-mag {mag}, with --add after {name}"
+            return replace(layer, notes=(*layer.notes, WarningNote(hint)))
+    return layer
+
+
+def fitting_mag(shape: Vec3Like, whole: Vec3Like) -> Mag | None:
+    """The mag, other than 1, at which an extent in mag-1 voxels has this shape, rounded up or down; None if at none.
+
+    >>> print(fitting_mag((40, 33, 6), (80, 65, 6)), fitting_mag((40, 30, 6), (80, 65, 6)))
+    2-2-1 None
+    """
+    factors = []
+    for side, full in zip(shape, whole, strict=True):
+        factor = 2 ** max(0, round(log2(full / side)))
+        if side not in (full // factor, -(-full // factor)):
+            return None
+        factors.append(factor)
+    x, y, z = factors
+    return Mag(x, y, z) if max(factors) > 1 else None
 
 
 def _check_shapes(layers: Sequence[SourceLayer], before: Sequence[SourceLayer], there: Standing | None) -> None:
