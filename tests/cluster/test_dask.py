@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
 
 import numpy as np
 import pytest
 from helpers.dask_clusters import (
     Dask,
+    clean,
     cluster,
     command,
     dataset,
@@ -21,6 +22,7 @@ from helpers.dask_clusters import (
     fails,
     place,
     run,
+    source,
     started,
     wait,
 )
@@ -39,23 +41,12 @@ from wkconvert_core.engine.workers import at_work
 from wkconvert_core.planning.route import Budget, Costs
 from wkconvert_core.planning.step import Step
 
-__all__ = ["cluster"]  # a fixture
+__all__ = ["clean", "cluster", "source"]  # fixtures
 
 pytest.importorskip("distributed")
+from distributed import LocalCluster
+
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return dataset(tmp_path_factory.mktemp("source"))
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory, source):
-    """What one thread writes."""
-    target = tmp_path_factory.mktemp("clean") / "ds"
-    assert run(source, target, "--distribution-strategy", "sequential").returncode == 0
-    return target
 
 
 def test_every_strategy_writes_the_same_bytes(tmp_path, cluster):
@@ -170,16 +161,63 @@ def test_a_worker_that_cannot_do_the_work_is_told_before_the_work(tmp_path, sour
     assert {path.name for path in (tmp_path / "ds").rglob("*")} == {".wkconvert", "lock"}
 
 
-def test_workers_that_come_later_are_waited_for_and_checked(tmp_path, source):
+def started_waiting(source, cluster, target, *options):
+    """A run that has said that no worker is there yet."""
+    line = command(source, target, *cluster.options, *options)
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = f"waiting for workers: {cluster.address} has none\n"
+    lines = list(takewhile(lambda line: line != said, process.stderr))
+    assert process.poll() is None, lines
+    return process
+
+
+def test_the_first_worker_is_waited_for_and_its_memory_is_that_of_the_plan(tmp_path, source):
+    with Dask(tmp_path, workers=0, threads=2) as cluster:
+        process = started_waiting(source, cluster, tmp_path / "ds", "--dry-run")
+        cluster.add_worker()
+        assert "per worker" in process.communicate(timeout=60)[0]
+        offered = cluster_module.offer(ClusterSpec(scheduler=cluster.address))
+    assert process.returncode == 0
+    assert (offered.threads, offered.memory, offered.usable(None)) == (2, 2 << 30, int(0.6 * (2 << 30)))
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_waiting_can_be_stopped_and_leaves_nothing(tmp_path, source, options):
+    with Dask(tmp_path, workers=0) as cluster:
+        process = started_waiting(source, cluster, tmp_path / "ds", *options)
+        process.send_signal(signal.SIGINT)
+        stderr = process.communicate(timeout=20)[1]
+        with cluster_module._connected(cluster.address) as client:
+            assert client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks)) == []
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "ds").exists()
+
+
+def test_a_scheduler_that_dies_before_any_worker_came_is_told(tmp_path, source):
+    with Dask(tmp_path, workers=0) as cluster:
+        process = started_waiting(source, cluster, tmp_path / "ds")
+        cluster.scheduler.kill()
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert f"the dask scheduler at {cluster.address} is gone" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_scheduler_that_starts_workers_when_there_is_work_is_asked_for_some(tmp_path, source, clean):
+    with LocalCluster(n_workers=0, threads_per_worker=1, memory_limit="1GiB", dashboard_address=None) as cluster:
+        cluster.adapt(minimum=0, maximum=2, interval="200ms")
+        told = run(source, tmp_path / "ds", "--distribution-strategy", "dask", "--scheduler", cluster.scheduler_address)
+    assert told.returncode == 0, told.stderr
+    assert f"waiting for workers: {cluster.scheduler_address} has none" in told.stderr
+    assert different(tmp_path / "ds", clean) == []
+
+
+def test_workers_that_come_later_are_checked(tmp_path, source):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(OTHER)
     with Dask(tmp_path, workers=0) as cluster:
-        line = command(source, tmp_path / "ds", *cluster.options, "--memory", "1GiB")
-        process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
-        line = process.stderr.readline()
-        while "waiting for workers" not in line:
-            assert line, "it ended"
-            line = process.stderr.readline()
+        process = started_waiting(source, cluster, tmp_path / "ds")
         cluster.add_worker(PYTHONPATH=str(tmp_path / "site"))
         stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 1

@@ -7,8 +7,10 @@ import signal
 import subprocess
 
 import pytest
-from helpers.dask_clusters import command, dataset, different, run, started, wait, workers_of
+from helpers.dask_clusters import clean, command, different, run, source, started, wait, workers_of
 from helpers.local_slurm import Slurm, missing
+
+__all__ = ["clean", "source"]  # fixtures
 
 pytest.importorskip("dask_jobqueue")
 pytestmark = [
@@ -31,19 +33,6 @@ def slurm():
     with Slurm() as running, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(running.config))
         yield running
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return dataset(tmp_path_factory.mktemp("source"))
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory, source):
-    """What a run on this machine writes."""
-    target = tmp_path_factory.mktemp("clean") / "ds"
-    assert run(source, target).returncode == 0
-    return target
 
 
 def assert_empty(slurm, seconds=10):

@@ -163,3 +163,16 @@ def cluster(tmp_path_factory):
     """Two workers for all tests of a file; what kills one starts its own."""
     with Dask(tmp_path_factory.mktemp("dask"), threads=2) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return dataset(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory, source):
+    """What one thread writes."""
+    target = tmp_path_factory.mktemp("clean") / "ds"
+    assert run(source, target, "--distribution-strategy", "sequential").returncode == 0
+    return target

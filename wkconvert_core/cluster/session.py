@@ -45,16 +45,45 @@ WORKER_BYTES = 140_000_000
 
 
 def offer(spec: ClusterSpec) -> Offer:
-    """The workers that the cluster has or will have. Raises ResourceError if no scheduler answers."""
+    """The workers that the cluster has or will have; where a dask scheduler has none yet, the first one is waited for.
+
+    Raises ResourceError if no scheduler answers.
+    """
     if spec.resources:
         return Offer(spec.jobs or DEFAULT_JOBS, spec.resources.cpus, spec.resources.memory, SLURM_SHARE)
     with _connected(spec.scheduler or "") as client:
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    threads = max((worker["nthreads"] for worker in workers), default=1)
+        workers = _joined(client, spec.scheduler or "")
+    threads = max(worker["nthreads"] for worker in workers)
     limits = [worker["memory_limit"] for worker in workers if worker["memory_limit"]]
     wanted = spec.jobs or sum(worker["nthreads"] for worker in workers)
     # workers with fewer threads count for less: as many of the largest kind as make up all threads, rounded up
     return Offer(max(1, -(-wanted // threads)), threads, min(limits, default=None), DASK_SHARE)
+
+
+def _joined(client: Any, address: str) -> Sequence[Any]:
+    """What a scheduler says of each of its workers, once there are any."""
+    waiting, told = None, -math.inf
+    while not (workers := client.scheduler_info(n_workers=-1).get("workers")):  # missing once the scheduler is lost
+        if client.status != "running":
+            raise _gone(address)
+        waiting = waiting or client.submit(abs, 0, pure=False)  # an adaptive scheduler starts workers for a task
+        if time.monotonic() - told > TOLD_SECONDS:
+            told = time.monotonic()
+            logging.getLogger(__name__).warning("%s", _no_workers(address))
+        time.sleep(0.2)
+    return list(workers.values())
+
+
+def _no_workers(address: str) -> str:
+    return f"waiting for workers: {address} has none"
+
+
+def _gone(address: str, reason: str = "") -> ResourceError:
+    return ResourceError(
+        f"the dask scheduler at {address} is gone",
+        why=reason or "the connection to it broke",
+        fix="start it and its workers again, then run the same command again: finished work is kept",
+    )
 
 
 def _check_configuration() -> None:
@@ -203,11 +232,7 @@ class Cluster:
         return math.ceil(backend.load / self._slots) if backend else 1
 
     def _lost(self, reason: str) -> ResourceError:
-        return ResourceError(
-            f"the dask scheduler at {self._address} is gone",
-            why=reason or "the connection to it broke",
-            fix="start it and its workers again, then run the same command again: finished work is kept",
-        )
+        return _gone(self._address, reason)
 
     def _watch(self) -> None:
         """Poll the workers until the run ends; an error here must not end the run."""
@@ -229,7 +254,7 @@ class Cluster:
         """What the run waits for; empty while workers are alive."""
         self._threads = dict(self._client.nthreads())
         if not self.queue:
-            return "" if self._threads else f"waiting for workers: {self._address} has none"
+            return "" if self._threads else _no_workers(self._address)
         if self.queue.workers():
             self._alone = 0
             self._looks += 1

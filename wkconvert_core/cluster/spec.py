@@ -74,8 +74,8 @@ class Offer:
         if wanted is None and self.memory is None:
             raise OptionError(
                 "the memory of a worker is unknown",
-                why="no worker has joined that could be asked, or it has no limit",
-                fix="start workers, or give --memory, which counts for each worker",
+                why="the workers that have joined have no limit",
+                fix="give --memory, which counts for each worker, or start workers with a limit",
             )
         if wanted and self.memory and wanted > self.memory:
             raise OptionError(
