@@ -14,20 +14,24 @@ from helpers.conversions import (
     SETTINGS,
     carry_out,
     different,
+    edit,
     edited,
     every_mag,
     files,
     layers_of,
+    properties,
     random_voxels,
     read,
 )
 
-from wkconvert_core import ConversionError, Mag, OptionError, SourceNotFound
+from wkconvert_core import ConversionError, Mag, OptionError, SourceNotFound, WarningNote
 from wkconvert_core.commands import compress as compressing
 from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.commands.recube import prepare, prepare_copy
-from wkconvert_core.contract.errors import TargetExists
+from wkconvert_core.contract.errors import DamagedData, TargetExists
 from wkconvert_core.conversion.execute import convert, execute
+from wkconvert_core.conversion.prepare import prepare_conversion
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.destination import NewDataset
 
 SAMPLES = paths.SAMPLES
@@ -64,8 +68,8 @@ def test_every_mag_has_the_same_voxels_and_the_metadata_stay(tmp_path, dataset, 
     for key, voxels_of_mag in expected.items():
         np.testing.assert_array_equal(found[key], voxels_of_mag)
     old, new = (json.loads((d / PROPERTIES).read_text()) for d in (dataset, tmp_path / "copy"))
-    for properties in (old, new):
-        for layer in properties["dataLayers"]:
+    for each in (old, new):
+        for layer in each["dataLayers"]:
             for mag in layer["mags"]:
                 del mag["cubeLength"]
     assert old == new
@@ -245,3 +249,70 @@ def test_shards_of_smaller_blocks_than_ours_are_kept_as_small_as_we_write(tmp_pa
     execute(prepare_copy("recube", tmp_path / "ds", NewDataset(tmp_path / "copy"), JOBS, keep_shards=True))
     assert [mag["cubeLength"] for mag in layers_of(tmp_path / "copy")["em"]["mags"]] == [32]
     np.testing.assert_array_equal(read(tmp_path / "copy", "em"), read(tmp_path / "ds", "em"))
+
+
+TRANSFORMATIONS = [{"type": "affine", "matrix": [[1, 0, 0, 7], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}]
+ATTACHMENTS = {"meshes": [{"name": "m", "dataFormat": "neuroglancerPrecomputed", "path": "./em/meshes/m"}]}
+
+
+def with_more(dataset):
+    """What people and other tools add to a dataset."""
+
+    def add(found, entry):
+        found["defaultViewConfiguration"] = {"zoom": 3}
+        entry["coordinateTransformations"] = TRANSFORMATIONS
+        entry["attachments"] = ATTACHMENTS
+        entry["adminViewConfiguration"] = {"alpha": 50}
+        entry["defaultViewConfiguration"] = {"color": [1, 2, 3], "isInverted": True}
+        entry["somebodysKey"] = {"a": 1}
+        entry["mappings"] = []
+
+    edit(dataset, add)
+    (dataset / "em" / "meshes" / "m").mkdir(parents=True)
+    return dataset
+
+
+def test_recube_keeps_transformations_views_and_foreign_keys(tmp_path, dataset):
+    done = carry_out(prepare(with_more(dataset), tmp_path / "copy", JOBS))
+    copy, entry = properties(tmp_path / "copy"), layers_of(tmp_path / "copy")["em"]
+    before = layers_of(dataset)["em"]
+    for key in ("coordinateTransformations", "adminViewConfiguration", "defaultViewConfiguration", "somebodysKey"):
+        assert entry[key] == before[key]
+    assert copy["defaultViewConfiguration"] == {"zoom": 3}
+    assert "attachments" not in entry
+    assert any("attachments" in note for note in done.notes)
+
+
+@pytest.mark.parametrize("command", ["auto", "cube"])
+def test_auto_and_cube_tell_what_they_do_not_take_over(tmp_path, dataset, command):
+    settings = Settings(jobs=2, metadata=command == "auto")
+    notes = prepare_conversion(with_more(dataset), tmp_path / "copy", settings, command=command).notes
+    told = "\n".join(note for note in notes if isinstance(note, WarningNote))
+    for key in ("coordinateTransformations", "attachments", "adminViewConfiguration", "defaultViewConfiguration"):
+        assert key in told
+    for text in (
+        "somebodysKey",
+        "meshes",
+        "wkconvert recube",
+        "of the dataset's metadata, defaultViewConfiguration, mine are",
+    ):
+        assert text in told
+    assert "boundingBox" not in told
+
+
+def test_of_a_plain_dataset_nothing_is_told(tmp_path, reader):
+    reader(tmp_path / "src" / "em", random_voxels((40, 30, 20), dtype="uint16"))
+    reader(tmp_path / "src" / "labels", random_voxels((40, 30, 20), dtype="uint32"))
+    convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
+    assert not [note for note in prepare_conversion(tmp_path / "ds", tmp_path / "copy", JOBS).notes if "taken" in note]
+
+
+@pytest.mark.parametrize("layer", ["em", "labels"])
+@pytest.mark.parametrize("command", ["recube", "auto"])
+def test_a_recorded_shard_that_is_missing_is_not_copied_as_zeros(tmp_path, dataset, command, layer):
+    lost = sorted((dataset / layer).rglob("x*.wkw"))[0]
+    lost.unlink()
+    copy = convert if command == "auto" else lambda *given: carry_out(prepare(*given))
+    with pytest.raises(DamagedData, match=r"x0\.wkw"):
+        copy(dataset, tmp_path / "copy", JOBS)
+    assert not (tmp_path / "copy" / PROPERTIES).exists()

@@ -324,3 +324,37 @@ def test_a_number_beyond_all_is_found_before_the_work_and_not_when_the_copy_is_w
     (dataset / PROPERTIES).write_text(text)
     with pytest.raises(BrokenSource, match="1e999"):
         recube(dataset, tmp_path / "copy", ALONE)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "inner folder", "broken", "pipe", "layer", "loop"])
+def test_what_mappings_link_to_is_not_copied(dataset, victim, tmp_path, kind):
+    mappings = dataset / "labels" / "mappings"
+    mappings.mkdir()
+    (mappings / "own.json").write_text("{}")
+    match kind:
+        case "folder":
+            shutil.rmtree(mappings)
+            mappings.symlink_to(victim)
+        case "file":
+            (mappings / "x.json").symlink_to(victim / ".profile")
+        case "inner folder":
+            (mappings / "x").symlink_to(victim)
+        case "broken":
+            (mappings / "x.json").symlink_to(victim / "nowhere")
+        case "loop":
+            (mappings / "x").symlink_to(mappings)
+        case "pipe":
+            os.mkfifo(mappings / "x.json")
+        case "layer":
+            (dataset / "labels").rename(dataset / "kept")
+            (victim / "mappings").mkdir()
+            (victim / "mappings" / "secret.json").write_text("mine")
+            (dataset / "labels").symlink_to(victim)
+            with edited(dataset) as found:
+                for mag in found["dataLayers"][1]["mags"]:
+                    mag["path"] = mag["path"].replace("labels/", "kept/")
+    done = carry_out(recube(dataset, tmp_path / "copy", ALONE))
+    assert len([note for note in done.notes if "is not copied: it is a link, or no file" in note]) == 1
+    copied = [path for path in (tmp_path / "copy" / "labels").rglob("*") if path.suffix == ".json" or path.is_symlink()]
+    assert [path.name for path in copied] == ([] if kind in ("folder", "layer") else ["own.json"])
+    assert not [path for path in (tmp_path / "copy").rglob("*") if path.is_file() and b"mine" in path.read_bytes()]

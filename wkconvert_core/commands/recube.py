@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from wkconvert_core.contract.errors import check_known
 from wkconvert_core.contract.geometry import Mag, Vec3
@@ -20,10 +21,11 @@ from wkconvert_core.conversion.steps import MagRecipe, spec_of
 from wkconvert_core.conversion.stored_dtype import scaled_values
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import known_provenance
-from wkconvert_core.datasets.dataset import Dataset, found_mags
+from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement, checked_places, free_bytes
 from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.datasets.properties import Properties
+from wkconvert_core.datasets.reader import folders_beside_mags
 from wkconvert_core.datasets.standing import GRIDS, recorded_grids
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
@@ -32,7 +34,8 @@ from wkconvert_core.inspection.contents import voxels_outside
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import as_dtype
-from wkconvert_core.toolkit.files import is_folder, listed
+from wkconvert_core.toolkit.faults import cannot_open
+from wkconvert_core.toolkit.files import is_file, is_folder, is_link
 
 _MAPPINGS = "mappings"
 """The only folder of a layer that is copied along with its mags."""
@@ -101,12 +104,12 @@ def prepare_copy(
     entries = {entry["name"]: entry for entry in dataset.properties["dataLayers"]}
     described = [_described(entries[layer.name], dataset, layer, settings, to) for layer in layers]
     properties = {**dataset.properties, "id": {**dataset.properties["id"], "name": name}, "dataLayers": described}
-    folders: dict[str, Path] = {}
+    beside: dict[str, Path] = {}
     if not in_place:
         lacks = {layer.name: _lacks(entries[layer.name], dataset, layer, settings, budget) for layer in layers}
         layers = [replace(it, notes=(*it.notes, *map(WarningNote, lacks[it.name]))) for it in layers]
-        paths = [f"{layer.name}/{_MAPPINGS}" for layer in layers]
-        folders = {path: src / path for path in paths if is_folder(src / path)}
+        own, _ = _mappings(dataset, [layer.name for layer in layers])
+        beside = {path.relative_to(src).as_posix(): path for path in own}
 
     def recipe(layer: SourceLayer) -> Iterator[MagRecipe]:
         listed = dataset.layers[layer.name]
@@ -120,7 +123,7 @@ def prepare_copy(
 
     def writer(folder: Path) -> DatasetWriter:
         spec = DatasetSpec(name, dataset.voxel_size)
-        return DatasetWriter(folder, spec, settings.writer_options, properties, folders)
+        return DatasetWriter(folder, spec, settings.writer_options, properties, beside)
 
     extents = {layer.name: dataset.layers[layer.name].box for layer in layers}
     facts = {**(facts or {}), **({"to": to} if to else {})}  # `settings.to` does not tell a default from a choice
@@ -153,15 +156,35 @@ def _described(
     return {**kept, "dataFormat": to or entry["dataFormat"], "mags": []}
 
 
+def _mappings(dataset: Dataset, layers: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """The files of the layers' mappings; and what else is there: links, which may lead anywhere, pipes and devices."""
+    own, others = list[Path](), list[Path]()
+    for folder in (dataset.path / layer / _MAPPINGS for layer in layers):
+        if links := [path for path in (folder.parent, folder) if is_link(path)]:
+            others += links[:1] if is_link(folder) or is_folder(folder) else []
+            continue
+        for where, folders, names in os.walk(folder, onerror=_fail) if is_folder(folder) else ():
+            for path in (Path(where, name) for name in sorted((*folders, *names))):
+                if is_link(path) or not (is_file(path) or is_folder(path)):
+                    others.append(path)
+                elif is_file(path):
+                    own.append(path)
+    return own, others
+
+
+def _fail(error: OSError) -> NoReturn:
+    raise cannot_open(error.filename, error) from error
+
+
 def _lacks(
     entry: Properties, dataset: Dataset, layer: SourceLayer, settings: Settings, budget: Budget
 ) -> Iterator[str]:
     """What the copy of a layer lacks, a sentence each."""
     if entry.get("attachments"):
         yield "its attachments (meshes, agglomerates, …) are not copied"
-    mags = [where.folder for where in (*dataset.of(layer.name).values(), *found_mags(dataset.path))]
-    beside = [path for path in listed(dataset.path / layer.name, "[!.]*") if is_folder(path) and path.name != _MAPPINGS]
-    if left := sorted(path.name for path in beside if not any(mag.is_relative_to(path) for mag in mags)):
+    for link in _mappings(dataset, [layer.name])[1]:
+        yield f"{link.relative_to(dataset.path)} is not copied: it is a link, or no file"
+    if left := [name for name in folders_beside_mags(dataset, layer.name) if name != _MAPPINGS]:
         yield f"of its folder, {', '.join(left)} {'is' if len(left) == 1 else 'are'} not copied"
     for mag, where in dataset.of(layer.name).items():
         if mag in layer.mags and (found := voxels_outside(where, budget, Workers("threads", budget.workers))):

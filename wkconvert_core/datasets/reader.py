@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.datasets import properties_file
-from wkconvert_core.datasets.dataset import Dataset
-from wkconvert_core.datasets.naming import PROPERTIES_FILE
+from wkconvert_core.datasets.dataset import Dataset, found_mags
+from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
+from wkconvert_core.datasets.properties import Properties
 from wkconvert_core.registry.plugins import plugins
-from wkconvert_core.toolkit.files import is_file, is_folder
+from wkconvert_core.toolkit.files import is_file, is_folder, listed
 
 FORMATS = {"webknossos": "datasets of WEBKNOSSOS, with mags in any format below that `--to` names"}
 
@@ -50,8 +51,50 @@ def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:
     Raises SourceNotFound, BrokenSource, DamagedData.
     """
     dataset, names = Dataset.finished(path), layers.split(",") if layers else []
-    left_alone = dataset.left_alone_in(names)
-    return [replace(layer, notes=(*left_alone, *layer.notes)) for layer in layers_of(dataset, names)]
+    notes = dataset.left_alone_in(names)
+    if lost := _not_taken_over(dataset.properties or {}, _TAKEN_OVER):
+        notes.append(WarningNote(f"of the dataset's metadata, {lost} {_TELLS}"))
+    opened = layers_of(dataset, names)
+    return [replace(it, notes=(*notes, *it.notes, *_lost(dataset, it.name or ""))) for it in opened]
+
+
+_TAKEN_OVER = ("id", "scale", "version", "dataLayers")
+_TAKEN_OVER_OF_LAYER = (
+    *("name", "category", "boundingBox", "elementClass", "numChannels", "dataFormat", "mags", "wkwResolutions"),
+    "largestSegmentId",
+)
+_TAKEN_OVER_OF_VIEW = ("color", "intensityRange", "min", "max")
+"""Keys of metadata that tell what the new dataset has again, copied or measured anew."""
+_NOTHING: tuple[object, ...] = (None, "", [], {})
+_VIEW = "defaultViewConfiguration"
+_TELLS = "not taken over: `wkconvert recube` copies a dataset with its metadata"
+
+
+def _lost(dataset: Dataset, layer: str) -> Iterator[WarningNote]:
+    """What a layer has beside its voxels that a conversion does not take over."""
+    assert dataset.properties, "a finished dataset has metadata"
+    entry = next(entry for entry in dataset.properties["dataLayers"] if entry["name"] == layer)
+    view = entry.get(_VIEW) or {}
+    has_view = bool(_not_taken_over(view, _TAKEN_OVER_OF_VIEW))
+    if lost := _not_taken_over(entry, (*_TAKEN_OVER_OF_LAYER, *(() if has_view else (_VIEW,)))):
+        yield WarningNote(f"of its metadata, {lost} {_TELLS}")
+    if folders := folders_beside_mags(dataset, layer):
+        yield WarningNote(f"of its folder, {', '.join(folders)} {'is' if len(folders) == 1 else 'are'} not copied")
+
+
+def _not_taken_over(entry: Properties, known: Collection[str]) -> str:
+    """The other keys that hold anything, listed as the subject of a sentence."""
+    keys = sorted(
+        shown(key, quoted=False) for key, value in entry.items() if key not in known and value not in _NOTHING
+    )
+    return f"{', '.join(keys)} {'is' if len(keys) == 1 else 'are'}" if keys else ""
+
+
+def folders_beside_mags(dataset: Dataset, layer: str) -> list[str]:
+    """The folders in that of a layer that hold no mag: mappings, meshes and the like."""
+    mags = [where.folder for where in (*dataset.of(layer).values(), *found_mags(dataset.path))]
+    beside = [path for path in listed(dataset.path / layer, "[!.]*") if is_folder(path)]
+    return [path.name for path in beside if not any(mag.is_relative_to(path) for mag in mags)]
 
 
 def layers_of(dataset: Dataset, names: Collection[str] = ()) -> list[Layer]:

@@ -29,7 +29,7 @@ class DatasetWriter:
     original: Properties | None = None
     """Metadata to begin with, of the dataset that is copied; None: begin anew."""
     beside: Mapping[str, Path] = field(default_factory=dict)
-    """Folders to copy as they are, by the path that they get in the dataset."""
+    """Files to copy as they are, by the path that they get in the dataset."""
 
     def check(self) -> None:
         """Raise InconsistentStack if the folder holds a dataset with another voxel size."""
@@ -57,8 +57,9 @@ class DatasetWriter:
         """
         for spec in (spec for layer in layers for spec in layer.mags):
             sync(files_below(self._folder(spec)))
-        for name, folder in self.beside.items():
-            shutil.copytree(folder, self.path / name, dirs_exist_ok=True)
+        for name, source in self.beside.items():
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, self.path / name)
         file = self.path / PROPERTIES_FILE
         existing = properties_file.read(file, DamagedData) if exists(file) else self.original
         if existing is None and self.spec.voxel_size is None:
