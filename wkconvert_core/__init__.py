@@ -47,7 +47,7 @@ from wkconvert_core.contract.model import (
     VolumeInfo,
 )
 from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.contract.reader_options import parse_options
+from wkconvert_core.contract.reader_options import UnknownOption, parse_options
 from wkconvert_core.contract.voxel_size import METRES, VoxelSize, unit_symbol
 
 __version__ = "0.1.0"
@@ -94,6 +94,7 @@ __all__ = [
     "StreamSource",
     "TargetError",
     "Turn",
+    "UnknownOption",
     "UnsupportedSource",
     "Vec3",
     "Vec3Like",

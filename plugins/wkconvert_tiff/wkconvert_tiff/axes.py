@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wkconvert_core import OptionError, UnsupportedSource
+from wkconvert_core import OptionError, UnknownOption, UnsupportedSource
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -130,6 +130,10 @@ def _at(
             f"{path} holds {count} {noun}s",
             why="a dataset shows one",
             fix=f"choose it with -o {option}=N, N from 0 to {count - 1}{really}",
+        )
+    if wanted and axis == "V" and axis not in letters:  # other readers have an option of this name
+        raise UnknownOption(
+            f"-o {option}={wanted} does not fit {path}", fix=f"{path} does not count volumes", names=(option,)
         )
     if wanted is not None and not 0 <= wanted < count:
         raise OptionError(f"-o {option}={wanted} does not exist in {path}", fix=f"its {noun}s are 0 to {count - 1}")
