@@ -8,6 +8,7 @@ from wkconvert_core.contract.abilities import (
     CompressingSink,
     CopyingSink,
     CostlySource,
+    RecheckedSink,
     SparseSink,
     SparseSource,
     StreamSource,
@@ -28,7 +29,15 @@ from wkconvert_core.contract.errors import (
 )
 from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
 from wkconvert_core.contract.hookspecs import hookimpl
-from wkconvert_core.contract.mag_format import ComparableMag, ComparedMag, MagFormat, ShardCheck, ShardFile, StoredMag
+from wkconvert_core.contract.mag_format import (
+    ComparableMag,
+    ComparedMag,
+    MagFormat,
+    Recorded,
+    ShardCheck,
+    ShardFile,
+    StoredMag,
+)
 from wkconvert_core.contract.model import (
     DTYPES,
     Category,
@@ -82,6 +91,8 @@ __all__ = [
     "Match",
     "OptionError",
     "PluginError",
+    "RecheckedSink",
+    "Recorded",
     "ShardCheck",
     "ShardFile",
     "Sink",

@@ -160,7 +160,7 @@ def test_the_table_finds_what_is_recorded(original):
     assert {start for start in around if recorded.of(start)} == starts
     assert {start for start in around if recorded.overlaps(Box(start, (1, 1, 1)))} == starts
     assert recorded.of((0, 0, 0)).size == shard(original, (0, 0, 0)).stat().st_size
-    assert all(map(recorded.is_due, starts))
+    assert all(recorded.due(start) == recorded.of(start) for start in around)
     recorded.settle((64, 0, 0))
-    assert not recorded.is_due((64, 0, 0))
-    assert recorded.is_due((0, 64, 0))
+    assert recorded.due((64, 0, 0)) is None
+    assert recorded.due((0, 64, 0)) == recorded.of((0, 64, 0))

@@ -1,11 +1,12 @@
-"""What a Source or a Sink may do beside what each must: seven abilities, each a protocol of its own.
+"""What a Source or a Sink may do beside what each must: eight abilities, each a protocol of its own.
 
 An object has an ability by having the member; a member that is None is as good as none, so that a Source that wraps
 another can pass on what the inner one has. Core asks through the functions `…_of`, and does without where there is
 none.
 
 Source: `stream` (read in order), `occupied` (where nothing is), `read_cost` (memory).
-Sink: `begin` (once, before the first shard), `omits` (shards of zeros), `most_bytes` (on disk), `copy_encoded` (without
+Sink: `begin` (once, before the first shard), `omits` (shards of zeros), `most_bytes` (on disk), `checksum` (of what an
+earlier run wrote), `copy_encoded` (without
 decoding to voxels).
 """
 
@@ -98,6 +99,15 @@ class CompressingSink(Sink, Protocol):
 
 
 @runtime_checkable
+class RecheckedSink(Sink, Protocol):
+    """A sink that reads the file of a shard again: a run that was interrupted goes on only from shards as recorded."""
+
+    def checksum(self, box: Box) -> Checksum:
+        """What `write` returned for a shard that is there, from its file as it lies there now. May raise OSError."""
+        ...
+
+
+@runtime_checkable
 class CopyingSink(Sink, Protocol):
     """A sink that can write a shard straight from a source that stores it in the sink's own form."""
 
@@ -140,6 +150,11 @@ def most_bytes_of(sink: Sink, shards: int, voxels: int) -> int:
     """Upper bound on the bytes that so many shards take; their voxels' own and a hundredth if the sink states none."""
     most: Callable[[int, int], int] | None = getattr(sink, "most_bytes", None)
     return most(shards, voxels) if most else int(1.01 * voxels * sink.spec.channels * sink.spec.dtype.itemsize)
+
+
+def checksum_of(sink: Sink) -> Callable[[Box], Checksum] | None:
+    """How to read a shard's checksum anew; None if the sink cannot."""
+    return getattr(sink, "checksum", None)
 
 
 def copy_encoded_of(sink: Sink) -> CopyEncoded | None:

@@ -127,8 +127,8 @@ class Recorded(Protocol):
         """Whether a shard is recorded that overlaps a box: one that is not there is lost. Raises BrokenSource."""
         ...
 
-    def is_due(self, start: Vec3Like) -> bool:
-        """Whether the shard that begins at a voxel is recorded, and has not been compared yet."""
+    def due(self, start: Vec3Like) -> Checksum | None:
+        """The checksum with which the shard that begins at a voxel is to be compared; None if it was, or cannot be."""
         ...
 
     def settle(self, start: Vec3Like) -> None:

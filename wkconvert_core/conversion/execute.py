@@ -19,6 +19,7 @@ from wkconvert_core.contract.model import LayerSpec
 from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion, prepare_conversion
+from wkconvert_core.conversion.resuming import drop_unsound
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.destination import begun_journals, scratch, sweep_replaced
 from wkconvert_core.datasets.journal import Journal
@@ -94,7 +95,7 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
         journals = stack.enter_context(begun_journals(destination, conversion.request, conversion.sinks))
         try:
             with stopped(workers):  # before their temporary files are removed
-                resumed = _copy_all(conversion, journals, workers, listen)
+                resumed, damaged = _copy_all(conversion, journals, workers, listen)
                 if inputs.settings.verify:
                     _verify_all(conversion, workers, listen)
         except ConversionError:  # this command can never finish; one that says what to do with the value shall
@@ -109,6 +110,9 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
             conversion.writer.finish(layers)
         published = destination.publish()
     notes = [*conversion.notes, *([published] if published else [])]
+    if damaged:
+        was = "shards of an earlier run were" if damaged > 1 else "shard of an earlier run was"
+        notes.append(WarningNote(f"{damaged} {was} gone or not as recorded, and written again: look at the disk"))
     for layer in conversion.layers:
         done = journals[layer.name].done
         if nans := done[min(done)].nans:
@@ -157,21 +161,27 @@ def _check_space(conversion: Conversion) -> None:
         )
 
 
-def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Workers, listen: Listener | None) -> int:
-    """Write the shards of every mag that are not finished; returns the number of those that were."""
-    resumed, steps, slabs = 0, conversion.steps, scratch(conversion.destination.building)
+def _copy_all(
+    conversion: Conversion, journals: dict[str, Journal], workers: Workers, listen: Listener | None
+) -> tuple[int, int]:
+    """Write the shards of every mag that are not finished.
+
+    Returns the number of those that were, and of those that were recorded, but are gone or not as recorded.
+    """
+    resumed, damaged, steps, slabs = 0, 0, conversion.steps, scratch(conversion.destination.building)
     for number, planned in enumerate(steps, 1):
         step, journal, done, total = planned.step, journals[planned.layer.name], 0, 0
+        which, share = _which(conversion, number)
+        if any(journal.done[sink.spec.mag].count for sink in step.sinks):
+            title, here = f"{step.title}, checking what is there", (share[0], share[0])
+            meter = Meter(listen, title, which, step.voxels, step.voxel_bytes, workers=workers, share=here)
+            damaged += drop_unsound(step, journal, workers, meter)
         for writer, shard in step.shards():
             total += shard.volume
             if (writer.mag, shard.start) in journal.finished:
-                if writer.sink.has(shard):
-                    resumed, done = resumed + 1, done + shard.volume
-                else:  # recorded, but its file is gone
-                    journal.done[writer.mag].drop(shard.start)
+                resumed, done = resumed + 1, done + shard.volume
         log.info("%s: %s", step.title, planned.route)
         done, total = (done, total) if total else (step.voxels, step.voxels)  # nothing to do counts as all done
-        which, share = _which(conversion, number)
         meter = Meter(listen, step.title, which, total, step.voxel_bytes, done=done, workers=workers, share=share)
         for finished in loop.run(step, planned.route, workers, slabs, journal.finished):
             journal.add(finished)
@@ -181,7 +191,7 @@ def _copy_all(conversion: Conversion, journals: dict[str, Journal], workers: Wor
         if total < step.voxels:
             for mag in journal.done.values():
                 mag.include(0, 0)  # the value of the shards that are left out
-    return resumed
+    return resumed, damaged
 
 
 def _which(conversion: Conversion, number: int) -> tuple[tuple[int, int], tuple[float, float]]:

@@ -201,6 +201,10 @@ class Journal:
         """Bytes on disk of the recorded shards, also before `begin`. Raises DamagedData for a malformed line."""
         return sum(stored for _, stored in self._each(lambda done: done.stored_bytes))
 
+    def recorded(self) -> Iterator[ShardDone]:
+        """The recorded shards, one by one; one that was written again is there twice. Raises DamagedData."""
+        return (done for _, done in self._each(lambda done: done))
+
     def _lines(self) -> Iterator[bytes]:
         """Complete lines. One that a kill has cut short does not count: its shard is written again."""
         source = self._shards if self.is_finished else self._journal

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import uuid
+from array import array
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,9 +17,6 @@ from wkconvert_core.contract.mag_format import ComparedMag, StoredMag
 from wkconvert_core.contract.model import Checksum, Layer, Source
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import MagOnDisk
-
-if TYPE_CHECKING:
-    from wkconvert_core.contract.model import Array
 
 S = TypeVar("S", bound=Source)
 
@@ -54,47 +53,51 @@ class RecordedShards:
         """The checksum of the shard that begins at a voxel; None if none is recorded. Raises BrokenSource."""
         table = _table(self)
         place = table.place(start)
-        return None if place is None else Checksum(int(table.crc32[place]), int(table.size[place]))
+        return None if place is None else table.checksum(place)
 
     def overlaps(self, box: Box) -> bool:
         """Whether a shard is recorded that overlaps a box. Raises BrokenSource."""
         near = box.aligned(self.shard_shape)
         return _table(self).has_any(near)
 
-    def is_due(self, start: Vec3Like) -> bool:
-        """Whether the shard that begins at a voxel is recorded, and this process has not compared it yet."""
+    def due(self, start: Vec3Like) -> Checksum | None:
+        """The same, unless this process has compared the shard already."""
         table = _table(self)
         place = table.place(start)
-        return place is not None and not table.compared[place]
+        return None if place is None or table.compared[place] else table.checksum(place)
 
     def settle(self, start: Vec3Like) -> None:
         """Note that the shard that begins at a voxel is as recorded."""
         table = _table(self)
         if (place := table.place(start)) is not None:
-            table.compared[place] = True
+            table.compared[place] = 1
 
 
 class _Table(NamedTuple):
     """One row per shard, by z, y, x of its first voxel: some forty bytes, as there may be millions."""
 
-    z: Array
-    y: Array
-    x: Array
-    crc32: Array
-    size: Array
-    compared: Array
+    z: array[int]
+    y: array[int]
+    x: array[int]
+    crc32: array[int]
+    size: array[int]
+    compared: bytearray
 
     def place(self, start: Vec3Like) -> int | None:
         """The row of the shard that begins at a voxel."""
         low, high = 0, len(self.z)
         for column, at in zip((self.z, self.y, self.x), reversed(start), strict=True):
-            low, high = (low + int(edge) for edge in np.searchsorted(column[low:high], [at, at + 1]))
+            low, high = bisect_left(column, at, low, high), bisect_right(column, at, low, high)
         return low if low < high else None
+
+    def checksum(self, place: int) -> Checksum:
+        """The checksum in a row."""
+        return Checksum(self.crc32[place], self.size[place])
 
     def has_any(self, box: Box) -> bool:
         """Whether a shard begins in a box."""
-        low, high = np.searchsorted(self.z, [box.start[2], box.stop[2]])
-        x, y = self.x[low:high], self.y[low:high]
+        low, high = bisect_left(self.z, box.start[2]), bisect_left(self.z, box.stop[2])
+        x, y = (np.frombuffer(column, np.int64)[low:high] for column in (self.x, self.y))
         inside = (box.start[1] <= y) & (y < box.stop[1]) & (box.start[0] <= x) & (x < box.stop[0])
         return bool(inside.any())
 
@@ -102,10 +105,11 @@ class _Table(NamedTuple):
 @functools.lru_cache(maxsize=16)
 def _table(recorded: RecordedShards) -> _Table:
     found = records(recorded.dataset, recorded.layer).checksums(recorded.mag)
-    shards = [
-        (*reversed(Box(start, (1, 1, 1)).aligned(recorded.shard_shape).start), *checksum)
-        for start, checksum in (found.shards.items() if found else ())
-        if max(start) < 1 << 60  # others begin where no extent reaches
-    ]
-    z, y, x, crc32, size = np.array(sorted(shards), np.int64).reshape(-1, 5).T
-    return _Table(z, y, x, crc32, size, np.zeros(len(z), bool))
+    shards = []
+    for start, checksum in found.shards.items() if found else ():
+        x, y, z = Box(start, (1, 1, 1)).aligned(recorded.shard_shape).start
+        if max(x, y, z) < 1 << 60:  # others begin where no extent reaches
+            shards.append((z, y, x, checksum.crc32, min(checksum.size, 1 << 60)))
+    columns = zip(*sorted(shards), strict=True) if shards else [()] * 5
+    zs, ys, xs, sums, sizes = (array("q", column) for column in columns)
+    return _Table(zs, ys, xs, sums, sizes, bytearray(len(shards)))

@@ -6,16 +6,19 @@ import contextlib
 import errno
 import os
 import uuid
+import zlib
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
 from wkconvert_core.contract.errors import NoSpace, TargetError, TargetNotWritable, WkconvertError
-from wkconvert_core.toolkit.files import reason
+from wkconvert_core.contract.model import Checksum
+from wkconvert_core.toolkit.files import open_file, reason
 
 __all__ = [
     "TEMPORARY",
+    "file_checksum",
     "replacing",
     "sync",
     "sync_folder",
@@ -33,6 +36,7 @@ _FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
 _NEVER_SYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 """Errors for folders that cannot be synced: on Windows, on some network file systems, or without read permission."""
 _SYNC_THREADS = 8
+_PIECE = 1 << 20
 
 
 def target_error(path: Path, error: OSError) -> TargetError:
@@ -99,6 +103,15 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
             file.write(part)
         file.flush()
         os.fsync(file.fileno())
+
+
+def file_checksum(path: Path) -> Checksum:
+    """The checksum of a file, read in pieces. Raises OSError."""
+    crc = size = 0
+    with open_file(path) as file:
+        while piece := file.read(_PIECE):
+            crc, size = zlib.crc32(piece, crc), size + len(piece)
+    return Checksum(crc, size)
 
 
 def sync(paths: Iterable[Path]) -> None:

@@ -29,7 +29,7 @@ from wkconvert_core import (
     VolumeInfo,
     VoxelSize,
 )
-from wkconvert_core.toolkit.atomic import sync, temporary_name
+from wkconvert_core.toolkit.atomic import file_checksum, sync, temporary_name
 from wkconvert_core.toolkit.files import reading
 from wkconvert_images.facts import Array
 from wkconvert_images.opening import facts_of, raster
@@ -137,6 +137,10 @@ class TiffSink:
         except SourceError:
             return False
         return (*facts.size, 1) == box.shape and facts.dtype == self.spec.dtype
+
+    def checksum(self, box: Box) -> Checksum:
+        """The checksum of the file of a shard, as it lies there. Raises OSError."""
+        return file_checksum(self.path(box))
 
     def write(self, box: Box, data: Array) -> Checksum:
         """Write one shard from `data[c, x, y, z]`, atomically; returns its file's checksum.

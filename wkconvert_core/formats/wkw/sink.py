@@ -19,7 +19,7 @@ from wkconvert_core.formats.wkw.encoding import HC_LEVELS, encode_blocks, encode
 from wkconvert_core.formats.wkw.header import COMPRESSIONS, Buffer, Header
 from wkconvert_core.formats.wkw.shard_file import open_shard
 from wkconvert_core.formats.wkw.source import WkwSource, locate, read_header
-from wkconvert_core.toolkit.atomic import replacing, sync, target_error, write_atomically, writing
+from wkconvert_core.toolkit.atomic import file_checksum, replacing, sync, target_error, write_atomically, writing
 from wkconvert_core.toolkit.files import exists
 
 if TYPE_CHECKING:
@@ -148,6 +148,10 @@ class WkwSink:
             return False
         except OSError as error:
             raise target_error(self.path(box), error) from error
+
+    def checksum(self, box: Box) -> Checksum:
+        """The checksum of the file of a shard, as it lies there. Raises OSError."""
+        return file_checksum(self.path(box))
 
     def write(self, box: Box, data: Array) -> Checksum:
         """Write one shard from `data[c, x, y, z]` atomically; returns the checksum of its file.

@@ -202,7 +202,7 @@ class WkwSource:
         """
         path, corner = locate(self.folder, box.start, self.header.side)
         recorded = self.recorded
-        due = recorded.of(corner) if recorded and recorded.is_due(corner) else None
+        due = recorded.due(corner) if recorded else None
         try:
             with ExitStack() as stack:
                 try:
