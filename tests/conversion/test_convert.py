@@ -500,6 +500,14 @@ def test_labels_in_floats_are_refused_until_their_integer_is_named(tmp_path, rea
     assert layers_of(tmp_path / "ds")["segmentation"]["elementClass"] == "uint32"
 
 
+def test_a_dataset_that_holds_labels_in_floats_is_still_described_and_copied(tmp_path, reader):
+    convert(reader(tmp_path / "src", LABELS.astype("float32")), tmp_path / "ds", replace(SETTINGS, category="color"))
+    properties = tmp_path / "ds" / "datasource-properties.json"
+    properties.write_text(properties.read_text().replace('"category": "color"', '"category": "segmentation"'))
+    (layer,) = open_source(tmp_path / "ds", Settings(), plugins())
+    assert (layer.category, layer.info.dtype) == ("segmentation", "float32")
+
+
 def test_an_integer_named_for_labels_takes_whole_numbers_only(tmp_path, reader):
     source = reader(tmp_path / "src", LABELS + np.float64(0.5))
     with pytest.raises(ConversionError, match=r"the value \d\.5 of dtype float64 does not fit uint32"):
