@@ -169,8 +169,8 @@ def test_many_layers_are_summed_up(tmp_path, reader, screen):
     for number in range(12):
         reader(tmp_path / "src" / f"em{number:02}", np.zeros((1, 8, 8, 8), "uint8"))
     show_layers(prepare_conversion(tmp_path / "src", tmp_path / "ds", SETTINGS), screen.console)
-    assert "and 4 layers more: 4 color; `wkconvert info` lists all" in screen.lines
-    assert len([line for line in screen.lines if line.startswith("em")]) == 8
+    assert "and 7 layers more: 7 color; `wkconvert info` lists all" in screen.lines
+    assert len([line for line in screen.lines if line.startswith("em")]) == 5
 
 
 def test_plugins_of_a_narrow_terminal_are_no_headings(screen):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers.conversions import files, invoke, properties, read
+from helpers.conversions import files, invoke, properties, random_voxels, read
 from helpers.processes import wkconvert
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +91,14 @@ def test_recube_scales_every_mag_alike_and_verify_agrees(tmp_path, floats):
     assert "10.0 to 20.0 become 0 to 255" in stretch.stderr
     assert invoke("verify", tmp_path / "stretched", "--deep").exit_code == 0
     assert properties(tmp_path / "bytes")["dataLayers"][0]["elementClass"] == "uint8"
+
+
+def test_stretched_mags_are_no_longer_made_of_finer_ones(tmp_path, reader):
+    invoke("auto", reader(tmp_path / "src", random_voxels((40, 40, 40))), tmp_path / "ds", *SIZE, "--category", "color")
+    assert "made by median" in invoke("verify", tmp_path / "ds").stdout
+    invoke("recube", tmp_path / "ds", tmp_path / "stretched", *SCALE, "--range", "50,60")
+    told = invoke("verify", tmp_path / "stretched", "--deep")
+    assert (told.exit_code, "made by median" in told.stdout) == (0, False)
 
 
 @pytest.mark.parametrize("text", ["4,-4", "4", "1,2,3", "a,b", "nan,1", "-inf,1", "0,1e999", "Auto", "", "3,3"])

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from wkconvert_core.registry.plugins import Plugins
     from wkconvert_core.testing import CheckResult
 
-LISTED = 8
+LISTED = 5
 """Most layers that are shown one by one before the work."""
 
 # --- errors ----------------------------------------------------------------------------------------------------------
