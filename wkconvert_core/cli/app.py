@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 
 from wkconvert_core import __version__
 from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options
-from wkconvert_core.cli.output import console, emit, print_document, printable
+from wkconvert_core.cli.output import console, emit, print_document, print_lines, printable
 from wkconvert_core.cli.run import carry_out, explained
 from wkconvert_core.contract.errors import Bug, OptionError, WkconvertError
 
@@ -183,6 +183,20 @@ for command in (
     *(inspection_commands.metadata, inspection_commands.info, inspection_commands.preview, inspection_commands.view),
 ):
     app.command(cls=Command)(command)
+
+
+@app.command(cls=Command)
+@options.takes(only=("json",))
+def new_plugin(name: Annotated[str, typer.Argument(help="The format: its reader's name.")], **given: Any) -> None:
+    """Begin a reader of your own: a package in ./wkconvert-NAME that installs, works and passes its tests."""
+    from wkconvert_core.testing.new_plugin import new_plugin
+
+    made = new_plugin(name, Path())
+    if given["json"]:
+        print_document({"files": made})
+    else:
+        folder = f"wkconvert-{name}"
+        print_lines(console(), *map(str, made), f"next: pip install -e './{folder}[test]' && pytest {folder}")
 
 
 @app.command(cls=Command)

@@ -1,0 +1,41 @@
+"""The files of a new reader, to be changed. Behind `wkconvert new-plugin`."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+
+from wkconvert_core.contract.errors import OptionError, TargetExists
+from wkconvert_core.toolkit.atomic import writing
+
+FILES = {
+    "pyproject.toml.txt": "pyproject.toml",
+    "README.md.txt": "README.md",
+    "hooks.py.txt": "wkconvert_NAME/__init__.py",
+    "source.py.txt": "wkconvert_NAME/source.py",
+    "test.py.txt": "tests/test_NAME.py",
+}
+"""What each file of the template becomes."""
+
+
+def new_plugin(name: str, folder: Path) -> list[Path]:
+    """Write a package that reads `.NAME` files into `folder/wkconvert-NAME`; returns its files.
+
+    It can be installed as it is, and passes its tests. Raises OptionError for a name that is none of a module,
+    TargetExists, TargetError.
+    """
+    if not re.fullmatch("[a-z][a-z0-9]*", name):
+        raise OptionError(f"{name!r} is no name for a plugin", fix="take small letters and digits, such as mrc")
+    place = folder / f"wkconvert-{name}"
+    if place.exists():
+        raise TargetExists(f"{place} is there already", fix="take another name, or remove it")
+    template = resources.files("wkconvert_core.testing") / "template"
+    made = []
+    with writing(place):
+        for source, target in FILES.items():
+            path = place / target.replace("NAME", name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text((template / source).read_text("utf-8").replace("NAME", name), "utf-8")
+            made.append(path)
+    return made
