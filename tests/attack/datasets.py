@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -72,37 +73,9 @@ def _judge(world: World, target: str, command: str, file: Path) -> None:
 
 Change = Callable[[World], object]
 
-NAMES = [
-    "..",
-    "../../canary",
-    "/abs",
-    "em/1",
-    "em\n",
-    "",
-    "x" * 300,
-    "con:",
-    "a\0b",
-    "\ud800",
-    ".wkconvert",
-    "labels",
-    7,
-    None,
-    [],
-]
-PATHS = [
-    *(
-        "../canary/1",
-        "../../canary/1",
-        "/abs/1",
-        "labels/1",
-        "em/../../../canary/1",
-        "s3://x/1",
-        "a\0b",
-        "x" * 5000,
-        "\ud800",
-    ),
-    *("", ".", "..", ".wkconvert", 7, [], {}, None),
-]
+NAMES = ["..", "../../canary", "/abs", "em/1", "em\n", "", "x" * 300, "con:", "a\0b", "\ud800", ".wkconvert", "labels"]
+PATHS = ["../canary/1", "../../canary/1", "/abs/1", "labels/1", "em/../../../canary/1", "s3://x/1", "x" * 5000, "."]
+ODD = [7, [], {}, None]
 BOXES = [10**6, 10**7, 2**31, 2**62, 10**400, -1, 0, 1.5, "70", None, float("nan")]
 OWN = ["datasource-properties.json", "em", "em/1", "em/1/header.wkw", "em/1/z0", "em/1/z0/y0/x0.wkw"]
 """What may be a link, as people keep data in several places: it is read where it leads, never written."""
@@ -114,25 +87,16 @@ LINKS = [
 ]
 
 
-def _edited(world: World, change: Callable[[dict], None]) -> None:
-    file = world.ds / "datasource-properties.json"
-    found = json.loads(file.read_text())
-    change(found)
-    file.write_text(json.dumps(found).replace("/abs", str(world.canary)))
+def _edited(change: Callable[[dict], object]) -> Change:
+    """The entry of the first layer is changed."""
 
+    def edit(world: World) -> None:
+        file = world.ds / "datasource-properties.json"
+        found = json.loads(file.read_text())
+        change(found["dataLayers"][0])
+        file.write_text(json.dumps(found).replace("/abs", str(world.canary)))
 
-def _named(name: object) -> Change:
-    return lambda world: _edited(world, lambda found: found["dataLayers"][0].update(name=name))
-
-
-def _placed(path: object) -> Change:
-    return lambda world: _edited(world, lambda found: found["dataLayers"][0]["mags"][0].update(path=path))
-
-
-def _boxed(side: object) -> Change:
-    return lambda world: _edited(
-        world, lambda found: found["dataLayers"][0]["boundingBox"].update(width=side, depth=side)
-    )
+    return edit
 
 
 def _linked(name: str, to: str) -> Change:
@@ -169,40 +133,39 @@ def _to_replace(place: str) -> Change:
         (built / ".wkconvert").mkdir()
         shutil.copy(world.ds / "datasource-properties.json", built)
         where = place.replace("/abs", str(world.canary))
-        plan = {
-            "places": {"em": {"1": [where, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]}},
-            "settings": {},
-        }
+        plan = {"places": {"em": {"1": [where, hashlib.sha256().hexdigest()]}}, "settings": {}}
         (built / ".wkconvert" / "em.compress.plan").write_text(json.dumps(plan))
+
+    return change
+
+
+def _fifo(name: str) -> Change:
+    """A file is a pipe into which nobody writes."""
+
+    def change(world: World) -> None:
+        (world.ds / name).unlink()
+        os.mkfifo(world.ds / name)
 
     return change
 
 
 def hostile() -> Iterator[tuple[str, Change]]:
     """What each of these datasets is called, and how the sound one is changed into it."""
-    yield from ((f"name {name!r:.20}", _named(name)) for name in NAMES)
-    yield from ((f"path {path!r:.20}", _placed(path)) for path in PATHS)
-    yield from ((f"box {side!r:.20}", _boxed(side)) for side in BOXES)
-    yield from (
-        (f"link {name} to {to}", _linked(name, to)) for name in LINKS for to in ("", "secret.txt", "scratch", "new")
-    )
-    yield from (
-        (f"copy outside of {name}", _copied_outside(name))
-        for name in ("em", "em/1", "em/1/z0", "em/1/header.wkw", ".wkconvert")
-    )
-    yield from (
-        (f"replaces {place}", _to_replace(place))
-        for place in ("/abs", "../canary", "/abs/scratch", "../../canary/new", "em", ".")
-    )
-    yield "fifo as shard", lambda world: _fifo(world.ds / "em/1/z0/y0/x0.wkw")
-    yield "fifo as header", lambda world: _fifo(world.ds / "em/1/header.wkw")
-    yield "fifo as metadata", lambda world: _fifo(world.ds / "datasource-properties.json")
-    yield "fifo as plan", lambda world: _fifo(world.ds / ".wkconvert/em.auto.plan")
-
-
-def _fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
+    for name in NAMES + ODD:
+        yield f"name {name!r:.20}", _edited(lambda layer, name=name: layer.update(name=name))
+    for path in NAMES + PATHS + ODD:
+        yield f"path {path!r:.20}", _edited(lambda layer, path=path: layer["mags"][0].update(path=path))
+    for side in BOXES:
+        yield f"box {side!r:.20}", _edited(lambda layer, side=side: layer["boundingBox"].update(width=side, depth=side))
+    for name in LINKS:
+        for to in ("", "secret.txt", "scratch", "new"):
+            yield f"link {name} to {to}", _linked(name, to)
+    for name in (*OWN[1:5], ".wkconvert"):
+        yield f"copy outside of {name}", _copied_outside(name)
+    for place in ("/abs", "../canary", "/abs/scratch", "../../canary/new", "em", "."):
+        yield f"replaces {place}", _to_replace(place)
+    for name in ("em/1/z0/y0/x0.wkw", "em/1/header.wkw", "datasource-properties.json", ".wkconvert/em.auto.plan"):
+        yield f"fifo {name}", _fifo(name)
 
 
 def tried_hostile(world: World, change: Change, command: str) -> Outcome:

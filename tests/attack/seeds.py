@@ -78,40 +78,26 @@ def _picture(suffix: str, data: np.ndarray, **options: object) -> bytes:
 
 
 def tiff() -> list[Seed]:
-    grey, many, rgb = noise(24, 33), noise(3, 2, 24, 33, dtype="uint16"), noise(24, 33, 3)
-    plain = {"metadata": None}
-    ome = {
-        "axes": "ZCYX",
-        "PhysicalSizeX": 0.1,
-        "PhysicalSizeXUnit": "µm",
-        "PhysicalSizeZ": 1,
-        "Channel": {"Name": ["a", "b"]},
-    }
-    stack = {f"s{number}.tif": _tiff(page, **plain).files["a.tif"] for number, page in enumerate(noise(4, 24, 33))}
-    two = [_tiff(page, metadata=None, description="Slice").files["a.tif"] for page in (grey, grey)]
+    grey, rgb, pages, many = noise(24, 33), noise(24, 33, 3), noise(4, 24, 33), noise(3, 2, 24, 33, dtype="uint16")
+    ome = {"axes": "ZCYX", "PhysicalSizeX": 0.1, "PhysicalSizeXUnit": "µm", "Channel": {"Name": ["a", "b"]}}
+    plain = {"metadata": None, "photometric": "minisblack"}
+    colors = {"metadata": None, "photometric": "rgb"}
+    stack = {f"s{number}.tif": _tiff(page, **plain).files["a.tif"] for number, page in enumerate(pages)}
+    single = _tiff(grey, description="Slice", **plain).files["a.tif"]
     return [
-        *(
-            _tiff(grey, **plain),
-            _tiff(many, ome=True, metadata=ome),
-            _tiff(many, imagej=True, metadata={"axes": "ZCYX", "spacing": 2}),
-        ),
-        *(
-            _tiff(noise(3, 24, 33), photometric="minisblack"),
-            _tiff(noise(4, 24, 33), bigtiff=True, compression="zlib", photometric="minisblack", **plain),
-        ),
-        *(
-            _tiff(rgb, photometric="rgb", planarconfig="separate", **plain),
-            _tiff(rgb, photometric="rgb", compression="lzw", **plain),
-        ),
-        *(
-            _tiff(noise(40, 50), tile=(16, 16), byteorder=">", **plain),
-            _tiff(grey, photometric="palette", colormap=noise(3, 256, dtype="uint16"), **plain),
-        ),
-        *(
-            _tiff(noise(4, 24, 33, dtype="float32"), photometric="minisblack", **plain),
-            _tiff(noise(2, 24, 33), extrasamples=[], resolution=(100, 100), resolutionunit=3),
-        ),
-        *(Seed(stack), Seed({"em/a0.tif": two[0], "em/a1.tif": two[1], "labels/x.tif": two[0]})),
+        _tiff(grey, **plain),
+        _tiff(many, ome=True, metadata=ome),
+        _tiff(many, imagej=True, metadata={"axes": "ZCYX", "spacing": 2}),
+        _tiff(pages, photometric="minisblack"),
+        _tiff(pages, bigtiff=True, compression="zlib", **plain),
+        _tiff(pages.astype("float32"), **plain),
+        _tiff(rgb, planarconfig="separate", **colors),
+        _tiff(rgb, compression="lzw", **colors),
+        _tiff(noise(40, 50), tile=(16, 16), byteorder=">", **plain),
+        _tiff(grey, metadata=None, photometric="palette", colormap=noise(3, 256, dtype="uint16")),
+        _tiff(noise(2, 24, 33), extrasamples=[], resolution=(100, 100), resolutionunit=3),
+        Seed(stack),
+        Seed({"em/a0.tif": single, "em/a1.tif": single, "labels/x.tif": single}),
     ]
 
 
