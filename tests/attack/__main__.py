@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import sys
@@ -48,7 +49,7 @@ def files(given: argparse.Namespace, world: World) -> Iterator[Case]:
 
 
 def hostile(given: argparse.Namespace, world: World) -> Iterator[Case]:
-    for name, change in datasets.hostile():
+    for name, change in itertools.islice(datasets.hostile(), given.numbers.start, given.numbers.stop):
         for command in given.subjects or datasets.COMMANDS:
             outcome = datasets.tried_hostile(world, change, command)
             yield Case(command, name, outcome, lambda to: shutil.copytree(world.ds, to, symlinks=True))
@@ -86,7 +87,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("kind", choices=ATTACKS, help="mutants of formats or of a dataset's files, hostile datasets, …")
     parser.add_argument("subjects", nargs="*", help="formats, files or commands; none: all")
     parser.add_argument("--seed", type=int, default=0, help="other mutants and moments; for faults, the first call")
-    parser.add_argument("--numbers", default="0-99", help="which of a subject's attempts: 0-99, or 517 for one of them")
+    parser.add_argument("--numbers", default="0-199", help="which of a subject's attempts: 0-199, or 517 alone")
     parser.add_argument("--save", type=Path, help="a folder to keep what misbehaves in")
     parser.add_argument("--folder", help="where to work; every attack makes files anew, so memory (/dev/shm) is best")
     parser.add_argument("--fault", choices=disturbances.FAULTS, default="EIO", help="what happens at a file call")

@@ -172,7 +172,7 @@ def tried_hostile(world: World, change: Change, command: str) -> Outcome:
     """What a command makes of a hostile dataset."""
     world.restored()
     change(world)
-    outcome = world.attacked(command, may_read=any((world.ds / name).is_symlink() for name in OWN))
+    outcome = world.attacked(command, may_read=any((world.ds / name).is_symlink() for name in (*OWN, ".wkconvert")))
     true = world.canary / "true"
     shutil.rmtree(true) if true.is_dir() else true.unlink(missing_ok=True)
     return outcome

@@ -25,6 +25,7 @@ from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import ResourceError, TargetLocked, WkconvertError
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.lines import format_line, parse_line
 from wkconvert_core.formats.wkw.sink import WkwSink
 
@@ -668,3 +669,11 @@ def test_a_list_of_checksums_that_is_a_link_is_named_and_not_followed(dataset, w
     place.symlink_to(dataset.with_name("elsewhere"))
     found = verify(dataset, ALONE)
     assert "is a link" in found.damaged[0].reason
+
+
+def test_a_plan_that_is_a_link_is_not_read(dataset):
+    plan = dataset / ".wkconvert" / "color.auto.plan"
+    assert records(dataset, "color").all[0].plan
+    plan.rename(dataset.with_name("elsewhere"))
+    plan.symlink_to(dataset.with_name("elsewhere"))
+    assert not records(dataset, "color").all[0].plan

@@ -131,7 +131,7 @@ def _record(path: Path) -> Record:
     if (link := next((each for each in (path.parent, path) if is_link(each)), None)) or not is_file(path):
         return Record(path, command, (0, 0), plan, {}, f"{link} is a link" if link else "it is no file")
     with reading(path):
-        if is_file(made := path.with_suffix(".plan")):
+        if is_file(made := path.with_suffix(".plan")) and not is_link(made):
             plan = parsed_plan(made.read_bytes())
         lines, order = path.read_bytes().splitlines(), (serial_of(path), 0)
         if bare := is_bare(path):
