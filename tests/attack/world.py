@@ -156,13 +156,20 @@ NAMING = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.li
 
 
 def watched(folder: Path, *, may_read: bool) -> list[str]:
-    """From now on, the calls of this process that change something in a folder, or read it if it must not."""
+    """From now on, the calls of this process that change something in a folder, or read a file if it must not.
+
+    To list what a link leads to, to say that it is none of the dataset's, does no harm.
+    """
     touched: list[str] = []
     inside = os.path.realpath(folder)
 
     def hook(event: str, args: tuple[object, ...]) -> None:
-        reads = event in ("os.listdir", "os.scandir") or (event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR))
-        if not event.startswith(("open", "os.", "shutil.")) or (reads and may_read):
+        reads = event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR)
+        if (
+            event in ("os.listdir", "os.scandir")
+            or (reads and may_read)
+            or not event.startswith(("open", "os.", "shutil."))
+        ):
             return
         for path in args:
             if isinstance(path, (str, bytes, os.PathLike)) and os.fsdecode(path).startswith("/"):
