@@ -358,3 +358,16 @@ def test_what_mappings_link_to_is_not_copied(dataset, victim, tmp_path, kind):
     copied = [path for path in (tmp_path / "copy" / "labels").rglob("*") if path.suffix == ".json" or path.is_symlink()]
     assert [path.name for path in copied] == ([] if kind in ("folder", "layer") else ["own.json"])
     assert not [path for path in (tmp_path / "copy").rglob("*") if path.is_file() and b"mine" in path.read_bytes()]
+
+
+def test_a_link_in_a_folder_that_is_emptied_is_removed_and_not_followed(dataset, victim):
+    building = dataset.parent / ".ds.wkconvert-new"
+    (building / FOLDER).mkdir(parents=True)
+    (building / FOLDER / "em.other.plan").write_text("{}")
+    (building / "others").symlink_to(victim)
+    before = listing(victim)
+    convert(dataset, dataset.parent / "copy", ALONE)
+    shutil.rmtree(dataset / "labels")
+    convert(dataset.parent / "copy", dataset, replace(ALONE, overwrite=True))
+    assert listing(victim) == before
+    assert not (dataset / "others").is_symlink()

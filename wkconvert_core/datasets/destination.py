@@ -155,7 +155,7 @@ class Replacement(Destination):
         if set(listed(self.building / FOLDER, "*.plan")) - own:
             for path in listed(self.building):
                 if path.name != FOLDER:
-                    shutil.rmtree(path) if is_folder(path) else path.unlink()
+                    shutil.rmtree(path) if is_folder(path) and not is_link(path) else path.unlink()
             for path in listed(self.building / FOLDER):
                 if path.name != "lock" and is_file(path):
                     path.unlink()
