@@ -5,7 +5,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pictures_of import detect, layers, volume, voxels
 
@@ -203,6 +203,7 @@ ATTRIBUTES += ["DimensionOrder", "FileName", "MetadataFile", "Row", "PhysicalSiz
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@example({"PlaneCount": "-1"})
 @given(st.dictionaries(st.sampled_from(ATTRIBUTES), ODD, min_size=1, max_size=3))
 def test_odd_values_in_ome_xml_raise_nothing_but_errors_of_ours(tmp_path, values):
     elements = {"Pixels": "Size DimensionOrder Physical", "TiffData": "First IFD PlaneCount", "UUID": "FileName"}

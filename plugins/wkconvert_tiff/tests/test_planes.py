@@ -151,7 +151,11 @@ def test_a_folder_of_such_files_is_asked_about_and_joined(tmp_path):
 @pytest.mark.parametrize("dtype", ["uint8", "uint32"])
 def test_the_only_sample_is_no_alpha_whatever_is_said_of_it(tmp_path, extra, dtype):
     picture = noise(32, 48, dtype=dtype)
-    tifffile.imwrite(tmp_path / "a.tif", picture, metadata=None, extratags=[(338, "H", 1, extra, True)])
+    tifffile.imwrite(tmp_path / "a.tif", picture, metadata=None, byteorder="<", extratags=[(60000, "H", 1, extra, True)])
+    content = (tmp_path / "a.tif").read_bytes()
+    assert content.count((60000).to_bytes(2, "little") + b"\3\0\1\0\0\0") == 1
+    entry = (338).to_bytes(2, "little") + b"\3\0\1\0\0\0"  # which tifffile would not write
+    (tmp_path / "a.tif").write_bytes(content.replace((60000).to_bytes(2, "little") + entry[2:], entry))
     np.testing.assert_array_equal(voxels(tmp_path / "a.tif"), volume(picture))
     assert source(tmp_path / "a.tif").info.notes == ()
 
