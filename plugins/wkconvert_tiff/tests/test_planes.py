@@ -147,11 +147,21 @@ def test_a_folder_of_such_files_is_asked_about_and_joined(tmp_path):
     np.testing.assert_array_equal(voxels(tmp_path, multipage="join"), volume(*np.concatenate(stacks)))
 
 
+def test_a_folder_of_planes_of_bytes_is_warned_of_too(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"s{number}.tif", noise(3, 32, 48, seed=number), **({"metadata": None} if number else {}))
+    (note,) = (note for note in source(tmp_path).info.notes if "-o axes=ZYX" in note)
+    assert isinstance(note, WarningNote)
+    assert note.endswith("(1 of 3 files)")
+
+
 @pytest.mark.parametrize("extra", [1, 2, 0])
 @pytest.mark.parametrize("dtype", ["uint8", "uint32"])
 def test_the_only_sample_is_no_alpha_whatever_is_said_of_it(tmp_path, extra, dtype):
     picture = noise(32, 48, dtype=dtype)
-    tifffile.imwrite(tmp_path / "a.tif", picture, metadata=None, byteorder="<", extratags=[(60000, "H", 1, extra, True)])
+    tifffile.imwrite(
+        tmp_path / "a.tif", picture, metadata=None, byteorder="<", extratags=[(60000, "H", 1, extra, True)]
+    )
     content = (tmp_path / "a.tif").read_bytes()
     assert content.count((60000).to_bytes(2, "little") + b"\3\0\1\0\0\0") == 1
     entry = (338).to_bytes(2, "little") + b"\3\0\1\0\0\0"  # which tifffile would not write

@@ -15,6 +15,7 @@ import numpy as np
 
 from wkconvert_core import InconsistentStack, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
 from wkconvert_core.toolkit.files import Listing, changed, digest, is_folder, list_folder, reading, state_of
+from wkconvert_core.toolkit.slices import counted
 from wkconvert_core.toolkit.stacks import (
     Gaps,
     Naming,
@@ -110,9 +111,10 @@ def make_table(path: str, recipe: Recipe) -> Table:
         return Table(_slices(paths, entries, notes), _digest(paths), simple=True)
     volumes = parallel_map(lambda file: _read(file, recipe), paths)
     _check_volumes(path, recipe, names, volumes, len(entries))
+    notes = (*notes, *counted((note for volume in volumes for note in volume.notes), len(volumes), "files"))
     if all(volume.planes.shape == (1, 1, 4) and not volume.planes.any() for volume in volumes):
-        first = volumes[0]
-        joined, simple = replace(_slices(paths, entries, notes), names=first.names, colors=first.colors), True
+        stack = _slices(paths, entries, notes)
+        joined, simple = replace(volumes[0], files=stack.files, planes=stack.planes, notes=notes), True
     else:
         joined, simple = _joined(paths, entries, volumes, notes), False
     return Table(joined, _digest(paths), simple, tuple(volume.voxel_size for volume in volumes))
