@@ -405,6 +405,16 @@ def test_what_was_placed_by_hand_against_its_affine_does_not_count_for_later_lay
     assert standing(alone, []).affine == affine(-48.0, -54.0, -60.0)
 
 
+def test_the_nearest_place_is_told_and_can_be_had(tmp_path, pair):
+    src, ds = pair((3.5, -0.5, 6.9), factor=2), tmp_path / "ds"
+    with pytest.raises(InconsistentStack, match=r"labels begins at 3\.5, -0\.5, 6\.9 voxels of image") as caught:
+        prepare(src, ds, PLAIN)
+    assert caught.value.fix.endswith("the nearest place beside image, with --add, is 4,0,6")
+    convert(src / "image", ds, Settings(jobs=2, layer_name="image"))
+    convert(src / "labels", ds, Settings(jobs=2, layer_name="labels", add=True, top_left=(4, 0, 6)))
+    assert box_of(ds, "labels") == Box((4, 0, 6), (20, 24, 28))
+
+
 def test_top_left_puts_the_first_voxel(tmp_path, reader):
     source = reader(tmp_path / "src", LABELS, voxel_size=size(4, 4, 40), offset=(1, 2, 3))
     for more, box in (

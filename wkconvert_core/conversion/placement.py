@@ -130,7 +130,7 @@ def _place(layer: SourceLayer, grid: Affine, of: str) -> Vec3:
         raise InconsistentStack(
             f"{layer.name} begins at {', '.join(f'{number:.6g}' for number in corner + 0.0)} voxels of {of}",
             why=f"only whole voxels are moved, and nothing is resampled; {both}",
-            fix=_FIX_PLACE,
+            fix=f"{_FIX_PLACE}: the nearest place beside {of}, with --add, is {_nearest(corner, layer.finest)}",
         )
     return Vec3(*map(int, whole))
 
@@ -141,6 +141,11 @@ _FIX_DIRECTIONS = (
     "one in the other's space"
 )
 _FIX_SIZES = "say with --at-mag which mag it is; where a file names no unit, say it (-o unit=mm)"
+
+
+def _nearest(corner: np.ndarray[tuple[int], np.dtype[np.float64]], mag: Mag) -> str:
+    """The place nearest to a corner that a layer of this mag may have, as `--top-left` takes it."""
+    return ",".join(str(max(0, round(number / side) * side)) for number, side in zip(corner.tolist(), mag, strict=True))
 
 
 def _matrix(affine: Affine) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
