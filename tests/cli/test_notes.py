@@ -128,6 +128,16 @@ def test_a_comparison_that_leaves_out_voxels_is_none_if_strict(tmp_path, reader)
     assert "warning: color: voxels are not compared" in invoke(*compare, "-q").stderr
 
 
+def test_info_tells_a_note_on_the_whole_source_once(tmp_path, reader):
+    for name in ("em_a", "em_b", "em_c"):
+        reader(tmp_path / "src" / name, np.zeros((1, 8, 8, 8), "uint8"))
+    (tmp_path / "src" / "stray.xyz").write_text("?")
+    lines = invoke("info", tmp_path / "src").stdout.splitlines()
+    assert [line for line in lines if "stray" in line] == [
+        "warning: left out of src, as no reader knows them: stray.xyz"
+    ]
+
+
 def conversion(**notes):
     layers = [SourceLayer(name, None, {}, None, notes=tuple(said)) for name, said in notes.items()]
     inputs = type("Inputs", (), {"layers": layers, "notes": ()})

@@ -136,6 +136,8 @@ def show_uploaded(sent: Uploaded, console: Console) -> None:
 
 def show_info(described: Described, console: Console) -> None:
     """Print what `info` finds."""
+    from wkconvert_core.conversion.opening import notes_on  # imports numpy, which an error need not wait for
+
     lines, others = [str(described.path)], [answer.plugin for answer in described.answers if not answer.reason]
     for answer in described.answers:
         if match := answer.match:
@@ -152,12 +154,10 @@ def show_info(described: Described, console: Console) -> None:
         lines.append(f"  lies at {layer.extent}")
         if info.chunk_shape:
             lines.append(f"  decoded in boxes of {shape_text(info.chunk_shape)}")
-        print_lines(console, *lines)
-        lines = []
-        print_notes(layer.notes, console)
     if described.problem:
         lines += ["", f"not in one dataset: {described.problem}"]
     print_lines(console, *lines)
+    print_notes(notes_on(described.layers), console)
     show_stored(described.stored, console)
 
 

@@ -13,7 +13,7 @@ from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.contract.errors import OptionError, ResourceError, UnknownFormat
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Category, Confidence, Layer, Match, Source, VolumeInfo
-from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.settings import FINEST, Settings
@@ -31,6 +31,7 @@ from wkconvert_core.sources.views import as_dtype, transformed
 from wkconvert_core.toolkit.byte_sizes import size_text
 from wkconvert_core.toolkit.dyes import dye_color
 from wkconvert_core.toolkit.files import stem
+from wkconvert_core.toolkit.stacks import shorten
 
 ORIGIN = Vec3(0, 0, 0)
 
@@ -81,6 +82,15 @@ class SourceLayer:
         """Voxel size of mag 1, as the source states it."""
         size = self.info.voxel_size
         return size and size.refined(self.finest)
+
+
+def notes_on(layers: Sequence[SourceLayer]) -> list[str]:
+    """The notes of layers, each once, with the names of its layers; without if all carry it: it is about the source."""
+    carriers: dict[str, list[str]] = {}
+    for layer in layers:
+        for note in dict.fromkeys(layer.notes):
+            carriers.setdefault(note, []).append(layer.name)
+    return [note if len(names) == len(layers) else about(shorten(names), note) for note, names in carriers.items()]
 
 
 def open_source(

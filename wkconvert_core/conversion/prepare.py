@@ -13,9 +13,9 @@ from wkconvert_core.cluster.spec import STRATEGIES
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, Sink
-from wkconvert_core.contract.notes import WarningNote, about
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.conversion.opening import SourceLayer, open_source
+from wkconvert_core.conversion.opening import SourceLayer, notes_on, open_source
 from wkconvert_core.conversion.placement import grids, placed
 from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, planned_steps, pyramid
@@ -105,17 +105,8 @@ class Conversion:
 
     @property
     def notes(self) -> list[str]:
-        """What is decided and has to be known before the work: on the source as a whole, then on its layers.
-
-        A note that all layers carry is about the source, and stands once.
-        """
-        carriers: dict[str, list[str]] = {}
-        for layer in self.layers:
-            for note in dict.fromkeys(layer.notes):
-                carriers.setdefault(note, []).append(layer.name)
-        on_layers = [
-            note if len(names) == len(self.layers) else about(shorten(names), note) for note, names in carriers.items()
-        ]
+        """What is decided and has to be known before the work: on the source as a whole, then on its layers."""
+        on_layers = notes_on(self.layers)
         boxes = self.request.extents
         if len(set(boxes.values())) > 1:
             listed = "; ".join(f"{name} {box}" for name, box in list(boxes.items())[:LISTED])

@@ -11,9 +11,9 @@ import numpy as np
 
 from wkconvert_core import __version__
 from wkconvert_core.contract.errors import TargetError, TargetExists
-from wkconvert_core.contract.notes import WarningNote, about
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.conversion.execute import Done
-from wkconvert_core.conversion.opening import SourceLayer
+from wkconvert_core.conversion.opening import SourceLayer, notes_on
 from wkconvert_core.datasets.dataset import MagStorage, inventory
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.toolkit.atomic import replacing, writing
@@ -61,8 +61,7 @@ def write_source(
     out: Path, path: Path | str, layers: Sequence[SourceLayer], stored: Sequence[MagStorage], command: str
 ) -> None:
     """Write the report of what `info` finds to `out`. Raises TargetError and BrokenSource."""
-    notes = [about(layer.name, note) for layer in layers for note in layer.notes]
-    _write(out, str(path), command, [("read", str(path))], notes, layers, stored)
+    _write(out, str(path), command, [("read", str(path))], notes_on(layers), layers, stored)
 
 
 def _write(
