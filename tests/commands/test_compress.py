@@ -191,6 +191,10 @@ def test_what_was_written_to_a_mag_meanwhile_is_not_lost(raw, monkeypatch, older
     assert shard.read_bytes() == content
     assert str(raw / COMPRESSED) in caught.value.fix
     shutil.rmtree(raw / COMPRESSED)
+    with pytest.raises(DamagedData, match="as recorded"):
+        compress(raw)
+    assert shard.read_bytes() == content
+    shutil.rmtree(raw / ".wkconvert")
     before = every_mag(raw)
     compress(raw)
     np.testing.assert_equal(every_mag(raw), before)

@@ -102,7 +102,7 @@ def _files(dataset: Path) -> dict[str, int]:
 
 def _begun(state: Path, wanted: Mapping[str, str | None]) -> str | None:
     """The id of an upload of the same files to the same place that was begun and not ended."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError, AttributeError, KeyError):  # it may hold anything
         said = json.loads(state.read_bytes())
         if {name: said.get(name) for name in wanted} == wanted:
             return str(said["id"])
