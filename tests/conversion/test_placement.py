@@ -485,16 +485,28 @@ def test_layers_that_do_not_say_where_they_lie_are_told(tmp_path, pair, reader):
     done = convert(src, tmp_path / "ds", PLAIN)
     assert box_of(tmp_path / "ds", "em").start == (0, 0, 0)
     assert box_of(tmp_path / "ds", "labels").start == (15, 16, 17)
-    assert sum("em does not, and differ in extent" in note for note in warnings(done)) == 2
+    assert sum("is not used where em states none and the extents differ" in note for note in warnings(done)) == 2
     other = tmp_path / "other"
     convert(src / "em", other, Settings(jobs=2, layer_name="em", voxel_size=size(2, 2, 2)))
     added = convert(src / "labels", other, Settings(jobs=2, add=True, layer_name="labels"))
-    assert any("em does not, and differ in extent" in note for note in warnings(added))
+    assert any("is not used where em states none and the extents differ" in note for note in warnings(added))
     reader(tmp_path / "same" / "em", random_voxels((10, 12, 14)))
     convert(tmp_path / "same" / "em", tmp_path / "ds", Settings(jobs=2, overwrite=True, voxel_size=size(2, 2, 2)))
     same = convert(src / "labels", tmp_path / "ds", Settings(jobs=2, add=True, layer_name="labels"))
-    (told,) = [note for note in same.notes if "color does not" in note]
+    (told,) = [note for note in same.notes if "where color states none" in note]
     assert not isinstance(told, WarningNote)
+
+
+def test_a_place_that_cannot_be_is_refused(tmp_path, reader):
+    for name, far in (("a", 0.0), ("b", 1e300), ("c", 1e12)):
+        lies = affine(far, 0.0, 0.0, steps=((1e-9, 0, 0), (0, 1e-9, 0), (0, 0, 1e-9)))
+        reader(tmp_path / name / "image", LABELS, voxel_size=size(2, 2, 2), affine=replace(lies, origin=(0.0, 0, 0)))
+        reader(tmp_path / name / "labels", LABELS, voxel_size=size(2, 2, 2), affine=lies)
+        if far:
+            with pytest.raises(InconsistentStack, match="labels lies too far from image"):
+                prepare(tmp_path / name, tmp_path / "ds", PLAIN)
+        else:
+            prepare(tmp_path / name, tmp_path / "ds", PLAIN)
 
 
 def test_a_layer_where_no_other_is_and_another_space_are_warned_of(tmp_path, pair):
@@ -580,7 +592,9 @@ def test_info_tells_where_layers_would_lie_and_what_does_not_go_together(tmp_pat
         b"{",
         b"[" * 100_000,
         b'{"extents": 3, "grids": []}',
-        b'{"extents": {"em": [1]}, "grids": {"em": {"x": [1e400, 0, 0]}}}',
+        b'{"settings": {}, "extents": {"em": [1]}, "grids": {"em": {"x": [1, 0, 0], "y": [1, 0, 0], "z": [1, 0, 0],'
+        b' "origin": [0, 0, 0], "unit": "nm", "stated": "a"}}}',
+        b'{"settings": {}, "extents": {"em": [1]}, "grids": {"em": {"x": [1e400, 0, 0]}}}',
         b"\xff",
     ],
 )

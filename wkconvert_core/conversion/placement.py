@@ -1,4 +1,4 @@
-"""Where layers lie and how large their voxels are, against each other and those that a dataset has already."""
+"""Where layers lie, against each other and those that a dataset has already."""
 
 from __future__ import annotations
 
@@ -23,6 +23,15 @@ _WHOLE = 0.05
 """By how much of a mag-1 voxel a layer's first corner may miss a voxel's; affines are stored as 32-bit floats."""
 _PARALLEL = 0.25
 """By how much of a mag-1 voxel its last corner may be off on account of directions and sizes."""
+_FAR = 2**31
+"""Places beyond are mistakes."""
+
+_FIX_PLACE = "say --top-left x,y,z, in mag-1 voxels, to lay the first voxel there whatever the affine says"
+_FIX_DIRECTIONS = (
+    "read both with -o orientation=canonical, or both with -o orientation=stored if they are stored alike; or resample "
+    "one in the other's space"
+)
+_FIX_SIZES = "say with --at-mag which mag it is; where a file names no unit, say it (-o unit=mm)"
 
 
 def placed(layers: Sequence[SourceLayer], settings: Settings, there: Standing | None = None) -> list[SourceLayer]:
@@ -117,14 +126,17 @@ def _place(layer: SourceLayer, grid: Affine, of: str) -> Vec3:
     assert affine, "only layers that state where they lie are placed"
     both = f"{layer.name}: {affine}; {of}: {grid}"
     unit = METRES[affine.unit] / METRES[grid.unit] if affine.unit and grid.unit else 1.0
-    inverse = np.linalg.inv(_matrix(grid))
-    steps = inverse @ _matrix(affine) * unit
-    off = np.abs(steps - np.diag(layer.finest)) @ (np.array(layer.info.shape) - 1)
-    if off.max() > _PARALLEL:
+    with np.errstate(all="ignore"):
+        inverse = np.linalg.inv(_matrix(grid))
+        steps = inverse @ _matrix(affine) * unit
+        off = np.abs(steps - np.diag(layer.finest)) @ (np.array(layer.info.shape) - 1)
+        corner = inverse @ (np.array(affine.origin) * unit - grid.origin) + 0.5 - np.array(layer.finest) / 2
+    if not off.max() <= _PARALLEL:
         how = _how(steps, layer.finest)
         fix = _FIX_SIZES if how.startswith("with voxels") else _FIX_DIRECTIONS
         raise InconsistentStack(f"{layer.name} lies {how} {of}", why=both, fix=f"{fix}; or {_FIX_PLACE}")
-    corner = inverse @ (np.array(affine.origin) * unit - grid.origin) + 0.5 - np.array(layer.finest) / 2
+    if not np.abs(corner).max() <= _FAR:
+        raise InconsistentStack(f"{layer.name} lies too far from {of} to be true", why=both, fix=_FIX_PLACE)
     whole = np.round(corner)
     if np.abs(corner - whole).max() > _WHOLE:
         raise InconsistentStack(
@@ -133,14 +145,6 @@ def _place(layer: SourceLayer, grid: Affine, of: str) -> Vec3:
             fix=f"{_FIX_PLACE}: the nearest place beside {of}, with --add, is {_nearest(corner, layer.finest)}",
         )
     return Vec3(*map(int, whole))
-
-
-_FIX_PLACE = "say --top-left x,y,z, in mag-1 voxels, to lay the first voxel there whatever the affine says"
-_FIX_DIRECTIONS = (
-    "read both with -o orientation=canonical, or both with -o orientation=stored if they are stored alike; or resample "
-    "one in the other's space"
-)
-_FIX_SIZES = "say with --at-mag which mag it is; where a file names no unit, say it (-o unit=mm)"
 
 
 def _nearest(corner: np.ndarray[tuple[int], np.dtype[np.float64]], mag: Mag) -> str:
@@ -237,11 +241,9 @@ def _doubted(layer: SourceLayer, layers: Sequence[SourceLayer], there: Standing 
     notes: list[str] = []
     if silent and any(affine.origin):
         unlike = [name for name in silent if boxes[name] != layer.extent]
-        told = (
-            f"begins at {_numbers(layer.extent.start)}, though it states where it lies ({affine}): "
-            f"{shorten(unlike or silent)} {'does' if len(unlike or silent) == 1 else 'do'} not"
-        )
-        notes.append(WarningNote(f"{told}, and differ in extent; --top-left decides") if unlike else told)
+        names = f"{shorten(unlike or silent)} {'states' if len(unlike or silent) == 1 else 'state'}"
+        told = f"begins at {_numbers(layer.extent.start)}: its affine ({affine}) is not used where {names} none"
+        notes.append(WarningNote(f"{told} and the extents differ; --top-left decides") if unlike else told)
     return replace(layer, notes=(*layer.notes, *notes)) if notes else layer
 
 

@@ -54,7 +54,7 @@ def standing(dst: Path, but: Collection[str]) -> Standing | None:
     if not mags:
         return None
     grids = [grid for name, grid in recorded_grids(dst).items() if name in boxes]
-    affine = next((found for grid in grids if (found := Affine.parse(grid))), None)
+    affine = next((found for grid in grids if (found := Affine.parse(grid)) and found.spans), None)
     turned = next((str(grid["turned"]) for grid in grids if grid.get("turned")), "")
     return Standing(boxes, mags, size, affine, turned)
 
