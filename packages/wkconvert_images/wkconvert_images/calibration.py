@@ -156,7 +156,7 @@ def _fluoview(ifd: Ifd, description: str) -> VoxelSize | None:
 
 def _fei(ifd: Ifd, description: str) -> VoxelSize | None:
     """FEI and Thermo Fisher: metres, in the section of the scan that took the picture, or in XML."""
-    for tag in _FEI:
+    for tag in filter(ifd.__contains__, _FEI):
         sections = _sections(ifd.text(tag))
         scan = _first(r"^Scan\s*=\s*(\S+)", sections.get("Beam", "")) or "Scan"
         named = (sections.get(name, "") for name in ("Scan", scan))
@@ -164,6 +164,8 @@ def _fei(ifd: Ifd, description: str) -> VoxelSize | None:
             x, y = (_number(_first(rf"^Pixel{side}\s*=\s*(\S+)", text)) for side in ("Width", "Height"))
             if _positive(x) and _positive(y):
                 return VoxelSize((x, y, None), "m", "FEI metadata").to("nm")
+    if _FEI_XML not in ifd:
+        return None
     pixel = re.search(r"<(?:\w+:)?PixelSize>(.*?)</(?:\w+:)?PixelSize>", ifd.text(_FEI_XML), re.DOTALL)
     sides = [re.search(rf"<(?:\w+:)?{axis}\b([^>]*)>([^<]*)<", pixel[1] if pixel else "") for axis in "XY"]
     metres = [_metres_in_xml(*side.groups()) for side in sides if side]

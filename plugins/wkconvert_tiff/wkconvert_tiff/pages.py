@@ -97,9 +97,12 @@ def planes_at(file: Opened, links: list[Link], axes: Axes, *, samples: int = 1, 
     Each page of `links` is as many planes as `samples` says; `step` is the number of bytes from page to page where only
     the first has a directory. Raises UnsupportedSource, OptionError.
     """
-    page, sample = np.divmod(pick(file.path, file.choice, *axes), samples)
+    page = pick(file.path, file.choice, *axes)
     planes = np.zeros((*page.shape, 4), np.int64)
-    planes[..., 1] = file.first.offset if step else np.array([link.offset for link in links], np.int64)[page]
-    planes[..., 2] = page * step
-    planes[..., 3] = sample + 1 if samples > 1 else 0
+    if samples > 1:
+        page, planes[..., 3] = page // samples, page % samples + 1
+    if step:
+        planes[..., 1], planes[..., 2] = file.first.offset, page * step
+    else:
+        planes[..., 1] = np.array([link.offset for link in links], np.int64)[page]
     return planes
