@@ -95,7 +95,7 @@ def show_stored(found: Sequence[MagStorage], console: Console) -> None:
     for layer, mags in groupby(found, lambda mag: mag.where.layer):
         print_lines(console, "", f"{layer}, as stored")
         listed = list(mags)
-        unit = next((f" ({mag.voxel_size.unit})" for mag in listed if mag.voxel_size), "")
+        unit = next((f", {mag.voxel_size.unit}" for mag in listed if mag.voxel_size), "")
         titles = ("mag", "shape", "dtype", "shards", "on disk", "ratio", "stored", "shard", f"voxel{unit}")
         print_table(console, titles, map(_cells, listed))
         print_lines(console, *(f"  mag {mag.where.mag} cannot be read: {mag.problem}" for mag in listed if mag.problem))

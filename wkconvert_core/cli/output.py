@@ -199,7 +199,8 @@ def print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
     if console.is_terminal and sum(widths) + len(widths) > console.width + 1:
         for row in cells:
-            facts = (f"{title} {cell}" for title, cell in zip(titles[1:], row[1:], strict=True))
+            named = (title.replace(", ", " in ") for title in titles[1:])  # units: "voxel, nm"
+            facts = (f"{title} {cell}" for title, cell in zip(named, row[1:], strict=True))
             print_lines(console, f"{row[0]}: {', '.join(facts)}")
         return
     for number, row in enumerate([titles, *cells]):
