@@ -1,5 +1,7 @@
 """What survives kills, signals, full disks and little memory: the command as a process, disturbed from outside."""
 
+import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -91,9 +93,10 @@ def test_a_fault_at_a_system_call_is_survived(tmp_path, call, fault):
 # --- signals ---------------------------------------------------------------------------------------------------------
 
 
-def started(source, target, *options):
-    """A run that has recorded its first shards."""
-    process = subprocess.Popen([*FRESH, *auto(source, target, *options)], stderr=subprocess.PIPE, text=True)
+def started(source, target, *options, before=()):
+    """A run that has recorded its first shards, in a group of processes of its own."""
+    line = [*before, *FRESH, *auto(source, target, *options)]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size for path in target.glob(".wkconvert/*.journal")):
         assert process.poll() is None, process.stderr.read()
@@ -119,15 +122,18 @@ def clean(tmp_path_factory, source):
 
 
 @pytest.mark.parametrize("strategy", ["threads", "multiprocessing"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_cleanly_and_the_same_command_goes_on(tmp_path, source, clean, strategy, number, code):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("to", [os.kill, os.killpg], ids=["process", "group"])
+def test_a_signal_stops_cleanly_and_the_same_command_goes_on(tmp_path, source, clean, strategy, number, code, to):
+    if to is os.killpg and (strategy, number) != ("multiprocessing", signal.SIGINT):
+        pytest.skip("what a terminal does with Ctrl-C")
     options = (*SLOWLY, "--distribution-strategy", strategy, "--jobs", "2")
     process = started(source, tmp_path / "ds", *options)
     children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(number)
+    to(process.pid, number)
     stderr = process.communicate(timeout=20)[1]
     assert process.returncode == code
-    assert "the same command again goes on" in stderr
+    assert stderr.endswith("\nstopped; the same command again goes on from here\n")
     assert "Traceback" not in stderr
     assert psutil.wait_procs(children, timeout=2)[1] == []
     assert list((tmp_path / "ds").rglob(".*.tmp")) == []
@@ -136,6 +142,41 @@ def test_a_signal_stops_cleanly_and_the_same_command_goes_on(tmp_path, source, c
     assert again.returncode == 0
     assert "were there from an earlier run" in again.stderr
     assert different(tmp_path / "ds", clean) == []
+
+
+def test_nohup_protects_from_a_closed_terminal(tmp_path, source, clean):
+    process = started(source, tmp_path / "ds", *SLOWLY, "--jobs", "2", before=["nohup"])
+    process.send_signal(signal.SIGHUP)
+    assert (process.communicate(timeout=100)[1], process.returncode)[1] == 0
+    assert different(tmp_path / "ds", clean) == []
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path, source, clean):
+    """They would go on writing into what is another's by then."""
+    options = (*SLOWLY, "--distribution-strategy", "multiprocessing", "--jobs", "2")
+    process = started(source, tmp_path / "ds", *options)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+    process.kill()
+    process.communicate(timeout=20)
+    assert psutil.wait_procs(children, timeout=3)[1] == []
+    shards = len(list((tmp_path / "ds").rglob("*.wkw")))
+    time.sleep(1)
+    assert len(list((tmp_path / "ds").rglob("*.wkw"))) == shards
+    assert run(source, tmp_path / "ds", *options).returncode == 0
+    assert different(tmp_path / "ds", clean) == []
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_streams_may_be_closed(tmp_path, closed):
+    """What is printed must not end up in a file that has got the number of the stream."""
+    source = dataset(tmp_path, (70, 40, 40), most=250)
+    assert run(source, tmp_path / "clean", "--max-mag", "2").returncode == 0
+    line = shlex.join([*FRESH, *auto(source, tmp_path / "ds", "--max-mag", "2", "--json")])
+    ended = subprocess.run(["sh", "-c", f"{line} {closed}"], capture_output=True, text=True, check=False, timeout=100)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert bool(ended.stdout) == (closed in ("2>&-", "<&-"))
+    assert different(tmp_path / "ds", tmp_path / "clean") == []
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------

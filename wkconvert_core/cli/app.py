@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from wkconvert_core import __version__
 from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options
 from wkconvert_core.cli.output import console, emit, print_document, print_lines, printable
 from wkconvert_core.cli.run import carry_out, explained
+from wkconvert_core.cli.surroundings import Interrupted, prepare_streams, raise_signals
 from wkconvert_core.contract.errors import Bug, OptionError, WkconvertError
 
 if TYPE_CHECKING:
@@ -46,20 +46,10 @@ class Command(TyperCommand):
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
-class Interrupted(BaseException):
-    """A signal asked the program to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 def main() -> None:
     """Run the command line and exit with its code."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # paths need not be UTF-8
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    prepare_streams()
+    raise_signals()
     warnings.showwarning = _show_warning  # type: ignore[assignment]  # the place in the code is not told
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of worker processes
     try:
@@ -68,9 +58,7 @@ def main() -> None:
         _report(error)
         sys.exit(error.exit_code)
     except Interrupted as stop:
-        print("\nstopped; the same command again goes on from here", file=sys.stderr)  # noqa: T201
-        sys.stderr.flush()
-        os._exit(128 + stop.number)  # without waiting for threads that are in the middle of a shard
+        stop.end()
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]
@@ -81,12 +69,6 @@ def main() -> None:
         else:
             _report_bug(error)
         sys.exit(getattr(error, "exit_code", 1))
-
-
-def _interrupt(number: int, frame: object) -> None:
-    for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)  # a second Ctrl-C must not break the clean stop
-    raise Interrupted(number)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, *place: object) -> None:

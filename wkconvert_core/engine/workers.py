@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -22,6 +24,8 @@ Strategy = Literal["threads", "multiprocessing", "sequential", "dask", "slurm"]
 BACKENDS: dict[str, str] = {"threads": "threading", "multiprocessing": "loky", "sequential": "sequential"}
 """joblib's backend for each strategy on this machine."""
 
+_GLANCE = 0.25
+"""Seconds between two looks of a worker process for its parent."""
 PATIENCE = 1.5
 """Seconds that threads have to finish their tasks when the run is stopped."""
 
@@ -123,10 +127,14 @@ class Workers:
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         ticket = self.cluster.ticket if self.cluster else None
-        call = delayed(_Numbered(function, self._busy if self.shared else None, ticket, jobs if ticket else None))
+        parent = os.getpid() if self.strategy == "multiprocessing" else None
+        busy, slots = self._busy if self.shared else None, jobs if ticket else None
+        call = delayed(_Numbered(function, busy, ticket, slots, parent))
         calls = (call(number, task) for number, task in numbered if not self._stopping.is_set())
         try:
-            for answer in self._parallel(jobs, alone=alone)(calls):
+            with _signals_held_back() if parent else contextlib.nullcontext():
+                answers = self._parallel(jobs, alone=alone)(calls)
+            for answer in answers:
                 if isinstance(answer, Unfinished):
                     if not answer.killed:  # cancelled; a killed task stays pending, to be rerun
                         del pending[answer.number]
@@ -196,12 +204,58 @@ class _Numbered:
     """On a cluster: the requirements that a worker checks."""
     slots: int | None = None
     """On a cluster: concurrent tasks of a worker, however many threads it has."""
+    parent: int | None = None
+    """In a process of this machine: the one that began it, with which it ends."""
 
     def __call__(self, number: int, task: Any) -> tuple[int, Any]:
+        if self.parent:
+            _end_with(self.parent)
         if self.ticket:
             self.ticket.check()
         with self.busy or (_slots_of_this_process(self.slots) if self.slots else contextlib.nullcontext()):
             return number, self.function(task)
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let worker processes begin without Ctrl-C, which a terminal sends to them, too: their parent ends them.
+
+    A process inherits what is held back, also one that is begun later by a thread that begins now.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    from joblib.externals.loky.backend import resource_tracker as of_joblib
+
+    for tracker in (resource_tracker, of_joblib):
+        tracker.ensure_running()  # as it begins, it lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with(parent: int) -> None:
+    """End this process if its parent was killed: its next shard would be written while the target is another's."""
+    if os.name == "posix" and os.getppid() != parent:
+        os._exit(1)
+    _watch(parent)
+
+
+@functools.cache
+def _watch(parent: int) -> None:
+    """Look for the parent from now on, also in the middle of a task and between tasks."""
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(_GLANCE)
+        os._exit(1)
+
+    if os.name == "posix":  # elsewhere, the number of a parent stays when it ends
+        threading.Thread(target=wait, daemon=True).start()
 
 
 @functools.cache
