@@ -24,6 +24,7 @@ NOT_OFFERED = {
     "DType": "a name for annotations alone; a plugin writes numpy's",
     "Observe": "a name for annotations alone; a plugin writes Callable[[np.ndarray], None]",
     "ceil_div": "a line of arithmetic",
+    "decimal_number": "float with fewer spellings; options of readers are read so by parse_options",
     "ResourceError": "memory that ran out during a check, of which a plugin lets the MemoryError pass",
     "TargetExists": "a header of another layout in the way: TargetError does for a plugin",
 }
