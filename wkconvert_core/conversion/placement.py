@@ -11,7 +11,7 @@ import numpy as np
 from wkconvert_core.contract.affine import Affine
 from wkconvert_core.contract.errors import InconsistentStack, OptionError
 from wkconvert_core.contract.geometry import Mag, Vec3
-from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.voxel_size import METRES
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import Settings
@@ -76,9 +76,16 @@ def _check_turns(layers: Sequence[SourceLayer], there: Standing | None) -> None:
         return
     told = [f"{name} {f'is turned {how}' if how else 'is not turned'}" for name, how in {**others, **hows}.items()]
     fixes = dict.fromkeys(layer.info.turned.fix for layer in layers if layer.info.turned)
+    doubts = [
+        about(layer.name, note)
+        for layer in layers
+        for note in layer.info.notes
+        if not layer.info.affine and isinstance(note, WarningNote)
+    ]
+    why = "not all of them state for certain how their axes lie, so they may end up mirrored against each other"
     raise InconsistentStack(
         f"the layers would be turned differently: {'; '.join(told)}",
-        why="not all of them state for certain how their axes lie, so they may end up mirrored against each other",
+        why="; ".join([why, *doubts[:3]]),
         fix="; ".join(fixes) or "convert the layers that are there again, with the axes as they are stored",
     )
 

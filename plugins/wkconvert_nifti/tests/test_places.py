@@ -195,8 +195,9 @@ def test_forms_that_contradict_each_other_are_told_and_the_mirrored_pair_is_refu
     (told,) = [note for note in info.notes if isinstance(note, WarningNote)]
     assert "contradict each other: its axes run RAS by the sform and LAS by the qform" in told
     assert info.affine is None
-    with pytest.raises(InconsistentStack, match="image is not turned; labels is turned from LAS to RAS"):
+    with pytest.raises(InconsistentStack, match="image is not turned; labels is turned from LAS to RAS") as caught:
         convert(tmp_path / "src", tmp_path / "ds", Settings())
+    assert f"image: {told}" in caught.value.why
     convert(tmp_path / "src", tmp_path / "ds", Settings(reader_options={"form": "qform"}))
     assert [box.start for box in boxes(tmp_path / "ds").values()] == [(0, 0, 0), (0, 0, 0)]
     decided = source(tmp_path / "src" / "image.nii", form="qform").info
