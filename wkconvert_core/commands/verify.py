@@ -118,7 +118,7 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, write_checksums: 
     compressions: set[str] = set()
     for done in run.workers.map(_CheckShard.__call__, tasks, _affordable(mag, run.budget)):
         meter.advance(volume)
-        compressions.add(done.compression)
+        compressions.add("" if done.problem else done.compression)
         if done.problem and done.checksum:
             unlike.append((done, known[done.start]))
         elif done.problem:
