@@ -186,6 +186,22 @@ def test_exports_and_compressions_that_were_stopped_are_no_hindrance(tmp_path, w
         assert len([name for name in files(tmp_path / f"out{after}") if ".wkconvert" not in name]) == 4 * 2 * 40
 
 
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_the_work_of_an_earlier_version_is_refused_and_named(tmp_path, wide, stops, is_finished):
+    """Its plans state the place of the source, and the lines of its journals have no sums."""
+    if is_finished:
+        convert(wide, tmp_path / "ds", SMALL)
+    else:
+        stops(lambda: convert(wide, tmp_path / "ds", SMALL), after=2)
+    (plan,) = (tmp_path / "ds" / ".wkconvert").glob("*.plan")
+    plan.write_text(plan.read_text().replace(f'"source": "{wide.name}"', f'"source": "{wide}"'))
+    with pytest.raises(TargetExists) as caught:
+        convert(wide, tmp_path / "ds", SMALL)
+    assert "by an earlier version of wkconvert" in str(caught.value)
+    convert(wide, tmp_path / "ds", replace(SMALL, overwrite=True))
+    assert str(tmp_path) not in plan.read_text()
+
+
 def test_a_plan_of_a_hostile_name_removes_nothing(tmp_path, wide, stops):
     """The layers of these would be the dataset itself, and the folder that it lies in."""
     stops(lambda: convert(wide, tmp_path / "in" / "ds", SMALL))

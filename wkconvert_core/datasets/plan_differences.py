@@ -33,6 +33,8 @@ def differences_told(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     >>> differences_told({**old, "source": "raw"}, old)
     'it was made from another source, raw'
     """
+    if "/" in str(old.get("source")):  # plans name their source without its path since
+        return "it was made by an earlier version of wkconvert, whose work is not continued"
     told = list(_settings(old.get("settings", {}), new.get("settings", {})))
     if not told:
         told = [said.format(old=old.get(key)) for key, said in _SAID.items() if old.get(key) != new.get(key)][:1]
