@@ -207,6 +207,37 @@ def test_fluoview_says_channels_and_times(tmp_path, order):
     assert (found.size, found.unit, found.origin) == ((0.2, 0.2, 0.5), "µm", "FluoView's header")
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_olympus_sis_says_bands_and_times(tmp_path, end):
+    lines = [
+        "[Name]",
+        "a=b",
+        "[Dimension]",
+        "Time=4",
+        "Z=3",
+        "Band=2",
+        "[Z]",
+        "ZPos1=0",
+        "[Time]",
+        "TimePos1=0",
+        "[Band]",
+        "BandName1=DAPI",
+    ]
+    text = end.join([*lines, ""])
+    write_pages(tmp_path / "a.tif", VOXELS, extratags=[(33471, "s", 0, text, True)])
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert tiff.series[0].axes == "TZCYX"
+    check(tmp_path / "a.tif", VOXELS[3], timepoint=3)
+
+
+@pytest.mark.parametrize("text", ["[Name]\na=b\n", "[Dimension]\n", "[Dimension]\nZ=1\n[Z]\nZ=24\n"])
+def test_olympus_sis_that_does_not_say_what_pages_count_is_asked_about(tmp_path, text):
+    write_pages(tmp_path / "a.tif", VOXELS, extratags=[(33471, "s", 0, text, True)])
+    with pytest.raises(UnsupportedSource, match=r"24 pages of Olympus SIS.*-o planes="):
+        layers(tmp_path / "a.tif")
+    check(tmp_path / "a.tif", VOXELS[1], planes="T4,Z3,C2", timepoint=1)
+
+
 def lsm_header(slices, times, scan=0):
     sizes = struct.pack("<8i", 0x0400494C, 412, 17, 21, slices, 1, times, 2)
     return sizes + bytes(8) + struct.pack("<6dH", 1e-7, 2e-7, 5e-7, 0, 0, 0, scan) + bytes(412 - 90)

@@ -1,7 +1,7 @@
 """What the pages of a file count, as the programs of microscopes state it in tags and texts of their own.
 
-Sources: ScanImage's header (MBF Bioscience), the structures of FluoView (Olympus), LSM (Zeiss) and Micro-Manager's
-index map, and for Olympus SIS tifffile, which decodes it.
+Sources: ScanImage's header (MBF Bioscience), the structures of FluoView and SIS (Olympus), LSM (Zeiss), MetaMorph
+(Molecular Devices), and Micro-Manager's index map.
 """
 
 from __future__ import annotations
@@ -184,17 +184,20 @@ def metamorph_axis(file: Opened, count: int) -> Axes:
 
 
 def _sis(file: Opened) -> Counted | None:
-    """Olympus SIS, whose tags tifffile decodes."""
+    """Olympus SIS: the section Dimension of a text, the slowest axis first. Raises UnsupportedSource without one."""
     if len(file.slices) < 2 or not {33560, 33471} & file.first.entries.keys():
         return None
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(file.path) as tiff:
-            found = tiff.sis_metadata or {}
-        return Axes(str(found["axes"]), [int(size) for size in found["shape"]]), "Olympus SIS"
-    except Exception:  # it has no specification: where it is not understood, pages are what they look like
-        return None
+    text = file.first.text(33471).replace("\r", "\n")
+    section = re.search(r"^\[Dimension\][ \t]*\n([^\[]*)", text, re.MULTILINE)
+    stated = re.findall(r"^(Band|Z|Time)[ \t]*=[ \t]*(\d{1,9})[ \t]*$", section[1] if section else "", re.MULTILINE)
+    axes = [({"Band": "C"}.get(name, name[0]), int(size)) for name, size in stated if int(size) > 1]
+    if not axes:
+        raise UnsupportedSource(
+            f"{file.path} holds {len(file.slices)} pages of Olympus SIS",
+            why="nothing in it says what they count",
+            fix=_OTHERWISE,
+        )
+    return Axes("".join(letter for letter, _ in axes), [size for _, size in axes]), "Olympus SIS"
 
 
 # --- slides and movies -----------------------------------------------------------------------------------------------
