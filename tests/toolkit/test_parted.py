@@ -299,6 +299,25 @@ def test_a_file_named_unlike_the_others_is_an_error_if_it_may_be_a_slice(stray, 
     assert stacks([stray, *names], names="z").channels[""] == (stray, *names)
 
 
+def test_a_longer_number_does_not_make_a_copy():
+    with pytest.raises(InconsistentStack, match=r"unlike the others: s0031_x\.png"):
+        stacks([*named("s{z:03}.png", z=N(8)), "s0031_x.png"])
+
+
+def test_slices_are_in_the_order_of_their_numbers_whatever_stands_before():
+    places = {n: (n * 7919) % 101 for n in N(12)}
+    names = sorted((f"at{place}_s{n:03}.tif" for n, place in places.items()), key=natural_key)
+    assert stacks(names).channels == {"": tuple(f"at{places[n]}_s{n:03}.tif" for n in N(12))}
+    names = sorted((f"at{place}_img{n:03}_ch{n % 2}.tif" for n, place in places.items()), key=natural_key)
+    assert stacks(names).channels["channel1"] == tuple(f"at{places[n]}_img{n:03}_ch1.tif" for n in N(1, 12, 2))
+
+
+def test_a_hole_in_a_count_of_all_files_is_one_although_no_channel_has_more_slices_than_another():
+    names = [f"img_{n:04}_ch{n % 2}.tif" for n in N(12) if n not in (4, 5)]
+    with pytest.raises(InconsistentStack, match=r"missing in here: 4-5 \(2 in all\)"):
+        stacks(names)
+
+
 def test_series_of_different_names_are_no_stack():
     names = [*named("left{z}.tif", z=N(5)), *named("right{z}_b.tif", z=N(5))]
     with pytest.raises(InconsistentStack, match=r"named in 2 ways: left0\.tif \(5\); right0_b\.tif \(5\)"):
@@ -333,6 +352,13 @@ def test_holes_among_steps_are_holes():
         stacks(decimals)
 
 
+def test_two_files_of_one_slice_among_channels_are_not_taken_as_they_come():
+    names = sorted([*named("z{z}_{c}.tif", z=N(3), c=["DAPI", "GFP"]), "z01_GFP.tif"], key=natural_key)
+    for gaps in ("error", "close"):
+        with pytest.raises(InconsistentStack, match=r"z01_GFP\.tif and z1_GFP\.tif"):
+            stacks(names, gaps)
+
+
 def test_a_channel_that_lacks_a_slice_is_named():
     names = [name for name in named("z{z}_{c}.tif", z=N(6), c=["DAPI", "GFP"]) if name != "z3_GFP.tif"]
     for gaps in ("error", "close"):  # closed up, the channels would no longer fit
@@ -349,6 +375,8 @@ def test_times_of_day_are_in_the_order_of_their_days():
     found = stacks(names)
     assert found.channels == {"": tuple(names)}
     assert found.notes == ("2 numbers run in the names: taken as one stack, in their order",)
+    two_days = [name for name in names if "-18_" not in name]
+    assert stacks(two_days).channels == {"": tuple(two_days)}
     clock = [f"{hour:02}-{minute:02}-{second:02}.tif" for hour, minute, second in [(9, 58, 7), (9, 59, 1), (10, 0, 33)]]
     assert stacks(clock).channels == {"": tuple(clock)}
 

@@ -19,6 +19,7 @@ def numbered(*numbers, pattern="s{}.tif"):
         (numbered(1, 2, 4, pattern="2024-01-01_{}.tif"), "3 (1 in all)"),
         (["s1_1699.tif", "s2_1742.tif", "s4_1801.tif"], "3 (1 in all)"),
         (["s1.tif", "s2.TIFF", "s4.tif"], "3 (1 in all)"),
+        (numbered(0, 6, 10), "1-5, 7-9 (8 in all)"),
         (numbered(0, 1, 3, 5, 7, 9, 11, 13), "2, 4, 6, 8, 10 and 1 more (6 in all)"),
     ],
 )

@@ -26,6 +26,7 @@ _FEW_CHANNELS = 16
 """More numbers behind a `c` that runs alone count slices."""
 _LIGHT = range(350, 901)
 """Wavelengths in nm of light that is seen in microscopes."""
+_MOSTLY = 10
 _LARGE = 2
 """Patterns of names to which at least one in so many names of the commonest belong are no strays."""
 
@@ -73,7 +74,7 @@ def table(folder: str, names: Sequence[str]) -> Table:
     ([('z', [1, 1, 2, 2]), ('channel', ['DAPI', 'GFP', 'DAPI', 'GFP'])], ['overview.tif'])
     """
     groups = _grouped(_DIGITS, names)
-    if len(groups) > 1:
+    if _MOSTLY * _largest(groups) < (_MOSTLY - 1) * len(names):  # else the others are strays
         by_fields = _grouped(_FIELDS, names)
         if _largest(by_fields) > _largest(groups) and len(_large(by_fields)) == 1:
             groups = by_fields

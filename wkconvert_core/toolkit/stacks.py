@@ -106,7 +106,7 @@ def parted(
     found = table(folder, names)
     left_out = _previews(folder, found, size_of)
     if twice := _second_names(found):
-        if gaps != "close":
+        if gaps != "close" or any(column.kind in ("channel", "well") for column in found.columns):
             raise _same_slice(folder, *twice)
         return Parted({"": tuple(name for name in names if name not in left_out)}, left_out)
     axes = axes_as_said(found.columns, naming.names) if naming.names else axes_of(found.columns)
@@ -117,17 +117,16 @@ def parted(
     channels = _channel_names(by_kind.get("channel"), len(found.names))
     numbered = _numbered(depth, found)
     stacks: dict[str, dict[int, str]] = {channel: {} for channel in dict.fromkeys(channels[at] for at in kept)}
-    for at in sorted(kept, key=lambda at: numbered[at]):
+    for at in kept:
         stack = stacks[channels[at]]
         if (other := stack.setdefault(numbered[at], found.names[at])) != found.names[at]:
             raise _same_slice(folder, str(numbered[at]), other, found.names[at])
     column = depth.columns[0] if depth and len(depth.columns) == 1 else None
     scale, has_unit = (10**column.decimals, bool(column.unit)) if column else (1, False)
-    if len(stacks) > 1 and len(set(numbered)) == len(numbered) > len(
-        stacks
-    ):  # a count that goes on through the channels
+    counts_all_files = len(set(numbered)) == len(numbered)
+    if counts_all_files and 1 < len(stacks) < len(numbered):
         without_holes(folder, {"": dict(zip(numbered, found.names, strict=True))}, gaps)
-        stacks = {channel: dict(enumerate(stack.values())) for channel, stack in stacks.items()}
+        stacks = {name: dict(enumerate(stack[n] for n in sorted(stack))) for name, stack in stacks.items()}
     slices, notes = without_holes(folder, stacks, gaps, scale=scale, has_unit=has_unit)
     if depth and len(depth.columns) > 1:
         notes.append(WarningNote(f"{len(depth.columns)} numbers run in the names: taken as one stack, in their order"))
