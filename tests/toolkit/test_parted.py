@@ -450,6 +450,51 @@ def test_words_say_what_numbers_count_whatever_their_order_width_and_separator(
     }
 
 
+PIECES = [
+    "z",
+    "_ch",
+    "t",
+    "_",
+    "-",
+    ".",
+    " ",
+    "s",
+    "A",
+    "B",
+    "DAPI",
+    "GFP",
+    "Cy",
+    "w",
+    "0",
+    "1",
+    "2",
+    "03",
+    "12",
+    "007",
+    "um",
+    "nm",
+]
+PIECES += ["r", "c", "x", "y", "tile", "(1)", " - Copy", "=", "h", "img_", "000000000", "é", "٣"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    names=st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join), min_size=1, max_size=9),
+    gaps=st.sampled_from(["error", "fill", "close"]),
+    said=st.sampled_from([None, "z", "z,channel", "time", "channel,-"]),
+)
+def test_any_names_are_taken_whole_or_refused_in_words(names, gaps, said):
+    names = sorted({f"{name}.tif" for name in names}, key=natural_key)
+    try:
+        found = stacks(names, gaps, preview=names[-1:], names=said)
+    except (InconsistentStack, UnsupportedSource, OptionError) as error:
+        assert error.fix  # noqa: PT017 - names may as well be taken
+        return
+    taken = [name for slices in found.channels.values() for name in slices if name is not None]
+    assert sorted([*taken, *found.left_out]) == sorted(names)
+    assert len({len(slices) for slices in found.channels.values()}) == 1
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     first=st.integers(0, 200),

@@ -27,6 +27,7 @@ _FEW_CHANNELS = 16
 _LIGHT = range(350, 901)
 """Wavelengths in nm of light that is seen in microscopes."""
 _MOSTLY = 10
+"""Where all but one in so many names are alike, the others are strays."""
 _LARGE = 2
 """Patterns of names to which at least one in so many names of the commonest belong are no strays."""
 
@@ -120,7 +121,7 @@ def _columns(around: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Co
             texts = [a + b.ljust(decimals, "0") for a, b in zip(texts, columns[at + 1], strict=True)]
             kind, at = kind or meant[at + 1], at + 1
         at += 1
-        values: Sequence[int | str] = list(map(int, texts)) if texts[0].isdecimal() else list(texts)
+        values: Sequence[int | str] = list(map(int, texts)) if all(map(str.isdecimal, texts)) else list(texts)
         if len(set(values)) > 1 and not re.fullmatch(_GUID, texts[0]):
             after = unit_after(around[at])
             is_light = after == "nm" and not word and len(set(values)) <= _FEW_CHANNELS and set(values) <= set(_LIGHT)
@@ -134,8 +135,8 @@ def _columns(around: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Co
 
 
 def _kind_of_words(texts: Sequence[str]) -> str:
-    """What words that vary count: the letters of wells, or channels; empty for numbers."""
-    if texts[0].isdecimal():
+    """What words that vary count: the letters of wells, or channels; empty for numbers, also among words."""
+    if any(map(str.isdecimal, texts)):
         return ""
     return "well" if all(map(_WELL_LETTER.fullmatch, texts)) else "channel"
 
