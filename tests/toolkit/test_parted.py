@@ -210,6 +210,7 @@ DOUBTS = {
     "z and another": named("z{z}_{c}.tif", z=N(4), c=[405, 488]),
     "slices and planes": named("slice{s:02}_z{z:02}.tif", s=N(3), z=N(4)),
     "tile and a number": named("Tile_{a:03}_{b:03}.tif", a=N(3), b=N(4)),
+    "wafers": named("W{w:02}_Sec{s:03}.tif", w=[1, 2], s=N(4)),
     "a hundred channels": named("ch{c:03}.tif", c=N(100)),
     "column alone": named("z{z}_col{c}.tif", z=N(3), c=N(3)),
     "words": named("{a}_{z}.tif", a=["em", "labels"], z=N(3)),

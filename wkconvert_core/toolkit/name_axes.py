@@ -215,7 +215,8 @@ def _alone(column: Column) -> Axis:
 def _is_doubtful(column: Column, chosen: Sequence[Column]) -> bool:
     """Whether a word cannot be believed: one of two that say depth (slices and focal planes), or of 100 channels."""
     if column.kind == "channel":
-        return len(set(column.values)) > _MOST_CHANNELS
+        is_wafer = column.word == "w" and any(other.word in ("sec", "section") for other in chosen)
+        return is_wafer or len(set(column.values)) > _MOST_CHANNELS
     return column.kind == "z" and column is not [other for other in chosen if other.kind == "z"][-1]
 
 
