@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import ndimage
+from typer.testing import CliRunner
 
+from wkconvert_core.cli.app import app
 from wkconvert_core.commands.demo import SHAPE, VOXEL_SIZE, demo_volume, write_demo_stack
 from wkconvert_core.contract.errors import PluginError, TargetError, TargetExists
 from wkconvert_core.sources.category import look, verdict
@@ -138,3 +140,11 @@ def test_importing_costs_neither_scipy_nor_tifffile() -> None:
     script = "import sys, wkconvert_core.commands.demo; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"tifffile", "scipy"} & set(found)
+
+
+@pytest.mark.slow
+def test_an_odd_name_never_reaches_the_terminal(tmp_path):
+    pytest.importorskip("wkconvert_tiff")
+    result = CliRunner().invoke(app, ["demo", str(tmp_path / "a\x1b[2Jb")])  # which is no name for a dataset
+    assert "\x1b[2J" not in result.output
+    assert "a\\x1b[2Jb-stack; now: wkconvert auto" in result.output

@@ -231,5 +231,5 @@ def demo(
     with explained("making a stack …", given):
         write_demo_stack(stack)
     if not given["quiet"]:
-        console(stderr=True).print(f"Made {stack}; now: wkconvert auto {stack} {dst}", highlight=False, soft_wrap=True)
+        print_lines(console(stderr=True), f"Made {stack}; now: wkconvert auto {stack} {dst}")
     _convert(stack, dst, options.settings(given), "auto", {**given, "json": False, "dry_run": False, "verbose": False})

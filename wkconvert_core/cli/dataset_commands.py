@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wkconvert_core.cli import options
-from wkconvert_core.cli.output import console
+from wkconvert_core.cli.output import console, print_lines
 from wkconvert_core.cli.run import carry_out
 from wkconvert_core.contract.errors import OptionError
 
@@ -78,7 +78,7 @@ def compress(
         raise OptionError("compression none does not compress", fix="take lz4 or lz4hc")
     earlier = finish(dst) if copy is None and not given["dry_run"] else ""
     if earlier and not (given["quiet"] or given["json"]):
-        console(stderr=True).print(f"moved into place what an earlier run had compressed: {earlier}", highlight=False)
+        print_lines(console(stderr=True), f"moved into place what an earlier run had compressed: {earlier}")
     carry_out(lambda: prepare(dst, copy, settings, names=layer_name or (), mags=mags), given, dst)
 
 
