@@ -218,3 +218,10 @@ def test_a_shard_longer_than_the_volume_is_priced_by_what_it_holds(tmp_path):
     assert route(long, budget(GIB, workers=1)).memory < GIB / 2
     short = Step(source, (WriteShards(FileSink.make(tmp_path / "sink", source, (32, 32, 32))),))
     assert Costs(short, budget(), 1)._shard_bytes((32, 32, 32)) == 2 * 32**3
+
+
+def test_a_chunk_is_priced_encoded_and_decoded(tmp_path):
+    """Beside the voxels that are read: a decoder holds what it reads, and what it makes of it."""
+    chunk, shape, jobs = (4096, 4096, 1), (4096, 4096, 64), 2
+    chunked, plain = (Costs(step(shape, each, tmp=tmp_path), budget(), jobs) for each in (chunk, None))
+    assert chunked.reread().memory - plain.reread().memory == jobs * 2 * 4096 * 4096

@@ -15,6 +15,8 @@ from wkconvert_core.planning.step import ShardDone
 
 SORTED_AT_A_TIME = 200_000
 """Number of lines that are sorted in memory."""
+_PAGE_BYTES = 256
+"""Bytes of bits that are allocated together."""
 
 
 @dataclass(kw_only=True)
@@ -62,27 +64,26 @@ class FinishedShards(ValueRange):
     stored_bytes: int = 0
     count: int = 0
     _grid: Box = field(init=False)
-    _present: bytearray = field(init=False)
-    _counted: bytearray = field(init=False)
+    _present: _Bits = field(init=False)
+    _counted: _Bits = field(init=False)
     """Shards already included in the sums. A rewritten shard has identical contents, so it is not counted twice."""
 
     def __post_init__(self) -> None:
         """Begin with no shard finished."""
         self._grid = self.box.coarsened(self.shape)
-        self._present, self._counted = (bytearray(-(-self._grid.volume // 8)) for _ in range(2))
+        self._present, self._counted = _Bits(), _Bits()
 
     def __contains__(self, start: Vec3Like) -> bool:
         """Whether the shard that begins at a voxel is finished. Raises ValueError where none begins."""
-        byte, bit = self._index(start)
-        return bool(self._present[byte] & bit)
+        return self._number(start) in self._present
 
     def add(self, done: ShardDone) -> None:
         """Mark a shard as finished. Raises ValueError where none begins."""
-        byte, bit = self._index(done.start)
-        self._present[byte] |= bit
-        if self._counted[byte] & bit:
+        number = self._number(done.start)
+        self._present.add(number)
+        if number in self._counted:
             return
-        self._counted[byte] |= bit
+        self._counted.add(number)
         self.count += 1
         self.nans += done.nans
         self.stored_bytes += done.stored_bytes
@@ -90,19 +91,49 @@ class FinishedShards(ValueRange):
 
     def drop(self, start: Vec3Like) -> None:
         """Mark a shard as missing, so that it is written again. Raises ValueError where none begins."""
-        byte, bit = self._index(start)
-        self._present[byte] &= ~bit
+        self._present.discard(self._number(start))
 
-    def _index(self, start: Vec3Like) -> tuple[int, int]:
-        """The byte of a shard, and its bit in that byte."""
+    def _number(self, start: Vec3Like) -> int:
+        """A shard's number: x counts fastest, then y, then z."""
         cell = Box(start, (1, 1, 1)).coarsened(self.shape)
         if cell.refined(self.shape).intersection(self.box).start != start or cell.intersection(self._grid) != cell:
             raise ValueError(f"no shard of {self.box} begins at {start}")
-        # Shards are numbered with x fastest, then y, then z.
         x, y, z = cell.start - self._grid.start
         width, height, _ = self._grid.shape
-        number = (z * height + y) * width + x
-        return number // 8, 1 << number % 8
+        return (z * height + y) * width + x
+
+
+class _Bits:
+    """A set of numbers, in a bit each where they lie close together: memory goes with them, not with the largest.
+
+    A bounding box may claim any number of shards, of which few are there.
+
+    >>> bits = _Bits()
+    >>> bits.add(3), bits.add(1 << 70), bits.discard(3), bits.discard(5)
+    (None, None, None, None)
+    >>> [number in bits for number in (3, 5, 1 << 70)]
+    [False, False, True]
+    """
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytearray] = {}
+
+    def __contains__(self, number: int) -> bool:
+        page, byte, bit = self._place(number)
+        return page in self._pages and bool(self._pages[page][byte] & bit)
+
+    def add(self, number: int) -> None:
+        page, byte, bit = self._place(number)
+        self._pages.setdefault(page, bytearray(_PAGE_BYTES))[byte] |= bit
+
+    def discard(self, number: int) -> None:
+        page, byte, bit = self._place(number)
+        if page in self._pages:
+            self._pages[page][byte] &= ~bit
+
+    def _place(self, number: int) -> tuple[int, int, int]:
+        byte, bit = divmod(number, 8)
+        return byte // _PAGE_BYTES, byte % _PAGE_BYTES, 1 << bit
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
         box = entry["boundingBox"]
         sides = {key: box[key] for key in ("width", "height", "depth")}
         for key, number in [*(("topLeft", number) for number in box["topLeft"]), *sides.items()]:
-            if type(number) is not int or number < 0:
+            if type(number) is not int or not 0 <= number < 1 << 53:  # JavaScript's largest integer
                 raise ValueError(f"{key} holds {number!r}, which is not a number of voxels")
         mags = {mag_of(mag): mag.get("path") for mag in mag_entries(entry)}
         for mag, path in mags.items():

@@ -98,8 +98,9 @@ class _Values:
 
     >>> values = _Values(is_measured=True)
     >>> values.add(np.array([3.0, np.nan, -2.5]))
+    >>> values.add(np.array([np.nan, np.nan, 4.0]))
     >>> values.low, values.high, values.nans
-    (-2.5, 3.0, 1)
+    (-2.5, 4.0, 3)
     """
 
     is_measured: bool

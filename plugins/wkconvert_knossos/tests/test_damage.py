@@ -57,8 +57,8 @@ def test_a_cube_that_is_cut_short_is_named_when_it_is_opened(tmp_path, suffix, s
         source(tmp_path)
 
 
-def overlay(path, packed, names=("a.seg.sz",)):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+def overlay(path, packed, names=("a.seg.sz",), method=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", method) as file:
         for name in names:
             file.writestr(name, packed)
 
@@ -105,6 +105,30 @@ def test_an_overlay_whose_content_is_damaged_is_named_when_it_is_read(tmp_path, 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_overlay_is_unpacked_only_where_that_is_bounded(tmp_path, method):
+    """Of bzip2, Python unpacks a whole piece to look at five bytes: gigabytes, if it is zeros."""
+    dataset(tmp_path, suffix=".seg.sz.zip", dtype="uint64")
+    overlay(cube_of(tmp_path, ".zip"), GOOD[:3] + bytes(100_000_000), method=method)
+    tracemalloc.start()
+    with pytest.raises(WkconvertError, match="cannot be unpacked") as caught:
+        source(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert f"method {method}; cubes are stored (0) or deflated (8)" in caught.value.why
+    assert peak < 10_000_000
+
+
+def test_an_overlay_may_be_stored(tmp_path):
+    dataset(tmp_path, suffix=".seg.sz.zip", dtype="uint64")
+    expected = source(tmp_path).read(source(tmp_path).info.box)
+    path = cube_of(tmp_path, ".zip")
+    with zipfile.ZipFile(path) as file:
+        packed = file.read(file.namelist()[0])
+    overlay(path, packed, method=zipfile.ZIP_STORED)
+    np.testing.assert_array_equal(source(tmp_path).read(source(tmp_path).info.box), expected)
 
 
 def test_what_changes_after_it_was_opened_is_named(tmp_path):
