@@ -75,6 +75,7 @@ Change = Callable[[World], object]
 
 NAMES = ["..", "../../canary", "/abs", "em/1", "em\n", "", "x" * 300, "con:", "a\0b", "\ud800", ".wkconvert", "labels"]
 PATHS = ["../canary/1", "../../canary/1", "/abs/1", "labels/1", "em/../../../canary/1", "s3://x/1", "x" * 5000, "."]
+COMPRESS_PLAN = ".wkconvert/compressed/.wkconvert/em.compress.plan"
 ODD = [7, [], {}, None]
 BOXES = [10**6, 10**7, 2**31, 2**62, 10**400, -1, 0, 1.5, "70", None, float("nan")]
 OWN = ["datasource-properties.json", "em", "em/1", "em/1/header.wkw", "em/1/z0", "em/1/z0/y0/x0.wkw"]
@@ -134,7 +135,7 @@ def _to_replace(place: str) -> Change:
         shutil.copy(world.ds / "datasource-properties.json", built)
         where = place.replace("/abs", str(world.canary))
         plan = {"places": {"em": {"1": [where, hashlib.sha256().hexdigest()]}}, "settings": {}}
-        (built / ".wkconvert" / "em.compress.plan").write_text(json.dumps(plan))
+        (world.ds / COMPRESS_PLAN).write_text(json.dumps(plan))
 
     return change
 
@@ -166,6 +167,7 @@ def hostile() -> Iterator[tuple[str, Change]]:
         yield f"replaces {place}", _to_replace(place)
     for name in ("em/1/z0/y0/x0.wkw", "em/1/header.wkw", "datasource-properties.json", ".wkconvert/em.auto.plan"):
         yield f"fifo {name}", _fifo(name)
+    yield "fifo in compressed", lambda world: [change(world) for change in (_to_replace("em/1"), _fifo(COMPRESS_PLAN))]
 
 
 def tried_hostile(world: World, change: Change, command: str) -> Outcome:

@@ -34,7 +34,17 @@ from wkconvert_core.inspection.contents import voxels_outside
 from wkconvert_core.planning.route import Budget
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.byte_sizes import size_text
-from wkconvert_core.toolkit.files import exists, files_below, fingerprint, is_folder, is_link, listed, state_of
+from wkconvert_core.toolkit.files import (
+    exists,
+    files_below,
+    fingerprint,
+    is_folder,
+    is_link,
+    listed,
+    open_file,
+    reading,
+    state_of,
+)
 
 COMMAND = "compress"
 _FILES_AT_A_TIME = 1000
@@ -237,7 +247,10 @@ def _moves(built: Path, dataset: Path) -> Iterator[_Move]:
 
     own = Dataset.listed(dataset, properties_file.read(dataset / PROPERTIES_FILE))
     plans = listed(checked(FOLDER), f"*.{COMMAND}.plan")
-    places = parsed_plan(plans[0].read_bytes()).get("places") if plans else None
+    places = None
+    if plans:
+        with reading(plans[0]), open_file(plans[0]) as file:
+            places = parsed_plan(file.read()).get("places")
     for entry in properties_file.read(checked(PROPERTIES_FILE))["dataLayers"]:
         for mag in map(mag_of, mag_entries(entry)):
             layer = own.layers.get(entry["name"])

@@ -31,7 +31,7 @@ from wkconvert_core.contract.voxel_size import WEBKNOSSOS_UNITS, VoxelSize
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
 from wkconvert_core.datasets.properties import Properties, element_class, mag_entries, mag_of, stored_layer, voxel_size
 from wkconvert_core.toolkit.atomic import sync_folder, write_atomically
-from wkconvert_core.toolkit.files import listed
+from wkconvert_core.toolkit.files import listed, open_file
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
@@ -52,8 +52,8 @@ _SAME_SIZE = 1e-6
 def read(path: Path, error: type[WkconvertError] = BrokenSource) -> Properties:
     """Read the metadata. Raises `error`, naming the file, if it is no valid JSON or lacks a key that is required."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        properties = json.loads(text, parse_constant=_no_number)
+        with open_file(path) as file:
+            properties = json.loads(file.read().decode("utf-8-sig"), parse_constant=_no_number)
     except OSError as problem:
         raise error(f"{path} cannot be read", why=problem.strerror or str(problem)) from problem
     except (ValueError, RecursionError) as problem:
