@@ -1,0 +1,207 @@
+"""The command: makes the data, runs every work by every program in turn, prints a table, writes JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import data
+from benchmarks.measure import Measured, run
+
+Command = list[str | Path]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done by whom. `before` puts things as they have to be, and is not measured."""
+
+    name: str
+    ours: Command
+    peer: Command | None
+    limit: Command | None
+    make: Callable[[], object]
+    """Makes its input, if it is not there."""
+    before: Callable[[], object]
+    out: Path
+    """What is written, or its copy that is changed."""
+
+
+def main() -> None:
+    """Run the works that were asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--place", type=Path, default=Path("/dev/shm/wkconvert-benchmarks"), help="folder for all files"
+    )
+    parser.add_argument("--peer", type=Path, help="the Python that has webknossos (default: it is left out)")
+    parser.add_argument("--size", type=int, default=256, help="MiB of the volumes (default: 256)")
+    parser.add_argument("--repeat", type=int, default=5, help="runs of each program (default: 5)")
+    parser.add_argument("--works", help="names of works, with commas (default: all)")
+    parser.add_argument("--no-limit", action="store_true", help="leave the machine's limit out")
+    parser.add_argument("--json", type=Path, help="write what was measured here")
+    given = parser.parse_args()
+    given.place.mkdir(parents=True, exist_ok=True)
+    works = [
+        work
+        for work in all_works(given.place, given.size, given.peer)
+        if not given.works or work.name in given.works.split(",")
+    ]
+    results = {}
+    for work in works:
+        work.make()
+        results[work.name] = measured(work, given.repeat, with_limit=not given.no_limit)
+        print(line(work.name, results[work.name]), flush=True)  # noqa: T201
+        if given.json:
+            given.json.write_text(
+                json.dumps({"machine": machine(), "size_mib": given.size, "works": results}, indent=2)
+            )
+
+
+def all_works(place: Path, mib: int, peer: Path | None) -> list[Work]:
+    """The works, on volumes of so many MiB of uint8."""
+    ours: Command = [Path(sys.executable).with_name("wkconvert")]
+    theirs: Command = [peer.with_name("webknossos")] if peer else []
+    deep, made, out = mib, place / f"made-{mib}", place / "out"  # slices of 1024 x 1024 are 1 MiB
+    size = ["--voxel-size", "4,4,40"]
+
+    def clear() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+
+    def auto(
+        name: str,
+        folder: str,
+        make: Callable[[Path], object],
+        *more: str,
+        category: str = "color",
+        limit: bool = False,
+        compared: bool = True,
+    ) -> Work:
+        """A conversion of what `make` puts into a folder."""
+        source = place / folder
+        same = [*size, "--category", category, "--data-format", "wkw", source, out]
+        alone: Command = [sys.executable, "-m", "benchmarks.limit", source, place / "limit", *more[-1:]]
+        return Work(
+            name,
+            [*ours, "auto", source, out, *size, "--category", category, "-q", *more],
+            [*theirs, "convert", *same] if theirs and compared else None,
+            alone if limit else None,
+            lambda: make(source),
+            clear,
+            out,
+        )
+
+    def on(name: str, dataset: str, command: Command, peers: Command | None = None) -> Work:
+        """A command on a copy of one of the datasets that `prepare` makes."""
+
+        def copied() -> None:
+            clear()
+            shutil.copytree(made / dataset, out)
+
+        def prepare() -> None:
+            source = data.stack(place / f"em-{mib}", lambda: data.em((1024, 1024, deep)))
+            for each, options in (("raw-1", ["--no-compress", "--no-downsample"]), ("lz4", [])):
+                if not (made / each / "datasource-properties.json").exists():
+                    run([*ours, "auto", source, made / each, *size, "--layer-name", "color", "-q", *options])
+
+        their = [*theirs, *peers] if theirs and peers else None
+        return Work(name, [*ours, *command, "-q"], their, None, prepare, copied, out)
+
+    def em(folder: Path) -> None:
+        data.stack(folder, lambda: data.em((1024, 1024, deep)))
+
+    def ids(folder: Path, make: Callable[[tuple[int, int, int]], Any] = data.labels) -> None:
+        data.stack(folder, lambda: make((1024, 1024, deep // 4)))
+
+    lz4 = made / "lz4"
+    return [
+        auto("em", f"em-{mib}", em, limit=True),
+        auto("em-lz4hc", f"em-{mib}", em, "--compression", "lz4hc", limit=True),
+        auto("em-one-worker", f"em-{mib}", em, "--jobs", "1", compared=False),
+        auto("labels", f"labels-{mib}", ids, category="segmentation"),
+        auto("sparse-labels", f"sparse-{mib}", lambda folder: ids(folder, data.sparse), category="segmentation"),
+        auto(
+            "large-slices", "large", lambda it: data.stack(it, lambda: data.em((8192, 8192, 4))), "--memory", "512MiB"
+        ),
+        auto("tiles", "tiles", lambda it: data.tiles(it, lambda: data.em((2048, 2048, 32)), 512), compared=False),
+        auto("nifti-gz", "nifti", lambda it: data.nifti(it, lambda: data.em((512, 512, deep))), compared=False),
+        auto("10-mb", "small", lambda it: data.stack(it, lambda: data.em((512, 512, 40)))),
+        auto("tiny-files", "tiny", lambda it: data.pictures(it, 3000, 64)),
+        auto("many-files", "many", lambda it: data.pictures(it, 100_000, 16), compared=False),
+        on("downsample", "raw-1", ["downsample", out], ["downsample", out]),
+        on("compress", "raw-1", ["compress", out], ["compress", out]),
+        on("recube", "lz4", ["recube", lz4, out / "copy", "--file-len", "8"]),
+        on("verify", "lz4", ["verify", out]),
+        on("check-equality", "lz4", ["check-equality", lz4, out], ["check-equality", lz4, out]),
+        on("export", "lz4", ["export-tiff", lz4, out / "tiff"], ["export-as-tiff", lz4, out / "tiff"]),
+    ]
+
+
+def measured(work: Work, repeat: int, *, with_limit: bool) -> dict[str, object]:
+    """The medians of each program, which take turns; and the ratios of wall times."""
+    programs = {"ours": work.ours, "peer": work.peer}
+    runs: dict[str, list[Measured]] = {name: [] for name, command in programs.items() if command}
+    limits = []
+    for _ in range(repeat):
+        for name in runs:
+            work.before()
+            runs[name].append(run(programs[name] or [], work.out))
+        if with_limit and work.limit:
+            alone = list(map(str, work.limit))
+            told = subprocess.run(alone, capture_output=True, text=True, check=True).stdout
+            limits.append(sum(json.loads(told).values()))
+    found: dict[str, object] = {}
+    for name, each in runs.items():
+        work.before()
+        peak = run(programs[name] or [], memory=True).peak_bytes
+        median = Measured(
+            statistics.median(one.seconds for one in each),
+            statistics.median(one.cpu_seconds for one in each),
+            peak,
+            each[-1].written_bytes,
+        )
+        found[name] = {**asdict(median), "all_seconds": [round(one.seconds, 3) for one in each]}
+    if limits:
+        found["limit_seconds"] = statistics.median(limits)
+    return found
+
+
+def line(name: str, found: Mapping[str, Any]) -> str:
+    """One row of the table: seconds, processor seconds, peak and written MiB of ours; of the peer; ratios."""
+    ours, peer, limit = found["ours"], found.get("peer"), found.get("limit_seconds")
+    cells = [name, *_cells(ours), *(_cells(peer) if peer else [""] * 4)]
+    cells.append(f"{peer['seconds'] / ours['seconds']:.1f}" if peer else "")
+    cells.append(f"{ours['seconds'] / limit:.2f}" if limit else "")
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cells(found: Mapping[str, Any]) -> list[str]:
+    times = [f"{found[name]:.2f}" for name in ("seconds", "cpu_seconds")]
+    return times + [f"{found[name] / 2**20:.0f}" for name in ("peak_bytes", "written_bytes")]
+
+
+def machine() -> dict[str, object]:
+    """What it was measured on."""
+    from importlib.metadata import version
+
+    import psutil
+
+    return {
+        "cpus": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        **{name: version(name) for name in ("wkconvert", "numpy", "lz4", "tifffile")},
+    }
+
+
+if __name__ == "__main__":
+    main()
