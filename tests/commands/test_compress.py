@@ -30,8 +30,8 @@ from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import BrokenSource, DamagedData, TargetError, TargetExists, TargetLocked
 from wkconvert_core.conversion.execute import convert, execute
 from wkconvert_core.datasets.dataset import COMPRESSED, is_half_compressed
-from wkconvert_core.datasets.journal import Journal
-from wkconvert_core.datasets.lock import locked
+from wkconvert_core.datasets.records.journal import Journal
+from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 

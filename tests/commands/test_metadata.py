@@ -16,7 +16,7 @@ from wkconvert_core.cli.app import app
 from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.contract.errors import DamagedData, TargetLocked
 from wkconvert_core.conversion.execute import convert
-from wkconvert_core.datasets.lock import locked
+from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.inspection.contents import find_contents
 
 

@@ -26,7 +26,7 @@ from wkconvert_core.contract.errors import ResourceError, TargetLocked, Wkconver
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.checksums import records
-from wkconvert_core.datasets.lines import format_line, parse_line
+from wkconvert_core.datasets.records.lines import format_line, parse_line
 from wkconvert_core.formats.wkw.sink import WkwSink
 
 SAMPLES = paths.SAMPLES / "wkw"

@@ -36,8 +36,8 @@ from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.journal import Journal
-from wkconvert_core.datasets.lock import locked
+from wkconvert_core.datasets.records.journal import Journal
+from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.registry.plugins import plugins
 
 

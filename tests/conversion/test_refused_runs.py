@@ -15,7 +15,7 @@ from wkconvert_core.commands.recube import prepare as recube
 from wkconvert_core.commands.upsample import prepare as upsample
 from wkconvert_core.contract.errors import ConversionError, TargetExists
 from wkconvert_core.conversion.execute import convert
-from wkconvert_core.datasets.journal import Journal
+from wkconvert_core.datasets.records.journal import Journal
 from wkconvert_core.engine import consumers
 
 SMALL = replace(SETTINGS, category="color", file_len=1, downsample=False, strategy="sequential", jobs=1)

@@ -13,7 +13,7 @@ from wkconvert_core.commands.info import describe
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import BrokenSource
 from wkconvert_core.conversion.execute import convert
-from wkconvert_core.datasets.finished_shards import FinishedShards
+from wkconvert_core.datasets.records.finished_shards import FinishedShards
 from wkconvert_core.planning.step import ShardDone
 
 SMALL = replace(JOBS, memory=512 << 20, max_mag=2)

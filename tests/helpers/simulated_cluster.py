@@ -35,7 +35,7 @@ from wkconvert_core.cluster.worker_check import Ticket, versions
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.conversion.execute import _copy_all
 from wkconvert_core.conversion.steps import PlannedStep
-from wkconvert_core.datasets.journal import Journal, Request
+from wkconvert_core.datasets.records.journal import Journal, Request
 from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw.sink import WkwSink

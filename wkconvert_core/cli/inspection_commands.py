@@ -170,8 +170,8 @@ def preview(
 ) -> None:
     """Draw three planes of each layer of a dataset, or of a source before it is converted, into one PNG."""
     from wkconvert_core.cli.dataset_reports import show_preview
-    from wkconvert_core.cli.terminal_picture import picture_text
     from wkconvert_core.viewing.preview import preview as run
+    from wkconvert_core.viewing.terminal_picture import picture_text
 
     if terminal:
         picture_text(b"", os.environ)  # refused before the work

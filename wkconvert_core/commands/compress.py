@@ -24,11 +24,11 @@ from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import COMPRESSED, Dataset, MagOnDisk, is_half_compressed
 from wkconvert_core.datasets.destination import Destination, NewDataset, checked_places, has_leftovers, sweep
-from wkconvert_core.datasets.journal import Journal, Request, keep_record
-from wkconvert_core.datasets.lines import parsed_plan
-from wkconvert_core.datasets.lock import locked
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, shown
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of, mag_places
+from wkconvert_core.datasets.records.journal import Journal, Request, keep_record
+from wkconvert_core.datasets.records.lines import parsed_plan
+from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.contents import voxels_outside
 from wkconvert_core.planning.route import Budget

@@ -19,10 +19,10 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, kernel_of
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import NewDataset, Replacement, checked_places, free_bytes
-from wkconvert_core.datasets.journal import Journal, Request
 from wkconvert_core.datasets.naming import dataset_name
-from wkconvert_core.datasets.provenance import Provenance
 from wkconvert_core.datasets.recorded import open_compared
+from wkconvert_core.datasets.records.journal import Journal, Request
+from wkconvert_core.datasets.records.provenance import Provenance
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources import views

@@ -16,8 +16,8 @@ from wkconvert_core.contract.model import Checksum
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.datasets.checksums import Record, Records, add, records
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, unfinished
-from wkconvert_core.datasets.lock import locked
-from wkconvert_core.datasets.provenance import Provenance
+from wkconvert_core.datasets.records.lock import locked
+from wkconvert_core.datasets.records.provenance import Provenance
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.inspection.findings import MagSoundness, Problem, Run, Soundness, sentence

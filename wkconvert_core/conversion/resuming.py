@@ -10,7 +10,7 @@ from wkconvert_core.contract.abilities import checksum_of
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import Sink
-from wkconvert_core.datasets.journal import Journal
+from wkconvert_core.datasets.records.journal import Journal
 from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.progress import Meter
 from wkconvert_core.engine.workers import Workers

@@ -13,7 +13,7 @@ from wkconvert_core.contract.model import DatasetSink, MagSpec, Sink, Source
 from wkconvert_core.contract.voxel_size import VoxelSize, proportions
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import FINEST, Settings
-from wkconvert_core.datasets.provenance import Provenance
+from wkconvert_core.datasets.records.provenance import Provenance
 from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.planning.mag_schedule import schedule
 from wkconvert_core.planning.route import Budget, Route, planned

@@ -11,8 +11,9 @@ from typing import Any
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
-from wkconvert_core.datasets.finished_shards import ValueRange
-from wkconvert_core.datasets.lines import (
+from wkconvert_core.datasets.naming import FOLDER
+from wkconvert_core.datasets.records.finished_shards import ValueRange
+from wkconvert_core.datasets.records.lines import (
     format_line,
     format_serial,
     is_bare,
@@ -23,8 +24,7 @@ from wkconvert_core.datasets.lines import (
     parsed_plan,
     serial_of,
 )
-from wkconvert_core.datasets.naming import FOLDER
-from wkconvert_core.datasets.provenance import Provenance
+from wkconvert_core.datasets.records.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
 from wkconvert_core.toolkit.files import exists, fingerprint, is_file, is_link, listed, reading

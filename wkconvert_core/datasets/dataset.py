@@ -16,9 +16,9 @@ from wkconvert_core.contract.mag_format import MagFormat, StoredMag
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
-from wkconvert_core.datasets.lines import layer_and_command
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, layer_name_problem, shown
 from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_folder, stored_layer, voxel_size
+from wkconvert_core.datasets.records.lines import layer_and_command
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.files import exists, is_folder, listed
 

@@ -17,10 +17,10 @@ from wkconvert_core.contract.errors import OptionError, TargetExists, TargetNotW
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Sink
 from wkconvert_core.datasets.dataset import unfinished
-from wkconvert_core.datasets.journal import Journal, Request
-from wkconvert_core.datasets.lines import layer_and_command
-from wkconvert_core.datasets.lock import locked
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
+from wkconvert_core.datasets.records.journal import Journal, Request
+from wkconvert_core.datasets.records.lines import layer_and_command
+from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.datasets.workless import has_work, is_frame, plans_of, remove_run, workless
 from wkconvert_core.registry.detection import location
 from wkconvert_core.toolkit.atomic import TEMPORARY, temporary_name, writing

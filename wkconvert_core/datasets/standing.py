@@ -13,8 +13,8 @@ from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.dataset import Dataset, found_mags
-from wkconvert_core.datasets.lines import parsed_plan
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
+from wkconvert_core.datasets.records.lines import parsed_plan
 from wkconvert_core.toolkit.files import is_file, is_link, listed
 
 GRIDS = "grids"

@@ -9,8 +9,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from wkconvert_core.contract.errors import WkconvertError
-from wkconvert_core.datasets.lines import layer_and_command
 from wkconvert_core.datasets.naming import FOLDER, layer_name_problem
+from wkconvert_core.datasets.records.lines import layer_and_command
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.atomic import TEMPORARY, writing
 from wkconvert_core.toolkit.files import exists, is_link, listed, open_file, reading

@@ -7,7 +7,7 @@ from dataclasses import replace
 from wkconvert_core.contract.errors import DamagedData, SourceError
 from wkconvert_core.datasets.checksums import Records, why_not_comparable
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
-from wkconvert_core.datasets.provenance import Provenance
+from wkconvert_core.datasets.records.provenance import Provenance
 from wkconvert_core.engine.progress import Meter
 from wkconvert_core.inspection.compare import compare, step_between
 from wkconvert_core.inspection.findings import MagSoundness, Run, sentence

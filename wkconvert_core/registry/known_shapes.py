@@ -15,9 +15,9 @@ from pathlib import Path
 
 from wkconvert_core.contract.errors import InconsistentStack
 from wkconvert_core.registry.plugins import Plugins
-from wkconvert_core.toolkit.name_axes import shown
-from wkconvert_core.toolkit.name_columns import table
-from wkconvert_core.toolkit.names import axes
+from wkconvert_core.toolkit.naming.axes import shown
+from wkconvert_core.toolkit.naming.columns import table
+from wkconvert_core.toolkit.naming.words import axes
 
 SUFFIXES = {
     "dm": (".dm3", ".dm4"),

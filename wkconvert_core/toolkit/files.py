@@ -24,7 +24,7 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.toolkit.faults import broken, cannot_open, changed, reading, reason
-from wkconvert_core.toolkit.names import texts
+from wkconvert_core.toolkit.naming.words import texts
 from wkconvert_core.toolkit.stacks import natural_key, shorten
 
 __all__ = [

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from wkconvert_core.contract.errors import InconsistentStack, UnsupportedSource
 from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.toolkit.holes import Gaps, without_holes
 from wkconvert_core.toolkit.listed import ranges, shorten
-from wkconvert_core.toolkit.name_axes import Axis, axes_as_said, axes_of
-from wkconvert_core.toolkit.name_choice import Naming, check_said, check_used, choose
-from wkconvert_core.toolkit.name_columns import Table, table
-from wkconvert_core.toolkit.names import DYES, numbers, texts
+from wkconvert_core.toolkit.naming.axes import Axis, axes_as_said, axes_of
+from wkconvert_core.toolkit.naming.choice import Naming, check_said, check_used, choose
+from wkconvert_core.toolkit.naming.columns import Table, table
+from wkconvert_core.toolkit.naming.holes import Gaps, without_holes
+from wkconvert_core.toolkit.naming.words import DYES, numbers, texts
 
 __all__ = [
     "Gaps",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wkconvert_core import OptionError
-from wkconvert_core.toolkit.names import axes, numbers, stem, texts, with_fields
+from wkconvert_core.toolkit.naming.words import axes, numbers, stem, texts, with_fields
 
 from .numbered_layout import DEPTH, Doubt, Layout, first_entries, is_grid, split_picture
 from .pattern import parse

@@ -28,8 +28,9 @@ from wkconvert_core import __version__
 from wkconvert_core.contract.errors import DamagedData, TargetExists
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.model import Sink
-from wkconvert_core.datasets.finished_shards import FinishedByMag, FinishedShards, sorted_on_disk
-from wkconvert_core.datasets.lines import (
+from wkconvert_core.datasets.naming import FOLDER
+from wkconvert_core.datasets.records.finished_shards import FinishedByMag, FinishedShards, sorted_on_disk
+from wkconvert_core.datasets.records.lines import (
     content_of,
     format_line,
     format_serial,
@@ -40,9 +41,8 @@ from wkconvert_core.datasets.lines import (
     parse_serial,
     parsed_plan,
 )
-from wkconvert_core.datasets.naming import FOLDER
-from wkconvert_core.datasets.plan_differences import differences_told
-from wkconvert_core.datasets.provenance import Provenance
+from wkconvert_core.datasets.records.plan_differences import differences_told
+from wkconvert_core.datasets.records.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import temporary_name, write_atomically, writing
 from wkconvert_core.toolkit.files import exists, open_file, reading

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from wkconvert_core.contract.errors import InconsistentStack
 from wkconvert_core.toolkit.dyes import CHANNEL_WORD
-from wkconvert_core.toolkit.names import FIRM, kinds, numbers, stem, unit_after, words
+from wkconvert_core.toolkit.naming.words import FIRM, kinds, numbers, stem, unit_after, words
 
 __all__ = ["Column", "Table", "table"]
 

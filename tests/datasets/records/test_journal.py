@@ -14,11 +14,11 @@ from wkconvert_core import Box, Checksum, Mag, MagSpec
 from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExists, TargetLocked, TargetNotWritable
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.destination import sweep
-from wkconvert_core.datasets.finished_shards import FinishedShards, sorted_on_disk
-from wkconvert_core.datasets.journal import Journal, Request
-from wkconvert_core.datasets.lines import format_line, format_serial, parse_line, parse_serial
-from wkconvert_core.datasets.lock import locked
 from wkconvert_core.datasets.naming import FOLDER
+from wkconvert_core.datasets.records.finished_shards import FinishedShards, sorted_on_disk
+from wkconvert_core.datasets.records.journal import Journal, Request
+from wkconvert_core.datasets.records.lines import format_line, format_serial, parse_line, parse_serial
+from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
 
@@ -113,7 +113,7 @@ def test_a_finished_layer_is_the_same_whatever_the_order(tmp_path_factory, begun
 
 @pytest.mark.parametrize("at_a_time", [1, 3, 7, 100])
 def test_more_shards_than_fit_in_memory_are_sorted_through_files(target, begun, monkeypatch, at_a_time):
-    monkeypatch.setattr("wkconvert_core.datasets.finished_shards.SORTED_AT_A_TIME", at_a_time)
+    monkeypatch.setattr("wkconvert_core.datasets.records.finished_shards.SORTED_AT_A_TIME", at_a_time)
     journal = begun(target)
     order = [5, 2, 9, 0, 2, 7, 1]
     for turn, x in enumerate(order):
@@ -164,7 +164,7 @@ def test_a_start_within_a_shard_is_none_of_a_shard():
 
 
 def test_what_a_kill_leaves_of_the_sorting_is_swept_away(target, monkeypatch):
-    monkeypatch.setattr("wkconvert_core.datasets.finished_shards.SORTED_AT_A_TIME", 1)
+    monkeypatch.setattr("wkconvert_core.datasets.records.finished_shards.SORTED_AT_A_TIME", 1)
     lines = sorted_on_disk([b"2\n", b"1\n"], bytes, target / FOLDER)
     assert next(lines) == b"1\n"
     assert len(files(target)) == 1
@@ -198,7 +198,7 @@ def test_a_second_writer_is_kept_out(target):
 
 def test_a_dead_holders_lock_is_free(tmp_path):
     code = (
-        "import os, pathlib; from wkconvert_core.datasets.lock import locked\n"
+        "import os, pathlib; from wkconvert_core.datasets.records.lock import locked\n"
         f"with locked(pathlib.Path({str(tmp_path)!r})): os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
@@ -332,7 +332,7 @@ def test_of_many_that_want_a_dataset_one_has_it_at_a_time(tmp_path):
     code = (
         "import sys, pathlib, time\n"
         "from wkconvert_core.contract.errors import TargetLocked\n"
-        "from wkconvert_core.datasets.lock import locked\n"
+        "from wkconvert_core.datasets.records.lock import locked\n"
         "folder = pathlib.Path(sys.argv[1]); counter = folder / 'count'; done = 0\n"
         "while done < 60:\n"
         "    try:\n"

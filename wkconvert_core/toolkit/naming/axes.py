@@ -13,7 +13,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from wkconvert_core.contract.errors import OptionError
-from wkconvert_core.toolkit.name_columns import Column
+from wkconvert_core.toolkit.naming.columns import Column
 
 __all__ = ["KINDS", "Axis", "axes_as_said", "axes_of", "shown"]
 
