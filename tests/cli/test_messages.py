@@ -8,7 +8,7 @@ from helpers.conversions import invoke
 from helpers.fake_plugins import forge_in
 from helpers.processes import FRESH, wkconvert
 
-from wkconvert_core import BrokenSource, UnsupportedSource, WkconvertError
+from wkconvert_core import BrokenSource, OptionError, UnsupportedSource, WkconvertError
 from wkconvert_core.contract.voxel_size import VoxelSize
 
 SIZE = ["--voxel-size", "4,4,35"]
@@ -58,6 +58,39 @@ def test_a_wrong_command_line_says_what_to_write(tmp_path, source, monkeypatch, 
     document = json.loads(wkconvert("auto", *words, "--json").stdout)
     assert document["error"]["code"] == "option"
     assert document["error"]["fix"].startswith(fix)
+
+
+MISSPELT = [
+    ("auto", "--interpolation-mode", "Medain", "median"),
+    ("auto", "--sampling-mode", "isotropc", "isotropic"),
+    ("auto", "--distribution-strategy", "thread", "threads"),
+    ("auto", "--dtype", "unit16", "uint16"),
+    ("auto", "--category", "segmentaton", "segmentation"),
+    ("auto", "--unit", "inhc", "inch"),
+    ("auto", "--reader", "rwa", ""),
+    ("auto", "--reader", "webknosos", "webknossos"),
+    ("auto", "--to", "tif", "tiff"),
+    ("auto", "--compression", "lz4hd", "lz4hc"),
+    ("auto", "--to-option", "compresion=none", "compression"),
+    ("auto", "-o", "shap=8,8,8", "shape"),
+    ("downsample", "--layer-name", "colour", "color"),
+    ("downsample", "--interpolation-mode", "nearst", "nearest"),
+    ("recube", "--to", "wkww", "wkw"),
+    ("preview", "--layer-name", "colour", "color"),
+]
+
+
+@pytest.mark.parametrize(("command", "option", "word", "meant"), MISSPELT, ids=lambda value: str(value))
+def test_a_misspelt_word_is_answered_with_the_one_that_was_meant(tmp_path, source, command, option, word, meant):
+    size = SIZE if command == "auto" else ()
+    if command != "auto":
+        invoke("auto", source, tmp_path / "ds", *SIZE, "-q")
+    paths = {"auto": [source, tmp_path / "ds"], "recube": [tmp_path / "ds", tmp_path / "out"]}
+    with pytest.raises(OptionError) as caught:
+        invoke(command, *paths.get(command, [tmp_path / "ds"]), *size, option, word)
+    said = f"{caught.value.what}: {caught.value.fix}"
+    assert word.partition("=")[0] in said
+    assert (f"did you mean {meant}? " in said) if meant else ("did you mean" not in said)
 
 
 def test_a_command_that_is_not_there_and_none_at_all():

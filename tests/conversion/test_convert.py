@@ -396,7 +396,7 @@ def test_temporary_files_of_a_killed_run_are_swept(tmp_path, reader):
         (replace(SETTINGS, compression="zip"), OptionError, "lz4hc"),
         (replace(SETTINGS, layer_name="../x"), OptionError, "no name for a layer"),
         (replace(SETTINGS, layer_name="color\n"), OptionError, "no name for a layer"),
-        (replace(SETTINGS, reader="bogus"), OptionError, "the readers are"),
+        (replace(SETTINGS, reader="bogus"), OptionError, "take one of "),
         (replace(SETTINGS, reader_options={"bogus": "1"}), OptionError, "unknown reader option bogus"),
         (replace(SETTINGS, to="bogus"), OptionError, "no plugin writes"),
         (replace(SETTINGS, dtype="uint12"), OptionError, "uint16"),

@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
-from wkconvert_core.contract.errors import UnknownFormat, UnsupportedSource
+from wkconvert_core.contract.errors import OptionError, UnknownFormat, UnsupportedSource
 from wkconvert_core.registry.detection import find
 from wkconvert_core.registry.known_shapes import tree_at
 from wkconvert_core.registry.plugins import GROUP, Plugins, plugins
@@ -61,6 +61,16 @@ def test_a_tree_is_no_folder_of_layers_whatever_is_installed(tmp_path, reader, p
             find(src, only("tiff"))
         assert f'pip install "wkconvert[{reader}]"' in caught.value.fix
         assert f"the reader {reader} is not installed" in caught.value.why
+
+
+@pytest.mark.parametrize(("reader", "extra"), [("nifti", "nifti"), ("pictures", "tiff"), ("tiles", "tiles")])
+def test_a_reader_of_ours_that_is_missing_is_asked_for_by_what_brings_it(tmp_path, reader, extra):
+    with pytest.raises(OptionError, match=f"--reader {reader} is not there: the reader {extra} is not in") as caught:
+        find(tmp_path, only("dm"), reader)
+    assert caught.value.fix.startswith(f'pip install "wkconvert[{extra}]"; or ')
+    with pytest.raises(OptionError, match="no reader is called 'dn5'") as caught:
+        find(tmp_path, only("dm"), "dn5")
+    assert caught.value.fix.startswith("take one of dm")
 
 
 @pytest.mark.parametrize(("pattern", "fields"), LAYERS.values(), ids=LAYERS)

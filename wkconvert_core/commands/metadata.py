@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wkconvert_core.commands.metadata_entries import Change, ContentsCache, EntryEditor, Mags, recorded_voxel_sizes
-from wkconvert_core.contract.errors import BrokenSource, OptionError, SourceNotFound, UnsupportedSource, check_known
+from wkconvert_core.contract.errors import (
+    BrokenSource,
+    OptionError,
+    SourceNotFound,
+    UnsupportedSource,
+    check_known,
+    one_of,
+)
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Category, DatasetSpec
 from wkconvert_core.contract.notes import WarningNote
@@ -247,7 +254,7 @@ class _Work:
             raise OptionError(
                 f"--layer-name {unlisted[0]} {problem}",
                 why="its folder is there, but the metadata do not list it",
-                fix=f"take one of {', '.join(known)}, or add --refresh",
+                fix=f"{one_of(known, unlisted[0])}, or add --refresh",
             )
         check_known("layer-name", self.wanted.layers, known, problem)
 

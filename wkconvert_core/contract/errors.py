@@ -170,6 +170,28 @@ class Bug(WkconvertError):
     code = "bug"
 
 
+def did_you_mean(word: object, known: Iterable[object]) -> str:
+    """The beginning of a remedy that names the known word which was probably meant; empty if none is like it.
+
+    >>> did_you_mean("Lables", ["color", "labels"]), did_you_mean("em", ["color", "labels"])
+    ('did you mean labels? ', '')
+    """
+    from difflib import get_close_matches
+
+    names = {str(one).casefold(): str(one) for one in known}
+    like = get_close_matches(str(word).casefold(), [name for name in names if not name[:1].isdecimal()], 1, 0.7)
+    return f"did you mean {names[like[0]]}? " if like else ""
+
+
+def one_of(known: Collection[object], word: object) -> str:
+    """The remedy for a word that is none of the known ones.
+
+    >>> one_of(["median", "mode"], "medain")
+    'did you mean median? take one of median, mode'
+    """
+    return f"{did_you_mean(word, known)}take one of {', '.join(map(str, known)) or 'none'}"
+
+
 def check_known(option: str, wanted: Iterable[object], known: Collection[object], problem: str) -> None:
     """Raise OptionError for the first value of an option that is not in `known`; its message lists the known ones.
 
@@ -181,4 +203,4 @@ def check_known(option: str, wanted: Iterable[object], known: Collection[object]
     """
     for one in wanted:
         if one not in known:
-            raise OptionError(f"--{option} {one} {problem}", fix=f"take one of {', '.join(map(str, known))}")
+            raise OptionError(f"--{option} {one} {problem}", fix=one_of(known, one))

@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
-from wkconvert_core.contract.errors import OptionError, PluginError
+from wkconvert_core.contract.errors import OptionError, PluginError, did_you_mean
 from wkconvert_core.contract.numbers import decimal_number, whole_number
 
 
@@ -66,9 +66,8 @@ def parse_options(
     if unknown := sorted(set(options) - set(known)):
         listed = ", ".join(sorted(known)) or "none"
         who = "reader" if shown(*"ab").startswith("-o ") else "writer"
-        raise UnknownOption(
-            f"unknown {who} option {', '.join(unknown)}", fix=f"this {who}'s options: {listed}", names=unknown
-        )
+        fix = f"{did_you_mean(unknown[0], known)}this {who}'s options: {listed}"
+        raise UnknownOption(f"unknown {who} option {', '.join(unknown)}", fix=fix, names=unknown)
     hints = {name: _hint(function, known[name]) for name in options}
     return {name: _converted(shown(name, text), text, hints[name]) for name, text in options.items()}
 
@@ -96,7 +95,10 @@ def _converted(option: str, text: str, hint: Any) -> Any:
             return value
     names = {bool: "true, false"}
     legal = [names.get(choice) or (choice.__name__ if isinstance(choice, type) else str(choice)) for choice in choices]
-    raise OptionError(f"{option} does not fit", fix=f"it takes: {', '.join(legal)}")
+    raise OptionError(
+        f"{option} does not fit",
+        fix=f"{did_you_mean(text, [one for one in choices if isinstance(one, str)])}it takes: {', '.join(legal)}",
+    )
 
 
 def _choices(hint: Any) -> list[Any]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from wkconvert_core.contract.errors import OptionError
+from wkconvert_core.contract.errors import OptionError, one_of
 
 METRES = {
     "pm": 1e-12,
@@ -82,7 +82,7 @@ class VoxelSize:
 
     def __post_init__(self) -> None:
         if self.unit not in METRES:
-            raise OptionError(f"{self.unit!r} is no unit of length", fix=f"take one of {', '.join(METRES)} for --unit")
+            raise OptionError(f"{self.unit!r} is no unit of length", fix=f"{one_of(METRES, self.unit)} for --unit")
         for axis, size in zip("xyz", self.size, strict=True):
             if size is not None and not (math.isfinite(size) and size > 0):
                 raise OptionError(

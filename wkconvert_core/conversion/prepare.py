@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wkconvert_core.cluster.spec import STRATEGIES
-from wkconvert_core.contract.errors import OptionError
+from wkconvert_core.contract.errors import OptionError, one_of
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, Sink
 from wkconvert_core.contract.notes import WarningNote
@@ -244,5 +244,5 @@ def writer_of(settings: Settings, folder: Path, spec: DatasetSpec) -> DatasetSin
         return writer
     sink: DatasetSink | None = loaded.hook.wkconvert_create(format=settings.to, path=folder, spec=spec, options=options)
     if sink is None:
-        raise OptionError(f"no plugin writes {settings.to!r}", fix=f"take one of {', '.join(sorted(loaded.writers()))}")
+        raise OptionError(f"no plugin writes {settings.to!r}", fix=one_of(sorted(loaded.writers()), settings.to))
     return sink

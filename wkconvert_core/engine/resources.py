@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from wkconvert_core.cluster import session
 from wkconvert_core.cluster.job_resources import JobResources
 from wkconvert_core.cluster.spec import STRATEGIES, ClusterSpec
-from wkconvert_core.contract.errors import OptionError
+from wkconvert_core.contract.errors import OptionError, one_of
 from wkconvert_core.engine.progress import Listener, Progress
 from wkconvert_core.engine.workers import Strategy, Workers, at_work, default_jobs
 from wkconvert_core.planning.route import Budget
@@ -96,7 +96,7 @@ take one of threads, multiprocessing, sequential, dask, slurm
         legal, value = [one for literal in literals for one in get_args(literal)], getattr(options, name)
         if legal and value is not None and value not in legal:
             option = {"strategy": "distribution-strategy"}.get(name, name.replace("_", "-"))
-            raise OptionError(f"--{option} cannot be {value!r}", fix=f"take one of {', '.join(map(str, legal))}")
+            raise OptionError(f"--{option} cannot be {value!r}", fix=one_of(legal, value))
 
 
 def check_least(least: int, **numbers: int | None) -> None:

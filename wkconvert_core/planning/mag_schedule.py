@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
-from wkconvert_core.contract.errors import OptionError
+from wkconvert_core.contract.errors import OptionError, one_of
 from wkconvert_core.contract.geometry import Mag, Vec3, Vec3Like, is_power_of_two
 
 SamplingMode = Literal["anisotropic", "isotropic", "constant-z"]
@@ -53,8 +53,8 @@ def schedule(
     ['2-2-1', '4-4-1', '8-8-2']
     """
     if sampling_mode not in get_args(SamplingMode):
-        legal = ", ".join(get_args(SamplingMode))
-        raise OptionError(f"--sampling-mode {sampling_mode} is unknown", fix=f"take one of {legal}")
+        fix = one_of(get_args(SamplingMode), sampling_mode)
+        raise OptionError(f"--sampling-mode {sampling_mode} is unknown", fix=fix)
     coarsest = default_max_mag(shape) if max_mag is None else max_mag
     if not is_power_of_two(coarsest):
         raise OptionError(f"--max-mag {max_mag} is no mag", fix="take a power of two: 1, 2, 4, 8, 16, …")

@@ -19,6 +19,7 @@ from wkconvert_core.contract.errors import (
     SourceNotFound,
     UnknownFormat,
     UnsupportedSource,
+    one_of,
 )
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.contract.notes import WarningNote
@@ -126,10 +127,9 @@ def _refuse_known_tree(folder: Path, plugins: Plugins) -> None:
     tree = tree_at(folder)
     if tree is None or tree.reader in plugins.formats():
         return
-    failed = next((plugin.error for plugin in plugins.loaded if plugin.error and plugin.name == tree.reader), None)
     raise UnknownFormat(
         f"{folder} looks like {tree.what}",
-        why=f"the reader {tree.reader} {f'failed to load: {failed}' if failed else 'is not installed'}",
+        why=_why_missing(tree.reader, plugins),
         fix=f'pip install "wkconvert[{tree.reader}]"; or, if each folder is a layer of its own, --reader pictures '
         "(for TIFF --reader tiff)",
     )
@@ -207,13 +207,21 @@ def best(path: Path | str, answers: list[Answer]) -> Match | None:
     return matches[0]
 
 
+def _why_missing(extra: str, plugins: Plugins) -> str:
+    failed = next((plugin.error for plugin in plugins.loaded if plugin.error and plugin.name == extra), None)
+    return f"the reader {extra} {f'failed to load: {failed}' if failed else 'is not installed'}"
+
+
 def check_reader(reader: str, plugins: Plugins) -> None:
     """Raise OptionError if no plugin has a reader of this name."""
     known = plugins.formats()
     if reader not in known:
-        raise OptionError(
-            f"no reader is called {reader!r}", fix=f"the readers are: {', '.join(sorted(known)) or 'none'}"
-        )
+        extra = "tiff" if reader == "pictures" else reader
+        fix = one_of(sorted(known), reader)
+        if extra not in SUFFIXES:
+            raise OptionError(f"no reader is called {reader!r}", fix=fix)
+        fix = f'pip install "wkconvert[{extra}]"; or {fix}'
+        raise OptionError(f"--reader {reader} is not there", why=_why_missing(extra, plugins), fix=fix)
 
 
 def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:

@@ -16,7 +16,7 @@ from typing import Any
 import pluggy
 
 from wkconvert_core.contract import hookspecs
-from wkconvert_core.contract.errors import OptionError, PluginError
+from wkconvert_core.contract.errors import OptionError, PluginError, one_of
 from wkconvert_core.contract.mag_format import MagFormat
 from wkconvert_core.contract.model import Downsampler
 
@@ -186,5 +186,5 @@ def downsampler(name: str) -> Downsampler:
     """The kernel that `--interpolation-mode` names. Raises OptionError."""
     known = plugins().downsamplers()
     if name not in known:
-        raise OptionError(f"--interpolation-mode {name} is unknown", fix=f"take one of {', '.join(sorted(known))}")
+        raise OptionError(f"--interpolation-mode {name} is unknown", fix=one_of(sorted(known), name))
     return known[name]
