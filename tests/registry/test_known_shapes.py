@@ -65,7 +65,7 @@ def test_a_tree_is_no_folder_of_layers_whatever_is_installed(tmp_path, reader, p
 
 @pytest.mark.parametrize(("reader", "extra"), [("nifti", "nifti"), ("pictures", "tiff"), ("tiles", "tiles")])
 def test_a_reader_of_ours_that_is_missing_is_asked_for_by_what_brings_it(tmp_path, reader, extra):
-    with pytest.raises(OptionError, match=f"--reader {reader} is not there: the reader {extra} is not in") as caught:
+    with pytest.raises(OptionError, match=f"--reader {reader} is not there. the reader {extra} is") as caught:
         find(tmp_path, only("dm"), reader)
     assert caught.value.fix.startswith(f'pip install "wkconvert[{extra}]"; or ')
     with pytest.raises(OptionError, match="no reader is called 'dn5'") as caught:

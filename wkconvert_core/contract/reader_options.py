@@ -95,10 +95,8 @@ def _converted(option: str, text: str, hint: Any) -> Any:
             return value
     names = {bool: "true, false"}
     legal = [names.get(choice) or (choice.__name__ if isinstance(choice, type) else str(choice)) for choice in choices]
-    raise OptionError(
-        f"{option} does not fit",
-        fix=f"{did_you_mean(text, [one for one in choices if isinstance(one, str)])}it takes: {', '.join(legal)}",
-    )
+    words = [choice for choice in choices if isinstance(choice, str)]
+    raise OptionError(f"{option} does not fit", fix=f"{did_you_mean(text, words)}it takes: {', '.join(legal)}")
 
 
 def _choices(hint: Any) -> list[Any]:
