@@ -2,10 +2,15 @@
 
 import gc
 import os
+import tempfile
 
 import numpy as np
 import pytest
 from helpers.sources import InMemory
+
+os.environ["XDG_CONFIG_HOME"] = os.path.join(tempfile.gettempdir(), "nobody's configuration")  # noqa: PTH118
+for name in [each for each in os.environ if each.startswith("WKCONVERT_") and each != "WKCONVERT_PEER"]:
+    del os.environ[name]  # what the person who runs the tests has set is none of theirs
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # other errors than ours are bugs, and keep their plain traceback
     rich_markup_mode="rich",
+    epilog="Set once: WKCONVERT_MEMORY, WKCONVERT_JOBS, WKCONVERT_DISTRIBUTION_STRATEGY, WKCONVERT_SCHEDULER and "
+    "WKCONVERT_JOB_RESOURCES in the environment; any option, such as voxel-size = [4, 4, 35], in a file wkconvert.toml "
+    "beside the data or in your configuration folder.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -39,7 +42,21 @@ Upload = Annotated[
 
 
 class Command(TyperCommand):
-    """A command whose usage line names its arguments as its help does: `SRC DST`."""
+    """A command whose usage line names its arguments as its help does, `SRC DST`, and whose options have defaults."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command with what the environment and files say where the command line says nothing."""
+        from wkconvert_core.cli.defaults import Defaults
+
+        said = [name for name in ctx.params if ctx.get_parameter_source(name).name != "DEFAULT"]
+        src = next((ctx.params[each.name] for each in self.params if each.param_type_name == "argument"), None)
+        defaults = Defaults(ctx.params, said, getattr(self.callback, "open_options", ()), src)
+        ctx.params |= {**defaults.values, "defaults": defaults.notes}
+        try:
+            return super().invoke(ctx)
+        except WkconvertError as error:
+            defaults.explain(error)
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words after the command's name."""

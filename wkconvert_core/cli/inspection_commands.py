@@ -96,6 +96,7 @@ def check_equality(a: A, b: B, layer_name: options.Layers = None, mag: options.M
         "name": "Name of the dataset (default: unchanged; at first the folder's)",
         "dry_run": "Show what would change, write nothing",
     },
+    asked=("voxel_size", "unit", "category", "name"),
 )
 def metadata(
     dst: options.Dataset,

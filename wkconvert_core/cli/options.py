@@ -153,11 +153,15 @@ RUN_OPTIONS = ("force", "verify", *WORKER_OPTIONS, "dry_run", "json", "strict", 
 
 
 def takes(
-    without: Collection[str] = (), only: Collection[str] = (), helps: Mapping[str, str] = MappingProxyType({})
+    without: Collection[str] = (),
+    only: Collection[str] = (),
+    helps: Mapping[str, str] = MappingProxyType({}),
+    asked: Collection[str] = (),
 ) -> Callable[[F], F]:
     """Give a command `(…, **given)` the shared options: all of them, all but `without`, or `only` some.
 
-    `helps` replaces the help text of single options.
+    `helps` replaces the help text of single options. All but those that are `asked` of this command may also come from
+    the environment and from files.
     """
 
     def decorate(command: F) -> F:
@@ -177,6 +181,7 @@ def takes(
         # typer reads both the signature and the annotations; the last parameter of its own is `given`
         command.__signature__ = inspect.Signature([*own[:-1], *added])  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in [*own[:-1], *added]}
+        command.open_options = {p.name for p in added}.difference(asked)  # type: ignore[attr-defined]
         return command
 
     return decorate

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -91,6 +92,8 @@ def carry_out(prepare: Callable[[], Conversion], given: Mapping[str, Any], readi
         page.check_place(given["report"])
     with explained(f"reading {reading} …", given):
         conversion = prepare()
+    inputs = replace(conversion.inputs, notes=[*given["defaults"], *conversion.inputs.notes])
+    conversion = replace(conversion, inputs=inputs)
     heed(conversion.notes, given)
     if given["dry_run"]:
         emit(conversion, given, reports.show_plan)

@@ -26,6 +26,7 @@ from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.registry.known_shapes import SUFFIXES, counted_by, hints, tree_at
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.toolkit.files import (
+    CONFIG_FILE,
     cannot_open,
     exists,
     is_file,
@@ -229,7 +230,7 @@ def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
 
     Links to files count as files. Links to folders are left out: they lead elsewhere, or to what is listed anyway.
     """
-    entries = (entry for entry in listed(folder) if not entry.name.startswith("."))
+    entries = (entry for entry in listed(folder) if not entry.name.startswith((".", CONFIG_FILE)))
     inside = (entry for entry in entries if wanted(entry) and not (is_link(entry) and is_folder(entry)))
     return sorted(inside, key=lambda entry: natural_key(entry.name))
 

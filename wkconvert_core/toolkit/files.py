@@ -56,8 +56,10 @@ __all__ = [
 State: TypeAlias = tuple[int, int]
 """Size in bytes and modification time in ns: if neither has changed, the file counts as unchanged."""
 
-_LITTER = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
-"""Files that Windows puts into folders of pictures, beside hidden ones."""
+CONFIG_FILE = "wkconvert.toml"
+"""Options for the command line, beside the data: no part of them."""
+_LITTER = {"thumbs.db", "desktop.ini", "ehthumbs.db", CONFIG_FILE}
+"""Files that Windows puts into folders of pictures, beside hidden ones; and ours."""
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Errors that mean that nothing can be there: no such name, a lost link or one in a circle, a name too long."""
 
@@ -122,7 +124,7 @@ def files_below(folder: Path, *, hidden: bool = True) -> Iterator[Path]:
 
     for inner, folders, names in os.walk(folder, onerror=fail) if is_folder(folder) else ():
         folders[:] = sorted(name for name in folders if hidden or not name.startswith("."))
-        shown = (name for name in sorted(names) if hidden or not name.startswith("."))
+        shown = (name for name in sorted(names) if hidden or not name.startswith((".", CONFIG_FILE)))
         yield from filter(is_file, (Path(inner, name) for name in shown))
 
 
@@ -182,7 +184,7 @@ class Listing:
 
 
 def entries(folder: str | Path) -> list[Entry]:
-    """Entries of a folder, sorted by name, without hidden files and the litter of Windows (`Thumbs.db`).
+    """Entries of a folder, sorted by name, without hidden files, litter (`Thumbs.db`) and `wkconvert.toml`.
 
     Raises SourceNotFound, BrokenSource.
     """
