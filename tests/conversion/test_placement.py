@@ -14,8 +14,8 @@ from wkconvert_core import Affine, Box, InconsistentStack, Mag, OptionError, Tur
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.existing_layers import existing_layers
 from wkconvert_core.datasets.properties import voxel_size
-from wkconvert_core.datasets.standing import standing
 
 PLAIN = Settings(jobs=2)
 ADD = Settings(jobs=2, add=True)
@@ -333,7 +333,7 @@ def test_places_count_where_layers_are_added(tmp_path, pair, command):
     assert invoke(command, src / "image", ds, "--layer-name", "image").exit_code == 0
     for _ in range(2):
         assert invoke(command, src / "labels", ds, "--layer-name", "labels", *add).exit_code == 0
-    assert standing(ds, ["labels"]).affine == affine(-40.0, -44.0, -48.0)
+    assert existing_layers(ds, ["labels"]).affine == affine(-40.0, -44.0, -48.0)
     invoke("metadata", ds)
     assert box_of(ds, "labels") == Box((15, 16, 17), (10, 12, 14))
 
@@ -399,10 +399,10 @@ def test_what_was_placed_by_hand_against_its_affine_does_not_count_for_later_lay
     src, ds = pair((15, 16.5, 17)), tmp_path / "ds"
     convert(src / "image", ds, Settings(jobs=2, layer_name="image"))
     convert(src / "labels", ds, Settings(jobs=2, layer_name="before", add=True, top_left=(1, 2, 3)))
-    assert standing(ds, []).affine == affine(-40.0, -44.0, -48.0)
+    assert existing_layers(ds, []).affine == affine(-40.0, -44.0, -48.0)
     alone = tmp_path / "alone"
     convert(src / "image", alone, Settings(jobs=2, layer_name="image", top_left=(4, 5, 6)))
-    assert standing(alone, []).affine == affine(-48.0, -54.0, -60.0)
+    assert existing_layers(alone, []).affine == affine(-48.0, -54.0, -60.0)
 
 
 def test_the_nearest_place_is_told_and_can_be_had(tmp_path, pair):
@@ -561,7 +561,7 @@ def test_layers_that_are_turned_alike_or_all_say_where_they_lie_go_together(tmp_
     reader(src / "a", EM, voxel_size=size(2, 2, 2), turned=TURN)
     reader(src / "b", EM, voxel_size=size(2, 2, 2), affine=affine(0.0, 0.0, 0.0), turned=TURN)
     convert(src, tmp_path / "ds", PLAIN)
-    assert standing(tmp_path / "ds", []).turned == "from LPS to RAS"
+    assert existing_layers(tmp_path / "ds", []).turned == "from LPS to RAS"
     convert(src / "a", tmp_path / "ds", Settings(jobs=2, add=True, layer_name="more"))
     reader(tmp_path / "other" / "a", EM, voxel_size=size(2, 2, 2), affine=affine(0.0, 0.0, 0.0))
     reader(tmp_path / "other" / "b", EM, voxel_size=size(2, 2, 2), affine=affine(0.0, 0.0, 0.0), turned=TURN)
@@ -602,10 +602,10 @@ def test_records_that_cannot_be_read_tell_nothing(tmp_path, reader, content):
     ds = tmp_path / "ds"
     convert(reader(tmp_path / "em", EM, voxel_size=size(4, 4, 40)), ds, Settings(jobs=2, layer_name="em"))
     (ds / ".wkconvert" / "em.auto.plan").write_bytes(content)
-    found = standing(ds, [])
+    found = existing_layers(ds, [])
     assert (found.affine, found.turned, found.voxel_size.size) == (None, "", (4, 4, 40))
     (ds / "datasource-properties.json").unlink()
-    assert standing(ds, []).voxel_size is None
+    assert existing_layers(ds, []).voxel_size is None
 
 
 numbers = st.floats(-100, 100).map(lambda number: round(number, 3))

@@ -11,6 +11,7 @@ from wkconvert_core.conversion.opening import SourceLayer, open_source
 from wkconvert_core.conversion.placement import placed
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.dataset import MagStorage, check_described, inventory
+from wkconvert_core.datasets.existing_layers import ExistingLayers
 from wkconvert_core.registry.detection import Answer, ask, location, read_head
 from wkconvert_core.registry.plugins import plugins
 
@@ -38,7 +39,7 @@ def describe(path: Path | str, reader: str | None = None, options: Mapping[str, 
     settings, problem = Settings(reader=reader, reader_options=options or {}), None
     layers = open_source(path, settings, loaded)
     try:
-        layers = placed(layers, settings)
+        layers = placed(layers, settings, ExistingLayers())
     except WkconvertError as error:
         problem = error
     datasets = dict.fromkeys(layer.found.path for layer in layers if layer.found.match.format == "webknossos")

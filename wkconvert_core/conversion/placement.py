@@ -16,7 +16,7 @@ from wkconvert_core.contract.voxel_size import METRES
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.voxel_sizes import at_mags
-from wkconvert_core.datasets.standing import GRIDS, Standing
+from wkconvert_core.datasets.existing_layers import GRIDS, ExistingLayers
 from wkconvert_core.toolkit.stacks import shorten
 
 _WHOLE = 0.05
@@ -34,25 +34,25 @@ _FIX_DIRECTIONS = (
 _FIX_SIZES = "say with --at-mag which mag it is; where a file names no unit, say it (-o unit=mm)"
 
 
-def placed(layers: Sequence[SourceLayer], settings: Settings, there: Standing | None = None) -> list[SourceLayer]:
-    """The layers at the mags and places that their sources, or the user, say; `there` are a dataset's own layers.
+def placed(layers: Sequence[SourceLayer], settings: Settings, existing: ExistingLayers) -> list[SourceLayer]:
+    """The layers at the mags and places that their sources, or the user, say, beside a dataset's `existing` ones.
 
     Voxel sizes whose ratio is a power of two along each axis become mags. Affines that agree up to a shift in whole
     voxels become places, the least at 0. A single layer stays as it is. Raises InconsistentStack where what is stated
     does not go together, OptionError for a place that the layer's mag cannot have.
     """
-    _check_turns(layers, there)
-    found = _in_place(at_mags(layers, settings, there), settings, there)
-    return [_apart(layer, found, there) for layer in found]
+    _check_turns(layers, existing)
+    found = _in_place(at_mags(layers, settings, existing), settings, existing)
+    return [_apart(layer, found, existing) for layer in found]
 
 
-def grids(layers: Sequence[SourceLayer], settings: Settings, there: Standing | None) -> dict[str, Any]:
+def grids(layers: Sequence[SourceLayer], settings: Settings, existing: ExistingLayers) -> dict[str, Any]:
     """What a run records for layers that will be added: the affine of the dataset's mag-1 voxels, by each layer.
 
     Nothing of a layer that `--top-left` laid elsewhere than its affine says beside those of others.
     """
     stating = [layer for layer in layers if layer.info.affine]
-    if settings.top_left is not None and (len(stating) > 1 or (there and there.affine)):
+    if settings.top_left is not None and (len(stating) > 1 or existing.affine):
         return {}
     found = {}
     for layer in layers:
@@ -66,12 +66,12 @@ def grids(layers: Sequence[SourceLayer], settings: Settings, there: Standing | N
 # --- turned axes -----------------------------------------------------------------------------------------------------
 
 
-def _check_turns(layers: Sequence[SourceLayer], there: Standing | None) -> None:
+def _check_turns(layers: Sequence[SourceLayer], existing: ExistingLayers) -> None:
     """Raise InconsistentStack if a layer is turned, and it is not known that this lays it upon the others."""
-    if all(layer.info.affine for layer in layers) and (there is None or there.affine):
+    if all(layer.info.affine for layer in layers) and (existing.affine or not existing.mags):
         return  # these are compared themselves
     hows = {layer.name: layer.info.turned.how if layer.info.turned else "" for layer in layers}
-    others = dict.fromkeys(there.boxes, there.turned) if there else {}
+    others = dict.fromkeys(existing.boxes, existing.turned)
     if len({*hows.values(), *others.values()}) < 2:
         return
     told = [f"{name} {f'is turned {how}' if how else 'is not turned'}" for name, how in {**others, **hows}.items()]
@@ -93,23 +93,21 @@ def _check_turns(layers: Sequence[SourceLayer], there: Standing | None) -> None:
 # --- places ----------------------------------------------------------------------------------------------------------
 
 
-def _in_place(layers: Sequence[SourceLayer], settings: Settings, there: Standing | None) -> list[SourceLayer]:
+def _in_place(layers: Sequence[SourceLayer], settings: Settings, existing: ExistingLayers) -> list[SourceLayer]:
     """The layers where `--top-left` or their affines say."""
     if settings.top_left is not None:
         return [_at_top_left(layer, Vec3(*settings.top_left)) for layer in layers]
-    stating = {layer.name: affine for layer in layers if (affine := layer.info.affine)}
-    grid = there.affine if there else None
-    places: Mapping[str, Vec3] = {}
-    if grid:
-        places = {layer.name: _place(layer, grid, "the dataset") for layer in layers if layer.name in stating}
-        _check_not_before(places, stating, grid)
-    elif len(stating) > 1:
-        first = next(layer for layer in layers if layer.name in stating)
-        grid = stating[first.name].refined(first.finest)
-        corners = {layer.name: _place(layer, grid, first.name) for layer in layers if layer.name in stating}
-        places = _from_zero([layer for layer in layers if layer.name in stating], corners, settings)
-    moved = [_moved(layer, places[layer.name], grid) if layer.name in places and grid else layer for layer in layers]
-    return [_doubted(layer, moved, there) for layer in moved]
+    stating = [layer for layer in layers if layer.info.affine]
+    moved = list(layers)
+    if stating and (existing.affine or len(stating) > 1):
+        grid, of = existing.affine, "the dataset"
+        if grid is None:
+            grid, of = _affine(stating[0]).refined(stating[0].finest), stating[0].name
+        places = {layer.name: _place(layer, grid, of) for layer in stating}
+        if not existing.affine:
+            places = _from_zero(stating, places, settings)
+        moved = [_moved(layer, places[layer.name], grid) if layer.info.affine else layer for layer in layers]
+    return [_doubted(layer, moved, existing) for layer in moved]
 
 
 def _at_top_left(layer: SourceLayer, place: Vec3) -> SourceLayer:
@@ -129,8 +127,7 @@ def _place(layer: SourceLayer, grid: Affine, of: str) -> Vec3:
 
     Raises InconsistentStack if the layer's voxels are no boxes of whole voxels of the grid.
     """
-    affine = layer.info.affine
-    assert affine, "only layers that state where they lie are placed"
+    affine = _affine(layer)
     both = f"{layer.name}: {affine}; {of}: {grid}"
     unit = METRES[affine.unit] / METRES[grid.unit] if affine.unit and grid.unit else 1.0
     with np.errstate(all="ignore"):
@@ -159,6 +156,11 @@ def _nearest(corner: np.ndarray[tuple[int], np.dtype[np.float64]], mag: Mag) -> 
     return ",".join(str(max(0, round(number / side) * side)) for number, side in zip(corner.tolist(), mag, strict=True))
 
 
+def _affine(layer: SourceLayer) -> Affine:
+    assert layer.info.affine, "only layers that state where they lie are placed"
+    return layer.info.affine
+
+
 def _matrix(affine: Affine) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     return np.array([affine.x, affine.y, affine.z]).T
 
@@ -178,17 +180,6 @@ def _how(steps: np.ndarray[tuple[int, int], np.dtype[np.float64]], mag: Mag) -> 
         return f"{' and '.join(words)} against"
     angle = np.degrees(np.arccos(np.clip((np.trace(turned) - 1) / 2, -1, 1)))
     return f"turned by {angle:.3g} degrees against"
-
-
-def _check_not_before(places: Mapping[str, Vec3], stating: Mapping[str, Affine], grid: Affine) -> None:
-    """Raise InconsistentStack for a place before 0."""
-    for name, place in places.items():
-        if min(place) < 0:
-            raise InconsistentStack(
-                f"{name} begins at voxel {_numbers(place)} of the dataset",
-                why=f"bounding boxes begin at 0 or more; {name}: {stating[name]}; the dataset: {grid}",
-                fix=f"convert all layers anew from one folder, which moves them together; or {_FIX_PLACE}",
-            )
 
 
 def _from_zero(layers: Sequence[SourceLayer], places: Mapping[str, Vec3], settings: Settings) -> dict[str, Vec3]:
@@ -220,6 +211,13 @@ def _from_zero(layers: Sequence[SourceLayer], places: Mapping[str, Vec3], settin
 
 def _moved(layer: SourceLayer, place: Vec3, grid: Affine) -> SourceLayer:
     """The layer at a place in mag-1 voxels, with a note unless it is there anyway. Raises InconsistentStack."""
+    affine = _affine(layer)
+    if min(place) < 0:
+        raise InconsistentStack(
+            f"{layer.name} begins at voxel {_numbers(place)} of the dataset",
+            why=f"bounding boxes begin at 0 or more; {layer.name}: {affine}; the dataset: {grid}",
+            fix=f"convert all layers anew from one folder, which moves them together; or {_FIX_PLACE}",
+        )
     if place // layer.finest * layer.finest != place:
         raise InconsistentStack(
             f"{layer.name} begins at voxel {_numbers(place)} of the dataset",
@@ -229,34 +227,31 @@ def _moved(layer: SourceLayer, place: Vec3, grid: Affine) -> SourceLayer:
     shift = place // layer.finest - layer.info.offset
     if not any(shift):
         return layer
-    affine = layer.info.affine
-    doubt = "" if affine and affine.stated == grid.stated else f", though the space may be another ({grid.stated})"
+    doubt = "" if affine.stated == grid.stated else f", though the space may be another ({grid.stated})"
     note = f"begins at voxel {_numbers(place)}, as its affine says ({affine}){doubt}; --top-left decides otherwise"
     return replace(layer, shift=shift + layer.shift, notes=(*layer.notes, WarningNote(note) if doubt else note))
 
 
-def _doubted(layer: SourceLayer, layers: Sequence[SourceLayer], there: Standing | None) -> SourceLayer:
+def _doubted(layer: SourceLayer, layers: Sequence[SourceLayer], existing: ExistingLayers) -> SourceLayer:
     """The layer with a warning if where it lies beside the others is not certain, though its affine says something."""
     affine = layer.info.affine
     if affine is None:
         return layer
-    boxes = {other.name: other.extent for other in layers if other is not layer}
-    silent = [other.name for other in layers if other.info.affine is None]
-    if there:
-        boxes |= there.boxes
-        silent += [] if there.affine else list(there.boxes)
-    notes: list[str] = []
-    if silent and any(affine.origin):
-        unlike = [name for name in silent if boxes[name] != layer.extent]
-        names = f"{shorten(unlike or silent)} {'states' if len(unlike or silent) == 1 else 'state'}"
-        told = f"begins at {_numbers(layer.extent.start)}: its affine ({affine}) is not used where {names} none"
-        notes.append(WarningNote(f"{told} and the extents differ; --top-left decides") if unlike else told)
-    return replace(layer, notes=(*layer.notes, *notes)) if notes else layer
+    silent = {other.name: other.extent for other in layers if other.info.affine is None}
+    silent |= {} if existing.affine else existing.boxes
+    if not silent or not any(affine.origin):
+        return layer
+    unlike = [name for name, box in silent.items() if box != layer.extent]
+    names = unlike or list(silent)
+    who = f"{shorten(names)} {'states' if len(names) == 1 else 'state'}"
+    told = f"begins at {_numbers(layer.extent.start)}: its affine ({affine}) is not used where {who} none"
+    note = WarningNote(f"{told} and the extents differ; --top-left decides") if unlike else told
+    return replace(layer, notes=(*layer.notes, note))
 
 
-def _apart(layer: SourceLayer, layers: Sequence[SourceLayer], there: Standing | None) -> SourceLayer:
+def _apart(layer: SourceLayer, layers: Sequence[SourceLayer], existing: ExistingLayers) -> SourceLayer:
     """The layer with a warning if it lies where no other does."""
-    boxes = [*(there.boxes.values() if there else ()), *(other.extent for other in layers if other is not layer)]
+    boxes = [*existing.boxes.values(), *(other.extent for other in layers if other is not layer)]
     if not boxes or any(layer.extent.intersection(box).volume for box in boxes):
         return layer
     told = f"lies at {layer.extent}, where no other layer is; --top-left decides otherwise"

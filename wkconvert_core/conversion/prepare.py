@@ -22,9 +22,9 @@ from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, plan
 from wkconvert_core.conversion.voxel_sizes import voxel_size, with_sizes_noted
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement, checked_places, free_bytes
+from wkconvert_core.datasets.existing_layers import ExistingLayers, existing_layers
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
 from wkconvert_core.datasets.records.journal import Request
-from wkconvert_core.datasets.standing import standing
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.route import Budget
@@ -210,8 +210,8 @@ def prepare_conversion(src: Path | str, dst: Path, settings: Settings, *, comman
     src, dst = checked_places(src, Path(dst))
     name, budget = dataset_name(settings.name or dst.name), budget_of(settings, free_bytes(dst))
     layers = open_source(src, settings, plugins(), budget)
-    there = standing(dst, [layer.name for layer in layers]) if settings.add else None
-    layers = placed(layers, settings, there)
+    existing = existing_layers(dst, [layer.name for layer in layers]) if settings.add else ExistingLayers()
+    layers = placed(layers, settings, existing)
     extents = {layer.name: layer.extent for layer in layers}
     remedy = "say --overwrite to replace the dataset, --add to add layers to it, or choose another DST"
     destination = Replacement(dst) if settings.overwrite else NewDataset(dst, settings.add, remedy)
@@ -220,17 +220,17 @@ def prepare_conversion(src: Path | str, dst: Path, settings: Settings, *, comman
     size = voxel_size(layers, wanted) if settings.metadata else None
     if size:
         layers = with_sizes_noted(layers, size, settings.voxel_size, own)
-    existing = {*(there.mags if there else ()), *(layer.finest for layer in layers if layer.finest != FINEST)}
+    mags = {*existing.mags, *(layer.finest for layer in layers if layer.finest != FINEST)}
 
     def recipe(layer: SourceLayer) -> Iterator[MagRecipe]:
-        for made in pyramid(layer, settings, size, frozenset(existing)):
-            existing.add(made.spec.mag)
+        for made in pyramid(layer, settings, size, frozenset(mags)):
+            mags.add(made.spec.mag)
             yield made
 
     def writer(folder: Path) -> DatasetSink:
         return writer_of(settings, folder, DatasetSpec(name, size))
 
-    facts = grids(layers, settings, there)
+    facts = grids(layers, settings, existing)
     inputs = Inputs(command, src, settings, layers, extents, size, budget, writer, facts=facts)
     return prepare(inputs, destination, recipe)
 

@@ -12,7 +12,7 @@ from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.standing import Standing
+from wkconvert_core.datasets.existing_layers import ExistingLayers
 from wkconvert_core.toolkit.stacks import shorten
 
 _SAME = 1e-6
@@ -22,7 +22,7 @@ _SAME = 1e-6
 # --- mags ------------------------------------------------------------------------------------------------------------
 
 
-def at_mags(layers: Sequence[SourceLayer], settings: Settings, there: Standing | None) -> list[SourceLayer]:
+def at_mags(layers: Sequence[SourceLayer], settings: Settings, existing: ExistingLayers) -> list[SourceLayer]:
     """The layers at the mags that `--at-mag` or the ratios of their voxel sizes say.
 
     Raises InconsistentStack for ratios that are no mags, and for mags that make no pyramid.
@@ -35,20 +35,20 @@ def at_mags(layers: Sequence[SourceLayer], settings: Settings, there: Standing |
             )
         moved = [_at_mag(layer, settings.at_mag, "as --at-mag says") for layer in layers]
     else:
-        ratios = _ratios(layers, settings.voxel_size, there)
+        ratios = _ratios(layers, settings.voxel_size, existing)
         mags = {layer.name: _mag_of(layer, ratios[layer.name]) for layer in layers}
         if None in mags.values():
-            raise _no_mag(layers, ratios, there)
+            raise _no_mag(layers, ratios, existing)
         why = "because its voxels measure {}; --at-mag decides otherwise"
         moved = [
             _at_mag(layer, mag, why.format(layer.info.voxel_size)) for layer in layers if (mag := mags[layer.name])
         ]
-        moved = [layer if layer.voxel_size else _with_hint(layer, moved, there) for layer in moved]
+        moved = [layer if layer.voxel_size else _with_hint(layer, moved, existing) for layer in moved]
     if any(new.finest != old.finest for new, old in zip(moved, layers, strict=True)):
         _check_parts(moved, settings)
         if settings.at_mag is None:
-            _check_shapes(moved, layers, there)
-        _check_order(moved, there)
+            _check_shapes(moved, layers, existing)
+        _check_order(moved, existing)
     return moved
 
 
@@ -60,21 +60,20 @@ def _at_mag(layer: SourceLayer, mag: Mag, why: str) -> SourceLayer:
     return replace(layer, mags=mags, notes=(*layer.notes, f"stored at mag {mag}, {why}"))
 
 
-def _stated(layers: Sequence[SourceLayer], there: Standing | None) -> dict[str, VoxelSize]:
+def _stated(layers: Sequence[SourceLayer], existing: ExistingLayers) -> dict[str, VoxelSize]:
     """The voxel sizes of mag 1 that layers and dataset state, in nm."""
-    sizes = {"the dataset": there.voxel_size} if there else {}
-    sizes |= {layer.name: layer.voxel_size for layer in layers}
+    sizes = {"the dataset": existing.voxel_size, **{layer.name: layer.voxel_size for layer in layers}}
     return {name: size.to("nm") for name, size in sizes.items() if size}
 
 
 def _ratios(
-    layers: Sequence[SourceLayer], wanted: VoxelSize | None, there: Standing | None
+    layers: Sequence[SourceLayer], wanted: VoxelSize | None, existing: ExistingLayers
 ) -> dict[str, tuple[float, float, float]]:
     """How many times as large as the dataset's, or the smallest, each layer's mag-1 voxels are along x, y, z.
 
     1 where a layer states nothing, and along axes that `--voxel-size` gives where its ratios are no mag.
     """
-    sizes = _stated(layers, there)
+    sizes = _stated(layers, existing)
     ratios = {layer.name: [1.0, 1.0, 1.0] for layer in layers}
     for axis in range(3):
         known = {name: side for name, size in sizes.items() if (side := size.size[axis]) is not None}
@@ -97,11 +96,11 @@ def _mag_of(layer: SourceLayer, ratio: Sequence[float]) -> Mag | None:
 
 
 def _no_mag(
-    layers: Sequence[SourceLayer], ratios: Mapping[str, Sequence[float]], there: Standing | None
+    layers: Sequence[SourceLayer], ratios: Mapping[str, Sequence[float]], existing: ExistingLayers
 ) -> InconsistentStack:
     odd = next(layer for layer in layers if _mag_of(layer, ratios[layer.name]) is None)
     finer = all(ratio <= 1 and log2(ratio).is_integer() for ratio in ratios[odd.name])
-    own = there.voxel_size if there else None
+    own = existing.voxel_size
     what = f"the layers differ in voxel size: {_told(layers, own)}"
     if own and finer:
         return InconsistentStack(
@@ -137,9 +136,9 @@ def _numbers(size: VoxelSize) -> str:
     return ",".join("" if side is None else f"{side:.9g}" for side in size.size) + unit
 
 
-def _with_hint(layer: SourceLayer, layers: Sequence[SourceLayer], there: Standing | None) -> SourceLayer:
+def _with_hint(layer: SourceLayer, layers: Sequence[SourceLayer], existing: ExistingLayers) -> SourceLayer:
     """A layer that states no voxel size, with a warning if it has the shape of a coarser mag of another one."""
-    boxes = {other.name: other.extent for other in layers if other is not layer} | (dict(there.boxes) if there else {})
+    boxes = {other.name: other.extent for other in layers if other is not layer} | dict(existing.boxes)
     for name, box in boxes.items():
         mag = fitting_mag(layer.info.shape, box.shape)
         if mag and mag != layer.finest:
@@ -164,10 +163,10 @@ def fitting_mag(shape: Vec3Like, whole: Vec3Like) -> Mag | None:
     return Mag(x, y, z) if max(factors) > 1 else None
 
 
-def _check_shapes(layers: Sequence[SourceLayer], before: Sequence[SourceLayer], there: Standing | None) -> None:
+def _check_shapes(layers: Sequence[SourceLayer], before: Sequence[SourceLayer], existing: ExistingLayers) -> None:
     """Raise InconsistentStack for a layer that came to lie at a coarser mag, but has the shape of one that did not."""
     fine = {new.name: new.info.shape for new, old in zip(layers, before, strict=True) if new.finest == old.finest}
-    fine |= {name: box.shape for name, box in there.boxes.items()} if there else {}
+    fine |= {name: box.shape for name, box in existing.boxes.items()}
     for layer in layers:
         if layer.name not in fine and (same := [name for name, shape in fine.items() if shape == layer.info.shape]):
             x, y, z = layer.info.shape
@@ -180,9 +179,9 @@ def _check_shapes(layers: Sequence[SourceLayer], before: Sequence[SourceLayer], 
             )
 
 
-def _check_order(layers: Sequence[SourceLayer], there: Standing | None) -> None:
+def _check_order(layers: Sequence[SourceLayer], existing: ExistingLayers) -> None:
     """Raise InconsistentStack for mags of which WEBKNOSSOS makes no pyramid."""
-    mags = sorted({*(layer.finest for layer in layers), *(there.mags if there else ())})
+    mags = sorted({*(layer.finest for layer in layers), *existing.mags})
     for layer in layers:
         for other in mags:
             same = max(layer.finest) == max(other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +22,29 @@ GRIDS = "grids"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """The layers that a dataset has, as new ones are compared with them."""
+class ExistingLayers:
+    """The layers that a dataset has, as new ones are compared with them; none by default."""
 
-    boxes: Mapping[str, Box]
+    boxes: Mapping[str, Box] = field(default_factory=dict)
     """Extents by layer, in mag-1 voxels."""
-    mags: Collection[Mag]
+    mags: Collection[Mag] = ()
     """The mags of all of them."""
-    voxel_size: VoxelSize | None
+    voxel_size: VoxelSize | None = None
     """Of mag 1; None if neither metadata nor runs of `cube` tell."""
-    affine: Affine | None
+    affine: Affine | None = None
     """Of the dataset's mag-1 voxels; None if no layer's source stated where it lies."""
     turned: str = ""
     """How the layers' axes were turned."""
 
 
-def standing(dst: Path, but: Collection[str]) -> Standing | None:
-    """The layers of a dataset, `but` those of these names; None if there is no other. Raises BrokenSource."""
+def existing_layers(dst: Path, but: Collection[str]) -> ExistingLayers:
+    """The layers of a dataset, `but` those of these names. Raises BrokenSource."""
     plans = [plan for plan in _plans(dst) if not set(_dict(plan, "extents")) <= set(but)]
     if is_file(dst / PROPERTIES_FILE):
-        there = Dataset.finished(dst)
-        boxes = {name: layer.box for name, layer in there.layers.items() if name not in but}
-        mags = {mag for name in boxes for mag in there.layers[name].mags}
-        size = there.voxel_size
+        dataset = Dataset.finished(dst)
+        boxes = {name: layer.box for name, layer in dataset.layers.items() if name not in but}
+        mags = {mag for name in boxes for mag in dataset.layers[name].mags}
+        size = dataset.voxel_size
     else:
         on_disk = [each for each in found_mags(dst) if each.layer not in but]
         mags = {each.mag for each in on_disk}
@@ -52,11 +52,11 @@ def standing(dst: Path, but: Collection[str]) -> Standing | None:
         boxes = {each.layer: box for each in on_disk if (box := _box(recorded.get(each.layer)))}
         size = next((size for plan in plans for size in _sizes(plan)), None)
     if not mags:
-        return None
+        return ExistingLayers()
     grids = [grid for name, grid in recorded_grids(dst).items() if name in boxes]
     affine = next((found for grid in grids if (found := Affine.parse(grid)) and found.spans), None)
     turned = next((str(grid["turned"]) for grid in grids if grid.get("turned")), "")
-    return Standing(boxes, mags, size, affine, turned)
+    return ExistingLayers(boxes, mags, size, affine, turned)
 
 
 def recorded_grids(dst: Path) -> dict[str, dict[str, Any]]:
