@@ -25,7 +25,7 @@ from wkconvert_core.conversion.execute import Done
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion
 from wkconvert_core.conversion.steps import PlannedStep
-from wkconvert_core.datasets.dataset import MagStorage
+from wkconvert_core.datasets.inventory import MagStorage
 from wkconvert_core.inspection.compare import Difference
 from wkconvert_core.registry.detection import Answer
 from wkconvert_core.registry.plugins import Loaded

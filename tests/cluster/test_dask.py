@@ -38,7 +38,7 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.loop import run as run_step
 from wkconvert_core.engine.workers import at_work
-from wkconvert_core.planning.route import Budget, Costs
+from wkconvert_core.planning.costs import Budget, Costs
 from wkconvert_core.planning.step import Step
 
 __all__ = ["clean", "cluster", "source"]  # fixtures

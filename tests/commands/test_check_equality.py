@@ -25,7 +25,7 @@ from wkconvert_core.formats.wkw import Wkw
 from wkconvert_core.formats.wkw.sink import WkwSink
 from wkconvert_core.inspection.compare import CompareStored, compare, sampled_boxes, step_between
 from wkconvert_core.kernels import KERNELS
-from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.costs import Budget
 from wkconvert_core.sources.downsampled import Downsampled
 
 

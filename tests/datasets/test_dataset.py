@@ -13,7 +13,8 @@ from wkconvert_core import BrokenSource, Mag, OptionError, SourceNotFound, Unsup
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.dataset import Dataset, inventory
+from wkconvert_core.datasets.dataset import Dataset
+from wkconvert_core.datasets.inventory import inventory
 
 SAMPLES = paths.SAMPLES / "wkw"
 

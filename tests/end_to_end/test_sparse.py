@@ -30,7 +30,7 @@ from wkconvert_core.formats.wkw.sink import WkwSink
 from wkconvert_core.formats.wkw.source import WkwSource
 from wkconvert_core.kernels import KERNELS
 from wkconvert_core.kernels import reductions as kernels
-from wkconvert_core.planning.route import Budget, Costs
+from wkconvert_core.planning.costs import Budget, Costs
 from wkconvert_core.planning.step import Step
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.downsampled import Downsampled

@@ -18,7 +18,8 @@ from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.loop import _picklable, run
 from wkconvert_core.engine.slabs import MemorySlab
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.planning.route import Budget, Costs, route
+from wkconvert_core.planning.costs import Budget, Costs
+from wkconvert_core.planning.route import route
 from wkconvert_core.planning.step import Step
 from wkconvert_core.sources.downsampled import Downsampled
 

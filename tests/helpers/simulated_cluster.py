@@ -39,7 +39,8 @@ from wkconvert_core.datasets.records.journal import Journal, Request
 from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw.sink import WkwSink
-from wkconvert_core.planning.route import Budget, planned
+from wkconvert_core.planning.costs import Budget
+from wkconvert_core.planning.route import planned
 from wkconvert_core.planning.step import ShardDone, factor_between
 from wkconvert_core.sources.downsampled import Downsampled
 

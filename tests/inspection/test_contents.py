@@ -15,7 +15,7 @@ from wkconvert_core.formats.wkw.sink import WkwSink
 from wkconvert_core.formats.wkw.source import WkwSource
 from wkconvert_core.inspection.compare import CompareWith, Difference
 from wkconvert_core.inspection.contents import FindContents, find_contents, voxels_outside
-from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.costs import Budget
 
 BUDGET = Budget(1 << 30, 2, shared=True, scratch=0, base=0)
 ONE = Mag(1, 1, 1)

@@ -14,7 +14,8 @@ from wkconvert_core.contract.errors import ResourceError
 from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.loop import run
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.planning.route import Budget, Costs, planned, route
+from wkconvert_core.planning.costs import Budget, Costs
+from wkconvert_core.planning.route import planned, route
 from wkconvert_core.planning.step import Step
 from wkconvert_core.sources.views import Cropped, Flipped
 from wkconvert_core.toolkit.byte_sizes import parse_size, size_text

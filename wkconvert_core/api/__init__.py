@@ -29,7 +29,7 @@ from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.conversion import execute as conversion
 from wkconvert_core.conversion.execute import Done, execute
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets import dataset as dataset_module
+from wkconvert_core.datasets import inventory as inventory_module
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.resources import Resources
 
@@ -96,7 +96,7 @@ def _in_python(function: Callable[P, R]) -> Callable[P, R]:
 
 check_equality = _in_python(check_equality_command.check_equality)
 convert = _in_python(conversion.convert)
-inventory = _in_python(dataset_module.inventory)
+inventory = _in_python(inventory_module.inventory)
 update = _in_python(metadata_command.update)
 verify = _in_python(verify_command.verify)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wkconvert_core.commands.check_equality import Equality
     from wkconvert_core.commands.metadata import Updated
     from wkconvert_core.commands.verify import Soundness
-    from wkconvert_core.datasets.dataset import MagStorage
+    from wkconvert_core.datasets.inventory import MagStorage
     from wkconvert_core.viewing.preview import Preview
 
 NO_KERNEL = ("the finest mag", "made of the source")

@@ -140,7 +140,7 @@ def info(path: AnyPath, **given: Any) -> None:
     """Show which plugin reads a path, and why, and its layers; of a dataset, also how it is stored."""
     from wkconvert_core.cli import dataset_reports, reports
     from wkconvert_core.commands.info import describe
-    from wkconvert_core.datasets.dataset import inventory
+    from wkconvert_core.datasets.inventory import inventory
 
     try:
         described = describe(path, given["reader"], options.pairs(given["option"]))

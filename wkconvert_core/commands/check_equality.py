@@ -18,7 +18,7 @@ from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.compare import CompareStored, CompareWith, Difference, cell_side, compare
-from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.costs import Budget
 from wkconvert_core.planning.step import Step
 from wkconvert_core.sources.views import Cropped
 

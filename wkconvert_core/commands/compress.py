@@ -23,15 +23,16 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import COMPRESSED, Dataset, MagOnDisk, is_half_compressed
-from wkconvert_core.datasets.destination import Destination, NewDataset, checked_places, has_leftovers, sweep
+from wkconvert_core.datasets.destination import Destination, NewDataset
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, shown
+from wkconvert_core.datasets.places import checked_places, has_leftovers, sweep
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of, mag_places
 from wkconvert_core.datasets.records.journal import Journal, Request, keep_record
 from wkconvert_core.datasets.records.lines import parsed_plan
 from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.contents import voxels_outside
-from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.costs import Budget
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.byte_sizes import size_text
 from wkconvert_core.toolkit.files import (

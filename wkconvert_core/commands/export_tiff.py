@@ -18,8 +18,9 @@ from wkconvert_core.conversion.prepare import prepare as prepare_conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, kernel_of
 from wkconvert_core.datasets.dataset import Dataset
-from wkconvert_core.datasets.destination import NewDataset, Replacement, checked_places, free_bytes
+from wkconvert_core.datasets.destination import NewDataset, Replacement
 from wkconvert_core.datasets.naming import dataset_name
+from wkconvert_core.datasets.places import checked_places, free_bytes
 from wkconvert_core.datasets.recorded import open_compared
 from wkconvert_core.datasets.records.journal import Journal, Request
 from wkconvert_core.datasets.records.provenance import Provenance

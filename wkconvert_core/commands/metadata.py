@@ -24,7 +24,7 @@ from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, found_mags, read_properties, unfinished
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, dataset_name, layer_name_problem
-from wkconvert_core.datasets.properties import Properties, is_inside, voxel_size
+from wkconvert_core.datasets.properties import Properties, is_inside, scale, voxel_size
 from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
@@ -130,7 +130,7 @@ class _Work:
         for other in recorded_voxel_sizes(self.dst, names):
             size = size.filled(other)
         if names:
-            properties_file.scale(size)  # raises if an axis is missing: before voxels are read, which takes time
+            scale(size)  # raises if an axis is missing: before voxels are read, which takes time
         entries = self._with_new([], found, names)
         if not entries:
             raise SourceNotFound(f"{self.dst} holds no layer that can be described", why="; ".join(self.editor.notes))
@@ -176,7 +176,7 @@ class _Work:
             size = self.wanted.voxel_size.filled(old)
             if (size.size, size.unit) != (old.size, old.unit):
                 self.editor.note_change("voxel_size", None, old, size)
-                new["scale"] = properties_file.scale(size)
+                new["scale"] = scale(size)
         return new
 
     def _selects(self, entry: Properties) -> bool:

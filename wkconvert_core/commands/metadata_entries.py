@@ -20,7 +20,7 @@ from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_entr
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.contents import Contents, find_contents
-from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.category import classify
 from wkconvert_core.sources.intensity_range import intensity_range

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from wkconvert_core.contract.errors import check_known
 from wkconvert_core.contract.geometry import Mag, Vec3
@@ -22,20 +21,20 @@ from wkconvert_core.conversion.stored_dtype import scaled_values
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import known_provenance
 from wkconvert_core.datasets.dataset import Dataset
-from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement, checked_places, free_bytes
+from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement
 from wkconvert_core.datasets.existing_layers import GRIDS, recorded_grids
 from wkconvert_core.datasets.naming import dataset_name
+from wkconvert_core.datasets.places import checked_places, free_bytes
 from wkconvert_core.datasets.properties import Properties
 from wkconvert_core.datasets.reader import folders_beside_mags
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.contents import voxels_outside
-from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import as_dtype
-from wkconvert_core.toolkit.faults import cannot_open
-from wkconvert_core.toolkit.files import is_file, is_folder, is_link
+from wkconvert_core.toolkit.files import is_file, is_folder, is_link, walk
 
 _MAPPINGS = "mappings"
 """The only folder of a layer that is copied along with its mags."""
@@ -163,17 +162,13 @@ def _mappings(dataset: Dataset, layers: Sequence[str]) -> tuple[list[Path], list
         if links := [path for path in (folder.parent, folder) if is_link(path)]:
             others += links[:1] if is_link(folder) or is_folder(folder) else []
             continue
-        for where, folders, names in os.walk(folder, onerror=_fail) if is_folder(folder) else ():
+        for where, folders, names in walk(folder):
             for path in (Path(where, name) for name in sorted((*folders, *names))):
                 if is_link(path) or not (is_file(path) or is_folder(path)):
                     others.append(path)
                 elif is_file(path):
                     own.append(path)
     return own, others
-
-
-def _fail(error: OSError) -> NoReturn:
-    raise cannot_open(error.filename, error) from error
 
 
 def _lacks(

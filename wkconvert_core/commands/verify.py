@@ -22,7 +22,7 @@ from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.inspection.findings import MagSoundness, Problem, Run, Soundness, sentence
 from wkconvert_core.inspection.recomputed import check_kernel, provenance_of
-from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.costs import Budget
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.files import reading

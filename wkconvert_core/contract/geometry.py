@@ -156,8 +156,8 @@ class Box:
     a mag where it lies in the dataset, or mag-1 voxels, is for whoever holds the box to say.
 
     >>> box = Box((10, 0, 0), (4, 4, 1))
-    >>> print(box, "has", box.volume, "voxels")
-    x 10:14, y 0:4, z 0:1 has 16 voxels
+    >>> print(box, "has", box.volume, "voxels up to", box.stop)
+    x 10:14, y 0:4, z 0:1 has 16 voxels up to (14, 4, 1)
     """
 
     start: Vec3
@@ -179,20 +179,12 @@ class Box:
 
     @property
     def stop(self) -> Vec3:
-        """The first corner beyond the box.
-
-        >>> Box((10, 0, 0), (4, 4, 1)).stop
-        (14, 4, 1)
-        """
+        """The first corner beyond the box."""
         return self.start + self.shape
 
     @property
     def volume(self) -> int:
-        """The number of its voxels.
-
-        >>> Box((10, 0, 0), (4, 4, 2)).volume
-        32
-        """
+        """The number of its voxels."""
         return self.shape.volume
 
     def __contains__(self, other: Box) -> bool:

@@ -21,8 +21,9 @@ from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion, prepare_conversion
 from wkconvert_core.conversion.resuming import drop_unsound
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.destination import begun_journals, scratch, sweep_replaced
+from wkconvert_core.datasets.destination import begun_journals
 from wkconvert_core.datasets.naming import FOLDER
+from wkconvert_core.datasets.places import scratch, sweep_replaced
 from wkconvert_core.datasets.records.journal import Journal
 from wkconvert_core.engine import loop
 from wkconvert_core.engine.consumers import VerifyShards

@@ -15,7 +15,8 @@ from wkconvert_core.conversion.prepare import Conversion, Inputs, prepare
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, spec_of
 from wkconvert_core.datasets.dataset import Dataset
-from wkconvert_core.datasets.destination import ExtendedDataset, free_bytes
+from wkconvert_core.datasets.destination import ExtendedDataset
+from wkconvert_core.datasets.places import free_bytes
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.mag_schedule import schedule

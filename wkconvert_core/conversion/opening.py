@@ -22,7 +22,7 @@ from wkconvert_core.datasets.dataset import Dataset, check_described
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, suggest
 from wkconvert_core.datasets.reader import layers_of
 from wkconvert_core.datasets.recorded import compared
-from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry import detection
 from wkconvert_core.registry.detection import Found
 from wkconvert_core.registry.plugins import Plugins

@@ -21,13 +21,14 @@ from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, planned_steps, pyramid
 from wkconvert_core.conversion.voxel_sizes import voxel_size, with_sizes_noted
 from wkconvert_core.datasets.dataset import Dataset
-from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement, checked_places, free_bytes
+from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement
 from wkconvert_core.datasets.existing_layers import ExistingLayers, existing_layers
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
+from wkconvert_core.datasets.places import checked_places, free_bytes
 from wkconvert_core.datasets.records.journal import Request
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
-from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import Cast
 from wkconvert_core.toolkit.files import fingerprint, is_file

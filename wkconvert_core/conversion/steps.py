@@ -15,8 +15,9 @@ from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.datasets.records.provenance import Provenance
 from wkconvert_core.engine.consumers import WriteShards
+from wkconvert_core.planning.costs import Budget, Route
 from wkconvert_core.planning.mag_schedule import schedule
-from wkconvert_core.planning.route import Budget, Route, planned
+from wkconvert_core.planning.route import planned
 from wkconvert_core.planning.step import Step, factor_between
 from wkconvert_core.registry.plugins import downsampler
 from wkconvert_core.sources.downsampled import Downsampled

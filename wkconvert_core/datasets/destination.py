@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import glob
-import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from wkconvert_core.contract.errors import OptionError, TargetExists, TargetNotWritable
+from wkconvert_core.contract.errors import TargetExists
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Sink
 from wkconvert_core.datasets.dataset import unfinished
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
+from wkconvert_core.datasets.places import REPLACED, holds_dataset, is_dataset, sweep, sweep_replaced
 from wkconvert_core.datasets.records.journal import Journal, Request
 from wkconvert_core.datasets.records.lines import layer_and_command
 from wkconvert_core.datasets.records.lock import locked
-from wkconvert_core.datasets.workless import has_work, is_frame, plans_of, remove_run, workless
-from wkconvert_core.registry.detection import location
-from wkconvert_core.toolkit.atomic import TEMPORARY, temporary_name, writing
+from wkconvert_core.datasets.runs_without_shards import (
+    has_finished_shards,
+    holds_no_shard,
+    plans_of,
+    remove_run,
+    runs_without_shards,
+)
+from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.files import exists, is_file, is_folder, is_link, listed
-
-Src = TypeVar("Src", Path, Path | str)
-
-_REPLACED = ".wkconvert-old"
-"""Ends the temporary name of a dataset that is being replaced."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class NewDataset(Destination):
         """Raise TargetExists unless the target is free, begun by this request, or may be added to."""
         path = self.path
         is_complete = exists(path / PROPERTIES_FILE)
-        if not _holds_dataset(path) or (not (self.add or is_complete) and is_frame(path)):
+        if not holds_dataset(path) or (not (self.add or is_complete) and holds_no_shard(path)):
             return
         begun = [journal for name in request.layers if (journal := Journal(path, name, request.command)).is_begun]
         if begun and all(journal.continues(request) for journal in begun):
@@ -97,7 +95,7 @@ class NewDataset(Destination):
             )
         for name in request.layers:
             commands = {layer_and_command(plan)[1] for plan in plans_of(path, name)}
-            is_begun_alike = commands == {request.command} and is_frame(path, name)
+            is_begun_alike = commands == {request.command} and holds_no_shard(path, name)
             if (exists(path / name) or commands) and not is_begun_alike:
                 raise TargetExists(f"{path} has a layer {name} already", fix="choose another name with --layer-name")
         if others := unfinished(path, besides=request.layers):
@@ -112,7 +110,7 @@ class NewDataset(Destination):
         with writing(self.path):
             for plan in plans_of(self.path):
                 layer = layer_and_command(plan)[0]
-                if plan not in own and not has_work(plan) and is_frame(self.path, layer):
+                if plan not in own and not has_finished_shards(plan) and holds_no_shard(self.path, layer):
                     remove_run(plan, [self.path / layer])
 
     def give_up(self, journals: Mapping[str, Journal]) -> None:
@@ -141,7 +139,7 @@ class Replacement(Destination):
 
     def check(self, request: Request) -> None:
         """Raise TargetExists if the target is anything but a dataset."""
-        _holds_dataset(self.path)
+        holds_dataset(self.path)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -164,7 +162,7 @@ class Replacement(Destination):
         """Swap the folders; the old dataset goes last."""
         with writing(self.path):
             if exists(self.path):
-                self.path.rename(temporary_name(self.path.with_name(f"{self.path.name}{_REPLACED}")))
+                self.path.rename(temporary_name(self.path.with_name(f"{self.path.name}{REPLACED}")))
             self.building.rename(self.path)
         sweep_replaced(self.path)
         return ""
@@ -181,7 +179,7 @@ class ExtendedDataset(Destination):
         """Raise TargetExists if a new mag's folder exists and was not begun by this request."""
         for layer, folder in self.folders:
             is_own = Journal(self.path, layer, request.command).continues(request)
-            if exists(folder) and not is_own and not (workless(self.path, layer) and is_frame(folder)):
+            if exists(folder) and not is_own and not (runs_without_shards(self.path, layer) and holds_no_shard(folder)):
                 raise TargetExists(
                     f"{folder} is there, but not listed in the dataset",
                     why="its content is unknown, and it may be incomplete",
@@ -197,9 +195,9 @@ class ExtendedDataset(Destination):
             if journal.is_finished and not journal.is_of(request, mags[name]):
                 journal.set_aside()
             folders = [folder for layer, folder in self.folders if layer == name]
-            for plan in workless(self.path, name):
+            for plan in runs_without_shards(self.path, name):
                 if plan != journal.plan or not journal.continues(request):
-                    remove_run(plan, [folder for folder in folders if is_frame(folder)])
+                    remove_run(plan, [folder for folder in folders if holds_no_shard(folder)])
 
     def give_up(self, journals: Mapping[str, Journal]) -> None:
         """Remove the mags, all of which this run has begun."""
@@ -228,101 +226,3 @@ def begun_journals(
             stack.callback(journal.close)
             journal.begin(request, sinks[layer])
         yield journals
-
-
-# --- paths -----------------------------------------------------------------------------------------------------------
-
-
-def checked_places(src: Src, dst: Path) -> tuple[Src, Path]:
-    """Resolve source and target, links followed; a URL stays the text that it is.
-
-    Raises OptionError if one lies in the other, or a path cannot be resolved.
-
-    >>> checked_places("s3://bucket/em", Path("/data/em"))
-    ('s3://bucket/em', PosixPath('/data/em'))
-    >>> checked_places(Path("/data/em"), Path("/data/em/dataset"))
-    Traceback (most recent call last):
-    wkconvert_core.contract.errors.OptionError: DST /data/em/dataset lies in SRC /data/em. \
-the next run would read what this one writes. choose a DST beside it, such as /data/em-dataset
-    """
-    if isinstance(location(src), str):
-        return src, dst.resolve()
-    try:
-        source, target = Path(src).resolve(), dst.resolve()
-        for path in (source, target):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                path.stat()  # a loop of links, a name too long, a folder that may not be entered
-    except (OSError, RuntimeError) as error:
-        raise OptionError(f"{src} or {dst} cannot be reached", why=str(error), fix="check both paths") from None
-    if target.is_relative_to(source):
-        beside = source.with_name(f"{source.name}-dataset")
-        raise OptionError(
-            f"DST {dst} lies in SRC {src}",
-            why="the next run would read what this one writes",
-            fix=f"choose a DST beside it, such as {beside}",
-        )
-    if source.is_relative_to(target):
-        raise OptionError(
-            f"SRC {src} lies in DST {dst}",
-            why="a dataset's folder must hold nothing else",
-            fix="choose another DST, or move SRC out of it",
-        )
-    return source, target
-
-
-def free_bytes(dst: Path) -> int:
-    """Bytes free on the disk of a target, which need not exist. Raises TargetNotWritable."""
-    folder = next(path for path in (dst, *dst.parents) if exists(path))
-    if is_folder(folder) and not os.access(folder, os.W_OK | os.X_OK):
-        raise TargetNotWritable(f"{dst} cannot be written", why=f"there is no permission to write in {folder}")
-    return shutil.disk_usage(folder).free
-
-
-def is_dataset(path: Path) -> bool:
-    """Whether a folder holds a dataset, finished or begun by a run of wkconvert."""
-    return is_file(path / PROPERTIES_FILE) or is_folder(path / FOLDER)
-
-
-def _holds_dataset(dst: Path) -> bool:
-    """Whether a target is a dataset; False if it is free. Raises TargetExists if it is anything else."""
-    if is_link(dst) and not exists(dst):
-        raise TargetExists(f"{dst} is a broken link", fix="remove it, or choose another DST")
-    if exists(dst) and not is_folder(dst):
-        raise TargetExists(f"{dst} is a file", fix="choose another DST")
-    if not exists(dst) or ({path.name for path in listed(dst)} <= {FOLDER} and not listed(dst / FOLDER, "*.plan")):
-        return False  # a run that was killed before it began leaves an empty `.wkconvert`
-    if not is_dataset(dst):
-        raise TargetExists(
-            f"{dst} is a folder with other things in it",
-            why="only a dataset is ever added to or replaced",
-            fix="choose another DST",
-        )
-    return True
-
-
-def sweep_replaced(dst: Path) -> None:
-    """Remove the old datasets that `Replacement.publish` has put aside, unless there is no finished new one yet."""
-    if is_file(dst / PROPERTIES_FILE) or (listed(dst / FOLDER, "*.shards") and not unfinished(dst)):
-        for old in listed(dst.parent, f".{glob.escape(dst.name + _REPLACED)}.*.tmp"):
-            shutil.rmtree(old, ignore_errors=True)
-
-
-def sweep(dataset: Path, layers: Sequence[str]) -> None:
-    """Remove the temporary files that a killed run left. Raises TargetError."""
-    with writing(dataset):
-        shutil.rmtree(scratch(dataset), ignore_errors=True)
-        for path in filter(is_file, listed(dataset, TEMPORARY)):  # some formats put files right in this folder
-            path.unlink(missing_ok=True)
-        for folder in (dataset / name for name in (FOLDER, *layers)):
-            for path in [] if is_link(folder) else list(folder.rglob(TEMPORARY)):
-                shutil.rmtree(path) if is_folder(path) and not is_link(path) else path.unlink(missing_ok=True)
-
-
-def has_leftovers(dataset: Path) -> bool:
-    """Whether a killed run has left temporary files right in the dataset's folder, or in that of its records."""
-    return any(path for folder in (dataset, dataset / FOLDER) for path in listed(folder, TEMPORARY))
-
-
-def scratch(dataset: Path) -> Path:
-    """The folder for slabs while a dataset is written."""
-    return dataset / FOLDER / "scratch"

@@ -1,4 +1,4 @@
-"""Parsing the metadata of a dataset: voxel size, layers and mags, in current and older forms.
+"""What the metadata of a dataset say of voxel size, layers and mags, in current and older forms.
 
 Older files give `scale` as a list in nm, mags as `wkwResolutions` (with one number for three equal ones) and without a
 path, and three-channel layers as `uint24` without `numChannels`.
@@ -6,6 +6,7 @@ path, and three-channel layers as `uint24` without `numChannels`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wkconvert_core.contract.errors import BrokenSource
+from wkconvert_core.contract.errors import BrokenSource, InconsistentStack, OptionError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
-from wkconvert_core.contract.model import Category
+from wkconvert_core.contract.model import Category, DatasetSpec
 from wkconvert_core.contract.voxel_size import WEBKNOSSOS_UNITS, VoxelSize, unit_symbol
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
 from wkconvert_core.toolkit.files import is_folder
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
 
 _FLOATS = {32: "float", 64: "double"}
+_SAME_SIZE = 1e-6
+"""Relative tolerance for equal voxel sizes: older tools store them as 32-bit floats."""
 
 Properties = dict[str, Any]
 """The file, or the entry of a layer or mag in it, as parsed JSON."""
@@ -210,3 +213,34 @@ def voxel_size(properties: Properties) -> VoxelSize:
     if (symbol := unit_symbol(unit)) is None:
         raise ValueError(f"the scale's unit {unit!r} is none of {', '.join(WEBKNOSSOS_UNITS.values())}")
     return VoxelSize((x, y, z), symbol, PROPERTIES_FILE)
+
+
+def scale(size: VoxelSize | None) -> Properties:
+    """The JSON form of a voxel size. Raises OptionError if it is not known along every axis.
+
+    >>> scale(VoxelSize((0.5, 0.5, 2.0), "µm"))
+    {'factor': [0.5, 0.5, 2.0], 'unit': 'micrometer'}
+    >>> scale(VoxelSize((4.0, 4.0, None), "nm"))
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.OptionError: the voxel size along z is not known. give it, for example \
+--voxel-size 4,4,35
+    """
+    if size is None or size.missing():
+        axes = ", ".join(size.missing()) if size else "x, y, z"
+        raise OptionError(f"the voxel size along {axes} is not known", fix="give it, for example --voxel-size 4,4,35")
+    return {"factor": list(size.size), "unit": WEBKNOSSOS_UNITS[size.unit]}
+
+
+def check_same_voxel_size(properties: Properties, dataset: DatasetSpec) -> None:
+    """Raise InconsistentStack if a dataset's voxel size differs from that of the layers to be added."""
+    if dataset.voxel_size is None:
+        return
+    ours = voxel_size(properties)
+    theirs = dataset.voxel_size.to(ours.unit)
+    for a, b in zip(ours.size, theirs.size, strict=True):
+        if a and b and not math.isclose(a, b, rel_tol=_SAME_SIZE):
+            raise InconsistentStack(
+                f"the dataset's voxels measure {ours}, those of the new layers {dataset.voxel_size}",
+                why="a dataset has one voxel size",
+                fix=f"if the dataset is right, say --voxel-size {','.join(map(str, ours.size))} --unit {ours.unit}",
+            )

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from wkconvert_core.contract.errors import (
     BrokenSource,
     ConversionError,
-    InconsistentStack,
     NoSpace,
-    OptionError,
     TargetError,
     TargetExists,
     TargetNotWritable,
@@ -27,9 +25,17 @@ from wkconvert_core.contract.errors import (
 )
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import DatasetSpec, LayerSpec
-from wkconvert_core.contract.voxel_size import WEBKNOSSOS_UNITS, VoxelSize
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
-from wkconvert_core.datasets.properties import Properties, element_class, mag_entries, mag_of, stored_layer, voxel_size
+from wkconvert_core.datasets.properties import (
+    Properties,
+    check_same_voxel_size,
+    element_class,
+    mag_entries,
+    mag_of,
+    scale,
+    stored_layer,
+    voxel_size,
+)
 from wkconvert_core.toolkit.atomic import sync_folder, write_atomically
 from wkconvert_core.toolkit.files import listed, open_file
 
@@ -42,8 +48,6 @@ _LAYER_REQUIRED = {"name": str, "category": str, "boundingBox": dict, "elementCl
 _AXIS_ORDER = {"c": 0, "x": 1, "y": 2, "z": 3}
 _MOST_NESTED = 50
 """Depth of arrays and objects: those that other programs add lie 6 deep at most."""
-_SAME_SIZE = 1e-6
-"""Relative tolerance for equal voxel sizes: older tools store them as 32-bit floats."""
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -204,6 +208,7 @@ def merge(
     its entry, or `extend` it with extent, mags and largest id of the new entry. Raises TargetExists, OptionError for an
     incomplete voxel size, InconsistentStack for one that differs from the existing one.
 
+    >>> from wkconvert_core import VoxelSize
     >>> spec = DatasetSpec("mouse", VoxelSize((4.0, 4.0, 35.0), "nm"))
     >>> merged = merge(None, spec, [{"name": "em", "mags": []}])
     >>> merged["scale"], layer_names(merge(merged, spec, [{"name": "labels", "mags": []}]))
@@ -259,40 +264,6 @@ def finest_first(mags: Iterable[Properties]) -> list[Properties]:
     """Sort entries of mags; the last entry of each mag is taken. Readers want `axisOrder` in all of them or in none."""
     entries = {mag_of(entry): entry for entry in mags}
     return [{**entries[mag], "axisOrder": entries[mag].get("axisOrder", dict(_AXIS_ORDER))} for mag in sorted(entries)]
-
-
-# --- the voxel size --------------------------------------------------------------------------------------------------
-
-
-def scale(size: VoxelSize | None) -> Properties:
-    """The JSON form of a voxel size. Raises OptionError if it is not known along every axis.
-
-    >>> scale(VoxelSize((0.5, 0.5, 2.0), "µm"))
-    {'factor': [0.5, 0.5, 2.0], 'unit': 'micrometer'}
-    >>> scale(VoxelSize((4.0, 4.0, None), "nm"))
-    Traceback (most recent call last):
-    wkconvert_core.contract.errors.OptionError: the voxel size along z is not known. give it, for example \
---voxel-size 4,4,35
-    """
-    if size is None or size.missing():
-        axes = ", ".join(size.missing()) if size else "x, y, z"
-        raise OptionError(f"the voxel size along {axes} is not known", fix="give it, for example --voxel-size 4,4,35")
-    return {"factor": list(size.size), "unit": WEBKNOSSOS_UNITS[size.unit]}
-
-
-def check_same_voxel_size(properties: Properties, dataset: DatasetSpec) -> None:
-    """Raise InconsistentStack if a dataset's voxel size differs from that of the layers to be added."""
-    if dataset.voxel_size is None:
-        return
-    ours = voxel_size(properties)
-    theirs = dataset.voxel_size.to(ours.unit)
-    for a, b in zip(ours.size, theirs.size, strict=True):
-        if a and b and not math.isclose(a, b, rel_tol=_SAME_SIZE):
-            raise InconsistentStack(
-                f"the dataset's voxels measure {ours}, those of the new layers {dataset.voxel_size}",
-                why="a dataset has one voxel size",
-                fix=f"if the dataset is right, say --voxel-size {','.join(map(str, ours.size))} --unit {ours.unit}",
-            )
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from wkconvert_core.contract.mag_format import MagFormat
 from wkconvert_core.contract.model import DatasetSpec, LayerSpec, MagSpec, Sink
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, layer_name
-from wkconvert_core.datasets.properties import Properties, is_inside
+from wkconvert_core.datasets.properties import Properties, check_same_voxel_size, is_inside
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.atomic import sync
 from wkconvert_core.toolkit.files import exists, files_below
@@ -34,7 +34,7 @@ class DatasetWriter:
     def check(self) -> None:
         """Raise InconsistentStack if the folder holds a dataset with another voxel size."""
         if exists(file := self.path / PROPERTIES_FILE):
-            properties_file.check_same_voxel_size(properties_file.read(file, DamagedData), self.spec)
+            check_same_voxel_size(properties_file.read(file, DamagedData), self.spec)
 
     def layer(self, spec: MagSpec) -> Sink:
         """The sink of one mag.

@@ -19,7 +19,7 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.model import Source
 from wkconvert_core.engine.slabs import FileSlab, MemorySlab, SharedSlab, Slab
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.planning.route import Route
+from wkconvert_core.planning.costs import Route
 from wkconvert_core.planning.step import AnyStep, Consumer, Step, factor_between
 from wkconvert_core.sources.downsampled import Downsampled
 from wkconvert_core.toolkit.atomic import sync

@@ -14,7 +14,7 @@ from wkconvert_core.cluster.spec import STRATEGIES, ClusterSpec
 from wkconvert_core.contract.errors import OptionError, one_of
 from wkconvert_core.engine.progress import Listener, Progress
 from wkconvert_core.engine.workers import Strategy, Workers, at_work, default_jobs
-from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.costs import Budget
 from wkconvert_core.toolkit import process
 
 

@@ -15,7 +15,8 @@ from wkconvert_core.contract.model import Source
 from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.engine import loop
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.planning.route import Budget, route
+from wkconvert_core.planning.costs import Budget
+from wkconvert_core.planning.route import route
 from wkconvert_core.planning.step import Consumer, Predicate, Step, factor_between
 from wkconvert_core.registry.plugins import downsampler
 from wkconvert_core.sources.downsampled import Downsampled

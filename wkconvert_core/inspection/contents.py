@@ -17,7 +17,8 @@ from wkconvert_core.engine import loop
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.compare import cell_side
-from wkconvert_core.planning.route import Budget, route
+from wkconvert_core.planning.costs import Budget
+from wkconvert_core.planning.route import route
 from wkconvert_core.planning.step import Step
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.workers import Workers
-from wkconvert_core.planning.route import Budget
+from wkconvert_core.planning.costs import Budget
 
 
 @dataclass(frozen=True)

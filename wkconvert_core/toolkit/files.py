@@ -51,6 +51,7 @@ __all__ = [
     "reason",
     "state_of",
     "stem",
+    "walk",
 ]
 
 State: TypeAlias = tuple[int, int]
@@ -118,14 +119,19 @@ def files_below(folder: Path, *, hidden: bool = True) -> Iterator[Path]:
 
     None if there is no such folder. Raises BrokenSource for a folder that cannot be listed.
     """
+    for inner, folders, names in walk(folder):
+        folders[:] = sorted(name for name in folders if hidden or not name.startswith("."))
+        shown = (name for name in sorted(names) if hidden or not name.startswith((".", CONFIG_FILE)))
+        yield from filter(is_file, (Path(inner, name) for name in shown))
+
+
+def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk` that raises BrokenSource for a folder that cannot be listed; nothing if there is no such folder."""
 
     def fail(error: OSError) -> NoReturn:
         raise cannot_open(error.filename, error) from error
 
-    for inner, folders, names in os.walk(folder, onerror=fail) if is_folder(folder) else ():
-        folders[:] = sorted(name for name in folders if hidden or not name.startswith("."))
-        shown = (name for name in sorted(names) if hidden or not name.startswith((".", CONFIG_FILE)))
-        yield from filter(is_file, (Path(inner, name) for name in shown))
+    yield from os.walk(folder, onerror=fail) if is_folder(folder) else ()
 
 
 def open_file(path: str | Path) -> BufferedReader:
@@ -207,8 +213,8 @@ def _entry(entry: os.DirEntry[str]) -> Entry:
 def list_folder(folder: str | Path, suffixes: Sequence[str]) -> Listing:
     """Files of a folder with one of these suffixes (in lower case; they match any case), and all other entries.
 
-    Pipes and devices count as files, and so do folders that are named like one of the files but for numbers: in a stack
-    they stand where a slice should be, and reading them says so. Raises SourceNotFound, BrokenSource.
+    Pipes, devices, and folders that are named like one of the files but for numbers count as files: in a stack they
+    stand where a slice should be, and reading them says so. Raises SourceNotFound, BrokenSource.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from wkconvert_core.contract.errors import InconsistentStack, UnsupportedSource
 from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.toolkit.listed import ranges, shorten
 from wkconvert_core.toolkit.naming.axes import Axis, axes_as_said, axes_of
 from wkconvert_core.toolkit.naming.choice import Naming, check_said, check_used, choose
 from wkconvert_core.toolkit.naming.columns import Table, table
-from wkconvert_core.toolkit.naming.holes import Gaps, without_holes
+from wkconvert_core.toolkit.naming.missing_slices import Gaps, in_slice_order
 from wkconvert_core.toolkit.naming.words import DYES, numbers, texts
+from wkconvert_core.toolkit.shortened import ranges, shorten
 
 __all__ = [
     "Gaps",
@@ -125,9 +125,9 @@ def parted(
     scale, has_unit = (10**column.decimals, bool(column.unit)) if column else (1, False)
     counts_all_files = len(set(numbered)) == len(numbered)
     if counts_all_files and 1 < len(stacks) < len(numbered):
-        without_holes(folder, {"": dict(zip(numbered, found.names, strict=True))}, gaps)
+        in_slice_order(folder, {"": dict(zip(numbered, found.names, strict=True))}, gaps)
         stacks = {name: dict(enumerate(stack[n] for n in sorted(stack))) for name, stack in stacks.items()}
-    slices, notes = without_holes(folder, stacks, gaps, scale=scale, has_unit=has_unit)
+    slices, notes = in_slice_order(folder, stacks, gaps, scale=scale, has_unit=has_unit)
     if depth and len(depth.columns) > 1:
         notes.append(WarningNote(f"{len(depth.columns)} numbers run in the names: taken as one stack, in their order"))
     return Parted(slices, left_out, tuple(notes), used)

@@ -13,8 +13,8 @@ import pytest
 from wkconvert_core import Box, Checksum, Mag, MagSpec
 from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExists, TargetLocked, TargetNotWritable
 from wkconvert_core.datasets.checksums import records
-from wkconvert_core.datasets.destination import sweep
 from wkconvert_core.datasets.naming import FOLDER
+from wkconvert_core.datasets.places import sweep
 from wkconvert_core.datasets.records.finished_shards import FinishedShards, sorted_on_disk
 from wkconvert_core.datasets.records.journal import Journal, Request
 from wkconvert_core.datasets.records.lines import format_line, format_serial, parse_line, parse_serial

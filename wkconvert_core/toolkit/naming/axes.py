@@ -110,14 +110,14 @@ def shown(column: Column) -> str:
 def _independent(columns: Sequence[Column]) -> list[Column]:
     """The columns without those that merely accompany others."""
     said = [column for column in columns if column.kind]
-    unsaid = sorted((column for column in columns if not column.kind), key=_holes)
+    unsaid = sorted((column for column in columns if not column.kind), key=_skipped)
     counter = next((column for column in unsaid if _tells_apart([column])), None)
     counters = [column for column in [*unsaid, *said] if _tells_apart([column])]
     if counters and not any(column.kind in ("z", "channel", "well") for column in said):
         # a running number beside a time stamp, or beside the position of the stage
-        counter = min(counters, key=_holes)
+        counter = min(counters, key=_skipped)
         before = [column for column in columns[: _index(columns, counter)] if not column.kind]
-        if _holes(counter) and any(not _rises(column, counter) for column in before):
+        if _skipped(counter) and any(not _rises(column, counter) for column in before):
             return [*before, counter]  # a time of day, which begins anew with each day
         chosen = [*(column for column in said if _interleaves(column, counter)), counter]
     elif said and _tells_apart(said):
@@ -139,7 +139,7 @@ def _independent(columns: Sequence[Column]) -> list[Column]:
 
 def _least_telling(column: Column) -> tuple[int, bool, float]:
     """A sort key by which columns that say less come first."""
-    return _DEPTH_LAST.index(column.kind), isinstance(column.values[0], str), -_holes(column)
+    return _DEPTH_LAST.index(column.kind), isinstance(column.values[0], str), -_skipped(column)
 
 
 def _belongs(column: Column, other: Column) -> bool:
@@ -187,7 +187,7 @@ def _by(counter: Column, column: Column) -> list[int | str]:
     return [value for _, value in sorted(zip(counter.values, column.values, strict=True), key=lambda pair: pair[0])]
 
 
-def _holes(column: Column) -> float:
+def _skipped(column: Column) -> float:
     """How far a column is from rising step by step."""
     numbers = sorted({value for value in column.values if isinstance(value, int)})
     step = math.gcd(*(high - low for low, high in itertools.pairwise(numbers))) or 1

@@ -7,11 +7,11 @@ from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from wkconvert_core.contract.errors import OptionError, UnsupportedSource
-from wkconvert_core.toolkit.listed import shorten
 from wkconvert_core.toolkit.naming.axes import KINDS, Axis, shown
 from wkconvert_core.toolkit.naming.columns import Table
 from wkconvert_core.toolkit.naming.words import axes as axes_in
 from wkconvert_core.toolkit.naming.words import kinds, numbers, texts, with_fields
+from wkconvert_core.toolkit.shortened import shorten
 
 __all__ = ["Naming", "check_said", "check_used", "choose"]
 

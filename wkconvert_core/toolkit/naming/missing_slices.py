@@ -9,9 +9,9 @@ from typing import Literal
 
 from wkconvert_core.contract.errors import InconsistentStack
 from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.toolkit.listed import ranges_text, shorten
+from wkconvert_core.toolkit.shortened import ranges_text, shorten
 
-__all__ = ["Gaps", "without_holes"]
+__all__ = ["Gaps", "in_slice_order"]
 
 Gaps = Literal["error", "fill", "close"]
 """What to do about missing slices, as `--gaps` has it."""
@@ -20,7 +20,7 @@ _MOST_FILLED = 1000
 """Most empty slices to fill in per existing one: if it takes more, the numbers do not count slices."""
 
 
-def without_holes(
+def in_slice_order(
     folder: str, stacks: Mapping[str, Mapping[int, str]], gaps: Gaps, *, scale: int = 1, has_unit: bool = False
 ) -> tuple[dict[str, tuple[str | None, ...]], list[str]]:
     """The slices of each channel in the order of their numbers, None for missing ones that are to be filled; and notes.
@@ -29,7 +29,7 @@ def without_holes(
     divided by in messages, `has_unit` tells that a step is no wonder. Raises InconsistentStack for missing slices,
     unless they are to be filled or closed up; where channels lack different ones, they cannot be closed up.
 
-    >>> without_holes("brain", {"": {0: "s0.tif", 25: "s25.tif", 75: "s75.tif", 100: "s100.tif"}}, "fill")[0]
+    >>> in_slice_order("brain", {"": {0: "s0.tif", 25: "s25.tif", 75: "s75.tif", 100: "s100.tif"}}, "fill")[0]
     {'': ('s0.tif', 's25.tif', None, 's75.tif', 's100.tif')}
     """
     numbers = sorted({number for stack in stacks.values() for number in stack})

@@ -19,7 +19,7 @@ _LINE = 1 << 16
 """Bytes that hold at least one line of a journal."""
 
 
-def has_work(plan: Path) -> bool:
+def has_finished_shards(plan: Path) -> bool:
     """Whether a run has finished any shard, of its layer or of all of it."""
     if exists(plan.with_suffix(".shards")):
         return True
@@ -36,17 +36,17 @@ def plans_of(dataset: Path, layer: str = "") -> list[Path]:
     return [plan for plan, name in plans if layer in ("", name) and not layer_name_problem(name)]
 
 
-def workless(dataset: Path, layer: str) -> list[Path]:
+def runs_without_shards(dataset: Path, layer: str) -> list[Path]:
     """The plans of runs on a layer that have finished no shard."""
-    return [plan for plan in plans_of(dataset, layer) if not has_work(plan)]
+    return [plan for plan in plans_of(dataset, layer) if not has_finished_shards(plan)]
 
 
-def is_frame(dataset: Path, layer: str = "") -> bool:
+def holds_no_shard(dataset: Path, layer: str = "") -> bool:
     """Whether a dataset, or a layer of it, holds nothing but what a run begins with: no shard is finished.
 
     Beside plans and temporary files, that is the file that makes a folder a mag, such as `header.wkw`.
     """
-    if any(map(has_work, plans_of(dataset, layer))) or is_link(dataset / layer):
+    if any(map(has_finished_shards, plans_of(dataset, layer))) or is_link(dataset / layer):
         return False
     formats = plugins().mag_formats().values()
     for where, folders, names in os.walk(dataset / layer, onerror=_raised):
