@@ -6,7 +6,7 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,21 +110,24 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
         with writing(destination.building):
             conversion.writer.finish(layers)
         published = destination.publish()
-    notes = [*conversion.notes, *([published] if published else [])]
+    notes = (*conversion.notes, *([published] if published else []), *_late_notes(conversion, journals, damaged))
+    finished = [mag for journal in journals.values() for mag in journal.done.values()]
+    count, stored = sum(mag.count for mag in finished), sum(mag.stored_bytes for mag in finished)
+    return Done(conversion, layers, time.monotonic() - began, resumed, count, stored, notes)
+
+
+def _late_notes(conversion: Conversion, journals: Mapping[str, Journal], damaged: int) -> Iterator[str]:
+    """What only the work could tell: shards of an earlier run that were `damaged`, and voxels that are NaN."""
     if damaged:
         was = "shards of an earlier run were" if damaged > 1 else "shard of an earlier run was"
-        notes.append(WarningNote(f"{damaged} {was} gone or not as recorded, and written again: look at the disk"))
+        yield WarningNote(f"{damaged} {was} gone or not as recorded, and written again: look at the disk")
     for layer in conversion.layers:
         done = journals[layer.name].done
         if nans := done[min(done)].nans:
-            made = len(done) > 1 and not inputs.keeps_metadata
+            made = len(done) > 1 and not conversion.inputs.keeps_metadata
             coarser = "; coarser mags leave them out where they can" if made else ""
-            counted = f"{nans:,} voxel{'s are' if nans > 1 else ' is'} not a number (NaN){coarser}"
-            warning = WarningNote(counted)
-            notes.append(about(layer.name, warning) if len(layers) > 1 else warning)
-    finished = [mag for journal in journals.values() for mag in journal.done.values()]
-    count, stored = sum(mag.count for mag in finished), sum(mag.stored_bytes for mag in finished)
-    return Done(conversion, layers, time.monotonic() - began, resumed, count, stored, tuple(notes))
+            warning = WarningNote(f"{nans:,} voxel{'s are' if nans > 1 else ' is'} not a number (NaN){coarser}")
+            yield about(layer.name, warning) if len(conversion.layers) > 1 else warning
 
 
 def _workers(conversion: Conversion, listen: Listener | None) -> AbstractContextManager[Workers]:

@@ -118,46 +118,54 @@ def open_source(
         _check_chunks([layer for _, layer, _ in layers], budget)
     opened: dict[str, SourceLayer] = {}
     for found, layer, wanted in layers:
-        decision = classify(
-            layer.source, option=settings.category, hint=layer.category, names=_telling_names(found, layer)
-        )
-        note, dtype, fit = dtype_to_write(layer.source.info.dtype, settings, decision.category)
-        if decision.category == "segmentation" and not _is_dataset(found):
-            check_ids(np.dtype(dtype or layer.source.info.dtype))
-        source = transformed(
-            layer.source,
-            channel=wanted.channel,
-            box=settings.bbox,
-            skip_z=settings.skip_first_z_slices,
-            flip=settings.flip,
-            dtype=None,
-            fit=fit,
-        )
-        values, scaling = scaled_values(source, settings)
-        source = as_dtype(source, dtype, fit, values)
-        finest = min(layer.mags)
-        notes = [*found.notes, *layer.notes, *layer.source.info.notes]
-        if finest != FINEST:
-            notes.append(f"the source has no mag 1; its finest is {finest}")
-        size = layer.source.info.voxel_size
-        if size and (settings.voxel_size is None or settings.voxel_size.missing()):
-            oddity = size.refined(finest).oddity()
-            notes += [WarningNote(f"the voxel size {size} ({size.origin}) cannot be right: {oddity}")] if oddity else []
-        notes += [*note, *scaling]
+        made = _as_written(found, layer, wanted, is_alone=len(layers) == 1)
         # The name is as asked, as folder and reader say, else the category; numbers tell equal names apart.
         said = "_".join(part for part in (found.layer, layer.name) if part)
-        base = settings.layer_name or (suggest(said, decision.category) if said else decision.category)
+        base = settings.layer_name or (suggest(said, made.category) if said else made.category)
         numbered = (f"{base}_{number}" for number in range(2, len(layers) + 2))
         name = next(each for each in (base, *numbered) if each not in opened)
-        if said not in ("", name) and not settings.layer_name:
-            notes.append(f"{said!r} is called {name}")
-        # Coarser mags of the source do not fit a finest mag that was cropped, flipped or cast.
-        mags = layer.mags if source is layer.source else {finest: source}
-        start, shift = Vec3(*layer.source.info.offset), Vec3(0, 0, settings.start_z)
-        is_grey = decision.category == "color" and source.info.channels == 1
-        color = layer.color or (dye_color(found.layer) if found.layer and is_grey and len(layers) > 1 else None)
-        opened[name] = SourceLayer(name, decision, mags, found, color, tuple(notes), start, shift)
+        renamed = [f"{said!r} is called {name}"] if said not in ("", name) and not settings.layer_name else []
+        opened[name] = replace(made, name=name, notes=(*made.notes, *renamed))
     return list(opened.values())
+
+
+def _as_written(found: Found, layer: Layer, settings: Settings, *, is_alone: bool) -> SourceLayer:
+    """The layer, as yet without a name, as the settings cut, mirror and cast it, with all that there is to note."""
+    own, finest = layer.source, min(layer.mags)
+    decision = classify(own, option=settings.category, hint=layer.category, names=_telling_names(found, layer))
+    of_dtype, dtype, fit = dtype_to_write(own.info.dtype, settings, decision.category)
+    if decision.category == "segmentation" and not _is_dataset(found):
+        check_ids(np.dtype(dtype or own.info.dtype))
+    source = transformed(
+        own,
+        channel=settings.channel,
+        box=settings.bbox,
+        skip_z=settings.skip_first_z_slices,
+        flip=settings.flip,
+        dtype=None,
+        fit=fit,
+    )
+    values, of_range = scaled_values(source, settings)
+    source = as_dtype(source, dtype, fit, values)
+    notes = [*found.notes, *layer.notes, *own.info.notes]
+    if finest != FINEST:
+        notes.append(f"the source has no mag 1; its finest is {finest}")
+    size = own.info.voxel_size
+    is_size_open = settings.voxel_size is None or settings.voxel_size.missing()
+    if size and is_size_open and (oddity := size.refined(finest).oddity()):
+        notes.append(WarningNote(f"the voxel size {size} ({size.origin}) cannot be right: {oddity}"))
+    is_grey = decision.category == "color" and source.info.channels == 1
+    return SourceLayer(
+        "",
+        decision,
+        # Coarser mags of the source do not fit a finest mag that was cropped, flipped or cast.
+        layer.mags if source is own else {finest: source},
+        found,
+        layer.color or (dye_color(found.layer) if found.layer and is_grey and not is_alone else None),
+        (*notes, *of_dtype, *of_range),
+        start=Vec3(*own.info.offset),
+        shift=Vec3(0, 0, settings.start_z),
+    )
 
 
 def open_dataset(dataset: Dataset, names: Collection[str], budget: Budget) -> list[SourceLayer]:

@@ -157,36 +157,45 @@ def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Convers
     """
     recipes = {layer.name: made for layer in inputs.layers if (made := list(recipe(layer)))}
     layers = [layer for layer in inputs.layers if layer.name in recipes]
-    casts = [(layer.name, source) for layer in layers for source in layer.mags.values() if isinstance(source, Cast)]
-    ranges = {name: source.values for name, source in casts if source.values}
-    within = inputs.src == destination.path  # such a run says itself what it reads: the dataset may be moved meanwhile
-    request = Request(
-        inputs.command,
-        "" if within else _name_of(inputs.src),
-        settings=inputs.settings.plan(),
-        fingerprint=inputs.fingerprint or ("" if within else _fingerprint_of(inputs.src)),
-        extents={layer.name: inputs.extents[layer.name] for layer in layers},
-        provenance={
-            name: {each.spec.mag: how for each in mags if (how := each.provenance)} for name, mags in recipes.items()
-        },
-        facts={
-            "layers": {  # a header beside the source may change these without changing the source's fingerprint
-                layer.name: {
-                    str(mag): f"{info.channels} x {info.dtype}, {info.extent}, chunks {info.chunk_shape}"
-                    for mag, info in ((mag, source.info) for mag, source in layer.mags.items())
-                }
-                for layer in layers
-            },
-            "readers": {name: plugins().version_of(name) for name in sorted({it.found.match.format for it in layers})},
-            "voxel_sizes": [[*size.size, size.unit] for layer in layers if (size := layer.voxel_size)],
-            **inputs.facts,
-            **({"ranges": ranges} if ranges else {}),  # what `--range auto` found
-        },
-    )
+    request = _request(inputs, layers, recipes, within=inputs.src == destination.path)
     destination.check(request)
     writer = inputs.writer(destination.building)
     steps = [step for layer in layers for step in planned_steps(layer, recipes[layer.name], writer, inputs.budget)]
     return Conversion(inputs, destination, request, writer, steps)
+
+
+def _request(
+    inputs: Inputs, layers: Sequence[SourceLayer], recipes: Mapping[str, Sequence[MagRecipe]], *, within: bool
+) -> Request:
+    """What identifies the run. One `within` a dataset says itself what it reads: the dataset may be moved meanwhile."""
+    src = inputs.src
+    digest = inputs.fingerprint
+    if not digest and not within:
+        digest = fingerprint(src) if isinstance(src, Path) else hashlib.sha256(src.encode()).hexdigest()
+    infos = {layer.name: {str(mag): source.info for mag, source in layer.mags.items()} for layer in layers}
+    casts = [(layer.name, source) for layer in layers for source in layer.mags.values() if isinstance(source, Cast)]
+    ranges = {name: source.values for name, source in casts if source.values}
+    facts = {
+        "layers": {  # a header beside the source may change these without changing the source's fingerprint
+            name: {mag: f"{it.channels} x {it.dtype}, {it.extent}, chunks {it.chunk_shape}" for mag, it in mags.items()}
+            for name, mags in infos.items()
+        },
+        "readers": {name: plugins().version_of(name) for name in sorted({it.found.match.format for it in layers})},
+        "voxel_sizes": [[*size.size, size.unit] for layer in layers if (size := layer.voxel_size)],
+        **inputs.facts,
+        **({"ranges": ranges} if ranges else {}),  # what `--range auto` found
+    }
+    return Request(
+        inputs.command,
+        "" if within else _name_of(src),
+        settings=inputs.settings.plan(),
+        fingerprint=digest,
+        extents={layer.name: inputs.extents[layer.name] for layer in layers},
+        provenance={
+            name: {each.spec.mag: how for each in mags if (how := each.provenance)} for name, mags in recipes.items()
+        },
+        facts=facts,
+    )
 
 
 def _name_of(src: Path | str) -> str:
@@ -196,10 +205,6 @@ def _name_of(src: Path | str) -> str:
     ('em', 'em')
     """
     return src.name if isinstance(src, Path) else PurePosixPath(urlsplit(src).path).name
-
-
-def _fingerprint_of(src: Path | str) -> str:
-    return fingerprint(src) if isinstance(src, Path) else hashlib.sha256(src.encode()).hexdigest()
 
 
 def prepare_conversion(src: Path | str, dst: Path, settings: Settings, *, command: str = "auto") -> Conversion:

@@ -9,27 +9,28 @@ from __future__ import annotations
 import itertools
 import re
 import struct
-from collections.abc import Iterator
 
 import numpy as np
 
 from wkconvert_core import UnsupportedSource
 
-from .axes import PLANES_HELP, Axes
+from .axes import BY_HAND, PLANES_HELP, Axes
 from .pages import Opened
 
 Counted = tuple[Axes, str]
 """The axes along which pages count, and who says so."""
-
-_OTHERWISE = f"{PLANES_HELP}; or take every page as a slice with -o plain=true"
 
 
 def counted_pages(file: Opened) -> Counted | None:
     """What the pages count; None if no program says. Raises UnsupportedSource where they are no slices."""
     if file.choice.plain:
         return None
-    if len(file.slices) > 1:
-        _refuse_slides(file)
+    if len(file.slices) > 1 and len(file.pages) > 1 and (slide := _slide(file)):
+        raise UnsupportedSource(
+            f"{file.path} holds {len(file.pages)} pages of {slide}, which are no slices of one volume",
+            why="they may be magnifications, channels, frames, a label",
+            fix=f"take the pages of one size with -o series=0 (1, 2, …); where several are left, {PLANES_HELP}",
+        )
     readers = (_scanimage, _fluoview, _lsm, _sis)
     return next((found for read in readers if (found := read(file))), None)
 
@@ -76,7 +77,7 @@ def _scanimage(file: Opened) -> Counted | None:
     raise UnsupportedSource(
         f"{file.path} holds {pages} pages, which are not the planes that ScanImage announces",
         why=f"its header counts {numbers}",
-        fix=f"{guess} if the stack was ended early; else {_OTHERWISE}" if guess else _OTHERWISE,
+        fix=f"{guess} if the stack was ended early; else {BY_HAND}" if guess else BY_HAND,
     )
 
 
@@ -155,7 +156,7 @@ def micro_manager(file: Opened) -> Counted | None:
     raise UnsupportedSource(
         f"{file.path} holds planes of Micro-Manager in no regular order",
         why=f"{count} pages are stored, for {' x '.join(map(str, sizes))} channels, slices, times and positions",
-        fix=_OTHERWISE,
+        fix=BY_HAND,
     )
 
 
@@ -179,7 +180,7 @@ def metamorph_axis(file: Opened, count: int) -> Axes:
     raise UnsupportedSource(
         f"{file.path} holds a MetaMorph stack of {count} planes",
         why="neither do all have a distance along z, nor a time of their own, so they may be slices, times or channels",
-        fix=_OTHERWISE,
+        fix=BY_HAND,
     )
 
 
@@ -195,7 +196,7 @@ def _sis(file: Opened) -> Counted | None:
         raise UnsupportedSource(
             f"{file.path} holds {len(file.slices)} pages of Olympus SIS",
             why="nothing in it says what they count",
-            fix=_OTHERWISE,
+            fix=BY_HAND,
         )
     return Axes("".join(letter for letter, _ in axes), [size for _, size in axes]), "Olympus SIS"
 
@@ -203,18 +204,8 @@ def _sis(file: Opened) -> Counted | None:
 # --- slides and movies -----------------------------------------------------------------------------------------------
 
 
-def _refuse_slides(file: Opened) -> None:
-    """Raise UnsupportedSource for pages that are magnifications, channels, labels or frames rather than slices."""
-    if len(file.pages) > 1 and (who := next(_slides(file), "")):
-        raise UnsupportedSource(
-            f"{file.path} holds {len(file.pages)} pages of {who}, which are no slices of one volume",
-            why="they may be magnifications, channels, frames, a label",
-            fix=f"take the pages of one size with -o series=0 (1, 2, …); where several are left, {PLANES_HELP}",
-        )
-
-
-def _slides(file: Opened) -> Iterator[str]:
-    """What the file is of known kinds of slides and movies."""
+def _slide(file: Opened) -> str:
+    """The kind of slide or movie that the file is; empty for others."""
     first, text, software = file.first, file.description, file.first.text(305)
     known = {
         "a Hamamatsu slide (NDPI)": 65420 in first,
@@ -228,4 +219,4 @@ def _slides(file: Opened) -> Iterator[str]:
         "an Argos slide (AVS)": first.text(65000).startswith("<Argos"),
         "an electron-counting movie (EER)": first.text(65001).startswith("<metadata>"),
     }
-    return (name for name, is_it in known.items() if is_it)
+    return next((name for name, is_it in known.items() if is_it), "")

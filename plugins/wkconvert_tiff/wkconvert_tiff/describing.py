@@ -12,6 +12,8 @@ from wkconvert_images.tags import Ifd, TiffFile, is_slice
 _MOST_PAGES = 1000
 """More pages are not counted, for a description must not take as long as opening."""
 _MOST_XML = 1 << 20
+_TAGS = {34412: "Zeiss LSM ", 34361: "FluoView "}
+"""Programs by tags of theirs."""
 
 
 def described(path: Path) -> str:
@@ -19,7 +21,9 @@ def described(path: Path) -> str:
     try:
         with TiffFile(str(path)) as tiff:
             first = tiff.ifd(tiff.first)
-            return _told(first) or f"{_maker(first)}TIFF of {_pages(tiff)}"
+            is_scanimage = first.text(305).startswith("SI.")
+            maker = "ScanImage " if is_scanimage else next((who for tag, who in _TAGS.items() if tag in first), "")
+            return _told(first) or f"{maker}TIFF of {_pages(tiff)}"
     except Exception:  # what is wrong with it is said where it is opened
         return "TIFF, damaged"
 
@@ -28,12 +32,12 @@ def _told(first: Ifd) -> str:
     """What the description of the first page tells; empty if it is none of ImageJ's or of OME."""
     text = first.text(270)
     if lines := imagej(text):
-        counts = {noun: int(lines.get(noun, "1") or 1) for noun in ("channels", "slices", "frames")}
-        is_stack = counts["channels"] * counts["frames"] == 1
-        if is_stack and counts["slices"] == 1:
-            counts["slices"] = int(lines.get("images", "1") or 1)
-        kind = "stack" if is_stack and counts["slices"] > 1 else "picture" if is_stack else "hyperstack"
-        return f"ImageJ {kind}{_counted(counts['channels'], counts['slices'], counts['frames'])}"
+        channels, slices, frames = (int(lines.get(noun, "1") or 1) for noun in ("channels", "slices", "frames"))
+        is_stack = channels * frames == 1
+        if is_stack and slices == 1:
+            slices = int(lines.get("images", "1") or 1)
+        kind = "stack" if is_stack and slices > 1 else "picture" if is_stack else "hyperstack"
+        return f"ImageJ {kind}{_counted(channels, slices, frames)}"
     if not is_ome(text):
         return ""
     if len(text) > _MOST_XML:
@@ -56,12 +60,6 @@ def _counted(channels: int, slices: int, times: int) -> str:
     """
     counts = {"channels": channels, "slices": slices, "times": times}
     return "".join(f", {count} {noun}" for noun, count in counts.items() if count > 1)
-
-
-def _maker(first: Ifd) -> str:
-    """The program whose tags are found, with a space behind; empty for others."""
-    known = {"ScanImage ": first.text(305).startswith("SI."), "Zeiss LSM ": 34412 in first, "FluoView ": 34361 in first}
-    return next((name for name, is_it in known.items() if is_it), "")
 
 
 def _pages(tiff: TiffFile) -> str:

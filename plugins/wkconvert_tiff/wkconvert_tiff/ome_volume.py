@@ -16,10 +16,12 @@ from wkconvert_images.calibration import ome_voxel_size
 from wkconvert_images.ome import ElsewhereError, OmeImage, OmePlanes, read_ome
 from wkconvert_images.tags import TiffFile
 
-from .axes import Choice, Numbers, pick, pick_series, several_series
+from .axes import PLAIN_HELP, Choice, Numbers, pick, pick_series, several_series
 from .pages import MISSING, Opened, Volume, walk
 
 _MOST_XML = 1 << 28
+_MOST_TOLD = 100
+"""Most images that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _elsewhere(path: str, name: str) -> tuple[str | None, str]:
         raise UnsupportedSource(
             f"{path} is one of a set, whose OME-XML is in {name!r}",
             why="that file is not there" if other.name == name else "only files in the same folder are read",
-            fix="put it beside the others; or take every page as a slice with -o plain=true",
+            fix=f"put it beside the others; or {PLAIN_HELP}",
         )
     if name.lower().endswith((".ome", ".xml")):
         return None, _text(str(other))
@@ -118,9 +120,7 @@ def _images(path: str, text: str) -> list[OmeImage]:
     try:
         images = read_ome(text)
     except ValueError as error:
-        raise UnsupportedSource(
-            f"{path} cannot be understood", why=str(error), fix="take every page as a slice with -o plain=true"
-        ) from error
+        raise UnsupportedSource(f"{path} cannot be understood", why=str(error), fix=PLAIN_HELP) from error
     if not images:
         raise broken(path, "its OME-XML describes no image")
     return images
@@ -128,8 +128,7 @@ def _images(path: str, text: str) -> list[OmeImage]:
 
 def _volume(file: Opened, ome: OmeSet) -> Volume:
     """The planes of one image of a set; `file` is one of its files, and open."""
-    number = _number(file, ome)
-    image = ome.images[number]
+    image = _chosen(file, ome.images)
     samples = max([channel.samples for channel in image.channels], default=1)
     count = max(image.sizes["C"] // max(samples, 1), 1)
     axes = image.order[:1:-1]
@@ -153,25 +152,22 @@ def _volume(file: Opened, ome: OmeSet) -> Volume:
     )
 
 
-def _number(file: Opened, ome: OmeSet) -> int:
-    """The index of the image that is chosen."""
-    if len(ome.images) > 1 and file.choice.series is None:
-        listed = [f"{number}: {_listed(image)}" for number, image in enumerate(ome.images[:100])]
-        more = f"; {len(ome.images) - 100} more" if len(ome.images) > 100 else ""
-        raise several_series(file.path, "; ".join(listed) + more)
-    number = file.choice.series or 0
-    pick_series(file.path, number, ome.images)
-    return number
+def _chosen(file: Opened, images: list[OmeImage]) -> OmeImage:
+    """The image that `-o series=` chooses. Raises UnsupportedSource, OptionError."""
+    if len(images) > 1 and file.choice.series is None:
+        told = [f"{number}: {_described(image)}" for number, image in enumerate(images[:_MOST_TOLD])]
+        more = f"; {len(images) - _MOST_TOLD} more" if len(images) > _MOST_TOLD else ""
+        raise several_series(file.path, "; ".join(told) + more)
+    image: OmeImage = pick_series(file.path, file.choice.series or 0, images)
+    return image
 
 
-def _listed(image: OmeImage) -> str:
-    extent = " x ".join(str(image.sizes[axis]) for axis in "XYZ")
-    more = "".join(f", {image.sizes[axis]} {noun}" for axis, noun in _MORE.items() if image.sizes[axis] > 1)
+def _described(image: OmeImage) -> str:
+    """`A1, nuclei, 512 x 512 x 20, 2 channels`."""
+    several = {noun: image.sizes[axis] for axis, noun in (("C", "channels"), ("T", "time points"))}
+    counts = [f"{count} {noun}" for noun, count in several.items() if count > 1]
     named = [part for part in (image.well, image.name or "unnamed") if part]
-    return f"{', '.join(named)}, {extent}{more}"
-
-
-_MORE = {"C": "channels", "T": "time points"}
+    return ", ".join([*named, " x ".join(str(image.sizes[axis]) for axis in "XYZ"), *counts])
 
 
 def _chains(file: Opened, ome: OmeSet, image: OmeImage) -> tuple[dict[str, list[int]], set[str]]:

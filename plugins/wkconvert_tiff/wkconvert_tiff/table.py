@@ -100,13 +100,12 @@ def make_table(path: str, recipe: Recipe) -> Table:
         if (of_set := _set_of(path, recipe, listing)) is None:
             raise changed(path, "its files are no longer a set of OME-TIFF")
         return Table(of_set, _digest(of_set.files), simple=False, voxel_sizes=(of_set.voxel_size,))
-    slices = parted(path, _without(listing.names, recipe.left_out), recipe.gaps, recipe.naming)
+    kept = [name for name in listing.names if name not in recipe.left_out]
+    slices = parted(path, kept, recipe.gaps, recipe.naming)
     entries = slices.channels[recipe.channel]
     names = [name for name in entries if name is not None]
-    paths, notes = (
-        _joined_to(path, names),
-        () if recipe.simple else (*left_out_note(recipe.left_out), *listing.notes, *slices.notes),
-    )
+    paths = _joined_to(path, names)
+    notes = () if recipe.simple else (*left_out_note(recipe.left_out), *listing.notes, *slices.notes)
     if recipe.simple or recipe.format == "pictures":
         return Table(_slices(paths, entries, notes), _digest(paths), simple=True)
     volumes = parallel_map(lambda file: _read(file, recipe), paths)
@@ -131,6 +130,10 @@ def by_channel(path: str, recipe: Recipe) -> dict[str, Recipe]:
         return {"": recipe}
     listing, is_tiff, refused = list_pictures(path, recipe), recipe.format == "tiff", None
     names = listing.names
+
+    def size_of(name: str) -> tuple[int, int]:
+        return facts_of(str(Path(path, name)), [0], recipe.format)[0].size
+
     try:
         if _set_of(path, recipe, listing) is not None:
             check_used(path, naming, {"timepoint"})
@@ -138,7 +141,7 @@ def by_channel(path: str, recipe: Recipe) -> dict[str, Recipe]:
     except OptionError as error:  # the time point may be one that the names count
         refused = error
     try:
-        found = parted(path, names, recipe.gaps, naming, lambda name: _size(path, name, recipe))
+        found = parted(path, names, recipe.gaps, naming, size_of)
     except (InconsistentStack, UnsupportedSource) as error:
         if is_tiff and recipe.multipage == "error" and _read(_joined_to(path, names)[0], recipe).planes.shape[1] > 1:
             raise _several_pages(path, names) from error
@@ -149,14 +152,6 @@ def by_channel(path: str, recipe: Recipe) -> dict[str, Recipe]:
     choice = replace(recipe.choice, timepoint=None) if "timepoint" in found.used else recipe.choice
     recipe = replace(recipe, choice=choice, left_out=found.left_out)
     return {channel: replace(recipe, channel=channel) for channel in found.channels}
-
-
-def _size(path: str, name: str, recipe: Recipe) -> tuple[int, int]:
-    return facts_of(str(Path(path, name)), [0], recipe.format)[0].size
-
-
-def _without(names: Sequence[str], left_out: Sequence[str]) -> Sequence[str]:
-    return [name for name in names if name not in left_out] if left_out else names
 
 
 def _joined_to(folder: str, names: Sequence[str]) -> list[str]:
@@ -219,15 +214,14 @@ def _slices(paths: list[str], entries: Sequence[str | None], notes: tuple[str, .
 def _joined(paths: list[str], entries: Sequence[str | None], volumes: list[Volume], notes: tuple[str, ...]) -> Volume:
     """The volumes of several files, one after another along z."""
     parts: list[Numbers] = []
-    number = 0
+    numbered = iter(enumerate(volumes))
     for entry in entries:
         if entry is None:
             parts.append(np.broadcast_to(np.array(MISSING), (len(volumes[0].planes), 1, 4)))
             continue
-        planes = volumes[number].planes.copy()
-        planes[..., 0] = np.where(planes[..., 0] < 0, -1, number)
-        parts.append(planes)
-        number += 1
+        number, volume = next(numbered)
+        parts.append(volume.planes.copy())
+        parts[-1][..., 0] = np.where(volume.planes[..., 0] < 0, -1, number)
     return replace(volumes[0], files=tuple(paths), planes=np.concatenate(parts, axis=1), notes=notes)
 
 

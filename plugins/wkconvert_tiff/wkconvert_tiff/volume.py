@@ -17,13 +17,11 @@ from wkconvert_images.page import planes_of, read_page
 from wkconvert_images.tags import Ifd, TiffFile
 
 from .acquisition import counted_pages, metamorph_axis, micro_manager
-from .axes import PLANES_HELP, Axes, Choice, Numbers, parse_planes, pick_series, several_series
+from .axes import BY_HAND, Axes, Choice, Numbers, parse_planes, pick_series, several_series
 from .detection import COMPANION
 from .ome_volume import companion_volume, ome_volume
 from .pages import Opened, Volume, planes_at, walk
 from .samples import samples_axis
-
-_OTHERWISE = f"{PLANES_HELP}; or take every page as a slice with -o plain=true"
 
 
 def read_volume(path: str, choice: Choice) -> Volume:
@@ -110,7 +108,7 @@ def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
         raise UnsupportedSource(
             f"{file.path} gives the order of its planes as {order!r}",
             why=f"known are {', '.join(_IMAGEJ_ORDERS)}",
-            fix=_OTHERWISE,
+            fix=BY_HAND,
         )
     letters = _IMAGEJ_ORDERS[order]
     planes = _counted(file, Axes(letters, [counts[axis] for axis in letters]), "ImageJ's description")
@@ -131,14 +129,14 @@ def _counted(file: Opened, axes: Axes, who: str, samples: int = 1) -> Numbers:
         raise UnsupportedSource(
             f"{file.path} holds more than it says",
             why=f"{who} counts {count} pictures, the file has {pages}",
-            fix=_OTHERWISE,
+            fix=BY_HAND,
         )
     if 1 < pages < count:
         raise broken(
             file.path,
             f"{who} counts {count} pictures, the file has {pages}",
             cut=True,
-            fix=f"copy it again, or {_OTHERWISE}",
+            fix=f"copy it again, or {BY_HAND}",
         )
     step = _step(file, count) if pages < count else 0
     return planes_at(file, file.slices, axes, samples=samples, step=step)
@@ -147,7 +145,7 @@ def _counted(file: Opened, axes: Axes, who: str, samples: int = 1) -> Numbers:
 def _step(file: Opened, count: int) -> int:
     """Bytes from plane to plane if all are contiguous and only the first has a directory. Raises BrokenSource."""
     page, size = read_page(file.first), file.tiff.size
-    otherwise = f"copy it again, or {_OTHERWISE}"
+    otherwise = f"copy it again, or {BY_HAND}"
     starts, sizes = page.starts.astype(np.int64), page.counts.astype(np.int64)
     if page.coding.compression != 1 or (starts[1:] != (starts + sizes)[:-1]).any():
         raise broken(file.path, f"{count} pictures announced, 1 found", cut=True, fix=otherwise)
@@ -191,7 +189,7 @@ def _shaped_volume(file: Opened) -> Volume:
         pages = links[first : first + axes.total // apart.count]
         if len(pages) * apart.count < axes.total:
             why = f"series {file.choice.series} counts {axes.total // apart.count} pictures, {len(pages)} are there"
-            raise broken(file.path, why, cut=True, fix=f"copy it again, or {_OTHERWISE}")
+            raise broken(file.path, why, cut=True, fix=f"copy it again, or {BY_HAND}")
         planes = planes_at(file, pages, axes, samples=apart.count)
     return Volume((file.path,), planes, voxel_size=voxel_size(ifd), notes=apart.notes, guessed_color=bool(apart.notes))
 
