@@ -17,6 +17,7 @@ from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_entries, mag_folder, mag_of, stored_layer
+from wkconvert_core.datasets.records.lines import extent_in
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.contents import Contents, find_contents
@@ -266,7 +267,7 @@ def _recorded(dataset: Path, where: MagOnDisk, mag: StoredMag) -> tuple[Box | No
     on_disk = {shard.path for shard in mag.shards()}
     holding = [(record, record.mags[where.mag]) for record in records(dataset, where.layer).holding(where.mag)]
     valid = [
-        (record.extent(where.layer), sums)
+        (extent_in(record.plan, where.layer), sums)
         for record, sums in holding
         if {mag.shard_path(start) for start in sums.shards} == on_disk
     ]

@@ -143,17 +143,14 @@ def _place(layer: SourceLayer, grid: Affine, of: str) -> Vec3:
         raise InconsistentStack(f"{layer.name} lies too far from {of} to be true", why=both, fix=_FIX_PLACE)
     whole = np.round(corner)
     if np.abs(corner - whole).max() > _WHOLE:
+        sides = zip(corner.tolist(), layer.finest, strict=True)
+        nearest = ",".join(str(max(0, round(number / side) * side)) for number, side in sides)
         raise InconsistentStack(
             f"{layer.name} begins at {', '.join(f'{number:.6g}' for number in corner + 0.0)} voxels of {of}",
             why=f"only whole voxels are moved, and nothing is resampled; {both}",
-            fix=f"{_FIX_PLACE}: the nearest place beside {of}, with --add, is {_nearest(corner, layer.finest)}",
+            fix=f"{_FIX_PLACE}: the nearest place beside {of}, with --add, is {nearest}",
         )
     return Vec3(*map(int, whole))
-
-
-def _nearest(corner: np.ndarray[tuple[int], np.dtype[np.float64]], mag: Mag) -> str:
-    """The place nearest to a corner that a layer of this mag may have, as `--top-left` takes it."""
-    return ",".join(str(max(0, round(number / side) * side)) for number, side in zip(corner.tolist(), mag, strict=True))
 
 
 def _affine(layer: SourceLayer) -> Affine:

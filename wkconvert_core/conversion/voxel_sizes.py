@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import isclose, log2
 
@@ -17,6 +17,8 @@ from wkconvert_core.toolkit.stacks import shorten
 
 _SAME = 1e-6
 """Relative tolerance for sizes: some formats store them as 32-bit floats."""
+_DATASET = "the dataset"
+"""Its name beside those of layers, which hold no space."""
 
 
 # --- mags ------------------------------------------------------------------------------------------------------------
@@ -36,13 +38,12 @@ def at_mags(layers: Sequence[SourceLayer], settings: Settings, existing: Existin
         moved = [_at_mag(layer, settings.at_mag, "as --at-mag says") for layer in layers]
     else:
         ratios = _ratios(layers, settings.voxel_size, existing)
-        mags = {layer.name: _mag_of(layer, ratios[layer.name]) for layer in layers}
-        if None in mags.values():
-            raise _no_mag(layers, ratios, existing)
-        why = "because its voxels measure {}; --at-mag decides otherwise"
-        moved = [
-            _at_mag(layer, mag, why.format(layer.info.voxel_size)) for layer in layers if (mag := mags[layer.name])
-        ]
+        moved = []
+        for layer in layers:
+            if (mag := _mag_of(layer, ratios[layer.name])) is None:
+                raise _no_mag(layer, ratios[layer.name], layers, existing.voxel_size)
+            why = f"because its voxels measure {layer.info.voxel_size}; --at-mag decides otherwise"
+            moved.append(_at_mag(layer, mag, why))
         moved = [layer if layer.voxel_size else _with_hint(layer, moved, existing) for layer in moved]
     if any(new.finest != old.finest for new, old in zip(moved, layers, strict=True)):
         _check_parts(moved, settings)
@@ -60,12 +61,6 @@ def _at_mag(layer: SourceLayer, mag: Mag, why: str) -> SourceLayer:
     return replace(layer, mags=mags, notes=(*layer.notes, f"stored at mag {mag}, {why}"))
 
 
-def _stated(layers: Sequence[SourceLayer], existing: ExistingLayers) -> dict[str, VoxelSize]:
-    """The voxel sizes of mag 1 that layers and dataset state, in nm."""
-    sizes = {"the dataset": existing.voxel_size, **{layer.name: layer.voxel_size for layer in layers}}
-    return {name: size.to("nm") for name, size in sizes.items() if size}
-
-
 def _ratios(
     layers: Sequence[SourceLayer], wanted: VoxelSize | None, existing: ExistingLayers
 ) -> dict[str, tuple[float, float, float]]:
@@ -73,11 +68,12 @@ def _ratios(
 
     1 where a layer states nothing, and along axes that `--voxel-size` gives where its ratios are no mag.
     """
-    sizes = _stated(layers, existing)
+    stated = {_DATASET: existing.voxel_size, **{layer.name: layer.voxel_size for layer in layers}}
+    sizes = {name: size.to("nm") for name, size in stated.items() if size}
     ratios = {layer.name: [1.0, 1.0, 1.0] for layer in layers}
     for axis in range(3):
         known = {name: side for name, size in sizes.items() if (side := size.size[axis]) is not None}
-        unit = known.get("the dataset", min(known.values(), default=1.0))
+        unit = known.get(_DATASET, min(known.values(), default=1.0))
         for name in ratios.keys() & known.keys():
             ratio = known[name] / unit
             near = 2.0 ** round(log2(ratio))
@@ -96,28 +92,25 @@ def _mag_of(layer: SourceLayer, ratio: Sequence[float]) -> Mag | None:
 
 
 def _no_mag(
-    layers: Sequence[SourceLayer], ratios: Mapping[str, Sequence[float]], existing: ExistingLayers
+    layer: SourceLayer, ratio: Sequence[float], layers: Sequence[SourceLayer], own: VoxelSize | None
 ) -> InconsistentStack:
-    odd = next(layer for layer in layers if _mag_of(layer, ratios[layer.name]) is None)
-    finer = all(ratio <= 1 and log2(ratio).is_integer() for ratio in ratios[odd.name])
-    own = existing.voxel_size
+    """The error for a layer whose voxels are no mag of those of the dataset, or of the finest of the `layers`."""
     what = f"the layers differ in voxel size: {_told(layers, own)}"
-    if own and finer:
+    if own and all(each <= 1 and log2(each).is_integer() for each in ratio):
         return InconsistentStack(
             what,
-            why=f"the voxels of {odd.name} are finer than the dataset's mag 1, and there is no mag below 1",
-            fix=f"convert {odd.name} into a new dataset, and add the other layers to that: they will lie at a coarser "
-            "mag; or say --at-mag 1 if its voxels are as large as the dataset's",
+            why=f"the voxels of {layer.name} are finer than the dataset's mag 1, and there is no mag below 1",
+            fix=f"convert {layer.name} into a new dataset, and add the other layers to that: they will lie at a "
+            "coarser mag; or say --at-mag 1 if its voxels are as large as the dataset's",
         )
-    times = " x ".join(f"{ratio:.6g}" for ratio in ratios[odd.name])
-    finest = "the dataset's" if own else "the smallest"
     fix = (
         f"say --voxel-size {_numbers(own)} if that is the size of all; or --at-mag 2-2-1, or whichever mag it is"
         if own
         else "say --voxel-size x,y,z if all have the same size; or convert them one by one, the finest first, the "
         "others with --add and --at-mag 2-2-1, or whichever mag it is"
     )
-    why = f"the voxels of {odd.name} are {times} times {finest}, and a mag is a power of two along each axis"
+    times, finest = " x ".join(f"{each:.6g}" for each in ratio), "the dataset's" if own else "the smallest"
+    why = f"the voxels of {layer.name} are {times} times {finest}, and a mag is a power of two along each axis"
     return InconsistentStack(what, why=why, fix=fix)
 
 
@@ -231,8 +224,12 @@ def voxel_size(layers: Sequence[SourceLayer], wanted: VoxelSize | None) -> Voxel
                 why="a dataset has one voxel size",
                 fix="decide with --voxel-size",
             )
-    if wanted is None or wanted.missing():
-        _check_possible(size)
+    if (wanted is None or wanted.missing()) and (oddity := size.oddity()):
+        raise OptionError(
+            f"the voxel size {size} cannot be right",
+            why=f"{oddity}: no microscope has such voxels, so a number or a unit is wrong; it is from {size.origin}",
+            fix="look up the size, and give it along x, y and z with --voxel-size, for example --voxel-size 4,4,35",
+        )
     x, y, z = size.size
     if all(layer.info.shape[2] == 1 for layer in layers) and z is None and x is not None:
         size = VoxelSize((x, y, x), size.unit, f"{size.origin}; z of the single slice taken from x")
@@ -248,16 +245,6 @@ def voxel_size(layers: Sequence[SourceLayer], wanted: VoxelSize | None) -> Voxel
             + ("" if size.unit == "nm" else f" --unit {size.unit}"),
         )
     return size
-
-
-def _check_possible(size: VoxelSize) -> None:
-    """Raise OptionError for a voxel size that contradicts itself."""
-    if oddity := size.oddity():
-        raise OptionError(
-            f"the voxel size {size} cannot be right",
-            why=f"{oddity}: no microscope has such voxels, so a number or a unit is wrong; it is from {size.origin}",
-            fix="look up the size, and give it along x, y and z with --voxel-size, for example --voxel-size 4,4,35",
-        )
 
 
 def with_sizes_noted(

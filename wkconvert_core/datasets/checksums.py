@@ -8,19 +8,20 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
+from wkconvert_core.contract.geometry import Mag, Vec3Like
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.datasets.records.finished_shards import ValueRange
 from wkconvert_core.datasets.records.lines import (
+    entry_of,
+    extent_in,
     format_line,
     format_serial,
     is_bare,
     layer_and_command,
     next_serial,
-    parse_line,
-    parse_serial,
+    parsed,
     parsed_plan,
     serial_of,
 )
@@ -64,21 +65,12 @@ class Record:
 
     def provenance(self, layer: str, mag: Mag) -> Provenance | None:
         """How the run made a mag; None if that is not recorded."""
-        made = self.plan.get("made")
-        mags = made.get(layer) if isinstance(made, dict) else None
-        return Provenance.parse(mags[str(mag)]) if isinstance(mags, dict) and str(mag) in mags else None
-
-    def extent(self, layer: str) -> Box | None:
-        """The layer's extent at that time, in mag-1 voxels; None if the plan does not state it."""
-        try:
-            x, y, z, width, height, depth = map(int, self.plan["extents"][layer])
-            return Box((x, y, z), (width, height, depth))
-        except (ArithmeticError, LookupError, TypeError, ValueError):
-            return None
+        mags = entry_of(entry_of(self.plan, "made"), layer)
+        return Provenance.parse(mags[str(mag)]) if str(mag) in mags else None
 
     def extent_mismatch(self, where: MagOnDisk) -> str:
         """Why a mag's extent differs from the recorded one, or "" if it is the same."""
-        extent = self.extent(where.layer)
+        extent = extent_in(self.plan, where.layer)
         if extent is None:
             is_filled = where.box is not None and self.mags[where.mag].voxels == where.box.volume
             return "" if is_filled else "what was recorded does not fill the bounding box"
@@ -133,17 +125,12 @@ def _record(path: Path) -> Record:
     with reading(path):
         if is_file(made := path.with_suffix(".plan")) and not is_link(made):
             plan = parsed_plan(made.read_bytes())
-        lines, order = path.read_bytes().splitlines(), (serial_of(path), 0)
-        if bare := is_bare(path):
-            order = 0, path.stat().st_mtime_ns
+        content = path.read_bytes()
+        order = (0, path.stat().st_mtime_ns) if is_bare(content) else (serial_of(path), 0)
     mags: dict[Mag, MagChecksums] = {}
     problem = ""
-    for number, line in enumerate(lines, 1):
-        try:
-            if number == 1 and parse_serial(line):
-                continue
-            done = parse_line(line, bare=bare)
-        except ValueError:
+    for number, _, done in parsed(content.splitlines(), listed=True):
+        if isinstance(done, ValueError):
             problem = f"line {number} is malformed"
             continue
         checksums = mags.setdefault(done.mag, MagChecksums())
@@ -199,6 +186,7 @@ def add(dataset: Path, layer: str, done: Mapping[Mag, Sequence[ShardDone]]) -> N
 def _shards_in(path: Path) -> Iterator[ShardDone]:
     """The shards of a list of checksums, if it is there, that was read without a problem before."""
     if exists(path):
-        bare = is_bare(path)
-        lines = path.read_bytes().splitlines()
-        yield from (parse_line(line, bare=bare) for line in (lines if bare else lines[1:]))
+        for _, _, done in parsed(path.read_bytes().splitlines(), listed=True):
+            if isinstance(done, ValueError):
+                raise done
+            yield done

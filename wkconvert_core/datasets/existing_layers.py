@@ -14,7 +14,7 @@ from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.dataset import Dataset, found_mags
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
-from wkconvert_core.datasets.records.lines import parsed_plan
+from wkconvert_core.datasets.records.lines import entry_of, extent_in, parsed_plan
 from wkconvert_core.toolkit.files import is_file, is_link, listed
 
 GRIDS = "grids"
@@ -39,7 +39,7 @@ class ExistingLayers:
 
 def existing_layers(dst: Path, but: Collection[str]) -> ExistingLayers:
     """The layers of a dataset, `but` those of these names. Raises BrokenSource."""
-    plans = [plan for plan in _plans(dst) if not set(_dict(plan, "extents")) <= set(but)]
+    plans = [plan for plan in _plans(dst) if not set(entry_of(plan, "extents")) <= set(but)]
     if is_file(dst / PROPERTIES_FILE):
         dataset = Dataset.finished(dst)
         boxes = {name: layer.box for name, layer in dataset.layers.items() if name not in but}
@@ -48,8 +48,8 @@ def existing_layers(dst: Path, but: Collection[str]) -> ExistingLayers:
     else:
         on_disk = [each for each in found_mags(dst) if each.layer not in but]
         mags = {each.mag for each in on_disk}
-        recorded = {name: box for plan in plans for name, box in _dict(plan, "extents").items()}
-        boxes = {each.layer: box for each in on_disk if (box := _box(recorded.get(each.layer)))}
+        recorded = {name: extent_in(plan, name) for plan in plans for name in entry_of(plan, "extents")}
+        boxes = {each.layer: box for each in on_disk if (box := recorded.get(each.layer))}
         size = next((size for plan in plans for size in _sizes(plan)), None)
     if not mags:
         return ExistingLayers()
@@ -61,7 +61,9 @@ def existing_layers(dst: Path, but: Collection[str]) -> ExistingLayers:
 
 def recorded_grids(dst: Path) -> dict[str, dict[str, Any]]:
     """What runs recorded of layers' grids, by layer; it may be malformed."""
-    return {name: grid for plan in _plans(dst) for name, grid in _dict(plan, GRIDS).items() if isinstance(grid, dict)}
+    return {
+        name: grid for plan in _plans(dst) for name, grid in entry_of(plan, GRIDS).items() if isinstance(grid, dict)
+    }
 
 
 def _plans(dst: Path) -> Iterator[Mapping[str, Any]]:
@@ -70,18 +72,6 @@ def _plans(dst: Path) -> Iterator[Mapping[str, Any]]:
         with suppress(OSError):
             if is_file(path) and not is_link(path):
                 yield parsed_plan(path.read_bytes())
-
-
-def _dict(plan: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = plan.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _box(numbers: Any) -> Box | None:
-    with suppress(ArithmeticError, TypeError, ValueError):
-        x, y, z, width, height, depth = map(int, numbers)
-        return Box((x, y, z), (width, height, depth))
-    return None
 
 
 def _sizes(plan: Mapping[str, Any]) -> Iterator[VoxelSize]:

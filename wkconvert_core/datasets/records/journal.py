@@ -38,7 +38,7 @@ from wkconvert_core.datasets.records.lines import (
     layer_and_command,
     next_serial,
     parse_line,
-    parse_serial,
+    parsed,
     parsed_plan,
 )
 from wkconvert_core.datasets.records.plan_differences import differences_told
@@ -215,12 +215,11 @@ class Journal:
     def _each(self, use: Callable[[ShardDone], T]) -> Iterator[tuple[int, T]]:
         """Length of each shard's line in bytes, and the result of `use`. Raises DamagedData if either fails."""
         path = self._shards if self.is_finished else self._journal
-        bare = self.is_finished and is_bare(path)
-        for number, line in enumerate(self._lines(), 1):
+        for number, line, done in parsed(self._lines(), listed=self.is_finished):
             try:
-                if number == 1 and self.is_finished and parse_serial(line):
-                    continue
-                used = use(parse_line(line, bare=bare))
+                if isinstance(done, ValueError):
+                    raise done
+                used = use(done)
             except (KeyError, ValueError) as error:
                 raise DamagedData(
                     f"line {number} of {path} does not describe a shard of this run",
@@ -237,7 +236,7 @@ def keep_record(plan: Path, folder: Path) -> None:
     """
     shards, layer = plan.with_suffix(".shards"), layer_and_command(plan)[0]
     content = content_of(shards)
-    lines = content if is_bare(shards) else content.partition(b"\n")[2]
+    lines = content if is_bare(content) else content.partition(b"\n")[2]
     name = f"{plan.stem}-{zlib.crc32(lines, zlib.crc32(content_of(plan))):08x}"
     kept = folder / f"{name}.shards"
     # in this order: a plan without shards counts as unfinished

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core.contract.geometry import Mag, Vec3
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.files import listed, open_file, reading
@@ -57,6 +58,23 @@ def parse_line(line: bytes, *, bare: bool = False) -> ShardDone:
         raise ValueError(str(error)) from error
 
 
+def parsed(lines: Iterable[bytes], *, listed: bool) -> Iterator[tuple[int, bytes, ShardDone | ValueError]]:
+    """Number, line and shard of each line of a list of checksums, or, if it is not `listed`, of a journal.
+
+    The line that numbers a list is left out. For one that is malformed or was changed, the error stands for the shard.
+    """
+    bare = False
+    for number, line in enumerate(lines, 1):
+        try:
+            if listed and number == 1:
+                bare = is_bare(line)
+                if parse_serial(line):
+                    continue
+            yield number, line, parse_line(line, bare=bare)
+        except ValueError as error:
+            yield number, line, error
+
+
 def format_serial(serial: int) -> bytes:
     r"""The first line of a list of checksums.
 
@@ -71,7 +89,7 @@ def parse_serial(line: bytes) -> int | None:
 
     Lists of earlier versions do not. Raises ValueError for a line that was changed.
     """
-    if not line.startswith(b'["record"'):
+    if is_bare(line):
         return None
     match _fields(line):
         case [str(), int(serial)] if serial > 0:
@@ -88,10 +106,9 @@ def serial_of(shards: Path) -> int:
         return 0
 
 
-def is_bare(shards: Path) -> bool:
-    """Whether a list of checksums is of an earlier version: its lines have no sums, and it has no number."""
-    with open_file(shards) as file:
-        return not file.readline(100).startswith(b'["record"')
+def is_bare(content: bytes) -> bool:
+    """Whether a list of checksums, or its first line, is of an earlier version, without sums and number."""
+    return not content.startswith(b'["record"')
 
 
 def next_serial(folder: Path, layer: str, besides: Path) -> int:
@@ -123,6 +140,21 @@ def parsed_plan(content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return plan if isinstance(plan, dict) and isinstance(plan.get("settings"), dict) else {}
+
+
+def entry_of(plan: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """An object in a plan; empty if it is missing or none."""
+    found = plan.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def extent_in(plan: Mapping[str, Any], layer: str) -> Box | None:
+    """A layer's extent at the time of a run, in mag-1 voxels; None if the plan does not state it."""
+    try:
+        x, y, z, width, height, depth = map(int, entry_of(plan, "extents")[layer])
+        return Box((x, y, z), (width, height, depth))
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return None
 
 
 def _with_sum(fields: list[Any]) -> bytes:
