@@ -26,6 +26,7 @@ from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion
 from wkconvert_core.conversion.steps import PlannedStep
 from wkconvert_core.datasets.inventory import MagStorage
+from wkconvert_core.engine.progress import Progress
 from wkconvert_core.inspection.compare import Difference
 from wkconvert_core.registry.detection import Answer
 from wkconvert_core.registry.plugins import Loaded
@@ -221,7 +222,7 @@ DOCUMENTS = [
         MagStorage,
         Loaded,
     ),
-    *(Soundness, Equality, MagCompared, Difference, Preview, LayerPreview),
+    *(Soundness, Equality, MagCompared, Difference, Preview, LayerPreview, Progress),
 ]
 
 

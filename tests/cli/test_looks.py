@@ -92,9 +92,9 @@ def test_control_characters_are_escaped_wherever_a_name_is_printed(odd, tmp_path
     print_table(screen.console, ("name", "size"), [(name, name)])
     print_notes([name, WarningNote(name)], screen.console)
     show_error(BrokenSource(name, why=name, fix=name), screen.console)
-    with shown(screen.console, quiet=False) as listen:
+    with shown(screen.console) as listen:
         Meter(listen, name, (1, 2), 10, 1).advance(10)
-    with shown(Screen(80, is_terminal=False).console, quiet=False) as listen:
+    with shown(Screen(80, is_terminal=False).console) as listen:
         Meter(listen, name, (1, 1), 10, 1).advance(10)
     printed = SEQUENCE.sub("", screen.console.file.getvalue().replace("\r", "") if odd != "\r" else "")
     assert odd not in printed.replace("\n", "") or odd == "\n"
@@ -103,7 +103,7 @@ def test_control_characters_are_escaped_wherever_a_name_is_printed(odd, tmp_path
 
 def events(titles, screen, *, voxels=100, already=()):
     """What a terminal shows after steps of these titles."""
-    with shown(screen.console, quiet=False) as listen:
+    with shown(screen.console) as listen:
         for number, title in enumerate(titles, 1):
             done = voxels if number in already else 0
             meter = Meter(listen, title, (number, len(titles)), voxels, 1, done=done)
@@ -135,7 +135,7 @@ def test_what_was_there_already_has_no_speed(screen):
 def test_the_time_that_is_left_is_told_for_the_step_and_in_all(monkeypatch):
     screen, now = Screen(80, is_terminal=False), [0.0]
     monkeypatch.setattr(progress_bar.time, "monotonic", lambda: now[0])
-    with shown(screen.console, quiet=False) as listen:
+    with shown(screen.console) as listen:
         meter = Meter(listen, "em mag 1", (1, 2), 100_000_000, 2, share=(0, 0.8))
         now[0] = 20.0
         meter.advance(50_000_000)

@@ -64,4 +64,4 @@ def _listening(progress: Listener | bool | None) -> AbstractContextManager[Liste
     from wkconvert_core.cli.output import console
     from wkconvert_core.cli.progress_bar import shown
 
-    return shown(console(stderr=True), quiet=False)
+    return shown(console(stderr=True))

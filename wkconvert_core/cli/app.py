@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 
 from wkconvert_core import __version__
 from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options
+from wkconvert_core.cli.log_file import logged
 from wkconvert_core.cli.output import console, emit, print_document, print_lines, printable
 from wkconvert_core.cli.run import carry_out, explained
 from wkconvert_core.cli.surroundings import Interrupted, prepare_streams, raise_signals
@@ -53,7 +54,8 @@ class Command(TyperCommand):
         defaults = Defaults(ctx.params, said, getattr(self.callback, "open_options", ()), src)
         ctx.params |= {**defaults.values, "defaults": defaults.notes}
         try:
-            return super().invoke(ctx)
+            with logged(ctx.params.get("log_file")):
+                return super().invoke(ctx)
         except WkconvertError as error:
             defaults.explain(error)
             raise

@@ -70,7 +70,7 @@ def export_tiff(
     carry_out(lambda: prepare(dst, out, settings, pictures), given, dst)
 
 
-@options.takes(only=("json", "quiet"))
+@options.takes(only=("json", "quiet", "progress"))
 def upload(dst: options.Dataset, url: Url = None, name: Named = None, folder: Folder = None, **given: Any) -> None:
     """Send a finished dataset to a WEBKNOSSOS server, with the token in $WK_TOKEN; the same command again goes on."""
     send(dst, given, url=url, name=name, folder=folder)

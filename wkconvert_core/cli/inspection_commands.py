@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from wkconvert_core.cli import options
+from wkconvert_core.cli.log_file import command_line
 from wkconvert_core.cli.output import console, emit, print_lines, warnings_of
-from wkconvert_core.cli.run import command_line, listening, report
+from wkconvert_core.cli.run import listening, report
 from wkconvert_core.contract.errors import OptionError, WkconvertError
 
 Deep = Annotated[bool, typer.Option("--deep", help="Recompute and compare whole coarser mags, not only some boxes")]
@@ -89,7 +90,7 @@ def check_equality(a: A, b: B, layer_name: options.Layers = None, mag: options.M
 
 
 @options.takes(
-    only=("voxel_size", "unit", "category", "name", "dry_run", *options.READ_OPTIONS),
+    only=("voxel_size", "unit", "category", "name", "dry_run", "log_file", *options.READ_OPTIONS),
     helps={
         "voxel_size": "x,y,z; leave a number out to keep it: ,,35 (default: unchanged; at first what `cube` read)",
         "category": "color or segmentation (default: unchanged; for new layers by name, else by content)",

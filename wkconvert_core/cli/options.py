@@ -137,6 +137,8 @@ class Options:
     strict = _shared(RUN, "Make an error of each warning", bool, "--strict")
     quiet = _shared(RUN, "Print errors and warnings only", bool, "--quiet", "-q")
     verbose = _shared(RUN, "Log details to standard error", bool, "--verbose", "-v")
+    log_file = _shared(RUN, "Add details, notes and errors to this file, whatever the terminal shows", Path)
+    progress = _shared(RUN, "bar, plain, json (lines on standard error), none, or auto (default: auto)")
 
 
 ALL = {name: hint for name, hint in vars(Options).items() if not name.startswith("_")}
@@ -146,9 +148,9 @@ PYRAMID_OPTIONS = ("max_mag", "interpolation_mode", "sampling_mode", *STORAGE_OP
 """Which coarser mags are made, by which kernel, and how they are stored."""
 WORKER_OPTIONS = ("jobs", "memory", "distribution_strategy", "scheduler", "job_resources")
 """The workers and their memory."""
-READ_OPTIONS = (*WORKER_OPTIONS, "json", "strict", "quiet")
+READ_OPTIONS = (*WORKER_OPTIONS, "json", "strict", "quiet", "progress")
 """Options of every command that reads voxels."""
-RUN_OPTIONS = ("force", "verify", *WORKER_OPTIONS, "dry_run", "json", "strict", "quiet", "verbose")
+RUN_OPTIONS = ("force", "verify", *READ_OPTIONS, "dry_run", "verbose", "log_file")
 """Options of every command that writes voxels."""
 
 

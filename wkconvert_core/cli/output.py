@@ -46,6 +46,7 @@ KEYS = {
     "MagCompared": "layer mag voxels differing first=difference",
     "Preview": "source picture layers",
     "LayerPreview": "name category dtype channels shape mag planes_at window voxel_size",
+    "Progress": "step number steps voxels total voxel_bytes done workers waiting",
     "Difference": "place channel a=values.0 b=values.1",
 }
 """Keys of the documents of classes whose documents are not just their fields, as `docs/json-output.md` promises.

@@ -1,13 +1,14 @@
-"""Progress of a run on standard error: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a run on standard error: a bar on a terminal, plain lines elsewhere, JSON for programs."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from wkconvert_core.cli.output import print_lines, printable, rate_text
+from wkconvert_core.cli.output import as_document, print_lines, printable, rate_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,15 +24,24 @@ PLAIN_SECONDS = 10.0
 
 
 @contextmanager
-def shown(console: Console, quiet: bool) -> Iterator[Listener]:
-    """A listener that shows progress as fits the console, or not at all."""
-    if quiet:
+def shown(console: Console, how: str = "auto") -> Iterator[Listener]:
+    """A listener that shows progress on a console: `bar`, `plain`, `json`, `none`, or `auto`, as fits the console."""
+    from rich.console import Console
+
+    if how == "none":
         yield lambda progress: None
-    elif console.is_terminal:
-        with _bar(console) as bar:
+    elif how == "json":
+        yield lambda progress: _print_event(progress, console)
+    elif how == "bar" or (how == "auto" and console.is_terminal):
+        with _bar(console if console.is_terminal else Console(file=console.file, force_terminal=True)) as bar:
             yield _Bar(bar)
     else:
         yield _Lines(console)
+
+
+def _print_event(now: Progress, console: Console) -> None:
+    console.file.write(json.dumps(as_document(now)) + "\n")
+    console.file.flush()
 
 
 def _bar(console: Console) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from wkconvert_core.cli.output import console, emit, print_lines, print_notes, printable, warnings_of
-from wkconvert_core.contract.errors import HeededWarning
+from wkconvert_core.cli.log_file import command_line, formatter, log_notes
+from wkconvert_core.cli.output import console, emit, print_lines, print_notes, warnings_of
+from wkconvert_core.contract.errors import HeededWarning, check_known
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,30 +29,37 @@ PATIENCE = 1.0
 
 @contextmanager
 def listening(given: Mapping[str, Any]) -> Iterator[Listener]:
-    """A listener that shows progress, unless `given`, the command's options, has `quiet` or `json`."""
+    """A listener that shows progress as `given`, the command's options, say: with `quiet` or `json` only if asked."""
     from wkconvert_core.cli.progress_bar import shown
 
     begin(given)
-    with shown(console(stderr=True), given["quiet"] or given["json"]) as listen:
+    with shown(console(stderr=True), _progress(given)) as listen:
         yield listen
 
 
+def _progress(given: Mapping[str, Any]) -> str:
+    said = given.get("progress") or ("none" if given["quiet"] or given["json"] else "auto")
+    check_known("progress", [said], ("auto", "bar", "plain", "json", "none"), "is not known")
+    return str(said)
+
+
 def begin(given: Mapping[str, Any]) -> None:
-    """Tune the process, and log to standard error: warnings of libraries, and with `verbose` what we do."""
+    """Tune the process, and log to standard error: warnings of libraries, and with `verbose` what we do.
+
+    Raises OptionError for another `progress` than there is.
+    """
     import logging
 
     from wkconvert_core.toolkit.process import tune_process
 
-    class Printable(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            return "\n".join(map(printable, super().format(record).split("\n")))
-
+    _progress(given)
     tune_process()
     verbose = given.get("verbose", False)
     handler = logging.StreamHandler()
-    handler.setFormatter(Printable("%(relativeCreated)6.0f ms %(name)s: %(message)s" if verbose else "%(message)s"))
+    handler.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    handler.setFormatter(formatter("%(relativeCreated)6.0f ms %(name)s: %(message)s" if verbose else "%(message)s"))
     logging.basicConfig(handlers=[handler])
-    logging.getLogger("wkconvert_core").setLevel(logging.DEBUG if verbose else logging.WARNING)
+    logging.getLogger("wkconvert_core").setLevel(logging.DEBUG if verbose or given.get("log_file") else logging.WARNING)
 
 
 @contextmanager
@@ -94,6 +100,7 @@ def carry_out(prepare: Callable[[], Conversion], given: Mapping[str, Any], readi
         conversion = prepare()
     inputs = replace(conversion.inputs, notes=[*given["defaults"], *conversion.inputs.notes])
     conversion = replace(conversion, inputs=inputs)
+    log_notes(conversion.notes)
     heed(conversion.notes, given)
     if given["dry_run"]:
         emit(conversion, given, reports.show_plan)
@@ -107,11 +114,6 @@ def carry_out(prepare: Callable[[], Conversion], given: Mapping[str, Any], readi
     report(done, done.late_notes, given, partial(reports.show_done, quiet=given["quiet"]), stderr=True)
 
 
-def command_line() -> str:
-    """The command that this process runs, as a shell takes it."""
-    return shlex.join(["wkconvert", *sys.argv[1:]])
-
-
 def report(
     result: Result,
     notes: Iterable[str],
@@ -122,6 +124,7 @@ def report(
     code: int = 1,
 ) -> None:
     """Print a result as `emit` does, after its notes; a warning among them ends the command with `code` if `strict`."""
+    log_notes(notes)
     if not given["json"]:
         print_notes(notes, console(stderr=stderr or given["quiet"]), quiet=given["quiet"])
     emit(result, given, show, stderr=stderr)

@@ -32,11 +32,13 @@ class Progress:
 
     @property
     def done(self) -> float:
-        """The share of the whole run that is done, 0 to 1.
+        """The share of the whole run that is done, 0 to 1; before the first step 0.
 
         >>> Progress("em mag 1", 2, 4, 50, 100, 1).done, Progress("em mag 1", 2, 4, 50, 100, 1, share=(0.2, 0.8)).done
         (0.375, 0.5)
         """
+        if not self.number:
+            return 0.0
         begin, end = self.share or ((self.number - 1) / self.steps, self.number / self.steps)
         return begin + (end - begin) * self.voxels / self.total
 
