@@ -21,7 +21,7 @@ from PIL import Image
 from wkconvert_core import Box, Mag, OptionError, PluginError, VolumeInfo, VoxelSize
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.viewing.kept import KeptChunks
+from wkconvert_core.viewing.chunk_cache import ChunkCache
 from wkconvert_core.viewing.precomputed import Precomputed
 from wkconvert_core.viewing.view import viewing
 
@@ -125,7 +125,7 @@ class Chunked(InMemory):
 def test_kept_chunks_are_read_once_and_give_the_same_voxels(data):
     voxels = random_voxels((13, 11, 7))
     inner = Chunked(voxels)
-    kept = KeptChunks(inner)
+    kept = ChunkCache(inner)
     for _ in range(4):
         start = [data.draw(st.integers(0, n - 1)) for n in voxels.shape[1:]]
         stop = [data.draw(st.integers(a + 1, n)) for a, n in zip(start, voxels.shape[1:], strict=True)]
@@ -136,11 +136,11 @@ def test_kept_chunks_are_read_once_and_give_the_same_voxels(data):
 
 def test_no_more_is_kept_than_was_said():
     inner = Chunked(np.zeros((1, 13, 11, 7), np.uint8))
-    kept = KeptChunks(inner, most=130)  # two chunks of 60 voxels
+    kept = ChunkCache(inner, most=130)  # two chunks of 60 voxels
     whole = Box((0, 0, 0), (13, 11, 7))
     kept.read(whole)
     assert sum(each.nbytes for each in kept._kept.values()) <= 130
-    assert KeptChunks(inner, most=10).read(whole).shape == (1, 13, 11, 7)
+    assert ChunkCache(inner, most=10).read(whole).shape == (1, 13, 11, 7)
 
 
 @NEUROGLANCER

@@ -16,13 +16,13 @@ from wkconvert_core.toolkit.naming.words import DYES, numbers, texts
 from wkconvert_core.toolkit.shortened import ranges, shorten
 
 __all__ = [
+    "ChannelStacks",
     "Gaps",
     "Naming",
-    "Parted",
+    "channel_stacks",
     "check_used",
     "left_out_note",
     "natural_key",
-    "parted",
     "ranges",
     "shorten",
     "with_gaps",
@@ -35,7 +35,7 @@ _FEW = 10
 
 
 @dataclass(frozen=True)
-class Parted:
+class ChannelStacks:
     """The files of a folder as stacks of the same slices, one for each channel."""
 
     channels: dict[str, tuple[str | None, ...]]
@@ -61,7 +61,7 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 def with_gaps(folder: str, names: Sequence[str], gaps: Gaps, naming: Naming | None = None) -> list[str | None]:
     """The names of the slices of one stack in their order, with None for each missing slice to be filled with zeros.
 
-    It is `parted` for readers that take one stack: names that count several channels raise UnsupportedSource.
+    It is `channel_stacks` for readers that take one stack: names that count several channels raise UnsupportedSource.
 
     >>> with_gaps("brain", ["s1.tif", "s2.tif", "s4.tif"], "fill")
     ['s1.tif', 's2.tif', None, 's4.tif']
@@ -69,7 +69,7 @@ def with_gaps(folder: str, names: Sequence[str], gaps: Gaps, naming: Naming | No
     Traceback (most recent call last):
     wkconvert_core.contract.errors.InconsistentStack: slices are missing in brain: 3 (1 in all)...
     """
-    found = parted(folder, names, gaps, naming)
+    found = channel_stacks(folder, names, gaps, naming)
     check_used(folder, naming or Naming(), found.used)
     channels = found.channels
     if len(channels) > 1:
@@ -81,13 +81,13 @@ def with_gaps(folder: str, names: Sequence[str], gaps: Gaps, naming: Naming | No
     return [name for slices in channels.values() for name in slices]
 
 
-def parted(
+def channel_stacks(
     folder: str,
     names: Sequence[str],
     gaps: Gaps,
     naming: Naming | None = None,
     size_of: Callable[[str], Hashable] | None = None,
-) -> Parted:
+) -> ChannelStacks:
     """The files of a folder, given in natural order, as the stacks that their names say they are.
 
     Numbers that run in the names count depth, channels, times, positions or wells: by the words before them, and by how
@@ -97,18 +97,18 @@ def parted(
     Raises UnsupportedSource for names that count what a stack does not have, or do not say what they count;
     InconsistentStack for missing slices, for two of one number, and for names unlike the others; OptionError.
 
-    >>> parted("brain", ["z1_DAPI.tif", "z1_GFP.tif", "z2_DAPI.tif", "z2_GFP.tif"], "error").channels
+    >>> channel_stacks("brain", ["z1_DAPI.tif", "z1_GFP.tif", "z2_DAPI.tif", "z2_GFP.tif"], "error").channels
     {'DAPI': ('z1_DAPI.tif', 'z2_DAPI.tif'), 'GFP': ('z1_GFP.tif', 'z2_GFP.tif')}
     """
     naming = naming or Naming()
     if len(names) < 2 or (naming.names == "z" and not _are_numbered(names)):
-        return Parted({"": tuple(names)})
+        return ChannelStacks({"": tuple(names)})
     found = table(folder, names)
     left_out = _previews(folder, found, size_of)
     if twice := _second_names(found):
         if gaps != "close" or any(column.kind in ("channel", "well") for column in found.columns):
             raise _same_slice(folder, *twice)
-        return Parted({"": tuple(name for name in names if name not in left_out)}, left_out)
+        return ChannelStacks({"": tuple(name for name in names if name not in left_out)}, left_out)
     axes = axes_as_said(found.columns, naming.names) if naming.names else axes_of(found.columns)
     check_said(folder, found, axes)
     kept, used = choose(folder, found, axes, naming)
@@ -130,7 +130,7 @@ def parted(
     slices, notes = in_slice_order(folder, stacks, gaps, scale=scale, has_unit=has_unit)
     if depth and len(depth.columns) > 1:
         notes.append(WarningNote(f"{len(depth.columns)} numbers run in the names: taken as one stack, in their order"))
-    return Parted(slices, left_out, tuple(notes), used)
+    return ChannelStacks(slices, left_out, tuple(notes), used)
 
 
 def left_out_note(left_out: Sequence[str]) -> tuple[WarningNote, ...]:

@@ -75,42 +75,10 @@ def _write(
 ) -> None:
     parts = [f"<h1>{escape(title)}</h1>", _table([], facts), *map(_note, notes)]
     for layer in layers:
-        written = {each.where.mag: each.mag for each in stored if each.where.layer == layer.name and each.mag}
-        shown = look_at(
-            layer.name, layer.category, written or layer.mags, layer.color
-        )  # what is written has coarser mags
-        png = standard_b64encode(picture("", [shown])).decode()
-        read = layer.found.match
-        size = layer.voxel_size
-        parts += [
-            f"<h2>{escape(layer.name)}</h2>",
-            _table(
-                [],
-                [
-                    ("category", str(layer.decision)),
-                    ("read by", f"{read.format}: {read.reason}"),
-                    ("voxel size", f"{size} ({size.origin})" if size else "not stated"),
-                    ("mags read", ", ".join(map(str, sorted(layer.mags)))),
-                ],
-            ),
-            f'<img alt="three planes of {escape(layer.name)}" src="data:image/png;base64,{png}">',
-            _histogram(shown),
-        ]
+        parts += _about(layer, [each for each in stored if each.where.layer == layer.name])
     if stored:
-        rows = [
-            (
-                each.where.layer,
-                str(each.where.mag),
-                " x ".join(map(str, each.where.box.shape)) if each.where.box else "",
-                f"{each.shards:,}",
-                size_text(each.stored_bytes),
-                f"{each.ratio:.2f}" if each.ratio else "",
-                each.compression or "",
-            )
-            for each in stored
-        ]
         heads = ("layer", "mag", "shape", "shards", "on disk", "raw to stored", "compression")
-        parts += ["<h2>On disk</h2>", f'<div class="scroll">{_table(heads, rows)}</div>']
+        parts += ["<h2>On disk</h2>", f'<div class="scroll">{_table(heads, map(_row, stored))}</div>']
     parts += ["<h2>To repeat it</h2>", f"<p><code>{escape(command)}</code></p>", f"<p>wkconvert {__version__}</p>"]
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
@@ -118,6 +86,31 @@ def _write(
         temporary.write_text(
             f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n', "utf-8"
         )
+
+
+def _about(layer: SourceLayer, stored: Sequence[MagStorage]) -> list[str]:
+    """What there is to say of a layer, and a picture of what is written, which has coarser mags, or of the source."""
+    written = {each.where.mag: each.mag for each in stored if each.mag}
+    shown = look_at(layer.name, layer.category, written or layer.mags, layer.color)
+    read, size = layer.found.match, layer.voxel_size
+    facts = [
+        ("category", str(layer.decision)),
+        ("read by", f"{read.format}: {read.reason}"),
+        ("voxel size", f"{size} ({size.origin})" if size else "not stated"),
+        ("mags read", ", ".join(map(str, sorted(layer.mags)))),
+    ]
+    png = standard_b64encode(picture("", [shown])).decode()
+    image = f'<img alt="three planes of {escape(layer.name)}" src="data:image/png;base64,{png}">'
+    return [f"<h2>{escape(layer.name)}</h2>", _table([], facts), image, _histogram(shown)]
+
+
+def _row(mag: MagStorage) -> Sequence[str]:
+    """A mag's row in the table of what is on disk."""
+    where = mag.where
+    shape = " x ".join(map(str, where.box.shape)) if where.box else ""
+    ratio = f"{mag.ratio:.2f}" if mag.ratio else ""
+    size = size_text(mag.stored_bytes)
+    return where.layer, str(where.mag), shape, f"{mag.shards:,}", size, ratio, mag.compression or ""
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

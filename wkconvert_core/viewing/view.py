@@ -17,7 +17,7 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.intensity_range import intensity_range
-from wkconvert_core.viewing.kept import KeptChunks
+from wkconvert_core.viewing.chunk_cache import ChunkCache
 from wkconvert_core.viewing.precomputed import Precomputed
 
 ADDRESS = "127.0.0.1"
@@ -63,7 +63,7 @@ def viewing(
     try:
         running = server.global_server
         volumes = [
-            Precomputed(each.category, {mag: KeptChunks(source) for mag, source in each.mags.items()}, each.voxel_size)
+            Precomputed(each.category, {mag: ChunkCache(source) for mag, source in each.mags.items()}, each.voxel_size)
             for each in chosen
         ]
         running.app.add_handlers(".*", [(rf"/data/{viewer.token}/(\d+)/(.*)", _handler(volumes, running.executor))])

@@ -30,7 +30,7 @@ from .calibration import voxel_size
 from .files import HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header, partner
 from .header import Header, read_header
 from .magic import GZIP
-from .orientation import Form, Orientation, lie_of
+from .orientation import Form, Orientation, pose_of
 from .placed import parse_box, place
 from .scaling import DType, Slope, meaning
 from .source import GzipNiftiSource, NiftiSource, Stored
@@ -133,11 +133,11 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
         raise _half(header.path, ".img", "its header says that the voxels are in a file of their own")
     compressed = bytes_of(data, len(GZIP)) == GZIP
     unused = _check_size(header, data, compressed)
-    lie = lie_of(header, wanted.orientation, wanted.form)
-    axes = lie.axes
-    size, more = voxel_size(header, axes, wanted.unit, lie.form)
+    pose = pose_of(header, wanted.orientation, wanted.form)
+    axes = pose.axes
+    size, more = voxel_size(header, axes, wanted.unit, pose.form)
     scale, dtype, scaling = meaning(header, category, wanted.slope)
-    notes = [*lie.notes, *more, *scaling, *_oddities(header), *unused]
+    notes = (*pose.notes, *more, *scaling, *_oddities(header), *unused)
     groups = _groups(header, wanted, dtype)
     for group in groups:
         starts = tuple(header.start + number * header.volume_bytes for number in group)
@@ -145,7 +145,7 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
         stored = Stored(header.dtype.str, header.samples, starts, scale)
         run = Box((0, 0, 0), (cheap_run(axes.shape[0], stored.voxel_bytes), 1, 1))
         chunk = shape if compressed else axes.seen(run).shape
-        info = VolumeInfo(shape, dtype, channels, size, chunk, notes=tuple(notes), affine=lie.affine, turned=lie.turned)
+        info = VolumeInfo(shape, dtype, channels, size, chunk, notes=notes, affine=pose.affine, turned=pose.turned)
         name = f"volume_{group[0]}" if len(groups) > 1 else None
         source = (GzipNiftiSource if compressed else NiftiSource)(data, stored, axes, info)
         layer = Layer({Mag(1, 1, 1): place(source, wanted.box) if wanted.box else source}, name, category)

@@ -28,7 +28,7 @@ _OFF = 0.25
 
 
 @dataclass(frozen=True)
-class Lie:
+class Pose:
     """How the stored axes become x, y, z, and where the volume lies in space."""
 
     axes: Axes
@@ -40,7 +40,7 @@ class Lie:
     notes: tuple[str, ...] = ()
 
 
-def lie_of(header: Header, wanted: Orientation | None, form: Form | None) -> Lie:
+def pose_of(header: Header, wanted: Orientation | None, form: Form | None) -> Pose:
     """How a volume lies: by `form`, else by the sform where it has a code, else by the qform, as in nibabel.
 
     `wanted` None is canonical, which a layer of another format beside it may contradict.
@@ -52,23 +52,24 @@ def lie_of(header: Header, wanted: Orientation | None, form: Form | None) -> Lie
     }
     counts = form if form in forms else next(iter(forms), "")
     if not counts or (directions := _directions(forms[counts])) is None:
-        why = f"the file's {counts} is singular" if counts else "the file states no orientation"
-        if not counts and int(header.fields["qform_code"]) > 0:
-            why = "the file's qform is no rotation"
-        return Lie(stored, notes=(WarningNote(f"{why}: x, y, z are its axes as stored"),))
+        is_no_rotation = int(header.fields["qform_code"]) > 0
+        why = "the file's qform is no rotation" if is_no_rotation else "the file states no orientation"
+        if counts:
+            why = f"the file's {counts} is singular"
+        return Pose(stored, notes=(WarningNote(f"{why}: x, y, z are its axes as stored"),))
     order, mirrored = _closest(directions)
-    name, told = _name(order, mirrored), _contradiction(header, forms) if form is None else ""
-    notes = [*_angles(directions, order, mirrored, counts), *([told] if told else [])]
-    agree = not told or _runs(forms["sform"]) == _runs(forms["qform"])
+    name = _name(order, mirrored)
+    told, agree = _contradiction(header, forms) if form is None else ([], True)
+    notes = [*_angles(directions, order, mirrored, counts), *told]
     if wanted == "stored":
         notes.insert(0, f"x, y, z are the file's axes as stored, which run {name} ({counts})")
-        return Lie(stored, counts, _affine(header, stored, counts) if agree else None, None, tuple(notes))
+        return Pose(stored, counts, _affine(header, stored, counts) if agree else None, None, tuple(notes))
     axes, turned = Axes(stored.shape, order, mirrored), None
     if name != "RAS":
         notes.insert(0, f"axes turned from {name} ({counts}) to RAS: x runs to the right, y to the front, z to the top")
         fix = "say -o orientation=stored to take the axes as they are stored, or canonical to turn them nevertheless"
         turned = Turn(f"from {name} to RAS", fix) if wanted is None else None
-    return Lie(axes, counts, _affine(header, axes, counts) if agree else None, turned, tuple(notes))
+    return Pose(axes, counts, _affine(header, axes, counts) if agree else None, turned, tuple(notes))
 
 
 def _affine(header: Header, axes: Axes, form: str) -> Affine:
@@ -86,33 +87,24 @@ def _point(vector: Array) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _contradiction(header: Header, forms: Mapping[str, Array]) -> str:
-    """A note if both forms are there and lay the volume elsewhere; empty if not."""
-    if len(forms) < 2 or any(_directions(affine) is None for affine in forms.values()):
-        return ""
-    runs = {form: _runs(affine) for form, affine in forms.items()}
+def _contradiction(header: Header, forms: Mapping[str, Array]) -> tuple[list[str], bool]:
+    """A note if both forms are there and lay the volume elsewhere; and whether its axes run alike by both."""
+    runs = {form: _name(*_closest(found)) for form, it in forms.items() if (found := _directions(it)) is not None}
+    if len(runs) < 2:
+        return [], True
     told = "the sform counts; -o form=qform takes the qform"
     if runs["sform"] != runs["qform"]:
-        text = "sform and qform contradict each other: its axes run " + " and ".join(
-            f"{run} by the {form}" for form, run in runs.items()
-        )
-        return WarningNote(f"{text}; {told}")
+        by_form = " and ".join(f"{run} by the {form}" for form, run in runs.items())
+        return [WarningNote(f"sform and qform contradict each other: its axes run {by_form}; {told}")], False
     far = np.append(np.array(header.shape[:3]) - 1, 1)
     corners = np.array([(i, j, k, 1) for i in (0, far[0]) for j in (0, far[1]) for k in (0, far[2])])
     between = np.linalg.inv(forms["sform"]) @ forms["qform"] @ corners.T - corners.T
     off = float(np.abs(between).max())
     if off <= _OFF:
-        return ""
+        return [], True
     spaces = {header.space(form) for form in forms}
     text = f"sform ({header.space('sform')}) and qform ({header.space('qform')}) differ by up to {off:.3g} voxels"
-    return WarningNote(f"{text}: {told}") if len(spaces) == 1 else f"{text}: {told}"
-
-
-def _runs(affine: Array) -> str:
-    """The directions in which i, j, k run."""
-    directions = _directions(affine)
-    assert directions is not None, "only sound forms are compared"
-    return _name(*_closest(directions))
+    return [WarningNote(f"{text}: {told}") if len(spaces) == 1 else f"{text}: {told}"], True
 
 
 def _directions(affine: Array) -> Array | None:

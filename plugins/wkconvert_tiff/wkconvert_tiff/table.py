@@ -19,9 +19,9 @@ from wkconvert_core.toolkit.slices import counted
 from wkconvert_core.toolkit.stacks import (
     Gaps,
     Naming,
+    channel_stacks,
     check_used,
     left_out_note,
-    parted,
     shorten,
 )
 from wkconvert_images.opening import Format, facts_of
@@ -101,7 +101,7 @@ def make_table(path: str, recipe: Recipe) -> Table:
             raise changed(path, "its files are no longer a set of OME-TIFF")
         return Table(of_set, _digest(of_set.files), simple=False, voxel_sizes=(of_set.voxel_size,))
     kept = [name for name in listing.names if name not in recipe.left_out]
-    slices = parted(path, kept, recipe.gaps, recipe.naming)
+    slices = channel_stacks(path, kept, recipe.gaps, recipe.naming)
     entries = slices.channels[recipe.channel]
     names = [name for name in entries if name is not None]
     paths = _joined_to(path, names)
@@ -141,7 +141,7 @@ def by_channel(path: str, recipe: Recipe) -> dict[str, Recipe]:
     except OptionError as error:  # the time point may be one that the names count
         refused = error
     try:
-        found = parted(path, names, recipe.gaps, naming, size_of)
+        found = channel_stacks(path, names, recipe.gaps, naming, size_of)
     except (InconsistentStack, UnsupportedSource) as error:
         if is_tiff and recipe.multipage == "error" and _read(_joined_to(path, names)[0], recipe).planes.shape[1] > 1:
             raise _several_pages(path, names) from error

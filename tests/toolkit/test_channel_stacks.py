@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wkconvert_core import InconsistentStack, OptionError, UnsupportedSource
-from wkconvert_core.toolkit.stacks import Naming, natural_key, parted
+from wkconvert_core.toolkit.stacks import Naming, channel_stacks, natural_key
 
 
 def named(pattern, /, **axes):
@@ -19,7 +19,7 @@ def named(pattern, /, **axes):
 
 
 def stacks(files, gaps="error", preview=(), **naming):
-    return parted("here", files, gaps, Naming(**naming), lambda name: name in preview)
+    return channel_stacks("here", files, gaps, Naming(**naming), lambda name: name in preview)
 
 
 N = range

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
 
-class KeptChunks:
+class ChunkCache:
     """Reads whole chunks of a source, and keeps up to `most` bytes of them; one without chunks is passed through."""
 
     def __init__(self, inner: Source, most: int = 512 << 20) -> None:
