@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from wkconvert_core.cli import options
+from wkconvert_core.cli.completion import layers, mags
 from wkconvert_core.cli.output import emit
 from wkconvert_core.cli.run import carry_out, listening
 from wkconvert_core.contract.errors import OptionError
@@ -22,8 +23,8 @@ def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
 
 
 Out = Annotated[Path, options.local_folder("The folder for the TIFF files, to be made.", metavar="OUT")]
-LayerName = Annotated[str | None, _option("The layer (default: the only one)", _PART)]
-MagText = Annotated[str | None, _option("The mag: 2 or 2-2-1 (default: the finest)", _PART)]
+LayerName = Annotated[str | None, _option("The layer (default: the only one)", _PART, autocompletion=layers)]
+MagText = Annotated[str | None, _option("The mag: 2 or 2-2-1 (default: the finest)", _PART, autocompletion=mags)]
 Bbox = Annotated[str | None, _option("x,y,z,width,height,depth in voxels of mag 1 (default: the whole layer)", _PART)]
 Downsample = Annotated[
     int, _option("Voxels of the mag for a pixel, along x and y: 2, 4, … (default: 1)", _PART, **options.whole())

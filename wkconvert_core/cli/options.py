@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hi
 
 import typer
 
+from wkconvert_core.cli.completion import completion_of, layers
+from wkconvert_core.cli.completion import mags as mags_there
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.numbers import whole_number
 
@@ -64,9 +66,21 @@ def whole(least: int = -(10**20), most: int = 10**20) -> dict[str, Any]:
     return {"parser": read}
 
 
-Layers = Annotated[list[str] | None, _option("Only these layers, repeatable (default: all)", SOURCE, "--layer-name")]
-Mags = Annotated[list[str] | None, _option("Only these mags, 2 or 2-2-1, repeatable (default: all)", SOURCE, "--mag")]
-FromMag = Annotated[str | None, _option("Begin at this mag: 2 or 2-2-1 (default: each layer's finest)", SOURCE)]
+_LAYERS = "Only these layers, repeatable (default: all)"
+_MAGS = "Only these mags, 2 or 2-2-1, repeatable (default: all)"
+_FROM = "Begin at this mag: 2 or 2-2-1 (default: each layer's finest)"
+Layers = Annotated[
+    list[str] | None,
+    _option("Only these layers, repeatable (default: all)", SOURCE, "--layer-name", autocompletion=layers),
+]
+Mags = Annotated[
+    list[str] | None,
+    _option("Only these mags, 2 or 2-2-1, repeatable (default: all)", SOURCE, "--mag", autocompletion=mags_there),
+]
+FromMag = Annotated[
+    str | None,
+    _option("Begin at this mag: 2 or 2-2-1 (default: each layer's finest)", SOURCE, autocompletion=mags_there),
+]
 Dataset = Annotated[Path, local_folder("A dataset's folder.", metavar="DST")]
 Original = Annotated[Path, local_folder("A dataset's folder.", metavar="SRC")]
 
@@ -142,6 +156,8 @@ class Options:
 
 
 ALL = {name: hint for name, hint in vars(Options).items() if not name.startswith("_")}
+for _name, _hint in ALL.items():
+    get_args(_hint)[1].autocompletion = completion_of(_name)
 STORAGE_OPTIONS = ("to_option", "compression", "compression_level", "no_compress", "file_len")
 """How mags are stored."""
 PYRAMID_OPTIONS = ("max_mag", "interpolation_mode", "sampling_mode", *STORAGE_OPTIONS)
