@@ -28,7 +28,7 @@ from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, shown
 from wkconvert_core.datasets.places import checked_places, has_leftovers, sweep
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of, mag_places
 from wkconvert_core.datasets.records.journal import Journal, Request, keep_record
-from wkconvert_core.datasets.records.lines import parsed_plan
+from wkconvert_core.datasets.records.lines import content_of, parsed_plan
 from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.inspection.contents import voxels_outside
@@ -42,8 +42,6 @@ from wkconvert_core.toolkit.files import (
     is_folder,
     is_link,
     listed,
-    open_file,
-    reading,
     state_of,
 )
 
@@ -248,10 +246,7 @@ def _moves(built: Path, dataset: Path) -> Iterator[_Move]:
 
     own = Dataset.listed(dataset, properties_file.read(dataset / PROPERTIES_FILE))
     plans = listed(checked(FOLDER), f"*.{COMMAND}.plan")
-    places = None
-    if plans:
-        with reading(plans[0]), open_file(plans[0]) as file:
-            places = parsed_plan(file.read()).get("places")
+    places = parsed_plan(content_of(plans[0])).get("places") if plans else None
     for entry in properties_file.read(checked(PROPERTIES_FILE))["dataLayers"]:
         for mag in map(mag_of, mag_entries(entry)):
             layer = own.layers.get(entry["name"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,10 +115,7 @@ class NewDataset(Destination):
 
     def give_up(self, journals: Mapping[str, Journal]) -> None:
         """Remove the layers, all of which this run has begun."""
-        for layer, journal in journals.items():
-            if not journal.is_finished:
-                journal.close()
-                remove_run(journal.plan, [self.path / layer])
+        _remove_unfinished(journals, lambda layer: [self.path / layer])
 
     def _made_by(self, request: Request) -> str:
         """How the dataset that is there was made, as far as its plans tell; ends with a semicolon if not empty."""
@@ -194,17 +191,24 @@ class ExtendedDataset(Destination):
         for name, journal in journals.items():
             if journal.is_finished and not journal.is_of(request, mags[name]):
                 journal.set_aside()
-            folders = [folder for layer, folder in self.folders if layer == name]
             for plan in runs_without_shards(self.path, name):
                 if plan != journal.plan or not journal.continues(request):
-                    remove_run(plan, [folder for folder in folders if holds_no_shard(folder)])
+                    remove_run(plan, [folder for folder in self._folders_of(name) if holds_no_shard(folder)])
 
     def give_up(self, journals: Mapping[str, Journal]) -> None:
         """Remove the mags, all of which this run has begun."""
-        for layer, journal in journals.items():
-            if not journal.is_finished:
-                journal.close()
-                remove_run(journal.plan, [folder for name, folder in self.folders if name == layer])
+        _remove_unfinished(journals, self._folders_of)
+
+    def _folders_of(self, layer: str) -> list[Path]:
+        return [folder for name, folder in self.folders if name == layer]
+
+
+def _remove_unfinished(journals: Mapping[str, Journal], folders_of: Callable[[str], list[Path]]) -> None:
+    """Remove what a run has begun of the layers that it has not finished: their folders, then its record."""
+    for layer, journal in journals.items():
+        if not journal.is_finished:
+            journal.close()
+            remove_run(journal.plan, folders_of(layer))
 
 
 @contextlib.contextmanager

@@ -93,7 +93,8 @@ _IMAGEJ_ORDERS = {"czt": "TZC", "ctz": "ZTC", "zct": "TCZ", "ztc": "CTZ", "tcz":
 
 def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
     """ImageJ's hyperstack: C is fastest, then Z, then T, unless an `order` is stated; one page may describe all."""
-    counts = {axis: max(1, _whole(lines.get(key, ""))) for axis, key in zip("TZC", _IMAGEJ_KEYS, strict=True)}
+    keys = {"T": "frames", "Z": "slices", "C": "channels"}
+    counts = {axis: max(1, _whole(lines.get(key, ""))) for axis, key in keys.items()}
     pick_series(file.path, file.choice.series or 0, ["the only one"])
     images, pages = _whole(lines.get("images", "")), len(file.slices)
     samples = file.first.number(277, 1)
@@ -114,9 +115,6 @@ def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
     planes = _counted(file, Axes(letters, [counts[axis] for axis in letters]), "ImageJ's description")
     colors = lut_colors(file.first) if len(planes) > 1 else ()
     return Volume((file.path,), planes, colors=colors, voxel_size=voxel_size(file.first))
-
-
-_IMAGEJ_KEYS = ("frames", "slices", "channels")
 
 
 def _counted(file: Opened, axes: Axes, who: str, samples: int = 1) -> Numbers:

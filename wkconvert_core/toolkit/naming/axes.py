@@ -116,7 +116,8 @@ def _independent(columns: Sequence[Column]) -> list[Column]:
     if counters and not any(column.kind in ("z", "channel", "well") for column in said):
         # a running number beside a time stamp, or beside the position of the stage
         counter = min(counters, key=_skipped)
-        before = [column for column in columns[: _index(columns, counter)] if not column.kind]
+        left = itertools.takewhile(lambda column: column is not counter, columns)
+        before = [column for column in left if not column.kind]
         if _skipped(counter) and any(not _rises(column, counter) for column in before):
             return [*before, counter]  # a time of day, which begins anew with each day
         chosen = [*(column for column in said if _interleaves(column, counter)), counter]
@@ -155,10 +156,6 @@ def _tells_apart(columns: Sequence[Column]) -> bool:
     return bool(rows) and len(set(rows)) == len(rows)
 
 
-def _index(columns: Sequence[Column], wanted: Column) -> int:
-    return next(at for at, column in enumerate(columns) if column is wanted)
-
-
 def _follows(column: Column, other: Column) -> bool:
     """Whether one value is known from another: each value of `other` comes with one value of `column`."""
     return len(set(zip(other.values, column.values, strict=True))) == len(set(other.values))
@@ -167,12 +164,8 @@ def _follows(column: Column, other: Column) -> bool:
 def _interleaves(column: Column, counter: Column) -> bool:
     """Whether the values of a column take turns as a running number counts on, each as often as the others."""
     counts = Counter(column.values)
-    return len(set(counts.values())) == 1 and _blocks(column, counter) > len(counts)
-
-
-def _blocks(column: Column, counter: Column) -> int:
-    """How many runs of one value a column has, as a running number counts on."""
-    return sum(1 for _ in itertools.groupby(_by(counter, column)))
+    runs = sum(1 for _ in itertools.groupby(_by(counter, column)))
+    return len(set(counts.values())) == 1 and runs > len(counts)
 
 
 def _rises(column: Column, counter: Column) -> bool:
