@@ -21,8 +21,6 @@ from wkconvert_core.registry.plugins import downsampler
 from wkconvert_core.sources.casting import Fit, ValueRange
 from wkconvert_core.toolkit.stacks import Gaps
 
-"""Names of the dtypes that a dataset can hold."""
-
 FINEST = Mag(1, 1, 1)
 
 _RANGE_EXAMPLE = "say for example --dtype uint8 --convert scale --range -4,4, or --range auto"
