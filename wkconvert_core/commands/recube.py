@@ -89,16 +89,7 @@ def prepare_copy(
     check_known("mag", mags, sorted({mag for layer in opened for mag in layer.mags}), f"is not in {src}")
     name = dataset_name(settings.name or destination.path.name)
 
-    layers: list[SourceLayer] = []
-    shards: dict[tuple[str, Mag], Vec3] = {}
-    for layer in opened:
-        stored = {mag: it for mag, it in layer.mags.items() if isinstance(it, StoredMag) and (not mags or mag in mags)}
-        if kept := {mag: it for mag, it in stored.items() if wanted(it)}:
-            shards |= {(layer.name, mag): it.shard_shape for mag, it in kept.items()}
-            values, scaling = scaled_values(min(layer.mags.items())[1], settings)
-            cast = {mag: as_dtype(it, settings.dtype, settings.convert, values) for mag, it in kept.items()}
-            layers.append(replace(layer, mags=cast, notes=(*layer.notes, *scaling)))
-
+    layers, shards = _with_mags(opened, settings, lambda mag, it: (not mags or mag in mags) and wanted(it))
     assert dataset.properties, "a finished dataset has metadata"
     entries = {entry["name"]: entry for entry in dataset.properties["dataLayers"]}
     described = [_described(entries[layer.name], dataset, layer, settings, to) for layer in layers]
@@ -136,6 +127,21 @@ def prepare_copy(
         keeps_metadata=True,
     )
     return prepare_conversion(inputs, destination, recipe)
+
+
+def _with_mags(
+    opened: Sequence[SourceLayer], settings: Settings, wanted: Callable[[Mag, StoredMag], bool]
+) -> tuple[list[SourceLayer], dict[tuple[str, Mag], Vec3]]:
+    """The layers that have wanted mags, with these alone, cast as asked; and the shape of each mag's shards."""
+    layers: list[SourceLayer] = []
+    shards: dict[tuple[str, Mag], Vec3] = {}
+    for layer in opened:
+        if kept := {mag: it for mag, it in layer.mags.items() if isinstance(it, StoredMag) and wanted(mag, it)}:
+            shards |= {(layer.name, mag): it.shard_shape for mag, it in kept.items()}
+            values, scaling = scaled_values(min(layer.mags.items())[1], settings)
+            cast = {mag: as_dtype(it, settings.dtype, settings.convert, values) for mag, it in kept.items()}
+            layers.append(replace(layer, mags=cast, notes=(*layer.notes, *scaling)))
+    return layers, shards
 
 
 def _has_other_ids(dataset: Dataset, layer: SourceLayer, settings: Settings) -> bool:

@@ -139,13 +139,8 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, write_checksums: 
     if len(compressions) == 1 and stated and mag.compression not in stated and recorded.maker(where.layer, where.mag):
         run.blame(where, mag.description, f"it says {mag.compression}; the shards hold {stated.pop()}")
     inside = [s for s in starts if where.box is None or Box(s, mag.shard_shape).intersection(where.box).volume]
-    is_clear = run.is_sound(where) and not recorded.damaged
-    if unlike and is_clear and _is_rewritten(mag, unlike, len(known), recorded.holding(where.mag)[0]):
-        told = f"changed since wkconvert wrote it; decodes soundly: {len(unlike)} of {len(known)} shards are others"
-        run.changed[where.layer, where.mag] = Problem(where.layer, where.mag, where.folder, told)
-    else:
-        for done, _ in unlike:
-            run.blame(where, mag.shard_path(done.start), done.problem)
+    if unlike:
+        _tell_unlike(run, where, mag, unlike, len(known), recorded)
     is_new = sums is None or run.is_changed(where)
     if is_kept := keep and is_new and run.is_sound(where):
         add(run.dataset, where.layer, {where.mag: kept})
@@ -154,6 +149,24 @@ def _checked(run: Run, where: MagOnDisk, recorded: Records, *, write_checksums: 
         shards_not_recorded=sum(start not in known for start in inside) if not is_new else 0,
         checksums_written=is_kept and bool(kept),
     )
+
+
+def _tell_unlike(
+    run: Run,
+    where: MagOnDisk,
+    mag: StoredMag,
+    unlike: Sequence[tuple[ShardCheck, Checksum]],
+    number: int,
+    recorded: Records,
+) -> None:
+    """Tell of shards that are not as recorded, of a `number` that were: the mag was rewritten since, or is damaged."""
+    is_clear = run.is_sound(where) and not recorded.damaged
+    if is_clear and _is_rewritten(mag, unlike, number, recorded.holding(where.mag)[0]):
+        told = f"changed since wkconvert wrote it; decodes soundly: {len(unlike)} of {number} shards are others"
+        run.changed[where.layer, where.mag] = Problem(where.layer, where.mag, where.folder, told)
+    else:
+        for done, _ in unlike:
+            run.blame(where, mag.shard_path(done.start), done.problem)
 
 
 def _is_rewritten(mag: StoredMag, unlike: Sequence[tuple[ShardCheck, Checksum]], number: int, record: Record) -> bool:
