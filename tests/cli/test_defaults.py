@@ -199,6 +199,9 @@ def test_a_file_in_the_source_is_no_part_of_it(data, tmp_path):
     again = json.loads(invoke("auto", tmp_path / "slices", tmp_path / "ds", "--json").stdout)
     assert again["shards_from_earlier_run"] > 0  # the same source, as its fingerprint says
     assert again["warnings"] == []
+    tifffile.imwrite(tmp_path / "slices" / f"{FILE}.tif", np.full((16, 16), 3, "uint8"))  # a slice of an odd name
+    with pytest.raises(WkconvertError):
+        invoke("auto", tmp_path / "slices", tmp_path / "ds")
     (tmp_path / "data" / FILE).write_text("layer-name = 'em'")
     (tmp_path / "data/em").rename(tmp_path / "data/raw")
     found = json.loads(invoke("info", tmp_path / "data", "--json").stdout)

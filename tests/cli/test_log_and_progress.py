@@ -11,6 +11,9 @@ from helpers.processes import wkconvert
 
 from wkconvert_core import OptionError
 from wkconvert_core.cli.log_file import logged
+from wkconvert_core.cli.output import console
+from wkconvert_core.cli.progress_bar import shown
+from wkconvert_core.engine.progress import Progress
 
 SIZE = ("--voxel-size", "4,4,35")
 
@@ -113,6 +116,13 @@ def test_progress_in_json_is_a_line_for_each_event(tmp_path, source, more):
         assert len(events) == len(result.stderr.splitlines())
     if "--json" in more:
         assert json.loads(result.stdout)["written"]
+
+
+def test_waiting_is_told_to_programs(capsys):
+    with shown(console(stderr=True), "json") as listen:
+        listen(Progress("", 0, 3, 0, 0, 1, waiting="0 of 4 jobs run"))
+    told = json.loads(capsys.readouterr().err)
+    assert (told["waiting"], told["done"], told["number"], told["steps"]) == ("0 of 4 jobs run", 0, 0, 3)
 
 
 def test_progress_of_commands_that_read(tmp_path, source):

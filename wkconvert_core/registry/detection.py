@@ -230,7 +230,7 @@ def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
 
     Links to files count as files. Links to folders are left out: they lead elsewhere, or to what is listed anyway.
     """
-    entries = (entry for entry in listed(folder) if not entry.name.startswith((".", CONFIG_FILE)))
+    entries = (entry for entry in listed(folder) if not entry.name.startswith(".") and entry.name != CONFIG_FILE)
     inside = (entry for entry in entries if wanted(entry) and not (is_link(entry) and is_folder(entry)))
     return sorted(inside, key=lambda entry: natural_key(entry.name))
 
