@@ -17,6 +17,7 @@ from wkconvert_core.contract.errors import ConversionError, TargetExists
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.datasets.records.journal import Journal
 from wkconvert_core.engine import consumers
+from wkconvert_core.registry.plugins import plugins
 
 SMALL = replace(SETTINGS, category="color", file_len=1, downsample=False, strategy="sequential", jobs=1)
 
@@ -175,6 +176,7 @@ def test_mags_with_a_finished_shard_are_not_begun_anew(tmp_path, wide, stops):
         downsample(tmp_path / "ds", replace(plain, interpolation_mode="nearest"))
 
 
+@pytest.mark.skipif("tiff" not in plugins().formats(), reason="wkconvert-tiff is not installed")
 def test_exports_and_compressions_that_were_stopped_are_no_hindrance(tmp_path, wide, stops):
     convert(wide, tmp_path / "ds", replace(SMALL, compression="none"))
     alone = replace(JOBS, strategy="sequential")

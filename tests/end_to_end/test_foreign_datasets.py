@@ -393,7 +393,7 @@ def test_layers_of_other_formats_stay_and_the_others_go_through(tmp_path):
         assert properties(dataset)["dataLayers"][1] == other
     for command in ("recube", "compress"):
         told = json.loads(run(command, dataset, tmp_path / command, "--json"))
-        assert "zarr3" in str(told["notes"])
+        assert "zarr3" in str(told["warnings"])
         assert list(entries(tmp_path / command)) == ["em"]
         np.testing.assert_array_equal(read_by_wkw(tmp_path / command, "em"), data)
         run("check-equality", dataset, tmp_path / command, "--layer-name", "em")

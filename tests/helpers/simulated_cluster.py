@@ -214,7 +214,8 @@ def simulate(
         status=lambda: f"{workers} workers, {backend.load} tasks",
         last_log_lines=lambda: "",
     )
-    conversion = SimpleNamespace(steps=plan, destination=SimpleNamespace(building=folder / "ds"))
+    inputs = SimpleNamespace(settings=SimpleNamespace(verify=False))
+    conversion = SimpleNamespace(steps=plan, inputs=inputs, destination=SimpleNamespace(building=folder / "ds"))
     before, most, shards, began = held(), 0, 0, time.monotonic()
 
     def listen(progress) -> None:

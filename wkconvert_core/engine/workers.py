@@ -240,6 +240,8 @@ def _signals_held_back() -> Iterator[None]:
 
 def _end_with(parent: int) -> None:
     """End this process if its parent was killed: its next shard would be written while the target is another's."""
+    if os.getpid() == parent:  # one worker is no process of its own
+        return
     if os.name == "posix" and os.getppid() != parent:
         os._exit(1)
     _watch(parent)
