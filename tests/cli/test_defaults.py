@@ -1,10 +1,12 @@
 """Options from the environment and from `wkconvert.toml`: which counts, what is refused, and what is told."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from helpers.conversions import different, em, invoke, layers_of, mags_of, properties
+from helpers.paths import ROOT
 
 from wkconvert_core import OptionError, WkconvertError
 
@@ -169,6 +171,19 @@ def test_a_wrong_variable_is_named(data, tmp_path, monkeypatch):
 def test_only_the_users_own_file_says_where_else_the_machine_acts(settings, own):
     own.write_text("scheduler = 'tcp://host:1'\ndistribution-strategy = 'dask'")
     assert settings().scheduler == "tcp://host:1"
+    assert settings("--distribution-strategy", "threads").scheduler is None
+    own.write_text("job-resources = {mem = '4G', cpus-per-task = 4}\ndistribution-strategy = 'slurm'")
+    assert settings().job_resources == {"mem": "4G", "cpus-per-task": 4}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/clusters.md"])
+def test_the_examples_of_the_documentation_hold(settings, own, page):
+    (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    own.write_text(example)
+    found = settings()
+    assert found.memory == 8 << 30
+    assert (found.compression == "lz4hc") == (page == "README.md")
+    assert (found.strategy == "slurm") == (page != "README.md")
 
 
 def test_the_same_options_write_the_same_bytes_and_a_note_names_the_file(data, tmp_path):
