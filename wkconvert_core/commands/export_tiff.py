@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from wkconvert_core.contract.errors import OptionError, PluginError, ResourceError, TargetExists
-from wkconvert_core.contract.geometry import Mag, Vec3Like, ceil_div
+from wkconvert_core.contract.geometry import Box, Mag, Vec3Like, ceil_div
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, MagSpec, Source, VolumeInfo
 from wkconvert_core.conversion.opening import open_dataset
@@ -17,7 +17,7 @@ from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, kernel_of
-from wkconvert_core.datasets.dataset import Dataset
+from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.destination import NewDataset, Replacement
 from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.datasets.places import checked_places, free_bytes
@@ -136,15 +136,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     mag = pictures.mag or layer.finest
     dataset.check_mag("mag", layer.name, mag)
     where = dataset.of(layer.name)[mag]
-    stored = open_compared(where)
-    box = stored.box if settings.bbox is None else settings.bbox.coarsened(mag)
-    if box not in stored.box or not box.volume:
-        raise OptionError(
-            f"--bbox asks for {settings.bbox}",
-            why=f"the layer {layer.name} holds {stored.box.refined(mag)}, in voxels of mag 1",
-            fix="ask for a part of that",
-        )
-    source: Source = views.Moved(views.Cropped(Blocks(stored), box - stored.box.start), box.start)
+    source = _part(open_compared(where), where, settings.bbox)
     layer = replace(layer, mags={mag: source})
     factor = (pictures.downsample, pictures.downsample, 1)
     if pictures.downsample > 1:
@@ -172,7 +164,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
         src,
         settings,
         [layer],
-        {layer.name: box.refined(mag)},
+        {layer.name: layer.extent},
         size.coarsened(mag),
         budget,
         lambda folder: _writer(folder, files, settings),
@@ -187,6 +179,18 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
         enough = error.fix.partition(", or ")[0]  # the rest concerns the shards of datasets
         fix = f"{enough}; or write smaller files, for example --tile-size 2048,2048"
         raise ResourceError(error.what, why=error.why, fix=fix) from None
+
+
+def _part(stored: StoredMag, where: MagOnDisk, bbox: Box | None) -> Source:
+    """The part of a mag that `--bbox` asks for in mag-1 voxels, at its place. Raises OptionError if it reaches out."""
+    box = stored.box if bbox is None else bbox.coarsened(where.mag)
+    if box not in stored.box or not box.volume:
+        raise OptionError(
+            f"--bbox asks for {bbox}",
+            why=f"the layer {where.layer} holds {stored.box.refined(where.mag)}, in voxels of mag 1",
+            fix="ask for a part of that",
+        )
+    return views.Moved(views.Cropped(Blocks(stored), box - stored.box.start), box.start)
 
 
 def _only_layer(dataset: Dataset) -> str:
