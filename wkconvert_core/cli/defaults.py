@@ -65,7 +65,7 @@ class Defaults:
     @property
     def notes(self) -> list[str]:
         """Which files say something that changes what is written, and what."""
-        deciding = [name for name in self.values if name not in WORKER_OPTIONS and _panel(name) != RUN]
+        deciding = [name for name in self.values if get_args(ALL[name])[1].rich_help_panel != RUN]
         files = dict.fromkeys(self._origins[name] for name in deciding)
         told = {file: [_shown(name) for name in deciding if self._origins[name] == file] for file in files}
         return [f"{file} says {', '.join(names)}" for file, names in told.items()]
@@ -73,13 +73,10 @@ class Defaults:
     def explain(self, error: WkconvertError) -> None:
         """Add to an error from where the options come that it speaks of, unless they are on the command line."""
         text = f"{error.what} {error.why} {error.fix}"
-        named = [name for name in self._origins if re.search(rf"(?<![\w-])({'|'.join(_words(name))})(?![\w-])", text)]
+        words = {name: f"{_shown(name)}|-o" if name == "option" else _shown(name) for name in self._origins}
+        named = [name for name, said in words.items() if re.search(rf"(?<![\w-])({said})(?![\w-])", text)]
         told = [f"{_shown(name)} comes from {self._origins[name]}" for name in named]
         error.why = "; ".join(filter(None, [error.why, *told]))
-
-
-def _words(name: str) -> list[str]:
-    return [_shown(name), *(["-o"] if name == "option" else [])]
 
 
 def _shown(name: str) -> str:
@@ -88,10 +85,6 @@ def _shown(name: str) -> str:
 
 def _key(name: str) -> str:
     return name.replace("_", "-")
-
-
-def _panel(name: str) -> str:
-    return str(get_args(ALL[name])[1].rich_help_panel)
 
 
 def _sources(src: object, open_options: Collection[str]) -> Iterator[tuple[str | Path, dict[str, Any]]]:
