@@ -75,7 +75,7 @@ def compress(
 
     mags, settings = options.mags(mag), options.settings(given)
     if settings.writer_options.get("compression") == "none":
-        raise OptionError("compression none does not compress", fix="take lz4 or lz4hc")
+        raise OptionError("--compression none does not compress", fix="take lz4 or lz4hc")
     earlier = finish(dst) if copy is None and not given["dry_run"] else ""
     if earlier and not (given["quiet"] or given["json"]):
         print_lines(console(stderr=True), f"moved into place what an earlier run had compressed: {earlier}")

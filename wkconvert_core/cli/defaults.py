@@ -36,6 +36,9 @@ SETTLES = {
 OWNERS = {"scheduler": "dask", "job_resources": "slurm"}
 """Options that count with one strategy only, and are no error where they are merely set for it."""
 
+ALSO = {"option": "|-o|reader options?", "to_option": "|writer options?"}
+"""How errors speak of options that hold others, beside their names."""
+
 
 class Defaults:
     """The options that a command takes from elsewhere, and from where.
@@ -73,7 +76,7 @@ class Defaults:
     def explain(self, error: WkconvertError) -> None:
         """Add to an error from where the options come that it speaks of, unless they are on the command line."""
         text = f"{error.what} {error.why} {error.fix}"
-        words = {name: f"{_shown(name)}|-o" if name == "option" else _shown(name) for name in self._origins}
+        words = {name: _shown(name) + ALSO.get(name, "") for name in self._origins}
         named = [name for name, said in words.items() if re.search(rf"(?<![\w-])({said})(?![\w-])", text)]
         told = [f"{_shown(name)} comes from {self._origins[name]}" for name in named]
         error.why = "; ".join(filter(None, [error.why, *told]))
