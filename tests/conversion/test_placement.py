@@ -479,6 +479,49 @@ def test_mirrored_layers_lie_mirrored_in_the_whole(tmp_path, pair):
     assert box_of(tmp_path / "flipped", "image").start == (0, 0, 0)
 
 
+@pytest.mark.parametrize("flip", ["x", "y", "z", "xyz"])
+def test_layers_of_unlike_extents_are_mirrored_in_the_box_around_them(tmp_path, reader, flip):
+    reader(tmp_path / "src" / "em", random_voxels((65, 81, 6)), voxel_size=size(4, 4, 40))
+    reader(tmp_path / "src" / "labels", random_voxels((33, 41, 6)), voxel_size=size(8, 8, 40))
+    reader(tmp_path / "src" / "part", random_voxels((20, 10, 4)), voxel_size=size(4, 4, 40))
+    for name, axes in (("ds", ""), ("flipped", flip)):
+        convert(tmp_path / "src", tmp_path / name, Settings(jobs=2, flip=axes, downsample=False))
+    mirrored = [slice(None, None, -1 if axis in flip else 1) for axis in "xyz"]
+    for layer, mag in (("em", "1"), ("labels", "2-2-1"), ("part", "1")):
+        wholes = []
+        for name in ("ds", "flipped"):
+            box = box_of(tmp_path / name, layer)
+            whole = np.zeros((1, 66, 82, 6), "uint8")
+            refined = read(tmp_path / name, layer, mag)
+            for axis, factor in enumerate(Mag.parse(mag), start=1):
+                refined = refined.repeat(factor, axis)
+            whole[:, *box.slices_in(Box((0, 0, 0), (66, 82, 6)))] = refined
+            wholes.append(whole)
+        np.testing.assert_array_equal(wholes[0][:, *mirrored], wholes[1])
+
+
+def test_a_mirrored_layer_whose_place_beside_others_is_unknown_is_refused(tmp_path, reader):
+    em = reader(tmp_path / "src" / "em", random_voxels((64, 80, 6)), voxel_size=size(4, 4, 40))
+    labels = reader(tmp_path / "src" / "labels", random_voxels((20, 80, 6)), voxel_size=size(4, 4, 40))
+    box = Box((0, 0, 0), (10, 10, 4))
+    with pytest.raises(OptionError, match="--bbox counts voxels of each mirrored layer"):
+        prepare(tmp_path / "src", tmp_path / "ds", Settings(jobs=2, flip="x", bbox=box))
+    convert(em, tmp_path / "ds", Settings(jobs=2, flip="x", layer_name="em"))
+    add = replace(ADD, flip="x", layer_name="labels")
+    with pytest.raises(InconsistentStack, match="--flip x does not tell where labels lies: em x 0:64") as refused:
+        prepare(labels, tmp_path / "ds", add)
+    assert "--top-left x,y,z" in str(refused.value)
+    convert(labels, tmp_path / "ds", replace(add, top_left=(44, 0, 0)))
+    assert box_of(tmp_path / "ds", "labels").start == (44, 0, 0)
+    convert(labels, tmp_path / "ds", replace(add, flip="y", layer_name="alike"))
+    assert box_of(tmp_path / "ds", "alike").start == (0, 0, 0)
+    reader(tmp_path / "odd" / "em", random_voxels((64, 80, 6)), voxel_size=size(4, 4, 40))
+    reader(tmp_path / "odd" / "labels", random_voxels((10, 40, 6)), voxel_size=size(8, 8, 40))
+    reader(tmp_path / "odd" / "more", random_voxels((65, 80, 6)), voxel_size=size(4, 4, 40))
+    with pytest.raises(InconsistentStack, match="--flip x does not tell where labels lies"):
+        prepare(tmp_path / "odd", tmp_path / "odd_ds", Settings(jobs=2, flip="x"))
+
+
 def test_layers_that_do_not_say_where_they_lie_are_told(tmp_path, pair, reader):
     src = pair((15, 16, 17))
     reader(tmp_path / "src" / "em", random_voxels((40, 44, 50)))

@@ -113,6 +113,17 @@ def open_source(
             f"{option} fits one layer, and {src} holds {len(layers)}",
             fix="convert them one by one, the later ones with --add",
         )
+    stated = [layer.source.info for _, layer, _ in layers]
+    if (
+        settings.flip
+        and settings.bbox
+        and len({info.extent for info in stated}) > 1
+        and not all(i.affine for i in stated)
+    ):
+        raise OptionError(
+            "--bbox counts voxels of each mirrored layer, and the layers differ in extent",
+            fix="convert them one by one, the later ones with --add, and numbers of their own",
+        )
     if budget:  # what only looks at a few voxels does not wait for whole shards
         layers = [(it, compared(Path(it.path), layer) if _is_dataset(it) else layer, how) for it, layer, how in layers]
         _check_chunks([layer for _, layer, _ in layers], budget)

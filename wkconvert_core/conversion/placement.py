@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from wkconvert_core.contract.affine import Affine
 from wkconvert_core.contract.errors import InconsistentStack, OptionError
-from wkconvert_core.contract.geometry import Mag, Vec3
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.voxel_size import METRES
 from wkconvert_core.conversion.opening import SourceLayer
@@ -107,7 +108,38 @@ def _in_place(layers: Sequence[SourceLayer], settings: Settings, existing: Exist
         if not existing.affine:
             places = _from_zero(stating, places, settings)
         moved = [_moved(layer, places[layer.name], grid) if layer.info.affine else layer for layer in layers]
+    if settings.flip and not (len(stating) == len(layers) and (existing.affine or not existing.boxes)):
+        moved = _mirrored(moved, settings.flip, existing)
     return [_doubted(layer, moved, existing) for layer in moved]
+
+
+def _mirrored(layers: Sequence[SourceLayer], flip: str, existing: ExistingLayers) -> list[SourceLayer]:
+    """The layers, each mirrored in itself, moved so that they are mirrored in the box around all of them.
+
+    Raises InconsistentStack where that is no place of a layer's mag, and beside others that may be mirrored already or
+    lie by their affines.
+    """
+    axes = ["xyz".index(axis) for axis in flip]
+    boxes = {**existing.boxes, **{layer.name: layer.extent for layer in layers}}
+    if all(len({(box.start[axis], box.stop[axis]) for box in boxes.values()}) == 1 for axis in axes):
+        return list(layers)
+    around = reduce(Box.spanning, boxes.values())
+    moved = []
+    for layer in layers:
+        ends = around.start + around.stop - layer.extent.start - layer.extent.stop
+        move = Vec3(*(by if axis in axes else 0 for axis, by in enumerate(ends)))
+        if existing.boxes or layer.info.affine or move // layer.finest * layer.finest != move:
+            listed = "; ".join(f"{name} {box}" for name, box in list(boxes.items())[:5])
+            raise InconsistentStack(
+                f"--flip {flip} does not tell where {layer.name} lies: {listed}",
+                why="each layer is mirrored in itself, and these differ in extent",
+                fix="convert it by itself, with --add, and say with --top-left x,y,z where the first voxel of the "
+                "mirrored layer lies, in mag-1 voxels",
+            )
+        note = f"begins at voxel {_numbers(layer.extent.start + move)}, mirrored in the box around all layers"
+        notes = (*layer.notes, note) if any(move) else layer.notes
+        moved.append(replace(layer, shift=layer.shift + move // layer.finest, notes=notes))
+    return moved
 
 
 def _at_top_left(layer: SourceLayer, place: Vec3) -> SourceLayer:
