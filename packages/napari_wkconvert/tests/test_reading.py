@@ -8,6 +8,7 @@ from helpers.conversions import random_voxels
 import wkconvert
 
 pytest.importorskip("napari_wkconvert")
+pytest.importorskip("dask")
 from napari_wkconvert.reading import reader_of
 
 
