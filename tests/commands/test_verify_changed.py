@@ -84,6 +84,17 @@ def test_the_command_says_so_with_a_remedy_and_an_exit_code_of_its_own(dataset):
     assert invoke("verify", dataset).exit_code == 1
 
 
+@pytest.mark.parametrize("how", ["other voxels", "raw"])
+def test_what_reads_the_mag_says_that_it_may_have_changed_and_the_remedy_holds(dataset, tmp_path, how):
+    rewrite(dataset, **REWRITTEN[how])
+    told = invoke("auto", dataset, tmp_path / "copy")
+    assert "is damaged, or has changed since wkconvert wrote it" in " ".join(told.stderr.split())
+    assert "--write-checksums" in told.stderr
+    assert invoke("verify", dataset, "--write-checksums").exit_code == 0
+    assert invoke("auto", dataset, tmp_path / "copy").exit_code == 0
+    np.testing.assert_array_equal(read(tmp_path / "copy"), read(dataset))
+
+
 def test_write_checksums_takes_the_new_ones_and_then_all_commands_go_on(dataset, tmp_path):
     rewrite(dataset, change=other_voxels)
     taken = verify(dataset, ALONE, write_checksums=True)

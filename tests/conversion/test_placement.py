@@ -155,6 +155,27 @@ def test_at_mag_says_it_outright(tmp_path, reader):
         invoke("auto", labels, ds, "--add", "--at-mag", "3")
 
 
+@pytest.mark.parametrize("stated", [None, size(8, 8, 40)])
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [("8,8,40", "say --at-mag 2-2-1 in place of --voxel-size; if"), ("8,8,30", None), ("12,12,40", None)],
+)
+def test_a_size_that_is_said_of_added_layers_and_makes_a_mag_names_that(tmp_path, reader, said, advice, stated):
+    em = reader(tmp_path / "em", EM, voxel_size=size(4, 4, 40))
+    labels = reader(tmp_path / "labels", LABELS, **({"voxel_size": stated} if stated else {}))
+    convert(em, tmp_path / "ds", replace(PLAIN, layer_name="em"))
+    named = replace(ADD, layer_name="labels")
+    with pytest.raises(
+        InconsistentStack, match=r"if the dataset is right, say --voxel-size 4\.0,4\.0,40\.0"
+    ) as refused:
+        prepare(labels, tmp_path / "ds", replace(named, voxel_size=VoxelSize.parse(said)))
+    assert ("--at-mag" in str(refused.value)) == bool(advice)
+    if advice:
+        assert advice in str(refused.value)
+        convert(labels, tmp_path / "ds", replace(named, at_mag=Mag(2, 2, 1)))
+        check_labels_at_mag_2(tmp_path / "ds")
+
+
 def test_at_mag_counts_against_what_sizes_say(tmp_path, reader):
     src, ds = tmp_path / "src", tmp_path / "ds"
     reader(src / "em", EM, voxel_size=size(4, 4, 40))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wkconvert_core.contract.errors import BrokenSource, InconsistentStack, OptionError
-from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.geometry import Box, Mag, Vec3, is_power_of_two
 from wkconvert_core.contract.model import Category, DatasetSpec
 from wkconvert_core.contract.voxel_size import WEBKNOSSOS_UNITS, VoxelSize, unit_symbol
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
@@ -237,10 +237,17 @@ def check_same_voxel_size(properties: Properties, dataset: DatasetSpec) -> None:
         return
     ours = voxel_size(properties)
     theirs = dataset.voxel_size.to(ours.unit)
-    for a, b in zip(ours.size, theirs.size, strict=True):
-        if a and b and not math.isclose(a, b, rel_tol=_SAME_SIZE):
-            raise InconsistentStack(
-                f"the dataset's voxels measure {ours}, those of the new layers {dataset.voxel_size}",
-                why="a dataset has one voxel size",
-                fix=f"if the dataset is right, say --voxel-size {','.join(map(str, ours.size))} --unit {ours.unit}",
-            )
+    sides = [(a, b) for a, b in zip(ours.size, theirs.size, strict=True) if a and b]
+    if all(math.isclose(a, b, rel_tol=_SAME_SIZE) for a, b in sides):
+        return
+    fix = f"if the dataset is right, say --voxel-size {','.join(map(str, ours.size))} --unit {ours.unit}"
+    factors = [round(b / a) for a, b in sides]
+    fits = all(math.isclose(a * n, b, rel_tol=_SAME_SIZE) for (a, b), n in zip(sides, factors, strict=True))
+    if fits and len(factors) == 3 and all(map(is_power_of_two, factors)):
+        x, y, z = factors
+        fix = f"if both are right, say --at-mag {Mag(x, y, z)} in place of --voxel-size; {fix}"
+    raise InconsistentStack(
+        f"the dataset's voxels measure {ours}, those of the new layers {dataset.voxel_size}",
+        why="a dataset has one voxel size, that of mag 1; larger voxels are those of a coarser mag",
+        fix=fix,
+    )

@@ -47,6 +47,12 @@ class _Summing(_Fetching):
         return data
 
 
+_FIX_UNLIKE = (
+    "if another program has changed the mag since, `wkconvert verify DATASET` says so of all that decodes soundly, and "
+    "with --write-checksums takes it as it is; else convert it again, or restore the file from a copy"
+)
+
+
 class _Comparing(_Summing):
     """Reads byte ranges in any order, and holds the whole file against a checksum: most ranges come in order anyway."""
 
@@ -54,7 +60,7 @@ class _Comparing(_Summing):
         super().__init__(file)
         self._recorded = recorded
         if self.size != recorded.size:
-            raise DamagedData(_other_size(self.size, recorded))
+            raise DamagedData(_other_size(self.size, recorded), fix=_FIX_UNLIKE)
 
     def __call__(self, start: int, stop: int) -> bytes:
         if start < self.at:
@@ -66,7 +72,7 @@ class _Comparing(_Summing):
         """Read what was not read before, and compare. Raises DamagedData."""
         self._pass(self.size)
         if problem := _unlike(Checksum(self.crc, self.size), self._recorded):
-            raise DamagedData(problem)
+            raise DamagedData(problem, fix=_FIX_UNLIKE)
 
     def _pass(self, stop: int) -> None:
         while self.at < stop:

@@ -266,5 +266,8 @@ def _numbered(folder: Path, name: str, numbers: range) -> Iterator[Path]:
 
 
 def _damaged(path: Path, error: DamagedData) -> DamagedData:
+    """The error for a shard. One that decodes, but is not as recorded, need not be damaged, and `error` has a fix."""
+    if error.fix:
+        return DamagedData(f"{path} is damaged, or has changed since wkconvert wrote it", why=error.what, fix=error.fix)
     fix = "convert it again, or restore the file from a copy; `wkconvert verify` finds all damage"
     return DamagedData(f"{path} is damaged", why=str(error), fix=fix)
