@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from wkconvert_core.contract.errors import BrokenSource, WkconvertError
+from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.hookspecs import hookimpl
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.datasets import properties_file
+from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import Dataset, found_mags
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
 from wkconvert_core.datasets.properties import Properties
@@ -54,8 +56,29 @@ def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:
     notes = dataset.left_alone_in(names)
     if lost := _not_taken_over(dataset.properties or {}, _TAKEN_OVER):
         notes.append(WarningNote(f"of the dataset's metadata, {lost} {_TELLS}"))
-    opened = layers_of(dataset, names)
+    opened = [_without_empty_mags(dataset, layer) for layer in layers_of(dataset, names)]
     return [replace(it, notes=(*notes, *it.notes, *_lost(dataset, it.name or ""))) for it in opened]
+
+
+def _without_empty_mags(dataset: Dataset, layer: Layer) -> Layer:
+    """The layer without coarser mags that hold no shard over a finest one that does, unless a run recorded one there.
+
+    They would be taken for mags of zeros. A shard that a run recorded is missed when it is read.
+    """
+    stored = dataset.of(layer.name or "")
+    recorded = records(dataset.path, layer.name or "")
+
+    def holds_any(mag: Mag) -> bool:
+        return next(stored[mag].open().shards(), None) is not None
+
+    finest = min(layer.mags)
+    empty = [mag for mag in layer.mags if mag != finest and not recorded.checksums(mag) and not holds_any(mag)]
+    if not empty or not holds_any(finest):
+        return layer
+    listed = ", ".join(map(str, empty))
+    note = WarningNote(f"mags without a shard, over a finest mag that has some: {listed}; they are left out")
+    mags = {mag: source for mag, source in layer.mags.items() if mag not in empty}
+    return replace(layer, mags=mags, notes=(*layer.notes, note))
 
 
 _TAKEN_OVER = ("id", "scale", "version", "dataLayers")
