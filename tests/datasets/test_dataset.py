@@ -6,10 +6,19 @@ import shutil
 import numpy as np
 import pytest
 from helpers import paths
-from helpers.conversions import PROPERTIES, edited, invoke, properties
+from helpers.conversions import PROPERTIES, edited, invoke, properties, read
 from helpers.datasets import run
 
-from wkconvert_core import BrokenSource, Mag, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
+from wkconvert_core import (
+    BrokenSource,
+    DamagedData,
+    Mag,
+    OptionError,
+    SourceNotFound,
+    UnsupportedSource,
+    VoxelSize,
+    WarningNote,
+)
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
@@ -57,6 +66,23 @@ def test_shards_outside_the_extent_count_other_files_do_not(dataset):
     shutil.copy(folder / "z0/y0/x0.wkw", folder / "z9/y9/x12.wkw")
     assert inventory(dataset)[0].shards == before + 1 == 4
     assert list(inventory(dataset)[0].mag.shards())[-1].start == (768, 576, 576)
+
+
+@pytest.mark.parametrize("are_recorded", [False, True])
+def test_a_coarser_mag_without_shards_is_not_taken_over_as_zeros(dataset, tmp_path, are_recorded):
+    voxels = read(dataset, "labels", "2-2-1").copy()
+    if not are_recorded:
+        shutil.rmtree(dataset / ".wkconvert")
+    for shard in (dataset / "labels" / "2-2-1").rglob("x*.wkw"):
+        shard.unlink()
+    if are_recorded:
+        with pytest.raises(DamagedData, match="is damaged"):
+            convert(dataset, tmp_path / "copy", Settings(jobs=2))
+        return
+    done = convert(dataset, tmp_path / "copy", Settings(jobs=2))
+    told = "labels: mags without a shard, over a finest mag that has some: 2-2-1; they are left out"
+    assert [note for note in done.notes if note == told and isinstance(note, WarningNote)]
+    np.testing.assert_array_equal(read(tmp_path / "copy", "labels", "2-2-1"), voxels)
 
 
 def test_info_shows_a_table_that_fits_80_columns(dataset):

@@ -61,18 +61,21 @@ def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:
 
 
 def _without_empty_mags(dataset: Dataset, layer: Layer) -> Layer:
-    """The layer without coarser mags that hold no shard over a finest one that does, unless a run recorded one there.
+    """The layer without coarser mags that hold no shard, over a finest one that does, unless a run recorded them.
 
     They would be taken for mags of zeros. A shard that a run recorded is missed when it is read.
     """
     stored = dataset.of(layer.name or "")
-    recorded = records(dataset.path, layer.name or "")
+    runs = records(dataset.path, layer.name or "").all
+
+    def is_recorded(mag: Mag) -> bool:
+        return any(mag in run.mags or run.provenance(layer.name or "", mag) for run in runs)
 
     def holds_any(mag: Mag) -> bool:
         return next(stored[mag].open().shards(), None) is not None
 
     finest = min(layer.mags)
-    empty = [mag for mag in layer.mags if mag != finest and not recorded.checksums(mag) and not holds_any(mag)]
+    empty = [mag for mag in layer.mags if mag != finest and not is_recorded(mag) and not holds_any(mag)]
     if not empty or not holds_any(finest):
         return layer
     listed = ", ".join(map(str, empty))
