@@ -127,13 +127,47 @@ def test_ratios_that_are_no_mag_are_refused_with_both_sizes_and_the_options(tmp_
     with pytest.raises(InconsistentStack, match=r"4 x 4 x 40 nm.*6 x 6 x 40 nm|6 x 6.*4 x 4") as caught:
         prepare(src / "labels" if add else src, ds, ADD if add else PLAIN)
     assert "1.5 x 1.5 x 1 times" in caught.value.why
-    assert "--at-mag 2-2-1" in caught.value.fix
-    assert "--voxel-size" in caught.value.fix
+    assert "to such a mag, or say --at-mag, with --add," in caught.value.fix
+    assert "--voxel-size 4,4,40" in caught.value.fix
     decided = Settings(jobs=2, add=add, voxel_size=size(4, 4, 40, origin="--voxel-size"), layer_name="labels" * add)
     decided = decided if add else Settings(jobs=2, voxel_size=decided.voxel_size)
     done = convert(src / "labels" if add else src, ds, decided)
     assert box_of(ds, "labels").shape == (53, 43, 6)
     assert any("its source says 6 x 6 x 40 nm (its tags)" in note for note in done.notes)
+
+
+@pytest.mark.parametrize("add", [True, False])
+@pytest.mark.parametrize(("one", "other"), [(0.48828125, 0.4883), (0.4883, 0.48828125), (11.24, 11.25)])
+def test_sizes_of_one_shape_that_differ_by_rounding_are_one(tmp_path, reader, one, other, add):
+    src, ds = tmp_path / "src", tmp_path / "ds"
+    reader(src / "em", EM, voxel_size=size(one, one, 2))
+    reader(src / "labels", EM, voxel_size=size(other, other, 2))
+    if add:
+        convert(src / "em", ds, Settings(jobs=2, layer_name="em"))
+    done = convert(src / "labels" if add else src, ds, replace(ADD, layer_name="labels") if add else PLAIN)
+    assert mags_of(ds, "labels") == mags_of(ds, "em")
+    assert voxel_size(properties(ds)).size == (one, one, 2)
+    assert any(f"its source says {other:g}"[:22] in note for note in warnings(done))
+
+
+@pytest.mark.parametrize(
+    ("side", "named"),
+    [
+        (4.0144, "4.0144,4.0144,40"),
+        (12, "resample labels"),
+        (7.8, "--at-mag 2-2-1 if it is that"),
+        (4.001, "4.001,4.001,40"),
+    ],
+)
+def test_sizes_that_do_not_go_together_are_in_the_advice(tmp_path, reader, side, named):
+    """Also nearly the same ones, where the shapes differ; a mag is named only if the size is near it."""
+    reader(tmp_path / "src" / "em", EM, voxel_size=size(4, 4, 40))
+    reader(tmp_path / "src" / "labels", LABELS, voxel_size=size(side, side, 40))
+    with pytest.raises(InconsistentStack, match="differ in voxel size") as refused:
+        prepare(tmp_path / "src", tmp_path / "ds", PLAIN)
+    assert "--voxel-size 4,4,40" in refused.value.fix
+    assert named in refused.value.fix
+    assert ("--at-mag 2-2-1" in refused.value.fix) == (side == 7.8)
 
 
 @pytest.mark.parametrize("side", [7.8, 8.0001, 4.001, 3.9])

@@ -17,6 +17,10 @@ from wkconvert_core.toolkit.stacks import shorten
 
 _SAME = 1e-6
 """Relative tolerance for sizes: some formats store them as 32-bit floats."""
+_ROUNDED = 1e-3
+"""Relative tolerance for sizes of layers of one shape: some files state them rounded, as 0.4883 for 0.48828125."""
+_NEARLY = 0.1
+"""By how much a ratio may miss a mag that is proposed."""
 _DATASET = "the dataset"
 """Its name beside those of layers, which hold no space."""
 
@@ -40,7 +44,10 @@ def at_mags(layers: Sequence[SourceLayer], settings: Settings, existing: Existin
         ratios = _ratios(layers, settings.voxel_size, existing)
         moved = []
         for layer in layers:
-            if (mag := _mag_of(layer, ratios[layer.name])) is None:
+            mag = _mag_of(layer, ratios[layer.name])
+            if mag is None and _is_rounded(layer, ratios[layer.name], layers, existing):
+                mag = layer.finest  # `with_sizes_noted` tells
+            if mag is None:
                 raise _no_mag(layer, ratios[layer.name], layers, existing.voxel_size)
             why = f"because its voxels measure {layer.info.voxel_size}; --at-mag decides otherwise"
             moved.append(_at_mag(layer, mag, why))
@@ -84,6 +91,15 @@ def _ratios(
     return {name: (x, y, z) for name, (x, y, z) in ratios.items()}
 
 
+def _is_rounded(
+    layer: SourceLayer, ratio: Sequence[float], layers: Sequence[SourceLayer], existing: ExistingLayers
+) -> bool:
+    """Whether the layer's size is another's but for rounding: nearly the same, where another has the same shape."""
+    shapes = [other.extent.shape for other in layers if other is not layer]
+    shapes += [box.shape for box in existing.boxes.values()]
+    return layer.extent.shape in shapes and all(isclose(each, 1, rel_tol=_ROUNDED) for each in ratio)
+
+
 def _mag_of(layer: SourceLayer, ratio: Sequence[float]) -> Mag | None:
     """The mag of the layer's finest voxels, if its mag-1 voxels are so much larger; None if there is none."""
     factors = [own * r for own, r in zip(layer.finest, ratio, strict=True)]
@@ -103,12 +119,15 @@ def _no_mag(
             fix=f"convert {layer.name} into a new dataset, and add the other layers to that: they will lie at a "
             "coarser mag; or say --at-mag 1 if its voxels are as large as the dataset's",
         )
-    fix = (
-        f"say --voxel-size {_numbers(own)} if that is the size of all; or --at-mag 2-2-1, or whichever mag it is"
-        if own
-        else "say --voxel-size x,y,z if all have the same size; or convert them one by one, the finest first, the "
-        "others with --add and --at-mag 2-2-1, or whichever mag it is"
-    )
+    sizes = [own] if own else [size for each in layers if (size := each.voxel_size)]
+    listed = list(dict.fromkeys(f"--voxel-size {_numbers(size)}" for size in sizes))
+    fix = f"say {' or '.join(listed[:3])} if that is the size of all"
+    near = [2 ** max(0, round(log2(each))) for each in ratio]
+    if max(near) > 1 and all(isclose(each, n, rel_tol=_NEARLY) for each, n in zip(ratio, near, strict=True)):
+        x, y, z = near
+        fix += f"; or convert {layer.name} after the others, with --add and --at-mag {Mag(x, y, z)} if it is that"
+    elif max(ratio) > 1 + _NEARLY:
+        fix += f"; or resample {layer.name} to such a mag, or say --at-mag, with --add, if its stated size is wrong"
     times, finest = " x ".join(f"{each:.6g}" for each in ratio), "the dataset's" if own else "the smallest"
     why = f"the voxels of {layer.name} are {times} times {finest}, and a mag is a power of two along each axis"
     return InconsistentStack(what, why=why, fix=fix)
@@ -218,7 +237,7 @@ def voxel_size(layers: Sequence[SourceLayer], wanted: VoxelSize | None) -> Voxel
     for axis in range(3):
         known = [side for each in sizes.values() if (side := each.to("nm").size[axis]) is not None]
         is_open = wanted is None or wanted.size[axis] is None
-        if is_open and known and max(known) - min(known) > _SAME * max(known):
+        if is_open and known and max(known) - min(known) > _ROUNDED * max(known):
             raise InconsistentStack(
                 f"the layers differ in voxel size: {_told(layers, None)}",
                 why="a dataset has one voxel size",

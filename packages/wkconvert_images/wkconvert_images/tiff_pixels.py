@@ -60,10 +60,11 @@ class TiffRaster:
             out[...] = chosen(page.palette[indices[..., 0]], samples)
             return
         self._stored(out, row, column, samples, shift)
-        if page.inverted:
+        if coding.photometric == 0:
+            # white is 0: exchange it with black; floats have no largest value and stay
             if out.dtype.kind == "u" and coding.bits < 8 * out.itemsize:
                 np.subtract((1 << coding.bits) - 1, out, out=out)
-            else:
+            elif out.dtype.kind != "f":
                 np.invert(out, out=out)
 
     def _stored(self, out: Array, row: int, column: int, samples: tuple[int, ...], shift: int) -> None:
