@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wkconvert_core import InconsistentStack, OptionError, UnsupportedSource
+from wkconvert_core import InconsistentStack, OptionError, UnsupportedSource, WarningNote
 from wkconvert_core.toolkit.stacks import Naming, channel_stacks, natural_key
 
 
@@ -509,3 +509,49 @@ def test_one_running_number_is_depth_whatever_stands_around_it(first, count, wid
     found = stacks(sorted(names, key=natural_key))
     assert found.channels == {"": tuple(names)}
     assert not found.notes
+
+
+@pytest.mark.parametrize("pattern", ["Exp_w{}.tif", "img_cam{}.tif", "img_camera{}.tif", "a_laser{}.tif"])
+def test_few_numbers_of_a_channel_word_alone_are_layers_and_many_are_slices(pattern):
+    assert stacks([pattern.format(c) for c in (1, 2)]).channels == {f"channel{c}": (pattern.format(c),) for c in (1, 2)}
+    many = [pattern.format(c) for c in N(1, 40)]
+    assert stacks(many).channels == {"": tuple(many)}
+
+
+ALONE = [
+    "Zeit0{}",
+    "Zeitpunkt_0{}",
+    "temps_0{}",
+    "tiempo0{}",
+    "Stunde_0{}",
+    "day0{}",
+    "Tag_0{}",
+    "0{}hpf",
+    "0{}dpf",
+    "cycle0{}",
+]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "option"), [*((p, "timepoint") for p in ALONE), ("Kachel_0{}", "position"), ("Mosaic_0{}", "position")]
+)
+def test_times_and_places_alone_are_asked_about_in_other_languages_too(pattern, option):
+    names = [f"{pattern.format(n)}.tif" for n in (1, 2, 3)]
+    with pytest.raises(UnsupportedSource, match=f"-o {option}=1"):
+        stacks(names)
+    assert stacks(names, **{option: 2}).channels == {"": (names[1],)}
+
+
+@pytest.mark.parametrize("pattern", ["tilt_0{}", "projection_0{}", "0{}kV", "sub-0{}", "patient0{}"])
+def test_what_is_rarely_a_depth_is_taken_for_one_with_a_warning(pattern):
+    names = [f"{pattern.format(n)}.tif" for n in (1, 2, 3)]
+    found = stacks(names)
+    assert found.channels == {"": tuple(names)}
+    assert [type(note) for note in found.notes] == [WarningNote]
+    assert "taken as depth" in found.notes[0]
+    assert not stacks(names, names="z").notes
+
+
+def test_exposures_are_no_time_points():
+    with pytest.raises(UnsupportedSource, match="what the names in here count is not clear"):
+        stacks([f"z0{z}_exp{ms}ms.tif" for z in N(3) for ms in (1, 5)])

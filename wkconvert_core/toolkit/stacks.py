@@ -12,7 +12,7 @@ from wkconvert_core.toolkit.naming.axes import Axis, axes_as_said, axes_of
 from wkconvert_core.toolkit.naming.choice import Naming, check_said, check_used, choose
 from wkconvert_core.toolkit.naming.columns import Table, table
 from wkconvert_core.toolkit.naming.missing_slices import Gaps, in_slice_order
-from wkconvert_core.toolkit.naming.words import DYES, numbers, texts
+from wkconvert_core.toolkit.naming.words import DYES, NO_DEPTH, numbers
 from wkconvert_core.toolkit.shortened import ranges, shorten
 
 __all__ = [
@@ -101,9 +101,12 @@ def channel_stacks(
     {'DAPI': ('z1_DAPI.tif', 'z2_DAPI.tif'), 'GFP': ('z1_GFP.tif', 'z2_GFP.tif')}
     """
     naming = naming or Naming()
-    if len(names) < 2 or (naming.names == "z" and not _are_numbered(names)):
+    if len(names) < 2:
         return ChannelStacks({"": tuple(names)})
-    found = table(folder, names)
+    if naming.names == "z" and not _are_numbered(folder, names):
+        order = f"as -o names=z says, the slices are in the order of the names: {', '.join(names[:4])} … {names[-1]}"
+        return ChannelStacks({"": tuple(names)}, notes=(WarningNote(order),))
+    found = table(folder, names, naming.names)
     left_out = _previews(folder, found, size_of)
     if twice := _second_names(found):
         if gaps != "close" or any(column.kind in ("channel", "well") for column in found.columns):
@@ -130,6 +133,9 @@ def channel_stacks(
     slices, notes = in_slice_order(folder, stacks, gaps, scale=scale, has_unit=has_unit)
     if depth and len(depth.columns) > 1:
         notes.append(WarningNote(f"{len(depth.columns)} numbers run in the names: taken as one stack, in their order"))
+    if column and not naming.names and (word := {column.word, column.unit} & NO_DEPTH):
+        counted = f"the numbers of {word.pop()!r} in the names are taken as depth"
+        notes.append(WarningNote(f"{counted}: if they are something else, this is no volume; -o names=z says it is"))
     return ChannelStacks(slices, left_out, tuple(notes), used)
 
 
@@ -143,11 +149,13 @@ def left_out_note(left_out: Sequence[str]) -> tuple[WarningNote, ...]:
     return (WarningNote(told),) if left_out else ()
 
 
-def _are_numbered(names: Sequence[str]) -> bool:
-    """Whether names differ in one number alone."""
-    if len({texts(name)[:-1] for name in names}) > 1:
+def _are_numbered(folder: str, names: Sequence[str]) -> bool:
+    """Whether names differ in one number alone, be it with a sign or a decimal point."""
+    try:
+        found = table(folder, names, "z")
+    except InconsistentStack:
         return False
-    return sum(len(set(column)) > 1 for column in zip(*map(numbers, names), strict=True)) == 1
+    return not found.strays and len(found.columns) == 1 and isinstance(found.columns[0].values[0], int)
 
 
 def _previews(folder: str, found: Table, size_of: Callable[[str], Hashable] | None) -> tuple[str, ...]:

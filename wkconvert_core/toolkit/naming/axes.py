@@ -73,13 +73,16 @@ def axes_of(columns: Sequence[Column]) -> list[Axis]:
 def axes_as_said(columns: Sequence[Column], said: str) -> list[Axis]:
     """The axes as `-o names=` has them, a kind for each number that runs; `z` alone means that all of them are depth.
 
+    `-z` is a depth of which `wkconvert_core.toolkit.naming.signs` has read the minus.
     Raises OptionError for an unknown kind, and where their number does not fit.
     """
     kinds = [kind.strip().lower() for kind in said.split(",")]
+    kinds = ["z" if kind == "-z" else kind for kind in kinds]
     if unknown := [kind for kind in kinds if kind not in (*KINDS, "-")]:
         raise OptionError(
             f"-o names={said}: {unknown[0]!r} is nothing that a number counts",
-            fix=f"a word for each number that runs: {', '.join(KINDS)}, or - for a number that counts nothing",
+            fix=f"a word for each number that runs: {', '.join(KINDS)}, "
+            "- for a number that counts nothing, or -z for slices below zero",
         )
     if kinds == ["z"]:
         return [Axis("z", tuple(columns))]

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wkconvert_core.contract.errors import InconsistentStack
 from wkconvert_core.toolkit.dyes import CHANNEL_WORD
+from wkconvert_core.toolkit.naming.signs import Groups, with_signs
 from wkconvert_core.toolkit.naming.words import FIRM, kinds, numbers, stem, unit_after, words
 
 __all__ = ["Column", "Table", "table"]
 
-Groups = Mapping[tuple[str, ...], Mapping[str, Sequence[str]]]
-
 _DIGITS = re.compile(r"([0-9]+)")
+_INTEGER = re.compile("-?[0-9]+")
 _GUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _WELL_ROW = r"(?<![A-Za-z0-9])[A-P](?=(?: - )?[0-9]{1,2}(?![0-9]))"
 _FIELDS = re.compile(rf"({_GUID}|(?<=[wW][0-9])[A-Za-z][^_]*|{CHANNEL_WORD}|{_WELL_ROW}|[0-9](?={_GUID})|[0-9]+)")
 """What may differ from name to name beside numbers: identifiers, names of channels, the letters of wells."""
 _WELL_LETTER = re.compile("[A-P]")
 _CHANNEL_SAID = re.compile(rf"{CHANNEL_WORD}|^(?i:ch|chan|channel)[-_ ]?[A-Za-z]")
+_FEW = ("c", "w", "wave", "cam", "camera", "laser")
 _FEW_CHANNELS = 16
-"""More numbers behind a `c` that runs alone count slices."""
+"""More numbers behind a `c` or the like that runs alone count slices."""
 _LIGHT = range(350, 901)
 """Wavelengths in nm of light that is seen in microscopes."""
 _MOSTLY = 10
@@ -53,7 +54,7 @@ class Column:
         """Whether it means what its word says also where it runs alone."""
         if self.word in FIRM or isinstance(self.values[0], str) or (self.unit and self.kind == "time"):
             return True
-        return self.word == "c" and len(set(self.values)) <= _FEW_CHANNELS
+        return self.word in _FEW and len(set(self.values)) <= _FEW_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,19 @@ class Table:
     """Few names that are unlike the others."""
 
 
-def table(folder: str, names: Sequence[str]) -> Table:
-    """What varies in names. Raises InconsistentStack for several patterns of names, and for copies of files.
+def table(folder: str, names: Sequence[str], said: str | None = None) -> Table:
+    """What varies in names; `said` is what users say that their numbers count.
+
+    Raises InconsistentStack for several patterns of names, and for copies of files; UnsupportedSource for numbers that
+    may be below zero.
 
     >>> found = table("brain", ["z1_DAPI.tif", "z1_GFP.tif", "z2_DAPI.tif", "z2_GFP.tif", "overview.tif"])
     >>> [(column.kind, column.values) for column in found.columns], found.strays
     ([('z', [1, 1, 2, 2]), ('channel', ['DAPI', 'GFP', 'DAPI', 'GFP'])], ['overview.tif'])
     """
-    groups = _grouped(_DIGITS, names)
+    groups = with_signs(folder, _grouped(_DIGITS, names), said)
     if _MOSTLY * _largest(groups) < (_MOSTLY - 1) * len(names):  # else the others are strays
-        by_fields = _grouped(_FIELDS, names)
+        by_fields = with_signs(folder, _grouped(_FIELDS, names), said)
         if _largest(by_fields) > _largest(groups) and len(_large(by_fields)) == 1:
             groups = by_fields
     large = _large(groups)
@@ -121,7 +125,7 @@ def _columns(around: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Co
             texts = [a + b.ljust(decimals, "0") for a, b in zip(texts, columns[at + 1], strict=True)]
             kind, at = kind or meant[at + 1], at + 1
         at += 1
-        values: Sequence[int | str] = list(map(int, texts)) if all(map(str.isdecimal, texts)) else list(texts)
+        values: Sequence[int | str] = list(map(int, texts)) if all(map(_INTEGER.fullmatch, texts)) else list(texts)
         if len(set(values)) > 1 and not re.fullmatch(_GUID, texts[0]):
             after = unit_after(around[at])
             is_light = after == "nm" and not word and len(set(values)) <= _FEW_CHANNELS and set(values) <= set(_LIGHT)
@@ -136,7 +140,7 @@ def _columns(around: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Co
 
 def _kind_of_words(texts: Sequence[str]) -> str:
     """What words that vary count: the letters of wells, or channels; empty for numbers, also among words."""
-    if any(map(str.isdecimal, texts)):
+    if any(map(_INTEGER.fullmatch, texts)):
         return ""
     return "well" if all(map(_WELL_LETTER.fullmatch, texts)) else "channel"
 
@@ -148,10 +152,13 @@ def _is_micro_manager(around: Sequence[str], columns: Sequence[Sequence[str]]) -
 
 
 def _is_decimal(around: Sequence[str], kind: str, whole: Sequence[str], fraction: Sequence[str]) -> bool:
-    """Whether two numbers are one with a decimal point, as in `z=12.5`, `slice_0.5`, `12.5um`."""
-    if around[1] != "." or not (whole[0].isdecimal() and fraction[0].isdecimal()):
+    """Whether two numbers are one with a decimal point, as in `z=12.5`, `slice_0.5`, `12.5um`, `0,5um`."""
+    if around[1] not in (".", ",") or not (_INTEGER.fullmatch(whole[0]) and fraction[0].isdecimal()):
         return False
-    return kind in ("z", "time") or around[0].endswith("=") or bool(unit_after(around[2]))
+    if around[1] == ",":
+        return bool(unit_after(around[2]))
+    is_signed = any(text.startswith("-") for text in whole)
+    return is_signed or kind in ("z", "time") or around[0].endswith("=") or bool(unit_after(around[2]))
 
 
 def _of_several_patterns(folder: str, groups: Groups, columns: Sequence[Sequence[str]]) -> list[Column]:

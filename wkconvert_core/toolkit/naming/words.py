@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 __all__ = [
     "DYES",
     "FIRM",
+    "NO_DEPTH",
     "axes",
     "kinds",
     "numbers",
@@ -21,20 +22,25 @@ __all__ = [
 DYES = "cy alexa af atto dylight"
 """Dyes that differ in a number."""
 _WORDS = {
-    "z": "z slice slc sl section sec plane depth zpos zstack focus schnitt coupe",
+    "z": "z slice slc sl section sec plane depth zpos zstack zstep focus schnitt ebene coupe",
     "channel": "c ch chn chan channel kanal canal w wv wave wavelength laser cam camera " + DYES,
-    "time": "t tp tm tl time timepoint timelapse frame cycle sk hour minute second",
-    "position": "p pos position point s site series xy f fld field fov m tile scene b block view angle",
+    "time": "t tp tm tl time timepoint timelapse frame cycle sk hour minute second day "
+    "zeit zeitpunkt stunde tag temps heure jour tiempo hora",
+    "position": "p pos position point s site series xy f fld field fov m tile scene b block view angle "
+    "feld kachel mosaic mosaik",
     "y": "y row",
     "x": "x col column",
 }
 """What numbers after these words count, where several numbers run."""
 _KINDS = {word: kind for kind, known in _WORDS.items() for word in known.split()}
 FIRM = frozenset(
-    "ch chn chan channel kanal canal wv wave wavelength t tp tm tl time timepoint timelapse pos position point site xy "
+    "ch chn chan channel kanal canal wv wave wavelength t tp tm tl time timepoint timelapse cycle hour day "
+    "zeit zeitpunkt stunde tag temps heure jour tiempo hora feld kachel mosaic mosaik pos position point site xy "
     f"fld field fov tile scene view angle {DYES}".split()
 )
 """Words that mean it even where no other number runs; `s1`, `p1` or `f1` may as well be slices, pages and files."""
+NO_DEPTH = frozenset(["tilt", "projection", "proj", "sub", "subject", "patient", "kV"])
+"""Words and units of what is rarely a depth, though a number that runs alone is taken for one."""
 _SCHEMES = {
     ("r", "c", "f", "p", "ch"): ("well", "well", "position", "z", "channel"),  # Operetta
     ("r", "c", "f", "p"): ("well", "well", "position", "z"),
@@ -44,12 +50,12 @@ _SCHEMES = {
     ("r", "c"): ("y", "x"),
 }
 """Words in a row that mean something else together."""
-_UNITS = {"z": "nm um µm μm mm micron microns", "time": "d h m s ms msec sec min hr hours"}
+_UNITS = {"": "kV", "z": "nm um µm μm mm micron microns", "time": "d h m s ms msec sec min hr hours hpf dpf"}
 """Units right after a number without a word."""
 _KINDS_OF_UNITS = {unit: kind for kind, known in _UNITS.items() for unit in known.split()}
 _DIGITS = re.compile(r"([0-9]+)")
-_LAST_WORD = re.compile(r"([A-Z]+|[A-Z]?[a-z]+)(?:\W|_){0,3}$")
-_UNIT = re.compile(r"([dhm])(?=[0-9])|([a-zµμ]+)(?![A-Za-z0-9])|[ _]([a-zµμ]{2,})(?![A-Za-z0-9])")
+_LAST_WORD = re.compile(r"(Z[Ss]tep|Time[PpLl][a-z]+|[A-Z]+|[A-Z]?[a-z]+)(?:\W|_){0,3}$")
+_UNIT = re.compile(r"([dhm])(?=[0-9])|(kV|[a-zµμ]+)(?![A-Za-z0-9])|[ _]([a-zµμ]{2,})(?![A-Za-z0-9])")
 
 
 def stem(name: str) -> str:
@@ -102,7 +108,7 @@ def kinds(around: Sequence[str]) -> list[str]:
     said = words(around)
     found = [_KINDS.get(word, "") for word in said]
     for at, after in enumerate(around[1:]):
-        if said[at] not in _KINDS:
+        if said[at] not in (*_KINDS, "exp", "exposure", "dwell"):  # how long an exposure lasts is no time point
             found[at] = _KINDS_OF_UNITS.get(unit_after(after), "")
     for scheme, meant in _SCHEMES.items():
         for at in range(len(said) - len(scheme) + 1):
