@@ -165,11 +165,12 @@ def test_steps_are_counted_on_through_verifying(tmp_path, reader):
         assert shares[-1] == pytest.approx(1)
 
 
-def test_many_layers_are_summed_up(tmp_path, reader, screen):
-    for number in range(12):
+@pytest.mark.parametrize(("count", "told"), [(12, "and 7 layers more: 7 color"), (6, "and 1 layer more: 1 color")])
+def test_many_layers_are_summed_up(tmp_path, reader, screen, count, told):
+    for number in range(count):
         reader(tmp_path / "src" / f"em{number:02}", np.zeros((1, 8, 8, 8), "uint8"))
     show_layers(prepare_conversion(tmp_path / "src", tmp_path / "ds", SETTINGS), screen.console)
-    assert "and 7 layers more: 7 color; `wkconvert info` lists all" in screen.lines
+    assert f"{told}; `wkconvert info` lists all" in screen.lines
     assert len([line for line in screen.lines if line.startswith("em")]) == 5
 
 

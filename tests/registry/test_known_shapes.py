@@ -41,7 +41,7 @@ LAYERS = {
     "a folder each": ("{layer}/s{z}.jpg", {"layer": ["raw", "labels"], "z": N(3)}),
     "numbered folders": ("{layer}/{z}.jpg", {"layer": N(2), "z": N(20)}),
     "by position": ("exp_x{x}_y{y}/s{z}.jpg", {"x": N(2), "y": N(2), "z": N(3)}),
-    "deeper": ("day{d}/run{r}/s{z:03}.jpg", {"d": N(2), "r": N(2), "z": N(3)}),
+    "deeper": ("mouse{d}/run{r}/s{z:03}.jpg", {"d": N(2), "r": N(2), "z": N(3)}),
     "by channel": ("{c}/img_{z}.jpg", {"c": ["DAPI", "GFP"], "z": N(3)}),
 }
 
@@ -82,7 +82,25 @@ def test_folders_of_layers_are_layers_whatever_is_installed(tmp_path, pattern, f
     assert {one.match.format for one in found} == {"pictures"}
 
 
-@pytest.mark.parametrize("word", ["t", "time_", "Pos", "slice", "z"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "t",
+        "time_",
+        "Pos",
+        "slice",
+        "z",
+        "ZStep_",
+        "TimePoint_",
+        "Zeit_",
+        "Temps_",
+        "Tag",
+        "day",
+        "Feld_",
+        "Kachel_",
+        "Ebene",
+    ],
+)
 def test_folders_that_count_slices_times_or_positions_are_no_layers(tmp_path, word):
     made(tmp_path, "{word}{n:03}/img_{z}.jpg", word=[word], n=N(3), z=[0])
     with pytest.raises(UnsupportedSource, match=r"the folders in .* count") as caught:
@@ -91,12 +109,28 @@ def test_folders_that_count_slices_times_or_positions_are_no_layers(tmp_path, wo
     assert len(find(tmp_path, only("tiff"), reader="pictures")) == 3
 
 
-@pytest.mark.parametrize(
-    "names", ["ch0 ch1", "run1 run2", "s1 s2", "day1 day2", "1 2", "labels_t1 raw_t1", "t1", "T1 T2"]
-)
+@pytest.mark.parametrize("names", ["ch0 ch1", "run1 run2", "s1 s2", "1 2", "labels_t1 raw_t1", "t1", "T1 T2"])
 def test_folders_that_may_be_layers_are_layers(tmp_path, names):
     made(tmp_path, "{name}/img_{z}.jpg", name=names.split(), z=N(3))
     assert [found.layer for found in find(tmp_path, only("tiff"))] == names.split()
+
+
+@pytest.mark.parametrize("numbers", [["000", "001", "002"], ["1", "2"]])
+def test_numbered_folders_of_one_picture_each_are_asked_about(tmp_path, numbers):
+    made(tmp_path, "{n}/image.tif", n=numbers)
+    with pytest.raises(UnsupportedSource, match="are numbered and hold one picture each"):
+        find(tmp_path, only("tiff"))
+    assert [found.layer for found in find(tmp_path, only("tiff"), reader="pictures")] == numbers
+    made(tmp_path, "{n}/more.tif", n=numbers)
+    assert len(find(tmp_path, only("tiff"))) == len(numbers), "folders of several pictures are layers"
+
+
+def test_what_a_microscope_writes_beside_its_images_is_no_warning(tmp_path):
+    made(tmp_path, "{layer}/s{z}.jpg", layer=["raw", "labels"], z=N(3))
+    made(tmp_path, "{above}/{layer}.xml", above=["MetaData"], layer=["raw", "labels"])
+    assert [found.notes for found in find(tmp_path, only("tiff"))] == [(), ()]
+    made(tmp_path, "{above}/{layer}.xml", above=["other"], layer=["raw"])
+    assert "other" in find(tmp_path, only("tiff"))[0].notes[0]
 
 
 def test_folders_are_layers_if_that_is_said(tmp_path):

@@ -261,7 +261,7 @@ def _layers_below(
             found.append(replace(inner[0], layer=path.name))
         elif inner:
             found += [replace(one, layer=f"{path.name}_{one.layer}") for one in inner]
-        elif is_file(path) or listed(path):
+        elif is_file(path) or (listed(path) and path.name != "MetaData"):  # what LAS X writes beside its images
             declined.append(path.name)
     if reader is None and (counted := counted_by(folders)):
         raise UnsupportedSource(
@@ -270,12 +270,25 @@ def _layers_below(
             fix=f"convert one of them, such as {src / folders[0]}, or put the slices into one folder; or, if each is a "
             "layer, say so with --reader pictures (for TIFF --reader tiff)",
         )
+    if reader is None and len(folders) > 1 and all(name.isdecimal() and _is_of_one(src / name) for name in folders):
+        raise UnsupportedSource(
+            f"the folders in {src} are numbered and hold one picture each: {shorten(folders)}",
+            why="nothing says whether the pictures are slices of one stack, or layers",
+            fix="put slices into one folder, named by their numbers; or, if each is a layer, say so with --reader "
+            "pictures (for TIFF --reader tiff)",
+        )
     if declined and found:
         extras = " or ".join(hints((src / name for name in declined), plugins))
         told = f"left out of {src.name or src}, as no reader knows them: {shorten(declined)}"
         note = WarningNote(f"{told} (try {extras})" if extras else told)
         found = [replace(one, notes=(*one.notes, note)) for one in found]
     return found
+
+
+def _is_of_one(folder: Path) -> bool:
+    """Whether a folder holds one picture, and nothing that may be more."""
+    inside = children(folder, _may_be_layer)
+    return len(inside) == 1 and is_file(inside[0]) and inside[0].name.lower().endswith(SUFFIXES["tiff"])
 
 
 def _may_be_layer(entry: Path) -> bool:
