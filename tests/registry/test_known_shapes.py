@@ -127,9 +127,10 @@ def test_numbered_folders_of_one_picture_each_are_asked_about(tmp_path, numbers)
 
 def test_what_a_microscope_writes_beside_its_images_is_no_warning(tmp_path):
     made(tmp_path, "{layer}/s{z}.jpg", layer=["raw", "labels"], z=N(3))
-    made(tmp_path, "{above}/{layer}.xml", above=["MetaData"], layer=["raw", "labels"])
+    (tmp_path / "MetaData").mkdir()
+    (tmp_path / "MetaData" / "raw.xml").write_text("<Data/>")
     assert [found.notes for found in find(tmp_path, only("tiff"))] == [(), ()]
-    made(tmp_path, "{above}/{layer}.xml", above=["other"], layer=["raw"])
+    (tmp_path / "MetaData").rename(tmp_path / "other")
     assert "other" in find(tmp_path, only("tiff"))[0].notes[0]
 
 

@@ -555,3 +555,11 @@ def test_what_is_rarely_a_depth_is_taken_for_one_with_a_warning(pattern):
 def test_exposures_are_no_time_points():
     with pytest.raises(UnsupportedSource, match="what the names in here count is not clear"):
         stacks([f"z0{z}_exp{ms}ms.tif" for z in N(3) for ms in (1, 5)])
+
+
+@pytest.mark.parametrize(("pattern", "words"), [("s00{}_{}.tif", ["BSE", "SE"]), ("a{}-{}.tif", ["ESB", "InLens"])])
+def test_detectors_of_electrons_are_channels(pattern, words):
+    names = [pattern.format(z, word) for z in N(3) for word in words]
+    assert stacks(names).channels == {word: tuple(pattern.format(z, word) for z in N(3)) for word in words}
+    front = ["_".join(name.removesuffix(".tif").split("_")[::-1]) + ".tif" for name in names]
+    assert set(stacks(sorted(front, key=natural_key)).channels) == set(words)

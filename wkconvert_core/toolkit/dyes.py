@@ -25,9 +25,11 @@ _WORDS = {
     r"jf64[67] dylight-650 did",
     _RED: r"red m?rfp1? mcherry\d? (td)?tomato ds-red\d? texas-red txred ALEXA-(56[18]|594|610) m?ruby\d? m?scarlet "
     r"mkate2? propidium(-iodide)? dil dii jf549 atto-594",
-    _WHITE: r"white gr[ae]y bright-field bf dic phase(-contrast)? ph[123]? trans(mitted)?(-light)? tl t-?pmt",
+    _WHITE: r"white gr[ae]y bright-field bf dic phase(-contrast)? ph[123]? trans(mitted)?(-light)? tl t-?pmt "
+    "bse se in-lens esb",
 }
-"""What channels of each colour are called: colours, dyes, fluorescent proteins; white for transmitted light. A hyphen
+"""What channels of each colour are called: colours, dyes, fluorescent proteins; white for transmitted light and
+for detectors of electrons. A hyphen
 is any separator, or none. The first that fits counts: far-red is not red."""
 _NAMES = {
     color: "|".join(words.split()).replace("ALEXA", "(alexa(-fluor)?|af)").replace("-", "[ _-]?").replace("(", "(?:")

@@ -73,9 +73,10 @@ def _is_sign(
         return True
     is_padded = any(text[0] == "0" for text in texts)
     if is_measured or (before.lower().endswith(("z", "depth", "zpos")) and min(numbers) > 1 and not is_padded):
+        ends = [columns[at + 1] if is_decimal else [""] * len(columns[at]) for columns in rows.values()]
+        shown = [f"{before}-{a}{after}{b}" for a, b in zip(texts, itertools.chain(*ends), strict=True)]
         raise UnsupportedSource(
-            f"whether the numbers in {folder} are below zero is not clear: {before}-{texts[0]}{after} to "
-            f"{before}-{texts[-1]}{after}",
+            f"whether the numbers in {folder} are below zero is not clear: {shown[0]} to {shown[-1]}",
             why="the minus before them may be a sign or a hyphen, and the order of the slices depends on it",
             fix="say -o names=-z if it is a sign, -o names=z if it is a hyphen",
         )
