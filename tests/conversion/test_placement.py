@@ -654,6 +654,27 @@ def test_layers_that_would_be_turned_differently_are_refused(tmp_path, reader, a
     assert caught.value.fix == "say -o orientation=stored"
 
 
+def test_turned_layers_that_are_there_can_be_converted_again_as_others_lie(tmp_path, reader):
+    labels = reader(tmp_path / "labels", EM, voxel_size=size(2, 2, 2), affine=affine(0.0, 0.0, 0.0), turned=TURN)
+    em = reader(tmp_path / "em", EM, voxel_size=size(2, 2, 2))
+    convert(labels, tmp_path / "ds", replace(PLAIN, layer_name="labels"))
+    with pytest.raises(InconsistentStack, match="labels is turned from LPS to RAS; em is not turned") as caught:
+        prepare(em, tmp_path / "ds", replace(ADD, layer_name="em"))
+    assert "-o orientation=stored" in caught.value.fix
+
+
+def test_a_part_that_one_of_several_layers_lacks_names_that_layer(tmp_path, reader):
+    reader(tmp_path / "src" / "em", EM, voxel_size=size(4, 4, 40))
+    reader(tmp_path / "src" / "part", random_voxels((5, 64, 6)), voxel_size=size(4, 4, 40))
+    with pytest.raises(OptionError, match="part: --bbox asks for x 2:12") as caught:
+        prepare(tmp_path / "src", tmp_path / "ds", replace(PLAIN, bbox=Box((2, 2, 2), (10, 10, 4))))
+    assert "x 0:5" in caught.value.why
+    assert "one by one" in caught.value.fix
+    with pytest.raises(OptionError, match=r"^--bbox asks for x 2:12") as alone:
+        prepare(tmp_path / "src" / "part", tmp_path / "ds", replace(PLAIN, bbox=Box((2, 2, 2), (10, 10, 4))))
+    assert alone.value.fix == "ask for a part of that"
+
+
 def test_layers_that_are_turned_alike_or_all_say_where_they_lie_go_together(tmp_path, reader):
     src = tmp_path / "src"
     reader(src / "a", EM, voxel_size=size(2, 2, 2), turned=TURN)

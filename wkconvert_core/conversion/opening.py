@@ -147,15 +147,21 @@ def _as_written(found: Found, layer: Layer, settings: Settings, *, is_alone: boo
     of_dtype, dtype, fit = dtype_to_write(own.info.dtype, settings, decision.category)
     if decision.category == "segmentation" and not _is_dataset(found):
         check_ids(np.dtype(dtype or own.info.dtype))
-    source = transformed(
-        own,
-        channel=settings.channel,
-        box=settings.bbox,
-        skip_z=settings.skip_first_z_slices,
-        flip=settings.flip,
-        dtype=None,
-        fit=fit,
-    )
+    try:
+        source = transformed(
+            own,
+            channel=settings.channel,
+            box=settings.bbox,
+            skip_z=settings.skip_first_z_slices,
+            flip=settings.flip,
+            dtype=None,
+            fit=fit,
+        )
+    except OptionError as error:
+        if is_alone:
+            raise
+        fix = f"{error.fix}; or convert the layers one by one, the later ones with --add"
+        raise OptionError(about(_telling_names(found, layer)[0], error.what), why=error.why, fix=fix) from None
     values, of_range = scaled_values(source, settings)
     source = as_dtype(source, dtype, fit, values)
     notes = [*found.notes, *layer.notes, *own.info.notes]

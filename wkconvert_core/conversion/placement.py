@@ -87,7 +87,7 @@ def _check_turns(layers: Sequence[SourceLayer], existing: ExistingLayers) -> Non
     raise InconsistentStack(
         f"the layers would be turned differently: {'; '.join(told)}",
         why="; ".join([why, *doubts[:3]]),
-        fix="; ".join(fixes) or "convert the layers that are there again, with the axes as they are stored",
+        fix="; ".join(fixes) or "convert the layers that are there again, with -o orientation=stored",
     )
 
 

@@ -254,5 +254,9 @@ def as_dtype(source: Source, dtype: str | None, fit: Fit, values: ValueRange | N
 def cropped(source: Source, box: Box, option: str) -> Source:
     """A part of a source. Raises OptionError, naming the option, if the box is empty or reaches out of the source."""
     if not box.volume or box not in source.info.box:
-        raise OptionError(f"{option} asks for {box}", why=f"the source holds {source.info.box}")
+        raise OptionError(
+            f"{option} asks for {box}",
+            why=f"the source holds {source.info.box}",
+            fix="ask for a part of that",
+        )
     return Cropped(source, box)

@@ -149,6 +149,7 @@ def test_labels_that_a_slope_makes_no_ids_of_are_refused_with_both_ways_out(tmp_
     patched(path, 112, np.array([0.5, 1], "<f4").tobytes())
     how = {} if told == "header" else {"category": "segmentation"}
     (layer,) = layers(path, **how)
+    assert any("refused where that makes no whole numbers" in note for note in layer.source.info.notes)
     with pytest.raises(UnsupportedSource, match=r"slope 0\.5 and intercept 1 make no whole numbers") as caught:
         layer.source.read(layer.source.info.box)
     assert "-o slope=ignore" in caught.value.fix

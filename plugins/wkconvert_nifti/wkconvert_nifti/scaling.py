@@ -100,7 +100,7 @@ def meaning(header: Header, category: Category | None, slope: Slope) -> tuple[Sc
         return None, native, [WarningNote(f"{scale} are left out: colours are no measurements")]
     if scale.ids:
         dtype = _holding(scale, native, header.path)
-        rounded = "" if scale.is_whole else ", rounded to the whole numbers that they are nearly"
+        rounded = "" if scale.is_whole else ", and refused where that makes no whole numbers but for rounding"
         note = f"{scale} applied to the labels{rounded}: {native} became {dtype}; -o slope=ignore keeps what is stored"
         return scale, dtype, [note]
     small = native.itemsize <= 2 or native == np.float32
