@@ -6,6 +6,7 @@
 # what else is installed nor on the version of Python.
 set -eu
 cd "$(dirname "$0")/.."
+unset UV_PYTHON # run.py may have set it, and it would count for more than each environment here
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 uv=$UV
