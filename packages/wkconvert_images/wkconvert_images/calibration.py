@@ -12,7 +12,7 @@ import re
 import struct
 from pathlib import Path
 
-from wkconvert_core import METRES, BrokenSource, VoxelSize, unit_symbol
+from wkconvert_core import METRES, BrokenSource, VoxelSize, WarningNote, unit_symbol
 
 from .ome import OmeImage, is_ome, read_ome
 from .tags import Ifd
@@ -100,6 +100,31 @@ def imagej(description: str) -> dict[str, str]:
     if not description.startswith("ImageJ="):
         return {}
     return dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
+
+
+_IMAGEJ_FUNCTIONS = ("a + b*x", "a + b*x + c*x^2", "a + b*x + c*x^2 + d*x^3", "a + b*x + c*x^2 + d*x^3 + e*x^4")
+"""What `cf` counts, as far as it is polynomials; their numbers are c0, c1, …"""
+
+
+def calibration_left_out(lines: dict[str, str]) -> list[str]:
+    """The warning of a density calibration in ImageJ's description: voxels are the stored numbers x.
+
+    >>> calibration_left_out({"cf": "0", "c0": "-1024", "c1": "0.5", "vunit": "HU"})
+    ["ImageJ's calibration is left out: value in HU = a + b*x, x the stored number, a = -1024, b = 0.5"]
+    >>> calibration_left_out({"cf": "0", "c0": "0", "c1": "1"})
+    []
+    """
+    function = lines.get("cf", "20").strip()
+    given = [lines[f"c{number}"].strip() for number in range(5) if f"c{number}" in lines]
+    is_identity = function == "0" and list(map(_number, given)) == [0, 1]
+    if is_identity or function == "20" or not (given or function == "21"):
+        return []
+    unit = lines.get("vunit", "").strip()
+    known = function.isdecimal() and int(function) < len(_IMAGEJ_FUNCTIONS)
+    formula = _IMAGEJ_FUNCTIONS[int(function)] if known else f"its function {function} of x"
+    numbers = "".join(f", {letter} = {number}" for letter, number in zip("abcde", given, strict=False))
+    value = f"value in {unit}" if unit and unit.casefold() != "gray value" else "value"
+    return [WarningNote(f"ImageJ's calibration is left out: {value} = {formula}, x the stored number{numbers}")]
 
 
 def lut_colors(ifd: Ifd) -> tuple[tuple[int, int, int], ...]:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pictures_of import layers, source, volume, voxels
 
-from wkconvert_core import BrokenSource, InconsistentStack, OptionError, SourceError, UnsupportedSource
+from wkconvert_core import BrokenSource, InconsistentStack, OptionError, SourceError, UnsupportedSource, WarningNote
 from wkconvert_core.testing import noise, read_checked
 
 PLANES = noise(6, 5, 2, 21, 17, dtype="uint16")  # T, Z, C, Y, X
@@ -362,3 +362,52 @@ def test_tifffile_does_not_print_what_it_thinks_of_a_file(tmp_path, capsys):
     tifffile.imwrite(tmp_path / "a.tif", PLANES[0, 0, 0], compression="lzw", extratags=[(42113, "s", 0, "x", True)])
     source(tmp_path / "a.tif")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("images", [1, 6])
+@pytest.mark.parametrize(
+    ("cf", "numbers", "told"),
+    [
+        (0, {"c0": -1024, "c1": 0.5, "vunit": "HU"}, "value in HU = a + b*x, x the stored number, a = -1024, b = 0.5"),
+        (0, {"c0": -32768, "c1": 1}, "value = a + b*x, x the stored number, a = -32768, b = 1"),
+        (1, {"c0": 1, "c1": 2, "c2": 3}, "c = 3"),
+        (7, {"c0": 1, "c1": 2}, "its function 7 of x"),
+        (0, {"c0": 0, "c1": 1}, None),
+        (20, {"c0": 5, "c1": 1}, None),
+    ],
+)
+def test_the_calibration_of_imagej_is_told_as_it_is_left_out(tmp_path, images, cf, numbers, told):
+    stack = noise(images, 21, 17, dtype="uint16")
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "ZYX", "cf": cf, **numbers})
+    np.testing.assert_array_equal(voxels(tmp_path / "a.tif"), volume(*stack))
+    found = [note for note in source(tmp_path / "a.tif").info.notes if "calibration" in note]
+    assert len(found) == (told is not None)
+    for note in found:
+        assert isinstance(note, WarningNote)
+        assert told in note
+
+
+def test_many_channels_of_one_slice_are_asked_about(tmp_path):
+    stack = noise(60, 21, 17)
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "CYX"})
+    with pytest.raises(UnsupportedSource, match=r"60 channels of one slice.*-o axes=ZYX for slices"):
+        layers(tmp_path / "a.tif")
+    np.testing.assert_array_equal(voxels(tmp_path / "a.tif", axes="ZYX"), volume(*stack))
+    assert len(layers(tmp_path / "a.tif", axes="CYX")) == 60
+    tifffile.imwrite(tmp_path / "b.tif", stack[:10], imagej=True, metadata={"axes": "CYX"})
+    assert len(layers(tmp_path / "b.tif")) == 10
+
+
+@pytest.mark.parametrize("further", [1, 3])
+def test_pages_that_ome_does_not_announce_are_refused(tmp_path, further):
+    stack = noise(6 + further, 21, 17)
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
+        writer.write(stack[:6], metadata={"axes": "ZYX"})
+    np.testing.assert_array_equal(voxels(tmp_path / "a.ome.tif"), volume(*stack[:6]))
+    text = tifffile.tiffcomment(tmp_path / "a.ome.tif")
+    with tifffile.TiffWriter(tmp_path / "b.ome.tif") as writer:
+        for number, page in enumerate(stack):
+            writer.write(page, contiguous=False, metadata=None, description=text if not number else None)
+    with pytest.raises(UnsupportedSource, match=rf"counts 6 pictures, the file has {6 + further}.*-o plain=true"):
+        layers(tmp_path / "b.ome.tif")
+    np.testing.assert_array_equal(voxels(tmp_path / "b.ome.tif", plain="true"), volume(*stack))

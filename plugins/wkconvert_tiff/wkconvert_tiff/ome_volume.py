@@ -16,7 +16,7 @@ from wkconvert_images.calibration import ome_voxel_size
 from wkconvert_images.ome import ElsewhereError, OmeImage, OmePlanes, read_ome
 from wkconvert_images.tags import TiffFile
 
-from .axes import PLAIN_HELP, Choice, Numbers, pick, pick_series, several_series
+from .axes import BY_HAND, PLAIN_HELP, Choice, Numbers, pick, pick_series, several_series
 from .pages import MISSING, Opened, Volume, walk
 
 _MOST_XML = 1 << 28
@@ -137,6 +137,7 @@ def _volume(file: Opened, ome: OmeSet) -> Volume:
     total, found = math.prod(sizes), sum(map(len, offsets.values()))
     if total > 1000 * (found + 1):
         raise broken(file.path, f"its OME-XML counts {total} planes, {found} pages were found", cut=True)
+    _check_all_announced(file, ome)
     stored = _stored(ome, image, axes, sizes, offsets)
     planes = stored[pick(file.path, file.choice, axes, sizes)]
     channels = image.channels[: len(planes)]
@@ -160,6 +161,24 @@ def _chosen(file: Opened, images: list[OmeImage]) -> OmeImage:
         raise several_series(file.path, "; ".join(told) + more)
     image: OmeImage = pick_series(file.path, file.choice.series or 0, images)
     return image
+
+
+def _check_all_announced(file: Opened, ome: OmeSet) -> None:
+    """Raise UnsupportedSource for a file with slices that none of the images counts: nothing says what they are."""
+    announced: set[int] = set()
+    for image in ome.images:
+        samples = max([channel.samples for channel in image.channels], default=1)
+        total = image.sizes["Z"] * image.sizes["T"] * max(image.sizes["C"] // max(samples, 1), 1)
+        for planes in image.planes or [_WHOLE]:
+            if ome.file_of(image, planes) == file.path:
+                count = total if planes.count is None else planes.count
+                announced.update(link.offset for link in file.links[max(planes.ifd, 0) :][: max(count, 0)])
+    if over := [link for link in file.slices if link.offset not in announced]:
+        raise UnsupportedSource(
+            f"{file.path} holds more than it says",
+            why=f"its OME-XML counts {len(file.slices) - len(over)} pictures, the file has {len(file.slices)}",
+            fix=BY_HAND,
+        )
 
 
 def _described(image: OmeImage) -> str:

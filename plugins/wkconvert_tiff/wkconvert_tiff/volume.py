@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import operator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from wkconvert_core import OptionError, UnsupportedSource
 from wkconvert_core.toolkit.files import broken
-from wkconvert_images.calibration import imagej, lut_colors, voxel_size
+from wkconvert_images.calibration import calibration_left_out, imagej, lut_colors, voxel_size
 from wkconvert_images.ome import is_ome
 from wkconvert_images.page import planes_of, read_page
 from wkconvert_images.tags import Ifd, TiffFile
@@ -41,6 +42,7 @@ def read_volume(path: str, choice: Choice) -> Volume:
             volume = _one_volume(file, _counted(file, *counted))
         elif lines := imagej(file.description):
             volume = _imagej_volume(file, lines)
+            volume = replace(volume, notes=(*volume.notes, *calibration_left_out(lines)))
         elif file.description.startswith("{") and '"shape"' in file.description:
             volume = _shaped_volume(file)
         elif counted := counted_pages(file):
@@ -91,6 +93,10 @@ _IMAGEJ_ORDERS = {"czt": "TZC", "ctz": "ZTC", "zct": "TCZ", "ztc": "CTZ", "tcz":
 """The axes, the slowest first, by the `order` of a description, which gives the fastest first."""
 
 
+_MOST_CHANNELS = 10
+"""More channels of one slice are probably slices."""
+
+
 def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
     """ImageJ's hyperstack: C is fastest, then Z, then T, unless an `order` is stated; one page may describe all."""
     keys = {"T": "frames", "Z": "slices", "C": "channels"}
@@ -112,6 +118,12 @@ def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
             fix=BY_HAND,
         )
     letters = _IMAGEJ_ORDERS[order]
+    if counts["C"] == images > _MOST_CHANNELS and file.choice.axes is None:
+        raise UnsupportedSource(
+            f"{file.path} holds {images} channels of one slice",
+            why="ImageJ's description says so, but programs that do not know the axes call slices channels",
+            fix="say -o axes=ZYX for slices, -o axes=CYX for channels",
+        )
     planes = _counted(file, Axes(letters, [counts[axis] for axis in letters]), "ImageJ's description")
     colors = lut_colors(file.first) if len(planes) > 1 else ()
     return Volume((file.path,), planes, colors=colors, voxel_size=voxel_size(file.first))
