@@ -24,6 +24,8 @@ SIGNS = {
     "below zero in decimals": ("z={:.2f}nm.tif", (-12.5, -12.25, -12.0)),
     "one sign among many": ("z{}.tif", range(-1, 30)),
     "unit first": ("{}um.tif", (-30, -20, -10)),
+    "whole among decimals": ("slice_{:g}um.tif", (0, 0.5, 1, 1.5, 2)),
+    "quarters and signs": ("z{:g}.tif", (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5)),
     "decimal comma": ("slice_{}um.tif", ("0,0", "0,5", "1,0")),
 }
 

@@ -78,7 +78,7 @@ def table(folder: str, names: Sequence[str], said: str | None = None) -> Table:
     >>> [(column.kind, column.values) for column in found.columns], found.strays
     ([('z', [1, 1, 2, 2]), ('channel', ['DAPI', 'GFP', 'DAPI', 'GFP'])], ['overview.tif'])
     """
-    groups = with_signs(folder, _grouped(_DIGITS, names), said)
+    groups = _with_points(with_signs(folder, _grouped(_DIGITS, names), said))
     if _MOSTLY * _largest(groups) < (_MOSTLY - 1) * len(names):  # else the others are strays
         by_fields = with_signs(folder, _grouped(_FIELDS, names), said)
         if _largest(by_fields) > _largest(groups) and len(_large(by_fields)) == 1:
@@ -99,6 +99,24 @@ def _grouped(fields: re.Pattern[str], names: Sequence[str]) -> Groups:
     for name in names:
         pieces = fields.split(stem(name))
         found.setdefault(tuple(pieces[::2]), {})[name] = pieces[1::2]
+    return found
+
+
+def _with_points(groups: Groups) -> Groups:
+    """Groups in which whole depths beside decimal ones are decimals, as `slice_1um` beside `slice_0.5um`.
+
+    >>> _with_points({("z", ""): {"z1": ["1"]}, ("z", ".", ""): {"z0.5": ["0", "5"]}})
+    {('z', '.', ''): {'z1': ['1', '0'], 'z0.5': ['0', '5']}}
+    """
+    found: dict[tuple[str, ...], dict[str, Sequence[str]]] = {}
+    for key, group in groups.items():
+        for at, kind in enumerate(kinds(key)):
+            longer = (*key[: at + 1], ".", *key[at + 1 :])
+            if kind == "z" and _LARGE * len(groups.get(longer, ())) >= len(group):
+                key = longer
+                group = {name: [*row[: at + 1], "0", *row[at + 1 :]] for name, row in group.items()}
+                break
+        found.setdefault(key, {}).update(group)
     return found
 
 
