@@ -392,3 +392,21 @@ def test_random_texts_raise_nothing_but_errors_of_ours(tmp_path, text, start):
     write_pages(tmp_path / "a.tif", pages, **options)
     with suppress(SourceError, OptionError):
         np.testing.assert_array_equal(voxels(tmp_path / "a.tif"), volume(*pages))
+
+
+@pytest.mark.parametrize("volumes", [4, "Inf"])
+@pytest.mark.parametrize("flyback", [1, 2])
+@pytest.mark.parametrize("key", ["SI.hStackManager.numFramesPerVolumeWithFlyback", "SI.hFastZ.numDiscardFlybackFrames"])
+def test_flyback_of_scanimage_is_left_out(tmp_path, key, flyback, volumes):
+    stack = noise(4, 3 + flyback, 2, 21, 17, dtype="int16")
+    stated = flyback if "Discard" in key else 3 + flyback
+    write_pages(tmp_path / "a.tif", stack, software=f"{scan_image(volumes=volumes)}{key} = {stated}\n")
+    with pytest.raises(UnsupportedSource, match="holds 4 volumes"):
+        layers(tmp_path / "a.tif")
+    for number in range(4):
+        check(tmp_path / "a.tif", stack[number, :3], volume=number)
+    found = layers(tmp_path / "a.tif", volume=0)
+    assert f"{8 * flyback} pages of ScanImage's flyback are left out" in found[0].source.info.notes
+    # where they were not stored, nothing is left out
+    write_pages(tmp_path / "b.tif", VOXELS, software=f"{scan_image()}{key} = {stated}\n")
+    check(tmp_path / "b.tif", VOXELS[3], volume=3)

@@ -222,3 +222,30 @@ def test_odd_values_in_ome_xml_raise_nothing_but_errors_of_ours(tmp_path, values
     tifffile.imwrite(tmp_path / "a.ome.tif", pages, description=text.encode(), metadata=None, photometric="minisblack")
     with suppress(SourceError):
         assert all(layer.source.info.shape[:2] == (17, 21) for layer in layers(tmp_path / "a.ome.tif"))
+
+
+def test_slices_that_each_hold_the_xml_of_the_whole_are_a_plain_stack(tmp_path):
+    stack = noise(6, 21, 17)
+    xml = (
+        '<OME><Image><Pixels DimensionOrder="XYZCT" SizeX="17" SizeY="21" SizeZ="6" SizeC="1" SizeT="1"/></Image></OME>'
+    )
+    for z, picture in enumerate(stack):
+        tifffile.imwrite(tmp_path / f"im_Z{z:03}.ome.tif", picture, description=xml, metadata=None)
+    with pytest.raises(UnsupportedSource, match=r"fewer pages than their OME-XML counts.*-o plain=true"):
+        layers(tmp_path)
+    np.testing.assert_array_equal(voxels(tmp_path, plain="true"), volume(*stack))
+
+
+def test_a_set_whose_files_were_renamed_is_told_how_to_be_read(tmp_path):
+    stack = noise(3, 21, 17)
+    data = "".join(
+        f'<TiffData FirstZ="{z}" IFD="0" PlaneCount="1"><UUID FileName="old_{z}.ome.tif">urn:uuid:{z}</UUID></TiffData>'
+        for z in range(3)
+    )
+    pixels = f'<Pixels DimensionOrder="XYZCT" SizeX="17" SizeY="21" SizeZ="3" SizeC="1" SizeT="1">{data}</Pixels>'
+    for z, picture in enumerate(stack):
+        text = f'<OME UUID="urn:uuid:{z}"><Image>{pixels}</Image></OME>'
+        tifffile.imwrite(tmp_path / f"new_{z}.ome.tif", picture, description=text, metadata=None)
+    with pytest.raises(InconsistentStack, match=r"if the files were renamed.*-o plain=true"):
+        layers(tmp_path)
+    np.testing.assert_array_equal(voxels(tmp_path, plain="true"), volume(*stack))

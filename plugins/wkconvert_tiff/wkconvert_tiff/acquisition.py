@@ -47,6 +47,8 @@ _SCANIMAGE = {
     "state.acq.numAvgFramesSave",
     "volumes": "SI.hStackManager.actualNumVolumes SI.hStackManager.numVolumes SI.hFastZ.numVolumes SI5.fastZNumVolumes "
     "SI4.fastZNumVolumes",
+    "with flyback": "SI.hStackManager.numFramesPerVolumeWithFlyback SI.hFastZ.numFramesPerVolumeWithFlyback",
+    "flyback": "SI.hFastZ.numDiscardFlybackFrames SI5.fastZNumDiscardFrames SI4.fastZNumDiscardFrames",
 }
 """The keys of each number, of newer programs first."""
 
@@ -66,6 +68,10 @@ def _scanimage(file: Opened) -> Counted | None:
     if channels and not over:
         if slices == 1:
             return Axes("TC", [rest, channels]), "ScanImage's header"
+        with_flyback = _counts(text, _SCANIMAGE["with flyback"]) or slices + (_counts(text, _SCANIMAGE["flyback"]) or 0)
+        if with_flyback > slices and (frames or 1) == 1 and rest == (volumes or rest // with_flyback) * with_flyback:
+            _drop_flyback(file, slices * channels, with_flyback * channels)
+            return Axes("VZC", [rest // with_flyback, slices, channels]), "ScanImage's header"
         several = frames or (1 if volumes != 1 else max(rest // slices, 1))  # as many as there are: no number is stated
         volumes_here = volumes or max(rest // (slices * several), 1)
         if volumes_here * slices * several == rest:
@@ -79,6 +85,16 @@ def _scanimage(file: Opened) -> Counted | None:
         why=f"its header counts {numbers}",
         fix=f"{guess} if the stack was ended early; else {BY_HAND}" if guess else BY_HAND,
     )
+
+
+def _drop_flyback(file: Opened, kept: int, of: int) -> None:
+    """Leave out the pages that were taken while the focus flew back: of each `of` pages, those after the first `kept`.
+
+    ScanImage stores them as it stores slices, and its header says how many there are.
+    """
+    links = [link for number, link in enumerate(file.slices) if number % of < kept]
+    file.notes = (f"{len(file.slices) - len(links)} pages of ScanImage's flyback are left out",)
+    file.links = links
 
 
 def _values(text: str, keys: str) -> list[int] | None:

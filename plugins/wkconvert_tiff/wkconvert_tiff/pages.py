@@ -54,6 +54,7 @@ class Opened:
     first: Ifd
     links: list[Link]
     description: str = field(init=False)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Read the description, which says how the pages form a volume."""

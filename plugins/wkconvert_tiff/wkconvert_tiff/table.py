@@ -26,7 +26,7 @@ from wkconvert_core.toolkit.stacks import (
 )
 from wkconvert_images.opening import Format, facts_of
 
-from .axes import Choice, Numbers
+from .axes import PLAIN_HELP, Choice, Numbers
 from .detection import COMPANION, PICTURE_SUFFIXES, TIFF_SUFFIXES
 from .pages import MISSING, Volume
 from .volume import read_volume
@@ -143,8 +143,10 @@ def by_channel(path: str, recipe: Recipe) -> dict[str, Recipe]:
     try:
         found = channel_stacks(path, names, recipe.gaps, naming, size_of)
     except (InconsistentStack, UnsupportedSource) as error:
-        if is_tiff and recipe.multipage == "error" and _read(_joined_to(path, names)[0], recipe).planes.shape[1] > 1:
-            raise _several_pages(path, names) from error
+        if is_tiff and recipe.multipage == "error":
+            volume = _read(_joined_to(path, names)[0], recipe)
+            if volume.planes.shape[1] > 1:
+                raise _several_pages(path, names, [volume]) from error
         raise
     if refused and "timepoint" not in found.used:
         raise refused
@@ -243,7 +245,8 @@ def _set_of(path: str, recipe: Recipe, listing: Listing) -> Volume | None:
         raise InconsistentStack(
             f"{path} holds more than one image: {shorten(others)}",
             why=f"{(companions or names)[0]} is of a set of {len(members)} OME-TIFF files",
-            fix="give one file of the set instead of the folder, or move the others away",
+            fix="give one file of the set instead of the folder, or move the others away; if the files were renamed, "
+            f"{PLAIN_HELP}",
         )
     return volume
 
@@ -261,7 +264,7 @@ def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Seq
     if not deep or len(names) == 1:
         return
     if recipe.multipage != "join":
-        raise _several_pages(path, deep)
+        raise _several_pages(path, deep, volumes)
     if entries > len(names):
         raise InconsistentStack(
             f"files are missing between those of many pages in {path}",
@@ -270,7 +273,13 @@ def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Seq
         )
 
 
-def _several_pages(path: str, names: Sequence[str]) -> UnsupportedSource:
+def _several_pages(path: str, names: Sequence[str], volumes: Sequence[Volume]) -> UnsupportedSource:
+    if any((volume.planes[..., 0] < 0).any() for volume in volumes):
+        return UnsupportedSource(
+            f"files in {path} hold fewer pages than their OME-XML counts: {shorten(names)}",
+            why="they may be the slices of one stack, each with the XML of the whole",
+            fix=PLAIN_HELP,
+        )
     return UnsupportedSource(
         f"files in {path} hold several pages each: {shorten(names)}",
         why="they may be layers, or parts of one stack",

@@ -56,7 +56,7 @@ def read_volume(path: str, choice: Choice) -> Volume:
 
 
 def _one_volume(file: Opened, planes: Numbers) -> Volume:
-    return Volume((file.path,), planes, voxel_size=voxel_size(file.first))
+    return Volume((file.path,), planes, voxel_size=voxel_size(file.first), notes=file.notes)
 
 
 def _as_told(file: Opened, count: int, samples: int = 1) -> tuple[Axes, int]:
