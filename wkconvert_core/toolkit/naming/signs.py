@@ -24,6 +24,8 @@ def with_signs(folder: str, groups: Groups, said: str | None = None) -> Groups:
     >>> with_signs("", {("z", ""): {"z4": ["4"]}, ("z-", ""): {"z-4": ["4"]}})
     {('z', ''): {'z4': ['4'], 'z-4': ['-4']}}
     """
+    if not any(text.endswith(("-", "+")) for key in groups for text in key[:-1]):
+        return groups
     merged: dict[tuple[str, ...], dict[str, Sequence[str]]] = {}
     alike: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for key in groups:
