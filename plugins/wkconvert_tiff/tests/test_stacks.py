@@ -356,3 +356,14 @@ def test_chunks_are_what_one_decode_yields(tmp_path):
         assert source(tmp_path / "a.tif").info.chunk_shape == chunk
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(picture))
     assert source(tmp_path / "a.png").info.chunk_shape == (2000, 100, 1)
+
+
+@pytest.mark.parametrize(("is_tiff", "suffix"), [(False, "tif"), (True, "png")])
+def test_pictures_that_are_not_what_their_names_say_are_to_be_renamed(tmp_path, is_tiff, suffix):
+    pictures = noise(3, 21, 17)
+    kind = "tiff" if is_tiff else "png"
+    for z, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / f"s{z}.{suffix}", format=kind)
+    with pytest.raises(UnsupportedSource, match=rf"{kind.upper()}.*s0\.{suffix}.*rename them to \.{kind}"):
+        layers(tmp_path)
+    np.testing.assert_array_equal(voxels(tmp_path, suffix=suffix), volume(*pictures))

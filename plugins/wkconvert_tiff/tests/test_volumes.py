@@ -411,3 +411,9 @@ def test_pages_that_ome_does_not_announce_are_refused(tmp_path, further):
     with pytest.raises(UnsupportedSource, match=rf"counts 6 pictures, the file has {6 + further}.*-o plain=true"):
         layers(tmp_path / "b.ome.tif")
     np.testing.assert_array_equal(voxels(tmp_path / "b.ome.tif", plain="true"), volume(*stack))
+
+
+def test_axes_without_a_name_are_called_so(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", noise(2, 6, 21, 17), photometric="minisblack")
+    with pytest.raises(UnsupportedSource, match="more axes than a volume: unnamed 2, unnamed 6"):
+        layers(tmp_path / "a.tif")

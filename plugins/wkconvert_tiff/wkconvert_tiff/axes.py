@@ -88,7 +88,9 @@ def pick(path: str, choice: Choice, axes: str, sizes: list[int]) -> Numbers:
     numbers, letters = _at(path, "volume", "volume", choice.volume, "V", numbers, letters)
     depths = [letter for letter in letters if letter not in "CS"]
     if len(depths) > 1 or len(letters) - len(depths) > 1:
-        listed = ", ".join(f"{letter} {size}" for letter, size in zip(letters, numbers.shape, strict=True))
+        unnamed = {"Q": "unnamed", "I": "unnamed"}
+        sizes_of = zip(letters, numbers.shape, strict=True)
+        listed = ", ".join(f"{unnamed.get(letter, letter)} {size}" for letter, size in sizes_of)
         raise UnsupportedSource(
             f"{path} has more axes than a volume: {listed}",
             why="nothing says which of them is z",

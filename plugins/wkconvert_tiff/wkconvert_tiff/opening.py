@@ -17,7 +17,7 @@ from wkconvert_core.toolkit.files import is_folder, raw_file, reading
 from wkconvert_core.toolkit.stacks import Gaps, Naming, shorten
 
 from .axes import Choice
-from .detection import kind_of
+from .detection import TIFF_SUFFIXES, kind_of
 from .pages import RGB, Volume
 from .stack import Stack
 from .stack_facts import StackFacts, stack_facts
@@ -83,7 +83,7 @@ def open_pictures(
 def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: int | None) -> list[Layer]:
     where = str(path)
     if is_folder(path):
-        _check_one_kind(path, list_pictures(where, recipe, of_any_kind=True).names)
+        _check_one_kind(path, list_pictures(where, recipe, of_any_kind=True).names, named=recipe.suffix is None)
     recipes = by_channel(where, recipe)
     if len(recipes) == 1:
         return _stack(where, *recipes.values(), pad=pad, mix_dtypes=mix_dtypes, channel=channel)
@@ -141,8 +141,11 @@ def _stack(where: str, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: 
     return layers
 
 
-def _check_one_kind(folder: Path, names: Sequence[str]) -> None:
-    """Raise InconsistentStack for a folder with pictures of several kinds; other files are ignored."""
+def _check_one_kind(folder: Path, names: Sequence[str], *, named: bool) -> None:
+    """Raise InconsistentStack for a folder with pictures of several kinds; other files are ignored.
+
+    With `named`, raise UnsupportedSource where their names say TIFF and they are none, or the other way round.
+    """
     kinds: dict[str, list[str]] = defaultdict(list)
     for name in names:
         with reading(folder / name), raw_file(folder / name) as file:
@@ -157,6 +160,12 @@ def _check_one_kind(folder: Path, names: Sequence[str]) -> None:
             why="a stack consists of one kind",
             fix="move the others away, or choose by name with -o suffix=png",
         )
+    for kind, found in kinds.items() if named else ():
+        if odd := [name for name in found if name.lower().endswith(TIFF_SUFFIXES) != (kind == "TIFF")]:
+            raise UnsupportedSource(
+                f"{folder} holds files that are {kind}, whatever their names say: {shorten(odd)}",
+                fix=f"rename them to .{kind.lower()}; or say -o suffix={odd[0].rpartition('.')[2]}",
+            )
 
 
 def _layer_for_each_file(
