@@ -66,7 +66,7 @@ def test_colours_of_several_pages(tmp_path):
 
 def test_more_axes_than_a_volume_has_must_be_named(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", PLANES[:, :, 0])
-    with pytest.raises(UnsupportedSource, match=r"Q 6, Q 5"):
+    with pytest.raises(UnsupportedSource, match=r"unnamed 6, unnamed 5"):
         layers(tmp_path / "a.tif")
     np.testing.assert_array_equal(voxels(tmp_path / "a.tif", axes="TZYX", timepoint=2), volume(*PLANES[2, :, 0]))
     by_channel = layers(tmp_path / "a.tif", axes="zcyx")
