@@ -129,7 +129,8 @@ def open_source(
         _check_chunks([layer for _, layer, _ in layers], budget)
     opened: dict[str, SourceLayer] = {}
     for found, layer, wanted in layers:
-        made = _as_written(found, layer, wanted, is_alone=len(layers) == 1)
+        layer, decision = _decided(found, layer, settings, plugins)
+        made = _as_written(found, layer, decision, wanted, is_alone=len(layers) == 1)
         # The name is as asked, as folder and reader say, else the category; numbers tell equal names apart.
         said = "_".join(part for part in (found.layer, layer.name) if part)
         base = settings.layer_name or (suggest(said, made.category) if said else made.category)
@@ -140,13 +141,24 @@ def open_source(
     return list(opened.values())
 
 
-def _as_written(found: Found, layer: Layer, settings: Settings, *, is_alone: bool) -> SourceLayer:
+def _decided(found: Found, layer: Layer, settings: Settings, plugins: Plugins) -> tuple[Layer, Decision]:
+    """The layer and its category; what turns out to be labels is opened as such if its reader warned of a change."""
+    names = _telling_names(found, layer)
+    decision = classify(layer.source, option=settings.category, hint=layer.category, names=names)
+    is_found_by_look = not (settings.category or layer.category or by_name(names))
+    is_changed = any(isinstance(note, WarningNote) for note in layer.source.info.notes)
+    if decision.category == "segmentation" and is_found_by_look and is_changed:
+        again = _open_all([found], replace(settings, category="segmentation"), plugins)
+        layer = next((labels for _, labels, _ in again if labels.name == layer.name), layer)
+    return layer, decision
+
+
+def _as_written(found: Found, layer: Layer, decision: Decision, settings: Settings, *, is_alone: bool) -> SourceLayer:
     """The layer, as yet without a name, as the settings cut, mirror and cast it, with all that there is to note."""
     own, finest = layer.source, min(layer.mags)
-    decision = classify(own, option=settings.category, hint=layer.category, names=_telling_names(found, layer))
     of_dtype, dtype, fit = dtype_to_write(own.info.dtype, settings, decision.category)
     if decision.category == "segmentation" and not _is_dataset(found):
-        check_ids(np.dtype(dtype or own.info.dtype))
+        check_ids(np.dtype(dtype or own.info.dtype), own.info.channels if settings.channel is None else 1)
     try:
         source = transformed(
             own,
@@ -167,6 +179,14 @@ def _as_written(found: Found, layer: Layer, settings: Settings, *, is_alone: boo
     notes = [*found.notes, *layer.notes, *own.info.notes]
     if finest != FINEST:
         notes.append(f"the source has no mag 1; its finest is {finest}")
+    named = by_name(_telling_names(found, layer))
+    if decision.category == "color" and own.info.channels > 1 and named and named.category == "segmentation":
+        notes.append(
+            WarningNote(
+                f"it holds colours, though {named.reason}: if these are labels, save their ids as one number a voxel; "
+                "of a palette, -o palette=indices takes the numbers"
+            )
+        )
     size = own.info.voxel_size
     is_size_open = settings.voxel_size is None or settings.voxel_size.missing()
     if size and is_size_open and (oddity := size.refined(finest).oddity()):
@@ -254,7 +274,9 @@ def _open_all(found: Sequence[Found], settings: Settings, plugins: Plugins) -> l
             given = {name: text for name, text in options.items() if name not in unknown}
             with contextlib.suppress(UnknownOption):
                 again = detection.open_layers(item, plugins, given | {"category": "segmentation"})
-                if len(again) == len(opened):  # else it is unknown which layer became which
+                if all(labels):
+                    opened = again
+                elif len(again) == len(opened):  # else it is unknown which layer became which
                     opened = [new if label else old for old, new, label in zip(opened, again, labels, strict=True)]
         left = settings if "channel" in unknown else replace(settings, channel=None)
         known = [layer.mags for other, layer, _ in layers if other.match.format == item.match.format]

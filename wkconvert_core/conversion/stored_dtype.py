@@ -74,8 +74,15 @@ def scaled_values(source: Source, settings: Settings) -> tuple[ValueRange | None
     return (low, high), [becomes]
 
 
-def check_ids(dtype: DType) -> None:
-    """Raise UnsupportedSource for floats, which are no ids."""
+def check_ids(dtype: DType, channels: int = 1) -> None:
+    """Raise UnsupportedSource for floats and for colours, which are no ids."""
+    if channels > 1:
+        raise UnsupportedSource(
+            f"a segmentation cannot have {channels} channels",
+            why="an id is one whole number a voxel, and these are colours",
+            fix="save the ids instead of their colours; of a palette, -o palette=indices takes the numbers; "
+            "--channel N takes one of the channels; --category color keeps the colours",
+        )
     if dtype.kind == "f":
         raise UnsupportedSource(
             f"a segmentation cannot be {dtype}",

@@ -19,24 +19,29 @@ Format = Literal["tiff", "pictures"]
 _RASTERS: Cache[Raster] = Cache(32 << 20, lambda raster: raster.weight)
 
 
-def raster(path: str, ifd: int = 0, format: Format | None = None, *, colors: bool = True) -> Raster:
+def raster(
+    path: str, ifd: int = 0, format: Format | None = None, *, colors: bool = True, invert: bool = True
+) -> Raster:
     """A picture, from this process's cache unless the file was written anew.
 
     Without a `format`, the first bytes tell it. `ifd` is the offset of a TIFF page's directory, 0 for the first;
-    `colors=False` keeps indices of a palette. Raises BrokenSource, UnsupportedSource, SourceNotFound.
+    `colors=False` keeps indices of a palette, `invert=False` the numbers of a TIFF page whose white is 0.
+    Raises BrokenSource, UnsupportedSource, SourceNotFound.
     """
-    key = (path, ifd, format, colors, state_of(path))
-    return _RASTERS.get(key, lambda: next(_open(path, [ifd], format, colors)))
+    key = (path, ifd, format, colors, invert, state_of(path))
+    return _RASTERS.get(key, lambda: next(_open(path, [ifd], format, colors, invert)))
 
 
-def facts_of(path: str, ifds: Sequence[int], format: Format = "tiff", *, colors: bool = True) -> list[Facts]:
+def facts_of(
+    path: str, ifds: Sequence[int], format: Format = "tiff", *, colors: bool = True, invert: bool = True
+) -> list[Facts]:
     """Read the headers of a file's pictures and check each against the file; parameters and errors as of `raster`.
 
     Of several pages, the error names the one that it concerns.
     """
     found: list[Facts] = []
     try:
-        found.extend(each.facts for each in _open(path, ifds, format, colors))
+        found.extend(each.facts for each in _open(path, ifds, format, colors, invert))
     except SourceError as error:
         if len(ifds) == 1:
             raise
@@ -44,7 +49,7 @@ def facts_of(path: str, ifds: Sequence[int], format: Format = "tiff", *, colors:
     return found
 
 
-def _open(path: str, ifds: Sequence[int], format: Format | None, colors: bool) -> Iterator[Raster]:
+def _open(path: str, ifds: Sequence[int], format: Format | None, colors: bool, invert: bool) -> Iterator[Raster]:
     """The pictures of a file, one at a time: the strip offsets of all together may take much memory."""
     if (format or _format_of(path)) == "pictures":
         yield read_picture(path, colors=colors)
@@ -52,7 +57,7 @@ def _open(path: str, ifds: Sequence[int], format: Format | None, colors: bool) -
     # damaged headers make parsers raise anything
     with reading(path, Exception), TiffFile(path) as tiff:
         for ifd in ifds:
-            yield TiffRaster(read_page(tiff.ifd(ifd or tiff.first), colors=colors))
+            yield TiffRaster(read_page(tiff.ifd(ifd or tiff.first), colors=colors, invert=invert))
 
 
 def _format_of(path: str) -> Format:

@@ -48,18 +48,24 @@ class Page:
     tables: bytes | None
     """Tables that all JPEG strips and tiles share."""
     blank: float
+    inverted: bool
+    """Whether white, which is 0, is to be exchanged with black."""
     planes: int
     """How many planes like this follow one another in a MetaMorph stack, which describes only the first; else 1."""
 
 
-def read_page(ifd: Ifd, *, colors: bool = True) -> Page:
+def read_page(ifd: Ifd, *, colors: bool = True, invert: bool = True) -> Page:
     """The picture that a directory describes; `colors=False` keeps the indices of a palette.
+
+    `invert=False` keeps the numbers of a picture whose white is 0.
 
     Raises BrokenSource for what contradicts itself or the size of the file, UnsupportedSource for a sound picture that
     cannot become voxels as it is.
     """
     coding = coding_of(ifd)
     palette = _palette(ifd, coding) if coding.photometric == 3 and colors else None
+    # floats have no largest value and stay
+    inverted = coding.photometric == 0 and coding.format != 3 and invert
     starts, counts = _segments(ifd, coding)
     orientation = ifd.number(274, 1)
     # the colours come first, then the extra samples, of which 1 and 2 are alpha
@@ -82,13 +88,24 @@ def read_page(ifd: Ifd, *, colors: bool = True) -> Page:
         # of raw rows any piece can be read; below a page of memory, smaller ones gain nothing
         chunk=(min(coding.width, 1024), 1) if raw else coding.segment,
         declared=pixels * coding.samples * coding.bits // 8,
-        notes=tuple(_notes(coding, palette)),
+        notes=tuple(_notes(coding, palette, inverted=inverted)),
         coding=None if raw else coding,
     )
     tables = ifd.raw(347) if 347 in ifd and coding.compression in JPEGS else None
     blank = _blank(ifd, coding.dtype)
     return Page(
-        ifd.tiff.path, ifd.offset, ifd.next, coding, facts, starts, counts, palette, tables, blank, planes_of(ifd)
+        ifd.tiff.path,
+        ifd.offset,
+        ifd.next,
+        coding,
+        facts,
+        starts,
+        counts,
+        palette,
+        tables,
+        blank,
+        inverted,
+        planes_of(ifd),
     )
 
 
@@ -203,7 +220,7 @@ def _palette(ifd: Ifd, coding: Coding) -> Array:
     return (table if table.max() < 256 else table >> np.uint64(8)).astype("u1").reshape(3, entries).T.copy()
 
 
-def _notes(coding: Coding, palette: Array | None) -> Iterator[str]:
+def _notes(coding: Coding, palette: Array | None, *, inverted: bool) -> Iterator[str]:
     if coding.photometric == 2 and coding.samples >= 3 and not coding.may_be_color:
         yield WarningNote(
             f"samples of {coding.dtype} are no colours, though the file says so: each is taken as a channel"
@@ -215,8 +232,10 @@ def _notes(coding: Coding, palette: Array | None) -> Iterator[str]:
     if coding.photometric == 0:
         if coding.format == 3:
             yield WarningNote("white is 0 in the file: not inverted, for these are floats")
+        elif inverted:
+            yield WarningNote("white is 0 in the file: inverted")
         else:
-            yield "white is 0 in the file: inverted"
+            yield "white is 0 in the file: not inverted"
 
 
 def _blank(ifd: Ifd, dtype: np.dtype[Any]) -> float:

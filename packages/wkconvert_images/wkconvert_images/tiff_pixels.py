@@ -60,11 +60,10 @@ class TiffRaster:
             out[...] = chosen(page.palette[indices[..., 0]], samples)
             return
         self._stored(out, row, column, samples, shift)
-        if coding.photometric == 0:
-            # white is 0: exchange it with black; floats have no largest value and stay
+        if page.inverted:
             if out.dtype.kind == "u" and coding.bits < 8 * out.itemsize:
                 np.subtract((1 << coding.bits) - 1, out, out=out)
-            elif out.dtype.kind != "f":
+            else:
                 np.invert(out, out=out)
 
     def _stored(self, out: Array, row: int, column: int, samples: tuple[int, ...], shift: int) -> None:

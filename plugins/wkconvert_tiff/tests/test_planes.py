@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from pictures_of import layers, source, volume, voxels
+from PIL import Image
 
 from wkconvert_core import UnsupportedSource, WarningNote
 from wkconvert_core.conversion.opening import open_source
@@ -178,3 +179,41 @@ def test_a_name_that_says_labels_makes_slices_of_planes_of_bytes(tmp_path):
     assert found.info.shape == (48, 32, 3)
     (found,) = open_source(write(tmp_path / "image.tif", stack), Settings(), plugins())
     assert (found.category, found.info.channels) == ("color", 3)
+
+
+@pytest.mark.parametrize("planes", [3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_labels_side_by_side_are_slices_and_none_is_alpha(tmp_path, dtype, planes):
+    ids = np.zeros((planes, 32, 48), dtype)
+    ids[:, 4:20, 5:30] = np.arange(1, planes + 1)[:, None, None]
+    file = write(tmp_path / "labels.tif", ids.transpose(1, 2, 0), photometric="rgb")
+    if dtype == "uint8":  # may be labels in colours
+        with pytest.raises(UnsupportedSource, match=rf"{planes} planes of ids.*axes=ZYX for slices"):
+            layers(file, category="segmentation")
+    for options in ({"plain": "true"}, {"axes": "ZYX"}):
+        np.testing.assert_array_equal(voxels(file, category="segmentation", **options), volume(*ids))
+    if dtype == "uint16":
+        (layer,) = open_source(file, Settings(), plugins())
+        assert layer.category == "segmentation"
+        np.testing.assert_array_equal(read_checked(layer.mags[min(layer.mags)]), volume(*ids))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_labels_in_colours_are_warned_of_and_are_no_segmentation(tmp_path, suffix):
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    Image.fromarray(noise(32, 48, 3)).save(folder / f"a.{suffix}")
+    (layer,) = open_source(folder, Settings(), plugins())
+    assert layer.category == "color"
+    assert any(isinstance(note, WarningNote) and "-o palette=indices" in note for note in layer.notes)
+    if suffix == "png":
+        with pytest.raises(UnsupportedSource, match="a segmentation cannot have 3 channels"):
+            open_source(folder, Settings(category="segmentation"), plugins())
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_what_is_asked_for_as_a_segmentation_is_the_numbers_of_its_palette(tmp_path, suffix):
+    picture = Image.fromarray(noise(32, 48, 3)).convert("P")
+    picture.save(tmp_path / f"a.{suffix}")
+    (layer,) = open_source(tmp_path / f"a.{suffix}", Settings(category="segmentation"), plugins())
+    np.testing.assert_array_equal(read_checked(layer.mags[min(layer.mags)]), volume(np.asarray(picture)))

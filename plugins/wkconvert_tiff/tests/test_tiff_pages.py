@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from pictures_of import layers, source, upright, volume, voxels
 from PIL import Image
 
-from wkconvert_core import Box, UnsupportedSource
+from wkconvert_core import Box, UnsupportedSource, WarningNote
+from wkconvert_core.conversion.opening import open_source
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.testing import noise, read_checked
 
 DTYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
@@ -140,7 +143,36 @@ def test_white_is_bright_where_0_is_white(tmp_path, dtype, top):
     picture = noise(21, 37, dtype=dtype)
     tifffile.imwrite(tmp_path / "a.tif", picture, photometric="miniswhite", rowsperstrip=4)
     np.testing.assert_array_equal(voxels(tmp_path / "a.tif"), volume(top - picture))
-    assert source(tmp_path / "a.tif").info.notes == ("white is 0 in the file: inverted",)
+    (warning,) = source(tmp_path / "a.tif").info.notes
+    assert isinstance(warning, WarningNote)
+    assert "-o white=keep" in warning
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "uint32"])
+@pytest.mark.parametrize("name", ["labels.tif", "a.tif"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_ids_are_never_inverted_whether_a_name_or_a_look_tells_them(tmp_path, dtype, name, apart):
+    ids = np.zeros((6, 64, 64), dtype)
+    ids[:, 8:30, 8:30] = 1
+    ids[:, 32:60, 10:50] = 1 if dtype == "bool" else 7
+    path = tmp_path / (name[:-4] if apart else name)
+    if apart:
+        path.mkdir()
+    for z, picture in enumerate(ids if apart else [ids]):
+        target = path / f"s{z:02}.tif" if apart else path
+        tifffile.imwrite(target, picture, photometric="miniswhite")
+    (layer,) = open_source(path, Settings(), plugins())
+    assert layer.category == "segmentation"
+    np.testing.assert_array_equal(read_checked(layer.mags[min(layer.mags)]), volume(*ids))
+
+
+def test_what_is_white_is_as_asked(tmp_path):
+    picture = noise(21, 37)
+    tifffile.imwrite(tmp_path / "a.tif", picture, photometric="miniswhite")
+    np.testing.assert_array_equal(voxels(tmp_path / "a.tif", white="keep"), volume(picture))
+    np.testing.assert_array_equal(voxels(tmp_path / "a.tif", category="segmentation"), volume(picture))
+    inverted = voxels(tmp_path / "a.tif", category="segmentation", white="invert")
+    np.testing.assert_array_equal(inverted, volume(255 - picture))
 
 
 def test_white_of_12_bits_is_4095(tmp_path):

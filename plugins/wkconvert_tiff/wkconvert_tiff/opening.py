@@ -24,6 +24,7 @@ from .stack_facts import StackFacts, stack_facts
 from .table import Multipage, Recipe, by_channel, list_pictures, make_table
 
 Palette = Literal["colors", "indices"]
+White = Literal["invert", "keep"]
 
 _COLOR_NAMES = ("red", "green", "blue")
 _WHITE = (255, 255, 255)
@@ -44,7 +45,8 @@ def open_tiff(
     planes: str | None = None,
     plain: bool = False,
     multipage: Multipage = "error",
-    palette: Palette = "colors",
+    palette: Palette | None = None,
+    white: White | None = None,
     suffix: str | None = None,
     category: Category | None = None,
     names: str | None = None,
@@ -52,9 +54,13 @@ def open_tiff(
     well: str | None = None,
 ) -> Sequence[Layer]:
     """Open a TIFF file, or a folder of them, as layers. Raises SourceError, OptionError. README: all options."""
-    choice = Choice(series, timepoint, volume, axes, planes, plain, labels=category == "segmentation")
+    labels = category == "segmentation"
+    choice = Choice(series, timepoint, volume, axes, planes, plain, labels)
     naming = Naming(names, timepoint, position, well)
-    recipe = Recipe("tiff", gaps, suffix, multipage, choice, palette == "colors", naming)
+    # ids are numbers: neither a palette nor what is shown white changes them
+    colors = palette == "colors" or (palette is None and not labels)
+    invert = white == "invert" or (white is None and not labels)
+    recipe = Recipe("tiff", gaps, suffix, multipage, choice, colors, invert, naming)
     if multipage == "layers" and is_folder(path):
         return _layer_for_each_file(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
     return _open(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
@@ -67,8 +73,9 @@ def open_pictures(
     pad: bool = False,
     mix_dtypes: bool = False,
     channel: int | None = None,
-    palette: Palette = "colors",
+    palette: Palette | None = None,
     suffix: str | None = None,
+    category: Category | None = None,
     names: str | None = None,
     timepoint: int | None = None,
     position: int | None = None,
@@ -76,7 +83,8 @@ def open_pictures(
 ) -> Sequence[Layer]:
     """Open a PNG, JPEG or BMP, or a folder of them, as layers. Raises SourceError, OptionError."""
     naming = Naming(names, timepoint, position, well)
-    recipe = Recipe("pictures", gaps, suffix, colors=palette == "colors", naming=naming)
+    colors = palette == "colors" or (palette is None and category != "segmentation")
+    recipe = Recipe("pictures", gaps, suffix, colors=colors, naming=naming)
     return _open(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
 
 

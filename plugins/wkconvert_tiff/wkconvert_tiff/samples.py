@@ -44,10 +44,12 @@ def samples_axis(path: str, ifd: Ifd, choice: Choice, leading: list[int], stated
     if stated:
         return SamplesAxis() if stated == "S" else apart
     coding = coding_of(ifd)
-    if coding.photometric != _RGB or not coding.planar:
+    # side by side, programs write colours, but labels are none
+    if coding.photometric != _RGB or not (coding.planar or choice.labels):
         return SamplesAxis()
     may_be_color = coding.may_be_color and not choice.labels
-    if choice.plain or (stated is not None and not may_be_color):
+    is_rgb = not coding.planar and coding.bits <= 8  # which may be a picture of labels, in colours
+    if choice.plain or (stated is not None and not may_be_color and not is_rgb):
         return SamplesAxis() if may_be_color else apart
     named = "-o axes=ZYX for slices, -o axes=CYX for channels, -o axes=SYX for red, green and blue"
     if may_be_color and (stated is None or coding.bits <= 8):

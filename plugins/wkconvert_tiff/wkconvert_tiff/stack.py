@@ -51,7 +51,7 @@ class Stack:
         """Read the box's part of one slice into `out[y, x, sample]`. Raises BrokenSource, which names the slice."""
         try:
             with reading(path, Exception):  # damaged data make decoders raise anything
-                found = raster(path, ifd, self.recipe.format, colors=self.recipe.colors)
+                found = raster(path, ifd, self.recipe.format, colors=self.recipe.colors, invert=self.recipe.invert)
                 self._check(found, path)
                 width, height = found.facts.size
                 # a padded slice may be smaller than the stack; beyond it, `out` stays zero

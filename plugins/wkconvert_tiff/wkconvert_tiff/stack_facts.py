@@ -80,7 +80,7 @@ def stack_facts(path: str, table: Table, recipe: Recipe, *, pad: bool, mix: bool
     size = common_size(path, slices, lambda one: one.facts.size, _name, pad=pad, fix=fix, noun=noun)
     _check_believable(path, volume, slices, size)
     for one in {one.facts.coding: one for one in slices}.values():
-        check_decoder(one.path, raster(one.path, one.ifd, recipe.format, colors=recipe.colors))
+        check_decoder(one.path, raster(one.path, one.ifd, recipe.format, colors=recipe.colors, invert=recipe.invert))
     dtypes = {one.facts.dtype for one in slices}
     bits = np.dtype(bool) in dtypes and mix and len(dtypes) > 1
     # among slices of more bits, 1-bit slices count as 0 and 255
@@ -94,7 +94,7 @@ def stack_facts(path: str, table: Table, recipe: Recipe, *, pad: bool, mix: bool
     if voxel_size is not None and slices[0].facts.orientation > 4:
         x, y, z = voxel_size.size
         voxel_size = VoxelSize((y, x, z), voxel_size.unit, voxel_size.origin)
-    done = [note for one in slices for note in one.facts.notes]
+    done = [_with_option(note) for one in slices for note in one.facts.notes]
     done += ["turned upright, as the orientation tag says" for one in slices if one.facts.orientation > 1]
     becomes = f"{dtype}, 1-bit ones 0 and 255" if bits else dtype
     notes = [*volume.notes, *counted(done, len(slices)), *differing]
@@ -103,6 +103,17 @@ def stack_facts(path: str, table: Table, recipe: Recipe, *, pad: bool, mix: bool
     chunks = [one.facts.chunk[:: -1 if one.facts.orientation > 4 else 1] for one in slices]
     chunk = min(max(c[0] for c in chunks), size[0]), min(max(c[1] for c in chunks), size[1])
     return StackFacts(size, dtype, color, kept, chunk, voxel_size, tuple(notes))
+
+
+_OPTIONS = {
+    "white is 0 in the file: inverted": "-o white=keep keeps the numbers",
+    "palette applied": "-o palette=indices takes its numbers",
+}
+
+
+def _with_option(note: str) -> str:
+    """A note, with the option that decides otherwise if there is one."""
+    return type(note)(f"{note} ({_OPTIONS[note]})") if note in _OPTIONS else note
 
 
 def _name(one: Slice) -> str:
@@ -123,7 +134,7 @@ def _slices(volume: Volume, recipe: Recipe) -> list[Slice]:
         file, ifds = item
         path = volume.files[file]
         try:
-            found = facts_of(path, ifds, recipe.format, colors=recipe.colors)
+            found = facts_of(path, ifds, recipe.format, colors=recipe.colors, invert=recipe.invert)
             if apart:
                 found = [one.of_one_sample(apart) for one in found]
         except SourceError as error:

@@ -53,6 +53,8 @@ class Recipe:
     choice: Choice = field(default_factory=Choice)
     colors: bool = True
     """Whether palettes are applied."""
+    invert: bool = True
+    """Whether pages whose white is 0 are inverted."""
     naming: Naming = field(default_factory=Naming)
     channel: str | None = None
     """Of a folder, the channel by its name in the files' names, empty where they name none; None: of a set of OME-TIFF,
