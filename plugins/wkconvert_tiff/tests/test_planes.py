@@ -117,7 +117,7 @@ def test_axes_that_are_stated_count(tmp_path, axes, shape, dtype):
 def test_pages_of_planes_must_be_named(tmp_path, dtype, planes):
     stack = noise(5, planes, 32, 48, dtype=dtype)
     file = write(tmp_path / "a.tif", stack)
-    with pytest.raises(UnsupportedSource, match=f"Q 5, Q {planes}"):
+    with pytest.raises(UnsupportedSource, match=f"unnamed 5, unnamed {planes}"):
         layers(file)
     np.testing.assert_array_equal(voxels(file, axes="TZYX", timepoint=3), volume(*stack[3]))
     assert_layers(layers(file, axes="ZCYX"), stack.transpose(1, 0, 2, 3))
