@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from wkconvert_core import Confidence, Mag
 from wkconvert_core.cli.app import app
 from wkconvert_core.cli.options import ALL
-from wkconvert_core.cli.output import KEYS, as_document
+from wkconvert_core.cli.reporting.output import KEYS, as_document
 from wkconvert_core.commands.check_equality import Equality, MagCompared
 from wkconvert_core.commands.info import Described
 from wkconvert_core.commands.verify import Soundness

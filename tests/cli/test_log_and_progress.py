@@ -11,8 +11,8 @@ from helpers.processes import wkconvert
 
 from wkconvert_core import OptionError
 from wkconvert_core.cli.log_file import logged
-from wkconvert_core.cli.output import console
-from wkconvert_core.cli.progress_bar import shown
+from wkconvert_core.cli.reporting.output import console
+from wkconvert_core.cli.reporting.progress_bar import shown
 from wkconvert_core.engine.progress import Progress
 
 SIZE = ("--voxel-size", "4,4,35")

@@ -9,10 +9,10 @@ import pytest
 from helpers.conversions import SETTINGS, em
 from rich.console import Console
 
-from wkconvert_core.cli import progress_bar
-from wkconvert_core.cli.output import print_lines, print_notes, print_table
-from wkconvert_core.cli.progress_bar import shown
-from wkconvert_core.cli.reports import show_error, show_layers, show_plugins
+from wkconvert_core.cli.reporting import progress_bar
+from wkconvert_core.cli.reporting.output import print_lines, print_notes, print_table
+from wkconvert_core.cli.reporting.progress_bar import shown
+from wkconvert_core.cli.reporting.reports import show_error, show_layers, show_plugins
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.errors import BrokenSource
 from wkconvert_core.contract.notes import WarningNote

@@ -14,8 +14,8 @@ from wkconvert_core import Affine, Box, InconsistentStack, Mag, OptionError, Tur
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.existing_layers import existing_layers
 from wkconvert_core.datasets.properties import voxel_size
+from wkconvert_core.datasets.records.existing_layers import existing_layers
 
 PLAIN = Settings(jobs=2)
 ADD = Settings(jobs=2, add=True)

@@ -61,7 +61,7 @@ def _listening(progress: Listener | bool | None) -> AbstractContextManager[Liste
     is_notebook = "ipykernel" in sys.modules
     if not (is_notebook if progress is None else progress):
         return contextlib.nullcontext(None)
-    from wkconvert_core.cli.output import console
-    from wkconvert_core.cli.progress_bar import shown
+    from wkconvert_core.cli.reporting.output import console
+    from wkconvert_core.cli.reporting.progress_bar import shown
 
     return shown(console(stderr=True))

@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 from wkconvert_core import __version__
 from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options
 from wkconvert_core.cli.log_file import logged
-from wkconvert_core.cli.output import console, emit, print_document, print_lines, printable
+from wkconvert_core.cli.reporting.output import console, emit, print_document, print_lines, printable
 from wkconvert_core.cli.run import carry_out, explained
 from wkconvert_core.cli.surroundings import Interrupted, prepare_streams, raise_signals
 from wkconvert_core.contract.errors import Bug, OptionError, WkconvertError
@@ -102,7 +102,7 @@ def _report(error: WkconvertError) -> None:
     if "--json" in sys.argv:
         print_document({"error": error})
     else:
-        from wkconvert_core.cli.reports import show_error
+        from wkconvert_core.cli.reporting.reports import show_error
 
         show_error(error, console(stderr=True))
 
@@ -213,7 +213,7 @@ def plugins(**given: Any) -> None:
         told = {"plugins": loaded.loaded, "formats": formats, "writers": loaded.writers()}
         print_document({**told, "interpolation_modes": kernels})
     else:
-        from wkconvert_core.cli.reports import show_plugins
+        from wkconvert_core.cli.reporting.reports import show_plugins
 
         show_plugins(loaded, console())
 
@@ -224,7 +224,7 @@ def check(
     path: Annotated[Path, options.local_folder("A file or folder for the reader.", metavar="PATH")], **given: Any
 ) -> None:
     """Check that a reader does on your file all that core relies on; exit 1 if a check fails."""
-    from wkconvert_core.cli.reports import show_checks
+    from wkconvert_core.cli.reporting.reports import show_checks
     from wkconvert_core.testing import run_checks
 
     checks = {"checks": list(run_checks(path, given["reader"], options.pairs(given["option"])))}

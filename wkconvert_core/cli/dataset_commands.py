@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wkconvert_core.cli import options
-from wkconvert_core.cli.output import console, print_lines
+from wkconvert_core.cli.reporting.output import console, print_lines
 from wkconvert_core.cli.run import carry_out
 from wkconvert_core.contract.errors import OptionError
 

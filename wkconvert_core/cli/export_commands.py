@@ -10,7 +10,7 @@ import typer
 
 from wkconvert_core.cli import options
 from wkconvert_core.cli.completion import layers, mags
-from wkconvert_core.cli.output import emit
+from wkconvert_core.cli.reporting.output import emit
 from wkconvert_core.cli.run import carry_out, listening
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.numbers import whole_number
@@ -79,7 +79,7 @@ def upload(dst: options.Dataset, url: Url = None, name: Named = None, folder: Fo
 
 def send(dst: Path, given: Mapping[str, Any], **where: str | None) -> None:
     """Upload a dataset and print its address."""
-    from wkconvert_core.cli.reports import show_uploaded
+    from wkconvert_core.cli.reporting.reports import show_uploaded
     from wkconvert_core.publishing.upload import upload
 
     with listening(given) as listen:

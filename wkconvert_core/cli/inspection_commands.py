@@ -12,7 +12,7 @@ import typer
 
 from wkconvert_core.cli import options
 from wkconvert_core.cli.log_file import command_line
-from wkconvert_core.cli.output import console, emit, print_lines, warnings_of
+from wkconvert_core.cli.reporting.output import console, emit, print_lines, warnings_of
 from wkconvert_core.cli.run import listening, report
 from wkconvert_core.contract.errors import OptionError, WkconvertError
 
@@ -61,7 +61,7 @@ def verify(
 
     Exit 0 if all is sound, 1 if any is damaged, 3 if nothing is damaged, but another program has rewritten a mag.
     """
-    from wkconvert_core.cli.dataset_reports import show_soundness
+    from wkconvert_core.cli.reporting.dataset_reports import show_soundness
     from wkconvert_core.commands.verify import verify as run
 
     chosen: dict[str, Any] = {"layers": layer_name or (), "mags": options.mags(mag)}
@@ -75,7 +75,7 @@ def verify(
 @options.takes(only=options.READ_OPTIONS)
 def check_equality(a: A, b: B, layer_name: options.Layers = None, mag: options.Mags = None, **given: Any) -> None:
     """Compare two datasets, metadata and every voxel: exit 0 equal, 1 different, 2 cannot compare."""
-    from wkconvert_core.cli.dataset_reports import show_equality
+    from wkconvert_core.cli.reporting.dataset_reports import show_equality
     from wkconvert_core.commands.check_equality import check_equality as run
 
     try:
@@ -114,7 +114,7 @@ def metadata(
 
     Options that set or measure something change nothing else, unless --refresh is given, too.
     """
-    from wkconvert_core.cli.dataset_reports import show_metadata
+    from wkconvert_core.cli.reporting.dataset_reports import show_metadata
     from wkconvert_core.commands.metadata import Wanted, update
 
     if given["unit"] is not None and given["voxel_size"] is None:
@@ -139,7 +139,7 @@ def metadata(
 @options.takes(only=("reader", "option", "json", "report", "strict"))
 def info(path: AnyPath, **given: Any) -> None:
     """Show which plugin reads a path, and why, and its layers; of a dataset, also how it is stored."""
-    from wkconvert_core.cli import dataset_reports, reports
+    from wkconvert_core.cli.reporting import dataset_reports, reports
     from wkconvert_core.commands.info import describe
     from wkconvert_core.datasets.inventory import inventory
 
@@ -171,7 +171,7 @@ def preview(
     **given: Any,
 ) -> None:
     """Draw three planes of each layer of a dataset, or of a source before it is converted, into one PNG."""
-    from wkconvert_core.cli.dataset_reports import show_preview
+    from wkconvert_core.cli.reporting.dataset_reports import show_preview
     from wkconvert_core.viewing.preview import preview as run
     from wkconvert_core.viewing.terminal_picture import picture_text
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from wkconvert_core import __version__
-from wkconvert_core.cli.output import console, print_lines, printable
+from wkconvert_core.cli.reporting.output import console, print_lines, printable
 from wkconvert_core.cli.surroundings import Interrupted
 from wkconvert_core.contract.errors import OptionError, WkconvertError
 from wkconvert_core.contract.notes import WarningNote

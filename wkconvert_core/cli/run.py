@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from wkconvert_core.cli.log_file import command_line, formatter, log_notes
-from wkconvert_core.cli.output import console, emit, print_lines, print_notes, warnings_of
+from wkconvert_core.cli.reporting.output import console, emit, print_lines, print_notes, warnings_of
 from wkconvert_core.contract.errors import HeededWarning, check_known
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PATIENCE = 1.0
 @contextmanager
 def listening(given: Mapping[str, Any]) -> Iterator[Listener]:
     """A listener that shows progress as `given`, the command's options, say: with `quiet` or `json` only if asked."""
-    from wkconvert_core.cli.progress_bar import shown
+    from wkconvert_core.cli.reporting.progress_bar import shown
 
     begin(given)
     with shown(console(stderr=True), _progress(given)) as listen:
@@ -88,7 +88,7 @@ def heed(notes: Iterable[str], given: Mapping[str, Any]) -> None:
 
 def carry_out(prepare: Callable[[], Conversion], given: Mapping[str, Any], reading: object) -> None:
     """Plan a conversion, then execute it, or show the plan with `--dry-run`. `reading` is what is opened for it."""
-    from wkconvert_core.cli import reports
+    from wkconvert_core.cli.reporting import reports
     from wkconvert_core.conversion.execute import execute
 
     begin(given)

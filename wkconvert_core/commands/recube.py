@@ -22,11 +22,11 @@ from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import known_provenance
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement
-from wkconvert_core.datasets.existing_layers import GRIDS, recorded_grids
 from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.datasets.places import checked_places, free_bytes
 from wkconvert_core.datasets.properties import Properties
 from wkconvert_core.datasets.reader import folders_beside_mags
+from wkconvert_core.datasets.records.existing_layers import GRIDS, recorded_grids
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.engine.workers import Workers

@@ -17,7 +17,7 @@ from wkconvert_core.contract.voxel_size import METRES
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.voxel_sizes import at_mags
-from wkconvert_core.datasets.existing_layers import GRIDS, ExistingLayers
+from wkconvert_core.datasets.records.existing_layers import GRIDS, ExistingLayers
 from wkconvert_core.toolkit.stacks import shorten
 
 _WHOLE = 0.05

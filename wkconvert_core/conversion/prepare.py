@@ -22,9 +22,9 @@ from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, plan
 from wkconvert_core.conversion.voxel_sizes import voxel_size, with_sizes_noted
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement
-from wkconvert_core.datasets.existing_layers import ExistingLayers, existing_layers
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
 from wkconvert_core.datasets.places import checked_places, free_bytes
+from wkconvert_core.datasets.records.existing_layers import ExistingLayers, existing_layers
 from wkconvert_core.datasets.records.journal import Request
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of

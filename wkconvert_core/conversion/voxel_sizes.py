@@ -12,7 +12,7 @@ from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.datasets.existing_layers import ExistingLayers
+from wkconvert_core.datasets.records.existing_layers import ExistingLayers
 from wkconvert_core.toolkit.stacks import shorten
 
 _SAME = 1e-6

@@ -19,7 +19,7 @@ from wkconvert_core.datasets.places import REPLACED, holds_dataset, is_dataset, 
 from wkconvert_core.datasets.records.journal import Journal, Request
 from wkconvert_core.datasets.records.lines import layer_and_command
 from wkconvert_core.datasets.records.lock import locked
-from wkconvert_core.datasets.runs_without_shards import (
+from wkconvert_core.datasets.records.runs_without_shards import (
     has_finished_shards,
     holds_no_shard,
     plans_of,

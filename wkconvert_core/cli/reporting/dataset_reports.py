@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from wkconvert_core.cli.output import count_text, near, print_lines, print_table, rate_text, shape_text, shard_text
+from wkconvert_core.cli.reporting.output import (
+    count_text,
+    near,
+    print_lines,
+    print_table,
+    rate_text,
+    shape_text,
+    shard_text,
+)
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from wkconvert_core.cli.output import as_document, print_lines, printable, rate_text
+from wkconvert_core.cli.reporting.output import as_document, print_lines, printable, rate_text
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.panel import Panel
 from rich.text import Text
 
-from wkconvert_core.cli.dataset_reports import show_stored
-from wkconvert_core.cli.output import (
+from wkconvert_core.cli.reporting.dataset_reports import show_stored
+from wkconvert_core.cli.reporting.output import (
     count_text,
     hanging,
     near,

@@ -1,0 +1,1 @@
+"""What people and scripts get to see: lines, tables, bars, JSON."""
