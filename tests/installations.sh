@@ -99,6 +99,6 @@ cd - >/dev/null
 python=$(newest)
 echo "-- everything on $($python --version)"
 environment newest "$python"
-install newest "wkconvert[all,cluster]" wkconvert-example wkw $tools
+install newest "wkconvert[all,arrays,cluster,upload,view]" wkconvert-example wkw $tools
 check newest -m "not slow"
 check newest tests/end_to_end/test_dask_commands.py # dask and Python need not be of an age

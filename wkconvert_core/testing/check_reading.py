@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wkconvert_core.contract.abilities import CostlySource, SparseSource, StreamSource
+from wkconvert_core.contract.abilities import CostlySource, Stream, occupied_of, stream_of
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import Source, VolumeInfo
 from wkconvert_core.testing.samples import (
@@ -62,8 +62,8 @@ def read_checked(source: Source) -> Array:
     within = source.info.box
     whole = np.array(_checked("the source", source.info, within, source.read(within)))
     _check_parts("the source", source, within, whole)
-    if isinstance(source, StreamSource):
-        _check_one_stream("the source", source)
+    if stream := stream_of(source):
+        _check_one_stream("the source", source, stream)
     return whole
 
 
@@ -114,20 +114,22 @@ def _difference(data: Array, expected: Array, box: Box) -> str:
 
 def check_stream(path: Path, *, reader: str | None = None, options: Options = None) -> None:
     """The `stream` of a source yields every voxel once, and the same ones as `read`."""
-    streams = [(label, source) for label, source in opened(path, reader, options) if isinstance(source, StreamSource)]
-    if not streams:
+    streams = [(label, source, stream_of(source)) for label, source in opened(path, reader, options)]
+    if not any(stream for *_, stream in streams):
         raise NotApplicable(f"{path} has no source with `stream`")
-    for label, source in streams:
+    for label, source, stream in streams:
+        if stream is None:
+            continue
         if volume_bytes(source.info) > DECODE_LIMIT:
             raise NotApplicable(f"{label} has more than {DECODE_LIMIT >> 30} GiB")
-        _check_one_stream(label, source)
+        _check_one_stream(label, source, stream)
 
 
-def _check_one_stream(label: str, source: StreamSource) -> None:
+def _check_one_stream(label: str, source: Source, stream: Stream) -> None:
     within = region(source.info)
     whole = np.array(source.read(within))
     seen = np.zeros(source.info.shape, np.uint8)
-    for box, data in source.stream():
+    for box, data in stream():
         require(box in source.info.box, f"{label}: stream yields {box} outside {source.info.box}", Rule.STREAM)
         _checked(label, source.info, box, data)
         seen[box.slices_in(source.info.box)] += 1
@@ -141,14 +143,16 @@ def _check_one_stream(label: str, source: StreamSource) -> None:
 
 def check_occupied(path: Path, *, reader: str | None = None, options: Options = None) -> None:
     """The `occupied` of a source is False only for boxes in which `read` finds nothing but zeros."""
-    sources = [(label, source) for label, source in opened(path, reader, options) if isinstance(source, SparseSource)]
-    if not sources:
+    sources = [(label, source, occupied_of(source)) for label, source in opened(path, reader, options)]
+    if not any(occupied for *_, occupied in sources):
         raise NotApplicable(f"{path} has no source with `occupied`")
-    for label, source in sources:
+    for label, source, occupied in sources:
+        if occupied is None:
+            continue
         within = region(source.info)
         whole = source.read(within)
         for box in (*within.tiles(within.shape.ceildiv(4)), *boxes_in(source.info, within)):
-            answer = source.occupied(box)
+            answer = occupied(box)
             require(isinstance(answer, bool), f"{label}: occupied({box}) is {answer!r}, no bool", Rule.OCCUPIED)
             found = whole[(slice(None), *box.slices_in(within))].any()
             require(answer or not found, f"{label}: occupied({box}) is False, but read finds voxels", Rule.OCCUPIED)
