@@ -12,7 +12,7 @@ from pictures_of import layers, volume, voxels
 
 from wkconvert_core import BrokenSource, OptionError, SourceError, UnsupportedSource
 from wkconvert_core.testing import noise, read_checked
-from wkconvert_tiff.axes import Choice, parse_planes, pick
+from wkconvert_tiff.planes.axes import Choice, parse_planes, pick
 
 VOXELS = noise(4, 3, 2, 21, 17, dtype="int16")  # volume or time, z, channel, y, x
 

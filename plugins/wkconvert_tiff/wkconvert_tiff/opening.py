@@ -16,9 +16,9 @@ from wkconvert_core.toolkit.dyes import view_colors
 from wkconvert_core.toolkit.files import is_folder, raw_file, reading
 from wkconvert_core.toolkit.stacks import Gaps, Naming, shorten
 
-from .axes import Choice
 from .detection import TIFF_SUFFIXES, kind_of
-from .pages import RGB, Volume
+from .planes.axes import Choice
+from .planes.pages import RGB, Volume
 from .stack import Stack
 from .stack_facts import StackFacts, stack_facts
 from .table import Multipage, Recipe, by_channel, list_pictures, make_table

@@ -17,7 +17,7 @@ from wkconvert_images.calibration import beside
 from wkconvert_images.facts import MOST_PER_BYTE, Facts
 from wkconvert_images.opening import check_decoder, facts_of, raster
 
-from .pages import Volume
+from .planes.pages import Volume
 from .table import Recipe, Table, parallel_map
 
 

@@ -26,10 +26,10 @@ from wkconvert_core.toolkit.stacks import (
 )
 from wkconvert_images.opening import Format, facts_of
 
-from .axes import PLAIN_HELP, Choice, Numbers
 from .detection import COMPANION, PICTURE_SUFFIXES, TIFF_SUFFIXES
-from .pages import MISSING, Volume
-from .volume import read_volume
+from .planes.axes import PLAIN_HELP, Choice, Numbers
+from .planes.pages import MISSING, Volume
+from .planes.volume import read_volume
 
 Multipage = Literal["error", "join", "layers"]
 T = TypeVar("T")

@@ -17,9 +17,9 @@ from wkconvert_images.ome import is_ome
 from wkconvert_images.page import planes_of, read_page
 from wkconvert_images.tags import Ifd, TiffFile
 
+from ..detection import COMPANION
 from .acquisition import counted_pages, metamorph_axis, micro_manager
 from .axes import BY_HAND, Axes, Choice, Numbers, parse_planes, pick_series, several_series
-from .detection import COMPANION
 from .ome_volume import companion_volume, ome_volume
 from .pages import Opened, Volume, planes_at, walk
 from .samples import samples_axis
