@@ -15,7 +15,7 @@ from wkconvert_core import BrokenSource, UnsupportedSource
 from wkconvert_core.toolkit.files import broken
 
 from .bytestream import Array, bytes_of
-from .files import HDR, has
+from .detection import HDR, has
 from .magic import HEAD_BYTES, Kind, inflated, is_analyze, kind_of, promised_size
 
 DTYPES = {

@@ -27,7 +27,7 @@ from wkconvert_core.toolkit.stacks import shorten
 
 from .bytestream import MOST_INFLATED, bytes_of
 from .calibration import voxel_size
-from .files import HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header, partner
+from .detection import HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header, partner
 from .header import Header, read_header
 from .magic import GZIP
 from .orientation import Form, Orientation, pose_of
