@@ -9,6 +9,7 @@ LIBRARIES = {
     "nifti": {"isal", "nibabel"},
     "tiff": {"imagecodecs", "imageio", "tifffile", "wkconvert-images"},
     "tiles": {"imagecodecs", "imageio", "tifffile", "wkconvert-images"},
+    "zarr": {"tensorstore"},
 }
 """What each plugin brings."""
 

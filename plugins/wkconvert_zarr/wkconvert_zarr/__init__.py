@@ -1,0 +1,30 @@
+"""Zarr for wkconvert: the hooks. Importing this imports no format library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wkconvert_core import Layer, Match, hookimpl, parse_options
+
+FORMATS = {"zarr": "arrays of Zarr 3 on this machine, with the axes (c,) x, y, z or the order that their names say"}
+
+
+@hookimpl
+def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
+    """Claim the folder of an array."""
+    if isinstance(path, str) or head:
+        return None
+    from .reading.detection import detect
+
+    return detect(path)
+
+
+@hookimpl
+def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) -> Sequence[Layer] | None:
+    """Open what `wkconvert_detect` named `zarr`; None for other formats."""
+    if format not in FORMATS or isinstance(path, str):
+        return None
+    from .reading.opening import open_zarr
+
+    return open_zarr(path, **parse_options(open_zarr, options))

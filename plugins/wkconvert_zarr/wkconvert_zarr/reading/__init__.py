@@ -1,0 +1,1 @@
+"""Arrays that other programs wrote, as layers."""
