@@ -216,7 +216,7 @@ def test_a_stream_that_is_not_read_to_its_end_leaves_nothing_open(tmp_path):
 
 @pytest.mark.parametrize("piece", [20, 40, 3000, 2 << 20])
 def test_a_stream_is_inflated_once_however_short_its_pieces_are(tmp_path, monkeypatch, piece):
-    monkeypatch.setattr("wkconvert_nifti.source.PIECE_BYTES", piece)
+    monkeypatch.setattr("wkconvert_core.toolkit.volumes.stored.PIECE_BYTES", piece)
     counts, fill = [], raw_rows.fill
 
     def counted(file, out, start):

@@ -11,9 +11,8 @@ from nibabel.orientations import aff2axcodes
 from niftis import LAS, RAS, image, patched, saved, source
 from scipy.spatial.transform import Rotation
 
-from wkconvert_core import Box
 from wkconvert_core.testing import noise, read_checked
-from wkconvert_nifti.axes import Axes
+from wkconvert_core.toolkit.volumes.orientation import runs
 
 CODES = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
 SIZES = np.array([2.0, 3.0, 4.0])
@@ -118,21 +117,10 @@ def test_sizes_that_the_sform_says_otherwise_are_told(tmp_path):
     assert any("the sform says 2 x 3 x 4" in note for note in of.info.notes)
 
 
-@st.composite
-def axes_and_boxes(draw):
-    shape = draw(st.tuples(*[st.integers(1, 6)] * 3))
-    axes = Axes(shape, tuple(draw(st.permutations(range(3)))), draw(st.tuples(*[st.booleans()] * 3)))
-    corners = [sorted(draw(st.tuples(st.integers(0, n), st.integers(0, n)))) for n in axes.seen_shape]
-    return axes, Box.between(tuple(a for a, _ in corners), tuple(b for _, b in corners))
-
-
-@given(axes_and_boxes())
-def test_a_box_and_its_voxels_turn_alike(drawn):
-    axes, box = drawn
-    stored = np.arange(np.prod(axes.shape)).reshape(1, *axes.shape)
-    there = axes.stored(box)
-    assert axes.seen(there) == box
-    part = stored[:, *there.slices_in(Box((0, 0, 0), axes.shape))]
-    np.testing.assert_array_equal(
-        axes.turned(part), axes.turned(stored)[:, *box.slices_in(Box((0, 0, 0), axes.seen_shape))]
-    )
+@given(st.lists(st.floats(-1, 1), min_size=9, max_size=9))
+def test_where_axes_lead_is_decided_as_nibabel_does(numbers):
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.reshape(numbers, (3, 3))
+    name = runs(matrix)
+    if name is not None:
+        assert name == "".join(aff2axcodes(matrix))

@@ -320,7 +320,7 @@ def test_other_extensions_are_passed_over(tmp_path):
 
 @pytest.mark.slow
 def test_voxels_are_read_in_order_also_where_rows_and_planes_are_large(tmp_path, monkeypatch):
-    from wkconvert_nifti import source as module
+    from wkconvert_core.toolkit.volumes import stored as module
 
     given = noise(40, 30, 20, dtype="int16")
     for limit in (10, 100, 3000, 10_000):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from wkconvert_core import METRES, OptionError, VoxelSize, WarningNote, unit_symbol
+from wkconvert_core.toolkit.volumes.axes import Axes
+from wkconvert_core.toolkit.volumes.orientation import lengths
 
-from .axes import Axes
 from .header import Header
 
 
@@ -57,9 +56,8 @@ def _doubts(header: Header, form: str) -> list[str]:
         if header.pixdim[axis] < 0
     ]
     if form == "sform" and (affine := header.sform) is not None:
-        with np.errstate(all="ignore"):
-            lengths = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-        if any(abs(lengths[axis] - abs(header.pixdim[axis])) > 1e-3 * lengths[axis] for axis in known):
-            told = f"the sform says {' x '.join(f'{n:g}' for n in lengths)} per voxel, pixdim otherwise: it counts"
+        steps = lengths(affine)
+        if any(abs(steps[axis] - abs(header.pixdim[axis])) > 1e-3 * steps[axis] for axis in known):
+            told = f"the sform says {' x '.join(f'{n:g}' for n in steps)} per voxel, pixdim otherwise: it counts"
             notes.append(WarningNote(told))
     return notes

@@ -7,16 +7,19 @@ import struct
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from wkconvert_core import BrokenSource, UnsupportedSource
 from wkconvert_core.toolkit.files import broken
+from wkconvert_core.toolkit.volumes.inflated import bytes_of
 
-from .bytestream import Array, bytes_of
 from .detection import HDR, has
 from .magic import HEAD_BYTES, Kind, inflated, is_analyze, kind_of, promised_size
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+DType: TypeAlias = np.dtype[Any]
 
 DTYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
@@ -76,7 +79,7 @@ class Header:
         return SAMPLES.get(self.datatype, 1)
 
     @cached_property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         """Of the stored values, in the file's byte order."""
         return np.dtype(DTYPES[self.datatype]).newbyteorder(self.kind.order)  # type: ignore[arg-type]
 

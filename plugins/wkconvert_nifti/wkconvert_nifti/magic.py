@@ -7,10 +7,10 @@ import zlib
 from dataclasses import dataclass
 from typing import Literal
 
+from wkconvert_core.toolkit.volumes.inflated import GZIP
+
 HEAD_BYTES = 552
 """The longest header, the flag behind it, and size and code of the first extension."""
-
-GZIP = b"\x1f\x8b"
 
 _SIZES = {struct.pack(order + "i", size): (size, order) for size in (348, 540) for order in "<>"}
 _NIFTI1 = {b"n+1\0": True, b"ni1\0": False}

@@ -22,18 +22,17 @@ from wkconvert_core import (
     WarningNote,
 )
 from wkconvert_core.toolkit.files import broken, is_file, is_folder, state_of, stem
-from wkconvert_core.toolkit.raw_rows import cheap_run
 from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.volumes.inflated import GZIP, MOST_INFLATED, Packing, bytes_of
+from wkconvert_core.toolkit.volumes.orientation import Orientation
+from wkconvert_core.toolkit.volumes.scaling import Scale, Slope, meaning
+from wkconvert_core.toolkit.volumes.stored import Stored, chunk_of, source_of
 
-from .bytestream import MOST_INFLATED, bytes_of
 from .calibration import voxel_size
 from .detection import HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header, partner
-from .header import Header, read_header
-from .magic import GZIP
-from .orientation import Form, Orientation, pose_of
+from .header import DType, Header, read_header
+from .orientation import Form, pose_of
 from .placed import parse_box, place
-from .scaling import DType, Slope, meaning
-from .source import GzipNiftiSource, NiftiSource, Stored
 
 MOST_LAYERS = 100
 """Most layers of one source."""
@@ -131,23 +130,26 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
     data = header.path if header.kind.single else partner(header.path, IMG)
     if data is None:
         raise _half(header.path, ".img", "its header says that the voxels are in a file of their own")
-    compressed = bytes_of(data, len(GZIP)) == GZIP
-    unused = _check_size(header, data, compressed)
-    pose = pose_of(header, wanted.orientation, wanted.form)
+    packing: Packing = "gzip" if bytes_of(data, len(GZIP)) == GZIP else ""
+    unused = _check_size(header, data, compressed=bool(packing))
+    pose, form = pose_of(header, wanted.orientation, wanted.form)
     axes = pose.axes
-    size, more = voxel_size(header, axes, wanted.unit, pose.form)
-    scale, dtype, scaling = meaning(header, category, wanted.slope)
+    size, more = voxel_size(header, axes, wanted.unit, form)
+    measured = None if header.samples > 1 and wanted.slope == "apply" else header.scale
+    is_label = category == "segmentation"
+    scale, dtype, scaling = meaning(header.path, header.dtype, measured, wanted.slope, ids=is_label)
+    if header.scale and not measured:
+        scaling = [WarningNote(f"{Scale(*header.scale)} are left out: colours are no measurements")]
     notes = (*pose.notes, *more, *scaling, *_oddities(header), *unused)
     groups = _groups(header, wanted, dtype)
     for group in groups:
         starts = tuple(header.start + number * header.volume_bytes for number in group)
         shape, channels = axes.seen_shape, len(group) * min(header.samples, 3)
-        stored = Stored(header.dtype.str, header.samples, starts, scale)
-        run = Box((0, 0, 0), (cheap_run(axes.shape[0], stored.voxel_bytes), 1, 1))
-        chunk = shape if compressed else axes.seen(run).shape
+        stored = Stored(header.dtype.str, header.samples, starts, scale, packing)
+        chunk = chunk_of(stored, axes)
         info = VolumeInfo(shape, dtype, channels, size, chunk, notes=notes, affine=pose.affine, turned=pose.turned)
         name = f"volume_{group[0]}" if len(groups) > 1 else None
-        source = (GzipNiftiSource if compressed else NiftiSource)(data, stored, axes, info)
+        source = source_of(data, stored, axes, info)
         layer = Layer({Mag(1, 1, 1): place(source, wanted.box) if wanted.box else source}, name, category)
         yield layer if group is groups[0] else _noted(layer, ())
 
@@ -157,7 +159,7 @@ def _half(path: Path, lost: str, why: str) -> SourceNotFound:
     return SourceNotFound(f"{path} has no {lost} of the same name beside it", why=why, fix=fix)
 
 
-def _check_size(header: Header, data: Path, compressed: bool) -> list[str]:
+def _check_size(header: Header, data: Path, *, compressed: bool) -> list[str]:
     """A note if the file is longer than its header says. Raises BrokenSource if it is too short."""
     found, _ = state_of(data)
     end = header.start + header.volumes * header.volume_bytes

@@ -10,9 +10,9 @@ import numpy as np
 
 from wkconvert_core import Box, OptionError, Vec3Like, VolumeInfo
 from wkconvert_core.toolkit.raw_rows import pieces
+from wkconvert_core.toolkit.volumes.stored import PIECE_BYTES, InflatedVolume, StoredVolume
 
-from .bytestream import Array
-from .source import PIECE_BYTES, GzipNiftiSource, NiftiSource
+from .header import Array
 
 
 def parse_box(text: str) -> Box:
@@ -30,13 +30,13 @@ def parse_box(text: str) -> Box:
     return Box((x, y, z), (width, height, depth))
 
 
-def place(source: NiftiSource, box: Box) -> Placed | PlacedStream:
+def place(source: StoredVolume, box: Box) -> Placed | PlacedStream:
     """The source's voxels in a box of the dataset: cropped where the box is smaller, zero where it is larger."""
     x, y, z = source.info.shape
     shift = ((box.shape[0] - x) // 2, (box.shape[1] - y) // 2, 0)
     note = f"{x} x {y} x {z} voxels put into {box}, their first at {', '.join(map(str, shift))} in it"
     info = replace(source.info, shape=box.shape, offset=box.start, notes=(*source.info.notes, note), affine=None)
-    if isinstance(source, GzipNiftiSource):
+    if isinstance(source, InflatedVolume):
         return PlacedStream(source, shift, replace(info, chunk_shape=box.shape))
     return Placed(source, shift, info)
 
@@ -45,7 +45,7 @@ def place(source: NiftiSource, box: Box) -> Placed | PlacedStream:
 class Placed:
     """A volume in a box of another size."""
 
-    inner: NiftiSource
+    inner: StoredVolume
     shift: Vec3Like
     """Where the volume's first voxel lies in the box; negative where the volume is cropped."""
     info: VolumeInfo
@@ -64,7 +64,7 @@ class Placed:
 class PlacedStream(Placed):
     """The same for a gzip stream."""
 
-    inner: GzipNiftiSource
+    inner: InflatedVolume
 
     def stream(self) -> Iterator[tuple[Box, Array]]:
         """Every voxel once, those of the volume first. Raises SourceNotFound, BrokenSource."""

@@ -1,4 +1,4 @@
-"""Files that may be compressed by gzip, read as if they were not."""
+"""Files whose voxels may be deflated, as one gzip or zlib stream, read as if they were not."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import numpy as np
+from typing import Any, Literal, TypeAlias
 
 from wkconvert_core.toolkit.files import raw_file, reading
 
-from .magic import GZIP
+__all__ = ["GZIP", "MOST_INFLATED", "Packing", "Reader", "bytes_of", "drain", "opened"]
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+GZIP = b"\x1f\x8b"
+"""The first bytes of a gzip member."""
+
+Packing: TypeAlias = Literal["", "gzip", "zlib"]
+"""What the bytes of voxels were compressed by; empty: by nothing."""
 
 MOST_INFLATED = 1032
 """Most bytes that deflate makes of one: a match of 258 bytes takes at least two bits."""
@@ -25,19 +27,21 @@ _COMPRESSED_PIECE = 32 << 10
 
 
 class Inflated:
-    """The content of a gzip file, to be read forwards; seeking back starts again from the beginning.
+    """The content of a gzip or zlib stream, to be read forwards; seeking back starts again from the beginning.
 
-    As with gunzip, several members make one stream, and bytes behind a member that do not begin another are ignored.
+    As with gunzip, several members of gzip make one stream, and bytes behind a member that do not begin another are
+    ignored.
     """
 
-    def __init__(self, path: Path, codec: Any) -> None:
-        """`codec` is zlib or isal_zlib. Raises OSError."""
-        self._file, self._codec = raw_file(path), codec
+    def __init__(self, path: Path, codec: Any, packing: Packing, base: int) -> None:
+        """`codec` is zlib or isal_zlib; the stream begins at byte `base`. Raises OSError."""
+        self._file, self._codec, self._base = raw_file(path), codec, base
+        self._window = 31 if packing == "gzip" else 15
         self._begin()
 
     def _begin(self) -> None:
-        self._file.seek(0)
-        self._place, self._compressed, self._member = 0, b"", self._codec.decompressobj(31)
+        self._file.seek(self._base)
+        self._place, self._compressed, self._member = 0, b"", self._codec.decompressobj(self._window)
 
     def close(self) -> None:
         """Close the file."""
@@ -73,7 +77,7 @@ class Inflated:
         self._compressed = self._compressed.lstrip(b"\0")
         while len(self._compressed) < len(GZIP) and self._more():
             self._compressed = self._compressed.lstrip(b"\0")
-        if self._compressed.startswith(GZIP):
+        if self._window == 31 and self._compressed.startswith(GZIP):
             self._member = self._codec.decompressobj(31)
         return not self._member.eof
 
@@ -94,18 +98,23 @@ def bytes_of(path: Path, count: int, place: int = 0) -> bytes:
 
 
 @contextmanager
-def opened(path: Path, compressed: bool) -> Iterator[Reader]:
-    """Open a file to be read, decompressed if it is compressed. Raises SourceNotFound, BrokenSource, also within."""
+def opened(path: Path, packing: Packing, base: int = 0) -> Iterator[Reader]:
+    """Open a file to be read; with a packing, what is inflated from byte `base` on.
+
+    Raises SourceNotFound, BrokenSource, also within.
+    """
     codec: Any = zlib
-    if compressed:
+    if packing:
         with suppress(ImportError):
             from isal import isal_zlib as codec  # faster than zlib, but not on every platform
-    with reading(path, codec.error), closing(Inflated(path, codec) if compressed else raw_file(path)) as file:
-        yield file
+    with reading(path, codec.error):
+        file = Inflated(path, codec, packing, base) if packing else raw_file(path)
+        with closing(file):
+            yield file
 
 
 def drain(file: Reader) -> None:
-    """Read to the end: the checksum of a gzip file is checked only there."""
+    """Read to the end: the checksum of a compressed stream is checked only there."""
     rest = bytearray(_PIECE)
     while file.readinto(rest):
         pass

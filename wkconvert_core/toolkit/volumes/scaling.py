@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from wkconvert_core import Category, UnsupportedSource, WarningNote
+from wkconvert_core.contract.errors import UnsupportedSource
 
-from .bytestream import Array
-from .header import Header
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import Array, DType
 
-DType: TypeAlias = np.dtype[Any]
+__all__ = ["Scale", "Slope", "meaning"]
+
 Slope: TypeAlias = Literal["apply", "ignore"]
 
 _NEAR = 1e-3
@@ -53,7 +54,7 @@ class Scale:
         except FloatingPointError as error:
             raise UnsupportedSource(
                 f"{path} holds values that {dtype} cannot hold",
-                why=f"they are multiplied by {self.slope:g} (scl_slope)",
+                why=f"they are multiplied by {self.slope:g}",
                 fix="write the file again without a slope, or say -o slope=ignore to take what is stored",
             ) from error
 
@@ -84,28 +85,29 @@ class Scale:
         return ids.astype(dtype)
 
 
-def meaning(header: Header, category: Category | None, slope: Slope) -> tuple[Scale | None, DType, list[str]]:
-    """Scale and dtype of the voxels, and notes on both. Raises UnsupportedSource.
+def meaning(
+    path: Path, stored: DType, scale: tuple[float, float] | None, slope: Slope, *, ids: bool
+) -> tuple[Scale | None, DType, list[str]]:
+    """Scale and dtype of voxels that are `stored` with slope and intercept, and notes on both.
 
     Scaled integers of up to 16 bits and float32 become float32; others float64, because float32 holds integers exactly
-    only up to 2**24. Labels become the integers that hold what the stored dtype can be scaled to.
+    only up to 2**24. Labels (`ids`) become the integers that hold what the stored dtype can be scaled to. Raises
+    UnsupportedSource where 64 bits do not.
     """
-    native = header.dtype.newbyteorder("=")
-    if header.scale is None:
+    native = stored.newbyteorder("=")
+    if scale is None:
         return None, native, []
-    scale = Scale(*header.scale, ids=category == "segmentation")
+    given = Scale(*scale, ids=ids)
     if slope == "ignore":
-        return None, native, [f"{scale} are left out, as -o slope=ignore says"]
-    if header.samples > 1:
-        return None, native, [WarningNote(f"{scale} are left out: colours are no measurements")]
-    if scale.ids:
-        dtype = _holding(scale, native, header.path)
-        rounded = "" if scale.is_whole else ", and refused where that makes no whole numbers but for rounding"
-        note = f"{scale} applied to the labels{rounded}: {native} became {dtype}; -o slope=ignore keeps what is stored"
-        return scale, dtype, [note]
+        return None, native, [f"{given} are left out, as -o slope=ignore says"]
+    if ids:
+        dtype = _holding(given, native, path)
+        rounded = "" if given.is_whole else ", and refused where that makes no whole numbers but for rounding"
+        note = f"{given} applied to the labels{rounded}: {native} became {dtype}; -o slope=ignore keeps what is stored"
+        return given, dtype, [note]
     small = native.itemsize <= 2 or native == np.float32
     dtype = np.dtype(np.float32 if small else np.float64)
-    return scale, dtype, [f"{scale} applied: {native} became {dtype}; -o category=segmentation makes ids of them"]
+    return given, dtype, [f"{given} applied: {native} became {dtype}; -o category=segmentation makes ids of them"]
 
 
 def _holding(scale: Scale, native: DType, path: Path) -> DType:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from wkconvert_core import Box, Vec3Like
+from wkconvert_core.contract.geometry import Box, Vec3Like
 
-from .bytestream import Array
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import Array
+
+__all__ = ["Axes"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The Sources: one volume of a NIfTI file, read from disk or out of a gzip stream."""
+"""The Sources: a volume in one file, turned and scaled, read where it lies or out of a deflated stream."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wkconvert_core import Box, VolumeInfo
-from wkconvert_core.toolkit.raw_rows import pieces, read_box
+from wkconvert_core.contract.geometry import Box
+from wkconvert_core.contract.model import VolumeInfo
+from wkconvert_core.toolkit.raw_rows import cheap_run, pieces, read_box
+from wkconvert_core.toolkit.volumes.axes import Axes
+from wkconvert_core.toolkit.volumes.inflated import Packing, Reader, drain, opened
+from wkconvert_core.toolkit.volumes.scaling import Scale
 
-from .axes import Axes
-from .bytestream import Array, Reader, drain, opened
-from .scaling import Scale
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import Array
+
+__all__ = ["PIECE_BYTES", "InflatedVolume", "Stored", "StoredVolume", "chunk_of", "source_of"]
 
 PIECE_BYTES = 2 << 20
 """Bytes that are read, scaled and turned at a time."""
@@ -30,10 +35,15 @@ class Stored:
     dtype: str
     """As numpy writes it, with the byte order: `>i2`."""
     samples: int
-    """Values side by side in each voxel; more than one are red, green, blue and alpha."""
+    """Values side by side in each voxel, such as red, green, blue and alpha."""
     starts: tuple[int, ...]
-    """The first byte of each channel's volume, in the order of the file."""
+    """The first byte of each volume that is taken, in what is inflated, in the order of the file."""
     scale: Scale | None = None
+    packing: Packing = ""
+    base: int = 0
+    """The first byte of the compressed stream."""
+    first: int = 0
+    """The first of the samples that is taken."""
 
     @property
     def voxel_bytes(self) -> int:
@@ -42,7 +52,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class NiftiSource:
+class StoredVolume:
     """Channels of a volume in an uncompressed file."""
 
     path: Path
@@ -51,19 +61,18 @@ class NiftiSource:
     axes: Axes
     info: VolumeInfo
 
-    compressed: ClassVar[bool] = False
-
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`, x contiguous in memory. Raises SourceNotFound, BrokenSource."""
         if box not in self.info.box:
             raise ValueError(f"{box} is not within {self.info.box}")
         wanted = self.axes.stored(box)
         result = np.empty((self.info.channels, *box.shape[::-1]), self.info.dtype).transpose(0, 3, 2, 1)
-        with opened(self.path, self.compressed) as file:
-            for channel, start in enumerate(self.stored.starts):
+        with opened(self.path, self.stored.packing, self.stored.base) as file:
+            for number, start in enumerate(self.stored.starts):
                 for piece in self._pieces(wanted, PIECE_BYTES):
                     voxels = self._voxels(file, start, piece)
                     part = self.axes.seen(piece).slices_in(box)
+                    channel = number * len(voxels)
                     result[channel : channel + len(voxels), *part] = self.axes.turned(voxels)
         return result
 
@@ -73,8 +82,9 @@ class NiftiSource:
 
     def _voxels(self, file: Reader, start: int, box: Box) -> Array:
         """A box of the stored axes, from the volume that begins at byte `start`, as `[c, i, j, k]`, scaled."""
-        dtype, samples = self.stored.dtype, self.stored.samples
-        return self._values(read_box(file, box, self.axes.shape, dtype, start=start, samples=samples)[:3])
+        dtype, samples, first = self.stored.dtype, self.stored.samples, self.stored.first
+        found = read_box(file, box, self.axes.shape, dtype, start=start, samples=samples)
+        return self._values(found[first : first + self.info.channels // len(self.stored.starts)])
 
     def _values(self, stored: Array) -> Array:
         """Apply slope and intercept. Raises UnsupportedSource for values that the dtype does not hold."""
@@ -83,10 +93,8 @@ class NiftiSource:
 
 
 @dataclass(frozen=True)
-class GzipNiftiSource(NiftiSource):
-    """The same in a gzip stream: reading a box inflates everything before it, `stream` inflates everything once."""
-
-    compressed: ClassVar[bool] = True
+class InflatedVolume(StoredVolume):
+    """The same in a deflated stream: reading a box inflates everything before it, `stream` inflates everything once."""
 
     def stream(self) -> Iterator[tuple[Box, Array]]:
         """Every voxel once, in the order of the file, in pieces `[c, x, y, z]`.
@@ -94,8 +102,9 @@ class GzipNiftiSource(NiftiSource):
         Channels are stored one after another: the file is opened once for each, and inflated side by side. Raises
         BrokenSource, also for a bad checksum.
         """
+        packing, base = self.stored.packing, self.stored.base
         with ExitStack() as stack:
-            files = [(stack.enter_context(opened(self.path, True)), start) for start in self.stored.starts]
+            files = [(stack.enter_context(opened(self.path, packing, base)), start) for start in self.stored.starts]
             most = PIECE_BYTES if self.axes.order[2] == 2 else TURNED_BYTES
             for piece in self._pieces(Box((0, 0, 0), self.axes.shape), most):
                 channels = [self._voxels(file, start, piece) for file, start in files]
@@ -103,3 +112,15 @@ class GzipNiftiSource(NiftiSource):
                 yield self.axes.seen(piece), self.axes.turned(voxels)
                 del voxels  # or two pieces would be held while the next is read
             drain(files[-1][0])
+
+
+def chunk_of(stored: Stored, axes: Axes) -> tuple[int, int, int]:
+    """The `chunk_shape` of a volume: what one decode yields, along x, y, z."""
+    run = cheap_run(axes.shape[0], stored.voxel_bytes)
+    x, y, z = axes.seen_shape if stored.packing else axes.seen(Box((0, 0, 0), (run, 1, 1))).shape
+    return x, y, z
+
+
+def source_of(path: Path, stored: Stored, axes: Axes, info: VolumeInfo) -> StoredVolume:
+    """The Source of a volume: it streams where its voxels are compressed."""
+    return (InflatedVolume if stored.packing else StoredVolume)(path, stored, axes, info)
