@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -122,9 +123,9 @@ def test_loading_every_plugin_and_detecting_imports_no_format_library(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(100))
     code = (
         "from pathlib import Path; from wkconvert_core.registry.plugins import plugins\n"
-        "from wkconvert_core.registry import detection as detect\n"
+        "from wkconvert_core.registry import answers\n"
         f"path = Path({str(tmp_path / 'a.tif')!r})\n"
-        "detect.ask(path, detect.read_head(path), plugins()); detect.ask(path.parent, b'', plugins())"
+        "answers.ask(path, answers.read_head(path), plugins()); answers.ask(path.parent, b'', plugins())"
     )
     assert imported_by(code).isdisjoint(set(HEAVY) - {"numpy"})
 
@@ -163,3 +164,25 @@ def test_the_conda_packages_need_what_the_distributions_need():
 def test_the_workflows_and_the_citation_can_be_read():
     for name in (".github/workflows/ci.yml", ".github/workflows/release.yml", "CITATION.cff"):
         assert yaml.safe_load((ROOT / name).read_text("utf-8"))
+
+
+# --- what can be read -------------------------------------------------------------------------------------------------
+
+PRODUCT = [
+    path
+    for folder in (ROOT / "wkconvert_core", ROOT / "benchmarks", *ROOT.glob("packages/*/*"), *ROOT.glob("plugins/*/*"))
+    if folder.name != "tests"
+    for path in folder.rglob("*.py")
+]
+
+
+def test_no_module_has_more_than_300_lines():
+    lines = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8").count("\n") for path in PRODUCT}
+    assert len(lines) > 200
+    assert {path: count for path, count in lines.items() if count > 300} == {}
+
+
+def test_no_package_has_more_than_12_modules():
+    counts = Counter(path.relative_to(ROOT).parent.as_posix() for path in PRODUCT)
+    assert counts["wkconvert_core/contract"] > 10
+    assert {package: count for package, count in counts.items() if count > 12} == {}

@@ -18,7 +18,7 @@ from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.engine.resources import budget_of
-from wkconvert_core.registry import detection
+from wkconvert_core.registry.answers import ask, read_head
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.testing import read_checked
 
@@ -88,7 +88,7 @@ def tried_seed(given: Seed) -> Outcome:
 
 
 def _read(path: Path, options: dict[str, str], target: Path) -> None:
-    for answer in detection.ask(path, detection.read_head(path), plugins(), options):
+    for answer in ask(path, read_head(path), plugins(), options):
         if answer.error:
             raise Misbehaved(Verdict.EXCEPTION, f"detection by {answer.plugin} {answer.error}")
     settings = Settings(voxel_size=VoxelSize((4, 4, 35)), reader_options=options, memory=700 << 20, jobs=1)

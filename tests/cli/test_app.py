@@ -22,13 +22,13 @@ from wkconvert_core.commands.verify import Soundness
 from wkconvert_core.contract import errors
 from wkconvert_core.contract.model import LayerSpec
 from wkconvert_core.conversion.execute import Done
-from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.steps import PlannedStep
 from wkconvert_core.datasets.inventory import MagStorage
 from wkconvert_core.engine.progress import Progress
 from wkconvert_core.inspection.compare import Difference
-from wkconvert_core.registry.detection import Answer
+from wkconvert_core.registry.answers import Answer
 from wkconvert_core.registry.plugins import Loaded
 from wkconvert_core.viewing.picture import LayerPreview
 from wkconvert_core.viewing.preview import Preview

@@ -10,7 +10,7 @@ from helpers.conversions import different, em, invoke
 from helpers.processes import wkconvert
 
 from wkconvert_core import OptionError
-from wkconvert_core.cli.log_file import logged
+from wkconvert_core.cli.reporting.log_file import logged
 from wkconvert_core.cli.reporting.output import console
 from wkconvert_core.cli.reporting.progress_bar import shown
 from wkconvert_core.engine.progress import Progress

@@ -10,8 +10,8 @@ from helpers.processes import wkconvert
 
 from wkconvert_core import WarningNote
 from wkconvert_core.cli import run
-from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion
+from wkconvert_core.conversion.source_layer import SourceLayer
 
 SIZE = ["--voxel-size", "4,4,35"]
 SPACING = "spacing [1, 1, 1] in em.json has no unit and is not taken"

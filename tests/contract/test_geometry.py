@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wkconvert_core import Box, Mag, Vec3
-from wkconvert_core.contract.geometry import ceil_div, is_power_of_two
+from wkconvert_core.contract.numbers import ceil_div, is_power_of_two
 
 whole = st.integers(-9, 9)
 starts = st.tuples(whole, whole, whole)

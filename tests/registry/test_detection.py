@@ -22,7 +22,8 @@ from wkconvert_core import (
 from wkconvert_core.api import Settings, convert
 from wkconvert_core.commands.info import describe
 from wkconvert_core.contract.errors import AmbiguousFormat, BrokenSource, OptionError, TargetExists, UnknownFormat
-from wkconvert_core.registry.detection import ask, find, open_layers, read_head
+from wkconvert_core.registry.answers import ask, read_head
+from wkconvert_core.registry.detection import find, open_layers
 from wkconvert_core.registry.plugins import Plugins, plugins
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import Category, Source
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.conversion.opening import SourceLayer, open_source
+from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.byte_sizes import size_text

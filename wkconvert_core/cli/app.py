@@ -14,8 +14,8 @@ import typer
 from typer.core import TyperCommand
 
 from wkconvert_core import __version__
-from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options
-from wkconvert_core.cli.log_file import logged
+from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options, values
+from wkconvert_core.cli.reporting.log_file import logged
 from wkconvert_core.cli.reporting.output import console, emit, print_document, print_lines, printable
 from wkconvert_core.cli.run import carry_out, explained
 from wkconvert_core.cli.surroundings import Interrupted, prepare_streams, raise_signals
@@ -146,7 +146,7 @@ def auto(src: options.Src, dst: options.Dst, upload: Upload = False, **given: An
     """
     if upload and not os.environ.get("WK_TOKEN"):
         raise OptionError("--upload needs a token", why="WK_TOKEN is not set", fix="set it to what the server shows")
-    _convert(src, dst, options.settings(given), "auto", given)
+    _convert(src, dst, values.settings(given), "auto", given)
     if upload and not given["dry_run"]:
         export_commands.send(dst, {**given, "json": False})
 
@@ -161,7 +161,7 @@ def cube(src: options.Src, dst: options.Dst, **given: Any) -> None:
 
     Needs no voxel size. The layers join the dataset's metadata if there is any; else none is written.
     """
-    settings = options.settings(given, downsample=False, metadata=False, add=not given["overwrite"])
+    settings = values.settings(given, downsample=False, metadata=False, add=not given["overwrite"])
     if settings.compression is None and "compression" not in settings.to_options:
         settings = replace(settings, compression="none")
     _convert(src, dst, settings, "cube", given)
@@ -227,7 +227,7 @@ def check(
     from wkconvert_core.cli.reporting.reports import show_checks
     from wkconvert_core.testing import run_checks
 
-    checks = {"checks": list(run_checks(path, given["reader"], options.pairs(given["option"])))}
+    checks = {"checks": list(run_checks(path, given["reader"], values.pairs(given["option"])))}
     emit(checks, given, lambda found, to: show_checks(found["checks"], to))
     if any(result.status == "failed" for result in checks["checks"]):
         raise typer.Exit(1)
@@ -251,4 +251,4 @@ def demo(
         write_demo_stack(stack)
     if not given["quiet"]:
         print_lines(console(stderr=True), f"Made {stack}; now: wkconvert auto {stack} {dst}")
-    _convert(stack, dst, options.settings(given), "auto", {**given, "json": False, "dry_run": False, "verbose": False})
+    _convert(stack, dst, values.settings(given), "auto", {**given, "json": False, "dry_run": False, "verbose": False})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wkconvert_core.cli import options
+from wkconvert_core.cli import options, values
 from wkconvert_core.cli.reporting.output import console, print_lines
 from wkconvert_core.cli.run import carry_out
 from wkconvert_core.contract.errors import OptionError
@@ -48,8 +48,8 @@ def _add_mags(
     from_mag: str | None,
     given: dict[str, Any],
 ) -> None:
-    start = None if from_mag is None else options.mag("from-mag", from_mag)
-    settings = options.settings(given)
+    start = None if from_mag is None else values.mag("from-mag", from_mag)
+    settings = values.settings(given)
     carry_out(lambda: prepare(dst, settings, names=layer_name or (), start=start), given, dst)
 
 
@@ -73,7 +73,7 @@ def compress(
     """
     from wkconvert_core.commands.compress import finish, prepare
 
-    mags, settings = options.mags(mag), options.settings(given)
+    mags, settings = values.mags(mag), values.settings(given)
     if settings.writer_options.get("compression") == "none":
         raise OptionError("--compression none does not compress", fix="take lz4 or lz4hc")
     earlier = finish(dst) if copy is None and not given["dry_run"] else ""
@@ -95,5 +95,5 @@ def recube(
     """
     from wkconvert_core.commands.recube import prepare
 
-    mags, settings = options.mags(mag), options.settings(given)
+    mags, settings = values.mags(mag), values.settings(given)
     carry_out(lambda: prepare(src, dst, settings, names=layer_name or (), mags=mags, to=given["to"]), given, src)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wkconvert_core.cli import options
+from wkconvert_core.cli import options, values
 from wkconvert_core.cli.completion import layers, mags
 from wkconvert_core.cli.reporting.output import emit
 from wkconvert_core.cli.run import carry_out, listening
@@ -61,13 +61,13 @@ def export_tiff(
     from wkconvert_core.commands.export_tiff import Pictures, prepare
 
     pictures = Pictures(
-        None if mag is None else options.mag("mag", mag),
+        None if mag is None else values.mag("mag", mag),
         downsample,
         _pair("tile-size", tile_size),
         _pair("tiles-per-dimension", tiles_per_dimension),
     )
     wanted = {"layer_name": layer_name, "bbox": bbox, "name": name, "no_compress": no_compress}
-    settings = options.settings({**given, **wanted})
+    settings = values.settings({**given, **wanted})
     carry_out(lambda: prepare(dst, out, settings, pictures), given, dst)
 
 

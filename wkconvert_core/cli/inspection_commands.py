@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from wkconvert_core.cli import options
-from wkconvert_core.cli.log_file import command_line
+from wkconvert_core.cli import options, values
+from wkconvert_core.cli.reporting.log_file import command_line
 from wkconvert_core.cli.reporting.output import console, emit, print_lines, warnings_of
 from wkconvert_core.cli.run import listening, report
 from wkconvert_core.contract.errors import OptionError, WkconvertError
@@ -64,9 +64,9 @@ def verify(
     from wkconvert_core.cli.reporting.dataset_reports import show_soundness
     from wkconvert_core.commands.verify import verify as run
 
-    chosen: dict[str, Any] = {"layers": layer_name or (), "mags": options.mags(mag)}
+    chosen: dict[str, Any] = {"layers": layer_name or (), "mags": values.mags(mag)}
     with listening(given) as listen:
-        found = run(dst, options.settings(given), **chosen, deep=deep, write_checksums=write_checksums, listen=listen)
+        found = run(dst, values.settings(given), **chosen, deep=deep, write_checksums=write_checksums, listen=listen)
     report(found, found.notes, given, partial(show_soundness, quiet=given["quiet"]))
     if not found.sound:
         raise typer.Exit(1 if found.damaged else CHANGED)
@@ -80,7 +80,7 @@ def check_equality(a: A, b: B, layer_name: options.Layers = None, mag: options.M
 
     try:
         with listening(given) as listen:
-            found = run(a, b, options.settings(given), layers=layer_name or (), mags=options.mags(mag), listen=listen)
+            found = run(a, b, values.settings(given), layers=layer_name or (), mags=values.mags(mag), listen=listen)
     except WkconvertError as error:
         error.exit_code = 2  # whatever the error is, the datasets could not be compared
         raise
@@ -119,7 +119,7 @@ def metadata(
 
     if given["unit"] is not None and given["voxel_size"] is None:
         raise OptionError(f"--unit {given['unit']} means nothing without --voxel-size", fix="give both")
-    settings = options.settings(given)
+    settings = values.settings(given)
     wanted = Wanted(
         settings.name,
         settings.voxel_size,
@@ -144,7 +144,7 @@ def info(path: AnyPath, **given: Any) -> None:
     from wkconvert_core.datasets.inventory import inventory
 
     try:
-        described = describe(path, given["reader"], options.pairs(given["option"]))
+        described = describe(path, given["reader"], values.pairs(given["option"]))
     except WkconvertError:
         if not given["json"]:  # of a damaged dataset, its readable mags are listed before the error
             with suppress(WkconvertError):
@@ -179,7 +179,7 @@ def preview(
         picture_text(b"", os.environ)  # refused before the work
     said = given["option"] or []
     output = output or next((Path(text) for text in said if "=" not in text), None)
-    for_reader = options.pairs([text for text in said if "=" in text])
+    for_reader = values.pairs([text for text in said if "=" in text])
     made = run(path, output, layers=layer_name or (), reader=given["reader"], options=for_reader)
     if terminal:
         console().file.write(picture_text(made.png, os.environ))
@@ -201,7 +201,7 @@ def view(
 
     from wkconvert_core.viewing.view import viewing
 
-    chosen = options.pairs(given["option"])
+    chosen = values.pairs(given["option"])
     with viewing(path, port, layers=layer_name or (), reader=given["reader"], options=chosen) as address:
         print_lines(console(), address)
         print_lines(console(stderr=True), "Ctrl-C ends it")

@@ -1,28 +1,20 @@
-"""The options of all commands, and the settings that their texts become. An option that was not given is None."""
+"""The options of all commands, and which command takes which. An option that was not given is None."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-import operator
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
-from wkconvert_core.cli.completion import completion_of, layers
-from wkconvert_core.cli.completion import mags as mags_there
-from wkconvert_core.contract.errors import OptionError
+from wkconvert_core.cli import completion
 from wkconvert_core.contract.numbers import whole_number
 
-if TYPE_CHECKING:
-    from wkconvert_core.contract.geometry import Box, Mag, Vec3
-    from wkconvert_core.conversion.settings import Settings
-
-T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., None])
 
 SOURCE, PYRAMID, STORAGE, RUN = "Source", "Pyramid", "Storage", "Run"
@@ -69,18 +61,9 @@ def whole(least: int = -(10**20), most: int = 10**20) -> dict[str, Any]:
 _LAYERS = "Only these layers, repeatable (default: all)"
 _MAGS = "Only these mags, 2 or 2-2-1, repeatable (default: all)"
 _FROM = "Begin at this mag: 2 or 2-2-1 (default: each layer's finest)"
-Layers = Annotated[
-    list[str] | None,
-    _option("Only these layers, repeatable (default: all)", SOURCE, "--layer-name", autocompletion=layers),
-]
-Mags = Annotated[
-    list[str] | None,
-    _option("Only these mags, 2 or 2-2-1, repeatable (default: all)", SOURCE, "--mag", autocompletion=mags_there),
-]
-FromMag = Annotated[
-    str | None,
-    _option("Begin at this mag: 2 or 2-2-1 (default: each layer's finest)", SOURCE, autocompletion=mags_there),
-]
+Layers = Annotated[list[str] | None, _option(_LAYERS, SOURCE, "--layer-name", autocompletion=completion.layers)]
+Mags = Annotated[list[str] | None, _option(_MAGS, SOURCE, "--mag", autocompletion=completion.mags)]
+FromMag = Annotated[str | None, _option(_FROM, SOURCE, autocompletion=completion.mags)]
 Dataset = Annotated[Path, local_folder("A dataset's folder.", metavar="DST")]
 Original = Annotated[Path, local_folder("A dataset's folder.", metavar="SRC")]
 
@@ -157,7 +140,7 @@ class Options:
 
 ALL = {name: hint for name, hint in vars(Options).items() if not name.startswith("_")}
 for _name, _hint in ALL.items():
-    get_args(_hint)[1].autocompletion = completion_of(_name)
+    get_args(_hint)[1].autocompletion = completion.completion_of(_name)
 STORAGE_OPTIONS = ("to_option", "compression", "compression_level", "no_compress", "file_len")
 """How mags are stored."""
 PYRAMID_OPTIONS = ("max_mag", "interpolation_mode", "sampling_mode", *STORAGE_OPTIONS)
@@ -203,108 +186,3 @@ def takes(
         return command
 
     return decorate
-
-
-def settings(given: Mapping[str, Any], **more: Any) -> Settings:
-    """The settings given by a command's options. Raises OptionError for the first one that cannot be read."""
-    from dataclasses import fields
-
-    from wkconvert_core.contract.voxel_size import VoxelSize
-    from wkconvert_core.conversion.settings import Settings
-    from wkconvert_core.toolkit.byte_sizes import parse_size
-
-    said = {name: value for name, value in given.items() if value is not None}
-    if said.pop("no_compress", False):
-        if (name := said.get("compression", "none")) != "none":
-            raise OptionError(f"--no-compress and --compression {name} contradict each other", fix="take one of them")
-        said["compression"] = "none"
-    readers: dict[str, Callable[[Any], Any]] = {
-        "voxel_size": lambda text: VoxelSize.parse(text, said.get("unit")),
-        "option": lambda texts: pairs(texts, "-o", "timepoint=0"),
-        "to_option": lambda texts: pairs(texts, "--to-option", "compression=lz4"),
-        "file_len": lambda text: None if text == "auto" else _read("file-len", whole_number, text),
-        "target_mag": lambda text: mag("target-mag", text),
-        "at_mag": lambda text: mag("at-mag", text),
-        "top_left": _place,
-        "bbox": _box,
-        "flip": lambda text: text.replace(",", ""),
-        "memory": lambda text: _read("memory", parse_size, text),
-        "job_resources": _document,
-        "no_downsample": operator.not_,
-    }
-    names = {
-        "option": "reader_options",
-        "to_option": "to_options",
-        "no_downsample": "downsample",
-        "distribution_strategy": "strategy",
-    }
-    values = {names.get(name, name): readers[name](value) if name in readers else value for name, value in said.items()}
-    return Settings(**{field.name: values[field.name] for field in fields(Settings) if field.name in values} | more)
-
-
-def mag(option: str, text: str) -> Mag:
-    """The mag that an option names, `2` or `2-2-1`. Raises OptionError."""
-    from wkconvert_core.contract.geometry import Mag
-
-    return _read(option, Mag.parse, text)
-
-
-def mags(texts: list[str] | None) -> list[Mag]:
-    """The mags that a repeated `--mag` names. Raises OptionError."""
-    return [mag("mag", text) for text in texts or ()]
-
-
-def _read(option: str, reader: Callable[[str], T], text: str) -> T:
-    try:
-        return reader(text)
-    except ValueError as error:
-        raise OptionError(f"--{option} {text} cannot be read", why=str(error)) from None
-
-
-def pairs(texts: list[str] | None, option: str = "-o", example: str = "timepoint=0") -> dict[str, str]:
-    """A repeated option `key=value` as a mapping. Raises OptionError.
-
-    >>> pairs(["timepoint=3", "name=a=b"])
-    {'timepoint': '3', 'name': 'a=b'}
-    """
-    for text in texts or ():
-        if "=" not in text.strip("="):
-            raise OptionError(f"{option} {text} is not key=value", fix=f"write for example {option} {example}")
-    return dict(text.split("=", 1) for text in texts or ())
-
-
-def _document(text: str) -> dict[str, Any]:
-    """The JSON object that `--job-resources` gives. Raises OptionError."""
-    import json
-
-    try:
-        if isinstance(document := json.loads(text), dict):
-            return document
-        why = "it is no object"
-    except ValueError as error:
-        why = str(error)
-    fix = 'write one JSON object in quotes: \'{"mem": "4G", "time": "02:00:00"}\''
-    raise OptionError(f"--job-resources {text} cannot be read", why=why, fix=fix)
-
-
-def _place(text: str) -> Vec3:
-    from wkconvert_core.contract.geometry import Vec3
-
-    numbers = [_read("top-left", int, part) for part in text.split(",")]
-    if len(numbers) != 3:
-        raise OptionError(f"--top-left {text} is no place", fix="write it as x,y,z, for example --top-left 15,16,17")
-    return Vec3(*numbers)
-
-
-def _box(text: str) -> Box:
-    from wkconvert_core.contract.geometry import Box
-
-    numbers = [_read("bbox", whole_number, part.strip()) for part in text.split(",")]
-    if len(numbers) != 6 or min(numbers[3:]) < 1 or min(numbers) < 0:
-        raise OptionError(
-            f"--bbox {text} is no part of a volume",
-            why="x,y,z are 0 or more, width,height,depth 1 or more",
-            fix="write for example 0,0,0,512,512,64",
-        )
-    x, y, z, width, height, depth = numbers
-    return Box((x, y, z), (width, height, depth))

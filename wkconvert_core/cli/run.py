@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from wkconvert_core.cli.log_file import command_line, formatter, log_notes
+from wkconvert_core.cli.reporting.log_file import command_line, formatter, log_notes
 from wkconvert_core.cli.reporting.output import console, emit, print_lines, print_notes, warnings_of
 from wkconvert_core.contract.errors import HeededWarning, check_known
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.conversion.new_mags import MagPlanner, prepare_new_mags
-from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.steps import MagRecipe, kernel_of
 from wkconvert_core.planning.step import factor_between
 

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 from wkconvert_core.contract.errors import OptionError, PluginError, ResourceError, TargetExists
-from wkconvert_core.contract.geometry import Box, Mag, Vec3Like, ceil_div
+from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, MagSpec, Source, VolumeInfo
+from wkconvert_core.contract.numbers import ceil_div
 from wkconvert_core.conversion.opening import open_dataset
 from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wkconvert_core.contract.errors import WkconvertError
-from wkconvert_core.conversion.opening import SourceLayer, open_source
+from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.placement import placed
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.datasets.dataset import check_described
 from wkconvert_core.datasets.inventory import MagStorage, inventory
 from wkconvert_core.datasets.records.existing_layers import ExistingLayers
-from wkconvert_core.registry.detection import Answer, ask, location, read_head
+from wkconvert_core.registry.answers import Answer, ask, read_head
+from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
 
 

@@ -12,10 +12,11 @@ from wkconvert_core.contract.geometry import Mag, Vec3
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import DatasetSpec
 from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.conversion.opening import SourceLayer, open_dataset
+from wkconvert_core.conversion.opening import open_dataset
 from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.steps import MagRecipe, spec_of
 from wkconvert_core.conversion.stored_dtype import scaled_values
 from wkconvert_core.datasets import properties_file

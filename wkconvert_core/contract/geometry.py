@@ -8,28 +8,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple, TypeAlias
 
-from wkconvert_core.contract.numbers import whole_number
+from wkconvert_core.contract.numbers import is_power_of_two, whole_number
 
 Vec3Like: TypeAlias = tuple[int, int, int]
 """Where a vector is taken in, a plain tuple will do: `Box((0, 0, 0), (4, 4, 1))`. Whatever core hands out is a Vec3."""
-
-
-def ceil_div(a: int, b: int) -> int:
-    """The quotient, rounded up.
-
-    >>> ceil_div(7, 4), ceil_div(8, 4), ceil_div(-7, 4)
-    (2, 2, -1)
-    """
-    return -(-a // b)
-
-
-def is_power_of_two(n: int) -> bool:
-    """Whether `n` is 1, 2, 4, 8, and so on.
-
-    >>> [n for n in range(-2, 10) if is_power_of_two(n)]
-    [1, 2, 4, 8]
-    """
-    return n > 0 and n & (n - 1) == 0
 
 
 class Vec3(NamedTuple):

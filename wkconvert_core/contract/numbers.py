@@ -1,4 +1,7 @@
-"""Numbers as texts write them. Python's own `int` and `float` take more: `٣`, `1_000`, numbers without end."""
+"""Whole numbers rounded and tested; and numbers as texts write them.
+
+Of texts, Python's own `int` and `float` take more: `٣`, `1_000`, numbers without end.
+"""
 
 from __future__ import annotations
 
@@ -30,3 +33,21 @@ def decimal_number(text: str) -> float:
     if not text.isascii() or "_" in text:
         raise ValueError(f"{text!r} is no number; write for example 0.5 or 1e-3")
     return float(text)
+
+
+def ceil_div(a: int, b: int) -> int:
+    """The quotient, rounded up.
+
+    >>> ceil_div(7, 4), ceil_div(8, 4), ceil_div(-7, 4)
+    (2, 2, -1)
+    """
+    return -(-a // b)
+
+
+def is_power_of_two(n: int) -> bool:
+    """Whether `n` is 1, 2, 4, 8, and so on.
+
+    >>> [n for n in range(-2, 10) if is_power_of_two(n)]
+    [1, 2, 4, 8]
+    """
+    return n > 0 and n & (n - 1) == 0

@@ -17,10 +17,10 @@ from wkconvert_core.cluster.session import Sought
 from wkconvert_core.contract.errors import ConversionError, NoSpace
 from wkconvert_core.contract.model import LayerSpec
 from wkconvert_core.contract.notes import WarningNote, about
-from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.prepare import Conversion, prepare_conversion
 from wkconvert_core.conversion.resuming import drop_unsound
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.datasets.destination import begun_journals
 from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.datasets.places import scratch, sweep_replaced

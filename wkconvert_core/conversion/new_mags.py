@@ -10,9 +10,10 @@ from typing import TypeAlias
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import DatasetSpec, MagSpec
 from wkconvert_core.contract.voxel_size import proportions
-from wkconvert_core.conversion.opening import SourceLayer, open_dataset
+from wkconvert_core.conversion.opening import open_dataset
 from wkconvert_core.conversion.prepare import Conversion, Inputs, prepare
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.steps import MagRecipe, spec_of
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import ExtendedDataset

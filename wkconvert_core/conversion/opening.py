@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.contract.errors import OptionError, ResourceError, UnknownFormat
-from wkconvert_core.contract.geometry import Box, Mag, Vec3
-from wkconvert_core.contract.model import Category, Confidence, Layer, Match, Source, VolumeInfo
+from wkconvert_core.contract.geometry import Vec3
+from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.reader_options import UnknownOption
-from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.settings import FINEST, Settings
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.stored_dtype import check_ids, dtype_to_write, scaled_values
 from wkconvert_core.datasets.dataset import Dataset, check_described
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, suggest
@@ -31,66 +31,6 @@ from wkconvert_core.sources.views import as_dtype, transformed
 from wkconvert_core.toolkit.byte_sizes import size_text
 from wkconvert_core.toolkit.dyes import dye_color
 from wkconvert_core.toolkit.files import stem
-from wkconvert_core.toolkit.stacks import shorten
-
-ORIGIN = Vec3(0, 0, 0)
-
-
-@dataclass(frozen=True)
-class SourceLayer:
-    """A layer as it will be written."""
-
-    name: str
-    decision: Decision
-    """The category, and why."""
-    mags: Mapping[Mag, Source]
-    found: Found
-    color: tuple[int, int, int] | None = None
-    notes: tuple[str, ...] = ()
-    start: Vec3 = ORIGIN
-    """Where the reader says that the source's first voxel lies, in voxels of the finest mag."""
-    shift: Vec3 = ORIGIN
-    """By how many voxels of the finest mag the layer is moved from there."""
-
-    @property
-    def category(self) -> Category:
-        """Color or segmentation."""
-        return self.decision.category
-
-    @property
-    def finest(self) -> Mag:
-        """The finest mag that the source has."""
-        return min(self.mags)
-
-    @property
-    def info(self) -> VolumeInfo:
-        """Shape, dtype and the like of the finest mag."""
-        return self.mags[self.finest].info
-
-    @property
-    def box(self) -> Box:
-        """Extent in the dataset, in voxels of the finest mag."""
-        return self.info.extent.shifted(self.shift)
-
-    @property
-    def extent(self) -> Box:
-        """Extent in the dataset, in mag-1 voxels."""
-        return self.box.refined(self.finest)
-
-    @property
-    def voxel_size(self) -> VoxelSize | None:
-        """Voxel size of mag 1, as the source states it."""
-        size = self.info.voxel_size
-        return size and size.refined(self.finest)
-
-
-def notes_on(layers: Sequence[SourceLayer]) -> list[str]:
-    """The notes of layers, each once, with the names of its layers; without if all carry it: it is about the source."""
-    carriers: dict[str, list[str]] = {}
-    for layer in layers:
-        for note in dict.fromkeys(layer.notes):
-            carriers.setdefault(note, []).append(layer.name)
-    return [note if len(names) == len(layers) else about(shorten(names), note) for note, names in carriers.items()]
 
 
 def open_source(

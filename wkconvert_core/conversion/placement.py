@@ -14,8 +14,8 @@ from wkconvert_core.contract.errors import InconsistentStack, OptionError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.voxel_size import METRES
-from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.voxel_sizes import at_mags
 from wkconvert_core.datasets.records.existing_layers import GRIDS, ExistingLayers
 from wkconvert_core.toolkit.stacks import shorten

@@ -11,8 +11,8 @@ from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import DatasetSink, MagSpec, Sink, Source
 from wkconvert_core.contract.voxel_size import VoxelSize, proportions
-from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import FINEST, Settings
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.datasets.records.provenance import Provenance
 from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.planning.costs import Budget, Route

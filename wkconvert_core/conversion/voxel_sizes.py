@@ -7,11 +7,12 @@ from dataclasses import replace
 from math import isclose, log2
 
 from wkconvert_core.contract.errors import InconsistentStack, OptionError
-from wkconvert_core.contract.geometry import Mag, Vec3Like, is_power_of_two
+from wkconvert_core.contract.geometry import Mag, Vec3Like
 from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.contract.numbers import is_power_of_two
 from wkconvert_core.contract.voxel_size import VoxelSize
-from wkconvert_core.conversion.opening import SourceLayer
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.datasets.records.existing_layers import ExistingLayers
 from wkconvert_core.toolkit.stacks import shorten
 

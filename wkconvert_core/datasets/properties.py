@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wkconvert_core.contract.errors import BrokenSource, InconsistentStack, OptionError
-from wkconvert_core.contract.geometry import Box, Mag, Vec3, is_power_of_two
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Category, DatasetSpec
+from wkconvert_core.contract.numbers import is_power_of_two
 from wkconvert_core.contract.voxel_size import WEBKNOSSOS_UNITS, VoxelSize, unit_symbol
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
 from wkconvert_core.toolkit.files import is_folder

@@ -9,7 +9,8 @@ from itertools import product
 from typing import Literal
 
 from wkconvert_core.contract.abilities import stream_of
-from wkconvert_core.contract.geometry import Vec3, Vec3Like, ceil_div
+from wkconvert_core.contract.geometry import Vec3, Vec3Like
+from wkconvert_core.contract.numbers import ceil_div
 from wkconvert_core.planning.step import AnyStep, factor_between
 from wkconvert_core.toolkit.byte_sizes import size_text
 

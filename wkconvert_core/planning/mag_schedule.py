@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 from wkconvert_core.contract.errors import OptionError, one_of
-from wkconvert_core.contract.geometry import Mag, Vec3, Vec3Like, is_power_of_two
+from wkconvert_core.contract.geometry import Mag, Vec3, Vec3Like
+from wkconvert_core.contract.numbers import is_power_of_two
 
 SamplingMode = Literal["anisotropic", "isotropic", "constant-z"]
 

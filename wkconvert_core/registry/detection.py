@@ -1,63 +1,41 @@
-"""Finding the reader: ask every plugin, rank the answers, explain them; descend into layer folders if all decline.
+"""Finding the reader: the surest answer to a path; descend into layer folders if all decline; open what was found.
 
 A source is a local Path, or a URL as text: only plugins look at what it names, and it has no folders to descend into.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from wkconvert_core.contract.errors import (
-    AmbiguousFormat,
-    BrokenSource,
     OptionError,
     PluginError,
-    SourceNotFound,
     UnknownFormat,
     UnsupportedSource,
     one_of,
 )
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.registry.answers import ask, best, failures, of_reader, read_head
 from wkconvert_core.registry.known_shapes import SUFFIXES, counted_by, hints, tree_at
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.toolkit.files import (
     CONFIG_FILE,
-    cannot_open,
     exists,
     is_file,
     is_folder,
     is_link,
     listed,
-    open_file,
     state_of,
     stem,
 )
 from wkconvert_core.toolkit.stacks import natural_key, shorten
 
-HEAD_BYTES = 4096
-"""Bytes of a file that plugins see when they detect."""
-
 DEPTH = 3
 """Levels below a layer's folder in which its files may lie."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One plugin's answer to a path: a match, an error, or neither if it declines."""
-
-    plugin: str
-    match: Match | None
-    error: str = ""
-
-    @property
-    def reason(self) -> str:
-        """Why the plugin claims the path, or its error; empty if it declines."""
-        return self.match.reason if self.match else self.error
 
 
 @dataclass(frozen=True)
@@ -98,10 +76,10 @@ the installed readers read local paths. copy the data to a local folder, or inst
     answers = ask(src, read_head(src), plugins, options)
     if reader is not None:
         check_reader(reader, plugins)
-        answers = _of_reader(answers, reader, plugins)
+        answers = of_reader(answers, reader, plugins)
     if match := best(src, answers):
         return [Found(src, match)]
-    failed = _failures(answers)
+    failed = failures(answers)
     layers = _layers_below(src, plugins, reader, options) if isinstance(src, Path) and not failed else []
     if layers:
         return layers
@@ -134,78 +112,6 @@ def _refuse_known_tree(folder: Path, plugins: Plugins) -> None:
         fix=f'pip install "wkconvert[{tree.reader}]"; or, if each folder is a layer of its own, --reader pictures '
         "(for TIFF --reader tiff)",
     )
-
-
-def _of_reader(answers: list[Answer], reader: str, plugins: Plugins) -> list[Answer]:
-    """The answers that count where a reader was chosen: its own claim, or that its plugin failed."""
-    return [
-        answer
-        for answer in answers
-        if (answer.match.format == reader if answer.match else reader in plugins.formats_of(answer.plugin))
-    ]
-
-
-def _failures(answers: list[Answer]) -> list[str]:
-    """What went wrong in plugins: they may read the path, so nobody may look for layers below it instead."""
-    return [f"{answer.plugin} {answer.error}" for answer in answers if answer.error]
-
-
-def read_head(path: Path | str) -> bytes:
-    """The first bytes of a file; none for a folder or a URL. Raises SourceNotFound, BrokenSource."""
-    if isinstance(path, str):
-        return b""
-    try:
-        if is_folder(path):
-            os.scandir(path).close()
-            return b""
-        with open_file(path) as file:
-            head = file.read(HEAD_BYTES)
-    except FileNotFoundError:
-        raise SourceNotFound(f"{path} does not exist", fix="check how it is spelled") from None
-    except OSError as error:
-        raise cannot_open(path, error) from error
-    if not head:
-        raise BrokenSource(f"{path} is empty", why="the file has 0 bytes")
-    return head
-
-
-def ask(path: Path | str, head: bytes, plugins: Plugins, options: Mapping[str, str] | None = None) -> list[Answer]:
-    """Every plugin's answer to a path, in the order of registration; an error of a plugin is an answer, too.
-
-    Raises SourceNotFound, BrokenSource where the system fails: what a plugin could not look at may be its own.
-    """
-    arguments = {"path": path, "head": head, "options": options or {}}
-    answers = []
-    for impl in plugins.hook.wkconvert_detect.get_hookimpls():
-        error = ""
-        try:
-            match = impl.function(*(arguments[name] for name in impl.argnames))
-            if match is not None and not isinstance(match, Match):
-                match, error = None, f"failed: it answered {match!r}, which is no Match"
-        except (BrokenSource, SourceNotFound):
-            raise
-        except OSError as failure:
-            raise cannot_open(failure.filename or path, failure) from failure
-        except Exception as failure:  # a stranger's code: the other plugins are still asked
-            match, error = None, f"failed: {type(failure).__name__}: {failure}"
-        answers.append(Answer(impl.plugin_name, match, error))
-    return answers
-
-
-def best(path: Path | str, answers: list[Answer]) -> Match | None:
-    """The most confident match. Raises AmbiguousFormat where several are equally sure."""
-    matches = sorted((answer.match for answer in answers if answer.match), key=lambda match: -match.confidence)
-    if not matches:
-        return None
-    rivals = [match for match in matches if match.confidence == matches[0].confidence]
-    if len({match.format for match in rivals}) > 1:
-        claims = "; ".join(f"{match.format} ({match.reason})" for match in rivals)
-        raise AmbiguousFormat(
-            f"several readers claim {path}: {claims}",
-            why="none is surer than the others",
-            fix=f"choose with --reader {' or --reader '.join(sorted(match.format for match in rivals))}",
-        )
-    return matches[0]
 
 
 def _why_missing(extra: str, plugins: Plugins) -> str:
@@ -247,8 +153,8 @@ def _layers_below(
     for path in children(src, _may_be_layer) if is_folder(src) else ():
         answers = ask(path, read_head(path), plugins, options)
         if reader is not None:
-            answers = _of_reader(answers, reader, plugins)
-        match, failed = best(path, answers), _failures(answers)
+            answers = of_reader(answers, reader, plugins)
+        match, failed = best(path, answers), failures(answers)
         if failed and not match:
             fix = "convert it by itself with --reader, or do without that plugin"
             raise UnknownFormat(f"no reader knows what {path} is", why="; ".join(failed), fix=fix)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like, ceil_div
+from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
 from wkconvert_core.contract.model import Category, Source, VolumeInfo
+from wkconvert_core.contract.numbers import ceil_div
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array, DType

@@ -12,8 +12,9 @@ import numpy as np
 
 from wkconvert_core.contract.abilities import Occupied, occupied_of, read_cost_of
 from wkconvert_core.contract.errors import PluginError
-from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like, ceil_div
+from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
 from wkconvert_core.contract.model import Downsampler, Source, VolumeInfo
+from wkconvert_core.contract.numbers import ceil_div
 from wkconvert_core.registry.plugins import downsampler
 
 if TYPE_CHECKING:

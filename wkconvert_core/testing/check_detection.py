@@ -13,7 +13,7 @@ from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import Confidence, Source
 from wkconvert_core.contract.reader_options import UnknownOption
-from wkconvert_core.registry.detection import HEAD_BYTES, ask, read_head
+from wkconvert_core.registry.answers import HEAD_BYTES, ask, read_head
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.testing.samples import (
     READ_LIMIT,

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import get_args
 
 from wkconvert_core.contract.affine import Affine, Turn
-from wkconvert_core.contract.geometry import Mag, is_power_of_two
+from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import DTYPES, Category, Layer, VolumeInfo
+from wkconvert_core.contract.numbers import is_power_of_two
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.testing.samples import Rule, open_as, opened, reader_of, require
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core.contract.hookspecs import PROJECT
-from wkconvert_core.registry.detection import read_head
+from wkconvert_core.registry.answers import read_head
 from wkconvert_core.registry.plugins import BUILT_IN, GROUP
 from wkconvert_core.testing.samples import (
     ContractViolation,

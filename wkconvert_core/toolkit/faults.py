@@ -1,14 +1,20 @@
-"""One wording for each fault of the data that are read."""
+"""One wording for each fault of the data that are read; and whether files are still what they were."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from wkconvert_core.contract.errors import BrokenSource, SourceNotFound, WkconvertError
 
-__all__ = ["broken", "cannot_open", "changed", "reading", "reason"]
+__all__ = ["State", "broken", "cannot_open", "changed", "digest", "reading", "reason", "state_of"]
+
+State: TypeAlias = tuple[int, int]
+"""Size in bytes and modification time in ns: if neither has changed, the file counts as unchanged."""
 
 _COPY_AGAIN = "write or copy the file again, then repeat this"
 
@@ -76,3 +82,24 @@ def reading(path: str | Path, *decoding: type[Exception]) -> Iterator[None]:
         ) from error
     except decoding as error:
         raise broken(path, f"it cannot be decoded: {reason(error)}") from error
+
+
+def state_of(path: str | Path) -> State:
+    """Size and time of a file. Raises SourceNotFound, BrokenSource."""
+    with reading(path):
+        found = os.stat(path)  # noqa: PTH116 - a string may be given, as there may be a million of them
+        return found.st_size, found.st_mtime_ns
+
+
+def digest(files: Iterable[tuple[str, State]]) -> str:
+    """A short text that changes with the name, size or time of any file, and with their order.
+
+    A Source of many files keeps this instead of their names, to notice whether they have changed.
+
+    >>> digest([("s1.tif", (100, 5))]) == digest([("s1.tif", (100, 6))])
+    False
+    """
+    found = hashlib.sha256()
+    for name, state in files:
+        found.update(b"%b\0%d\0%d\n" % (os.fsencode(name), *state))
+    return found.hexdigest()

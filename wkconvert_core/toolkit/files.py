@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import errno
 import glob
-import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TypeAlias
+from typing import NamedTuple, NoReturn
 
 from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.toolkit.faults import broken, cannot_open, changed, reading, reason
+from wkconvert_core.toolkit.faults import State, broken, cannot_open, changed, digest, reading, reason, state_of
 from wkconvert_core.toolkit.naming.words import texts
 from wkconvert_core.toolkit.stacks import natural_key, shorten
 
@@ -53,9 +52,6 @@ __all__ = [
     "stem",
     "walk",
 ]
-
-State: TypeAlias = tuple[int, int]
-"""Size in bytes and modification time in ns: if neither has changed, the file counts as unchanged."""
 
 CONFIG_FILE = "wkconvert.toml"
 """Options for the command line, beside the data: no part of them."""
@@ -266,27 +262,6 @@ def stem(path: Path) -> str:
     """
     inner = Path(path.stem) if path.suffix.lower() in (".gz", ".bz2", ".xz", ".zst") else path
     return inner.stem
-
-
-def state_of(path: str | Path) -> State:
-    """Size and time of a file. Raises SourceNotFound, BrokenSource."""
-    with reading(path):
-        found = os.stat(path)  # noqa: PTH116 - a string may be given, as there may be a million of them
-        return found.st_size, found.st_mtime_ns
-
-
-def digest(files: Iterable[tuple[str, State]]) -> str:
-    """A short text that changes with the name, size or time of any file, and with their order.
-
-    A Source of many files keeps this instead of their names, to notice whether they have changed.
-
-    >>> digest([("s1.tif", (100, 5))]) == digest([("s1.tif", (100, 6))])
-    False
-    """
-    found = hashlib.sha256()
-    for name, state in files:
-        found.update(b"%b\0%d\0%d\n" % (os.fsencode(name), *state))
-    return found.hexdigest()
 
 
 def fingerprint(source: Path | str) -> str:

@@ -13,7 +13,7 @@ from wkconvert_core import __version__
 from wkconvert_core.contract.errors import TargetError, TargetExists
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.conversion.execute import Done
-from wkconvert_core.conversion.opening import SourceLayer, notes_on
+from wkconvert_core.conversion.source_layer import SourceLayer, notes_on
 from wkconvert_core.datasets.inventory import MagStorage, inventory
 from wkconvert_core.datasets.naming import PROPERTIES_FILE
 from wkconvert_core.toolkit.atomic import replacing, writing

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from wkconvert_core.commands.info import Described
     from wkconvert_core.conversion.execute import Done
-    from wkconvert_core.conversion.opening import SourceLayer
     from wkconvert_core.conversion.prepare import Conversion
+    from wkconvert_core.conversion.source_layer import SourceLayer
     from wkconvert_core.publishing.upload import Uploaded
     from wkconvert_core.registry.plugins import Plugins
     from wkconvert_core.testing import CheckResult
@@ -137,7 +137,7 @@ def show_uploaded(sent: Uploaded, console: Console) -> None:
 
 def show_info(described: Described, console: Console) -> None:
     """Print what `info` finds."""
-    from wkconvert_core.conversion.opening import notes_on  # imports numpy, which an error need not wait for
+    from wkconvert_core.conversion.source_layer import notes_on  # imports numpy, which an error need not wait for
 
     lines, others = [str(described.path)], [answer.plugin for answer in described.answers if not answer.reason]
     for answer in described.answers:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from wkconvert_core.contract.errors import DamagedData
-from wkconvert_core.contract.geometry import ceil_div
+from wkconvert_core.contract.numbers import ceil_div
 from wkconvert_core.formats.wkw.header import HEADER_BYTES, Buffer, Header, expect
 
 if TYPE_CHECKING:

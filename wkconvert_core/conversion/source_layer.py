@@ -1,0 +1,73 @@
+"""A layer of a source as it will be written: its name, category, place and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
+from wkconvert_core.contract.model import Category, Source, VolumeInfo
+from wkconvert_core.contract.notes import about
+from wkconvert_core.contract.voxel_size import VoxelSize
+from wkconvert_core.registry.detection import Found
+from wkconvert_core.sources.category import Decision
+from wkconvert_core.toolkit.stacks import shorten
+
+ORIGIN = Vec3(0, 0, 0)
+
+
+@dataclass(frozen=True)
+class SourceLayer:
+    """A layer as it will be written."""
+
+    name: str
+    decision: Decision
+    """The category, and why."""
+    mags: Mapping[Mag, Source]
+    found: Found
+    color: tuple[int, int, int] | None = None
+    notes: tuple[str, ...] = ()
+    start: Vec3 = ORIGIN
+    """Where the reader says that the source's first voxel lies, in voxels of the finest mag."""
+    shift: Vec3 = ORIGIN
+    """By how many voxels of the finest mag the layer is moved from there."""
+
+    @property
+    def category(self) -> Category:
+        """Color or segmentation."""
+        return self.decision.category
+
+    @property
+    def finest(self) -> Mag:
+        """The finest mag that the source has."""
+        return min(self.mags)
+
+    @property
+    def info(self) -> VolumeInfo:
+        """Shape, dtype and the like of the finest mag."""
+        return self.mags[self.finest].info
+
+    @property
+    def box(self) -> Box:
+        """Extent in the dataset, in voxels of the finest mag."""
+        return self.info.extent.shifted(self.shift)
+
+    @property
+    def extent(self) -> Box:
+        """Extent in the dataset, in mag-1 voxels."""
+        return self.box.refined(self.finest)
+
+    @property
+    def voxel_size(self) -> VoxelSize | None:
+        """Voxel size of mag 1, as the source states it."""
+        size = self.info.voxel_size
+        return size and size.refined(self.finest)
+
+
+def notes_on(layers: Sequence[SourceLayer]) -> list[str]:
+    """The notes of layers, each once, with the names of its layers; without if all carry it: it is about the source."""
+    carriers: dict[str, list[str]] = {}
+    for layer in layers:
+        for note in dict.fromkeys(layer.notes):
+            carriers.setdefault(note, []).append(layer.name)
+    return [note if len(names) == len(layers) else about(shorten(names), note) for note, names in carriers.items()]
