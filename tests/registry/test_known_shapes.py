@@ -1,11 +1,13 @@
 """What a folder is does not depend on what is installed: trees of readers that are missing are known by their names."""
 
 import itertools
+import re
 from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
 from wkconvert_core.contract.errors import OptionError, UnknownFormat, UnsupportedSource
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.registry.detection import find
 from wkconvert_core.registry.known_shapes import tree_at
 from wkconvert_core.registry.plugins import GROUP, Plugins, plugins
@@ -107,6 +109,35 @@ def test_folders_that_count_slices_times_or_positions_are_no_layers(tmp_path, wo
         find(tmp_path, only("tiff"))
     assert str(tmp_path / f"{word}000") in caught.value.fix
     assert len(find(tmp_path, only("tiff"), reader="pictures")) == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "counted"),
+    [
+        (["A1", "A2", "B1"], "3 wells (A1, A2, B1)"),
+        (["A01", "A02"], "2 wells (A1, A2)"),
+        (["Puits_A1", "Puits_B2"], "2 wells (A1, B2)"),
+        (["well1", "well2"], "2 wells (1, 2)"),
+        (["A1-Site_0", "A1-Site_1", "B1-Site_0"], "2 positions (site 0, 1)"),
+        (["1-Pos_000_000", "1-Pos_000_001"], "2 positions (pos 0, 1)"),
+        (["0h", "6h"], "2 time points (0, 6)"),
+    ],
+)
+def test_folders_of_wells_and_of_a_stage_s_grid_are_no_layers(tmp_path, names, counted):
+    made(tmp_path, "{name}/img_{z}.jpg", name=names, z=N(3))
+    with pytest.raises(UnsupportedSource, match=re.escape(counted)):
+        find(tmp_path, only("tiff"))
+
+
+@pytest.mark.parametrize(
+    ("names", "warned"),
+    [("scan1 scan2", True), ("Region1 Region2", True), ("1 2", True), ("ch0 ch1", False), ("raw labels", False)],
+)
+def test_numbered_folders_are_layers_with_a_warning(tmp_path, names, warned):
+    made(tmp_path, "{name}/img_{z}.jpg", name=names.split(), z=N(3))
+    notes = {note for found in find(tmp_path, only("tiff")) for note in found.notes}
+    assert [type(note) for note in notes] == [WarningNote] * warned
+    assert all(note.endswith("convert one of them") and names.replace(" ", ", ") in note for note in notes)
 
 
 @pytest.mark.parametrize("names", ["ch0 ch1", "run1 run2", "s1 s2", "1 2", "labels_t1 raw_t1", "t1", "T1 T2"])

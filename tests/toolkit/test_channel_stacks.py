@@ -132,6 +132,26 @@ def test_channels_are_stacks_of_their_own(names, expected):
     assert sorted(name for slices in found.channels.values() for name in slices) == sorted(names)
 
 
+@pytest.mark.parametrize("word", ["_TL", " BF", "-DIC"])
+def test_names_without_the_word_of_a_channel_are_a_channel_beside_it(word):
+    names = [f"s{z:03}{end}.tif" for z in N(4) for end in ("", word)]
+    assert stacks(sorted(names, key=natural_key)).channels == {
+        "unnamed": tuple(names[::2]),
+        word[1:]: tuple(names[1::2]),
+    }
+
+
+@pytest.mark.parametrize("word", ["_mask", "_Simple Segmentation", "_copy"])
+def test_names_with_and_without_an_unknown_word_are_channels_if_that_is_said(word):
+    names = sorted((f"s{z:03}{end}.tif" for z in N(4) for end in ("", word)), key=natural_key)
+    with pytest.raises(InconsistentStack, match="-o names=z,channel"):
+        stacks(names)
+    assert list(stacks(names, names="z,channel").channels) == ["unnamed", word[1:]]
+    with pytest.raises(InconsistentStack, match="named in 2 ways") as caught:
+        stacks([name for name in names if name != f"s002{word}.tif"])
+    assert "channel" not in caught.value.fix
+
+
 @pytest.mark.parametrize(
     "names",
     [named("ch{c}.tif", c=N(3)), named("img_c{c}.tif", c=N(1, 4)), named("{c}.tif", c=["DAPI", "FITC", "Cy3"])],
@@ -159,6 +179,14 @@ CHOICES = {
     "Micro-Manager 1": (named("img_{t:09}_DAPI_{z:03}.tif", t=N(2), z=N(3)), {"timepoint": 0}, ["2 time points"]),
     "ImageXpress": (named("x_w1_s{s}_t{t}.TIF", s=[1, 2], t=[1, 2]), {"position": 1, "timepoint": 2}, ["2 positions"]),
     "wells": (named("{r}{c:02}_z{z}.tif", r="AB", c=[1, 2], z=N(4)), {"well": "B2"}, ["4 wells (A1, A2, B1, B2)"]),
+    "wells by a word": (named("well{p}_z{z}.tif", p=[1, 2], z=N(4)), {"well": "2"}, ["2 wells (1, 2)"]),
+    "wells in other languages": (
+        named("Puits_{r}{c}_z{z}.tif", r="AB", c=[1, 2], z=N(4)),
+        {"well": "B2"},
+        ["4 wells (A1, A2, B1, B2)"],
+    ),
+    "a row of wells": (named("Brunnen A{c:02}.tif", c=[1, 2]), {"well": "A1"}, ["2 wells (A1, A2)"]),
+    "a row of Operetta": (named("r01c{c:02}f01p01-ch1.tiff", c=[1, 2]), {"well": "C2"}, ["2 wells (C1, C2)"]),
     "wells alone": (named("P_{r}{c:02}.tif", r="AB", c=[1, 2]), {"well": "a01"}, ["4 wells"]),
     "InCell": (named("{r} - {c}(fld 1 z {z}).tif", r="AB", c=[1, 2], z=N(4)), {"well": "A1"}, ["4 wells"]),
     "Operetta": (

@@ -37,7 +37,7 @@ def test_slices_below_zero_are_in_the_order_of_their_depths(pattern, depths):
 
 HYPHENS = {
     "a count": ("stack-{}.tif", range(1, 13)),
-    "z counted": ("z-{}.tif", range(1, 13)),
+    "planes counted": ("plane-{}.tif", range(1, 13)),
     "padded": ("z-{:03}.tif", range(20, 30)),
     "from zero": ("z-{}um.tif", range(0, 60, 5)),
     "sections": ("sec-{}.tif", range(100, 110)),
@@ -53,7 +53,12 @@ def test_what_counts_behind_a_hyphen_is_above_zero(pattern, depths):
 
 @pytest.mark.parametrize(
     ("pattern", "numbers"),
-    [("img_z-{}.tif", (4, 8, 12)), ("stage-{:.2f}.tif", (12.0, 12.25, 12.5)), ("scan-{}um.tif", (5, 10, 15))],
+    [
+        ("img_z-{}.tif", (4, 8, 12)),
+        ("z-{}.tif", range(1, 7)),
+        ("stage-{:.2f}.tif", (12.0, 12.25, 12.5)),
+        ("scan-{}um.tif", (5, 10, 15)),
+    ],
 )
 def test_a_minus_that_may_be_either_is_asked_about_and_both_answers_count(pattern, numbers):
     with pytest.raises(UnsupportedSource, match=r"below zero is not clear(?s:.*)names=-z(?s:.*)names=z"):
@@ -74,8 +79,8 @@ def test_the_order_of_names_is_that_of_their_signs(pattern):
 
 
 def test_an_order_of_names_that_no_number_gives_is_told():
-    found, notes = slices("slice_{:02x}.tif", range(20), "z")
-    assert found[:2] == [0, 10], "hexadecimal numbers are not read as such"
-    assert [type(note) for note in notes] == [WarningNote]
-    assert "slice_00.tif, slice_0a.tif" in notes[0]
-    assert "… slice_13.tif" in notes[0]
+    names = [f"slice_{word}.tif" for word in ("one", "two", "three", "four", "five", "six")]
+    found = channel_stacks("here", sorted(names), "error", Naming(names="z"))
+    assert [type(note) for note in found.notes] == [WarningNote]
+    assert "slice_five.tif, slice_four.tif" in found.notes[0]
+    assert "… slice_two.tif" in found.notes[0]

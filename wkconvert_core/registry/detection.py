@@ -20,7 +20,7 @@ from wkconvert_core.contract.errors import (
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.registry.answers import ask, best, failures, of_reader, read_head
-from wkconvert_core.registry.known_shapes import SUFFIXES, counted_by, hints, tree_at
+from wkconvert_core.registry.known_shapes import SUFFIXES, are_numbered, counted_by, hints, tree_at
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.toolkit.files import (
     CONFIG_FILE,
@@ -183,6 +183,10 @@ def _layers_below(
             fix="put slices into one folder, named by their numbers; or, if each is a layer, say so with --reader "
             "pictures (for TIFF --reader tiff)",
         )
+    if reader is None and are_numbered(folders):
+        told = f"each folder of {src.name or src} is a layer: {shorten(folders)}"
+        note = WarningNote(f"{told}; if their numbers count regions, runs or times, convert one of them")
+        found = [replace(one, notes=(*one.notes, note)) for one in found]
     if declined and found:
         extras = " or ".join(hints((src / name for name in declined), plugins))
         told = f"left out of {src.name or src}, as no reader knows them: {shorten(declined)}"

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wkconvert_core.contract.errors import InconsistentStack
+from wkconvert_core.contract.errors import InconsistentStack, UnsupportedSource
 from wkconvert_core.registry.plugins import Plugins
-from wkconvert_core.toolkit.naming.axes import shown
-from wkconvert_core.toolkit.naming.columns import table
+from wkconvert_core.toolkit.naming.axes import axes_of
+from wkconvert_core.toolkit.naming.choice import counted
+from wkconvert_core.toolkit.naming.columns import Column, table
 from wkconvert_core.toolkit.naming.words import axes
 
 SUFFIXES = {
@@ -40,6 +41,9 @@ _TILES = (
 """`{z}/{y}/{x}`, and CATMAID's types 1, 4 and 5, as wkconvert-tiles knows them."""
 _PAIR = re.compile(rf"([0-9]+)/([0-9]+)_([0-9]+){_PICTURE}")
 _ROW = re.compile(rf"([0-9]+)/([0-9]+){_PICTURE}")
+_STAGE_GRID = re.compile(r"(?i)(pos_[0-9]+)_([0-9]+)$")
+"""Folders of Micro-Manager's grid of positions, such as `1-Pos_000_001`."""
+_ROW_OF_WELLS = re.compile("^(?=[A-P][0-9]{1,2}$)")
 _DEPTH, _FOLDERS, _ENTRIES = 4, 100, 300
 """How much of a tree is looked at: levels, folders, and entries of each."""
 _DOZEN = 12
@@ -75,20 +79,29 @@ def counted_by(folders: Sequence[str]) -> str:
     """What the names of folders count that is not layers, by a word that leaves no doubt; empty for others.
 
     >>> counted_by(["t000", "t001", "t002"]), counted_by(["ch0", "ch1"]), counted_by(["raw", "labels"])
-    ('times (t 0, 1, 2)', '', '')
+    ('3 time points (t 0, 1, 2)', '', '')
+    >>> counted_by(["A1", "A2", "B1"])
+    '3 wells (A1, A2, B1)'
     """
+    columns = _columns([_ROW_OF_WELLS.sub("well ", _STAGE_GRID.sub(r"\1_Pos_\2", folder)) for folder in folders])
+    said = [column for column in columns if column.kind and (column.is_firm or column.kind == "z")]
+    return counted([axis for axis in axes_of(said) if axis.kind == axis.columns[0].kind]) if said else ""
+
+
+def are_numbered(folders: Sequence[str]) -> bool:
+    """Whether the names of folders differ in numbers that are no channels, as `scan1` and `scan2`."""
+    return any(isinstance(column.values[0], int) and column.kind != "channel" for column in _columns(folders))
+
+
+def _columns(folders: Sequence[str]) -> Sequence[Column]:
+    """What differs in the names of folders; none for T1 and T2 of magnetic resonance, and for names that are unlike."""
     try:
-        columns = table("", folders).columns if len(folders) > 1 else []
-    except InconsistentStack:
-        return ""
-    if len(columns) != 1:
-        return ""
-    (column,) = columns
-    is_weighted = column.word == "t" and set(column.values) <= {1, 2}  # T1 and T2 of magnetic resonance
-    if not column.word or is_weighted or not (column.is_firm or column.kind == "z"):
-        return ""
-    counted = {"z": "slices", "time": "times", "position": "positions", "well": "wells"}.get(column.kind)
-    return f"{counted} ({shown(column)})" if counted else ""
+        found = table("", folders) if len(folders) > 1 else None
+    except (InconsistentStack, UnsupportedSource):
+        return ()
+    if found is None or found.strays or any(one.word == "t" and {*one.values} <= {1, 2} for one in found.columns):
+        return ()
+    return found.columns
 
 
 def hints(paths: Iterable[Path], plugins: Plugins) -> list[str]:

@@ -133,6 +133,9 @@ def channel_stacks(
     slices, notes = in_slice_order(folder, stacks, gaps, scale=scale, has_unit=has_unit)
     if depth and len(depth.columns) > 1:
         notes.append(WarningNote(f"{len(depth.columns)} numbers run in the names: taken as one stack, in their order"))
+    if found.numerals and not naming.names:
+        first, *_, last = next(iter(slices.values()))
+        notes.append(WarningNote(f"the numbers in the names are taken as {found.numerals}, from {first} to {last}"))
     if column and not naming.names and (word := {column.word, column.unit} & NO_DEPTH):
         counted = f"the numbers of {word.pop()!r} in the names are taken as depth"
         notes.append(WarningNote(f"{counted}: if they are something else, this is no volume; -o names=z says it is"))

@@ -13,11 +13,11 @@ from wkconvert_core.toolkit.naming.words import axes as axes_in
 from wkconvert_core.toolkit.naming.words import kinds, numbers, texts, with_fields
 from wkconvert_core.toolkit.shortened import shorten
 
-__all__ = ["Naming", "check_said", "check_used", "choose"]
+__all__ = ["Naming", "check_said", "check_used", "choose", "counted"]
 
 _CHOSEN_BY = {"time": "timepoint", "position": "position", "well": "well"}
 """The option that chooses among what a dataset shows one of."""
-_PLURALS = {"time": "time points", "position": "positions", "well": "wells"}
+_PLURALS = {"z": "slices", "time": "time points", "position": "positions", "well": "wells"}
 _NEEDS = "(needs wkconvert[tiles])"
 _EACH_A_SLICE = "-o names=z if each file is a slice, in the order of the names"
 
@@ -84,12 +84,11 @@ def choose(folder: str, found: Table, axes: Sequence[Axis], naming: Naming) -> t
         values = axis.values
         left = [at for at in left if values[at] == value]
     if asked:
-        counted = " and ".join(_listed(labels, axis) for axis, labels in asked)
         example = " ".join(f"-o {_CHOSEN_BY[axis.kind]}={next(iter(labels))}" for axis, labels in asked)
         kinds_of = ["z" if axis is asked[0][0] else axis.kind for axis in axes for _ in axis.columns]
         meant = "z" if len(axes) == 1 else ",".join(kinds_of) if kinds_of.count("z") == 1 else "z,channel"
         raise UnsupportedSource(
-            f"the names in {folder} count {counted}, as in {found.names[0]}",
+            f"the names in {folder} count {counted([axis for axis, _ in asked])}, as in {found.names[0]}",
             why="a dataset shows one of them",
             fix=f"choose, for example {example}; or, if the numbers count something else, say what each does, such as "
             f"-o names={meant}",
@@ -111,11 +110,17 @@ def check_used(path: str, naming: Naming, used: Collection[str]) -> None:
             )
 
 
+def counted(axes: Sequence[Axis]) -> str:
+    """What axes count that is no layer, such as `2 wells (A1, B1) and 3 time points (t 0, 1, 2)`; empty for others."""
+    return " and ".join(_listed(_labels(axis), axis) for axis in axes if axis.kind in _PLURALS)
+
+
 def _labels(axis: Axis) -> dict[str, Hashable]:
     """The values of an axis by what users call them: a number, a well such as A1; several numbers by their rank."""
     values = axis.distinct
     if axis.kind == "well":
-        words = ["" if isinstance(column.values[0], str) else column.word for column in axis.columns]
+        are_letters = any(isinstance(column.values[0], str) for column in axis.columns)
+        words = ["" if are_letters or len(column.word) > 1 else column.word for column in axis.columns]  # r01c02
         return {_plain("".join(f"{w}{v}" for w, v in zip(words, value, strict=True))): value for value in values}
     if len(axis.columns) == 1:
         return {str(value): (value,) for (value,) in values}

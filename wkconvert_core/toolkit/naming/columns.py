@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wkconvert_core.contract.errors import InconsistentStack
 from wkconvert_core.toolkit.dyes import CHANNEL_WORD
+from wkconvert_core.toolkit.naming.numerals import in_decimals
 from wkconvert_core.toolkit.naming.signs import Groups, with_signs
 from wkconvert_core.toolkit.naming.words import FIRM, kinds, numbers, stem, unit_after, words
 
@@ -17,7 +18,7 @@ __all__ = ["Column", "Table", "table"]
 _DIGITS = re.compile(r"([0-9]+)")
 _INTEGER = re.compile("-?[0-9]+")
 _GUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-_WELL_ROW = r"(?<![A-Za-z0-9])[A-P](?=(?: - )?[0-9]{1,2}(?![0-9]))"
+_WELL_ROW = r"(?:(?<![A-Za-z0-9])|(?<=[Ww]ell))[A-P](?=(?: - )?[0-9]{1,2}(?![0-9]))"
 _FIELDS = re.compile(rf"({_GUID}|(?<=[wW][0-9])[A-Za-z][^_]*|{CHANNEL_WORD}|{_WELL_ROW}|[0-9](?={_GUID})|[0-9]+)")
 """What may differ from name to name beside numbers: identifiers, names of channels, the letters of wells."""
 _WELL_LETTER = re.compile("[A-P]")
@@ -25,6 +26,8 @@ _CHANNEL_SAID = re.compile(rf"{CHANNEL_WORD}|^(?i:ch|chan|channel)[-_ ]?[A-Za-z]
 _FEW = ("c", "w", "wave", "cam", "camera", "laser")
 _FEW_CHANNELS = 16
 """More numbers behind a `c` or the like that runs alone count slices."""
+_UNNAMED = "unnamed"
+"""The channel of names without the word that others have, as `s000` beside `s000_TL`."""
 _LIGHT = range(350, 901)
 """Wavelengths in nm of light that is seen in microscopes."""
 _MOSTLY = 10
@@ -52,9 +55,9 @@ class Column:
     @property
     def is_firm(self) -> bool:
         """Whether it means what its word says also where it runs alone."""
-        if self.word in FIRM or isinstance(self.values[0], str) or (self.unit and self.kind == "time"):
+        if isinstance(self.values[0], str) or self.kind == "well" or (self.unit and self.kind == "time"):
             return True
-        return self.word in _FEW and len(set(self.values)) <= _FEW_CHANNELS
+        return self.word in FIRM or (self.word in _FEW and len(set(self.values)) <= _FEW_CHANNELS)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Table:
     """Those in which the names differ, from left to right."""
     strays: Sequence[str]
     """Few names that are unlike the others."""
+    numerals: str = ""
+    """How the numbers are written, if not in decimals: hexadecimal or Roman."""
 
 
 def table(folder: str, names: Sequence[str], said: str | None = None) -> Table:
@@ -79,6 +84,10 @@ def table(folder: str, names: Sequence[str], said: str | None = None) -> Table:
     ([('z', [1, 1, 2, 2]), ('channel', ['DAPI', 'GFP', 'DAPI', 'GFP'])], ['overview.tif'])
     """
     groups = _with_points(with_signs(folder, _grouped(_DIGITS, names), said))
+    if len(groups) > 1 and (read := in_decimals(names, is_said=said is not None)):
+        kind, original = read
+        found = table(folder, list(original), said)
+        return replace(found, names=[original[name] for name in found.names], numerals=kind)
     if _MOSTLY * _largest(groups) < (_MOSTLY - 1) * len(names):  # else the others are strays
         by_fields = with_signs(folder, _grouped(_FIELDS, names), said)
         if _largest(by_fields) > _largest(groups) and len(_large(by_fields)) == 1:
@@ -89,7 +98,7 @@ def table(folder: str, names: Sequence[str], said: str | None = None) -> Table:
     _refuse_copies(folder, usual, strays)
     columns = list(zip(*(row for group in large.values() for row in group.values()), strict=False))
     if len(large) > 1:
-        return Table(usual, _of_several_patterns(folder, large, columns), strays)
+        return Table(usual, _of_several_patterns(folder, large, columns, said), strays)
     return Table(usual, _columns(next(iter(large)), columns), strays)
 
 
@@ -179,8 +188,10 @@ def _is_decimal(around: Sequence[str], kind: str, whole: Sequence[str], fraction
     return is_signed or kind in ("z", "time") or around[0].endswith("=") or bool(unit_after(around[2]))
 
 
-def _of_several_patterns(folder: str, groups: Groups, columns: Sequence[Sequence[str]]) -> list[Column]:
-    """The columns of names whose patterns differ in one word. Raises InconsistentStack for others."""
+def _of_several_patterns(
+    folder: str, groups: Groups, columns: Sequence[Sequence[str]], said: str | None
+) -> list[Column]:
+    """The columns of names whose patterns differ in one word, which some may lack. Raises InconsistentStack."""
     keys = list(groups)
     differing = [at for at in range(min(map(len, keys))) if len({key[at] for key in keys}) > 1]
     if len(set(map(len, keys))) > 1 or len(differing) != 1:
@@ -189,13 +200,15 @@ def _of_several_patterns(folder: str, groups: Groups, columns: Sequence[Sequence
     is_channel = any(map(_CHANNEL_SAID.search, labels)) or _is_micro_manager(keys[0], columns)
     is_channel |= {label.lower() for label in labels} == {"r", "g", "b"}
     is_crossed = len({frozenset(map(numbers, group)) for group in groups.values()}) == 1
-    if not all(labels) or not (is_channel or is_crossed):
-        raise _several_patterns(folder, groups)
-    said = [label for label, group in zip(labels, groups.values(), strict=True) for _ in group]
+    are_labels = all(labels) or is_channel or "channel" in (said or "")
+    if not (are_labels if is_crossed else all(labels) and is_channel):
+        raise _several_patterns(folder, groups, is_crossed=is_crossed)
+    labels = [label.strip("_-. ") or _UNNAMED for label in labels]
+    texts = [label for label, group in zip(labels, groups.values(), strict=True) for _ in group]
     slot = keys[0][differing[0]].replace(labels[0], "0")  # the label is no word for the number behind it
     found = _columns([*keys[0][: differing[0]], slot, *keys[0][differing[0] + 1 :]], columns)
     before = sum(len(set(column)) > 1 for column in columns[: differing[0]])
-    return [*found[:before], Column(said, "channel" if is_channel else ""), *found[before:]]
+    return [*found[:before], Column(texts, "channel" if is_channel else ""), *found[before:]]
 
 
 def _without_common(found: Sequence[str]) -> list[str]:
@@ -211,13 +224,14 @@ def _without_common(found: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def _several_patterns(folder: str, groups: Groups) -> InconsistentStack:
+def _several_patterns(folder: str, groups: Groups, *, is_crossed: bool = False) -> InconsistentStack:
+    channels = "-o names=z,channel if they are channels of the same slices; " if is_crossed else ""
     listed = "; ".join(f"{next(iter(group))} ({len(group)})" for group in list(groups.values())[:5])
     return InconsistentStack(
         f"the files in {folder} are named in {len(groups)} ways: {listed}",
         why="nothing says whether they are one stack, or several",
-        fix="give each series a folder of its own to make it a layer; or, if each file is a slice of one stack, in the "
-        "order of the names, say -o names=z",
+        fix=f"{channels}give each series a folder of its own to make it a layer; or, if each file is a slice of one "
+        "stack, in the order of the names, say -o names=z",
     )
 
 

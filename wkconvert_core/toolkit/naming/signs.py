@@ -74,7 +74,7 @@ def _is_sign(
     if is_apart or (is_measured and is_depth):
         return True
     is_padded = any(text[0] == "0" for text in texts)
-    if is_measured or (before.lower().endswith(("z", "depth", "zpos")) and min(numbers) > 1 and not is_padded):
+    if is_measured or (before.lower().endswith(("z", "depth", "zpos")) and not is_padded):
         ends = [columns[at + 1] if is_decimal else [""] * len(columns[at]) for columns in rows.values()]
         shown = [f"{before}-{a}{after}{b}" for a, b in zip(texts, itertools.chain(*ends), strict=True)]
         raise UnsupportedSource(

@@ -27,16 +27,19 @@ _WORDS = {
     "time": "t tp tm tl time timepoint timelapse frame cycle sk hour minute second day "
     "zeit zeitpunkt stunde tag temps heure jour tiempo hora",
     "position": "p pos position point s site series xy f fld field fov m tile scene b block view angle "
-    "feld kachel mosaic mosaik",
+    "feld kachel mosaic mosaik champ campo region roi",
+    "well": "well wells puits brunnen napf pozzetto pocillo pozo",
     "y": "y row",
     "x": "x col column",
 }
 """What numbers after these words count, where several numbers run."""
 _KINDS = {word: kind for kind, known in _WORDS.items() for word in known.split()}
+_WELL_SAID = re.compile(rf"(?i:(?<![a-z])(?:{'|'.join(_WORDS['well'].split())})(?:\W|_)?[A-P])$")
+"""A word for wells before the letter of a row, as in `Well_A01`."""
 FIRM = frozenset(
     "ch chn chan channel kanal canal wv wave wavelength t tp tm tl time timepoint timelapse cycle hour day "
-    "zeit zeitpunkt stunde tag temps heure jour tiempo hora feld kachel mosaic mosaik pos position point site xy "
-    f"fld field fov tile scene view angle {DYES}".split()
+    "zeit zeitpunkt stunde tag temps heure jour tiempo hora feld kachel mosaic mosaik champ campo pos position point "
+    f"site xy fld field fov tile scene view angle {DYES}".split()
 )
 """Words that mean it even where no other number runs; `s1`, `p1` or `f1` may as well be slices, pages and files."""
 NO_DEPTH = frozenset(["tilt", "projection", "proj", "sub", "subject", "patient", "kV"])
@@ -102,14 +105,16 @@ def kinds(around: Sequence[str]) -> list[str]:
 
     >>> kinds(["a_t", "_z", "", ""]), kinds(["r", "c", "f", "p", "-ch", ""])
     (['time', 'z', ''], ['well', 'well', 'position', 'z', 'channel'])
-    >>> kinds(["slice_", "um"])
-    ['z']
+    >>> kinds(["slice_", "um"]), kinds(["Well A", ""])
+    (['z'], ['well'])
     """
     said = words(around)
     found = [_KINDS.get(word, "") for word in said]
     for at, after in enumerate(around[1:]):
         if said[at] not in (*_KINDS, "exp", "exposure", "dwell"):  # how long an exposure lasts is no time point
             found[at] = _KINDS_OF_UNITS.get(unit_after(after), "")
+        if _WELL_SAID.search(around[at]):
+            found[at] = "well"
     for scheme, meant in _SCHEMES.items():
         for at in range(len(said) - len(scheme) + 1):
             if tuple(said[at : at + len(scheme)]) == scheme:
