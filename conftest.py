@@ -1,4 +1,4 @@
-"""What the examples in docstrings take for granted, and how the tests are run."""
+"""The names that examples in docstrings take for granted, and how the tests are run."""
 
 import gc
 import os

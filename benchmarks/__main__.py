@@ -23,7 +23,7 @@ Command = list[str | Path]
 
 @dataclass(frozen=True)
 class Work:
-    """What is done by whom. `before` puts things as they have to be, and is not measured."""
+    """Commands of ours, of the peer and of the limit for one work. `before` prepares, and is not measured."""
 
     name: str
     ours: Command
@@ -33,7 +33,7 @@ class Work:
     """Makes its input, if it is not there."""
     before: Callable[[], object]
     out: Path
-    """What is written, or its copy that is changed."""
+    """The folder that is written, or the copy that is changed."""
 
 
 def main() -> None:
@@ -189,7 +189,7 @@ def _cells(found: Mapping[str, Any]) -> list[str]:
 
 
 def machine() -> dict[str, object]:
-    """What it was measured on."""
+    """The machine and the versions that were measured."""
     from importlib.metadata import version
 
     import psutil

@@ -1,4 +1,4 @@
-"""What the machine can do at best for the same work: each part alone, on all cores, in a process of its own.
+"""The machine's limit for the same work: each part alone, on all cores, in a process of its own.
 
     python -m benchmarks.limit STACK OUT [lz4hc]
 

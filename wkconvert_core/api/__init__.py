@@ -60,7 +60,7 @@ _FIELDS = {
     "--no-downsample": "downsample=False",
     "--no-compress": 'compression="none"',
 }
-"""What options are called in `Settings` where that is not their name with underscores."""
+"""The names of options in `Settings` where they differ from those of the command line, with underscores."""
 
 
 def _named_for_python(text: str, parameters: Collection[str]) -> str:

@@ -172,7 +172,7 @@ class LayerArrays(Mapping[Mag, MagArray]):
     color: tuple[int, int, int] | None
     """Red, green, blue (0 to 255) in which it is shown; None: grey, or colours of its own."""
     notes: tuple[str, ...]
-    """What its reader says about how it is read."""
+    """The reader's notes on how it is read."""
 
     @property
     def finest(self) -> MagArray:

@@ -1,4 +1,4 @@
-"""What a shell completes: layers and mags of the dataset that the command line names, and the words that options take.
+"""Words that a shell completes: layers and mags of the dataset on the command line, and the values of options.
 
 A shell waits for it at each Tab: nothing is imported but what answers.
 """

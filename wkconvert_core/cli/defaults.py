@@ -1,4 +1,4 @@
-"""What the command line leaves open: options from environment variables and from files `wkconvert.toml`."""
+"""Defaults where the command line says nothing: options from environment variables and from files `wkconvert.toml`."""
 
 from __future__ import annotations
 

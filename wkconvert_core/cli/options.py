@@ -44,7 +44,7 @@ def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
 
 
 def whole(least: int = -(10**20), most: int = 10**20) -> dict[str, Any]:
-    """What has typer read an option as a whole number of a range: by itself, it takes `1_000` and `٣`, too."""
+    """Arguments of `typer.Option` for a whole number of a range: by itself, typer takes `1_000` and `٣`, too."""
 
     def read(text: object) -> int:
         try:

@@ -1,4 +1,4 @@
-"""What the commands share: progress, logging, notes, and carrying out a conversion or showing its plan."""
+"""Steps that the commands share: progress, logging, notes, and carrying out a conversion or showing its plan."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def issue(file: Path) -> Security:
 
 
 def held(file: Path) -> Security:
-    """What a cluster needs of a key that was issued. Raises ResourceError if it does not appear on this machine."""
+    """Credentials from a key that was issued. Raises ResourceError if it does not appear on this machine."""
     from distributed import Security
 
     if not wait_until(file.exists):

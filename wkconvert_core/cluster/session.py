@@ -61,7 +61,7 @@ def offer(spec: ClusterSpec) -> Offer:
 
 
 def _joined(client: Any, address: str) -> Sequence[Any]:
-    """What a scheduler says of each of its workers, once there are any."""
+    """The workers of a scheduler, in its words, once there are any."""
     waiting, told = None, -math.inf
     while not (workers := client.scheduler_info(n_workers=-1).get("workers")):  # missing once the scheduler is lost
         if client.status != "running":
@@ -125,7 +125,7 @@ def _connected(address: str, security: Any = None) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Sought:
-    """What a run needs of a cluster."""
+    """The demands of a run on a cluster."""
 
     spec: ClusterSpec
     formats: Sequence[str]
@@ -251,7 +251,7 @@ class Cluster:
             reported = text
 
     def _poll(self) -> str:
-        """What the run waits for; empty while workers are alive."""
+        """Ask the queue what the run waits for; empty while workers are alive."""
         self._threads = dict(self._client.nthreads())
         if not self.queue:
             return "" if self._threads else _no_workers(self._address)

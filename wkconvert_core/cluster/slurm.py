@@ -60,7 +60,7 @@ class Queue:
         self._cluster: Any = None
         self._config: Any = contextlib.nullcontext()
         self.security: Any = None
-        """What connects to the scheduler, once it was started."""
+        """The credentials of the scheduler, once it was started."""
         self._key = logs / f"{self._name}.key"
 
     def start(self, wanted: Callable[[], int]) -> str:

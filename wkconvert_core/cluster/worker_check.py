@@ -35,7 +35,7 @@ class Unfinished:
 
 @dataclass(frozen=True)
 class Ticket:
-    """What a run requires of its workers; small, because each task carries it to workers that join later."""
+    """A run's requirements of its workers; small, because each task carries it to workers that join later."""
 
     token: str
     """Identifies the run."""

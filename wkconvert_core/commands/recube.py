@@ -181,7 +181,7 @@ def _mappings(dataset: Dataset, layers: Sequence[str]) -> tuple[list[Path], list
 def _lacks(
     entry: Properties, dataset: Dataset, layer: SourceLayer, settings: Settings, budget: Budget
 ) -> Iterator[str]:
-    """What the copy of a layer lacks, a sentence each."""
+    """Name what the copy of a layer lacks, a sentence each."""
     if entry.get("attachments"):
         yield "its attachments (meshes, agglomerates, …) are not copied"
     for link in _mappings(dataset, [layer.name])[1]:

@@ -1,1 +1,1 @@
-"""What core and plugins exchange: boxes, sources, sinks, errors, and the hooks."""
+"""The contract between core and plugins: boxes, sources, sinks, errors, and the hooks."""

@@ -1,4 +1,4 @@
-"""What a Source or a Sink may do beside what each must: eight abilities, each a protocol of its own.
+"""Abilities that a Source or a Sink may have beside its duties: eight, each a protocol of its own.
 
 An object has an ability by having the member; a member that is None is as good as none, so that a Source that wraps
 another can pass on what the inner one has. Core asks through the functions `…_of`, and does without where there is
@@ -103,7 +103,7 @@ class RecheckedSink(Sink, Protocol):
     """A sink that reads the file of a shard again: a run that was interrupted goes on only from shards as recorded."""
 
     def checksum(self, box: Box) -> Checksum:
-        """What `write` returned for a shard that is there, from its file as it lies there now. May raise OSError."""
+        """The checksum as `write` returns it, of a shard's file as it lies there now. May raise OSError."""
         ...
 
 
@@ -137,7 +137,7 @@ def read_cost_of(source: Source) -> float:
 
 
 def begin_of(sink: Sink) -> Callable[[], None] | None:
-    """What to call before the first shard; None if there is nothing to prepare."""
+    """The call to make before the first shard; None if there is nothing to prepare."""
     return getattr(sink, "begin", None)
 
 

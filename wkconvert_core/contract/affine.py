@@ -23,7 +23,7 @@ class Turn:
     how: str
     """For people: `from LAS to RAS`."""
     fix: str
-    """What decides about it: `say -o orientation=stored to take the axes as they are stored`."""
+    """The remedy: `say -o orientation=stored to take the axes as they are stored`."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Affine:
     unit: str | None = None
     """A key of `METRES`; None if the file does not say it."""
     stated: str = ""
-    """What in the file states it, for people: `sform, scanner`."""
+    """The part of the file that states it, for people: `sform, scanner`."""
 
     @property
     def spans(self) -> bool:

@@ -1,4 +1,4 @@
-"""What can go wrong for reasons that a user can mend. Everything else is a bug and keeps its traceback.
+"""Errors whose reasons a user can mend. Everything else is a bug and keeps its traceback.
 
 WkconvertError
 ├── OptionError               an option or argument is wrong (exit 2)

@@ -16,7 +16,7 @@ from wkconvert_core.contract.model import Checksum, MagSpec, Sink, Source
 from wkconvert_core.contract.voxel_size import VoxelSize
 
 UNCOMPRESSED = "none"
-"""What every format calls voxels that are stored as they are."""
+"""The name that every format gives to voxels that are stored as they are."""
 
 
 class ShardFile(NamedTuple):
@@ -29,7 +29,7 @@ class ShardFile(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardCheck:
-    """What reading one shard from its first byte to its last found."""
+    """The findings of reading one shard from its first byte to its last."""
 
     start: Vec3
     stored_bytes: int = 0
@@ -117,7 +117,7 @@ class ComparableMag(StoredMag, Protocol):
 
 
 class Recorded(Protocol):
-    """What runs recorded of the shards of a mag; small when pickled. Boxes and starts lie in the dataset."""
+    """The records of runs on the shards of a mag; small when pickled. Boxes and starts lie in the dataset."""
 
     def of(self, start: Vec3Like) -> Checksum | None:
         """The checksum of the shard that begins at a voxel; None if none is recorded. Raises BrokenSource."""
@@ -179,5 +179,5 @@ class MagFormat(Protocol):
         ...
 
     def entry(self, mag: StoredMag) -> Mapping[str, Any]:
-        """What the metadata say of a mag beside its factors and its path: `{"cubeLength": 1024}`."""
+        """Entries of the metadata for a mag beside its factors and its path: `{"cubeLength": 1024}`."""
         ...

@@ -1,4 +1,4 @@
-"""What core and plugins exchange: the description of a volume, the Source that is read, the Sink that is written.
+"""The model that core and plugins share: a volume's description, the Source that is read, the Sink that is written.
 
 A *Source* is anything with `info` and `read(box)`; a *Sink* writes whole shards. Voxels are arrays `[c, x, y, z]`.
 Optional abilities of both are in `abilities`.
@@ -52,7 +52,7 @@ class Match:
 
 @dataclass(frozen=True)
 class VolumeInfo:
-    """What a source holds, known from headers alone. Vectors may be plain tuples along x, y, z.
+    """Facts about a source, known from headers alone. Vectors may be plain tuples along x, y, z.
 
     >>> import numpy as np
     >>> info = VolumeInfo((512, 512, 60), np.dtype("uint16"), channels=2, offset=(0, 0, 100))
@@ -72,7 +72,7 @@ class VolumeInfo:
     offset: Vec3Like = (0, 0, 0)
     """Where voxel (0, 0, 0) of the source lies in the dataset."""
     notes: tuple[str, ...] = ()
-    """What the user should know about how the data are read: `alpha dropped`. A `WarningNote` is shown in any case."""
+    """Notes for the user on how the data are read: `alpha dropped`. A `WarningNote` is shown in any case."""
     chunk_start: Vec3Like = (0, 0, 0)
     """A corner of the grid of chunks, in the source's voxels; it may lie outside the volume."""
     affine: Affine | None = None
@@ -126,7 +126,7 @@ class Layer:
     color: tuple[int, int, int] | None = None
     """Red, green, blue (0 to 255) in which the layer is shown."""
     notes: tuple[str, ...] = ()
-    """What the user should know of the layer as a whole: `mags that are listed are missing`."""
+    """Notes for the user on the layer as a whole: `mags that are listed are missing`."""
 
     @property
     def source(self) -> Source:
@@ -181,7 +181,7 @@ class DatasetSpec:
 
 
 class Checksum(NamedTuple):
-    """What identifies a written file: the CRC-32 of its bytes, and how many there are.
+    """The identity of a written file: the CRC-32 of its bytes, and how many there are.
 
     >>> checksum = Checksum.parse("crc32:1c291ca3:16424")
     >>> checksum.size
@@ -216,7 +216,7 @@ class Sink(Protocol):
 
     @property
     def spec(self) -> MagSpec:
-        """What is written."""
+        """The mag that is written."""
         ...
 
     @property

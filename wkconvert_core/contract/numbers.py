@@ -6,7 +6,7 @@ Of texts, Python's own `int` and `float` take more: `٣`, `1_000`, numbers witho
 from __future__ import annotations
 
 _MOST_DIGITS = 20
-"""As many as the largest number of 64 bits has."""
+"""The digits of the largest number of 64 bits."""
 
 
 def whole_number(text: str) -> int:

@@ -168,7 +168,7 @@ class VoxelSize:
         return "".join(axis for axis, size in zip("xyz", self.size, strict=True) if size is None)
 
     def oddity(self) -> str:
-        """What no microscope makes of these voxels: x and y that differ more than 10-fold, or z more than 1000-fold.
+        """Say why no microscope makes such voxels: x and y that differ more than 10-fold, or z more than 1000-fold.
 
         Nor are there voxels of more than 0.1 m, or of less than 0.01 pm. Mostly one of the units is wrong or missing.
         Empty for a plausible size, and along axes without one.

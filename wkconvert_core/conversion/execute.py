@@ -51,7 +51,7 @@ class Done:
     shards: int = 0
     stored_bytes: int = 0
     notes: tuple[str, ...] = ()
-    """What `conversion.notes` said before the work, and what only the work could know."""
+    """The notes of `conversion` from before the work, and those that only the work could know."""
 
     def __repr__(self) -> str:
         """`<Done em: layers color, labels; 6 mags, 1.2MiB, 0.4 s, 2 notes>`."""
@@ -117,7 +117,7 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
 
 
 def _late_notes(conversion: Conversion, journals: Mapping[str, Journal], damaged: int) -> Iterator[str]:
-    """What only the work could tell: shards of an earlier run that were `damaged`, and voxels that are NaN."""
+    """Notes that only the work could tell: shards of an earlier run that were `damaged`, and voxels that are NaN."""
     if damaged:
         was = "shards of an earlier run were" if damaged > 1 else "shard of an earlier run was"
         yield WarningNote(f"{damaged} {was} gone or not as recorded, and written again: look at the disk")

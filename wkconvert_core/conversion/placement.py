@@ -21,9 +21,9 @@ from wkconvert_core.datasets.records.existing_layers import GRIDS, ExistingLayer
 from wkconvert_core.toolkit.stacks import shorten
 
 _WHOLE = 0.05
-"""By how much of a mag-1 voxel a layer's first corner may miss a voxel's; affines are stored as 32-bit floats."""
+"""The part of a mag-1 voxel by which a layer's first corner may miss a voxel's; affines are stored as 32-bit floats."""
 _PARALLEL = 0.25
-"""By how much of a mag-1 voxel its last corner may be off on account of directions and sizes."""
+"""The part of a mag-1 voxel by which its last corner may be off on account of directions and sizes."""
 _FAR = 2**31
 """Places beyond are mistakes."""
 
@@ -48,7 +48,7 @@ def placed(layers: Sequence[SourceLayer], settings: Settings, existing: Existing
 
 
 def grids(layers: Sequence[SourceLayer], settings: Settings, existing: ExistingLayers) -> dict[str, Any]:
-    """What a run records for layers that will be added: the affine of the dataset's mag-1 voxels, by each layer.
+    """Facts to record for layers that will be added: the affine of the dataset's mag-1 voxels, by each layer.
 
     Nothing of a layer that `--top-left` laid elsewhere than its affine says beside those of others.
     """

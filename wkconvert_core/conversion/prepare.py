@@ -57,9 +57,9 @@ class Inputs:
     fingerprint: str | Mapping[str, str] = ""
     """Digest of the files that are read, or one per layer; "": that of all of `src`."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else identifies the request, in JSON types."""
+    """More facts that identify the request, in JSON types."""
     notes: Sequence[str] = ()
-    """What the user should know of the source as a whole, a sentence each."""
+    """Notes for the user on the source as a whole, a sentence each."""
     keeps_metadata: bool = False
     """True if existing metadata (largest id, value range) take precedence over values measured in this run."""
 
@@ -107,7 +107,7 @@ class Conversion:
 
     @property
     def notes(self) -> list[str]:
-        """What is decided and has to be known before the work: on the source as a whole, then on its layers."""
+        """Notes on what is decided, to be known before the work: on the source as a whole, then on its layers."""
         on_layers = notes_on(self.layers)
         boxes = self.request.extents
         if len(set(boxes.values())) > 1:
@@ -168,7 +168,7 @@ def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Convers
 def _request(
     inputs: Inputs, layers: Sequence[SourceLayer], recipes: Mapping[str, Sequence[MagRecipe]], *, within: bool
 ) -> Request:
-    """What identifies the run. One `within` a dataset says itself what it reads: the dataset may be moved meanwhile."""
+    """The request that identifies the run. One `within` a dataset names no path to read: the dataset may be moved."""
     src = inputs.src
     digest = inputs.fingerprint
     if not digest and not within:

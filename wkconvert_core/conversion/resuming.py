@@ -1,4 +1,4 @@
-"""What an earlier run of the same request has finished: the shards that are there, and are as it recorded them."""
+"""The finished work of an earlier run of the same request: the shards that are there, and are as it recorded them."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class SourceOptions:
     dtype: DtypeName | None = None
     convert: Fit = "exact"
     range: ValueRange | str | None = None
-    """What `convert="scale"` maps to the whole range of `dtype`: low and high, or `auto`, percentiles of a sample."""
+    """Values that `convert="scale"` maps to the range of `dtype`: low and high, or `auto`, percentiles of a sample."""
     gaps: Gaps = "error"
     pad: bool = False
     channel: int | None = None
@@ -87,7 +87,7 @@ class SourceOptions:
 
 
 def _read_range(said: ValueRange | str | None) -> ValueRange | str | None:
-    """What `--range` says, two numbers as such or as text. Raises OptionError."""
+    """Read `--range`: two numbers as such or as text. Raises OptionError."""
     if said is None or said == "auto":
         return said
     try:

@@ -30,7 +30,7 @@ class SourceLayer:
     start: Vec3 = ORIGIN
     """Where the reader says that the source's first voxel lies, in voxels of the finest mag."""
     shift: Vec3 = ORIGIN
-    """By how many voxels of the finest mag the layer is moved from there."""
+    """The way that the layer is moved from there, in voxels of the finest mag."""
 
     @property
     def category(self) -> Category:

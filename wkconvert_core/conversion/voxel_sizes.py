@@ -21,7 +21,7 @@ _SAME = 1e-6
 _ROUNDED = 1e-3
 """Relative tolerance for sizes of layers of one shape: some files state them rounded, as 0.4883 for 0.48828125."""
 _NEARLY = 0.1
-"""By how much a ratio may miss a mag that is proposed."""
+"""The part by which a ratio may miss a mag that is proposed."""
 _DATASET = "the dataset"
 """Its name beside those of layers, which hold no space."""
 

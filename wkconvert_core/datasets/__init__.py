@@ -1,1 +1,1 @@
-"""What lies on disk: datasets, their metadata, journals and checksums."""
+"""Datasets on disk: layers and mags, their metadata, journals and checksums."""

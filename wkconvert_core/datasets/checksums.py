@@ -1,4 +1,4 @@
-"""What runs recorded of a dataset: the checksum of every shard, and how its mags were made."""
+"""The records of runs on a dataset: the checksum of every shard, and how its mags were made."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ class Dataset:
         return replace(voxel_size(self.properties), origin="the dataset's own") if self.properties else None
 
     def left_alone_in(self, layers: Collection[str] = ()) -> list[str]:
-        """What cannot be worked on of these layers (none: of all), a sentence for each layer and mag.
+        """Name what cannot be worked on of these layers (none: of all), a sentence for each layer and mag.
 
         >>> Dataset(Path("em"), None, foreign={"raw": "its format is n5"}).left_alone_in()
         ['layer raw is left alone: its format is n5']

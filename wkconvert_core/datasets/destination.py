@@ -72,7 +72,7 @@ class NewDataset(Destination):
 
     add: bool = False
     remedy: str = "say --overwrite to replace the dataset, or choose another DST"
-    """What the user can do about a dataset in the way."""
+    """The remedy for a dataset in the way."""
 
     def check(self, request: Request) -> None:
         """Raise TargetExists unless the target is free, begun by this request, or may be added to."""

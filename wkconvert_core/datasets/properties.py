@@ -1,4 +1,4 @@
-"""What the metadata of a dataset say of voxel size, layers and mags, in current and older forms.
+"""The metadata of a dataset on voxel size, layers and mags, in current and older forms.
 
 Older files give `scale` as a list in nm, mags as `wkwResolutions` (with one number for three equal ones) and without a
 path, and three-channel layers as `uint24` without `numChannels`.

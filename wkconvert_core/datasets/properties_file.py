@@ -81,7 +81,7 @@ def _is_nested(document: Any, depth: int) -> bool:
 
 
 def _missing(properties: Any) -> str:
-    """What is missing or of the wrong type in the metadata, for a message; "" if they are complete."""
+    """Name what is missing or of the wrong type in the metadata, for a message; "" if they are complete."""
     if not isinstance(properties, dict):
         return "it does not hold a JSON object"
     if problem := _lacking(properties, _REQUIRED, "it"):

@@ -97,7 +97,7 @@ _TELLS = "not taken over: `wkconvert recube` copies a dataset with its metadata"
 
 
 def _lost(dataset: Dataset, layer: str) -> Iterator[WarningNote]:
-    """What a layer has beside its voxels that a conversion does not take over."""
+    """Warn of what a layer has beside its voxels that a conversion does not take over."""
     assert dataset.properties, "a finished dataset has metadata"
     entry = next(entry for entry in dataset.properties["dataLayers"] if entry["name"] == layer)
     view = entry.get(_VIEW) or {}

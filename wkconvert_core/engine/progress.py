@@ -26,7 +26,7 @@ class Progress:
     workers: str = ""
     """On a cluster, the workers that have joined: `12 workers, 48 tasks`."""
     waiting: str = ""
-    """What the run is waiting for; empty while it proceeds."""
+    """The reason why the run waits; empty while it proceeds."""
     share: tuple[float, float] | None = None
     """Where this step begins and ends in the run's bytes, 0 to 1; None: all steps count alike."""
 

@@ -1,1 +1,1 @@
-"""What can be found out about a dataset by reading it."""
+"""Finding out about a dataset by reading it."""

@@ -1,4 +1,4 @@
-"""What the kernels share: walking through an array in tiles that fit the cache, and splitting pairs of voxels fast.
+"""Tools of the kernels: walking through an array in tiles that fit the cache, and splitting pairs of voxels fast.
 
 Inside, axes are in memory order, slowest first, so that the last one is contiguous (mostly x). The factors in that
 order are called `steps`.

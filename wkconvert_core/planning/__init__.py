@@ -1,1 +1,1 @@
-"""What a conversion costs, decided before it runs."""
+"""The costs of a conversion, decided before it runs."""

@@ -1,4 +1,4 @@
-"""What each way from a source to its sinks costs: memory, scratch space, and how often chunks are decoded."""
+"""The costs of each way from a source to its sinks: memory, scratch space, and how often chunks are decoded."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Consumer(Protocol[R_co]):
-    """What the loop hands voxels to, box by box, to be written, compared or measured. A small picklable value.
+    """The receiver of the loop's voxels, which writes, compares or measures them box by box. A small picklable value.
 
     Two members are optional: `begin()` is called once, before any voxel is read. `take_encoded(box, source)` returns
     the result for a box from the source's encoded form, or None if it needs the voxels: it is tried first.

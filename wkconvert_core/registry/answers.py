@@ -98,5 +98,5 @@ def of_reader(answers: list[Answer], reader: str, plugins: Plugins) -> list[Answ
 
 
 def failures(answers: list[Answer]) -> list[str]:
-    """What went wrong in plugins: they may read the path, so nobody may look for layers below it instead."""
+    """The errors of plugins: they may read the path, so nobody may look for layers below it instead."""
     return [f"{answer.plugin} {answer.error}" for answer in answers if answer.error]

@@ -1,4 +1,4 @@
-"""What readers that may not be installed read, by names alone: a folder is the same thing, whatever is installed.
+"""Recognising what missing readers would read, by names alone: a folder is the same thing, whatever is installed.
 
 Without this, `{z}/{y}/{x}.jpg` would be a layer from each folder for those who lack the reader of tiles.
 """
@@ -59,7 +59,7 @@ class Tree:
 
 
 def tree_at(folder: Path) -> Tree | None:
-    """What the names below a folder say that it is as a whole; None for a folder of layers, or of anything else."""
+    """The tree that the names below a folder say it is as a whole; None for a folder of layers, or of anything else."""
     paths = list(_paths(folder))
     if any(map(_CUBES.fullmatch, paths)):
         return Tree("knossos", "a dataset of KNOSSOS")
@@ -76,7 +76,7 @@ def tree_at(folder: Path) -> Tree | None:
 
 
 def counted_by(folders: Sequence[str]) -> str:
-    """What the names of folders count that is not layers, by a word that leaves no doubt; empty for others.
+    """Name what folders count that is not layers, by a word that leaves no doubt; empty for others.
 
     >>> counted_by(["t000", "t001", "t002"]), counted_by(["ch0", "ch1"]), counted_by(["raw", "labels"])
     ('3 time points (t 0, 1, 2)', '', '')
@@ -94,7 +94,7 @@ def are_numbered(folders: Sequence[str]) -> bool:
 
 
 def _columns(folders: Sequence[str]) -> Sequence[Column]:
-    """What differs in the names of folders; none for T1 and T2 of magnetic resonance, and for names that are unlike."""
+    """The columns in which folders' names differ; none for T1 and T2 of magnetic resonance, and for unlike names."""
     try:
         found = table("", folders) if len(folders) > 1 else None
     except (InconsistentStack, UnsupportedSource):
@@ -105,7 +105,7 @@ def _columns(folders: Sequence[str]) -> Sequence[Column]:
 
 
 def hints(paths: Iterable[Path], plugins: Plugins) -> list[str]:
-    """What to install for files of these names, such as `pip install "wkconvert[nifti]"`; nothing that is installed."""
+    """Commands that install missing readers for files of these names, such as `pip install "wkconvert[nifti]"`."""
     names = [path.name.lower() for path in paths]
     known = plugins.formats()
     return [

@@ -42,11 +42,11 @@ class Loaded:
     formats: Mapping[str, str] = field(default_factory=dict)
     """Its readers and mag formats by name, each with a summary."""
     writers: Mapping[str, str] = field(default_factory=dict)
-    """What `--to` names of it beside mag formats, each with a summary."""
+    """Its formats for `--to` beside mag formats, each with a summary."""
     interpolation_modes: Sequence[str] = ()
     """Names of its kernels."""
     error: str | None = None
-    """What loading it raised; None for a plugin that works."""
+    """The error that loading it raised; None for a plugin that works."""
     trace: str = ""
 
 

@@ -119,7 +119,7 @@ PLACES = (
 """Where samples are taken, as fractions of the extent along x, y, z."""
 
 ALWAYS = 3
-"""So many samples are always taken, more only while nearly all voxels are background."""
+"""The number of samples that are always taken; more only while nearly all voxels are background."""
 WINDOW = 512
 """Side of a sample in x and y if chunks are smaller."""
 SAMPLE_VOXELS = WINDOW * WINDOW

@@ -34,7 +34,7 @@ class Upsampled:
 
     @property
     def info(self) -> VolumeInfo:
-        """What it holds."""
+        """Its shape, dtype and voxel size."""
         return replace(self.source.info, shape=self.box.shape, offset=self.box.start, chunk_shape=None)
 
     @property

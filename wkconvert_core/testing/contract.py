@@ -93,7 +93,7 @@ class SourceContract:
     """
 
     samples: ClassVar[Sequence[Sample | Path]] = ()
-    """What to check the reader on; the reader of a plain path is found by detection and gets no options."""
+    """The samples to check the reader on; the reader of a plain path is found by detection and gets no options."""
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """Run each test once per sample; pytest calls this."""

@@ -73,7 +73,7 @@ def _header_bytes(path: Path) -> int:
 
 
 def _plugin(name: str) -> dict[str, str]:
-    """What the other interpreter needs to load a plugin: its name and its module."""
+    """The arguments by which the other interpreter loads a plugin: its name and its module."""
     values = {point.name: point.value for point in metadata.entry_points(group=GROUP)}
     return {"plugin": name, "value": (values | BUILT_IN)[name]}
 

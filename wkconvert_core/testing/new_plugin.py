@@ -16,7 +16,7 @@ FILES = {
     "source.py.txt": "wkconvert_NAME/source.py",
     "test.py.txt": "tests/test_NAME.py",
 }
-"""What each file of the template becomes."""
+"""The name that each file of the template gets."""
 
 
 def new_plugin(name: str, folder: Path) -> list[Path]:

@@ -1,1 +1,1 @@
-"""What authors of readers and writers need beside the contract, on numpy alone."""
+"""Tools for authors of readers and writers beside the contract, on numpy alone."""

@@ -28,7 +28,7 @@ _WORDS = {
     _WHITE: r"white gr[ae]y bright-field bf dic phase(-contrast)? ph[123]? trans(mitted)?(-light)? tl t-?pmt "
     "bse se in-lens esb",
 }
-"""What channels of each colour are called: colours, dyes, fluorescent proteins; white for transmitted light and
+"""The names of channels of each colour: colours, dyes, fluorescent proteins; white for transmitted light and
 for detectors of electrons. A hyphen
 is any separator, or none. The first that fits counts: far-red is not red."""
 _NAMES = {

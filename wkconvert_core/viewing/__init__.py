@@ -1,1 +1,1 @@
-"""What people look at: pictures of layers, a viewer, a report."""
+"""Views for people: pictures of layers, a viewer, a report."""

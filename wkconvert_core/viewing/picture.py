@@ -59,7 +59,7 @@ class LayerPreview:
 
     @property
     def lines(self) -> list[str]:
-        """What stands above the planes."""
+        """The lines above the planes."""
         values = f"{self.channels} x {self.dtype}" if self.channels > 1 else self.dtype
         size = f"{self.voxel_size}" if self.voxel_size else "voxel size unknown"
         window = "" if self.window is None else f", {self.window[0]:.4g} is black, {self.window[1]:.4g} is white"

@@ -89,7 +89,7 @@ def _write(
 
 
 def _about(layer: SourceLayer, stored: Sequence[MagStorage]) -> list[str]:
-    """What there is to say of a layer, and a picture of what is written, which has coarser mags, or of the source."""
+    """The facts of a layer, and a picture of what is written, which has coarser mags, or of the source."""
     written = {each.where.mag: each.mag for each in stored if each.mag}
     shown = look_at(layer.name, layer.category, written or layer.mags, layer.color)
     read, size = layer.found.match, layer.voxel_size

@@ -103,7 +103,7 @@ def imagej(description: str) -> dict[str, str]:
 
 
 _IMAGEJ_FUNCTIONS = ("a + b*x", "a + b*x + c*x^2", "a + b*x + c*x^2 + d*x^3", "a + b*x + c*x^2 + d*x^3 + e*x^4")
-"""What `cf` counts, as far as it is polynomials; their numbers are c0, c1, …"""
+"""The functions that `cf` counts, as far as they are polynomials; their numbers are c0, c1, …"""
 
 
 def calibration_left_out(lines: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is known of one picture before it is decoded, and how its pixels are read."""
+"""The facts of one picture that are known before it is decoded, and how its pixels are read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAMPLES_NOTES = ("alpha", "samples")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a picture's header says."""
+    """The facts in a picture's header."""
 
     width: int
     """In pixels, as stored: before the orientation is applied."""
@@ -42,7 +42,7 @@ class Facts:
     declared: int
     """Bytes of the decoded picture, including what tiles hold beyond its right and lower edge."""
     notes: tuple[str, ...] = ()
-    """What is changed or left out when it is read."""
+    """Changes that reading makes, and parts that it leaves out."""
     coding: Hashable = None
     """Equal for pictures that the same decoder reads; None if no decoder is needed."""
     voxel_size: VoxelSize | None = None

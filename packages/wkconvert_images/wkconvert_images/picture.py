@@ -28,7 +28,7 @@ from .calibration import from_density
 from .facts import Array, Facts, Kind, chosen, palette_kind
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
-"""What Pillow may take a file for; of the dozens more that it knows, some would start other programs."""
+"""The formats that Pillow may try; of the dozens more that it knows, some would start other programs."""
 _MODES: dict[str, tuple[str, Kind]] = {
     "1": ("?", "samples"),
     "L": ("u1", "samples"),

@@ -104,12 +104,12 @@ def _other_dtype(state: str, cube: Vec3Like) -> str:
 
 @dataclass(frozen=True)
 class Survey:
-    """What lies in a mag's folder."""
+    """The cubes of a mag's folder."""
 
     cubes: dict[str, Cubes]
     """By category."""
     notes: list[str]
-    """What is ignored."""
+    """Notes on entries that are ignored."""
 
 
 def survey(folder: Path, tree: Tree) -> Survey:
@@ -145,7 +145,7 @@ def _chosen(place: Path, names: list[str], suffixes: tuple[str, ...], tree: Tree
 
 
 def _ending(name: str) -> str:
-    """What follows the index in a cube's name; of other names, the last suffix.
+    """The text behind the index in a cube's name; of other names, the last suffix.
 
     >>> _ending("ex_mag1_x0001_y0000_z0002.6.jp2"), _ending("notes.old.txt")
     ('.6.jp2', '.txt')

@@ -1,4 +1,4 @@
-"""What a TIFF file is, in the words of those who made it: `ImageJ hyperstack, 3 channels, 24 slices`."""
+"""Descriptions of TIFF files in the words of those who made them: `ImageJ hyperstack, 3 channels, 24 slices`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def described(path: Path) -> str:
 
 
 def _told(first: Ifd) -> str:
-    """What the description of the first page tells; empty if it is none of ImageJ's or of OME."""
+    """The description of the first page in a few words; empty if neither ImageJ nor OME wrote it."""
     text = first.text(270)
     if lines := imagej(text):
         channels, slices, frames = (int(lines.get(noun, "1") or 1) for noun in ("channels", "slices", "frames"))
@@ -53,7 +53,7 @@ def _told(first: Ifd) -> str:
 
 
 def _counted(channels: int, slices: int, times: int) -> str:
-    """What there are several of, each after a comma.
+    """The counts above 1, each after a comma.
 
     >>> _counted(3, 24, 1)
     ', 3 channels, 24 slices'

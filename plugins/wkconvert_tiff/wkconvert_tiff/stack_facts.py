@@ -1,4 +1,4 @@
-"""What the slices of a stack have in common, from their headers alone."""
+"""The facts that the slices of a stack have in common, from their headers alone."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from wkconvert_core import OptionError
 
 FIELDS = {"z": "z", "y": "y", "row": "y", "x": "x", "col": "x", "zoom": "zoom"}
-"""What each word in braces counts."""
+"""The axis that each word in braces counts."""
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _EXAMPLE = "write for example -o pattern={z}/{y}/{x}.jpg or -o pattern=slice_{z}/{row}_{col}_{zoom}.png"
 
@@ -30,7 +30,7 @@ class Part:
     texts: tuple[str, ...]
     """The text before, between and after the numbers."""
     fields: tuple[str, ...]
-    """What each number counts: x, y, z, zoom."""
+    """The axis of each number: x, y, z, zoom."""
     widths: tuple[tuple[int, ...], ...] = ()
     """The widths to which each number may be padded with zeros; 1: not padded."""
 

@@ -78,7 +78,7 @@ class Others:
 
 @dataclass
 class TileIndex:
-    """What a walk through a tree found: the extent, a sample of the tiles, and entries that are left out."""
+    """The result of a walk through a tree: the extent, a sample of the tiles, and entries that are left out."""
 
     root: str
     parts: tuple[Part, ...]

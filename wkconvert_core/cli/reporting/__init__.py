@@ -1,1 +1,1 @@
-"""What people and scripts get to see: lines, tables, bars, JSON."""
+"""Output for people and scripts: lines, tables, bars, JSON, logs."""

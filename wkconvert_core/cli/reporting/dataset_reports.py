@@ -1,4 +1,4 @@
-"""What `verify`, `check-equality`, `metadata` and `preview` print, and the table of mags of `info`."""
+"""Reports of `verify`, `check-equality`, `metadata` and `preview`, and the table of mags of `info`."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _object(value: Any, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def warnings_of(notes: Iterable[str]) -> list[str]:
-    """Those notes that are warnings."""
+    """The notes that are warnings."""
     return [note for note in notes if isinstance(note, WarningNote)]
 
 

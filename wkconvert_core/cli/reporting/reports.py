@@ -1,4 +1,4 @@
-"""What conversions, `info`, `plugins` and `check` print."""
+"""Reports of conversions, `info`, `plugins` and `check`."""
 
 from __future__ import annotations
 

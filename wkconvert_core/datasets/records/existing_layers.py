@@ -1,4 +1,4 @@
-"""What the layers that a dataset has already state of its voxels: their size, and where they lie."""
+"""The voxels of a dataset as its layers state them already: their size, and where they lie."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def existing_layers(dst: Path, but: Collection[str]) -> ExistingLayers:
 
 
 def recorded_grids(dst: Path) -> dict[str, dict[str, Any]]:
-    """What runs recorded of layers' grids, by layer; it may be malformed."""
+    """The grids that runs recorded, by layer; they may be malformed."""
     return {
         name: grid for plan in _plans(dst) for name, grid in entry_of(plan, GRIDS).items() if isinstance(grid, dict)
     }
 
 
 def _plans(dst: Path) -> Iterator[Mapping[str, Any]]:
-    """What runs recorded of themselves; what cannot be read tells nothing."""
+    """The plans that runs recorded, without those that cannot be read."""
     for path in listed(dst / FOLDER, "*.plan"):
         with suppress(OSError):
             if is_file(path) and not is_link(path):

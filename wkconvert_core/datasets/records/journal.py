@@ -1,4 +1,4 @@
-"""What a run was asked to do, and what of it is done: the files in `DST/.wkconvert`.
+"""The request of a run, and what of it is done: the files in `DST/.wkconvert`.
 
 lock                     there and held while a run writes the dataset; the system frees it when its holder dies
 LAYER.COMMAND.plan       the request: source fingerprint, options, version; another request for the layer is refused
@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Request:
-    """What identifies a run: only an identical request continues its work.
+    """The identity of a run: only an identical request continues its work.
 
     >>> request = Request("auto", "em", "5 files", {"max_mag": 4}, {"em": Box((0, 0, 0), (100, 100, 30))})
     >>> again = Request("auto", "em", "6 files", {"max_mag": 8}, {"em": Box((0, 0, 0), (100, 100, 30))})

@@ -20,7 +20,7 @@ _SAID = {
     "version": "by wkconvert {old}",
     "command": "by `{old}`",
 }
-"""What a plan's entries tell, the most telling first."""
+"""The meaning of a plan's entries, the most telling first."""
 
 
 def differences_told(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

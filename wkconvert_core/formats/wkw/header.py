@@ -45,7 +45,7 @@ _REMEDIES = {
     "f": "say --dtype float32 or --dtype float64",
     "c": "convert real and imaginary parts, or magnitudes, as layers of their own",
 }
-"""What to do about a dtype that WKW cannot hold, by numpy's letter for its kind."""
+"""The remedy for a dtype that WKW cannot hold, by numpy's letter for its kind."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What the names of a folder of pictures say: what each number counts, and what is missing or doubtful."""
+"""The meaning of names in a folder of pictures: what each number counts, and what is missing or doubtful."""

@@ -1,4 +1,4 @@
-"""What the numbers that run in a folder's names count: depth, channels, times, positions, wells; or that it is unsaid.
+"""The axes that numbers in a folder's names count: depth, channels, times, positions, wells; or that it is unsaid.
 
 Constant numbers count nothing. Numbers that vary together are one axis: a running number with a time stamp or a stage
 position beside it. What is left are axes that cross each other, as z and channel do in `z01_ch1`.
@@ -18,7 +18,7 @@ from wkconvert_core.toolkit.naming.columns import Column
 __all__ = ["KINDS", "Axis", "axes_as_said", "axes_of", "shown"]
 
 KINDS = ("z", "channel", "time", "position", "well", "y", "x")
-"""What a number may count."""
+"""The kinds of axis that a number may count."""
 _DEPTH_LAST = ("", "y", "x", "well", "position", "time", "channel", "z")
 """Kinds in the order in which they are passed over, where one number follows from another."""
 _MOST_CHANNELS = 64

@@ -24,10 +24,10 @@ _EACH_A_SLICE = "-o names=z if each file is a slice, in the order of the names"
 
 @dataclass(frozen=True)
 class Naming:
-    """What users say about the numbers that run in the names, each by an option of its name."""
+    """The user's word on the numbers that run in the names, each by an option of its name."""
 
     names: str | None = None
-    """What each number counts, such as `z,channel`; `z` alone: each file is a slice, in the order of the names."""
+    """The kind of each number, such as `z,channel`; `z` alone: each file is a slice, in the order of the names."""
     timepoint: int | None = None
     position: int | None = None
     well: str | None = None
@@ -111,7 +111,7 @@ def check_used(path: str, naming: Naming, used: Collection[str]) -> None:
 
 
 def counted(axes: Sequence[Axis]) -> str:
-    """What axes count that is no layer, such as `2 wells (A1, B1) and 3 time points (t 0, 1, 2)`; empty for others."""
+    """The axes that count no layers, in words: `2 wells (A1, B1) and 3 time points (t 0, 1, 2)`; empty without any."""
     return " and ".join(_listed(_labels(axis), axis) for axis in axes if axis.kind in _PLURALS)
 
 

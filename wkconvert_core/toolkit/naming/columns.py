@@ -20,7 +20,7 @@ _INTEGER = re.compile("-?[0-9]+")
 _GUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _WELL_ROW = r"(?:(?<![A-Za-z0-9])|(?<=[Ww]ell))[A-P](?=(?: - )?[0-9]{1,2}(?![0-9]))"
 _FIELDS = re.compile(rf"({_GUID}|(?<=[wW][0-9])[A-Za-z][^_]*|{CHANNEL_WORD}|{_WELL_ROW}|[0-9](?={_GUID})|[0-9]+)")
-"""What may differ from name to name beside numbers: identifiers, names of channels, the letters of wells."""
+"""The parts that may differ from name to name beside numbers: identifiers, names of channels, the letters of wells."""
 _WELL_LETTER = re.compile("[A-P]")
 _CHANNEL_SAID = re.compile(rf"{CHANNEL_WORD}|^(?i:ch|chan|channel)[-_ ]?[A-Za-z]")
 _FEW = ("c", "w", "wave", "cam", "camera", "laser")
@@ -31,7 +31,7 @@ _UNNAMED = "unnamed"
 _LIGHT = range(350, 901)
 """Wavelengths in nm of light that is seen in microscopes."""
 _MOSTLY = 10
-"""Where all but one in so many names are alike, the others are strays."""
+"""If all but one in this many names are alike, the others are strays."""
 _LARGE = 2
 """Patterns of names to which at least one in so many names of the commonest belong are no strays."""
 
@@ -42,7 +42,7 @@ class Column:
 
     values: Sequence[int | str]
     kind: str = ""
-    """What its word says that it counts: z, channel, time, position, well, y or x; empty without such a word."""
+    """The kind of axis that its word says: z, channel, time, position, well, y or x; empty without such a word."""
     word: str = ""
     """The word before it, in lower case."""
     decimals: int = 0
@@ -66,7 +66,7 @@ class Table:
 
     names: Sequence[str]
     columns: Sequence[Column]
-    """Those in which the names differ, from left to right."""
+    """The columns in which the names differ, from left to right."""
     strays: Sequence[str]
     """Few names that are unlike the others."""
     numerals: str = ""
@@ -74,7 +74,7 @@ class Table:
 
 
 def table(folder: str, names: Sequence[str], said: str | None = None) -> Table:
-    """What varies in names; `said` is what users say that their numbers count.
+    """The parts of names that vary; `said` is what users say that their numbers count.
 
     Raises InconsistentStack for several patterns of names, and for copies of files; UnsupportedSource for numbers that
     may be below zero.
@@ -166,7 +166,7 @@ def _columns(around: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Co
 
 
 def _kind_of_words(texts: Sequence[str]) -> str:
-    """What words that vary count: the letters of wells, or channels; empty for numbers, also among words."""
+    """The kind of axis that words count: the letters of wells, or channels; empty for numbers, also among words."""
     if any(map(_INTEGER.fullmatch, texts)):
         return ""
     return "well" if all(map(_WELL_LETTER.fullmatch, texts)) else "channel"

@@ -14,7 +14,7 @@ from wkconvert_core.toolkit.shortened import ranges_text, shorten
 __all__ = ["Gaps", "in_slice_order"]
 
 Gaps = Literal["error", "fill", "close"]
-"""What to do about missing slices, as `--gaps` has it."""
+"""The treatment of missing slices, as `--gaps` has it."""
 
 _MOST_FILLED = 1000
 """Most empty slices to fill in per existing one: if it takes more, the numbers do not count slices."""
@@ -68,7 +68,7 @@ def in_slice_order(
 
 
 def _step(numbers: Sequence[int], *, sure: bool) -> int:
-    """By how much numbers rise from slice to slice: 1, or what most of them rise by if all are multiples of it."""
+    """The step of numbers from slice to slice: 1, or the one that most of them rise by if all are multiples of it."""
     rises = [high - low for low, high in itertools.pairwise(numbers)]
     step = math.gcd(*rises)
     return step if len(rises) >= (1 if sure else 2) and 2 * rises.count(step) >= len(rises) else 1

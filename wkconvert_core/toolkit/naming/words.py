@@ -32,7 +32,7 @@ _WORDS = {
     "y": "y row",
     "x": "x col column",
 }
-"""What numbers after these words count, where several numbers run."""
+"""The axes that numbers after these words count, where several numbers run."""
 _KINDS = {word: kind for kind, known in _WORDS.items() for word in known.split()}
 _WELL_SAID = re.compile(rf"(?i:(?<![a-z])(?:{'|'.join(_WORDS['well'].split())})(?:\W|_)?[A-P])$")
 """A word for wells before the letter of a row, as in `Well_A01`."""
@@ -101,7 +101,7 @@ def words(around: Sequence[str]) -> list[str]:
 
 
 def kinds(around: Sequence[str]) -> list[str]:
-    """What each number counts as its word or unit says: z, channel, time, position, well, y or x, empty without one.
+    """The kind of each number by its word or unit: z, channel, time, position, well, y or x, empty without one.
 
     >>> kinds(["a_t", "_z", "", ""]), kinds(["r", "c", "f", "p", "-ch", ""])
     (['time', 'z', ''], ['well', 'well', 'position', 'z', 'channel'])

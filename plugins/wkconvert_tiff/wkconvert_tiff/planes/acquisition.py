@@ -1,4 +1,4 @@
-"""What the pages of a file count, as the programs of microscopes state it in tags and texts of their own.
+"""Axes along which the pages of a file count, as programs of microscopes state them in tags and texts of their own.
 
 Sources: ScanImage's header (MBF Bioscience), the structures of FluoView and SIS (Olympus), LSM (Zeiss), MetaMorph
 (Molecular Devices), and Micro-Manager's index map.
@@ -22,7 +22,7 @@ Counted = tuple[Axes, str]
 
 
 def counted_pages(file: Opened) -> Counted | None:
-    """What the pages count; None if no program says. Raises UnsupportedSource where they are no slices."""
+    """The axes of the pages; None if no program states any. Raises UnsupportedSource where they are no slices."""
     if file.choice.plain:
         return None
     if len(file.slices) > 1 and len(file.pages) > 1 and (slide := _slide(file)):

@@ -16,7 +16,7 @@ Numbers = np.ndarray[Any, np.dtype[np.int64]]
 PLANES_HELP = "say what its pages count, the slowest first, such as -o planes=T4,Z3,C2 (T time, V volume, C channel)"
 PLAIN_HELP = "take every page as a slice with -o plain=true"
 BY_HAND = f"{PLANES_HELP}; or {PLAIN_HELP}"
-"""What users can do about a description that does not fit the pages."""
+"""The remedies for a description that does not fit the pages."""
 
 
 @dataclass(frozen=True)

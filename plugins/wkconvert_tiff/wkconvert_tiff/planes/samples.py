@@ -19,17 +19,17 @@ _RGB = 2
 
 @dataclass(frozen=True)
 class SamplesAxis:
-    """What the samples of a page's pixels are."""
+    """The axis along which the samples of a page's pixels count."""
 
     letter: str = ""
     """The axis along which they count; empty for colours, and for channels that are stored side by side."""
     count: int = 1
-    """So many planes is each page."""
+    """The number of planes in each page."""
     notes: tuple[str, ...] = ()
 
 
 def samples_axis(path: str, ifd: Ifd, choice: Choice, leading: list[int], stated: str | None = None) -> SamplesAxis:
-    """What the samples of a page are; `leading` are the lengths of the axes along which pages count.
+    """Find out what the samples of a page count; `leading` are the lengths of the axes along which pages count.
 
     `stated` is the letter that tifffile's description gives to the axis of samples: empty if it describes the file but
     gives none, None without such a description. Raises UnsupportedSource where nothing tells slices from colours.

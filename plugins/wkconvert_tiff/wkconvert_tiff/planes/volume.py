@@ -167,7 +167,7 @@ def _step(file: Opened, count: int) -> int:
 
 
 class _Shape(NamedTuple):
-    """What tifffile states of the pages from one on."""
+    """The shape and axes that tifffile states of the pages from one on."""
 
     first: int
     """The number of that page."""
