@@ -205,6 +205,32 @@ def test_a_file_that_changes_nothing_that_is_written_is_not_told(data, tmp_path)
     assert [note for note in plain["notes"] if FILE in note] == []
 
 
+def test_the_reports_command_makes_the_same_without_the_file(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("WKCONVERT_JOBS", "1")
+    arguments = ("auto", data, tmp_path / "set", "--max-mag", "2", "--report", tmp_path / "r.html")
+    (data / FILE).write_text("voxel-size = [4, 4, 35]\nflip = 'x'\nno-compress = true\npad = false\nmax-mag = 8")
+    monkeypatch.setattr("sys.argv", ["wkconvert", *map(str, arguments)])
+    invoke(*arguments)
+    (told,) = re.findall(r"<code>(.*?)</code>", (tmp_path / "r.html").read_text())
+    assert re.search(r"^wkconvert auto --jobs 1 .*--voxel-size 4,4,35 .*--no-config ", told)
+    assert "--pad" not in told
+    monkeypatch.setenv("WKCONVERT_JOBS", "")
+    (data / FILE).write_text("voxel-size = [1, 2, 3]")  # another file, which the command does not heed
+    invoke(*told.replace(str(tmp_path / "set"), str(tmp_path / "again")).split()[1:])
+    assert different(tmp_path / "set/color", tmp_path / "again/color") == []
+
+
+def test_files_can_be_left_aside(settings, data, own, monkeypatch):
+    own.write_text("jobs = 1")
+    (data / FILE).write_text("no-config = true")
+    with pytest.raises(OptionError, match="no-config"):
+        settings()
+    assert settings("--no-config").jobs is None
+    monkeypatch.setenv("WKCONVERT_JOBS", "3")
+    assert settings("--no-config").jobs == 3
+    assert "--no-config" not in invoke("plugins", "--help").stdout
+
+
 def test_a_file_in_the_source_is_no_part_of_it(data, tmp_path):
     (tmp_path / "slices").mkdir()
     tifffile = pytest.importorskip("tifffile")

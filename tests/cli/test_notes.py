@@ -12,6 +12,7 @@ from wkconvert_core import WarningNote
 from wkconvert_core.cli import run
 from wkconvert_core.conversion.prepare import Conversion
 from wkconvert_core.conversion.source_layer import SourceLayer
+from wkconvert_core.viewing.view import viewing
 
 SIZE = ["--voxel-size", "4,4,35"]
 SPACING = "spacing [1, 1, 1] in em.json has no unit and is not taken"
@@ -48,6 +49,24 @@ def test_a_dry_run_tells_the_same(tmp_path, source):
     lines = invoke("auto", source, tmp_path / "ds", *SIZE, "--dry-run").stdout.splitlines()
     assert lines.index(f"warning: {SPACING}") < lines.index("nothing was written")
     assert f"note: {READ_AS}" in lines
+
+
+def test_a_picture_comes_with_what_info_tells(tmp_path, source):
+    told = [line for line in invoke("info", source).stdout.splitlines() if line.startswith(("note:", "warning:"))]
+    assert told == [f"warning: {SPACING}", f"note: {READ_AS}"]
+    preview = ("preview", source, "-o", tmp_path / "em.png")
+    assert invoke(*preview).stdout.splitlines()[:2] == told
+    assert (quiet := invoke(*preview, "-q")).stdout == ""
+    assert quiet.stderr == f"warning: {SPACING}\n"
+    assert json.loads(invoke(*preview, "--json").stdout)["warnings"] == [SPACING]
+    assert invoke(*preview, "--strict").exit_code == 1
+
+
+def test_a_page_to_move_in_comes_with_what_info_tells(source):
+    pytest.importorskip("neuroglancer")
+    with viewing(source) as shown:
+        assert [str(note) for note in shown.notes] == [READ_AS, SPACING]
+    assert isinstance(shown.notes[1], WarningNote)
 
 
 def test_quiet_keeps_warnings(tmp_path, source):

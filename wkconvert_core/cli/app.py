@@ -52,7 +52,7 @@ class Command(TyperCommand):
         said = [name for name in ctx.params if ctx.get_parameter_source(name).name != "DEFAULT"]
         src = next((ctx.params[each.name] for each in self.params if each.param_type_name == "argument"), None)
         defaults = Defaults(ctx.params, said, getattr(self.callback, "open_options", ()), src)
-        ctx.params |= {**defaults.values, "defaults": defaults.notes}
+        ctx.params |= {**defaults.values, "defaults": defaults}
         try:
             with logged(ctx.params.get("log_file")):
                 return super().invoke(ctx)

@@ -12,11 +12,10 @@ from typing import Any, get_args
 
 import typer
 
-from wkconvert_core.cli.options import ALL, RUN, WORKER_OPTIONS
+from wkconvert_core.cli.options import ALL, EACH_TIME, RUN, WORKER_OPTIONS
+from wkconvert_core.cli.reporting.log_file import command_line
 from wkconvert_core.contract.errors import OptionError, WkconvertError, one_of
 
-EACH_TIME = ("add", "overwrite", "force", "dry_run", "json", "report")
-"""Options that only the command line says: what they do to a target or to the output is wanted for one run."""
 USERS_OWN = ("scheduler", "job_resources", "log_file")
 """Options that a file beside data, which may come from anywhere, does not say: where else this machine acts."""
 SETTLES = {
@@ -52,8 +51,8 @@ class Defaults:
         self._origins: dict[str, str | Path] = {}
         settled = {name for name in said if params[name]}
         known = set(said)
-        open_options = set(open_options).difference(EACH_TIME)
-        for origin, values in _sources(src, open_options) if open_options else ():
+        sources = _sources(src, open_options, files=not params.get("no_config")) if open_options else ()
+        for origin, values in sources:
             closed = known | {hidden for name in settled for hidden in SETTLES.get(name, ())}
             taken = {name: value for name, value in values.items() if name in open_options and name not in closed}
             self.values |= taken
@@ -73,6 +72,13 @@ class Defaults:
         told = {file: [_shown(name) for name in deciding if self._origins[name] == file] for file in files}
         return [f"{file} says {', '.join(names)}" for file, names in told.items()]
 
+    @property
+    def command(self) -> str:
+        """The command line that does the same whatever variables and files say, as a shell takes it."""
+        from_files = any(isinstance(origin, Path) for origin in self._origins.values())
+        said = [word for name, value in self.values.items() for word in _words(name, value)]
+        return command_line(*said, *["--no-config"] * from_files)
+
     def explain(self, error: WkconvertError) -> None:
         """Add to an error from where the options come that it speaks of, unless they are on the command line."""
         text = f"{error.what} {error.why} {error.fix}"
@@ -80,6 +86,20 @@ class Defaults:
         named = [name for name, said in words.items() if re.search(rf"(?<![\w-])({said})(?![\w-])", text)]
         told = [f"{_shown(name)} comes from {self._origins[name]}" for name in named]
         error.why = "; ".join(filter(None, [error.why, *told]))
+
+
+def _words(name: str, value: object) -> list[str]:
+    """The words that give an option on the command line.
+
+    >>> _words("voxel_size", "4,4,35"), _words("pad", True), _words("pad", False)
+    (['--voxel-size', '4,4,35'], ['--pad'], [])
+    >>> _words("option", ["timepoint=3", "channel=1"])
+    ['--option', 'timepoint=3', '--option', 'channel=1']
+    """
+    if isinstance(value, bool):
+        return [_shown(name)] * value
+    values = value if isinstance(value, list) else [value]
+    return [word for each in values for word in (_shown(name), str(each))]
 
 
 def _shown(name: str) -> str:
@@ -90,7 +110,7 @@ def _key(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _sources(src: object, open_options: Collection[str]) -> Iterator[tuple[str | Path, dict[str, Any]]]:
+def _sources(src: object, open_options: Collection[str], *, files: bool) -> Iterator[tuple[str | Path, dict[str, Any]]]:
     """From where options come beside the command line, the nearest first, and what each says."""
     from wkconvert_core.toolkit.files import CONFIG_FILE
 
@@ -98,6 +118,8 @@ def _sources(src: object, open_options: Collection[str]) -> Iterator[tuple[str |
         variable = f"WKCONVERT_{name.upper()}"
         if text := os.environ.get(variable):
             yield variable, {name: _value(variable, name, text)}
+    if not files:
+        return
     local = Path(src) if isinstance(src, str | Path) else Path()
     places = [local / CONFIG_FILE, local.parent / CONFIG_FILE, Path(CONFIG_FILE)]
     own = Path(typer.get_app_dir("wkconvert"), CONFIG_FILE)

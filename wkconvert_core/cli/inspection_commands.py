@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from wkconvert_core.cli import options, values
-from wkconvert_core.cli.reporting.log_file import command_line
-from wkconvert_core.cli.reporting.output import console, emit, print_lines, warnings_of
+from wkconvert_core.cli.reporting.output import console, emit, print_lines, print_notes, warnings_of
 from wkconvert_core.cli.run import listening, report
+from wkconvert_core.cli.surroundings import Interrupted
 from wkconvert_core.contract.errors import OptionError, WkconvertError
 
 Deep = Annotated[bool, typer.Option("--deep", help="Recompute and compare whole coarser mags, not only some boxes")]
@@ -153,14 +153,14 @@ def info(path: AnyPath, **given: Any) -> None:
     if given["report"]:
         from wkconvert_core.viewing.report import write_source
 
-        write_source(given["report"], path, described.layers, described.stored, command_line())
+        write_source(given["report"], path, described.layers, described.stored, given["defaults"].command)
     emit(described, given, reports.show_info)
     if given["strict"] and any(warnings_of(layer.notes) for layer in described.layers):
         raise typer.Exit(1)
 
 
 @options.takes(
-    only=("reader", "option", "quiet", "json"),
+    only=("reader", "option", "strict", "quiet", "json"),
     helps={"option": "key=value for the reader, repeatable; or, without =, the same as --output"},
 )
 def preview(
@@ -183,8 +183,7 @@ def preview(
     made = run(path, output, layers=layer_name or (), reader=given["reader"], options=for_reader)
     if terminal:
         console().file.write(picture_text(made.png, os.environ))
-    if given["json"] or not given["quiet"]:
-        emit(made, given, show_preview)
+    report(made, made.notes, given, partial(show_preview, quiet=given["quiet"]))
 
 
 @options.takes(only=("reader", "option"))
@@ -197,14 +196,20 @@ def view(
 ) -> None:
     """Look at a dataset, or at a source before it is converted, with neuroglancer in a browser; Ctrl-C ends it."""
     import webbrowser
+    from signal import SIGINT
     from threading import Event
 
     from wkconvert_core.viewing.view import viewing
 
     chosen = values.pairs(given["option"])
-    with viewing(path, port, layers=layer_name or (), reader=given["reader"], options=chosen) as address:
-        print_lines(console(), address)
+    with viewing(path, port, layers=layer_name or (), reader=given["reader"], options=chosen) as served:
+        print_notes(served.notes, console(stderr=True))
+        print_lines(console(), served.address)
         print_lines(console(stderr=True), "Ctrl-C ends it")
         if not no_browser:
-            webbrowser.open(address)
-        Event().wait()
+            webbrowser.open(served.address)
+        try:
+            Event().wait()
+        except Interrupted as stop:
+            if stop.number != SIGINT:
+                raise

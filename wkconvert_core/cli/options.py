@@ -136,6 +136,7 @@ class Options:
     verbose = _shared(RUN, "Log details to standard error", bool, "--verbose", "-v")
     log_file = _shared(RUN, "Add details, notes and errors to this file, whatever the terminal shows", Path)
     progress = _shared(RUN, "bar, plain, json (lines on standard error), none, or auto (default: auto)")
+    no_config = _shared(RUN, "Take nothing from files wkconvert.toml", bool, "--no-config")
 
 
 ALL = {name: hint for name, hint in vars(Options).items() if not name.startswith("_")}
@@ -145,6 +146,8 @@ STORAGE_OPTIONS = ("to_option", "compression", "compression_level", "no_compress
 """How mags are stored."""
 PYRAMID_OPTIONS = ("max_mag", "interpolation_mode", "sampling_mode", *STORAGE_OPTIONS)
 """Which coarser mags are made, by which kernel, and how they are stored."""
+EACH_TIME = ("add", "overwrite", "force", "dry_run", "json", "report", "no_config")
+"""Options that only the command line says: what they do to a target or to the output is wanted for one run."""
 WORKER_OPTIONS = ("jobs", "memory", "distribution_strategy", "scheduler", "job_resources")
 """The workers and their memory."""
 READ_OPTIONS = (*WORKER_OPTIONS, "json", "strict", "quiet", "progress")
@@ -161,16 +164,19 @@ def takes(
 ) -> Callable[[F], F]:
     """Give a command `(…, **given)` the shared options: all of them, all but `without`, or `only` some.
 
-    `helps` replaces the help text of single options. All but those that are `asked` of this command may also come from
-    the environment and from files.
+    `helps` replaces the help text of single options. All but those that are `asked` of this command, or each time, may
+    also come from the environment and from files; such a command takes `--no-config`.
     """
 
     def decorate(command: F) -> F:
         hints = get_type_hints(command, include_extras=True)
         own = [p.replace(annotation=hints[p.name]) for p in inspect.signature(command).parameters.values()]
+        taken = set(only or ALL).difference(without, {"no_config"})
+        open_options = taken.difference(asked, EACH_TIME)
+        taken.update({"no_config"} if open_options else ())
         added = []
         for name, hint in ALL.items():
-            if name in without or (only and name not in only):
+            if name not in taken:
                 continue
             kind, option = get_args(hint)
             if name in helps:
@@ -182,7 +188,7 @@ def takes(
         # typer reads both the signature and the annotations; the last parameter of its own is `given`
         command.__signature__ = inspect.Signature([*own[:-1], *added])  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in [*own[:-1], *added]}
-        command.open_options = {p.name for p in added}.difference(asked)  # type: ignore[attr-defined]
+        command.open_options = open_options  # type: ignore[attr-defined]
         return command
 
     return decorate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from wkconvert_core.cli.reporting.log_file import command_line, formatter, log_notes
+from wkconvert_core.cli.reporting.log_file import formatter, log_notes
 from wkconvert_core.cli.reporting.output import console, emit, print_lines, print_notes, warnings_of
 from wkconvert_core.contract.errors import HeededWarning, check_known
 
@@ -98,7 +98,7 @@ def carry_out(prepare: Callable[[], Conversion], given: Mapping[str, Any], readi
         page.check_place(given["report"])
     with explained(f"reading {reading} …", given):
         conversion = prepare()
-    inputs = replace(conversion.inputs, notes=[*given["defaults"], *conversion.inputs.notes])
+    inputs = replace(conversion.inputs, notes=[*given["defaults"].notes, *conversion.inputs.notes])
     conversion = replace(conversion, inputs=inputs)
     log_notes(conversion.notes)
     heed(conversion.notes, given)
@@ -110,7 +110,7 @@ def carry_out(prepare: Callable[[], Conversion], given: Mapping[str, Any], readi
     with listening(given) as listen:
         done = execute(conversion, listen)
     if given.get("report"):
-        page.write_run(given["report"], done, command_line())
+        page.write_run(given["report"], done, given["defaults"].command)
     report(done, done.late_notes, given, partial(reports.show_done, quiet=given["quiet"]), stderr=True)
 
 

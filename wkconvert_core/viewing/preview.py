@@ -9,6 +9,7 @@ from pathlib import Path
 from wkconvert_core.contract.errors import TargetExists, check_known
 from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.source_layer import notes_on
 from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.atomic import replacing, writing
@@ -23,6 +24,8 @@ class Preview:
     source: Path | str
     picture: Path
     layers: Sequence[LayerPreview]
+    notes: Sequence[str]
+    """What the readers say about how the layers are read."""
     png: bytes
     """The picture's file."""
 
@@ -48,12 +51,9 @@ def preview(
         raise TargetExists(f"{out} is there already", why="it is no preview", fix="choose another file with -o")
     opened = open_source(path, Settings(reader=reader, reader_options=options or {}), plugins())
     check_known("layer-name", layers, [layer.name for layer in opened], f"is not in {path}")
-    shown = [
-        look_at(layer.name, layer.category, layer.mags, layer.color)
-        for layer in opened
-        if not layers or layer.name in layers
-    ]
+    chosen = [layer for layer in opened if not layers or layer.name in layers]
+    shown = [look_at(layer.name, layer.category, layer.mags, layer.color) for layer in chosen]
     png = picture(name, shown)
     with writing(out), replacing(out) as temporary:
         temporary.write_bytes(png)
-    return Preview(path, out, shown, png)
+    return Preview(path, out, shown, notes_on(chosen), png)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from wkconvert_core.contract.errors import OptionError, PluginError, WkconvertEr
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.conversion.source_layer import SourceLayer
+from wkconvert_core.conversion.source_layer import SourceLayer, notes_on
 from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.intensity_range import intensity_range
@@ -31,6 +32,16 @@ GREY = """#uicontrol invlerp shown
 void main() { emitRGB(color * shown()); }"""
 
 
+@dataclass(frozen=True)
+class Served:
+    """What is served to the browser."""
+
+    address: str
+    """Of the page; it holds a token."""
+    notes: Sequence[str]
+    """What the readers say about how the layers are read."""
+
+
 @contextmanager
 def viewing(
     path: Path | str,
@@ -39,8 +50,8 @@ def viewing(
     layers: Sequence[str] = (),
     reader: str | None = None,
     options: Mapping[str, str] | None = None,
-) -> Iterator[str]:
-    """Serve the layers (none: all) of a path while the block lasts; gives the address of the page, which holds a token.
+) -> Iterator[Served]:
+    """Serve the layers (none: all) of a path while the block lasts.
 
     `port` 0 is any free one. Voxels are read when the page asks for them. Raises PluginError where neuroglancer is
     missing, OptionError for an unknown layer or a port that is taken, and the errors of opening.
@@ -72,7 +83,7 @@ def viewing(
             for number, layer in enumerate(chosen):
                 source = f"precomputed://{server.get_server_url()}/data/{viewer.token}/{number}"
                 state.layers[layer.name] = _shown(layer, source)
-        yield viewer.get_viewer_url()
+        yield Served(viewer.get_viewer_url(), notes_on(chosen))
     finally:
         server.stop()
 

@@ -124,6 +124,8 @@ def _cells(mag: MagStorage) -> list[str]:
     ]
 
 
-def show_preview(made: Preview, console: Console) -> None:
-    """Print where the picture is, and what it shows."""
+def show_preview(made: Preview, console: Console, *, quiet: bool) -> None:
+    """Print where the picture is, and what it shows; with `quiet`, nothing."""
+    if quiet:
+        return
     print_lines(console, *(f"{layer.name}: {line}" for layer in made.layers for line in layer.lines), f"{made.picture}")

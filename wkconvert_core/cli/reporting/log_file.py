@@ -28,9 +28,9 @@ _BEGINNING = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:,]{12} wkconvert: ")
 """How each log of ours begins."""
 
 
-def command_line() -> str:
-    """The command that this process runs, as a shell takes it."""
-    return shlex.join(["wkconvert", *sys.argv[1:]])
+def command_line(*more: str) -> str:
+    """The command that this process runs, as a shell takes it, with `more` options right behind its name."""
+    return shlex.join(["wkconvert", *sys.argv[1:2], *more, *sys.argv[2:]])
 
 
 def formatter(form: str) -> logging.Formatter:

@@ -44,7 +44,7 @@ KEYS = {
     "Soundness": "path sound damaged changed mags seconds notes",
     "Equality": "a b equal metadata mags seconds notes",
     "MagCompared": "layer mag voxels differing first=difference",
-    "Preview": "source picture layers",
+    "Preview": "source picture layers notes",
     "LayerPreview": "name category dtype channels shape mag planes_at window voxel_size",
     "Progress": "step number steps voxels total voxel_bytes done workers waiting",
     "Difference": "place channel a=values.0 b=values.1",
