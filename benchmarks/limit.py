@@ -54,7 +54,7 @@ def main() -> None:
         ]
         groups = [cubes[at : at + 64] for at in range(0, len(cubes), 64)]
         encode, packed = timed(
-            lambda group: b"".join(lz4.block.compress(_whole(c), store_size=False, **how) for c in group), groups
+            lambda group: b"".join(lz4.block.compress(_padded_block(c), store_size=False, **how) for c in group), groups
         )
         began = time.perf_counter()
         with out.open("wb") as stream:
@@ -67,7 +67,8 @@ def main() -> None:
     print(json.dumps({"decode": decode, "kernels": kernels, "encode": encode, "write": write}))  # noqa: T201
 
 
-def _whole(cube: np.ndarray) -> bytes:
+def _padded_block(cube: np.ndarray) -> bytes:
+    """The bytes of a block, which at the edges of the volume is padded with zeros."""
     if cube.shape == (BLOCK,) * 3:
         return np.ascontiguousarray(cube).data
     padded = np.zeros((BLOCK,) * 3, cube.dtype)

@@ -25,6 +25,7 @@ WkconvertError
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any
 
 
@@ -48,11 +49,7 @@ class WkconvertError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with all three parts: workers send errors to the main process."""
-        return _rebuild, (type(self), self.what, self.why, self.fix)
-
-
-def _rebuild(kind: type[WkconvertError], what: str, why: str, fix: str) -> WkconvertError:
-    return kind(what, why=why, fix=fix)
+        return partial(type(self), self.what, why=self.why, fix=self.fix), ()
 
 
 class OptionError(WkconvertError, ValueError):

@@ -22,11 +22,7 @@ class UnknownOption(OptionError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with the names as well."""
-        return _unknown, (self.what, self.why, self.fix, self.names)
-
-
-def _unknown(what: str, why: str, fix: str, names: tuple[str, ...]) -> UnknownOption:
-    return UnknownOption(what, why=why, fix=fix, names=names)
+        return functools.partial(type(self), self.what, why=self.why, fix=self.fix, names=self.names), ()
 
 
 def known_options(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

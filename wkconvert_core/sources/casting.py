@@ -70,11 +70,12 @@ def _exact(data: Array, target: DType, box: Box) -> Array:
     fits = _same_value(data, result)
     if not fits.all():
         value = data[~fits].flat[0]
+        holds = "fractions" if target.kind == "f" else "{} to {}".format(*_limits(target))
         raise ConversionError(
             f"the value {value} of dtype {data.dtype} does not fit {target} ({box})",
             why="values are never changed unless that is asked for",
             fix=f"take another --dtype, or say --convert clip, or --convert scale, which maps --range LOW,HIGH to the"
-            f" whole range of the dtype; {target} holds {_range(target)}",
+            f" whole range of the dtype; {target} holds {holds}",
         )
     return result
 
@@ -120,10 +121,6 @@ def _limits(dtype: DType) -> tuple[int, int]:
     if dtype.kind == "b":
         return 0, 1
     return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-
-
-def _range(dtype: DType) -> str:
-    return "fractions" if dtype.kind == "f" else "{} to {}".format(*_limits(dtype))
 
 
 def _clipped(data: Array, target: DType, _: Box | None = None) -> Array:

@@ -55,7 +55,9 @@ def check_header_only_open(path: Path, *, reader: str | None = None, options: Ma
     path = Path(path)
     name = reader_of(path, reader)
     volume = sum(volume_bytes(source.info) for _, source in opened(path, reader, options))
-    allowed = _header_bytes(path) + volume // 8
+    # buffered files on network file systems fetch larger blocks
+    headers = sum(max(HEADER_BYTES, 2 * getattr(file.stat(), "st_blksize", 0)) for file in files_of(path))
+    allowed = headers + volume // 8
     if allowed > volume // 2:
         raise NotApplicable(f"the {volume >> 10} KiB of {path} are too few to tell headers from voxels")
     asked = {"task": "open", **_plugin(plugin_of(name)), "path": str(path), "reader": name, "options": options or {}}
@@ -65,11 +67,6 @@ def check_header_only_open(path: Path, *, reader: str | None = None, options: Ma
     for what in ("allocated", "read"):
         message = f"opening {path} {what} {spent[what] >> 10} KiB, its voxels are {volume >> 10} KiB"
         require(spent[what] <= allowed, message, Rule.HEADERS)
-
-
-def _header_bytes(path: Path) -> int:
-    """Bytes that headers may take: buffered files on network file systems fetch larger blocks."""
-    return sum(max(HEADER_BYTES, 2 * getattr(file.stat(), "st_blksize", 0)) for file in files_of(path))
 
 
 def _plugin(name: str) -> dict[str, str]:

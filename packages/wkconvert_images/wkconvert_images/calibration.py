@@ -35,7 +35,7 @@ def voxel_size(ifd: Ifd, image: int = 0) -> VoxelSize | None:
             return ome_voxel_size(read_ome(description)[image])
         except (ValueError, IndexError):  # reported where the planes are looked up
             return None
-    for read in (_imagej, _lsm, _fluoview, _fei, _zeiss, _tescan, _digital_micrograph):
+    for read in (_imagej, _lsm, _fluoview, _fei, _zeiss, _tescan_tag, _digital_micrograph):
         found = read(ifd, description)
         if found is not None:
             return found
@@ -216,8 +216,8 @@ def _metres_in_xml(attributes: str, number: str) -> float | None:
     return _number(number) * METRES[unit] if unit and factor == "1" else None
 
 
-def _tescan(ifd: Ifd, description: str) -> VoxelSize | None:
-    return from_tescan(ifd.text(_TESCAN), "TESCAN metadata") if _TESCAN in ifd else None
+def _tescan_tag(ifd: Ifd, description: str) -> VoxelSize | None:
+    return from_tescan(ifd.text(_TESCAN), "TESCAN metadata")
 
 
 def from_tescan(text: str, origin: str) -> VoxelSize | None:

@@ -151,7 +151,7 @@ def _image(image: ElementTree.Element, pixels: ElementTree.Element, uuid: str | 
         order=order,
         sizes=sizes,
         channels=[_channel(channel) for channel in _all(pixels, "Channel")],
-        physical=tuple(_physical(pixels, axis) for axis in "XYZ"),
+        physical=tuple(_pixel_size(pixels, axis) for axis in "XYZ"),
         planes=[_planes(data) for data in _all(pixels, "TiffData")],
         uuid=uuid,
         well=well,
@@ -170,7 +170,8 @@ def _channel(channel: ElementTree.Element) -> OmeChannel:
     )
 
 
-def _physical(pixels: ElementTree.Element, axis: str) -> OmeLength | None:
+def _pixel_size(pixels: ElementTree.Element, axis: str) -> OmeLength | None:
+    """The stated size of a pixel along an axis; None unless it is a finite number above 0."""
     try:
         size = float(pixels.get(f"PhysicalSize{axis}", "nan"))
     except ValueError:

@@ -97,7 +97,7 @@ class TiffRaster:
                 runs.append((first, last, start))
         return runs
 
-    def _plane(self, plane: int) -> Iterator[tuple[int, int, int]]:
+    def _runs_of(self, plane: int) -> Iterator[tuple[int, int, int]]:
         """The runs of one plane: each plane begins with row 0."""
         at = -1
         for run in self._runs:
@@ -110,7 +110,7 @@ class TiffRaster:
     ) -> None:
         """Read uncompressed rows, straight into `out` if its rows are contiguous pixels of the stored dtype."""
         coding = self.page.coding
-        for first, last, start in self._plane(plane):
+        for first, last, start in self._runs_of(plane):
             a, b = max(first, row), min(last, row + len(out))
             if a >= b:
                 continue
