@@ -149,7 +149,9 @@ def test_a_size_that_does_not_match_is_an_error_that_lists_what_would(tmp_path, 
 def test_what_the_error_lists_does_fit(tmp_path, remedy):
     path = write(tmp_path / "a.raw", noise())
     name, _, value = remedy.partition("=")
-    opened(path, **{"shape": "70,50,90", "dtype": "uint8", name: value})
+    source = opened(path, **{"shape": "70,50,90", "dtype": "uint8", name: value})
+    skipped = int(value) if name == "offset" else 0
+    assert skipped + source.info.shape.volume * source.info.dtype.itemsize == path.stat().st_size
 
 
 @pytest.mark.parametrize("shape", ["", "5", "5,6", "5,6,0", "5,6,-7", "5,6,7,8", "a,b,c", "1e3,1,1", "9" * 10 + ",1,1"])
