@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import cubes_of
 import dm_files
+import mrc_files
 import nibabel
 import numpy as np
 import tifffile
@@ -125,6 +126,22 @@ def dm() -> list[Seed]:
     return [*single, Seed({f"s{n}.dm3": data for n, data in enumerate(slices)})]
 
 
+def mrc() -> list[Seed]:
+    stored = [noise(3, 5, 9), noise(3, 5, 9, dtype="int16"), noise(3, 5, 9, dtype="float32")]
+    found = [
+        of(lambda folder, data=data, order=order: mrc_files.write(folder / "a.mrc", data, order), "a.mrc")
+        for data in stored
+        for order in "<>"
+    ]
+    packed = of(
+        lambda folder: mrc_files.write(folder / "a.st", stored[0].tobytes(), lengths=(17, 5, 3), mode=101), "a.st"
+    )
+    turned = of(
+        lambda folder: mrc_files.write(folder / "a.map", stored[2], axes=(3, 1, 2), extended=bytes(80)), "a.map"
+    )
+    return [*found, packed, turned]
+
+
 def nifti() -> list[Seed]:
     found = []
     for version, kind, pair in (
@@ -190,5 +207,5 @@ def raw() -> list[Seed]:
 
 
 FORMATS: dict[str, Callable[[], list[Seed]]] = {
-    made.__name__: made for made in (tiff, pictures, dm, nifti, knossos, tiles, raw)
+    made.__name__: made for made in (tiff, pictures, dm, mrc, nifti, knossos, tiles, raw)
 }

@@ -6,6 +6,7 @@ from importlib.metadata import distributions
 LIBRARIES = {
     "dm": set(),
     "knossos": {"cramjam", "imageio", "wkconvert-images"},
+    "mrc": set(),
     "nifti": {"isal", "nibabel"},
     "tiff": {"imagecodecs", "imageio", "tifffile", "wkconvert-images"},
     "tiles": {"imagecodecs", "imageio", "tifffile", "wkconvert-images"},
@@ -15,7 +16,7 @@ LIBRARIES = {
 
 installed = {dist.metadata["Name"].lower() for dist in distributions()}
 plugins = {f"wkconvert-{name}" for name in LIBRARIES}
-known = plugins | {"ncempy", "webknossos", "wkw", *(name for names in LIBRARIES.values() for name in names)}
+known = plugins | {"mrcfile", "ncempy", "webknossos", "wkw", *(name for names in LIBRARIES.values() for name in names)}
 expected = {f"wkconvert-{sys.argv[1]}", *LIBRARIES[sys.argv[1]]}
 if installed & known != expected:
     sys.exit(f"{sorted(installed & known)} are installed, {sorted(expected)} expected")

@@ -23,6 +23,7 @@ from wkconvert_core.toolkit.naming.words import axes
 SUFFIXES = {
     "dm": (".dm3", ".dm4"),
     "knossos": (".conf", ".zip"),
+    "mrc": (".mrc", ".mrcs", ".rec", ".st", ".ali", ".map"),
     "nifti": (".nii", ".nii.gz", ".hdr", ".img"),
     "tiff": (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"),
     "tiles": (".jpg", ".jpeg", ".png", ".tif", ".tiff"),
