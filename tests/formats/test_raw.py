@@ -151,7 +151,7 @@ def test_what_the_error_lists_does_fit(tmp_path, remedy):
     name, _, value = remedy.partition("=")
     source = opened(path, **{"shape": "70,50,90", "dtype": "uint8", name: value})
     skipped = int(value) if name == "offset" else 0
-    assert skipped + source.info.shape.volume * source.info.dtype.itemsize == path.stat().st_size
+    assert skipped + source.info.box.volume * source.info.voxel_bytes == path.stat().st_size
 
 
 @pytest.mark.parametrize("shape", ["", "5", "5,6", "5,6,0", "5,6,-7", "5,6,7,8", "a,b,c", "1e3,1,1", "9" * 10 + ",1,1"])
