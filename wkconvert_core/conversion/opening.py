@@ -82,12 +82,11 @@ def open_source(
 
 
 def _decided(found: Found, layer: Layer, settings: Settings, plugins: Plugins) -> tuple[Layer, Decision]:
-    """The layer and its category; what turns out to be labels is opened as such if its reader warned of a change."""
+    """The layer and its category; what turns out to be labels is opened as such if its reader tells of a change."""
     names = _telling_names(found, layer)
     decision = classify(layer.source, option=settings.category, hint=layer.category, names=names)
     is_found_by_look = not (settings.category or layer.category or by_name(names))
-    is_changed = any(isinstance(note, WarningNote) for note in layer.source.info.notes)
-    if decision.category == "segmentation" and is_found_by_look and is_changed:
+    if decision.category == "segmentation" and is_found_by_look and layer.source.info.notes:
         again = _open_all([found], replace(settings, category="segmentation"), plugins)
         layer = next((labels for _, labels, _ in again if labels.name == layer.name), layer)
     return layer, decision

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from wkconvert_core import VoxelSize
+from wkconvert_core import VoxelSize, WarningNote
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Kind = Literal["color", "palette", "grey palette", "samples"]
@@ -19,6 +19,15 @@ MOST_PER_BYTE = 10_000
 ratios of ordinary codecs are around 1,000."""
 
 
+LOSSY_LABELS = WarningNote(
+    "the pictures are JPEG, which changes numbers: where they were labels, ids are false along every border"
+)
+"""The note on labels in pictures that are `lossy`."""
+_OPTIONS = {
+    "white is 0 in the file: inverted": "-o white=keep keeps the numbers",
+    "palette applied": "-o palette=indices takes its numbers",
+    "palette not applied": "-o palette=colors takes its colours",
+}
 SAMPLES_NOTES = ("alpha", "samples")
 """How notes begin that concern a picture's samples together."""
 
@@ -47,6 +56,8 @@ class Facts:
     """Equal for pictures that the same decoder reads; None if no decoder is needed."""
     voxel_size: VoxelSize | None = None
     """Along the stored axes."""
+    lossy: bool = False
+    """Whether the numbers are only about those that were saved, as in JPEG."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -94,6 +105,15 @@ def chosen(pixels: Array, samples: tuple[int, ...]) -> Array:
     [[[10, 30]]]
     """
     return pixels if samples == tuple(range(pixels.shape[-1])) else pixels[..., list(samples)]
+
+
+def with_option(note: str) -> str:
+    """A note on a picture, with the reader's option that decides otherwise if there is one.
+
+    >>> with_option("palette applied"), with_option("alpha dropped")
+    ('palette applied (-o palette=indices takes its numbers)', 'alpha dropped')
+    """
+    return type(note)(f"{note} ({_OPTIONS[note]})") if note in _OPTIONS else note
 
 
 def palette_kind(palette: Array) -> Kind:

@@ -90,6 +90,7 @@ def read_page(ifd: Ifd, *, colors: bool = True, invert: bool = True) -> Page:
         declared=pixels * coding.samples * coding.bits // 8,
         notes=tuple(_notes(coding, palette, inverted=inverted)),
         coding=None if raw else coding,
+        lossy=coding.compression in JPEGS,
     )
     tables = ifd.raw(347) if 347 in ifd and coding.compression in JPEGS else None
     blank = _blank(ifd, coding.dtype)
@@ -229,6 +230,8 @@ def _notes(coding: Coding, palette: Array | None, *, inverted: bool) -> Iterator
         yield WarningNote("alpha dropped" + (" (the colours stay multiplied by it)" if 1 in coding.extras else ""))
     if palette is not None:
         yield "palette applied"
+    elif coding.photometric == 3:
+        yield "palette not applied"
     if coding.photometric == 0:
         if coding.format == 3:
             yield WarningNote("white is 0 in the file: not inverted, for these are floats")

@@ -176,8 +176,11 @@ def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> Picture
             yield WarningNote("transparency ignored")
         if palette is not None:
             yield "palette applied"
+        elif picture.mode == "P":
+            yield "palette not applied"
         if picture.mode == "L" and depth in (2, 4):
-            yield f"{depth}-bit grey is stretched to 8 bits"
+            note = f"{depth}-bit grey is stretched to 8 bits"
+            yield note if colors else WarningNote(f"{note}: numbers are multiplied by {255 // (2**depth - 1)}")
         if several:
             yield WarningNote("only the first picture of each file is read")
 
@@ -191,6 +194,7 @@ def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> Picture
         chunk=(width, height),
         declared=width * height * len(kept) * np.dtype(dtype).itemsize,
         notes=tuple(notes()),
+        lossy=picture.format == "JPEG",
         voxel_size=from_density(float(dpi[0]), float(dpi[1]), "inch", f"{picture.format} density") if dpi else None,
     )
     return PictureRaster(path, facts, several, picture.format, picture.mode, palette)

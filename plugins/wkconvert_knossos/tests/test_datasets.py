@@ -23,6 +23,7 @@ from cubes_of import (
 from PIL import Image
 
 from wkconvert_core import InconsistentStack, Mag, OptionError, UnsupportedSource
+from wkconvert_images.facts import LOSSY_LABELS
 
 SHAPE = (70, 40, 50)
 
@@ -444,3 +445,12 @@ def test_a_zip_may_name_its_member_as_it_likes(tmp_path):
     save_overlay(path.with_name("a.seg.sz.zip"), labels)
     (tmp_path / "knossos.conf").write_text(conf_text((32, 32, 32)))
     np.testing.assert_array_equal(voxels(tmp_path), labels)
+
+
+@pytest.mark.parametrize(("suffix", "warned"), [(".jpg", True), (".png", False), (".raw", False)])
+def test_labels_in_cubes_of_jpeg_are_warned_of(tmp_path, suffix, warned):
+    save_cube(tmp_path / "mag1", (0, 0, 0), noise((EDGE,) * 3), suffix)
+    (tmp_path / "knossos.conf").write_text(conf_text((EDGE,) * 3))
+    said = source(tmp_path, category="segmentation").info.notes
+    assert [note for note in said if "JPEG" in note] == [LOSSY_LABELS] * warned
+    assert not any("JPEG" in note for note in source(tmp_path).info.notes)

@@ -20,6 +20,7 @@ from wkconvert_core import (
     VolumeInfo,
     WarningNote,
 )
+from wkconvert_images.facts import LOSSY_LABELS
 
 from .conf import UNKNOWN, Conf, nearest_conf
 from .source import CubeSource
@@ -52,7 +53,9 @@ class Found:
         return min(self.mags)
 
 
-def open_knossos(path: Path, *, mags: Mags = "all", extent: Extent | None = None) -> Sequence[Layer]:
+def open_knossos(
+    path: Path, *, mags: Mags = "all", extent: Extent | None = None, category: Category | None = None
+) -> Sequence[Layer]:
     """Open a KNOSSOS dataset, or a part of it: a layer of the image and one of overlays, each with its mags.
 
     Raises SourceError, OptionError. The README explains each option.
@@ -67,6 +70,8 @@ def open_knossos(path: Path, *, mags: Mags = "all", extent: Extent | None = None
     layers = [_layer(each, extent, named=len(found) > 1) for each in found]
     notes = [note for each in found for note in each.conf.notes]
     notes += [note for each in surveys.values() for note in each.notes]
+    if category == "segmentation" and any(each.mags[each.finest].first.suffix in (".jpg", ".jpeg") for each in found):
+        notes.append(LOSSY_LABELS)
     return [_noted(layer, list(dict.fromkeys(notes))) for layer in layers]
 
 

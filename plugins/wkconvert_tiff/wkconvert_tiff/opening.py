@@ -82,9 +82,9 @@ def open_pictures(
     well: str | None = None,
 ) -> Sequence[Layer]:
     """Open a PNG, JPEG or BMP, or a folder of them, as layers. Raises SourceError, OptionError."""
-    naming = Naming(names, timepoint, position, well)
-    colors = palette == "colors" or (palette is None and category != "segmentation")
-    recipe = Recipe("pictures", gaps, suffix, colors=colors, naming=naming)
+    naming, labels = Naming(names, timepoint, position, well), category == "segmentation"
+    colors = palette == "colors" or (palette is None and not labels)
+    recipe = Recipe("pictures", gaps, suffix, choice=Choice(labels=labels), colors=colors, naming=naming)
     return _open(path, recipe, pad=pad, mix_dtypes=mix_dtypes, channel=channel)
 
 
@@ -144,7 +144,8 @@ def _stack(where: str, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: 
             notes=found.notes,
         )
         stack = Stack(where, recipe, table.digest, plane, samples, pad, info)
-        category: Literal["color"] | None = "color" if len(samples) == 3 and not table.volume.guessed_color else None
+        is_color = len(samples) == 3 and not table.volume.guessed_color and not found.from_palettes
+        category: Literal["color"] | None = "color" if is_color else None
         layers.append(Layer({Mag(1, 1, 1): stack}, name=name, category=category, color=color))
     return layers
 

@@ -14,7 +14,7 @@ from wkconvert_core.toolkit.files import broken, state_of
 from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size, made_alike
 from wkconvert_core.toolkit.stacks import ranges
 from wkconvert_images.calibration import beside
-from wkconvert_images.facts import MOST_PER_BYTE, Facts
+from wkconvert_images.facts import LOSSY_LABELS, MOST_PER_BYTE, Facts, with_option
 from wkconvert_images.opening import check_decoder, facts_of, raster
 
 from .planes.pages import Volume
@@ -30,6 +30,8 @@ class StackFacts:
     dtype: np.dtype[Any]
     color: bool
     """Whether the first three samples are red, green and blue."""
+    from_palettes: bool
+    """Whether they are so by palettes alone, which labels have, too."""
     kept: tuple[int, ...]
     """Indices of the samples that are read."""
     chunk: tuple[int, int]
@@ -94,26 +96,18 @@ def stack_facts(path: str, table: Table, recipe: Recipe, *, pad: bool, mix: bool
     if voxel_size is not None and slices[0].facts.orientation > 4:
         x, y, z = voxel_size.size
         voxel_size = VoxelSize((y, x, z), voxel_size.unit, voxel_size.origin)
-    done = [_with_option(note) for one in slices for note in one.facts.notes]
+    done = [with_option(note) for one in slices for note in one.facts.notes]
     done += ["turned upright, as the orientation tag says" for one in slices if one.facts.orientation > 1]
     becomes = f"{dtype}, 1-bit ones 0 and 255" if bits else dtype
     notes = [*volume.notes, *counted(done, len(slices)), *differing]
     notes += made_alike((one.facts.size for one in slices), dtypes, size, becomes)
+    if recipe.choice.labels and any(one.facts.lossy for one in slices):
+        notes.append(LOSSY_LABELS)
     # turned slices have their rows and columns swapped, and with them what one decode yields
     chunks = [one.facts.chunk[:: -1 if one.facts.orientation > 4 else 1] for one in slices]
     chunk = min(max(c[0] for c in chunks), size[0]), min(max(c[1] for c in chunks), size[1])
-    return StackFacts(size, dtype, color, kept, chunk, voxel_size, tuple(notes))
-
-
-_OPTIONS = {
-    "white is 0 in the file: inverted": "-o white=keep keeps the numbers",
-    "palette applied": "-o palette=indices takes its numbers",
-}
-
-
-def _with_option(note: str) -> str:
-    """A note, with the option that decides otherwise if there is one."""
-    return type(note)(f"{note} ({_OPTIONS[note]})") if note in _OPTIONS else note
+    from_palettes = all(one.facts.kind != "color" for one in slices)
+    return StackFacts(size, dtype, color, from_palettes, kept, chunk, voxel_size, tuple(notes))
 
 
 def _name(one: Slice) -> str:

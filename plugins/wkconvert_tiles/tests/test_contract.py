@@ -151,7 +151,7 @@ def test_other_formats_are_left_to_other_plugins(tmp_path):
 
 def test_options_are_known_by_name_and_value(tmp_path):
     plant(tmp_path, SLICES, (160, 120))
-    with pytest.raises(OptionError, match="pattern, zoom"):
+    with pytest.raises(OptionError, match="category, palette, pattern, white, zoom"):
         source(tmp_path, level=1)
     with pytest.raises(OptionError, match="int"):
         source(tmp_path, zoom="fine")

@@ -79,7 +79,7 @@ def test_of_many_tiles_a_part_is_looked_at_first_and_the_borders(tmp_path, monke
     tree = plant(tmp_path, slices, TILE)
     looked = []
     open_tile = opening.open_tile
-    monkeypatch.setattr(opening, "open_tile", lambda path: (looked.append(path), open_tile(path))[1])
+    monkeypatch.setattr(opening, "open_tile", lambda path, **how: (looked.append(path), open_tile(path, **how))[1])
     np.testing.assert_array_equal(voxels(tree), volume(slices))
     assert 20 < len(set(looked)) <= 40
     assert sum(path.endswith("/8.png") for path in set(looked)) >= 10

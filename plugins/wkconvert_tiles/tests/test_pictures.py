@@ -151,7 +151,9 @@ def test_white_is_0(tmp_path):
         path.parent.mkdir(parents=True)
         tifffile.imwrite(path, noise(12, 16, dtype=dtype), photometric="miniswhite")
         np.testing.assert_array_equal(voxels(tmp_path / dtype), ~volume(noise(1, 12, 16, dtype=dtype)))
-        assert "white is 0 in the file: inverted" in source(tmp_path / dtype).info.notes
+        assert any("white is 0 in the file: inverted (-o white=keep" in n for n in source(tmp_path / dtype).info.notes)
+        kept = voxels(tmp_path / dtype, white="keep")
+        np.testing.assert_array_equal(kept, volume(noise(1, 12, 16, dtype=dtype)))
 
 
 @pytest.mark.parametrize(("samples", "kept"), [(2, 1), (4, 3)])
@@ -183,7 +185,8 @@ def test_a_palette_is_its_colours_and_grey_if_they_all_are(tmp_path):
     palette_tile(tmp_path / "a/2/0/0.png", grey, indices)
     expected = np.stack([colors[indices], grey[indices], grey[indices]])
     np.testing.assert_array_equal(voxels(tmp_path / "a"), volume(expected))
-    assert "palette applied" in source(tmp_path / "a").info.notes
+    assert any(note.startswith("palette applied (-o") for note in source(tmp_path / "a").info.notes)
+    np.testing.assert_array_equal(voxels(tmp_path / "a", palette="indices"), volume(np.stack([indices] * 3)))
 
 
 def test_1_bit_tiles_are_bool(tmp_path):

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
-from wkconvert_core import InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo, WarningNote
+from wkconvert_core import (
+    Category,
+    InconsistentStack,
+    Layer,
+    Mag,
+    OptionError,
+    UnsupportedSource,
+    VolumeInfo,
+    WarningNote,
+)
 from wkconvert_core.toolkit.slices import counted
 from wkconvert_core.toolkit.stacks import shorten
-from wkconvert_images.facts import Facts
+from wkconvert_images.facts import LOSSY_LABELS, Facts, with_option
 from wkconvert_images.opening import check_decoder
 
 from .grid import Grid
@@ -25,12 +35,22 @@ _MOST_SPARSE = 10_000
 """Cells of the grid per existing tile; with more, a number in the names does not count tiles."""
 
 
-def open_tiles(path: Path, *, pattern: str | None = None, zoom: int = 0) -> list[Layer]:
+def open_tiles(
+    path: Path,
+    *,
+    pattern: str | None = None,
+    zoom: int = 0,
+    palette: Literal["colors", "indices"] | None = None,
+    white: Literal["invert", "keep"] | None = None,
+    category: Category | None = None,
+) -> list[Layer]:
     """The tree of tiles at a folder, as one layer of one mag.
 
-    `pattern` says how the tiles are named, if that is not recognised; `zoom` is the level that is read as mag 1.
+    `pattern` says how the tiles are named, if that is not recognised; `zoom` is the level that is read as mag 1. Ids
+    are numbers: of labels, neither `palette` nor `white` changes them, unless said.
     Raises OptionError, BrokenSource, SourceNotFound, UnsupportedSource, InconsistentStack.
     """
+    labels = category == "segmentation"
     layout = recognise(path) if pattern is None else Layout(pattern, "")
     if isinstance(layout, Doubt):
         raise UnsupportedSource(
@@ -43,20 +63,23 @@ def open_tiles(path: Path, *, pattern: str | None = None, zoom: int = 0) -> list
             fix="say it, for example -o pattern=slice_{z}/tile_{y}_{x}.png",
         )
     index = _index(path, layout.pattern, zoom, recognised=pattern is None)
+    colors = palette == "colors" or (palette is None and not labels)
+    invert = white == "invert" or (white is None and not labels)
+    tree = Tree(str(path), index.parts, zoom, index.sample.tiles[0].path, colors, invert)
     headers: dict[Tile, Facts] = {}
     codings: set[Hashable] = set()
     for tile in index.tiles:
-        found = open_tile(tile.path)
+        found = open_tile(tile.path, colors=colors, invert=invert)
         if found.facts.coding not in codings:
             check_decoder(tile.path, found)
             codings.add(found.facts.coding)
         headers[tile] = found.facts
-    tree = Tree(str(path), index.parts, zoom, index.sample.tiles[0].path)
     grid = _grid(index, headers, tree)
     # a palette of greys counts as colours where others have colours
     firm = [facts for facts in headers.values() if facts.kind != "grey palette"] or list(headers.values())
     ((dtype, samples), _), *_ = Counter((facts.dtype, channels(facts)) for facts in firm).most_common()
-    notes = (f"tiles named {layout}", *_notes(index, headers, grid))
+    lossy = [LOSSY_LABELS] if labels and any(facts.lossy for facts in headers.values()) else []
+    notes = (f"tiles named {layout}", *_notes(index, headers, grid), *lossy)
     size = voxel_size(tree.witness)
     info = VolumeInfo(grid.shape, dtype, samples, size, (*grid.tile, 1), offset=grid.offset, notes=notes)
     source = TileSource(tree, grid, info)
@@ -143,7 +166,7 @@ def _notes(index: TileIndex, headers: Headers, grid: Grid) -> Iterator[str]:
     if len(headers) < index.count:
         yield f"{len(headers)} of {index.count} headers are read before the run, the others with the tiles"
     yield from _size_notes(headers, grid)
-    yield from counted((note for facts in headers.values() for note in facts.notes), len(headers), "tiles")
+    yield from counted((with_option(note) for facts in headers.values() for note in facts.notes), len(headers), "tiles")
 
 
 def _size_notes(headers: Headers, grid: Grid) -> Iterator[str]:

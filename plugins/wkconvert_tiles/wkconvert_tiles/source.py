@@ -10,7 +10,7 @@ import numpy as np
 
 from wkconvert_core import Box, BrokenSource, InconsistentStack, Vec3Like, VolumeInfo
 from wkconvert_core.toolkit.files import reading
-from wkconvert_images.facts import Array, Facts
+from wkconvert_images.facts import Array, Facts, Raster
 
 from .grid import Grid
 from .pattern import Part
@@ -29,6 +29,14 @@ class Tree:
     zoom: int
     witness: str
     """A tile that exists; if it does not, the whole tree is gone, and no tile counts as missing."""
+    colors: bool = True
+    """Whether palettes are applied."""
+    invert: bool = True
+    """Whether tiles whose white is 0 are inverted."""
+
+    def open(self, path: str) -> Raster:
+        """Open a tile of this tree. Raises BrokenSource, SourceNotFound, UnsupportedSource."""
+        return open_tile(path, colors=self.colors, invert=self.invert)
 
     def path(self, index: Vec3Like) -> str | None:
         """The file of the tile at index (x, y, z), or None if it is missing. Raises BrokenSource."""
@@ -74,7 +82,7 @@ class TileSource:
         for index in self.grid.touched(box):
             if (path := self.tree.path(index)) is None:
                 continue
-            found = open_tile(path)
+            found = self.tree.open(path)
             self.check(path, index, found.facts)
             tile = Box(self.grid.cell(index).start, (found.facts.width, found.facts.height, 1))
             part = tile.intersection(box)

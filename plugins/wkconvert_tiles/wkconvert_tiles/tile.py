@@ -12,9 +12,12 @@ from wkconvert_images.opening import raster
 from wkconvert_images.tags import TiffFile
 
 
-def open_tile(path: str) -> Raster:
-    """Open a tile by its header. Raises BrokenSource, SourceNotFound, UnsupportedSource."""
-    found, (size, _) = raster(path), state_of(path)
+def open_tile(path: str, *, colors: bool = True, invert: bool = True) -> Raster:
+    """Open a tile by its header, with palette and white as `raster` takes them.
+
+    Raises BrokenSource, SourceNotFound, UnsupportedSource.
+    """
+    found, (size, _) = raster(path, colors=colors, invert=invert), state_of(path)
     facts = found.facts
     if found.several:
         raise UnsupportedSource(f"{path} holds several pictures", why="a tile is one", fix="save them one by one")
