@@ -20,6 +20,10 @@ from benchmarks.measure import Measured, run
 
 Command = list[str | Path]
 
+OURS: Command = [Path(sys.executable).with_name("wkconvert")]
+SIZE = ["--voxel-size", "4,4,40"]
+LITTLE = ["--memory", "512MiB"]
+
 
 @dataclass(frozen=True)
 class Work:
@@ -52,7 +56,7 @@ def main() -> None:
     given.place.mkdir(parents=True, exist_ok=True)
     works = [
         work
-        for work in all_works(given.place, given.size, given.peer)
+        for work in Works(given.place, given.size, given.peer).all()
         if not given.works or work.name in given.works.split(",")
     ]
     results = {}
@@ -66,17 +70,45 @@ def main() -> None:
             )
 
 
-def all_works(place: Path, mib: int, peer: Path | None) -> list[Work]:
-    """The works, on volumes of so many MiB of uint8."""
-    ours: Command = [Path(sys.executable).with_name("wkconvert")]
-    theirs: Command = [peer.with_name("webknossos")] if peer else []
-    deep, made, out = mib, place / f"made-{mib}", place / "out"  # slices of 1024 x 1024 are 1 MiB
-    size = ["--voxel-size", "4,4,40"]
+@dataclass(frozen=True)
+class Works:
+    """The works on volumes of so many MiB of uint8, with all their files in a folder."""
 
-    def clear() -> None:
-        shutil.rmtree(out, ignore_errors=True)
+    place: Path
+    mib: int
+    peer: Path | None
+
+    @property
+    def made(self) -> Path:
+        """The folder of datasets on which commands work."""
+        return self.place / f"made-{self.mib}"
+
+    @property
+    def out(self) -> Path:
+        """The folder that each work writes."""
+        return self.place / "out"
+
+    def clear(self) -> None:
+        """Remove what the last work wrote."""
+        shutil.rmtree(self.out, ignore_errors=True)
+
+    def em(self, folder: Path) -> None:
+        """Make a stack of EM: slices of 1024 x 1024 are 1 MiB."""
+        data.stack(folder, lambda: data.em((1024, 1024, self.mib)))
+
+    def ids(self, folder: Path, make: Callable[[tuple[int, int, int]], Any] = data.labels) -> None:
+        """Make a stack of labels, of 4 bytes each."""
+        data.stack(folder, lambda: make((1024, 1024, self.mib // 4)))
+
+    def prepare(self) -> None:
+        """Make the datasets: `raw-1` is one raw mag, `lz4` has all mags, compressed."""
+        self.em(source := self.place / f"em-{self.mib}")
+        for name, options in (("raw-1", ["--no-compress", "--no-downsample"]), ("lz4", [])):
+            if not (self.made / name / "datasource-properties.json").exists():
+                run([*OURS, "auto", source, self.made / name, *SIZE, "--layer-name", "color", "-q", *options])
 
     def auto(
+        self,
         name: str,
         folder: str,
         make: Callable[[Path], object],
@@ -86,63 +118,48 @@ def all_works(place: Path, mib: int, peer: Path | None) -> list[Work]:
         compared: bool = True,
     ) -> Work:
         """A conversion of what `make` puts into a folder."""
-        source = place / folder
-        same = [*size, "--category", category, "--data-format", "wkw", source, out]
-        alone: Command = [sys.executable, "-m", "benchmarks.limit", source, place / "limit", *more[-1:]]
+        source, alike = self.place / folder, [*SIZE, "--category", category]
+        theirs = ["convert", *alike, "--data-format", "wkw", source, self.out] if compared else None
+        alone: Command = [sys.executable, "-m", "benchmarks.limit", source, self.place / "limit", *more[-1:]]
+        ours: Command = [*OURS, "auto", source, self.out, *alike, "-q", *more]
         return Work(
-            name,
-            [*ours, "auto", source, out, *size, "--category", category, "-q", *more],
-            [*theirs, "convert", *same] if theirs and compared else None,
-            alone if limit else None,
-            lambda: make(source),
-            clear,
-            out,
+            name, ours, self._peers(theirs), alone if limit else None, lambda: make(source), self.clear, self.out
         )
 
-    def on(name: str, dataset: str, command: Command, peers: Command | None = None) -> Work:
+    def on(self, name: str, dataset: str, command: Command, peers: Command | None = None) -> Work:
         """A command on a copy of one of the datasets that `prepare` makes."""
 
         def copied() -> None:
-            clear()
-            shutil.copytree(made / dataset, out)
+            self.clear()
+            shutil.copytree(self.made / dataset, self.out)
 
-        def prepare() -> None:
-            source = data.stack(place / f"em-{mib}", lambda: data.em((1024, 1024, deep)))
-            for each, options in (("raw-1", ["--no-compress", "--no-downsample"]), ("lz4", [])):
-                if not (made / each / "datasource-properties.json").exists():
-                    run([*ours, "auto", source, made / each, *size, "--layer-name", "color", "-q", *options])
+        return Work(name, [*OURS, *command, "-q"], self._peers(peers), None, self.prepare, copied, self.out)
 
-        their = [*theirs, *peers] if theirs and peers else None
-        return Work(name, [*ours, *command, "-q"], their, None, prepare, copied, out)
+    def _peers(self, command: Command | None) -> Command | None:
+        return [self.peer.with_name("webknossos"), *command] if self.peer and command else None
 
-    def em(folder: Path) -> None:
-        data.stack(folder, lambda: data.em((1024, 1024, deep)))
-
-    def ids(folder: Path, make: Callable[[tuple[int, int, int]], Any] = data.labels) -> None:
-        data.stack(folder, lambda: make((1024, 1024, deep // 4)))
-
-    lz4 = made / "lz4"
-    return [
-        auto("em", f"em-{mib}", em, limit=True),
-        auto("em-lz4hc", f"em-{mib}", em, "--compression", "lz4hc", limit=True),
-        auto("em-one-worker", f"em-{mib}", em, "--jobs", "1", compared=False),
-        auto("labels", f"labels-{mib}", ids, category="segmentation"),
-        auto("sparse-labels", f"sparse-{mib}", lambda folder: ids(folder, data.sparse), category="segmentation"),
-        auto(
-            "large-slices", "large", lambda it: data.stack(it, lambda: data.em((8192, 8192, 4))), "--memory", "512MiB"
-        ),
-        auto("tiles", "tiles", lambda it: data.tiles(it, lambda: data.em((2048, 2048, 32)), 512), compared=False),
-        auto("nifti-gz", "nifti", lambda it: data.nifti(it, lambda: data.em((512, 512, deep))), compared=False),
-        auto("10-mb", "small", lambda it: data.stack(it, lambda: data.em((512, 512, 40)))),
-        auto("tiny-files", "tiny", lambda it: data.pictures(it, 3000, 64)),
-        auto("many-files", "many", lambda it: data.pictures(it, 100_000, 16), compared=False),
-        on("downsample", "raw-1", ["downsample", out], ["downsample", out]),
-        on("compress", "raw-1", ["compress", out], ["compress", out]),
-        on("recube", "lz4", ["recube", lz4, out / "copy", "--file-len", "8"]),
-        on("verify", "lz4", ["verify", out]),
-        on("check-equality", "lz4", ["check-equality", lz4, out], ["check-equality", lz4, out]),
-        on("export", "lz4", ["export-tiff", lz4, out / "tiff"], ["export-as-tiff", lz4, out / "tiff"]),
-    ]
+    def all(self) -> list[Work]:
+        """Every work, in the order of the table."""
+        auto, on, em, ids, out, lz4 = self.auto, self.on, f"em-{self.mib}", self.ids, self.out, self.made / "lz4"
+        return [
+            auto("em", em, self.em, limit=True),
+            auto("em-lz4hc", em, self.em, "--compression", "lz4hc", limit=True),
+            auto("em-one-worker", em, self.em, "--jobs", "1", compared=False),
+            auto("labels", f"labels-{self.mib}", ids, category="segmentation"),
+            auto("sparse-labels", f"sparse-{self.mib}", lambda it: ids(it, data.sparse), category="segmentation"),
+            auto("large-slices", "large", lambda it: data.stack(it, lambda: data.em((8192, 8192, 4))), *LITTLE),
+            auto("tiles", "tiles", lambda it: data.tiles(it, lambda: data.em((2048, 2048, 32)), 512), compared=False),
+            auto("nifti-gz", "nifti", lambda it: data.nifti(it, lambda: data.em((512, 512, self.mib))), compared=False),
+            auto("10-mb", "small", lambda it: data.stack(it, lambda: data.em((512, 512, 40)))),
+            auto("tiny-files", "tiny", lambda it: data.pictures(it, 3000, 64)),
+            auto("many-files", "many", lambda it: data.pictures(it, 100_000, 16), compared=False),
+            on("downsample", "raw-1", ["downsample", out], ["downsample", out]),
+            on("compress", "raw-1", ["compress", out], ["compress", out]),
+            on("recube", "lz4", ["recube", lz4, out / "copy", "--file-len", "8"]),
+            on("verify", "lz4", ["verify", out]),
+            on("check-equality", "lz4", ["check-equality", lz4, out], ["check-equality", lz4, out]),
+            on("export", "lz4", ["export-tiff", lz4, out / "tiff"], ["export-as-tiff", lz4, out / "tiff"]),
+        ]
 
 
 def measured(work: Work, repeat: int, *, with_limit: bool) -> dict[str, object]:

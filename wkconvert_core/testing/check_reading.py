@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wkconvert_core.contract.abilities import CostlySource, Stream, occupied_of, stream_of
+from wkconvert_core.contract.abilities import Stream, stream_of
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import Source, VolumeInfo
 from wkconvert_core.testing.samples import (
@@ -114,12 +114,7 @@ def _difference(data: Array, expected: Array, box: Box) -> str:
 
 def check_stream(path: Path, *, reader: str | None = None, options: Options = None) -> None:
     """The `stream` of a source yields every voxel once, and the same ones as `read`."""
-    streams = [(label, source, stream_of(source)) for label, source in opened(path, reader, options)]
-    if not any(stream for *_, stream in streams):
-        raise NotApplicable(f"{path} has no source with `stream`")
-    for label, source, stream in streams:
-        if stream is None:
-            continue
+    for label, source, stream in _having("stream", path, reader, options):
         if volume_bytes(source.info) > DECODE_LIMIT:
             raise NotApplicable(f"{label} has more than {DECODE_LIMIT >> 30} GiB")
         _check_one_stream(label, source, stream)
@@ -143,12 +138,7 @@ def _check_one_stream(label: str, source: Source, stream: Stream) -> None:
 
 def check_occupied(path: Path, *, reader: str | None = None, options: Options = None) -> None:
     """The `occupied` of a source is False only for boxes in which `read` finds nothing but zeros."""
-    sources = [(label, source, occupied_of(source)) for label, source in opened(path, reader, options)]
-    if not any(occupied for *_, occupied in sources):
-        raise NotApplicable(f"{path} has no source with `occupied`")
-    for label, source, occupied in sources:
-        if occupied is None:
-            continue
+    for label, source, occupied in _having("occupied", path, reader, options):
         within = region(source.info)
         whole = source.read(within)
         for box in (*within.tiles(within.shape.ceildiv(4)), *boxes_in(source.info, within)):
@@ -160,13 +150,17 @@ def check_occupied(path: Path, *, reader: str | None = None, options: Options = 
 
 def check_read_cost(path: Path, *, reader: str | None = None, options: Options = None) -> None:
     """The `read_cost` of a source is a finite number that covers at least the array that `read` returns."""
-    sources = [(label, source) for label, source in opened(path, reader, options) if isinstance(source, CostlySource)]
-    costs = [(label, source.read_cost) for label, source in sources if source.read_cost is not None]
-    if not costs:
-        raise NotApplicable(f"{path} has no source with `read_cost`")
-    for label, cost in costs:
+    for label, _, cost in _having("read_cost", path, reader, options):
         good = isinstance(cost, int | float) and 1 <= cost < math.inf
         require(good, f"{label}: read_cost is {cost!r}", Rule.COST)
+
+
+def _having(member: str, path: Path, reader: str | None, options: Options) -> list[tuple[str, Source, Any]]:
+    """The sources that have an optional member, each with its label and the member. Raises NotApplicable for none."""
+    asked = [(label, source, getattr(source, member, None)) for label, source in opened(path, reader, options)]
+    if not (found := [each for each in asked if each[2] is not None]):
+        raise NotApplicable(f"{path} has no source with `{member}`")
+    return found
 
 
 def check_threads(path: Path, *, reader: str | None = None, options: Options = None) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from wkconvert_core.contract.errors import InconsistentStack, UnsupportedSource
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.toolkit.naming.axes import Axis, axes_as_said, axes_of
 from wkconvert_core.toolkit.naming.choice import Naming, check_said, check_used, choose
-from wkconvert_core.toolkit.naming.columns import Table, table
+from wkconvert_core.toolkit.naming.columns import Column, Table, table
 from wkconvert_core.toolkit.naming.missing_slices import Gaps, in_slice_order
 from wkconvert_core.toolkit.naming.words import DYES, NO_DEPTH, numbers
 from wkconvert_core.toolkit.shortened import ranges, shorten
@@ -133,13 +133,19 @@ def channel_stacks(
     slices, notes = in_slice_order(folder, stacks, gaps, scale=scale, has_unit=has_unit)
     if depth and len(depth.columns) > 1:
         notes.append(WarningNote(f"{len(depth.columns)} numbers run in the names: taken as one stack, in their order"))
-    if found.numerals and not naming.names:
-        first, *_, last = next(iter(slices.values()))
-        notes.append(WarningNote(f"the numbers in the names are taken as {found.numerals}, from {first} to {last}"))
-    if column and not naming.names and (word := {column.word, column.unit} & NO_DEPTH):
-        counted = f"the numbers of {word.pop()!r} in the names are taken as depth"
-        notes.append(WarningNote(f"{counted}: if they are something else, this is no volume; -o names=z says it is"))
+    if not naming.names:
+        notes += _doubts(found, column, slices)
     return ChannelStacks(slices, left_out, tuple(notes), used)
+
+
+def _doubts(found: Table, depth: Column | None, slices: dict[str, tuple[str | None, ...]]) -> Iterator[WarningNote]:
+    """Warn of numbers that are taken as depth by a guess."""
+    if found.numerals:
+        first, *_, last = next(iter(slices.values()))
+        yield WarningNote(f"the numbers in the names are taken as {found.numerals}, from {first} to {last}")
+    if depth and (word := {depth.word, depth.unit} & NO_DEPTH):
+        counted = f"the numbers of {word.pop()!r} in the names are taken as depth"
+        yield WarningNote(f"{counted}: if they are something else, this is no volume; -o names=z says it is")
 
 
 def left_out_note(left_out: Sequence[str]) -> tuple[WarningNote, ...]:
