@@ -85,6 +85,36 @@ def test_a_coarser_mag_without_shards_is_not_taken_over_as_zeros(dataset, tmp_pa
     np.testing.assert_array_equal(read(tmp_path / "copy", "labels", "2-2-1"), voxels)
 
 
+@pytest.mark.slow
+def test_every_command_tells_of_a_mag_without_shards_and_none_makes_others_of_it(dataset, tmp_path):
+    shutil.copytree(dataset, tmp_path / "copy")
+    shutil.rmtree(dataset / ".wkconvert")
+    for shard in (dataset / "labels" / "2-2-1").rglob("x*.wkw"):
+        shard.unlink()
+    export = ("export-tiff", dataset, tmp_path / "slices", "--layer-name", "labels")
+    telling = [
+        (0, ("recube", dataset, tmp_path / "recubed")),
+        (0, ("compress", dataset, tmp_path / "compressed")),
+        (0, ("verify", dataset)),
+        (1, ("check-equality", tmp_path / "copy", dataset)),
+        (0, (*export, "--mag", "1")),
+    ]
+    for code, command in telling:
+        result = invoke(*command)
+        told = "mags without a shard, over a finest mag that has some: 2-2-1; they read as zeros"
+        assert (result.exit_code, told in result.output) == (code, True), command[0]
+    shutil.rmtree(dataset / "labels/4-4-2")
+    assert invoke("metadata", dataset).exit_code == 0
+    for command in ((*export, "--mag", "2-2-1"), ("downsample", dataset)):
+        with pytest.raises(UnsupportedSource, match=r"mag 2-2-1 of the layer labels .* holds no shard") as caught:
+            invoke(*command)
+    assert f"remove {dataset}/labels/2-2-1" in caught.value.fix
+    shutil.rmtree(dataset / "labels/2-2-1")
+    for command in ("metadata", "downsample"):
+        assert invoke(command, dataset).exit_code == 0
+    np.testing.assert_array_equal(read(dataset, "labels", "4-4-2"), read(tmp_path / "copy", "labels", "4-4-2"))
+
+
 def test_info_shows_a_table_that_fits_80_columns(dataset):
     lines = invoke("info", dataset).stdout.splitlines()
     begin = lines.index("em, as stored")

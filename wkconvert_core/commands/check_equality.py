@@ -11,7 +11,8 @@ from pathlib import Path
 from wkconvert_core.contract.errors import UnsupportedSource, check_known
 from wkconvert_core.contract.geometry import Mag, Vec3
 from wkconvert_core.contract.mag_format import ComparableMag, StoredMag
-from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.contract.notes import WarningNote, about
+from wkconvert_core.datasets.checksums import mags_without_shards, told_of_empty_mags
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.properties import StoredLayer
 from wkconvert_core.engine.progress import Listener, Meter
@@ -184,6 +185,9 @@ def _pairs(a: _Compared, b: _Compared) -> tuple[list[_Pair], list[str]]:
             continue
         if ours.box != theirs.box:
             notes.append(WarningNote(f"{name}: voxels are compared where both datasets have some"))
+        for one in (a.dataset, b.dataset):
+            told = told_of_empty_mags(mags_without_shards(one, name))
+            notes += [about(f"{name} of {one.path}", note) for note in told]
         mags, others = a.dataset.of(name), b.dataset.of(name)
         common = sorted(ours.mags.keys() & theirs.mags.keys())
         pairs += [(mags[mag].open(), others[mag].open(), mags[mag]) for mag in common]

@@ -18,6 +18,7 @@ from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.steps import MagRecipe, kernel_of
+from wkconvert_core.datasets.checksums import check_no_empty_mag
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.destination import NewDataset, Replacement
 from wkconvert_core.datasets.naming import dataset_name
@@ -136,6 +137,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     layer = open_dataset(dataset, [name], budget)[0]
     mag = pictures.mag or layer.finest
     dataset.check_mag("mag", layer.name, mag)
+    check_no_empty_mag(dataset, layer.name, [mag])
     where = dataset.of(layer.name)[mag]
     source = _part(open_compared(where), where, settings.bbox)
     layer = replace(layer, mags={mag: source})

@@ -13,8 +13,8 @@ from wkconvert_core.contract.errors import ResourceError, WkconvertError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.mag_format import ShardCheck, StoredMag
 from wkconvert_core.contract.model import Checksum
-from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.datasets.checksums import Record, Records, add, records
+from wkconvert_core.contract.notes import WarningNote, about
+from wkconvert_core.datasets.checksums import Record, Records, add, mags_without_shards, records, told_of_empty_mags
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, unfinished
 from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.datasets.records.provenance import Provenance
@@ -70,6 +70,9 @@ def verify(
         results = [check_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
     notes = found.left_alone_in(layers or ())
     notes += [WarningNote(f"{begun} is begun and not finished") for begun in unfinished(dataset)]
+    for layer in recorded:
+        with contextlib.suppress(WkconvertError):  # of mags that cannot be opened, which are damaged
+            notes += [about(layer, told) for told in told_of_empty_mags(mags_without_shards(found, layer))]
     for mag in results:
         if mag.shards_not_recorded:
             notes.append(f"{mag.layer} mag {mag.mag}: {mag.shards_not_recorded} sound shards that no run has recorded")

@@ -15,6 +15,7 @@ from wkconvert_core.conversion.prepare import Conversion, Inputs, prepare
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.steps import MagRecipe, spec_of
+from wkconvert_core.datasets.checksums import check_no_empty_mag
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import ExtendedDataset
 from wkconvert_core.datasets.places import free_bytes
@@ -63,7 +64,7 @@ def prepare_new_mags(
 
     `names` are the layers (none: all), `start` the mag from which the first new one is made (None: each layer's
     finest). Raises SourceNotFound if there is no dataset, OptionError for a layer or a mag that it does not have,
-    TargetExists for a mag that exists without being listed.
+    UnsupportedSource for a mag without shards on the way, TargetExists for a mag that exists without being listed.
     """
     settings.check()
     dst = dst.resolve()
@@ -76,7 +77,10 @@ def prepare_new_mags(
         begin = start or layer.finest
         dataset.check_mag("from-mag", layer.name, begin)
         recipes[layer.name] = list(new_mags(planner, layer, begin, taken))
-        taken |= {recipe.spec.mag for recipe in recipes[layer.name]}
+        made = {recipe.spec.mag for recipe in recipes[layer.name]}
+        on_the_way = [mag for mag in layer.mags if made and begin <= mag <= max(begin, *made)]
+        check_no_empty_mag(dataset, layer.name, on_the_way)
+        taken |= made
     first = {name: min(recipe.spec.mag for recipe in each) for name, each in recipes.items() if each}
     fingerprints = {}
     for name, new in first.items():  # of the existing mag from which the first new one is made

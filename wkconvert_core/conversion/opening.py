@@ -18,6 +18,7 @@ from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.stored_dtype import check_ids, dtype_to_write, scaled_values
+from wkconvert_core.datasets.checksums import mags_without_shards, told_of_empty_mags
 from wkconvert_core.datasets.dataset import Dataset, check_described
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, suggest
 from wkconvert_core.datasets.reader import layers_of
@@ -162,7 +163,7 @@ def open_dataset(dataset: Dataset, names: Collection[str], budget: Budget) -> li
             layer.mags,
             Found(dataset.path, match),
             layer.color,
-            layer.notes,
+            (*layer.notes, *told_of_empty_mags(mags_without_shards(dataset, name))),
         )
         for name, layer in layers.items()
     ]

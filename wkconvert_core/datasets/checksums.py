@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from wkconvert_core.contract.errors import UnsupportedSource
 from wkconvert_core.contract.geometry import Mag, Vec3Like
 from wkconvert_core.contract.model import Checksum
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.datasets.records.finished_shards import ValueRange
@@ -150,6 +152,48 @@ def known_provenance(dataset: Dataset, layer: str) -> dict[Mag, Provenance]:
             if made.finer is None or (made.finer in mags and not why_not_comparable(recorded, mags[made.finer], where)):
                 found[mag] = made
     return found
+
+
+def mags_without_shards(dataset: Dataset, layer: str) -> list[Mag]:
+    """The coarser mags of a layer that hold no shard, over a finest one that does, unless a run recorded them.
+
+    They read as zeros, which they may be or not; a shard that a run recorded is missed when it is read.
+    Raises the errors of `MagOnDisk.open`.
+    """
+    there = {mag: where for mag, where in dataset.of(layer).items() if where.exists}
+    runs = records(dataset.path, layer).all
+
+    def is_recorded(mag: Mag) -> bool:
+        return any(mag in run.mags or run.provenance(layer, mag) for run in runs)
+
+    def holds_any(mag: Mag) -> bool:
+        return next(there[mag].open().shards(), None) is not None
+
+    empty = [mag for mag in there if mag != min(there) and not is_recorded(mag) and not holds_any(mag)]
+    return empty if empty and holds_any(min(there)) else []
+
+
+def told_of_empty_mags(empty: Sequence[Mag], become: str = "read as zeros") -> Iterator[WarningNote]:
+    """The warning of mags without shards, if there are any.
+
+    >>> list(told_of_empty_mags([Mag(2, 2, 1)]))
+    ['mags without a shard, over a finest mag that has some: 2-2-1; they read as zeros']
+    """
+    if empty:
+        listed = ", ".join(map(str, empty))
+        yield WarningNote(f"mags without a shard, over a finest mag that has some: {listed}; they {become}")
+
+
+def check_no_empty_mag(dataset: Dataset, layer: str, mags: Collection[Mag]) -> None:
+    """Raise UnsupportedSource if one of these mags, of which others are to be made, holds no shard."""
+    if empty := [mag for mag in mags_without_shards(dataset, layer) if mag in mags]:
+        folder = dataset.of(layer)[empty[0]].folder
+        raise UnsupportedSource(
+            f"mag {empty[0]} of the layer {layer} of {dataset.path} holds no shard, over a finest mag that has some",
+            why="what is made of it would be zero everywhere",
+            fix=f"restore it; or remove {folder}, then `wkconvert metadata {dataset.path}` drops it and `wkconvert "
+            f"downsample {dataset.path}` makes it anew",
+        )
 
 
 def why_not_comparable(records: Records, finer: MagOnDisk, coarser: MagOnDisk) -> str:

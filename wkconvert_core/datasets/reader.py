@@ -8,13 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from wkconvert_core.contract.errors import BrokenSource, WkconvertError
-from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.hookspecs import hookimpl
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.datasets import properties_file
-from wkconvert_core.datasets.checksums import records
+from wkconvert_core.datasets.checksums import mags_without_shards, told_of_empty_mags
 from wkconvert_core.datasets.dataset import Dataset, found_mags
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
 from wkconvert_core.datasets.properties import Properties
@@ -61,27 +60,10 @@ def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:
 
 
 def _without_empty_mags(dataset: Dataset, layer: Layer) -> Layer:
-    """The layer without coarser mags that hold no shard, over a finest one that does, unless a run recorded them.
-
-    They would be taken for mags of zeros. A shard that a run recorded is missed when it is read.
-    """
-    stored = dataset.of(layer.name or "")
-    runs = records(dataset.path, layer.name or "").all
-
-    def is_recorded(mag: Mag) -> bool:
-        return any(mag in run.mags or run.provenance(layer.name or "", mag) for run in runs)
-
-    def holds_any(mag: Mag) -> bool:
-        return next(stored[mag].open().shards(), None) is not None
-
-    finest = min(layer.mags)
-    empty = [mag for mag in layer.mags if mag != finest and not is_recorded(mag) and not holds_any(mag)]
-    if not empty or not holds_any(finest):
-        return layer
-    listed = ", ".join(map(str, empty))
-    note = WarningNote(f"mags without a shard, over a finest mag that has some: {listed}; they are left out")
+    """The layer without coarser mags that would be taken for mags of zeros."""
+    empty = mags_without_shards(dataset, layer.name or "")
     mags = {mag: source for mag, source in layer.mags.items() if mag not in empty}
-    return replace(layer, mags=mags, notes=(*layer.notes, note))
+    return replace(layer, mags=mags, notes=(*layer.notes, *told_of_empty_mags(empty, "are left out")))
 
 
 _TAKEN_OVER = ("id", "scale", "version", "dataLayers")
