@@ -6,6 +6,8 @@ Sources and sinks keep an `Address`, which is small and a value; each thread ope
 from __future__ import annotations
 
 import functools
+import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from wkconvert_core import BrokenSource, SourceNotFound
+from wkconvert_core import BrokenSource, SourceError, SourceNotFound
+
+from .places import DIRECTORIES, kvstore_of
 
 if TYPE_CHECKING:
     import tensorstore as ts
@@ -25,6 +29,12 @@ _OPEN = 64
 """Arrays that a thread keeps open: their metadata, no file."""
 _REQUESTS = 8
 """Requests at a time that a thread sends to a server: it waits for them, and they cost no processor."""
+_RETRIES = {"max_retries": 6, "initial_delay": "0.5s", "max_delay": "8s"}
+"""Of a request that a server does not answer, or with an error that may pass: for about half a minute in all."""
+_SILENCE = 30
+"""Seconds without a byte after which a request to a server has failed."""
+_DIRECTORY_BYTES = 64 << 20
+"""Most bytes that a thread keeps of directories of zip files, which would be read again for each box."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +43,18 @@ class Address:
 
     driver: Driver
     place: Path | str
-    """A folder, or a URL: `http`, `https`, `s3` or `gs`."""
+    """A folder, or a URL: `http`, `https`, `s3` or `gs`. Where `inner` is not None, a zip file."""
+    inner: str | None = None
+    """The folder of the array within a zip file, empty at its top; None for what lies in no zip file."""
+    scale: int = 0
+    """Which of the scales in the file `info` of neuroglancer's precomputed volumes."""
+    separator: str = ""
+    """Between the indices of a chunk in the names of files of Zarr 2 whose metadata do not tell; else empty."""
 
     @property
-    def kvstore(self) -> dict[str, Any] | str:
-        """The place as tensorstore takes it."""
-        if isinstance(self.place, str):
-            return self.place.rstrip("/") + "/"
-        return {"driver": "file", "path": f"{self.place.absolute()}/"}
+    def kvstore(self) -> dict[str, Any]:
+        """The place as tensorstore takes it. Raises OptionError for a URL of another kind."""
+        return kvstore_of(self.place, self.inner)
 
     def open(self) -> ts.TensorStore:
         """The array, opened once for each thread; only metadata are read. Raises SourceNotFound, BrokenSource."""
@@ -57,31 +71,43 @@ def context() -> ts.Context:
     So jobs that read or write at once take as many processors as there are jobs, and no memory beside what they hold.
     """
     if (own := getattr(_thread, "context", None)) is None:
-        import tensorstore as ts
-
-        own = _thread.context = ts.Context(
-            {
-                "cache_pool": {"total_bytes_limit": 0},
-                "data_copy_concurrency": {"limit": 1},
-                "file_io_concurrency": {"limit": 1},
-                "http_request_concurrency": {"limit": _REQUESTS},
-                "s3_request_concurrency": {"limit": _REQUESTS},
-                "gcs_request_concurrency": {"limit": _REQUESTS},
-            }
-        )
+        own = _thread.context = _new_context()
     found: ts.Context = own
     return found
+
+
+def _new_context() -> ts.Context:
+    # a server that goes silent would be waited for without end; tensorstore looks here when it is imported
+    os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS", str(_SILENCE))
+    os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES", "1")
+    import tensorstore as ts
+
+    requests: dict[str, dict[str, Any]] = {
+        f"{name}_request_concurrency": {"limit": _REQUESTS} for name in ("http", "s3", "gcs")
+    }
+    requests |= {f"{name}_request_retries": _RETRIES for name in ("http", "s3", "gcs")}
+    work = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 1}}
+    memory = {"cache_pool": {"total_bytes_limit": 0}, DIRECTORIES: {"total_bytes_limit": _DIRECTORY_BYTES}}
+    return ts.Context({**memory, **work, **requests})
 
 
 _thread = threading.local()
 
 
 def _open(address: Address) -> ts.TensorStore:
-    import tensorstore as ts
-
     with reading(address.place):
-        spec = {"driver": address.driver, "kvstore": address.kvstore}
-        return ts.open(spec, open=True, read=True, write=False, context=context()).result()
+        shared = context()
+        import tensorstore as ts
+
+        spec: dict[str, Any] = {"driver": address.driver, "kvstore": address.kvstore}
+        if address.driver == "neuroglancer_precomputed":
+            spec["scale_index"] = address.scale
+        if address.separator:
+            spec["metadata"] = {"dimension_separator": address.separator}
+        return ts.open(spec, open=True, read=True, write=False, context=shared).result()
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -89,13 +115,32 @@ def reading(place: Path | str) -> Iterator[None]:
     """Turn what tensorstore raises for an array into BrokenSource and SourceNotFound, which name it."""
     try:
         yield
-    except (ValueError, OSError) as error:
-        why = shown(error)
-        if why.startswith("NOT_FOUND"):
-            raise SourceNotFound(f"{place} holds no such array", why=why) from error
-        raise BrokenSource(f"{place} cannot be read", why=why) from error
+    except SourceError:
+        raise
+    except (ValueError, OSError, NotImplementedError) as error:
+        raise refusal(place, error) from error
+
+
+def refusal(place: Path | str, error: Exception) -> SourceError:
+    """The error of wkconvert for one of tensorstore, by the code that its text begins with."""
+    why = shown(error)
+    code, found, text = why.partition(": ")
+    if not found or not re.fullmatch("[A-Z_]+", code):
+        code, text = "", why
+    if code == "NOT_FOUND":
+        return SourceNotFound(f"{place} holds no such array", why=text)
+    if code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
+        fix = "check that it exists and may be read"
+        if isinstance(place, str):
+            fix += "; give the credentials as the cloud's own tools take them: AWS_PROFILE or AWS_ACCESS_KEY_ID and "
+            fix += "AWS_SECRET_ACCESS_KEY for s3, GOOGLE_APPLICATION_CREDENTIALS for gs"
+        return BrokenSource(f"{place} may not be read", why=text, fix=fix)
+    if code in ("ABORTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"):
+        fix = "check the address and the network, then repeat the command: it goes on from what is finished"
+        return BrokenSource(f"{place} cannot be reached", why=text, fix=fix)
+    return BrokenSource(f"{place} cannot be read", why=text, fix="write or copy it again, then repeat this")
 
 
 def shown(error: Exception) -> str:
-    """The text of an error of tensorstore, without the specification of the array, which says nothing to users."""
-    return str(error).split(" [tensorstore_spec=")[0].split(" [source locations=")[0]
+    """The text of an error of tensorstore, without what it attaches in brackets, which says nothing to users."""
+    return re.sub(r" \[(?!HTTP )[\w.\- ]+='.*", "", str(error), flags=re.DOTALL)
