@@ -413,7 +413,7 @@ def test_times_of_day_are_in_the_order_of_their_days():
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ("depth", "is nothing that a number counts"),
+        ("depth", "a number cannot count"),
         ("z,channel,time", "has 3 words, and 2 numbers run"),
         ("channel", "has 1 words, and 2 numbers run"),
     ],
@@ -581,7 +581,7 @@ def test_what_is_rarely_a_depth_is_taken_for_one_with_a_warning(pattern):
 
 
 def test_exposures_are_no_time_points():
-    with pytest.raises(UnsupportedSource, match="what the names in here count is not clear"):
+    with pytest.raises(UnsupportedSource, match="it is not clear what the names in here count"):
         stacks([f"z0{z}_exp{ms}ms.tif" for z in N(3) for ms in (1, 5)])
 
 

@@ -94,7 +94,7 @@ class Server:
         known = [version for version in VERSIONS if version in offered]
         if not known:
             raise TargetError(
-                f"{self.url} is no WEBKNOSSOS server that is understood",
+                f"{self.url} is no WEBKNOSSOS server that wkconvert understands",
                 why=f"its API is {said or 'unknown'}, and {VERSIONS.start} to {VERSIONS.stop - 1} are understood",
             )
         self._api = f"{self.url}/api/v{known[-1]}"
@@ -111,7 +111,7 @@ class Server:
         try:
             return answer.json()
         except ValueError:
-            raise TargetError(f"{address} answers what is no JSON", why="it is no WEBKNOSSOS server") from None
+            raise TargetError(f"{address} does not answer in JSON", why="it is no WEBKNOSSOS server") from None
 
     def _request(self, method: str, address: str, **what: Any) -> Any:
         """Make a request, again where the server may soon answer. Raises TargetError, OptionError for a bad token."""
@@ -143,4 +143,4 @@ class Server:
             why = f"{answer.status_code} {answer.reason_phrase}: {answer.text[:300]}"
             if answer.status_code < 500 and answer.status_code != 429:
                 break
-        raise TargetError(f"{address} does not do it", why=why, fix="the same command again goes on from here")
+        raise TargetError(f"{address} fails", why=why, fix="the same command again goes on from here")

@@ -183,7 +183,7 @@ def _previews(folder: str, found: Table, size_of: Callable[[str], Hashable] | No
         f"{folder} holds {'a file' if one else 'files'} named unlike the others: {shorten(found.strays)}",
         why=f"the other {len(found.names)} are named like {first}; nothing says whether and where "
         f"{'this one belongs' if one else 'these belong'} in the stack",
-        fix="move away or rename what is none; or say -o names=z if each file is a slice, in the order of the names",
+        fix="move away or rename what is no slice; or say -o names=z if each file is one, in the order of the names",
     )
 
 

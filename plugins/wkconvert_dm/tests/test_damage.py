@@ -127,7 +127,7 @@ def tag(*words, mark=b"%%%%", count=None, payload=b""):
     ("whole", "why"),
     [
         (b"", "beyond the file's 0 bytes"),
-        (b"MM\0*" * 20, "it starts with 1296891946, and DM files with 3 or 4"),
+        (b"MM\0*" * 20, "it starts with 1296891946; DM files start with their version"),
         (b"\0\0\0\3\0\0\0\0\0\0\0\7" + bytes(20), "its byte order is 7"),
         (root(b"\x16\0\1x"), "the tag 'x' is of the kind 22"),
         (root(tag(2, mark=b"$$$$")), "the tag 'x' starts with b'\\$\\$\\$\\$' instead of %%%%"),

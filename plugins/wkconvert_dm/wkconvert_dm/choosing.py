@@ -17,7 +17,7 @@ def choose(path: str, images: Sequence[Image], wanted: int | None) -> Image:
     Raises OptionError for a number that no image has, UnsupportedSource where there is no image, or a choice.
     """
     if not images:
-        raise UnsupportedSource(f"{path} holds no image", why="there are no data in it but thumbnails, if at all")
+        raise UnsupportedSource(f"{path} holds no image", why="it holds thumbnails at most")
     if wanted is not None:
         if not 0 <= wanted < len(images):
             raise OptionError(f"{path} has no object {wanted}", fix=f"choose one of {'; '.join(_listed(images))}")

@@ -84,7 +84,7 @@ class _Walk:
     def tree(self) -> Tags:
         (version,) = struct.unpack(">I", self.take(4))
         if version not in (3, 4):
-            raise broken(self.path, f"it starts with {version}, and DM files with 3 or 4, their version")
+            raise broken(self.path, f"it starts with {version}; DM files start with their version, 3 or 4")
         if version == 4:
             self.word, self.width = "Q", 8
         self.words(1)

@@ -195,7 +195,7 @@ def _extent(found: Found, extent: Extent | None) -> tuple[Box, list[str]]:
     if (cells := box.count_tiles(cube)) > _SPARSEST * found.most:
         raise UnsupportedSource(
             f"{cubes.folder} has {found.most} of {cells} cubes",
-            why=f"an extent with fewer than one cube in {_SPARSEST} is a mistake, mostly: {box}",
+            why=f"an extent with fewer than one cube in {_SPARSEST} is mostly a mistake: {box}",
             fix="correct the boundary, say -o extent=cubes, or convert the parts of it (x0000, …) by themselves",
         )
     return box, notes

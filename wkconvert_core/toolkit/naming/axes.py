@@ -80,7 +80,7 @@ def axes_as_said(columns: Sequence[Column], said: str) -> list[Axis]:
     kinds = ["z" if kind == "-z" else kind for kind in kinds]
     if unknown := [kind for kind in kinds if kind not in (*KINDS, "-")]:
         raise OptionError(
-            f"-o names={said}: {unknown[0]!r} is nothing that a number counts",
+            f"-o names={said}: a number cannot count {unknown[0]!r}",
             fix=f"a word for each number that runs: {', '.join(KINDS)}, "
             "- for a number that counts nothing, or -z for slices below zero",
         )

@@ -55,7 +55,7 @@ def check_said(folder: str, found: Table, axes: Sequence[Axis]) -> None:
     free = iter([kind for kind in likely if all(axis.kind != kind for axis in axes)])
     example = [axis.kind if axis.kind != "?" else next(free, "-") for axis in axes for _ in axis.columns]
     raise UnsupportedSource(
-        f"what the names in {folder} count is not clear: {'; '.join(runs)} (as in {name} and {found.names[-1]})",
+        f"it is not clear what the names in {folder} count: {'; '.join(runs)} (as in {name} and {found.names[-1]})",
         why="no word says whether it is slices, channels, times, positions, or rows and columns of tiles",
         fix=f"say it, a word for each: -o names={','.join(example)} or the like, of {', '.join(KINDS)}; "
         f"{_EACH_A_SLICE}; for tiles -o pattern= {_NEEDS}",
@@ -94,7 +94,7 @@ def choose(folder: str, found: Table, axes: Sequence[Axis], naming: Naming) -> t
             f"-o names={meant}",
         )
     if not left:
-        raise OptionError(f"no file in {folder} is of that choice", fix="choose another time point, position or well")
+        raise OptionError(f"no file in {folder} fits that choice", fix="choose another time point, position or well")
     return left, frozenset(used)
 
 

@@ -78,7 +78,7 @@ def _is_sign(
         ends = [columns[at + 1] if is_decimal else [""] * len(columns[at]) for columns in rows.values()]
         shown = [f"{before}-{a}{after}{b}" for a, b in zip(texts, itertools.chain(*ends), strict=True)]
         raise UnsupportedSource(
-            f"whether the numbers in {folder} are below zero is not clear: {shown[0]} to {shown[-1]}",
+            f"it is not clear whether the numbers in {folder} are below zero: {shown[0]} to {shown[-1]}",
             why="the minus before them may be a sign or a hyphen, and the order of the slices depends on it",
             fix="say -o names=-z if it is a sign, -o names=z if it is a hyphen",
         )

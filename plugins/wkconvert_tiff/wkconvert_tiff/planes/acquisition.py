@@ -195,7 +195,7 @@ def metamorph_axis(file: Opened, count: int) -> Axes:
                 return Axes("T", [count])
     raise UnsupportedSource(
         f"{file.path} holds a MetaMorph stack of {count} planes",
-        why="neither do all have a distance along z, nor a time of their own, so they may be slices, times or channels",
+        why="not all have a distance along z, and not all a time of their own: they may be slices, times or channels",
         fix=BY_HAND,
     )
 
