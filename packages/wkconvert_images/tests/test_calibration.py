@@ -235,3 +235,13 @@ def test_units_that_are_no_lengths_are_no_voxel_size(tmp_path):
 def test_sizes_that_cannot_be_are_left_open(tmp_path, value):
     tags = [(65003, "s", 0, "nm", True), (65009, "d", 1, value, True)]
     assert written(tmp_path, extratags=tags, metadata=None) is None
+
+
+@pytest.mark.parametrize(
+    ("stated", "size"),
+    [("0,5", 0.5), (" 12,25 ", 12.25), ("0,325", 0.325), ("1,000", None), ("1,5,2", None), ("-0,5", None), ("0", None)],
+)
+def test_a_decimal_comma_is_read_where_it_can_be_nothing_else(stated, size):
+    text = f'<OME><Image><Pixels SizeX="9" SizeY="7" PhysicalSizeX="{stated}"/></Image></OME>'
+    (found,) = read_ome(text)
+    assert (found.physical[0] and found.physical[0].value) == size

@@ -6,6 +6,7 @@ The schema: https://docs.openmicroscopy.org/ome-model/
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
@@ -173,11 +174,31 @@ def _channel(channel: ElementTree.Element) -> OmeChannel:
 def _pixel_size(pixels: ElementTree.Element, axis: str) -> OmeLength | None:
     """The stated size of a pixel along an axis; None unless it is a finite number above 0."""
     try:
-        size = float(pixels.get(f"PhysicalSize{axis}", "nan"))
+        size = float(_with_point(pixels.get(f"PhysicalSize{axis}", "nan")))
     except ValueError:
         return None
     unit = pixels.get(f"PhysicalSize{axis}Unit")
     return OmeLength(size, unit or "µm", unit is not None) if 0 < size < float("inf") else None
+
+
+def _with_point(number: str) -> str:
+    """A number whose decimal comma, which is no thousands separator, is a point, as programs write in some countries.
+
+    >>> _with_point("0,325"), _with_point("12,5"), _with_point("1,000")
+    ('0.325', '12.5', '1,000')
+    """
+    whole, comma, fraction = number.strip().partition(",")
+    return f"{whole}.{fraction}" if comma and (whole == "0" or len(fraction) != 3) else number
+
+
+def own_uuid(description: str) -> str | None:
+    """The UUID that OME-XML gives the file it is in, from its beginning alone; None if it gives none.
+
+    >>> own_uuid('<?xml version="1.0"?><OME xmlns="..." UUID="urn:uuid:1f"><Image')
+    'urn:uuid:1f'
+    """
+    found = re.search(r"""<(?:\w+:)?OME\b[^>]*?\bUUID=["']([^"'>]+)""", description)
+    return found[1] if found else None
 
 
 def _planes(data: ElementTree.Element) -> OmePlanes:

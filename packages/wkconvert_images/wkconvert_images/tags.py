@@ -163,8 +163,11 @@ class Ifd:
         entry = self.entries.get(tag)
         return entry.number if entry else 0
 
-    def raw(self, tag: int) -> bytes:
-        """The bytes of a tag. Raises BrokenSource if they lie outside the file, KeyError if the tag is missing."""
+    def raw(self, tag: int, most: int | None = None) -> bytes:
+        """The bytes of a tag, or the first of them, `most` in number.
+
+        Raises BrokenSource if they lie outside the file, KeyError if the tag is missing.
+        """
         kind, count, inline = self.entries[tag]
         if kind not in _SIZES:
             raise broken(self.tiff.path, f"tag {tag} has the unknown type {kind}")
@@ -172,7 +175,7 @@ class Ifd:
         if size <= len(inline):
             return inline[:size]
         (start,) = struct.unpack(self.tiff.order + ("Q" if len(inline) == 8 else "I"), inline)
-        return self.tiff.read(start, size, f"tag {tag} ({count} values)")
+        return self.tiff.read(start, min(size, most or size), f"tag {tag} ({count} values)")
 
     def array(self, tag: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
         """The values of a tag of integers. Raises BrokenSource, KeyError."""
@@ -215,13 +218,13 @@ class Ifd:
             return tuple((float(value), 1.0) for value in values)
         return tuple(zip(values[::2], values[1::2], strict=True))
 
-    def text(self, tag: int) -> str:
-        """The text of a tag; empty if it is missing or damaged."""
+    def text(self, tag: int, most: int | None = None) -> str:
+        """The text of a tag, or of the first of its bytes, `most` in number; empty if it is missing or damaged."""
         entry = self.entries.get(tag)
         if entry is None or _TYPES.get(entry.type) not in ("s", "B"):
             return ""
         try:
-            raw = self.raw(tag).rstrip(b"\0")
+            raw = self.raw(tag, most).rstrip(b"\0")
         except BrokenSource:
             return ""
         try:

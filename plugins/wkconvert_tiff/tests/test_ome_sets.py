@@ -249,3 +249,22 @@ def test_a_set_whose_files_were_renamed_is_told_how_to_be_read(tmp_path):
     with pytest.raises(InconsistentStack, match=r"if the files were renamed.*-o plain=true"):
         layers(tmp_path)
     np.testing.assert_array_equal(voxels(tmp_path, plain="true"), volume(*stack))
+
+
+def test_files_of_a_set_whose_names_were_exchanged_are_refused(tmp_path):
+    write_set(tmp_path)
+    first, one, other = NAMES[0, 0, 0], NAMES[0, 1, 0], NAMES[0, 2, 0]
+    (tmp_path / one).rename(tmp_path / "kept")
+    (tmp_path / other).rename(tmp_path / one)
+    (tmp_path / "kept").rename(tmp_path / other)
+    with pytest.raises(UnsupportedSource, match=f"{one} was renamed: by its UUID, it is {other}") as caught:
+        layers(tmp_path / first, series=0, timepoint=1)
+    assert "-o plain=true" in caught.value.fix
+
+
+def test_a_file_of_a_set_that_was_renamed_names_the_option(tmp_path):
+    write_set(tmp_path)
+    first = (tmp_path / NAMES[0, 1, 0]).rename(tmp_path / "mine.tif")
+    with pytest.raises(InconsistentStack, match=r"if the files were renamed, .* -o plain=true"):
+        layers(tmp_path / NAMES[0, 0, 0], series=0, timepoint=1)
+    np.testing.assert_array_equal(voxels(first, plain=True), volume(IMAGES[0, 1, 0]))

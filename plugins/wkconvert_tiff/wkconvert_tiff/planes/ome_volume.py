@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +14,15 @@ from wkconvert_core import UnsupportedSource, WarningNote
 from wkconvert_core.toolkit.files import broken, cannot_open, is_file
 from wkconvert_core.toolkit.stacks import shorten
 from wkconvert_images.calibration import ome_voxel_size
-from wkconvert_images.ome import ElsewhereError, OmeImage, OmePlanes, read_ome
+from wkconvert_images.ome import ElsewhereError, OmeImage, OmePlanes, own_uuid, read_ome
 from wkconvert_images.tags import TiffFile
 
 from .axes import BY_HAND, PLAIN_HELP, Choice, Numbers, pick, pick_series, several_series
 from .pages import MISSING, Opened, Volume, walk
 
 _MOST_XML = 1 << 28
+_UUID_BY = 2048
+"""Bytes of OME-XML in which the UUID of its file comes, if it does."""
 _MOST_TOLD = 100
 """Most images that a message lists."""
 
@@ -142,6 +145,7 @@ def _volume(file: Opened, ome: OmeSet) -> Volume:
     planes = stored[pick(file.path, file.choice, axes, sizes)]
     channels = image.channels[: len(planes)]
     missing = f"files that its OME-XML names are missing: {shorten(sorted(absent))}"
+    missing += f" (if the files were renamed, {PLAIN_HELP})"
     return Volume(
         files=tuple(offsets),
         planes=planes,
@@ -190,8 +194,8 @@ def _described(image: OmeImage) -> str:
 
 
 def _chains(file: Opened, ome: OmeSet, image: OmeImage) -> tuple[dict[str, list[int]], set[str]]:
-    """The page offsets of each file of the image, and the names of missing files."""
-    paths = dict.fromkeys(ome.file_of(image, planes) for planes in image.planes or [_WHOLE])
+    """The page offsets of each file of the image, and the names of missing files. Raises UnsupportedSource."""
+    paths = {ome.file_of(image, planes): planes.uuid for planes in image.planes or [_WHOLE]}
     offsets: dict[str, list[int]] = {}
     absent: set[str] = set()
     for path in sorted(paths, key=file.path.__ne__):
@@ -199,10 +203,23 @@ def _chains(file: Opened, ome: OmeSet, image: OmeImage) -> tuple[dict[str, list[
             offsets[path] = [link.offset for link in file.links]
         elif is_file(path):
             with TiffFile(path) as other:
+                _check_not_exchanged(ome, other, paths)
                 offsets[path] = [link.offset for link in walk(other)[1]]
         else:
             absent.add(path)
     return offsets, {Path(path).name for path in absent}
+
+
+def _check_not_exchanged(ome: OmeSet, other: TiffFile, uuids: Mapping[str, str | None]) -> None:
+    """Raise UnsupportedSource if a file is, by the UUID in its own XML, another of the set than its name says."""
+    uuid = own_uuid(other.ifd(other.first).text(270, _UUID_BY))
+    if uuid and uuid != uuids[other.path] and uuid in uuids.values():
+        name = next(Path(path).name for path, known in uuids.items() if known == uuid)
+        raise UnsupportedSource(
+            f"{other.path} was renamed: by its UUID, it is {name}",
+            why=f"the OME-XML in {ome.path} says so, and finds the planes of the set by the names of the files",
+            fix=f"give the files the names that they had; or {PLAIN_HELP}",
+        )
 
 
 _WHOLE = OmePlanes(dict.fromkeys("CZT", 0), 0, None, None, None)
