@@ -25,7 +25,7 @@ class Preview:
     picture: Path
     layers: Sequence[LayerPreview]
     notes: Sequence[str]
-    """What the readers say about how the layers are read."""
+    """The readers' notes on how the layers are read."""
     png: bytes
     """The picture's file."""
 

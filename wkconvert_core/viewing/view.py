@@ -34,12 +34,12 @@ void main() { emitRGB(color * shown()); }"""
 
 @dataclass(frozen=True)
 class Served:
-    """What is served to the browser."""
+    """The layers that are served to the browser."""
 
     address: str
     """Of the page; it holds a token."""
     notes: Sequence[str]
-    """What the readers say about how the layers are read."""
+    """The readers' notes on how the layers are read."""
 
 
 @contextmanager

@@ -34,12 +34,12 @@ MODES = {
     16: "colours",
     101: "values of 4 bits",
 }
-"""What the voxels of each mode are."""
+"""The voxels of each mode."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a header says. Columns are fastest in the file, then rows, then sections."""
+    """The facts of a header. Columns are fastest in the file, then rows, then sections."""
 
     byte_order: Literal["<", ">"]
     lengths: tuple[int, int, int]

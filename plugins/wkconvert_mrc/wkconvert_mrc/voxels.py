@@ -46,7 +46,7 @@ class Kind:
 
 
 def kind_of(header: Header, said: Signs | None) -> tuple[Kind, list[str]]:
-    """What the voxels of any mode but the complex ones are, and notes; `said` is what the user says of bytes."""
+    """The kind of voxels of any mode but the complex ones, and notes; `said` is what the user says of bytes."""
     columns, rows, _ = header.lengths
     is_halved = header.mode == _BYTES and bool((header.flags or 0) & _PACKED)
     kind, notes = _DTYPES[header.mode], list[str]()

@@ -19,7 +19,7 @@ _NIFTI2 = {b"n+2\0\r\n\x1a\n": True, b"ni2\0\r\n\x1a\n": False}
 
 @dataclass(frozen=True)
 class Kind:
-    """What the first bytes of a header say."""
+    """The facts in the first bytes of a header."""
 
     version: Literal[1, 2]
     order: str
@@ -34,7 +34,7 @@ class Kind:
 
 
 def kind_of(head: bytes) -> Kind | None:
-    """What a header is that begins with `head`; None if it is not NIfTI's."""
+    """The kind of the header that begins with `head`; None if it is not NIfTI's."""
     size, order = _SIZES.get(head[:4], (0, ""))
     if size == 348 and head[344:348] in _NIFTI1:
         return Kind(1, order, _NIFTI1[head[344:348]])

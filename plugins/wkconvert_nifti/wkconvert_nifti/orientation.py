@@ -16,7 +16,7 @@ from .header import Array, Header
 Form = Literal["sform", "qform"]
 
 _OFF = 0.25
-"""By how many voxels sform and qform may differ anywhere in the volume."""
+"""The voxels by which sform and qform may differ anywhere in the volume."""
 
 
 def pose_of(header: Header, wanted: Orientation | None, form: Form | None) -> tuple[Pose, str]:

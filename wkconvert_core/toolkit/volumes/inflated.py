@@ -17,7 +17,7 @@ GZIP = b"\x1f\x8b"
 """The first bytes of a gzip member."""
 
 Packing: TypeAlias = Literal["", "gzip", "zlib"]
-"""What the bytes of voxels were compressed by; empty: by nothing."""
+"""The compression of the voxels' bytes; empty for none."""
 
 MOST_INFLATED = 1032
 """Most bytes that deflate makes of one: a match of 258 bytes takes at least two bits."""

@@ -1,4 +1,4 @@
-"""What slope and intercept make of stored values: intensities, or ids."""
+"""The values that slope and intercept make of stored ones: intensities, or ids."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Scale", "Slope", "meaning"]
 Slope: TypeAlias = Literal["apply", "ignore"]
 
 _NEAR = 1e-3
-"""By how much a scaled id may miss a whole number, beside what the rounding of slope and intercept does."""
+"""The distance by which a scaled id may miss a whole number, beside what the rounding of slope and intercept does."""
 _FINE = 0.1
 """Up to this slope, a whole number may have been stored as the nearest step, and is missed by half a step at most."""
 _ROUNDED = 2**-23
