@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3Like, VoxelSize, WarningNote
+from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3, Vec3Like, VoxelSize, WarningNote
 from wkconvert_core.toolkit.files import broken, open_file, reading
 from wkconvert_core.toolkit.stacks import shorten
 
@@ -91,8 +91,7 @@ class Conf:
         """
         if self.boundary is None:
             return None
-        x, y, z = (-(-n * self.magnification // factor) for n, factor in zip(self.boundary, mag, strict=True))
-        return x, y, z
+        return (Vec3(*self.boundary) * self.magnification).ceildiv(mag)
 
 
 UNKNOWN = Conf(Path(), "", None, ((None, None, None),))
@@ -202,8 +201,7 @@ def _layer(path: Path, layer: dict[str, Any]) -> Conf:
 
 
 def _vector(path: Path, name: str, values: Iterable[Any], most: int = _MOST_VOXELS) -> Vec3Like:
-    numbers = [_whole(path, f"{name} {axis}", value, most) for axis, value in zip("xyz", values, strict=True)]
-    return numbers[0], numbers[1], numbers[2]
+    return Vec3(*(_whole(path, f"{name} {axis}", value, most) for axis, value in zip("xyz", values, strict=True)))
 
 
 def _whole(path: Path, name: str, value: Any, most: int) -> int:

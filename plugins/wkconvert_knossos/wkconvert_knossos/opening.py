@@ -17,6 +17,7 @@ from wkconvert_core import (
     Mag,
     OptionError,
     UnsupportedSource,
+    Vec3,
     VolumeInfo,
     WarningNote,
 )
@@ -136,9 +137,8 @@ def _layer(found: Found, extent: Extent | None, *, named: bool) -> Layer:
     sources = {found.finest: _source(found, found.finest, box)}
     notes += map(WarningNote, _missing(found, found.finest, box))
     for mag in sorted(found.mags)[1:]:
-        x, y, z = (coarse // fine for coarse, fine in zip(mag, found.finest, strict=True))
-        factor = x, y, z
-        if any(coarse % fine for coarse, fine in zip(mag, found.finest, strict=True)):
+        factor = mag // found.finest
+        if factor * found.finest != mag:
             notes.append(WarningNote(f"mag {mag} left out: it is no multiple of mag {found.finest}"))
             continue
         if lacking := found.mags[mag].lacking(found.mags[found.finest], factor, box, found.conf.cube):
@@ -160,12 +160,11 @@ def _noted(layer: Layer, notes: Sequence[str]) -> Layer:
 
 
 def _source(found: Found, mag: Mag, box: Box) -> CubeSource:
-    x, y, z = map(min, found.conf.cube, box.shape)
     info = VolumeInfo(
         box.shape,
         _DTYPES[found.category],
         voxel_size=found.conf.voxel_size(mag),
-        chunk_shape=(x, y, z),
+        chunk_shape=box.shape.min(found.conf.cube),
         offset=box.start,
     )
     suffixes = KINDS[found.category] if found.tree.suffix is None else (found.tree.suffix,)
@@ -189,7 +188,7 @@ def _extent(found: Found, extent: Extent | None) -> tuple[Box, list[str]]:
         # the indices that the opened path fixes leave one cube's length along their axes
         index = (*found.tree.part, 0, 0, 0)[:3]
         edges = [edge if axis < len(found.tree.part) else boundary[axis] for axis, edge in enumerate(cube)]
-        part = Box((index[0], index[1], index[2]), (1, 1, 1)).refined((edges[0], edges[1], edges[2]))
+        part = Box(Vec3(*index), (1, 1, 1)).refined(Vec3(*edges))
         box = Box((0, 0, 0), boundary).intersection(part)
         notes += _beyond(found, box, extent)
     if (cells := box.count_tiles(cube)) > _SPARSEST * found.most:

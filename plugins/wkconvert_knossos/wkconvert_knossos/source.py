@@ -39,9 +39,8 @@ class CubeSource:
         out = np.zeros(wanted.shape[::-1], self.info.dtype).T
         for part in wanted.tiles(self.cube):
             cell = part.aligned(self.cube)
-            x, y, z = (-start for start in cell.start)
             if path := self._find(cell.coarsened(self.cube).start):
-                out[part.slices_in(wanted)] = read(path, self.cube, part.shifted((x, y, z)))
+                out[part.slices_in(wanted)] = read(path, self.cube, part - cell.start)
         return out[np.newaxis]
 
     def _find(self, index: Vec3Like) -> Path | None:

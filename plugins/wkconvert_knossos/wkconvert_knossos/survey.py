@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3Like, WarningNote
+from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3, Vec3Like, WarningNote
 from wkconvert_core.toolkit.stacks import shorten
 
 from .cube_file import expected, found
@@ -63,7 +63,7 @@ class Cubes:
     def box(self, cube: Vec3Like) -> Box:
         """The smallest box that holds all cubes, in voxels."""
         low, high = self._indices.min(axis=0).tolist(), (self._indices.max(axis=0) + 1).tolist()
-        return Box.between((low[0], low[1], low[2]), (high[0], high[1], high[2])).refined(cube)
+        return Box.between(Vec3(*low), Vec3(*high)).refined(cube)
 
     def inside(self, box: Box, cube: Vec3Like) -> int:
         """The number of cubes with voxels in a box."""

@@ -118,8 +118,7 @@ class TiffSink:
 
     def path(self, box: Box) -> Path:
         """The file of the shard that contains the first voxel of a box."""
-        cells = zip(box.start, self.spec.box.start, self.shard_shape, strict=True)
-        x, y, z = (at // side - first // side for at, first, side in cells)
+        x, y, z = box.start // self.shard_shape - self.spec.box.start // self.shard_shape
         if self.spec.shard_shape:
             return self.folder / str(z) / str(y) / f"{x}.tiff"
         digits = max(_DIGITS, len(str(self.spec.box.shape[2])))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wkconvert_core import Box, Vec3Like
+from wkconvert_core import Box, Vec3, Vec3Like
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,14 @@ class Grid:
         return x + self.border[0], y + self.border[1], z
 
     @property
-    def offset(self) -> Vec3Like:
+    def offset(self) -> Vec3:
         """Position of the first voxel if tile (0, 0) begins at the origin."""
-        x, y, z = self.first
-        return x * self.tile[0], y * self.tile[1], z
+        return Vec3(*self.first) * (*self.tile, 1)
 
     @property
     def cells(self) -> int:
         """Number of cells, with or without a tile."""
-        (x0, y0, z0), (x1, y1, z1) = self.first, self.last
-        return (x1 - x0 + 1) * (y1 - y0 + 1) * (z1 - z0 + 1)
+        return (Vec3(*self.last) - self.first + (1, 1, 1)).volume
 
     def cell(self, index: Vec3Like) -> Box:
         """The voxels of a cell."""
@@ -59,18 +57,13 @@ class Grid:
 
     def touched(self, box: Box) -> Iterator[Vec3Like]:
         """The indices of the cells that a box touches."""
-        (x0, y0, z0), (x1, y1, z1) = self._index(box.start), self._index(n - 1 for n in box.stop)
+        (x0, y0, z0), (x1, y1, z1) = self._index(box.start), self._index(box.stop - (1, 1, 1))
         if box.volume:
             yield from ((x, y, z) for z in range(z0, z1 + 1) for y in range(y0, y1 + 1) for x in range(x0, x1 + 1))
 
-    def _corner(self, index: Vec3Like) -> Vec3Like:
-        x, y, z = (at - first for at, first in zip(index, self.first, strict=True))
-        return x * self.tile[0], y * self.tile[1], z
+    def _corner(self, index: Vec3Like) -> Vec3:
+        return (Vec3(*index) - self.first) * (*self.tile, 1)
 
-    def _index(self, voxel: Iterable[int]) -> Vec3Like:
+    def _index(self, voxel: Vec3) -> Vec3:
         """The cell of a voxel; the last column and row are one cell however large they are."""
-        size = (*self.tile, 1)
-        x, y, z = (
-            min(first + at // n, last) for at, n, first, last in zip(voxel, size, self.first, self.last, strict=True)
-        )
-        return x, y, z
+        return (voxel // (*self.tile, 1) + self.first).min(self.last)
