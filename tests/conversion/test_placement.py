@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.conversions import different, invoke, layers_of, mags_of, properties, random_voxels, read
+from helpers.conversions import carry_out, different, invoke, layers_of, mags_of, properties, random_voxels, read
 from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from wkconvert_core import Affine, Box, InconsistentStack, Mag, OptionError, Turn, Vec3, VoxelSize, WarningNote
+from wkconvert_core.commands import recube
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import Settings
@@ -575,6 +576,20 @@ def test_a_mirrored_layer_whose_place_beside_others_is_unknown_is_refused(tmp_pa
     reader(tmp_path / "odd" / "more", random_voxels((65, 80, 6)), voxel_size=size(4, 4, 40))
     with pytest.raises(InconsistentStack, match="--flip x does not tell where labels lies"):
         prepare(tmp_path / "odd", tmp_path / "odd_ds", Settings(jobs=2, flip="x"))
+
+
+@pytest.mark.parametrize(("first", "second"), [("x", ""), ("", "x"), ("xy", "y"), ("xz", "zx"), ("", "")])
+def test_layers_that_are_added_mirrored_otherwise_are_warned_of_also_to_a_copy(tmp_path, reader, first, second):
+    em = reader(tmp_path / "src" / "em", random_voxels((20, 16, 6)), voxel_size=size(4, 4, 40))
+    labels = reader(tmp_path / "src" / "labels", random_voxels((20, 16, 6)), voxel_size=size(4, 4, 40))
+    convert(em, tmp_path / "ds", Settings(jobs=2, flip=first, layer_name="em", downsample=False))
+    carry_out(recube.prepare(tmp_path / "ds", tmp_path / "copy", Settings(jobs=2)))
+    for name in ("ds", "copy"):
+        for place in (None, (0, 0, 0)):
+            added = replace(ADD, flip=second, layer_name="labels", top_left=place)
+            told = [note for note in prepare(labels, tmp_path / name, added).notes if "mirrored against" in note]
+            assert [type(note) for note in told] == [WarningNote] * ({*first} != {*second})
+            assert all(f"--flip {first}" in note or "em none" in note for note in told)
 
 
 def test_layers_that_do_not_say_where_they_lie_are_told(tmp_path, pair, reader):

@@ -44,23 +44,26 @@ def placed(layers: Sequence[SourceLayer], settings: Settings, existing: Existing
     """
     _check_turns(layers, existing)
     found = _in_place(at_mags(layers, settings, existing), settings, existing)
+    if not (existing.affine and all(layer.info.affine for layer in layers)):
+        flips = existing.notes_on_flips(settings.flip)
+        found = [replace(layer, notes=(*layer.notes, *flips)) for layer in found]
     return [_apart(layer, found, existing) for layer in found]
 
 
 def grids(layers: Sequence[SourceLayer], settings: Settings, existing: ExistingLayers) -> dict[str, Any]:
-    """Facts to record for layers that will be added: the affine of the dataset's mag-1 voxels, by each layer.
+    """Facts to record for layers that will be added: the affine of the dataset's mag-1 voxels by each layer, and flips.
 
-    Nothing of a layer that `--top-left` laid elsewhere than its affine says beside those of others.
+    No affine of a layer that `--top-left` laid elsewhere than its affine says beside those of others.
     """
     stating = [layer for layer in layers if layer.info.affine]
-    if settings.top_left is not None and (len(stating) > 1 or existing.affine):
-        return {}
+    is_placed = settings.top_left is not None and (len(stating) > 1 or existing.affine)
+    flip = {"flip": settings.flip} if settings.flip else {}
     found = {}
     for layer in layers:
-        affine, turned = layer.info.affine, layer.info.turned
+        affine, turned = (None, None) if is_placed else (layer.info.affine, layer.info.turned)
         grid = affine.refined(layer.finest).moved(-layer.extent.start).document if affine else {}
-        if grid or turned:
-            found[layer.name] = {**grid, "turned": turned.how if turned else ""}
+        if grid or turned or flip:
+            found[layer.name] = {**grid, "turned": turned.how if turned else "", **flip}
     return {GRIDS: found} if found else {}
 
 

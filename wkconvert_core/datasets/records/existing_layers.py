@@ -11,14 +11,16 @@ from typing import Any
 from wkconvert_core.contract.affine import Affine
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.dataset import Dataset, found_mags
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
 from wkconvert_core.datasets.records.lines import entry_of, extent_in, parsed_plan
 from wkconvert_core.toolkit.files import is_file, is_link, listed
+from wkconvert_core.toolkit.shortened import shorten
 
 GRIDS = "grids"
-"""The key of a plan that holds, by layer, the affine of the dataset's mag-1 voxels, and how the axes were turned."""
+"""The key of a plan that holds, by layer, the affine of the dataset's mag-1 voxels, how axes were turned, and flips."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,19 @@ class ExistingLayers:
     """Of the dataset's mag-1 voxels; None if no layer's source stated where it lies."""
     turned: str = ""
     """How the layers' axes were turned."""
+    flips: Mapping[str, str] = field(default_factory=dict)
+    """The axes along which `--flip` mirrored layers, by those of which it is recorded."""
+
+    def notes_on_flips(self, flip: str) -> list[WarningNote]:
+        """The warning for a layer that is mirrored by `--flip`, if the layers that are there were mirrored otherwise.
+
+        >>> ExistingLayers({"em": Box((0, 0, 0), (9, 9, 9))}).notes_on_flips("x")
+        ['it has --flip x, and em none: they may lie mirrored against each other']
+        """
+        flips = {name: self.flips.get(name, "") for name in self.boxes}
+        unlike = [f"{name} {f'--flip {by}' if by else 'none'}" for name, by in flips.items() if {*by} != {*flip}]
+        told = f"it has {f'--flip {flip}' if flip else 'no --flip'}, and {shorten(unlike)}"
+        return [WarningNote(f"{told}: they may lie mirrored against each other")] if unlike else []
 
 
 def existing_layers(dst: Path, but: Collection[str]) -> ExistingLayers:
@@ -53,10 +68,11 @@ def existing_layers(dst: Path, but: Collection[str]) -> ExistingLayers:
         size = next((size for plan in plans for size in _sizes(plan)), None)
     if not mags:
         return ExistingLayers()
-    grids = [grid for name, grid in recorded_grids(dst).items() if name in boxes]
+    of_layers = {name: grid for name, grid in recorded_grids(dst).items() if name in boxes}
+    flips, grids = {name: str(grid.get("flip", "")) for name, grid in of_layers.items()}, of_layers.values()
     affine = next((found for grid in grids if (found := Affine.parse(grid)) and found.spans), None)
     turned = next((str(grid["turned"]) for grid in grids if grid.get("turned")), "")
-    return ExistingLayers(boxes, mags, size, affine, turned)
+    return ExistingLayers(boxes, mags, size, affine, turned, flips)
 
 
 def recorded_grids(dst: Path) -> dict[str, dict[str, Any]]:
