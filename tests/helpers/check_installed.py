@@ -7,7 +7,7 @@ LIBRARIES = {
     "dm": set(),
     "knossos": {"cramjam", "imageio", "wkconvert-images"},
     "mrc": set(),
-    "nifti": {"isal", "nibabel"},
+    "nifti": {"nibabel"},
     "tiff": {"imagecodecs", "imageio", "tifffile", "wkconvert-images"},
     "tiles": {"imagecodecs", "imageio", "tifffile", "wkconvert-images"},
     "zarr": {"tensorstore"},

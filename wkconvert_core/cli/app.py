@@ -71,6 +71,7 @@ def main() -> None:
     raise_signals()
     warnings.showwarning = _show_warning  # type: ignore[assignment]  # the place in the code is not told
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of worker processes
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that nothing here needs
     try:
         sys.exit(app(standalone_mode=False))
     except WkconvertError as error:

@@ -1,4 +1,4 @@
-"""Workers that run tasks through joblib: this thread, threads, processes or a cluster. Tasks of dead workers rerun."""
+"""Workers that run tasks: threads, or, through joblib, processes and clusters. Tasks of dead ones are rerun."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from wkconvert_core.cluster.session import Cluster, Sought
 from wkconvert_core.cluster.spec import STRATEGIES
 from wkconvert_core.cluster.worker_check import Ticket, Unfinished
 from wkconvert_core.contract.errors import ResourceError
+from wkconvert_core.engine.threads import BusyThreads, in_threads
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 Strategy = Literal["threads", "multiprocessing", "sequential", "dask", "slurm"]
-BACKENDS: dict[str, str] = {"threads": "threading", "multiprocessing": "loky", "sequential": "sequential"}
-"""joblib's backend for each strategy on this machine."""
 
 _GLANCE = 0.25
 """Seconds between two looks of a worker process for its parent."""
@@ -48,7 +47,7 @@ class Workers:
     def __post_init__(self) -> None:
         """Prepare to be stopped."""
         self._stopping = threading.Event()
-        self._busy = _BusyThreads()
+        self._busy = BusyThreads()
 
     @property
     def shared(self) -> bool:
@@ -123,14 +122,20 @@ class Workers:
         alone: bool = False,
     ) -> Iterator[Result]:
         """Run tasks, and remove finished ones from `pending`. Raises _WorkerDied if the pool is lost."""
+        left = (item for item in numbered if not self._stopping.is_set())
+        if self.shared:
+            answers = in_threads(_Numbered(function, self._busy), left, 1 if self.strategy == "sequential" else jobs)
+            for number, result in answers:
+                del pending[number]
+                yield result
+            return
         from joblib import delayed
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         ticket = self.cluster.ticket if self.cluster else None
         parent = os.getpid() if self.strategy == "multiprocessing" else None
-        busy, slots = self._busy if self.shared else None, jobs if ticket else None
-        call = delayed(_Numbered(function, busy, ticket, slots, parent))
-        calls = (call(number, task) for number, task in numbered if not self._stopping.is_set())
+        call = delayed(_Numbered(function, None, ticket, jobs if ticket else None, parent))
+        calls = (call(number, task) for number, task in left)
         try:
             with _signals_held_back() if parent else contextlib.nullcontext():
                 answers = self._parallel(jobs, alone=alone)(calls)
@@ -156,7 +161,7 @@ class Workers:
         n_jobs = 2 if alone or self.cluster else jobs
         return Parallel(
             n_jobs=n_jobs,
-            backend=self.cluster.backend if self.cluster else BACKENDS[self.strategy],
+            backend=self.cluster.backend if self.cluster else "loky",
             return_as="generator_unordered",
             batch_size=1,
             pre_dispatch=self.cluster.in_flight(jobs) if self.cluster else 2 * n_jobs,
@@ -199,7 +204,7 @@ class _Numbered:
     """Calls a function with a task; returns the task's number, too, so that unfinished tasks are known."""
 
     function: Callable[[Any], Any]
-    busy: _BusyThreads | None
+    busy: BusyThreads | None
     ticket: Ticket | None = None
     """On a cluster: the requirements that a worker checks."""
     slots: int | None = None
@@ -264,27 +269,6 @@ def _watch(parent: int) -> None:
 def _slots_of_this_process(slots: int) -> threading.Semaphore:
     """Limits the concurrent tasks of this process, whose memory is planned for that many."""
     return threading.Semaphore(slots)
-
-
-class _BusyThreads:
-    """Counts the tasks that threads of this process are working on."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._changed = threading.Condition()
-
-    def __enter__(self) -> None:
-        with self._changed:
-            self._count += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._count -= 1
-            self._changed.notify_all()
-
-    def wait(self, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._count, seconds)
 
 
 def _remembered(tasks: Iterable[Task], pending: dict[int, Task]) -> Iterator[tuple[int, Task]]:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import uuid
-import zlib
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from wkconvert_core.contract.errors import NoSpace, TargetError, TargetNotWritable, WkconvertError
 from wkconvert_core.contract.model import Checksum
+from wkconvert_core.toolkit.crc import crc32
 from wkconvert_core.toolkit.files import open_file, reason
 
 __all__ = [
@@ -110,7 +110,7 @@ def file_checksum(path: Path) -> Checksum:
     crc = size = 0
     with open_file(path) as file:
         while piece := file.read(_PIECE):
-            crc, size = zlib.crc32(piece, crc), size + len(piece)
+            crc, size = crc32(piece, crc), size + len(piece)
     return Checksum(crc, size)
 
 

@@ -212,6 +212,18 @@ def test_zeros_of_either_sign_and_nan_keep_their_bits(values: tuple[float, float
     assert decode_shard(encoded(data, header), header).tobytes() == data.T.tobytes()
 
 
+def test_lz4hc_is_left_out_of_blocks_in_which_it_gains_nothing() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, 32**3, "uint8")
+    begins_as_noise = np.concatenate([noise[: 32**3 // 2], np.zeros(32**3 // 2, "uint8")])
+    hidden = noise.copy()
+    hidden[-(32**3) // 4 :] = 0  # where no sample is taken, but lz4 sees it
+    for block, thorough in ((noise, False), (begins_as_noise, True), (hidden, True)):
+        file = encoded(block.reshape((1, 32, 32, 32), order="F"), Header(32, 1, "lz4hc", np.dtype("uint8")))
+        how = {"mode": "high_compression", "compression": 4} if thorough else {}
+        assert file[24:] == lz4.block.compress(block.tobytes(), store_size=False, **how)
+
+
 def test_a_level_changes_the_bytes_but_not_the_voxels() -> None:
     header = Header(32, 1, "lz4hc", np.dtype("uint8"))
     data = np.random.default_rng(0).integers(0, 4, (1, 32, 32, 32), dtype=np.uint8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from wkconvert_core.contract.model import Checksum
 from wkconvert_core.formats.wkw.blocks import PART_BYTES
 from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.header import COMPRESSIONS, Header
+from wkconvert_core.toolkit.crc import crc32
 from wkconvert_core.toolkit.files import open_file, reason
 
 
@@ -43,7 +43,7 @@ class _Summing(_Fetching):
     def __call__(self, start: int, stop: int) -> bytes:
         assert start == self.at, "each byte once, in order"
         data = super().__call__(start, stop)
-        self.crc, self.at = zlib.crc32(data, self.crc), stop
+        self.crc, self.at = crc32(data, self.crc), stop
         return data
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from wkconvert_core.formats.wkw.header import COMPRESSIONS, Buffer, Header
 from wkconvert_core.formats.wkw.shard_file import open_shard
 from wkconvert_core.formats.wkw.source import WkwSource, locate, read_header
 from wkconvert_core.toolkit.atomic import file_checksum, replacing, sync, target_error, write_atomically, writing
+from wkconvert_core.toolkit.crc import crc32
 from wkconvert_core.toolkit.files import exists
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _put(path: Path, pieces: Iterable[Buffer]) -> Checksum:
         with replacing(path) as temporary, temporary.open("xb") as file:
             for content in _gathered(pieces):
                 file.write(content)
-                crc = zlib.crc32(content, crc)
+                crc = crc32(content, crc)
                 size += len(content)
             file.flush()
             # let the disk work while the next shard is encoded: left alone, it may do nothing until `sync`
