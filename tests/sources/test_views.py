@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from wkconvert_core import Box, ConversionError, OptionError
 from wkconvert_core.contract.abilities import stream_of
-from wkconvert_core.sources.views import Cast, Flipped, transformed
+from wkconvert_core.sources.views import Cast, Flipped, as_dtype, transformed
 
 INTEGERS = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]
 
@@ -27,7 +27,11 @@ def volume(*values, dtype):
 
 
 DATA = np.random.default_rng(0).integers(0, 255, (3, 7, 6, 5)).astype("uint8")
-PLAIN = {"channel": None, "box": None, "skip_z": 0, "flip": "", "dtype": None, "fit": "exact"}
+PLAIN = {"channel": None, "box": None, "skip_z": 0, "flip": ""}
+
+
+def viewed(source, *, dtype=None, fit="exact", **options):
+    return as_dtype(transformed(source, **{**PLAIN, **options}), dtype, fit)
 
 
 VIEWS = pytest.mark.parametrize(
@@ -46,7 +50,7 @@ VIEWS = pytest.mark.parametrize(
 
 @VIEWS
 def test_a_view_is_what_numpy_says(options, expected, offset):
-    source = transformed(InMemory(DATA, START), **{**PLAIN, **options})
+    source = viewed(InMemory(DATA, START), **options)
     np.testing.assert_array_equal(whole(source), expected)
     info = source.info
     assert (info.channels, *info.shape) == expected.shape
@@ -58,7 +62,7 @@ def test_a_view_is_what_numpy_says(options, expected, offset):
 
 @VIEWS
 def test_a_view_streams_what_it_reads(options, expected, offset):
-    source = transformed(InOrder(DATA, START), **{**PLAIN, **options})
+    source = viewed(InOrder(DATA, START), **options)
     result, times = np.zeros_like(expected), np.zeros(expected.shape[1:], int)
     for box, data in stream_of(source)():
         assert data.shape[1:] == box.shape
@@ -74,7 +78,7 @@ def test_a_view_of_what_need_not_be_streamed_does_not_stream():
 
 def test_without_options_a_source_stays_as_it_is():
     source = InMemory(DATA, START)
-    assert transformed(source, **PLAIN) is source
+    assert viewed(source) is source
 
 
 @pytest.mark.parametrize(
@@ -87,7 +91,7 @@ def test_without_options_a_source_stays_as_it_is():
 )
 def test_a_part_that_is_not_there_is_refused(options, message):
     with pytest.raises(OptionError, match=message):
-        transformed(InMemory(DATA, START), **{**PLAIN, **options})
+        viewed(InMemory(DATA, START), **options)
 
 
 def exactly(value, dtype):
@@ -224,11 +228,11 @@ DOT[:, 5, 1, 3] = 100
     ],
 )
 def test_a_view_knows_where_there_is_anything(options):
-    source = transformed(Knowing(DOT, START), **{**PLAIN, **options})
+    source = viewed(Knowing(DOT, START), **options)
     tiles = list(source.info.box.tiles((2, 2, 2)))
     assert [source.occupied(box) for box in tiles] == [bool(source.read(box).any()) for box in tiles]
     assert sum(map(source.occupied, tiles)) == 1
-    assert transformed(InMemory(DOT, START), **{**PLAIN, "flip": "x"}).occupied is None
+    assert viewed(InMemory(DOT, START), flip="x").occupied is None
 
 
 @pytest.mark.parametrize("dtypes", [("uint8", "int8"), ("int16", "uint8"), ("float32", "int8")])

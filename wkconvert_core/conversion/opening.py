@@ -101,13 +101,7 @@ def _as_written(found: Found, layer: Layer, decision: Decision, settings: Settin
         check_ids(np.dtype(dtype or own.info.dtype), own.info.channels if settings.channel is None else 1)
     try:
         source = transformed(
-            own,
-            channel=settings.channel,
-            box=settings.bbox,
-            skip_z=settings.skip_first_z_slices,
-            flip=settings.flip,
-            dtype=None,
-            fit=fit,
+            own, channel=settings.channel, box=settings.bbox, skip_z=settings.skip_first_z_slices, flip=settings.flip
         )
     except OptionError as error:
         if is_alone:

@@ -87,7 +87,7 @@ def find_contents(
     return _search(where, mag, budget, workers, listen, lambda cell, box: not (outline and box and cell in box))
 
 
-def voxels_outside(where: MagOnDisk, budget: Budget, workers: Workers, listen: Listener | None = None) -> Box | None:
+def voxels_outside(where: MagOnDisk, budget: Budget, workers: Workers) -> Box | None:
     """A box of non-zero voxels outside the bounding box, in voxels of the mag; None if there are none.
 
     Readers do not see such voxels, and copies leave them out. Shards that reach beyond the bounding box are read until
@@ -96,7 +96,7 @@ def voxels_outside(where: MagOnDisk, budget: Budget, workers: Workers, listen: L
     extent = where.box
     assert extent, "metadata state it"
     mag = open_compared(where)
-    return _search(where, mag, budget, workers, listen, lambda cell, box: not box and cell not in extent, extent).box
+    return _search(where, mag, budget, workers, None, lambda cell, box: not box and cell not in extent, extent).box
 
 
 def _search(

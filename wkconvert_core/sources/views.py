@@ -226,9 +226,7 @@ class Cast(Wrapper):
         return box, cast(data, np.dtype(self.dtype), self.fit, box.shifted(self.inner.info.offset), self.values)
 
 
-def transformed(
-    source: Source, *, channel: int | None, box: Box | None, skip_z: int, flip: str, dtype: str | None, fit: Fit
-) -> Source:
+def transformed(source: Source, *, channel: int | None, box: Box | None, skip_z: int, flip: str) -> Source:
     """Wrap a source as the options ask. Raises OptionError for a part or a channel that it does not have."""
     if channel is not None:
         count = source.info.channels
@@ -241,7 +239,7 @@ def transformed(
         source = Flipped(source, flip)
     if box is not None:
         source = Moved(cropped(source, box, "--bbox"), box.start + source.info.offset)  # it keeps its place
-    return as_dtype(source, dtype, fit)
+    return source
 
 
 def as_dtype(source: Source, dtype: str | None, fit: Fit, values: ValueRange | None = None) -> Source:

@@ -72,7 +72,9 @@ def _check_parts(label: str, source: Source, within: Box, whole: Array) -> None:
     boxes = boxes_in(source.info, within)
     results = [(box, source.read(box)) for box in [*boxes, *reversed(boxes)]]
     for box, data in results:  # compared after all were read, so that a reused buffer shows
-        _check_box(label, source.info, box, data, within, whole, "")
+        part = whole[(slice(None), *box.slices_in(within))]
+        same = _equal(_checked(label, source.info, box, data), part)
+        require(same, f"{label}: box {box} is not that part of {within}", Rule.READ)
 
 
 def _check_expected(label: str, info: VolumeInfo, within: Box, whole: Array, expected: Array) -> None:
@@ -82,12 +84,6 @@ def _check_expected(label: str, info: VolumeInfo, within: Box, whole: Array, exp
     part = expected[(slice(None), *within.slices_in(info.box))]
     same = _equal(whole, part)
     require(same, "" if same else f"{label}: {_difference(whole, part, within)}", Rule.READ)
-
-
-def _check_box(label: str, info: VolumeInfo, box: Box, data: Array, within: Box, whole: Array, when: str) -> None:
-    _checked(label, info, box, data)
-    part = whole[(slice(None), *box.slices_in(within))]
-    require(_equal(data, part), f"{label}: box {box}{when} is not that part of {within}", Rule.READ)
 
 
 def _checked(label: str, info: VolumeInfo, box: Box, data: Array) -> Array:
