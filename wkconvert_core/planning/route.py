@@ -26,7 +26,7 @@ from wkconvert_core.toolkit.byte_sizes import size_text
 C = TypeVar("C", bound=Consumer[Any])
 
 HELD_BYTES = 48 << 20
-"""A task that also makes coarser mags reads at most this much."""
+"""A task that also makes coarser mags reads at most this much, or twice as much as it would read without them."""
 
 
 def planned(source: Source, consumers: Sequence[C], kernel: str, budget: Budget) -> tuple[Step[C], Route]:
@@ -46,11 +46,14 @@ def planned(source: Source, consumers: Sequence[C], kernel: str, budget: Budget)
 
 def _little_more(step: AnyStep, way: Route, alone: Route, budget: Budget) -> bool:
     """Whether making coarser mags in passing keeps way and workers the same, tasks small, and all workers busy."""
-    cost = step.read_cost if way.slab is None else 1  # from a slab, tasks read decoded voxels
-    read_bytes = way.task.min(step.box.shape).volume * step.voxel_bytes * cost
+    read_bytes, alone_bytes = (
+        each.task.min(step.box.shape).volume * step.voxel_bytes * (step.read_cost if each.slab is None else 1)
+        for each in (way, alone)  # from a slab, tasks read decoded voxels
+    )
     is_same = (way.way, way.workers) == (alone.way, alone.workers)
-    is_parallel = way.tasks >= min(alone.tasks, budget.at_once(way.workers)) or step.raw_bytes <= FILL_BYTES
-    return is_same and is_parallel and read_bytes <= HELD_BYTES
+    turns = 1 if read_bytes <= HELD_BYTES else 4  # of long tasks, the last ones would leave workers idle
+    is_parallel = way.tasks >= min(alone.tasks, turns * budget.at_once(way.workers)) or step.raw_bytes <= FILL_BYTES
+    return is_same and is_parallel and read_bytes <= max(HELD_BYTES, 2 * alone_bytes)
 
 
 def route(step: AnyStep, budget: Budget) -> Route:
