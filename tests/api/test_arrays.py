@@ -1,6 +1,7 @@
 """Datasets and other sources as arrays."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_a_dataset_is_its_layers_and_their_mags(dataset):
     assert str(layer["4-4-1"].voxel_size) == "16 x 16 x 40 nm"
     for text in ("em", "70 x 60 x 40", "2-2-1"):
         assert text in layers._repr_html_()
-    assert "70 x x 60 y x 40 z, uint8, 4 x 4 x 40 nm" in repr(layers)
+    assert "x 70, y 60, z 40, uint8, 4 x 4 x 40 nm" in repr(layers)
 
 
 def test_what_is_not_there_is_a_key_error_that_lists_what_is(dataset):
@@ -137,7 +138,10 @@ def test_options_are_keyword_arguments(dataset, tmp_path):
     done = wkconvert.downsample(dataset[0], max_mag=8, progress=heard.append)
     assert [str(mag.mag) for mag in done.layers[0].mags][-1] == "8-8-1"
     assert heard[-1].voxels == heard[-1].total
-    assert wkconvert.verify(dataset[0], jobs=1).sound
+    assert (found := wkconvert.verify(dataset[0], jobs=1)).sound
+    assert re.fullmatch(r"<Soundness \S+: sound; \d+ mags, \d+ shards, \S+, \S+ s, 0 notes>", repr(found))
+    same = wkconvert.check_equality(dataset[0], dataset[0])
+    assert re.fullmatch(r"<Equality (\S+), \1: equal; \d+ mags, \S+ s, 0 notes>", repr(same))
     assert wkconvert.recube(dataset[0], tmp_path / "copy", to="wkw", file_len=1).layers
     with pytest.raises(TypeError, match="max_mug"):
         wkconvert.downsample(dataset[0], max_mug=8)

@@ -2,7 +2,9 @@
 
 import io
 import re
+import sys
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -179,3 +181,23 @@ def test_plugins_of_a_narrow_terminal_are_no_headings(screen):
     names = {"built in", *(f"{each.name} ({each.distribution} {each.version})" for each in plugins().loaded)}
     heads = [line for line in screen.lines if not line.startswith(" ")]
     assert {line for line in heads if not line.startswith(("interpolation modes", "--to takes", "no readers"))} <= names
+
+
+def test_a_notebook_shows_one_bar_and_keeps_its_last_state(monkeypatch):
+    """What is sent to the notebook is what IPython's `display` and the handle that it gives are called with."""
+    sent, now = [], [0.0]
+    handle = SimpleNamespace(update=lambda state, raw: sent.append(("update", state)))
+    display = SimpleNamespace(display=lambda state, raw, display_id: sent.append(("display", state)) or handle)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.setattr(progress_bar.time, "monotonic", lambda: now[0])
+    with shown(Console(file=io.StringIO(), force_jupyter=True)) as listen:
+        meter = Meter(listen, "<em> mag 1", (1, 2), 100, 1)
+        for seconds in (0.1, 0.3, 0.4, 1):
+            now[0] = seconds
+            meter.advance(25)
+        Meter(listen, "em mag 2", (2, 2), 100, 1).advance(100)
+    assert [how for how, _ in sent] == ["display", "update", "update"]  # not more often than eyes can follow
+    assert [re.search(r'value="(.*?)"', state["text/html"])[1] for _, state in sent] == ["0.250", "0.500", "1.000"]
+    assert "&lt;em&gt; mag 1: 50%" in sent[0][1]["text/html"]
+    assert sent[-1][1]["text/plain"].startswith("2/2 em mag 2: 100%")

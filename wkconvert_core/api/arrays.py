@@ -131,7 +131,7 @@ class MagArray:
         return xarray.DataArray(self.to_dask(), coords, self.dims, self.name)
 
     def __repr__(self) -> str:
-        axes = " x ".join(f"{n} {axis}" for axis, n in zip(self.dims, self.shape, strict=True))
+        axes = ", ".join(f"{axis} {n}" for axis, n in zip(self.dims, self.shape, strict=True))
         return f"<{self.name} mag {self.mag}: {axes}, {self.dtype}, {self.voxel_size or 'voxel size unknown'}>"
 
 

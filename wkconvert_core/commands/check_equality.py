@@ -11,7 +11,7 @@ from pathlib import Path
 from wkconvert_core.contract.errors import UnsupportedSource, check_known
 from wkconvert_core.contract.geometry import Mag, Vec3
 from wkconvert_core.contract.mag_format import ComparableMag, StoredMag
-from wkconvert_core.contract.notes import WarningNote, about
+from wkconvert_core.contract.notes import WarningNote, about, counted
 from wkconvert_core.datasets.checksums import mags_without_shards, told_of_empty_mags
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.properties import StoredLayer
@@ -68,6 +68,12 @@ class Equality:
     mags: Sequence[MagCompared]
     notes: Sequence[str]
     seconds: float
+
+    def __repr__(self) -> str:
+        """`<Equality a, b: equal; 3 mags, 0.4 s, 0 notes>`."""
+        verdict = "equal" if self.equal else "different"
+        facts = f"{len(self.mags)} mags, {self.seconds:.1f} s, {counted(self.notes)}"
+        return f"<Equality {self.a}, {self.b}: {verdict}; {facts}>"
 
     @property
     def equal(self) -> bool:

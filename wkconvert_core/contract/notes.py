@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class WarningNote(str):
     """A note that has to be seen before the work begins: something was left out, guessed, or contradicts itself.
@@ -15,6 +17,16 @@ class WarningNote(str):
     """
 
     __slots__ = ()
+
+
+def counted(notes: Collection[str]) -> str:
+    """How many notes there are, and how many of them are warnings.
+
+    >>> counted(["alpha dropped", WarningNote("slice 3 is missing")]), counted([])
+    ('2 notes (1 warning)', '0 notes')
+    """
+    warnings = sum(isinstance(note, WarningNote) for note in notes)
+    return f"{len(notes)} notes" + f" ({warnings} warning{'s' * (warnings > 1)})" * bool(warnings)
 
 
 def about(subject: str, note: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from wkconvert_core.cluster.session import Sought
 from wkconvert_core.contract.errors import ConversionError, NoSpace
 from wkconvert_core.contract.model import LayerSpec
-from wkconvert_core.contract.notes import WarningNote, about
+from wkconvert_core.contract.notes import WarningNote, about, counted
 from wkconvert_core.conversion.prepare import Conversion, prepare_conversion
 from wkconvert_core.conversion.resuming import drop_unsound
 from wkconvert_core.conversion.settings import Settings
@@ -56,7 +56,7 @@ class Done:
     def __repr__(self) -> str:
         """`<Done em: layers color, labels; 6 mags, 1.2MiB, 0.4 s, 2 notes>`."""
         layers, mags = shorten([layer.name for layer in self.layers]), sum(len(layer.mags) for layer in self.layers)
-        facts = f"{mags} mags, {size_text(self.stored_bytes)}, {self.seconds:.1f} s, {len(self.notes)} notes"
+        facts = f"{mags} mags, {size_text(self.stored_bytes)}, {self.seconds:.1f} s, {counted(self.notes)}"
         return f"<Done {self.conversion.dst}: layers {layers}; {facts}>"
 
     @property

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.contract.geometry import Mag
+from wkconvert_core.contract.notes import counted
 from wkconvert_core.datasets.dataset import MagOnDisk
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.costs import Budget
+from wkconvert_core.toolkit.byte_sizes import size_text
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,13 @@ class Soundness:
     seconds: float
     changed: Sequence[Problem] = ()
     """Mags that decode soundly, and that another program has rewritten since a run recorded them."""
+
+    def __repr__(self) -> str:
+        """`<Soundness em: sound; 3 mags, 12 shards, 1.2MiB, 0.4 s, 0 notes>`."""
+        verdict = "sound" if self.sound else f"{len(self.damaged)} damaged, {len(self.changed)} changed"
+        shards, size = sum(mag.shards for mag in self.mags), sum(mag.stored_bytes for mag in self.mags)
+        facts = f"{len(self.mags)} mags, {shards} shards, {size_text(size)}, {self.seconds:.1f} s"
+        return f"<Soundness {self.path}: {verdict}; {facts}, {counted(self.notes)}>"
 
     @property
     def sound(self) -> bool:

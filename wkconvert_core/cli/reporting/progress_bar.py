@@ -1,4 +1,4 @@
-"""Progress of a run on standard error: a bar on a terminal, plain lines elsewhere, JSON for programs."""
+"""Progress of a run: a bar on a terminal or in a notebook, plain lines elsewhere, JSON for programs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from wkconvert_core.cli.reporting.output import as_document, print_lines, printable, rate_text
@@ -21,6 +22,8 @@ KEPT = 6
 """Most steps whose bars stay when they are done."""
 PLAIN_SECONDS = 10.0
 """Least time between two plain lines of a step."""
+NOTEBOOK_SECONDS = 0.25
+"""Least time between two states of a notebook's bar."""
 
 
 @contextmanager
@@ -32,6 +35,8 @@ def shown(console: Console, how: str = "auto") -> Iterator[Listener]:
         yield lambda progress: None
     elif how == "json":
         yield lambda progress: _print_event(progress, console)
+    elif console.is_jupyter:
+        yield _Cell(console)
     elif how == "bar" or (how == "auto" and console.is_terminal):
         with _bar(console if console.is_terminal else Console(file=console.file, force_terminal=True)) as bar:
             yield _Bar(bar)
@@ -130,23 +135,46 @@ class _Bar:
 class _Lines:
     """Prints a line when a step ends, and every few seconds before."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, pause: float = PLAIN_SECONDS) -> None:
+        self._console, self._pause = console, pause
         self._step: tuple[int, _Rate] | None = None
         self._whole: _Rate | None = None
         self._last = 0.0
 
     def __call__(self, now: Progress) -> None:
         if now.waiting:
-            print_lines(self._console, now.waiting)
+            self._tell(now, now.waiting)
             return
         self._whole = self._whole or _Rate(now)
         if self._step is None or self._step[0] != now.number:
             self._step, self._last = (now.number, _Rate(now)), time.monotonic()
-        if now.voxels < now.total and time.monotonic() - self._last < PLAIN_SECONDS:
+        if now.voxels < now.total and time.monotonic() - self._last < self._pause:
             return
         self._last, rate = time.monotonic(), self._step[1]
         done = f"{now.number}/{now.steps} {now.step}: {now.voxels / now.total:.0%}"
         whole = self._whole.left_in_all(now) if now.steps > 1 else ""
-        facts = _joined(done, rate.text(now), now.workers, rate.left(now), whole and f"{whole} in all")
-        print_lines(self._console, facts)
+        self._tell(now, _joined(done, rate.text(now), now.workers, rate.left(now), whole and f"{whole} in all"))
+
+    def _tell(self, now: Progress, line: str) -> None:
+        print_lines(self._console, line)
+
+
+class _Cell(_Lines):
+    """Shows a bar over the run, and the line of its step, below a notebook's cell; the notebook keeps the last state.
+
+    Rich's own bar is a widget, of which a stored notebook shows nothing, and needs `ipywidgets`.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console, NOTEBOOK_SECONDS)
+        self._shown: Any = None
+
+    def _tell(self, now: Progress, line: str) -> None:
+        from IPython.display import display
+
+        bar = f'<progress max="1" value="{now.done:.3f}" style="width: 20em"></progress>'
+        state = {"text/plain": line, "text/html": f"{bar} {escape(printable(line))}"}
+        if self._shown:
+            self._shown.update(state, raw=True)
+        else:
+            self._shown = display(state, raw=True, display_id=True)
