@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from wkconvert_core.contract.errors import DamagedData, TargetError
 from wkconvert_core.contract.geometry import Box, Vec3
-from wkconvert_core.formats.wkw.decoding import Shard, decode_shard
+from wkconvert_core.formats.wkw.blocks import empty_voxels
+from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.encoding import encode_shard
 from wkconvert_core.formats.wkw.header import BLOCK_TYPES, VOXEL_TYPES, BlockType, Header
 
@@ -36,6 +37,16 @@ def voxels(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
 
 def encoded(data: Array, header: Header, start: Vec3 = (0, 0, 0), level: int | None = None) -> bytes:
     return b"".join(encode_shard(data, header, start, level))
+
+
+def decode_shard(content: bytes, header: Header, box: Box | None = None) -> Array:
+    """The voxels of a box of a shard (None: all of it) from the content of its file."""
+    view = memoryview(content)
+    shard = Shard(lambda start, stop: view[start:stop], len(view), header)
+    box = box or Box((0, 0, 0), (header.side,) * 3)
+    out = empty_voxels(box.shape, header)
+    shard.read_into(out, box)
+    return out
 
 
 def morton(x: int, y: int, z: int) -> int:
@@ -271,7 +282,8 @@ def test_voxels_are_read_into_an_array_of_any_memory_order() -> None:
     header = Header(8, 4, "lz4", np.dtype("uint16"), 2)
     data = voxels((2, 32, 32, 32), "uint16")
     content = encoded(data, header)
-    shard = Shard(lambda start, stop: content[start:stop], len(content), header)
+    view = memoryview(content)
+    shard = Shard(lambda start, stop: view[start:stop], len(view), header)
     out = np.zeros((2, 30, 20, 31), np.uint16)
     shard.read_into(out, Box((1, 5, 1), (30, 20, 31)))
     np.testing.assert_array_equal(out, data[:, 1:31, 5:25, 1:32])

@@ -11,7 +11,7 @@ import numpy as np
 
 from wkconvert_core.contract.errors import DamagedData
 from wkconvert_core.contract.geometry import Box
-from wkconvert_core.formats.wkw.blocks import copy_voxels, empty_voxels, in_blocks, morton, parts_of, stored_dtype
+from wkconvert_core.formats.wkw.blocks import copy_voxels, in_blocks, morton, parts_of, stored_dtype
 from wkconvert_core.formats.wkw.header import HEADER_BYTES, Buffer, Header, expect
 from wkconvert_core.formats.wkw.jump_table import Fetch, block_bounds
 
@@ -92,25 +92,6 @@ class Shard:
         if len(block) != size:
             raise DamagedData(f"block {number} decompresses to {len(block)} bytes, not to {size}")
         return block
-
-
-def decode_shard(data: Buffer, header: Header, box: Box | None = None) -> Array:
-    """Decode a box of a shard (None: all of it) from the content of its file: an array `[c, x, y, z]`, x fastest.
-
-    `header` is the mag's. Raises DamagedData, which says what is wrong but not in which file.
-
-    >>> from wkconvert_core.formats.wkw.encoding import encode_shard
-    >>> header = Header(32, 1, "lz4", np.dtype("uint8"))
-    >>> file = b"".join(encode_shard(np.full((1, 2, 1, 1), 7, "uint8"), header, start=(4, 0, 0)))
-    >>> decode_shard(file, header, Box((3, 0, 0), (4, 1, 1))).ravel().tolist()
-    [0, 7, 7, 0]
-    """
-    view = memoryview(data)
-    shard = Shard(lambda start, stop: view[start:stop], len(view), header)
-    box = box or Box((0, 0, 0), (header.side,) * 3)
-    out = empty_voxels(box.shape, header)
-    shard.read_into(out, box)
-    return out
 
 
 class _Segment(NamedTuple):
