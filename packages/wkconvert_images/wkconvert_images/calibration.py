@@ -36,8 +36,7 @@ def voxel_size(ifd: Ifd, image: int = 0) -> VoxelSize | None:
         except (ValueError, IndexError):  # reported where the planes are looked up
             return None
     for read in (_imagej, _lsm, _fluoview, _fei, _zeiss, _tescan_tag, _digital_micrograph):
-        found = read(ifd, description)
-        if found is not None:
+        if found := read(ifd):
             return found
     unit = {2: "inch", 3: "cm"}.get(ifd.number(296, 2))
     return from_density(*_density(ifd), unit, "TIFF resolution") if unit else None
@@ -141,8 +140,8 @@ def lut_colors(ifd: Ifd) -> tuple[tuple[int, int, int], ...]:
         return ()
 
 
-def _imagej(ifd: Ifd, description: str) -> VoxelSize | None:
-    lines = imagej(description)
+def _imagej(ifd: Ifd) -> VoxelSize | None:
+    lines = imagej(ifd.text(270))
     unit = unit_symbol(lines.get("unit", ""))
     if not lines or unit is None:
         return None
@@ -155,7 +154,7 @@ def _imagej(ifd: Ifd, description: str) -> VoxelSize | None:
     return _known(_pixel(ifd, 282), _pixel(ifd, 283) * y_scale, depth * z_scale, unit, "ImageJ tags")
 
 
-def _lsm(ifd: Ifd, description: str) -> VoxelSize | None:
+def _lsm(ifd: Ifd) -> VoxelSize | None:
     """Zeiss LSM: x, y and z in metres, in the structure of tag 34412."""
     header = ifd.raw(_LSM)[:64] if _LSM in ifd else b""
     if len(header) < 64:
@@ -165,7 +164,7 @@ def _lsm(ifd: Ifd, description: str) -> VoxelSize | None:
     return size and size.to("nm")
 
 
-def _fluoview(ifd: Ifd, description: str) -> VoxelSize | None:
+def _fluoview(ifd: Ifd) -> VoxelSize | None:
     """Olympus FluoView: ten dimensions in tag 34361, each with its name, step and unit."""
     header = ifd.raw(_FLUOVIEW) if _FLUOVIEW in ifd else b""
     if len(header) < 1284:
@@ -179,7 +178,7 @@ def _fluoview(ifd: Ifd, description: str) -> VoxelSize | None:
     return size and size.to("µm")
 
 
-def _fei(ifd: Ifd, description: str) -> VoxelSize | None:
+def _fei(ifd: Ifd) -> VoxelSize | None:
     """FEI and Thermo Fisher: metres, in the section of the scan that took the picture, or in XML."""
     for tag in filter(ifd.__contains__, _FEI):
         sections = _sections(ifd.text(tag))
@@ -216,7 +215,7 @@ def _metres_in_xml(attributes: str, number: str) -> float | None:
     return _number(number) * METRES[unit] if unit and factor == "1" else None
 
 
-def _tescan_tag(ifd: Ifd, description: str) -> VoxelSize | None:
+def _tescan_tag(ifd: Ifd) -> VoxelSize | None:
     return from_tescan(ifd.text(_TESCAN), "TESCAN metadata")
 
 
@@ -252,7 +251,7 @@ def beside(path: str) -> VoxelSize | None:
     return None
 
 
-def _zeiss(ifd: Ifd, description: str) -> VoxelSize | None:
+def _zeiss(ifd: Ifd) -> VoxelSize | None:
     """The scale of the stored picture; the entry `Pixel Size` may belong to another magnification."""
     text = ifd.text(_ZEISS)
     for key in ("AP_IMAGE_PIXEL_SIZE", "AP_PIXEL_SIZE"):
@@ -263,7 +262,7 @@ def _zeiss(ifd: Ifd, description: str) -> VoxelSize | None:
     return None
 
 
-def _digital_micrograph(ifd: Ifd, description: str) -> VoxelSize | None:
+def _digital_micrograph(ifd: Ifd) -> VoxelSize | None:
     sizes = [(ifd.floats(tag) or (0.0,))[0] for tag in (65009, 65010, 65011)]
     units = [unit_symbol(ifd.text(tag)) for tag in (65003, 65004, 65005)]
     unit = units[0]
