@@ -32,6 +32,8 @@ from wkconvert_core.contract.hookspecs import hookimpl
 from wkconvert_core.contract.mag_format import (
     ComparableMag,
     ComparedMag,
+    ListedLayer,
+    ListingFormat,
     MagFormat,
     Recorded,
     ShardCheck,
@@ -40,6 +42,7 @@ from wkconvert_core.contract.mag_format import (
 )
 from wkconvert_core.contract.model import (
     DTYPES,
+    NO_FILE,
     Category,
     Checksum,
     Confidence,
@@ -64,6 +67,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DTYPES",
     "METRES",
+    "NO_FILE",
     "Affine",
     "BeginningSink",
     "Box",
@@ -85,6 +89,8 @@ __all__ = [
     "InconsistentStack",
     "Layer",
     "LayerSpec",
+    "ListedLayer",
+    "ListingFormat",
     "Mag",
     "MagFormat",
     "MagSpec",

@@ -26,6 +26,7 @@ from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, found_mags, read
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, dataset_name, layer_name_problem
 from wkconvert_core.datasets.properties import Properties, is_inside, scale, voxel_size
 from wkconvert_core.datasets.records.lock import locked
+from wkconvert_core.datasets.writer import list_mags
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.registry.plugins import plugins
@@ -108,6 +109,7 @@ def update(
                 break
         written = new != properties and not wanted.dry_run
         if written:
+            list_mags(dst, new)
             properties_file.write(dst / PROPERTIES_FILE, new)
     return Updated(dst, properties is None, written, work.editor.changes, work.editor.notes)
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, runtime_checkable
 
-from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
-from wkconvert_core.contract.model import Checksum, MagSpec, Sink, Source
+from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
+from wkconvert_core.contract.model import Category, Checksum, MagSpec, Sink, Source
 from wkconvert_core.contract.voxel_size import VoxelSize
+
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import DType
 
 UNCOMPRESSED = "none"
 """The name that every format gives to voxels that are stored as they are."""
@@ -180,4 +183,36 @@ class MagFormat(Protocol):
 
     def entry(self, mag: StoredMag) -> Mapping[str, Any]:
         """Entries of the metadata for a mag beside its factors and its path: `{"cubeLength": 1024}`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ListedLayer:
+    """A layer as the metadata of its dataset list it."""
+
+    name: str
+    category: Category
+    dtype: DType
+    channels: int
+    voxel_size: VoxelSize
+    """Of mag 1."""
+    mags: Mapping[Mag, str]
+    """The folder of each mag in the dataset, as a path from there: `color/2-2-1`. Mags elsewhere are left out."""
+    color: tuple[int, int, int] | None = None
+    """Red, green, blue (0 to 255) in which the layer is shown."""
+    value_range: tuple[float, float] | None = None
+    """Smallest and largest value, as far as they are known."""
+    intensity_range: tuple[float, float] | None = None
+    """The values that a viewer shows as black and as white, as far as they are known."""
+
+
+@runtime_checkable
+class ListingFormat(MagFormat, Protocol):
+    """A mag format that lists the mags of a layer in a file of its own, for programs that know no other metadata."""
+
+    def list_mags(self, dataset: Path, layer: ListedLayer) -> None:
+        """Write that file, or bring it up to date; what others added to it stays. Raises TargetError, SourceError.
+
+        Called before the metadata are written whenever they may change; all mags are there.
+        """
         ...

@@ -211,6 +211,10 @@ class Checksum(NamedTuple):
         return f"crc32:{self.crc32:08x}:{self.size}"
 
 
+NO_FILE = Checksum(0, 0)
+"""What a Sink returns for a shard that needs no file: all its voxels are zero, and a missing shard reads as zeros."""
+
+
 class Sink(Protocol):
     """One mag of one layer that is written shard by shard; small when pickled, without open handles."""
 
@@ -231,8 +235,8 @@ class Sink(Protocol):
     def write(self, box: Box, data: Array) -> Checksum:
         """Write one shard from `data[c, x, y, z]`, its box clipped to the extent; return the checksum of the file.
 
-        Atomic: after a crash the shard exists completely or not at all. The same voxels give the same bytes. An OSError
-        is turned into an error of wkconvert by core.
+        Atomic: after a crash the shard exists completely or not at all. The same voxels give the same bytes. NO_FILE
+        where zeros need no file. An OSError is turned into an error of wkconvert by core.
         """
         ...
 

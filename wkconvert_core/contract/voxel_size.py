@@ -91,6 +91,15 @@ class VoxelSize:
                     fix="say the size with --voxel-size, for example --voxel-size 4,4,35",
                 )
 
+    @property
+    def unit_name(self) -> str:
+        """The unit in full.
+
+        >>> VoxelSize((4.0, 4.0, 35.0), "nm").unit_name
+        'nanometer'
+        """
+        return WEBKNOSSOS_UNITS[self.unit]
+
     @classmethod
     def of(cls, said: VoxelSize | Sequence[float | None] | str | float) -> VoxelSize:
         """A voxel size as such, as text, or as numbers in nm: three, or one for a cube. Raises OptionError.

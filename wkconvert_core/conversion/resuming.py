@@ -9,7 +9,7 @@ from pathlib import Path
 from wkconvert_core.contract.abilities import checksum_of
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.contract.geometry import Box, Mag
-from wkconvert_core.contract.model import Sink
+from wkconvert_core.contract.model import NO_FILE, Sink
 from wkconvert_core.datasets.records.journal import Journal
 from wkconvert_core.engine.consumers import WriteShards
 from wkconvert_core.engine.progress import Meter
@@ -32,6 +32,8 @@ class CheckFinished:
         box, checksum = cell.intersection(sink.spec.box), checksum_of(sink)
         try:
             with writing(Path(sink.spec.layer, str(sink.spec.mag))):
+                if self.done.checksum == NO_FILE:
+                    return self.done, not sink.has(box)
                 return self.done, sink.has(box) and (checksum is None or checksum(box) == self.done.checksum)
         except WkconvertError as error:
             return self.done, error

@@ -10,7 +10,7 @@ from typing import Any
 
 from wkconvert_core.contract.errors import UnsupportedSource
 from wkconvert_core.contract.geometry import Mag, Vec3Like
-from wkconvert_core.contract.model import Checksum
+from wkconvert_core.contract.model import NO_FILE, Checksum
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.naming import FOLDER
@@ -41,7 +41,7 @@ class MagChecksums(ValueRange):
     """The checksums of one mag, and the range of its values if the run measured it."""
 
     shards: dict[Vec3Like, Checksum] = field(default_factory=dict)
-    """Checksum of each shard, by the shard's first voxel."""
+    """Checksum of each shard that has a file, by the shard's first voxel."""
     voxels: int = 0
     """Number of voxels in all shards, within the extent at that time."""
 
@@ -137,7 +137,8 @@ def _record(path: Path) -> Record:
             continue
         checksums = mags.setdefault(done.mag, MagChecksums())
         checksums.include(done.low, done.high)
-        checksums.shards[done.start] = done.checksum
+        if done.checksum != NO_FILE:
+            checksums.shards[done.start] = done.checksum
         checksums.voxels += done.voxels
     return Record(path, command, order, plan, mags, problem)
 

@@ -229,7 +229,7 @@ def scale(size: VoxelSize | None) -> Properties:
     if size is None or size.missing():
         axes = ", ".join(size.missing()) if size else "x, y, z"
         raise OptionError(f"the voxel size along {axes} is not known", fix="give it, for example --voxel-size 4,4,35")
-    return {"factor": list(size.size), "unit": WEBKNOSSOS_UNITS[size.unit]}
+    return {"factor": list(size.size), "unit": size.unit_name}
 
 
 def check_same_voxel_size(properties: Properties, dataset: DatasetSpec) -> None:

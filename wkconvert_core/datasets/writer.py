@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from wkconvert_core.contract.errors import DamagedData, SourceError, TargetError
-from wkconvert_core.contract.mag_format import MagFormat
+from wkconvert_core.contract.mag_format import ListedLayer, ListingFormat, MagFormat
 from wkconvert_core.contract.model import DatasetSpec, LayerSpec, MagSpec, Sink
 from wkconvert_core.datasets import properties_file
-from wkconvert_core.datasets.naming import PROPERTIES_FILE, layer_name
-from wkconvert_core.datasets.properties import Properties, check_same_voxel_size, is_inside
+from wkconvert_core.datasets.naming import PROPERTIES_FILE, layer_name, layer_name_problem
+from wkconvert_core.datasets.properties import (
+    Properties,
+    check_same_voxel_size,
+    is_inside,
+    mag_folder,
+    stored_layer,
+    voxel_size,
+)
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.atomic import sync
 from wkconvert_core.toolkit.files import exists, files_below
@@ -65,7 +73,9 @@ class DatasetWriter:
         if existing is None and self.spec.voxel_size is None:
             return
         entries = [self._entry(layer) for layer in layers]
-        properties_file.write(file, properties_file.merge(existing, self.spec, entries, same="extend"))
+        merged = properties_file.merge(existing, self.spec, entries, same="extend")
+        list_mags(self.path, merged, [layer.name for layer in layers])
+        properties_file.write(file, merged)
         properties_file.sweep(self.path)
 
     def _entry(self, layer: LayerSpec) -> Properties:
@@ -84,3 +94,39 @@ class DatasetWriter:
 
     def _folder(self, spec: MagSpec) -> Path:
         return self.path / layer_name(spec.layer) / str(spec.mag)
+
+
+def list_mags(dataset: Path, properties: Properties, layers: Collection[str] = ()) -> None:
+    """Let the formats that list a layer's mags in a file of their own do so for some layers (none: all).
+
+    `properties` are the metadata that are about to be written. Layers whose folder is a link that leads out of the
+    dataset are left alone. Raises TargetError, SourceError.
+    """
+    formats = plugins().mag_formats()
+    for entry in properties["dataLayers"]:
+        form, name = formats.get(entry["dataFormat"]), entry["name"]
+        is_wanted = not layers or name in layers
+        if is_wanted and isinstance(form, ListingFormat) and not layer_name_problem(name) and is_inside(dataset, name):
+            form.list_mags(dataset, _listed(dataset, properties, entry))
+
+
+def _listed(dataset: Path, properties: Properties, entry: Properties) -> ListedLayer:
+    layer, view = stored_layer(entry, dataset), entry.get("defaultViewConfiguration") or {}
+    folders = {mag: mag_folder(dataset, layer, mag) for mag in sorted(layer.mags)}
+    return ListedLayer(
+        layer.name,
+        layer.category,
+        layer.dtype,
+        layer.channels,
+        voxel_size(properties),
+        {mag: folder.relative_to(dataset).as_posix() for mag, folder in folders.items() if folder},
+        layer.color,
+        value_range=_range([view.get("min"), view.get("max")]),
+        intensity_range=_range(view.get("intensityRange")),
+    )
+
+
+def _range(stated: Any) -> tuple[float, float] | None:
+    """Two numbers that a view states, whoever wrote it; None for anything else."""
+    is_pair = isinstance(stated, list) and len(stated) == 2 and all(type(each) in (int, float) for each in stated)
+    return (stated[0], stated[1]) if is_pair and stated[0] < stated[1] else None

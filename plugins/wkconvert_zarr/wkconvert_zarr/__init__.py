@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wkconvert_core import Layer, Match, hookimpl, parse_options
+from wkconvert_core import Layer, MagFormat, Match, hookimpl, parse_options
 
 FORMATS = {"zarr": "arrays of Zarr 3 on this machine, with the axes (c,) x, y, z or the order that their names say"}
 
@@ -28,3 +28,11 @@ def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) ->
     from .reading.opening import open_zarr
 
     return open_zarr(path, **parse_options(open_zarr, options))
+
+
+@hookimpl
+def wkconvert_mag_formats() -> Sequence[MagFormat]:
+    """Zarr 3 and Zarr 2."""
+    from .mags import FORMATS
+
+    return FORMATS

@@ -6,6 +6,7 @@ Sources and sinks keep an `Address`, which is small and a value; each thread ope
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import threading
@@ -50,6 +51,8 @@ class Address:
     """Which of the scales in the file `info` of neuroglancer's precomputed volumes."""
     separator: str = ""
     """Between the indices of a chunk in the names of files of Zarr 2 whose metadata do not tell; else empty."""
+    metadata: str = ""
+    """The array's metadata as JSON, if they are known: opening reads nothing then."""
 
     @property
     def kvstore(self) -> dict[str, Any]:
@@ -87,8 +90,9 @@ def _new_context() -> ts.Context:
     }
     requests |= {f"{name}_request_retries": _RETRIES for name in ("http", "s3", "gcs")}
     work = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 1}}
+    files = {"file_io_locking": {"mode": "none"}, "file_io_sync": False}  # no two write one shard; core syncs
     memory = {"cache_pool": {"total_bytes_limit": 0}, DIRECTORIES: {"total_bytes_limit": _DIRECTORY_BYTES}}
-    return ts.Context({**memory, **work, **requests})
+    return ts.Context({**memory, **work, **files, **requests})
 
 
 _thread = threading.local()
@@ -104,7 +108,28 @@ def _open(address: Address) -> ts.TensorStore:
             spec["scale_index"] = address.scale
         if address.separator:
             spec["metadata"] = {"dimension_separator": address.separator}
-        return ts.open(spec, open=True, read=True, write=False, context=shared).result()
+        known = bool(address.metadata)
+        if known:
+            spec["metadata"] = json.loads(address.metadata)
+        return ts.open(spec, open=True, assume_metadata=known, read=True, write=False, context=shared).result()
+
+
+def opened_in_memory(driver: Driver, metadata: str) -> ts.TensorStore:
+    """An empty array with these metadata, to be asked what they say. Raises ValueError if they describe none."""
+    return _assumed(driver, {"driver": "memory"}, metadata)
+
+
+def opened_to_write(driver: Driver, folder: Path, metadata: str) -> ts.TensorStore:
+    """An array with these metadata whose chunks are written into a folder; the metadata themselves are not."""
+    return _assumed(driver, Address(driver, folder).kvstore, metadata)
+
+
+def _assumed(driver: Driver, kvstore: dict[str, Any], metadata: str) -> ts.TensorStore:
+    shared = context()
+    import tensorstore as ts
+
+    spec = {"driver": driver, "kvstore": kvstore, "metadata": json.loads(metadata)}
+    return ts.open(spec, open=True, assume_metadata=True, context=shared).result()
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -139,6 +164,17 @@ def refusal(place: Path | str, error: Exception) -> SourceError:
         fix = "check the address and the network, then repeat the command: it goes on from what is finished"
         return BrokenSource(f"{place} cannot be reached", why=text, fix=fix)
     return BrokenSource(f"{place} cannot be read", why=text, fix="write or copy it again, then repeat this")
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Turn what tensorstore says of the file system into OSErrors with their number; other errors pass."""
+    try:
+        yield
+    except ValueError as error:
+        if match := re.search(r"os_error_code='(\d+)'", str(error)):
+            raise OSError(int(match[1]), os.strerror(int(match[1]))) from error
+        raise
 
 
 def shown(error: Exception) -> str:

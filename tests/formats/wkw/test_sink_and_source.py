@@ -32,9 +32,10 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Checksum, MagSpec, Sink, Source
 from wkconvert_core.formats.wkw import Wkw
 from wkconvert_core.formats.wkw.header import VOXEL_TYPES, Header
-from wkconvert_core.formats.wkw.sink import BLOCK_TYPES, WkwSink, fit_file_len
+from wkconvert_core.formats.wkw.sink import BLOCK_TYPES, WkwSink
 from wkconvert_core.formats.wkw.source import WkwSource, open_mag
 from wkconvert_core.toolkit.atomic import sync
+from wkconvert_core.toolkit.shards import shard_side
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -104,7 +105,7 @@ def files(folder: Path) -> dict[str, bytes]:
     ],
 )
 def test_the_shards_side_fits_the_extent(shape: Vec3, dtype: str, channels: int, side: int) -> None:
-    assert 32 * fit_file_len(Box((0, 0, 0), shape), np.dtype(dtype), channels) == side
+    assert shard_side(Box((0, 0, 0), shape), np.dtype(dtype), channels) == side
 
 
 @given(
@@ -115,7 +116,7 @@ def test_the_shards_side_fits_the_extent(shape: Vec3, dtype: str, channels: int,
 )
 def test_the_shards_side_is_neither_wasteful_nor_huge(start: Vec3, shape: Vec3, dtype: str, channels: int) -> None:
     box = Box(start, shape)
-    length = fit_file_len(box, np.dtype(dtype), channels)
+    length = shard_side(box, np.dtype(dtype), channels) // 32
     side = 32 * length
     assert length in (1, 2, 4, 8, 16, 32)
     assert length == 1 or side**3 * channels * np.dtype(dtype).itemsize <= 128 << 20

@@ -21,46 +21,17 @@ from wkconvert_core.formats.wkw.source import WkwSource, locate, read_header
 from wkconvert_core.toolkit.atomic import file_checksum, replacing, sync, target_error, write_atomically, writing
 from wkconvert_core.toolkit.crc import crc32
 from wkconvert_core.toolkit.files import exists
+from wkconvert_core.toolkit.shards import shard_side
 
 if TYPE_CHECKING:
-    from wkconvert_core.contract.model import Array, DType
+    from wkconvert_core.contract.model import Array
 
 BLOCK_LEN = 32
 """Voxels along a block's side: the WEBKNOSSOS server reads no other length."""
 BLOCK_TYPES = {name: kind for kind, name in COMPRESSIONS.items()}
 """By their names for `--compression`."""
 
-_LARGE_SHARD = 128 << 20
-_SMALL_SHARD = 2 << 20
-_ENOUGH_SHARDS = 256
 _WRITE_BYTES = 1 << 20
-
-
-def fit_file_len(box: Box, dtype: DType, channels: int) -> int:
-    """Blocks along a shard's side for a mag of this extent: few files, yet enough of them for all workers.
-
-    A mag of at most 32 voxels a side is one shard of one block. For others, a shard's side begins at 64 voxels and
-    doubles while it is shorter than the extent and than twice the thinnest axis (empty blocks take space, too), the
-    shard is at most 128 MiB uncompressed, and either 256 shards remain or it has less than 2 MiB, so that a file costs
-    more than its voxels.
-
-    >>> import numpy as np
-    >>> [fit_file_len(Box((0, 0, 0), (n, n, n)), np.dtype("uint8"), 1) for n in (32, 100, 1000, 4000)]
-    [1, 4, 4, 16]
-    >>> fit_file_len(Box((0, 0, 0), (4000, 4000, 60)), np.dtype("uint8"), 1)  # thin: 128 a side, not 512
-    4
-    """
-    longest, thinnest = max(box.shape), max(min(box.shape), 2 * BLOCK_LEN)
-    if longest <= BLOCK_LEN:
-        return 1
-    side = 2 * BLOCK_LEN
-    while side < min(longest, 2 * thinnest) and 2 * side <= 32 * BLOCK_LEN:
-        raw = side**3 * channels * dtype.itemsize
-        many = box.count_tiles((2 * side,) * 3) >= _ENOUGH_SHARDS
-        if 8 * raw > _LARGE_SHARD or not (many or raw < _SMALL_SHARD):
-            break
-        side *= 2
-    return side // BLOCK_LEN
 
 
 @dataclass(frozen=True)
@@ -74,7 +45,7 @@ class WkwSink:
     level: int | None = None
     """Compression level of lz4hc; None: the default."""
     file_len: int | None = None
-    """Blocks along a shard's side; None: `fit_file_len`, and as near to `spec.shard_shape` as that allows."""
+    """Blocks along a shard's side; None: `shard_side`, and as near to `spec.shard_shape` as that allows."""
 
     def __post_init__(self) -> None:
         """Check all options, before anything is written."""
@@ -93,7 +64,7 @@ class WkwSink:
         """The content of `header.wkw`."""
         spec, length = self.spec, self.file_len
         if length is None:
-            length = fit_file_len(spec.box, spec.dtype, spec.channels)
+            length = shard_side(spec.box, spec.dtype, spec.channels) // BLOCK_LEN
             if spec.shard_shape:  # a larger shard keeps one worker busy, and takes several times its size in memory
                 length = min(2 * length, max(1, spec.shard_shape[0] // BLOCK_LEN))
         return Header(BLOCK_LEN, length, BLOCK_TYPES[self.compression], spec.dtype, spec.channels)

@@ -24,6 +24,7 @@ from wkconvert_core.formats.wkw.header import COMPRESSIONS, HEADER_BYTES, Header
 from wkconvert_core.formats.wkw.same_blocks import Blocks, comparable, hold_the_same
 from wkconvert_core.formats.wkw.shard_file import check_bytes, check_shard, open_shard
 from wkconvert_core.toolkit.files import exists, is_link, listed, open_file, reason
+from wkconvert_core.toolkit.shards import numbered
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
@@ -105,9 +106,9 @@ class WkwSource:
         try:
             found = any(
                 True
-                for layer in _numbered(self.folder, "z{}", layers)
-                for row in _numbered(layer, "y{}", rows)
-                for _ in _numbered(row, "x{}.wkw", columns)
+                for layer in numbered(self.folder, "z{}", layers)
+                for row in numbered(layer, "y{}", rows)
+                for _ in numbered(row, "x{}.wkw", columns)
             )
             lost = not found and self.recorded and self.recorded.overlaps(box.shifted(self.box.start))
             return found or bool(lost) or not exists(self.description)
@@ -244,25 +245,6 @@ def _listed(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
     """Numbers and paths of entries whose names match, by number; not `x01.wkw`, which no reader looks for."""
     matches = [match for path in listed(folder) if (match := pattern.fullmatch(path.name))]
     return sorted((int(m[1]), folder / m[0]) for m in matches if m[1] == str(int(m[1])))
-
-
-_FEW = 16
-"""Names to look up one by one; beyond that, listing the folder is cheaper."""
-
-
-def _numbered(folder: Path, name: str, numbers: range) -> Iterator[Path]:
-    """Existing entries of a folder whose names have one of these numbers. Raises OSError where access fails."""
-    for number in numbers[:_FEW]:
-        with suppress(FileNotFoundError):
-            path = folder / name.format(number)
-            path.lstat()
-            yield path
-    if len(numbers) > _FEW:
-        (before, after), rest = name.split("{}"), numbers[_FEW:]
-        with suppress(FileNotFoundError):
-            found = [each.name.removeprefix(before).removesuffix(after) for each in folder.iterdir()]
-            known = sorted(int(each) for each in found if each.isascii() and each.isdigit())
-            yield from (folder / name.format(number) for number in known if number in rest)
 
 
 def _damaged(path: Path, error: DamagedData) -> DamagedData:

@@ -1,0 +1,71 @@
+"""Mags of WEBKNOSSOS datasets in arrays of Zarr, which are OME-Zarr images at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wkconvert_core import Box, ListedLayer, MagSpec, StoredMag, VoxelSize
+from wkconvert_core.toolkit.files import is_file
+
+from ..arrays import Driver
+
+if TYPE_CHECKING:
+    from .sink import ZarrSink
+    from .stored import ZarrMag
+
+
+@dataclass(frozen=True)
+class ZarrMags:
+    """A version of Zarr as a MagFormat."""
+
+    driver: Driver
+    summary: str
+
+    @property
+    def name(self) -> str:
+        """As tensorstore, and the metadata of datasets, call it."""
+        return self.driver
+
+    def has_mag(self, folder: Path) -> bool:
+        """Whether there is a `zarr.json` or `.zarray`."""
+        return is_file(folder / {"zarr3": "zarr.json"}.get(self.driver, ".zarray"))
+
+    def open(self, folder: Path, box: Box | None = None, voxel_size: VoxelSize | None = None) -> ZarrMag:
+        """Open a mag; without `box`, its extent is that of its shards.
+
+        Raises SourceNotFound, BrokenSource, UnsupportedSource for an array that no mag can be.
+        """
+        from .layout import read_layout
+        from .stored import ZarrMag, open_mag
+
+        nothing = Box((0, 0, 0), (0, 0, 0))
+        return open_mag(ZarrMag(folder, read_layout(self.driver, folder), nothing, voxel_size), box)
+
+    def sink(self, folder: Path, spec: MagSpec, options: Mapping[str, str]) -> ZarrSink:
+        """A mag to be written. Raises OptionError, and TargetError for what Zarr cannot hold."""
+        from .options import new_layout
+        from .sink import ZarrSink
+
+        return ZarrSink(folder, spec, new_layout(self.driver, spec, options))
+
+    def entry(self, mag: StoredMag) -> Mapping[str, Any]:
+        """The order of the array's axes."""
+        from .stored import ZarrMag
+
+        assert isinstance(mag, ZarrMag), "it was opened here"
+        return {"axisOrder": mag.layout.axis_order}
+
+    def list_mags(self, dataset: Path, layer: ListedLayer) -> None:
+        """Make the layer an OME-Zarr image, or bring that up to date. Raises TargetError, SourceError."""
+        from .ome import list_mags
+
+        list_mags(self.driver, dataset, layer)
+
+
+FORMATS = (
+    ZarrMags("zarr3", "shards of Zarr 3; each layer is an OME-Zarr 0.5 image"),
+    ZarrMags("zarr", "chunks of Zarr 2, for older viewers; each layer is an OME-Zarr 0.4 image"),
+)
