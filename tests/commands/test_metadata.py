@@ -331,12 +331,12 @@ def test_another_dtype_takes_away_what_the_view_says_of_values(dataset):
 
 
 def test_layers_of_other_formats_stay_whatever_happens(dataset):
-    zarr = {**properties(dataset)["dataLayers"][0], "name": "z", "dataFormat": "zarr3"}
-    edit(dataset, lambda top, layer: top["dataLayers"].append(zarr))
+    other = {**properties(dataset)["dataLayers"][0], "name": "z", "dataFormat": "n5"}
+    edit(dataset, lambda top, layer: top["dataLayers"].append(other))
     update(dataset, Wanted("other", extent=True, refresh=True, category="segmentation"), JOBS)
-    assert properties(dataset)["dataLayers"][-1] == zarr
+    assert properties(dataset)["dataLayers"][-1] == other
     for wanted in (Wanted(), Wanted(extent=True), Wanted(category="segmentation")):
-        with pytest.raises(UnsupportedSource, match=r"layer z of .* is zarr3"):
+        with pytest.raises(UnsupportedSource, match=r"layer z of .* is n5"):
             update(dataset, replace(wanted, layers=["z"]), JOBS)
 
 

@@ -353,7 +353,7 @@ def test_a_coarser_mag_that_is_missing_is_left_out_with_a_note(made: Path, tmp_p
         ({"mags": []}, "lists no mag"),
         ({"elementClass": "uint16", "numChannels": 1}, "says 1 x uint16"),
         ({"mags": [{"mag": [1, 1, 1], "path": "../color/1"}]}, "it lies elsewhere, at ../color/1"),
-        ({"dataFormat": "zarr3"}, ""),
+        ({"dataFormat": "n5"}, ""),
     ],
 )
 def test_metadata_that_do_not_fit_the_data_are_refused(made: Path, tmp_path: Path, change: Any, why: str) -> None:
@@ -374,10 +374,10 @@ def test_a_layer_without_voxels_is_an_error_that_says_how_to_go_on(made: Path, t
 def test_layers_of_other_formats_are_left_out_with_a_note(made: Path, tmp_path: Path) -> None:
     folder = changed(made, tmp_path)
     properties = json.loads((folder / NAME).read_text())
-    properties["dataLayers"].append({**properties["dataLayers"][0], "name": "z", "dataFormat": "zarr3"})
+    properties["dataLayers"].append({**properties["dataLayers"][0], "name": "z", "dataFormat": "n5"})
     (folder / NAME).write_text(json.dumps(properties))
     (found,) = wkconvert_open("webknossos", folder, {}) or []
-    assert "layer z is left alone: its format is zarr3, which no installed plugin stores" in found.notes
+    assert "layer z is left alone: its format is n5, which no installed plugin stores" in found.notes
 
 
 @paths.needs_samples

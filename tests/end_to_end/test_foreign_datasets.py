@@ -384,16 +384,16 @@ def test_layers_of_other_formats_stay_and_the_others_go_through(tmp_path):
     data, category, start = LAYERS["em"]
     dataset = make_ours(tmp_path / "ds", {"em": (data, category, start)}, compression="none")
     (dataset / "other" / "1").mkdir(parents=True)
-    (dataset / "other" / "1" / "zarr.json").write_text("{}")
+    (dataset / "other" / "1" / "attributes.json").write_text("{}")
     told = properties(dataset)
-    other = {**told["dataLayers"][0], "name": "other", "dataFormat": "zarr3", "mags": [{"mag": [1, 1, 1]}]}
+    other = {**told["dataLayers"][0], "name": "other", "dataFormat": "n5", "mags": [{"mag": [1, 1, 1]}]}
     (dataset / PROPERTIES).write_text(json.dumps({**told, "dataLayers": [*told["dataLayers"], other]}))
     for command in (("downsample", "--max-mag", 4), ("compress",), ("verify", "--write-checksums"), ("metadata",)):
         run(command[0], dataset, *command[1:])
         assert properties(dataset)["dataLayers"][1] == other
     for command in ("recube", "compress"):
         told = json.loads(run(command, dataset, tmp_path / command, "--json"))
-        assert "zarr3" in str(told["warnings"])
+        assert "n5" in str(told["warnings"])
         assert list(entries(tmp_path / command)) == ["em"]
         np.testing.assert_array_equal(read_by_wkw(tmp_path / command, "em"), data)
         run("check-equality", dataset, tmp_path / command, "--layer-name", "em")

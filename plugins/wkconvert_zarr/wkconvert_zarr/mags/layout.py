@@ -101,7 +101,7 @@ class Layout:
 
     def address(self, folder: Path) -> Address:
         """Where the array lies, to be opened without reading its description again."""
-        return Address(self.driver, folder, self.document)
+        return Address(self.driver, folder, metadata=self.document)
 
     def spans(self, box: Box) -> tuple[slice | int, ...]:
         """Indices of a box of all channels in the array.
