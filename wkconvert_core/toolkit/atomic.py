@@ -13,8 +13,8 @@ from pathlib import Path
 
 from wkconvert_core.contract.errors import NoSpace, TargetError, TargetNotWritable, WkconvertError
 from wkconvert_core.contract.model import Checksum
-from wkconvert_core.toolkit.crc import crc32
 from wkconvert_core.toolkit.files import open_file, reason
+from wkconvert_core.toolkit.shards import crc32
 
 __all__ = [
     "TEMPORARY",

@@ -1,4 +1,7 @@
-"""Files of shards: how large they should be, and which of many numbered ones are there."""
+"""Files of shards: their checksums, how large they should be, and which of many numbered ones are there.
+
+CRC-32, as in zip and gzip, is computed by ISA-L where there is a wheel of it: four times as fast as zlib's, and equal.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from wkconvert_core.contract.geometry import Box
+
+with suppress(ImportError):
+    from isal.isal_zlib import crc32
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
 
-__all__ = ["numbered", "shard_side"]
+__all__ = ["crc32", "numbered", "shard_side"]
 
 _BLOCK = 32
 """Voxels along the side of what WEBKNOSSOS reads at once."""

@@ -15,8 +15,8 @@ from wkconvert_core.contract.model import Checksum
 from wkconvert_core.formats.wkw.blocks import PART_BYTES
 from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.header import COMPRESSIONS, Header
-from wkconvert_core.toolkit.crc import crc32
 from wkconvert_core.toolkit.files import open_file, reason
+from wkconvert_core.toolkit.shards import crc32
 
 
 class _Fetching:

@@ -19,9 +19,8 @@ from wkconvert_core.formats.wkw.header import COMPRESSIONS, Buffer, Header
 from wkconvert_core.formats.wkw.shard_file import open_shard
 from wkconvert_core.formats.wkw.source import WkwSource, locate, read_header
 from wkconvert_core.toolkit.atomic import file_checksum, replacing, sync, target_error, write_atomically, writing
-from wkconvert_core.toolkit.crc import crc32
 from wkconvert_core.toolkit.files import exists
-from wkconvert_core.toolkit.shards import shard_side
+from wkconvert_core.toolkit.shards import crc32, shard_side
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
