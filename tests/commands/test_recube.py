@@ -300,6 +300,13 @@ def test_auto_and_cube_tell_what_they_do_not_take_over(tmp_path, dataset, comman
     assert "boundingBox" not in told
 
 
+@pytest.mark.parametrize(("shown", "told"), [([3, 77], True), ([0, 255], False)])
+def test_the_range_in_which_bytes_are_shown_is_told_as_it_is_not_measured_anew(tmp_path, dataset, shown, told):
+    edit(dataset, lambda found, entry: entry.update(defaultViewConfiguration={"intensityRange": shown}))
+    notes = prepare_conversion(dataset, tmp_path / "copy", JOBS).notes
+    assert any("defaultViewConfiguration is not taken over" in note for note in notes) == told
+
+
 def test_of_a_plain_dataset_nothing_is_told(tmp_path, reader):
     reader(tmp_path / "src" / "em", random_voxels((40, 30, 20), dtype="uint16"))
     reader(tmp_path / "src" / "labels", random_voxels((40, 30, 20), dtype="uint32"))

@@ -410,6 +410,35 @@ def test_a_copy_knows_where_its_layers_lie(tmp_path, pair):
     assert box_of(tmp_path / "copy", "labels") == Box((15, 16, 17), (10, 12, 14))
 
 
+@pytest.mark.parametrize(("flip", "box"), [("", None), ("x", None), ("yz", None), ("", Box((3, 2, 1), (30, 40, 45)))])
+def test_a_dataset_that_is_converted_again_knows_where_its_layers_lie(tmp_path, pair, flip, box):
+    src, how = pair((15, 16, 17)), Settings(jobs=2, flip=flip, bbox=box, layer_name="image", downsample=False)
+    convert(src / "image", tmp_path / "direct", how)
+    convert(src / "image", tmp_path / "ds", replace(how, flip="", bbox=None))
+    convert(tmp_path / "ds", tmp_path / "again", how)
+    places = []
+    for name in ("direct", "again"):
+        convert(src / "labels", tmp_path / name, replace(ADD, flip=flip, layer_name="labels", downsample=False))
+        places.append(box_of(tmp_path / name, "labels"))
+    assert places[0] == places[1] != Box((0, 0, 0), (10, 12, 14))
+
+
+def test_a_dataset_whose_records_lay_it_elsewhere_stays_with_a_warning(tmp_path, pair):
+    src = pair((15, 16, 17))
+    for name in ("image", "labels"):
+        convert(src / name, tmp_path / name, Settings(jobs=2, layer_name=name, downsample=False))
+    added = prepare(tmp_path / "labels", tmp_path / "image", ADD)
+    (told,) = [note for note in added.notes if "recorded" in note]
+    assert isinstance(told, WarningNote)
+    assert "stays at 0, 0, 0" in told
+    assert "belongs at 15, 16, 17: --top-left lays it there" in told
+    placed = prepare(tmp_path / "labels", tmp_path / "image", replace(ADD, top_left=(15, 16, 17)))
+    assert not any("recorded" in note for note in placed.notes)
+    convert(tmp_path / "image", tmp_path / "copy", Settings(jobs=2, downsample=False))
+    same = prepare(tmp_path / "copy", tmp_path / "image", replace(ADD, layer_name="again"))
+    assert not any("recorded" in note for note in same.notes)
+
+
 def test_a_place_before_the_dataset_is_refused_with_the_numbers(tmp_path, pair):
     src, ds = pair((15, 16, 17)), tmp_path / "ds"
     convert(src / "labels", ds, Settings(jobs=2, layer_name="labels"))

@@ -12,7 +12,7 @@ import numpy as np
 from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.contract.errors import OptionError, ResourceError, UnknownFormat
 from wkconvert_core.contract.geometry import Vec3
-from wkconvert_core.contract.model import Confidence, Layer, Match
+from wkconvert_core.contract.model import Confidence, Layer, Match, VolumeInfo
 from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.conversion.settings import FINEST, Settings
@@ -23,6 +23,7 @@ from wkconvert_core.datasets.dataset import Dataset, check_described
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, suggest
 from wkconvert_core.datasets.reader import layers_of
 from wkconvert_core.datasets.recorded import compared
+from wkconvert_core.datasets.records.existing_layers import Grid, recorded_grids
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry import detection
 from wkconvert_core.registry.detection import Found
@@ -136,7 +137,19 @@ def _as_written(found: Found, layer: Layer, decision: Decision, settings: Settin
         (*notes, *of_dtype, *of_range),
         start=Vec3(*own.info.offset),
         shift=Vec3(0, 0, settings.start_z),
+        lies=_lies(found, layer, source.info, settings.flip),
     )
+
+
+def _lies(found: Found, layer: Layer, info: VolumeInfo, flip: str) -> Grid:
+    """Where a layer's first voxel lies as it will be written, by its source or the records of its dataset."""
+    turned = info.turned.how if info.turned else ""
+    if not _is_dataset(found):
+        return Grid(info.affine, turned, "".join(sorted(flip)))
+    known = Grid.parse(recorded_grids(Path(found.path)).get(layer.name or "", {}))
+    affine = known.affine.moved(info.offset) if known.affine and min(layer.mags) == FINEST else None
+    affine = affine.mirrored(info.shape, flip) if affine and flip else affine
+    return Grid(affine, known.turned, "".join(sorted({*known.flip} ^ {*flip})))
 
 
 def open_dataset(dataset: Dataset, names: Collection[str], budget: Budget) -> list[SourceLayer]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from wkconvert_core.contract.voxel_size import METRES
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.voxel_sizes import at_mags
-from wkconvert_core.datasets.records.existing_layers import GRIDS, ExistingLayers
+from wkconvert_core.datasets.records.existing_layers import ExistingLayers
 from wkconvert_core.toolkit.stacks import shorten
 
 _WHOLE = 0.05
@@ -48,23 +47,6 @@ def placed(layers: Sequence[SourceLayer], settings: Settings, existing: Existing
         flips = existing.notes_on_flips(settings.flip)
         found = [replace(layer, notes=(*layer.notes, *flips)) for layer in found]
     return [_apart(layer, found, existing) for layer in found]
-
-
-def grids(layers: Sequence[SourceLayer], settings: Settings, existing: ExistingLayers) -> dict[str, Any]:
-    """Facts to record for layers that will be added: the affine of the dataset's mag-1 voxels by each layer, and flips.
-
-    No affine of a layer that `--top-left` laid elsewhere than its affine says beside those of others.
-    """
-    stating = [layer for layer in layers if layer.info.affine]
-    is_placed = settings.top_left is not None and (len(stating) > 1 or existing.affine)
-    flip = {"flip": settings.flip} if settings.flip else {}
-    found = {}
-    for layer in layers:
-        affine, turned = (None, None) if is_placed else (layer.info.affine, layer.info.turned)
-        grid = affine.refined(layer.finest).moved(-layer.extent.start).document if affine else {}
-        if grid or turned or flip:
-            found[layer.name] = {**grid, "turned": turned.how if turned else "", **flip}
-    return {GRIDS: found} if found else {}
 
 
 # --- turned axes -----------------------------------------------------------------------------------------------------
@@ -189,8 +171,8 @@ def _place(layer: SourceLayer, grid: Affine, of: str) -> Vec3:
 
 
 def _affine(layer: SourceLayer) -> Affine:
-    assert layer.info.affine, "only layers that state where they lie are placed"
-    return layer.info.affine
+    assert layer.lies.affine, "only layers that state where they lie are placed"
+    return layer.lies.affine
 
 
 def _matrix(affine: Affine) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -268,7 +250,7 @@ def _doubted(layer: SourceLayer, layers: Sequence[SourceLayer], existing: Existi
     """The layer with a warning if where it lies beside the others is not certain, though its affine says something."""
     affine = layer.info.affine
     if affine is None:
-        return layer
+        return _elsewhere(layer, existing) if layer.lies.affine and existing.affine else layer
     silent = {other.name: other.extent for other in layers if other.info.affine is None}
     silent |= {} if existing.affine else existing.boxes
     if not silent or not any(affine.origin):
@@ -279,6 +261,18 @@ def _doubted(layer: SourceLayer, layers: Sequence[SourceLayer], existing: Existi
     told = f"begins at {_numbers(layer.extent.start)}: its affine ({affine}) is not used where {who} none"
     note = WarningNote(f"{told} and the extents differ; --top-left decides") if unlike else told
     return replace(layer, notes=(*layer.notes, note))
+
+
+def _elsewhere(layer: SourceLayer, existing: ExistingLayers) -> SourceLayer:
+    """The layer of a dataset with a warning if, by the records of both, it does not belong where it is."""
+    assert existing.affine, "there is another to compare with"
+    told = f"stays at {_numbers(layer.extent.start)}, where it lies in its own dataset"
+    try:
+        place = _place(layer, existing.affine, "the dataset")
+        told = f"{told}; by the affines that were recorded, it belongs at {_numbers(place)}: --top-left lays it there"
+    except InconsistentStack as error:
+        place, told = None, f"{told}; by the affines that were recorded, {error.what}"
+    return layer if place == layer.extent.start else replace(layer, notes=(*layer.notes, WarningNote(told)))
 
 
 def _apart(layer: SourceLayer, layers: Sequence[SourceLayer], existing: ExistingLayers) -> SourceLayer:

@@ -16,9 +16,9 @@ from wkconvert_core.contract.model import DatasetSink, DatasetSpec, Sink
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.opening import open_source
-from wkconvert_core.conversion.placement import grids, placed
+from wkconvert_core.conversion.placement import placed
 from wkconvert_core.conversion.settings import FINEST, Settings
-from wkconvert_core.conversion.source_layer import SourceLayer, notes_on
+from wkconvert_core.conversion.source_layer import SourceLayer, grids, notes_on
 from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, planned_steps, pyramid
 from wkconvert_core.conversion.voxel_sizes import voxel_size, with_sizes_noted
 from wkconvert_core.datasets.dataset import Dataset

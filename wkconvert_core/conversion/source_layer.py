@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from wkconvert_core.contract.affine import Affine
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Category, Source, VolumeInfo
 from wkconvert_core.contract.notes import about
 from wkconvert_core.contract.voxel_size import VoxelSize
+from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.datasets.records.existing_layers import GRIDS, ExistingLayers, Grid
 from wkconvert_core.registry.detection import Found
 from wkconvert_core.sources.category import Decision
 from wkconvert_core.toolkit.stacks import shorten
@@ -31,6 +35,8 @@ class SourceLayer:
     """Where the reader says that the source's first voxel lies, in voxels of the finest mag."""
     shift: Vec3 = ORIGIN
     """The way that the layer is moved from there, in voxels of the finest mag."""
+    lies: Grid = field(default_factory=Grid)
+    """Where its first voxel lies in a space, as its source states or, of a dataset's layer, its records do."""
 
     @property
     def category(self) -> Category:
@@ -58,6 +64,12 @@ class SourceLayer:
         return self.box.refined(self.finest)
 
     @property
+    def grid(self) -> Affine | None:
+        """The affine of the dataset's mag-1 voxels, as this layer has it; None if it states none."""
+        affine = self.lies.affine
+        return affine and affine.refined(self.finest).moved(-self.extent.start)
+
+    @property
     def voxel_size(self) -> VoxelSize | None:
         """Voxel size of mag 1, as the source states it."""
         size = self.info.voxel_size
@@ -71,3 +83,19 @@ def notes_on(layers: Sequence[SourceLayer]) -> list[str]:
         for note in dict.fromkeys(layer.notes):
             carriers.setdefault(note, []).append(layer.name)
     return [note if len(names) == len(layers) else about(shorten(names), note) for note, names in carriers.items()]
+
+
+def grids(layers: Sequence[SourceLayer], settings: Settings, existing: ExistingLayers) -> dict[str, Any]:
+    """Facts to record for layers that will be added: the affine of the dataset's mag-1 voxels by each layer, and flips.
+
+    No affine of a layer that `--top-left` laid elsewhere than its affine says beside those of others.
+    """
+    stating = [layer for layer in layers if layer.lies.affine]
+    is_placed = settings.top_left is not None and (len(stating) > 1 or existing.affine)
+    found = {}
+    for layer in layers:
+        turned, flip = layer.lies.turned, layer.lies.flip
+        grid = Grid(flip=flip) if is_placed else Grid(layer.grid, turned, flip)
+        if document := grid.document:
+            found[layer.name] = document
+    return {GRIDS: found} if found else {}

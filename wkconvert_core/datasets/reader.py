@@ -73,6 +73,8 @@ _TAKEN_OVER_OF_LAYER = (
 )
 _TAKEN_OVER_OF_VIEW = ("color", "intensityRange", "min", "max")
 """Keys of metadata that tell what the new dataset has again, copied or measured anew."""
+_SHOWN_WHOLE = {"intensityRange": [0, 255], "min": 0, "max": 255}
+"""What views say of 8-bit layers that are shown as they are; a range of theirs is not measured anew."""
 _NOTHING: tuple[object, ...] = (None, "", [], {})
 _VIEW = "defaultViewConfiguration"
 _TELLS = "not taken over: `wkconvert recube` copies a dataset with its metadata"
@@ -83,7 +85,10 @@ def _lost(dataset: Dataset, layer: str) -> Iterator[WarningNote]:
     assert dataset.properties, "a finished dataset has metadata"
     entry = next(entry for entry in dataset.properties["dataLayers"] if entry["name"] == layer)
     view = entry.get(_VIEW) or {}
-    has_view = bool(_not_taken_over(view, _TAKEN_OVER_OF_VIEW))
+    is_narrowed = entry["elementClass"] in ("uint8", "uint24") and any(
+        view.get(key, shown) != shown for key, shown in _SHOWN_WHOLE.items()
+    )
+    has_view = is_narrowed or bool(_not_taken_over(view, _TAKEN_OVER_OF_VIEW))
     if lost := _not_taken_over(entry, (*_TAKEN_OVER_OF_LAYER, *(() if has_view else (_VIEW,)))):
         yield WarningNote(f"of its metadata, {lost} {_TELLS}")
     if folders := folders_beside_mags(dataset, layer):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from wkconvert_core.contract.affine import Affine
 from wkconvert_core.contract.errors import OptionError
@@ -21,6 +21,38 @@ from wkconvert_core.toolkit.shortened import shorten
 
 GRIDS = "grids"
 """The key of a plan that holds, by layer, the affine of the dataset's mag-1 voxels, how axes were turned, and flips."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where a layer lies in a space that files share, and how it came to lie so, as plans record it."""
+
+    affine: Affine | None = None
+    """Of the dataset's mag-1 voxels, in records; None if no source stated it."""
+    turned: str = ""
+    """How a reader turned the axes."""
+    flip: str = ""
+    """The axes along which `--flip` mirrored the layer, in order."""
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        """Read the JSON form; what is malformed is as if it were not there.
+
+        >>> Grid.parse({"turned": "from LAS to RAS", "flip": "x"}).document
+        {'turned': 'from LAS to RAS', 'flip': 'x'}
+        """
+        affine = Affine.parse(document)
+        flip = document.get("flip")
+        turned = str(document.get("turned") or "")
+        return cls(affine if affine and affine.spans else None, turned, flip if isinstance(flip, str) else "")
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON form; empty if there is nothing to tell."""
+        if not (self.affine or self.turned or self.flip):
+            return {}
+        where = self.affine.document if self.affine else {}
+        return {**where, "turned": self.turned, **({"flip": self.flip} if self.flip else {})}
 
 
 @dataclass(frozen=True)
@@ -68,11 +100,10 @@ def existing_layers(dst: Path, but: Collection[str]) -> ExistingLayers:
         size = next((size for plan in plans for size in _sizes(plan)), None)
     if not mags:
         return ExistingLayers()
-    of_layers = {name: grid for name, grid in recorded_grids(dst).items() if name in boxes}
-    flips, grids = {name: str(grid.get("flip", "")) for name, grid in of_layers.items()}, of_layers.values()
-    affine = next((found for grid in grids if (found := Affine.parse(grid)) and found.spans), None)
-    turned = next((str(grid["turned"]) for grid in grids if grid.get("turned")), "")
-    return ExistingLayers(boxes, mags, size, affine, turned, flips)
+    grids = {name: Grid.parse(grid) for name, grid in recorded_grids(dst).items() if name in boxes}
+    affine = next((grid.affine for grid in grids.values() if grid.affine), None)
+    turned = next((grid.turned for grid in grids.values() if grid.turned), "")
+    return ExistingLayers(boxes, mags, size, affine, turned, {name: grid.flip for name, grid in grids.items()})
 
 
 def recorded_grids(dst: Path) -> dict[str, dict[str, Any]]:
