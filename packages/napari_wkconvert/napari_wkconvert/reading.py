@@ -5,11 +5,13 @@ https://napari.org/stable/plugins/building_a_plugin/guides.html
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import wkconvert
 from wkconvert import LayerArrays, WkconvertError
+from wkconvert_core import WarningNote
 from wkconvert_core.sources.intensity_range import intensity_range
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -28,8 +30,14 @@ def reader_of(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list
 
 
 def read(path: str | Sequence[str]) -> list[LayerData]:
-    """The layers of a path, each with all its mags. Raises the errors of `wkconvert.open`."""
-    return [data for layer in wkconvert.open(str(path)).values() for data in _shown(layer)]
+    """The layers of a path, each with all its mags; napari shows what the reader warns of.
+
+    Raises the errors of `wkconvert.open`.
+    """
+    layers = wkconvert.open(str(path)).values()
+    for note in dict.fromkeys(note for layer in layers for note in layer.notes if isinstance(note, WarningNote)):
+        warnings.warn(note, stacklevel=2)
+    return [data for layer in layers for data in _shown(layer)]
 
 
 def _shown(layer: LayerArrays) -> Iterator[LayerData]:
@@ -42,6 +50,7 @@ def _shown(layer: LayerArrays) -> Iterator[LayerData]:
         "name": layer.name,
         "scale": sides[::-1],
         "translate": [start * side for start, side in zip(finest.bounding_box.start, sides, strict=True)][::-1],
+        "axis_labels": ["z", "y", "x"],
         "units": [size.unit if size and known else "pixel"] * 3,
         "multiscale": len(layer.mags) > 1,
         "metadata": {"mags": [str(mag) for mag in layer], "notes": list(layer.notes)},
@@ -55,8 +64,7 @@ def _shown(layer: LayerArrays) -> Iterator[LayerData]:
         return
     look["contrast_limits"] = intensity_range(layer.mags[-1].source) or (0, 1)
     if layer.color:
-        red, green, blue = (value / 255 for value in layer.color)
-        look["colormap"] = (layer.name, [[0, 0, 0, 1], [red, green, blue, 1]])
+        look["colormap"] = "#{:02x}{:02x}{:02x}".format(*layer.color)  # from black to it
         look["blending"] = "additive"
     if finest.ndim == 3:
         yield _data(levels), look, "image"

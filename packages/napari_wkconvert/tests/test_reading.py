@@ -1,9 +1,11 @@
 """What napari would be given, compared with the voxels; and the manifest, as npe2 sees it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from helpers import npy_volumes
-from helpers.conversions import random_voxels
+from helpers.conversions import edited, random_voxels
 
 import wkconvert
 
@@ -38,6 +40,7 @@ def test_an_image_is_a_pyramid_in_its_place_and_scale(make):
     assert [level.shape for level in levels] == [(40, 60, 70), (40, 30, 35), (40, 15, 18)]
     np.testing.assert_array_equal(levels[0].compute(), voxels[0].T)
     assert (look["scale"], look["translate"], look["units"]) == ([40, 5, 4], [280, 0, 0], ["nm"] * 3)
+    assert look["axis_labels"] == ["z", "y", "x"]
     low, high = look["contrast_limits"]
     assert 0 <= low < high <= 255
 
@@ -63,6 +66,22 @@ def test_colours_are_a_picture_and_other_channels_a_layer_each(tmp_path, reader)
     assert [look["name"] for _, look, _ in shown] == ["color 0", "color 1"]
     np.testing.assert_array_equal(np.asarray(shown[1][0]), two[1].T)
     assert shown[0][1]["units"] == ["pixel"] * 3
+
+
+def test_a_layer_has_its_colour_in_words_of_napari(make):
+    path = make(random_voxels((30, 20, 10)), downsample=False)
+    with edited(Path(path)) as properties:
+        properties["dataLayers"][0]["defaultViewConfiguration"] = {"color": [0, 128, 255]}
+    ((_, look, _),) = reader_of(path)(path)
+    assert (look["colormap"], look["blending"]) == ("#0080ff", "additive")
+
+
+def test_warnings_of_the_reader_are_shown(tmp_path):
+    (tmp_path / "em.raw").write_bytes(bytes(60))
+    (tmp_path / "em.json").write_text('{"size": [5, 4, 3], "type": "uint8", "spacing": [1, 1, 1]}')
+    path = str(tmp_path / "em.raw")
+    with pytest.warns(UserWarning, match="has no unit and is not taken"):
+        assert len(reader_of(path)(path)) == 1
 
 
 def test_what_nobody_reads_is_left_to_others(tmp_path):
