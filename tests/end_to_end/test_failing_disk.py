@@ -11,10 +11,21 @@ from helpers.conversions import SETTINGS, different, em
 from helpers.faults import every_failure
 from PIL import Image
 
-from wkconvert_core.commands import compress, downsample
+from wkconvert_core import Mag
+from wkconvert_core.commands import (
+    check_equality,
+    compress,
+    downsample,
+    export_tiff,
+    metadata,
+    recube,
+    upsample,
+    verify,
+)
 from wkconvert_core.commands.info import describe
 from wkconvert_core.conversion.execute import convert, execute
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.publishing.upload import _files
 
 SETTLED = replace(SETTINGS, jobs=1, strategy="sequential", max_mag=2, name="ds")
 ALONE = Settings(jobs=1, strategy="sequential", max_mag=2)
@@ -95,3 +106,53 @@ def test_commands_within_a_dataset(tmp_path, command):
     (tmp_path / "ds").rename(tmp_path / "clean")
     for struck, _ in every_failure(tmp_path, lambda: execute(command(tmp_path / "ds", settings=ALONE)), copy):
         assert [name for name in different(tmp_path / "ds", tmp_path / "clean") if name[0] != "."] == [], struck
+
+
+NAMED = replace(ALONE, name="ds")
+WRITING = {
+    "recube": lambda src, dst: execute(recube.prepare(src, dst, NAMED)),
+    "export-tiff": lambda src, dst: execute(export_tiff.prepare(src, dst, NAMED)),
+    "upsample": lambda src, dst: execute(
+        upsample.prepare(shutil.copytree(src, dst), replace(ALONE, target_mag=Mag(1, 1, 1)))
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", WRITING)
+def test_commands_that_read_a_dataset_write_all_or_nothing(tmp_path, command):
+    stack(tmp_path / "src")
+    convert(tmp_path / "src", tmp_path / "ds", SETTLED)
+    if command == "upsample":
+        shutil.rmtree(tmp_path / "ds/color/1")
+        metadata.update(tmp_path / "ds", metadata.Wanted(), ALONE)
+    WRITING[command](tmp_path / "ds", tmp_path / "clean")
+    below = tmp_path / ("made" if command == "upsample" else "ds")
+    for struck, _ in every_failure(
+        below,
+        lambda: WRITING[command](tmp_path / "ds", tmp_path / "made"),
+        lambda: shutil.rmtree(tmp_path / "made", ignore_errors=True),
+    ):
+        assert different(tmp_path / "made", tmp_path / "clean") == [], struck
+
+
+LOOKING = {
+    "verify": lambda ds: replace(verify.verify(ds, ALONE), seconds=0),
+    "check-equality": lambda ds: replace(check_equality.check_equality(ds, ds, ALONE), seconds=0),
+    "metadata": lambda ds: metadata.update(ds, metadata.Wanted(dry_run=True), ALONE),
+    "metadata --extent": lambda ds: metadata.update(ds, metadata.Wanted(extent=True, dry_run=True), ALONE),
+    "upload": _files,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", LOOKING)
+def test_commands_that_look_at_a_dataset_see_all_of_it_or_say_that_they_do_not(tmp_path, command):
+    stack(tmp_path / "src")
+    convert(tmp_path / "src", tmp_path / "ds", SETTLED)
+    clean = LOOKING[command](tmp_path / "ds")
+    for struck, found in every_failure(tmp_path / "ds", lambda: LOOKING[command](tmp_path / "ds")):
+        if command == "verify":
+            assert not found.sound or found == clean, struck
+        else:
+            assert found == clean, struck

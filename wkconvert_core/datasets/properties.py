@@ -21,7 +21,7 @@ from wkconvert_core.contract.model import Category, DatasetSpec
 from wkconvert_core.contract.numbers import is_power_of_two
 from wkconvert_core.contract.voxel_size import WEBKNOSSOS_UNITS, VoxelSize, unit_symbol
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, shown
-from wkconvert_core.toolkit.files import is_folder
+from wkconvert_core.toolkit.files import cannot_open, exists, is_folder
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
@@ -105,14 +105,23 @@ def mag_places(dataset: Path, layer: StoredLayer, mag: Mag) -> list[str]:
 
 
 def is_inside(dataset: Path, name: str) -> bool:
-    """Whether a path relative to a dataset stays inside it, links followed; False where no file can have that path."""
+    """Whether a path relative to a dataset stays inside it, links followed; False where no file can have that path.
+
+    Raises BrokenSource if the system cannot say: a mag that cannot be looked at is none that lies elsewhere.
+    """
     if ".." in re.split(r"[/\\\\]", name) or "://" in name:
         return False
+    place = dataset / name
     try:
-        place = dataset / name
-        place.is_dir()  # raises for a name that is too long
-        return place.resolve().is_relative_to(dataset.resolve())
-    except (OSError, RuntimeError, ValueError):
+        is_there = exists(place)
+        if not is_there:
+            place.is_dir()  # raises for a name that is too long
+        return place.resolve(strict=is_there).is_relative_to(dataset.resolve(strict=is_there))
+    except (RuntimeError, ValueError):
+        return False
+    except OSError as error:
+        if is_there:
+            raise cannot_open(place, error) from error
         return False
 
 

@@ -17,7 +17,7 @@ from wkconvert_core.datasets.naming import FOLDER, dataset_name
 from wkconvert_core.engine.progress import Listener, Progress
 from wkconvert_core.publishing.server import Server, UploadGone
 from wkconvert_core.toolkit.atomic import write_atomically
-from wkconvert_core.toolkit.files import fingerprint
+from wkconvert_core.toolkit.files import fingerprint, is_file, is_link, state_of, walk
 
 PIECE = 10 << 20
 """Bytes that are sent at a time."""
@@ -85,16 +85,16 @@ def _files(dataset: Path) -> dict[str, int]:
     """The sizes of the files of a dataset by their names within it, without `.wkconvert`.
 
     Raises UnsupportedSource for a link, which would be sent as what it leads to, and for an empty file, for which the
-    server waits in vain.
+    server waits in vain; BrokenSource for a folder that cannot be listed.
     """
     found: dict[str, int] = {}
-    for folder, folders, names in os.walk(dataset):
+    for folder, folders, names in walk(dataset):
         folders[:] = sorted(each for each in folders if Path(folder, each) != dataset / FOLDER)
         for path in (Path(folder, each) for each in (*folders, *sorted(names))):
-            if path.is_symlink():
+            if is_link(path):
                 raise UnsupportedSource(f"{path} is a link", fix="upload a copy: `wkconvert recube`")
-            if path.is_file():
-                found[path.relative_to(dataset).as_posix()] = path.stat().st_size
+            if is_file(path):
+                found[path.relative_to(dataset).as_posix()], _ = state_of(path)
     if empty := [name for name, size in found.items() if not size]:
         raise UnsupportedSource(f"{dataset / empty[0]} is empty", why="servers wait for it in vain", fix="remove it")
     return found
