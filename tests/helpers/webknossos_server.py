@@ -43,6 +43,7 @@ def server(**wrong):
     taking = Taking(**wrong)
 
     class Answers(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # an answer is two writes, of which the second would wait 40 ms
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *args):
@@ -130,7 +131,7 @@ def server(**wrong):
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as listening:
         listening.daemon_threads = True
         listening.handle_error = lambda *broken: None  # connections that the test or the client broke
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
         taking.url = f"http://127.0.0.1:{listening.server_port}"
         yield taking
         listening.shutdown()
