@@ -106,7 +106,7 @@ class WkwSource:
         try:
             found = any(
                 True
-                for layer in numbered(self.folder, "z{}", layers)
+                for layer in numbered(str(self.folder), "z{}", layers)
                 for row in numbered(layer, "y{}", rows)
                 for _ in numbered(row, "x{}.wkw", columns)
             )

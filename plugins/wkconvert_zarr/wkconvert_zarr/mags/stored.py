@@ -200,14 +200,14 @@ class ZarrMag:
         tree = self.layout.tree(placed)
         if tree:
             folder, levels = tree
-            return _any_below(self.folder / folder, levels)
+            return _any_below(str(self.folder / folder), levels)
         shards = placed.coarsened(self.shard_shape)
         if shards.volume <= _FEW:
             return any(map(exists, map(self.shard_path, (part.start for part in placed.tiles(self.shard_shape)))))
         return any(Box(shard.start, self.shard_shape).intersection(placed).volume for shard in self.shards())
 
 
-def _any_below(folder: Path, levels: Sequence[range]) -> bool:
+def _any_below(folder: str, levels: Sequence[range]) -> bool:
     """Whether there is an entry with a number of each level, the last one's in the folders of those before."""
     found = numbered(folder, "{}", levels[0])
     return any(len(levels) == 1 or _any_below(path, levels[1:]) for path in found)
