@@ -27,6 +27,7 @@ SUFFIXES = {
     "nifti": (".nii", ".nii.gz", ".hdr", ".img"),
     "tiff": (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"),
     "tiles": (".jpg", ".jpeg", ".png", ".tif", ".tiff"),
+    "zarr": (".zarr", ".ozx", ".n5"),
 }
 """Suffixes of the files that the readers of each extra, `wkconvert[...]`, take; its first reader has its name."""
 _PICTURE = r"\.(?:jpe?g|jpe|png|tiff?|bmp|gif|webp|avif|jp2|j2k|jpx|tga|p[pgbn]m)"

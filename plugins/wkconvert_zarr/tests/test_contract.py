@@ -1,30 +1,23 @@
-"""What each reader promises, held by the kit on arrays of zarr-python."""
+"""What each reader promises, held by the kit on images of several formats."""
 
-import numpy as np
 import pytest
-from zarrs import saved, volume
+from images import coarser, n5, ome, zyx
+from test_reading_plain import zipped
+from zarrs import volume
 
 from wkconvert_core.testing import Sample, SourceContract
 
-VOXELS = volume(2, 70, 50, 40, dtype="uint16")
+VOXELS = volume(70, 50, 40, dtype="uint16")
+LEVELS = [zyx(VOXELS), coarser(zyx(VOXELS), (1, 2, 2))]
 
 SAMPLE = {
-    "c, x, y, z": lambda to: Sample(saved(to / "a", VOXELS), expected=VOXELS),
-    "z, y, x, in shards": lambda to: Sample(
-        saved(to / "a", VOXELS[0].T.copy(), axes="zyx", chunks=(16, 16, 16), shards=(32, 32, 32)),
-        expected=VOXELS[:1],
-    ),
+    "OME-Zarr, sharded": lambda to: ome(to / "a", LEVELS, factor=[1, 2, 2], chunks=(16, 16, 16), shards=(32, 32, 32)),
+    "OME-Zarr, zipped": lambda to: zipped(ome(to / "folder", LEVELS[:1], version="0.4"), to / "a.ozx"),
+    "N5": lambda to: n5(to / "a", VOXELS, block=32),
 }
 
 
 class TestContract(SourceContract):
     @pytest.fixture(params=SAMPLE)
     def sample(self, request, tmp_path):
-        return SAMPLE[request.param](tmp_path)
-
-
-def test_the_names_of_axes_count_in_any_order(tmp_path):
-    from zarrs import READER
-
-    moved = np.ascontiguousarray(np.moveaxis(VOXELS, 0, 2))
-    assert np.array_equal(READER.voxels(saved(tmp_path / "a", moved, axes="xycz")), VOXELS)
+        return Sample(SAMPLE[request.param](tmp_path), expected=VOXELS[None])

@@ -7,23 +7,21 @@ from pathlib import Path
 
 from wkconvert_core import Layer, MagFormat, Match, hookimpl, parse_options
 
-FORMATS = {"zarr": "arrays of Zarr 3 on this machine, with the axes (c,) x, y, z or the order that their names say"}
+FORMATS = {"zarr": "OME-Zarr, arrays of Zarr 2 and 3, N5 and neuroglancer's volumes: folders, .ozx, http, s3, gs"}
 
 
 @hookimpl
 def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
-    """Claim the folder of an array."""
-    if isinstance(path, str) or head:
-        return None
+    """Claim folders of arrays, zip files of Zarr, and URLs."""
     from .reading.detection import detect
 
-    return detect(path)
+    return detect(path, head)
 
 
 @hookimpl
 def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) -> Sequence[Layer] | None:
     """Open what `wkconvert_detect` named `zarr`; None for other formats."""
-    if format not in FORMATS or isinstance(path, str):
+    if format not in FORMATS:
         return None
     from .reading.opening import open_zarr
 

@@ -10,11 +10,11 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from wkconvert_core import BrokenSource, SourceError, SourceNotFound
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Driver: TypeAlias = Literal["zarr", "zarr3", "n5", "neuroglancer_precomputed"]
 """As tensorstore names them: `zarr` is Zarr 2."""
+
+T = TypeVar("T")
 
 _OPEN = 64
 """Arrays that a thread keeps open: their metadata, no file."""
@@ -100,18 +102,39 @@ _thread = threading.local()
 
 def _open(address: Address) -> ts.TensorStore:
     with reading(address.place):
-        shared = context()
-        import tensorstore as ts
+        return _opening(address).result()
 
-        spec: dict[str, Any] = {"driver": address.driver, "kvstore": address.kvstore}
-        if address.driver == "neuroglancer_precomputed":
-            spec["scale_index"] = address.scale
-        if address.separator:
-            spec["metadata"] = {"dimension_separator": address.separator}
-        known = bool(address.metadata)
-        if known:
-            spec["metadata"] = json.loads(address.metadata)
-        return ts.open(spec, open=True, assume_metadata=known, read=True, write=False, context=shared).result()
+
+def _opening(address: Address) -> ts.Future[ts.TensorStore]:
+    shared = context()
+    import tensorstore as ts
+
+    spec: dict[str, Any] = {"driver": address.driver, "kvstore": address.kvstore}
+    if address.driver == "neuroglancer_precomputed":
+        spec["scale_index"] = address.scale
+    if address.separator:
+        spec["metadata"] = {"dimension_separator": address.separator}
+    known = bool(address.metadata)
+    if known:
+        spec["metadata"] = json.loads(address.metadata)
+    return ts.open(spec, open=True, assume_metadata=known, read=True, write=False, context=shared)
+
+
+def opened(addresses: Sequence[Address]) -> list[ts.TensorStore | SourceError]:
+    """Arrays at several places, opened at once as a server takes time to answer; the error of each that fails."""
+    begun = [_or_error(address, functools.partial(_opening, address)) for address in addresses]
+    return [
+        future if isinstance(future, SourceError) else _or_error(address, future.result)
+        for address, future in zip(addresses, begun, strict=True)
+    ]
+
+
+def _or_error(address: Address, call: Callable[[], T]) -> T | SourceError:
+    try:
+        with reading(address.place):
+            return call()
+    except SourceError as error:
+        return error
 
 
 def opened_in_memory(driver: Driver, metadata: str) -> ts.TensorStore:

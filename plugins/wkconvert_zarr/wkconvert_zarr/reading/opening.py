@@ -1,58 +1,141 @@
-"""From a folder to layers."""
+"""From a place and options to layers: what the open hook of this plugin calls."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from wkconvert_core import DTYPES, Layer, OptionError, UnsupportedSource, Vec3, VolumeInfo
 
-from wkconvert_core import DTYPES, Box, Layer, Mag, UnsupportedSource, Vec3, VolumeInfo
+from .axes import SPACE, Axes, axes_of
+from .channels import groups_of, named
+from .formats.finding import Choice, images_at
+from .formats.image import Channel, Image
+from .formats.store import store_at
+from .geometry import place, voxel_size
+from .levels import OpenLevel, mags_of, opened_levels
+from .source import ArraySource
 
-from ..arrays import Address, reading
-
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
-
-_DEFAULT_AXES = {3: "xyz", 4: "cxyz"}
+_READ = (*DTYPES, "float16", "bool")
+"""Dtypes that are read; core stores the last two as float32 and uint8."""
 
 
 @dataclass(frozen=True)
-class ArraySource:
-    """An array as a Source."""
+class Wanted:
+    """Options that hold for every image."""
 
-    address: Address
-    axes: str
-    """The array's axes in their order, such as `cxyz`."""
-    info: VolumeInfo
-
-    def read(self, box: Box) -> Array:
-        """The voxels `[c, x, y, z]` of a box. Raises SourceNotFound, BrokenSource."""
-        spans = {"c": slice(None), **dict(zip("xyz", box.slices_in(self.info.box), strict=True))}
-        with reading(self.address.place):
-            voxels = np.asarray(self.address.open()[tuple(spans[axis] for axis in self.axes)].read().result())
-        found = np.moveaxis(voxels, [self.axes.index(axis) for axis in "xyz"], [-3, -2, -1])
-        return found if "c" in self.axes else found[np.newaxis]
+    axes: str | None
+    timepoint: int | None
+    channel: int | None
+    unit: str | None
 
 
-def open_zarr(path: Path) -> list[Layer]:
-    """The layer of an array. Raises SourceNotFound, BrokenSource, UnsupportedSource."""
-    address = Address("zarr3", path)
-    array = address.open()
-    labels = "".join(array.domain.labels)
-    axes = labels or _DEFAULT_AXES.get(array.rank, "")
-    if array.rank not in _DEFAULT_AXES or sorted(axes) != sorted(_DEFAULT_AXES[array.rank]):
-        raise UnsupportedSource(f"{path} has the axes {labels or array.rank}", why="x, y, z and perhaps c are read")
-    dtype = array.dtype.numpy_dtype
-    if dtype.name not in DTYPES:
-        raise UnsupportedSource(f"{path} holds {dtype}", why=f"these are read: {', '.join(DTYPES)}")
-    shape, chunk = dict(zip(axes, array.shape, strict=True)), array.chunk_layout.read_chunk.shape or array.shape
-    chunks = dict(zip(axes, chunk, strict=True))
-    info = VolumeInfo(
-        Vec3(*(shape[axis] for axis in "xyz")),
-        dtype,
-        shape.get("c", 1),
-        chunk_shape=Vec3(*(chunks[axis] or 1 for axis in "xyz")),
+def open_zarr(
+    path: Path | str,
+    *,
+    image: str | None = None,
+    axes: str | None = None,
+    timepoint: int | None = None,
+    channel: int | None = None,
+    unit: str | None = None,
+    labels: bool = True,
+) -> list[Layer]:
+    """The layers at a place. Raises SourceError, OptionError. The README explains each option."""
+    found = images_at(store_at(path), Choice(image, timepoint, labels))
+    wanted = Wanted(axes, timepoint, channel, unit)
+    return [layer for each in found for layer in _layers(each, wanted)]
+
+
+def _layers(image: Image, wanted: Wanted) -> list[Layer]:
+    """The layers of an image: one, or one for each channel. The first carries the notes."""
+    where = str(image.store)
+    levels, notes = opened_levels(image)
+    array = levels[0].array
+    axes = axes_of(where, array.shape, image.axes, image.usual, wanted.axes)
+    if array.dtype.name not in _READ or not all(axes.shape):
+        raise UnsupportedSource(
+            f"{where} holds {array.dtype.name} voxels, {axes}", why=f"those of {', '.join(_READ)} are read, one or more"
+        )
+    picked = _picked(where, image, axes, wanted.timepoint)
+    size, of_size = voxel_size(image, axes, wanted.unit)
+    start, affine, of_place = place(image, axes, size)
+    mags, of_mags = mags_of(axes, levels, start)
+    info = VolumeInfo(levels[0].shape(axes), array.dtype.numpy_dtype, offset=start, voxel_size=size)
+    notes = [*image.notes, *notes, *of_size, *of_place, *of_mags]
+    groups = groups_of(where, axes.size("c"), array.dtype.name, image.channels, wanted.channel)
+    channels = named(image.channels, axes.size("c"))
+    layers = []
+    for group in groups:
+        sources = {
+            mag: _source(
+                level,
+                axes,
+                tuple(group[0] if name == "c" else place for name, place in zip(axes.names, picked, strict=True)),
+                replace(
+                    info,
+                    shape=level.shape(axes),
+                    channels=len(group),
+                    offset=start // mag,
+                    voxel_size=size and size.coarsened(mag),
+                    affine=affine if level is levels[0] else None,
+                    notes=tuple(notes) if level is levels[0] and group is groups[0] else (),
+                ),
+            )
+            for mag, level in mags.items()
+        }
+        shown = channels[group[0]] if len(groups) > 1 or wanted.channel is not None else _only(image)
+        name = "_".join(part for part in (image.name, shown.name) if part) or None
+        layers.append(Layer(sources, name, image.category, shown.color))
+    return layers
+
+
+def _only(image: Image) -> Channel:
+    """How an image of one channel, or of colours, is shown: without a name, in grey unless a colour is stated."""
+    color = image.channels[0].color if len(image.channels) == 1 else None
+    return Channel(color=None if color is None or len(set(color)) == 1 else color)
+
+
+def _picked(where: str, image: Image, axes: Axes, timepoint: int | None) -> tuple[int, ...]:
+    """The place along each axis that is none of c, x, y, z; 0 along those. Raises OptionError, UnsupportedSource."""
+    times, is_chosen = axes.size("t"), image.levels[0].address.driver == "n5"  # by BigDataViewer's folders
+    if timepoint is not None and not is_chosen and not 0 <= timepoint < times:
+        why, fix = f"its axes are {axes}", f"-o timepoint takes 0 to {times - 1}"
+        raise OptionError(f"{where} has no time point {timepoint}", why=why, fix=fix)
+    if timepoint is None and times > 1:
+        raise UnsupportedSource(
+            f"{where} holds {times} time points",
+            why="a dataset shows one",
+            fix=f"choose it with -o timepoint=N, N from 0 to {times - 1}",
+        )
+    for name, length in zip(axes.names, axes.shape, strict=True):
+        if name not in ("c", "t", *SPACE) and length > 1:
+            raise UnsupportedSource(
+                f"{where} has an axis {name or 'without a name'} of {length}",
+                why="a layer has the axes x, y, z and channels",
+                fix="if it is one of z, c or t, name the axes in the array's order with -o axes=",
+            )
+    return tuple(timepoint or 0 if name == "t" else 0 for name in axes.names)
+
+
+def _source(level: OpenLevel, axes: Axes, picked: tuple[int, ...], info: VolumeInfo) -> ArraySource:
+    """The Source of some channels of a level.
+
+    A chunk is decoded whole: also the channels and time points in it that are not asked for.
+    """
+    array = level.array
+    chunk = array.chunk_layout.read_chunk.shape or array.shape
+    lengths = [min(length or whole, whole) for length, whole in zip(chunk, array.shape, strict=True)]
+    chunks, whole = Axes(axes.names, tuple(lengths)), Axes(axes.names, tuple(array.domain.origin))
+    beside = math.prod(length for length, name in zip(lengths, axes.names, strict=True) if name not in SPACE)
+    x, y, z = (chunks.size(name) for name in SPACE)
+    begin = Vec3(*(whole.size(name) if name in axes.names else 0 for name in SPACE))
+    return ArraySource(
+        level.level.address,
+        axes.names,
+        tuple(array.shape),
+        picked,
+        begin,
+        1.0 + max(1.0, beside / info.channels),
+        replace(info, chunk_shape=(x, y, z)),
     )
-    return [Layer({Mag(1, 1, 1): ArraySource(address, axes, info)})]

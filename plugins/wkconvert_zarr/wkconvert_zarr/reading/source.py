@@ -1,0 +1,53 @@
+"""The Source: channels of an array, at one place of all axes but c, x, y, z."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from wkconvert_core import Box, Vec3Like, VolumeInfo
+from wkconvert_core.toolkit.files import changed
+
+from ..arrays import Address, reading
+
+CXYZ = ("c", "x", "y", "z")
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """One level of an image, and some of its channels."""
+
+    address: Address
+    axes: tuple[str, ...]
+    """The array's axes in their order: `c`, `x`, `y`, `z`, and others."""
+    shape: tuple[int, ...]
+    """Along these axes, as the array was when it was opened."""
+    picked: tuple[int, ...]
+    """The place along each axis that is none of x, y and z; along c that of the first channel."""
+    start: Vec3Like
+    """Where the array's first voxel lies in its own domain."""
+    read_cost: float
+    info: VolumeInfo
+
+    def read(self, box: Box) -> Array:
+        """The voxels of a box `[c, x, y, z]`. Raises SourceNotFound, BrokenSource."""
+        if box not in self.info.box:
+            raise ValueError(f"{box} is not within {self.info.box}")
+        array = self.address.open()
+        if tuple(array.shape) != self.shape:
+            raise changed(self.address.place, f"its shape was {self.shape} and is {tuple(array.shape)}")
+        spans = dict(zip("xyz", (box + self.start).slices_in(Box((0, 0, 0), (0, 0, 0))), strict=True))
+        index: list[slice | int] = []
+        for name, place in zip(self.axes, self.picked, strict=True):
+            span = slice(place, place + self.info.channels) if name == "c" else place
+            index.append(spans.get(name, span))
+        kept = [name for name in self.axes if name in CXYZ]
+        order = [kept.index(name) for name in CXYZ if name in kept]
+        is_x_first = self.axes.index("x") > self.axes.index("y")
+        with reading(self.address.place):
+            view = array[tuple(index)].transpose(order)
+            voxels = np.asarray(view.read(order="F" if is_x_first else "C").result())
+        return np.expand_dims(voxels, [number for number, name in enumerate(CXYZ) if name not in kept])
