@@ -212,7 +212,7 @@ class Checksum(NamedTuple):
 
 
 NO_FILE = Checksum(0, 0)
-"""What a Sink returns for a shard that needs no file: all its voxels are zero, and a missing shard reads as zeros."""
+"""The result of a Sink for a shard that needs no file: all its voxels are zero, and a missing shard reads as zeros."""
 
 
 class Sink(Protocol):

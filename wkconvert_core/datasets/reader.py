@@ -74,7 +74,7 @@ _TAKEN_OVER_OF_LAYER = (
 _TAKEN_OVER_OF_VIEW = ("color", "intensityRange", "min", "max")
 """Keys of metadata that tell what the new dataset has again, copied or measured anew."""
 _SHOWN_WHOLE = {"intensityRange": [0, 255], "min": 0, "max": 255}
-"""What views say of 8-bit layers that are shown as they are; a range of theirs is not measured anew."""
+"""The views of 8-bit layers that are shown as they are; a range of theirs is not measured anew."""
 _NOTHING: tuple[object, ...] = (None, "", [], {})
 _VIEW = "defaultViewConfiguration"
 _TELLS = "not taken over: `wkconvert recube` copies a dataset with its metadata"

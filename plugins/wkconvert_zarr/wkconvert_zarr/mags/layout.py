@@ -44,7 +44,7 @@ _PLAIN = ("transpose", "bytes", "crc32c", "sharding_indexed")
 
 
 class Grid(NamedTuple):
-    """What the description of an array says, in the terms of a mag."""
+    """The description of an array in the terms of a mag."""
 
     shape: Vec3
     """Extent of the array from voxel (0, 0, 0) of the mag on."""
@@ -171,7 +171,7 @@ class Layout:
         return prefix, [along.get(axis, range(1)) for axis in self.axes]
 
     def _naming(self) -> tuple[str, str]:
-        """What the names of shards begin with, and what separates their numbers."""
+        """The beginning of shards' names, and the separator of their numbers."""
         about = self.parsed
         if self.driver == "zarr":
             return "", about.get("dimension_separator", ".")

@@ -15,13 +15,13 @@ from .layout import AXES, Layout
 LEVELS = {"zstd": range(1, 23), "blosc": range(1, 10), "gzip": range(1, 10)}
 """The levels of each compression."""
 _LEVEL = {"zstd": 3, "blosc": 5, "gzip": 6}
-"""Those that are taken by default."""
+"""The levels that are taken by default."""
 _SIDES = [8, 16, 32, 64, 128, 256, 512, 1024]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What `--to-option` says for Zarr 2, in which each chunk is a file. Raises OptionError."""
+    """The options of `--to-option` for Zarr 2, in which each chunk is a file. Raises OptionError."""
 
     compression: Literal["zstd", "blosc", "gzip", "none"] = "zstd"
     compression_level: int | None = None

@@ -49,7 +49,7 @@ class ZarrMag:
     """The extent, in voxels of this mag, where it lies in the dataset."""
     voxel_size: VoxelSize | None = None
     recorded: Recorded | None = None
-    """What the shards are held against when they are read; None: nothing."""
+    """The records that shards are compared with when they are read; None: no comparison."""
 
     # --- a Source
 
