@@ -16,7 +16,7 @@ SHOWN_AT = {
     "packages/napari_wkconvert/README.md": "napari.md",
     **{
         f"plugins/wkconvert_{name}/README.md": f"formats/{name}.md"
-        for name in ("dm", "knossos", "mrc", "nifti", "tiff", "tiles")
+        for name in ("dm", "hdf5", "knossos", "mrc", "nifti", "tiff", "tiles")
     },
 }
 """The page that shows a file of the repository, beside those in `docs`."""

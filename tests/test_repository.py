@@ -26,6 +26,7 @@ HEAVY = [
     "imagecodecs",
     "PIL",
     "nibabel",
+    "h5py",
     "ncempy",
     "wkw",
     "psutil",

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import cubes_of
 import dm_files
+import hdf5_files
 import mrc_files
 import nibabel
 import numpy as np
@@ -126,6 +127,21 @@ def dm() -> list[Seed]:
     return [*single, Seed({f"s{n}.dm3": data for n, data in enumerate(slices)})]
 
 
+def hdf5() -> list[Seed]:
+    stored = noise(6, 9, 10, dtype="uint16")
+    packed = {"chunks": (2, 9, 10), "compression": "gzip", "fletcher32": True}
+    dims = [(axis, "nm", 4.0) for axis in "zyx"]
+    return [
+        of(lambda folder: hdf5_files.plain(folder / "a.h5", stored), "a.h5"),
+        of(lambda folder: hdf5_files.ilastik(folder / "a.h5", stored, "zyx", **packed), "a.h5"),
+        of(lambda folder: hdf5_files.matlab(folder / "a.mat", stored), "a.mat"),
+        of(lambda folder: hdf5_files.imaris(folder / "a.ims", [stored], chunk=(2, 4, 4)), "a.ims"),
+        of(lambda folder: hdf5_files.spim(folder / "a", [np.tile(stored, (2, 1, 1))], levels=1), "a.xml"),
+        of(lambda folder: hdf5_files.velox(folder / "a.emd", {"HAADF": stored[..., :1]}), "a.emd"),
+        of(lambda folder: hdf5_files.berkeley(folder / "a.emd", stored, dims), "a.emd"),
+    ]
+
+
 def mrc() -> list[Seed]:
     stored = [noise(3, 5, 9), noise(3, 5, 9, dtype="int16"), noise(3, 5, 9, dtype="float32")]
     found = [
@@ -207,5 +223,5 @@ def raw() -> list[Seed]:
 
 
 FORMATS: dict[str, Callable[[], list[Seed]]] = {
-    made.__name__: made for made in (tiff, pictures, dm, mrc, nifti, knossos, tiles, raw)
+    made.__name__: made for made in (tiff, pictures, dm, hdf5, mrc, nifti, knossos, tiles, raw)
 }

@@ -5,6 +5,7 @@ from importlib.metadata import distributions
 
 LIBRARIES = {
     "dm": set(),
+    "hdf5": {"h5py"},
     "knossos": {"cramjam", "imageio", "wkconvert-images"},
     "mrc": set(),
     "nifti": {"nibabel"},
@@ -16,7 +17,14 @@ LIBRARIES = {
 
 installed = {dist.metadata["Name"].lower() for dist in distributions()}
 plugins = {f"wkconvert-{name}" for name in LIBRARIES}
-known = plugins | {"mrcfile", "ncempy", "webknossos", "wkw", *(name for names in LIBRARIES.values() for name in names)}
+known = plugins | {
+    "hdf5plugin",
+    "mrcfile",
+    "ncempy",
+    "webknossos",
+    "wkw",
+    *(name for names in LIBRARIES.values() for name in names),
+}
 expected = {f"wkconvert-{sys.argv[1]}", *LIBRARIES[sys.argv[1]]}
 if installed & known != expected:
     sys.exit(f"{sorted(installed & known)} are installed, {sorted(expected)} expected")

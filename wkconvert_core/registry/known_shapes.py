@@ -22,6 +22,7 @@ from wkconvert_core.toolkit.naming.words import axes
 
 SUFFIXES = {
     "dm": (".dm3", ".dm4"),
+    "hdf5": (".h5", ".hdf5", ".ims", ".emd", ".mat"),
     "knossos": (".conf", ".zip"),
     "mrc": (".mrc", ".mrcs", ".rec", ".st", ".ali", ".map"),
     "nifti": (".nii", ".nii.gz", ".hdr", ".img"),

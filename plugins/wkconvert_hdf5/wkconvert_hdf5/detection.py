@@ -1,0 +1,54 @@
+"""Detection, from a few bytes and from names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wkconvert_core import Confidence, Match
+from wkconvert_core.toolkit.files import is_folder, listed, open_file, reading
+
+SUFFIXES = (".h5", ".hdf5", ".ims", ".emd")
+"""Suffixes of files that are HDF5 and nothing else. MATLAB's `.mat` may be older than that."""
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_PLACES = (0, 512, 1024, 2048)
+"""Where the signature may stand: at powers of two from 512 on, behind what a program such as MATLAB puts first."""
+
+
+def detect(path: Path, head: bytes) -> Match | None:
+    """The claim to a file by its content or, failing that, its name; to a folder by the XML in it."""
+    if is_folder(path):
+        found = spim_files(path)
+        return Match("hdf5", Confidence.CONTENT, f"{found[0].name} in it is of BigDataViewer") if found else None
+    if is_hdf5(head):
+        return Match("hdf5", Confidence.CONTENT, "it has the signature of HDF5")
+    if is_spim(head):
+        return Match("hdf5", Confidence.CONTENT, "XML of BigDataViewer that describes an HDF5 file")
+    if path.name.lower().endswith(SUFFIXES):
+        return Match("hdf5", Confidence.SUFFIX, "its name ends like that of an HDF5 file")
+    return None
+
+
+def is_hdf5(head: bytes) -> bool:
+    r"""Whether the first bytes of a file are those of HDF5.
+
+    >>> is_hdf5(bytes(512) + b"\x89HDF\r\n\x1a\n"), is_hdf5(b"CDF\x01")
+    (True, False)
+    """
+    return any(head.startswith(_SIGNATURE, place) for place in _PLACES)
+
+
+def is_spim(head: bytes) -> bool:
+    """Whether the first bytes of a file are XML of BigDataViewer whose images lie in HDF5."""
+    return b"<SpimData" in head and b'"bdv.hdf5"' in head
+
+
+def spim_files(folder: Path) -> list[Path]:
+    """The XML of BigDataViewer for HDF5 right in a folder. Raises SourceNotFound, BrokenSource."""
+    found = [path for path in listed(folder) if path.suffix.lower() == ".xml" and not path.name.startswith(".")]
+    return [path for path in found if is_spim(first_bytes(path))]
+
+
+def first_bytes(path: Path) -> bytes:
+    """What detection sees of a file. Raises SourceNotFound, BrokenSource."""
+    with reading(path), open_file(path) as file:
+        return file.read(4096)

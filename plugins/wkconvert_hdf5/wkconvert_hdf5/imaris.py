@@ -1,0 +1,117 @@
+"""Imaris (`.ims`): levels, channels and extents.
+
+The format: https://imaris.oxinst.com/support/imaris-file-format. Arrays are filled up to whole chunks; the attributes
+of a channel say how many voxels it has.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from wkconvert_core import METRES, Affine, Layer, Mag, Vec3, VoxelSize, WarningNote, unit_symbol
+from wkconvert_core.toolkit.dyes import view_colors
+
+from .arrays import Choice, Facts, mag_of, no_channel, pick_time, source_of
+from .files import File, text_of
+
+
+def is_imaris(file: File) -> bool:
+    """Whether a file is one of Imaris."""
+    return "ResolutionLevel 0" in file.get("DataSet", ())
+
+
+def imaris_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
+    """A layer for each channel, with a mag for each level that is one. Raises SourceError, OptionError."""
+    finest = file["DataSet/ResolutionLevel 0"]
+    time = pick_time(path, _numbers(finest, "TimePoint"), choice.timepoint)
+    channels = _numbers(finest[f"TimePoint {time}"], "Channel")
+    about = [file.get(f"DataSetInfo/Channel {number}") for number in channels]
+    names = [text_of(group, "Name") if group else "" for group in about]
+    shown = view_colors(names)
+    if choice.channel is not None and choice.channel not in channels:
+        raise no_channel(path, choice.channel, len(channels))
+    layers: list[Layer] = []
+    for place, number in enumerate(channels):
+        if choice.channel in (None, number):
+            mags, notes = _mags(path, file, f"TimePoint {time}/Channel {number}", with_notes=not layers)
+            name = names[place] or f"channel_{number}" if len(channels) > 1 else None
+            color = _color(about[place]) or (shown[place] if len(channels) > 1 else None)
+            layers.append(Layer(mags, name, color=color, notes=notes))
+    return layers
+
+
+def _mags(path: Path, file: File, channel: str, *, with_notes: bool) -> tuple[dict[Mag, Any], tuple[str, ...]]:
+    """The mags of a channel, and a note on levels that are none."""
+    mags: dict[Mag, Any] = {}
+    left: list[str] = []
+    levels = _numbers(file["DataSet"], "ResolutionLevel")
+    whole = _shape(file[f"DataSet/ResolutionLevel 0/{channel}"])
+    size, affine, notes = _extents(file["DataSetInfo/Image"], whole)
+    for level in levels:
+        group = file[f"DataSet/ResolutionLevel {level}/{channel}"]
+        shape = _shape(group)
+        mag = mag_of([round(all_ / some) for all_, some in zip(whole, shape, strict=True)])
+        if mag is None or mag in mags:
+            left.append(str(level))
+            continue
+        told = tuple(notes) if with_notes and not mags else ()
+        facts = Facts("zyx", size and size.coarsened(mag), None if mags else affine, told, shape)
+        mags[mag] = source_of(path, group["Data"], facts)
+    note = f"resolution levels that are no mags are left out: {', '.join(left)}"
+    return mags, (note,) if left and with_notes else ()
+
+
+def _extents(image: Any, shape: Vec3) -> tuple[VoxelSize | None, Affine | None, list[str]]:
+    """The voxel size, and where the first voxel lies: the extents are those of the outer faces of the volume."""
+    ends = [[_number(text_of(image, f"Ext{end}{axis}")) for axis in range(3)] for end in ("Min", "Max")]
+    spelled = text_of(image, "Unit") or "um"
+    unit = unit_symbol(spelled)
+    sides = [(high - low) / count for low, high, count in zip(*ends, shape, strict=True)]
+    sizes = [side if math.isfinite(side) and side > 0 else None for side in sides]
+    if unit is None or None in sizes:
+        told = "; ".join(f"{low:g} to {high:g}" for low, high in zip(*ends, strict=True))
+        return None, None, [WarningNote(f"its extents {told} {spelled} are no sizes: {', '.join(METRES)} are units")]
+    x, y, z = (float(f"{side:.7g}") for side in sides)  # written with few digits
+    size = VoxelSize((x, y, z), unit, "the extents (ExtMin, ExtMax)")
+    if not any(ends[0]):
+        return size, None, []
+    first = ends[0][0] + sides[0] / 2, ends[0][1] + sides[1] / 2, ends[0][2] + sides[2] / 2
+    affine = Affine((x, 0, 0), (0, y, 0), (0, 0, z), first, unit, "extents")
+    corner = ", ".join(f"{low:g}" for low in ends[0])
+    return size, affine, [f"it begins at {corner} {unit} (ExtMin), which counts beside other files that state it"]
+
+
+def _shape(group: Any) -> Vec3:
+    """The number of voxels along x, y, z of a channel. Raises ValueError."""
+    found = Vec3(*(int(text_of(group, f"ImageSize{axis}")) for axis in "XYZ"))
+    if min(found) < 1:
+        raise ValueError(f"{group.name} has {' x '.join(map(str, found))} voxels (ImageSizeX, Y, Z)")
+    return found
+
+
+def _color(group: Any) -> tuple[int, int, int] | None:
+    """The colour of a channel: `1.000 0.500 0.000`; None if it has a table of colours."""
+    parts = [_number(part) for part in text_of(group, "Color").split()] if group else []
+    if len(parts) != 3 or not all(0 <= part <= 1 for part in parts):
+        return None
+    red, green, blue = (round(255 * part) for part in parts)
+    return red, green, blue
+
+
+def _number(text: str) -> float:
+    """The number that a text writes; NaN for any other."""
+    with suppress(ValueError):
+        return float(text)
+    return math.nan
+
+
+def _numbers(group: Any, word: str) -> list[int]:
+    """The numbers of the groups `{word} 0`, `{word} 1` and so on. Raises ValueError if there is none."""
+    found = sorted(int(name[len(word) + 1 :]) for name in group if re.fullmatch(rf"{word} [0-9]{{1,6}}", name))
+    if not found:
+        raise ValueError(f"{group.name} holds no {word}")
+    return found
