@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import READER, array, coarser, ome, put, zarr, zyx
 
+import wkconvert_zarr
 from wkconvert_core import BrokenSource, Mag, OptionError, UnsupportedSource
 from wkconvert_core.testing import noise, read_checked
 
@@ -236,3 +237,21 @@ def test_other_zip_files_are_not_claimed_and_damaged_ones_refused(tmp_path):
         path.write_bytes(content[:cut])
         with pytest.raises(BrokenSource, match=r"a\.ozx"):
             READER.layers(path)
+
+
+@pytest.mark.parametrize(
+    ("url", "confidence"),
+    [
+        ("s3://bucket/em.zarr", 2),
+        ("https://example.org/em.zarr/0?key=1", 2),
+        ("gs://bucket/em.ozx", 2),
+        ("precomputed://gs://bucket/em", 2),
+        ("s3://bucket/em", 1),
+        ("https://example.org/v1.2", 1),
+        ("s3://bucket/em.tif", None),
+        ("ftp://example.org/em.zarr", None),
+    ],
+)
+def test_urls_are_claimed_by_their_text(url, confidence):
+    match = wkconvert_zarr.wkconvert_detect(url, b"")
+    assert (match and match.confidence) == confidence

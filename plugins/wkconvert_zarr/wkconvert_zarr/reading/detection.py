@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ _TOLD = {
 }
 _WORDS = (".zarr", ".n5", ".precomputed", *ZIPPED)
 """Of the names in a URL that say that a reader of arrays is meant."""
+_FILES = re.compile(
+    r"\.(tiff?|png|jpe?g|bmp|nii|gz|hdr|img|mrc|rec|st|ali|map|dm[34]|h5|hdf5?|raw|nrrd|mhd|czi|lif|nd2)"
+)
+"""Suffixes of files that hold other things; nothing says that a URL with any other name is none of ours."""
 
 
 def detect(path: Path | str, head: bytes) -> Match | None:
@@ -44,6 +49,8 @@ def _url(url: str) -> Match | None:
     if parts.scheme not in (*SCHEMES, "file"):
         return None
     is_named = bare != url or any(name.endswith(_WORDS) for name in parts.path.lower().split("/"))
+    if not is_named and _FILES.fullmatch(Path(parts.path.lower()).suffix):
+        return None
     told = "names an array" if is_named else "may be an array"
     return Match("zarr", Confidence.CONTENT if is_named else Confidence.SUFFIX, f"a URL that {told}")
 
