@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,7 +81,9 @@ def test_without_a_voxel_size_nothing_is_written(tmp_path):
     assert not (tmp_path / "ds" / PROPERTIES).exists()
 
 
-def test_shards_that_are_no_longer_those_that_were_recorded_are_measured(tmp_path, reader):
+def test_shards_that_were_recorded_and_are_gone_are_damage_and_without_a_record_the_others_are_measured(
+    tmp_path, reader
+):
     data = random_voxels((70, 40, 40)) + 1
     convert(
         reader(tmp_path / "src", data),
@@ -92,8 +95,41 @@ def test_shards_that_are_no_longer_those_that_were_recorded_are_measured(tmp_pat
     (tmp_path / "ds/color/1/z0/y1/x2.wkw").unlink()
     (tmp_path / "ds/color/1/z1/y0/x2.wkw").unlink()
     (tmp_path / "ds/color/1/z1/y1/x2.wkw").unlink()
+    with pytest.raises(DamagedData, match="it is missing, though it was recorded"):
+        update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
+    shutil.rmtree(tmp_path / "ds/.wkconvert")
     update(tmp_path / "ds", Wanted(voxel_size=SIZE), JOBS)
     assert box_of(tmp_path / "ds", "color") == Box((0, 0, 0), (64, 40, 40))
+
+
+def flip_a_bit(shard):
+    content = bytearray(shard.read_bytes())
+    content[-3] ^= 1
+    shard.write_bytes(content)
+
+
+@pytest.mark.parametrize("wanted", [Wanted(extent=True), Wanted(compute_max_id=True, layers=["labels"])])
+@pytest.mark.parametrize("damage", [flip_a_bit, Path.unlink])
+def test_damaged_shards_are_no_extent_and_no_largest_id(tmp_path, reader, wanted, damage):
+    data = np.zeros((1, 70, 40, 40), "uint32")
+    data[:, 3:69, 4:36, 5:37] = random_voxels((66, 32, 32), dtype="uint32") + 1
+    how = replace(SETTINGS, file_len=1, downsample=False, layer_name="labels", category="segmentation")
+    convert(reader(tmp_path / "src", data), tmp_path / "ds", replace(how, compression="none"))
+    damage(tmp_path / "ds/labels/1/z1/y1/x2.wkw")
+    before = properties(tmp_path / "ds")
+    with pytest.raises(DamagedData, match="recorded"):
+        update(tmp_path / "ds", wanted, JOBS)
+    assert properties(tmp_path / "ds") == before
+
+
+def test_a_mag_that_another_program_has_made_anew_is_measured_as_it_is(tmp_path, reader):
+    how = replace(SETTINGS, file_len=1, downsample=False, layer_name="labels", category="segmentation")
+    convert(reader(tmp_path / "src", random_voxels((70, 40, 40), dtype="uint32")), tmp_path / "ds", how)
+    write_by_wkw(tmp_path / "new", np.full((1, 40, 40, 40), 9, np.uint32))
+    shutil.rmtree(tmp_path / "ds/labels/1")
+    (tmp_path / "new").rename(tmp_path / "ds/labels/1")
+    done = update(tmp_path / "ds", Wanted(extent=True, compute_max_id=True), JOBS)
+    assert [change.new for change in done.changes] == ["x 0:40, y 0:40, z 0:40", "9"]
 
 
 def test_names_and_voxels_tell_the_category(tmp_path):

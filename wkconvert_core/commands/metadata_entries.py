@@ -237,7 +237,8 @@ class EntryEditor:
         """The finest mag that lies in the dataset. Raises BrokenSource where there is none."""
         for mag in sorted(layer.mags):
             if folder := mag_folder(self.dst, layer, mag):
-                return MagOnDisk(layer.name, mag, folder, plugins().mag_formats()[layer.data_format], layer)
+                form = plugins().mag_formats()[layer.data_format]
+                return MagOnDisk(layer.name, mag, folder, form, layer, dataset=self.dst)
         raise BrokenSource(f"no mag of layer {layer.name} of {self.dst} can be read", why="all of them lie elsewhere")
 
 

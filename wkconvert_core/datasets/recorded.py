@@ -6,6 +6,7 @@ import functools
 import uuid
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -17,6 +18,7 @@ from wkconvert_core.contract.mag_format import ComparedMag, StoredMag
 from wkconvert_core.contract.model import Checksum, Layer, Source
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import MagOnDisk
+from wkconvert_core.toolkit.files import exists, state_of
 
 S = TypeVar("S", bound=Source)
 
@@ -30,6 +32,22 @@ def open_compared(where: MagOnDisk) -> StoredMag:
     """The same of one mag, opened. Raises what `MagOnDisk.open` raises."""
     mag = where.open()
     return _compared(where.dataset, where.layer, where.mag, mag) if where.dataset else mag
+
+
+def open_searched(where: MagOnDisk) -> tuple[StoredMag, list[Vec3]]:
+    """A mag whose contents are looked for, compared with its record, and the first voxels of all of its shards.
+
+    Recorded ones that are gone are among these, so that reading misses them. A mag that another program has made anew
+    since is taken as it is. Raises what `MagOnDisk.open` raises.
+    """
+    mag = where.open()
+    starts = [shard.start for shard in mag.shards()]
+    if where.dataset is None or not isinstance(mag, ComparedMag):
+        return mag, starts
+    recorded = RecordedShards(where.dataset.resolve(), where.layer, where.mag, mag.shard_shape)
+    if recorded.is_remade(mag):
+        return mag, starts
+    return mag.compared_with(recorded), list(dict.fromkeys([*starts, *recorded.starts()]))
 
 
 def _compared(dataset: Path, layer: str | None, mag: Mag, source: S) -> S:
@@ -59,6 +77,17 @@ class RecordedShards:
         """Whether a shard is recorded that overlaps a box. Raises BrokenSource."""
         near = box.aligned(self.shard_shape)
         return _table(self).has_any(near)
+
+    def starts(self) -> Iterator[Vec3]:
+        """The first voxel of each shard. Raises BrokenSource."""
+        table = _table(self)
+        return (Vec3(x, y, z) for x, y, z in zip(table.x, table.y, table.z, strict=True))
+
+    def is_remade(self, mag: StoredMag) -> bool:
+        """Whether more than half of the shards have another size now: no flipped bit, and no single loss, does that."""
+        sizes = zip(map(mag.shard_path, self.starts()), _table(self).size, strict=True)
+        others = sum(exists(path) and state_of(path)[0] != size for path, size in sizes)
+        return 2 * others > len(_table(self).size)
 
     def due(self, start: Vec3Like) -> Checksum | None:
         """The same, unless this process has compared the shard already."""

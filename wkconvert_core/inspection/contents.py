@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, ClassVar
@@ -12,7 +12,7 @@ import numpy as np
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.datasets.dataset import MagOnDisk
-from wkconvert_core.datasets.recorded import open_compared
+from wkconvert_core.datasets.recorded import open_compared, open_searched
 from wkconvert_core.engine import loop
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.workers import Workers
@@ -81,10 +81,14 @@ def find_contents(
     """Contents of all shards of a mag, also outside the extent that the metadata state.
 
     `outline`: only the box is needed, so cells inside the box found so far are not read. Raises SourceError,
-    DamagedData, ResourceError.
+    DamagedData, also for shards that are not as recorded, ResourceError.
     """
-    mag = where.open()  # as it is now: other programs may have written there
-    return _search(where, mag, budget, workers, listen, lambda cell, box: not (outline and box and cell in box))
+    mag, starts = open_searched(where)
+
+    def is_wanted(cell: Box, box: Box | None) -> bool:
+        return not (outline and box and cell in box)
+
+    return _search(where, mag, starts, budget, workers, listen, is_wanted)
 
 
 def voxels_outside(where: MagOnDisk, budget: Budget, workers: Workers) -> Box | None:
@@ -96,21 +100,27 @@ def voxels_outside(where: MagOnDisk, budget: Budget, workers: Workers) -> Box | 
     extent = where.box
     assert extent, "metadata state it"
     mag = open_compared(where)
-    return _search(where, mag, budget, workers, None, lambda cell, box: not box and cell not in extent, extent).box
+    starts = [shard.start for shard in mag.shards()]
+
+    def is_wanted(cell: Box, box: Box | None) -> bool:
+        return not box and cell not in extent
+
+    return _search(where, mag, starts, budget, workers, None, is_wanted, extent).box
 
 
 def _search(
     where: MagOnDisk,
     mag: StoredMag,
+    starts: Sequence[Vec3],
     budget: Budget,
     workers: Workers,
     listen: Listener | None,
     is_wanted: Callable[[Box, Box | None], bool],
     ignored: Box | None = None,
 ) -> Contents:
-    """Contents of the wanted cells; `is_wanted` gets a cell and the box found by the time the cell is reached."""
+    """Contents of the wanted cells of shards; `is_wanted` gets a cell and the box found by the time it is reached."""
     found = Contents()
-    shards = [Box(shard.start, mag.shard_shape) for shard in mag.shards()]
+    shards = [Box(start, mag.shard_shape) for start in starts]
     if not shards:
         return found
     domain = reduce(Box.spanning, shards)
