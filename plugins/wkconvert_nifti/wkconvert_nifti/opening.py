@@ -21,21 +21,19 @@ from wkconvert_core import (
     VolumeInfo,
     WarningNote,
 )
-from wkconvert_core.toolkit.files import broken, is_file, is_folder, state_of, stem
+from wkconvert_core.toolkit.files import is_file, is_folder, stem
 from wkconvert_core.toolkit.stacks import shorten
-from wkconvert_core.toolkit.volumes.inflated import GZIP, MOST_INFLATED, Packing, bytes_of
+from wkconvert_core.toolkit.volumes.choosing import MOST_LAYERS, check_layers, groups
+from wkconvert_core.toolkit.volumes.inflated import GZIP, Packing, bytes_of
 from wkconvert_core.toolkit.volumes.orientation import Orientation
 from wkconvert_core.toolkit.volumes.scaling import Scale, Slope, meaning
-from wkconvert_core.toolkit.volumes.stored import Stored, chunk_of, source_of
+from wkconvert_core.toolkit.volumes.stored import Stored, check_size, chunk_of, source_of
 
 from .calibration import voxel_size
 from .detection import HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header, partner
 from .header import DType, Header, read_header
 from .orientation import Form, pose_of
 from .placed import parse_box, place
-
-MOST_LAYERS = 100
-"""Most layers of one source."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,6 @@ def open_nifti(
 
     `color_file` and `segmentation_file` name files of a folder, whose layers are called `color` and `segmentation`.
     """
-    if volume is not None and volumes is not None:
-        raise OptionError("-o volume and -o volumes exclude each other", fix="say one of them")
     if color_file is not None and color_file == segmentation_file:
         raise OptionError(f"{color_file} cannot be color_file and segmentation_file", fix="name two files")
     said: list[tuple[str | None, Category]] = [(color_file, "color"), (segmentation_file, "segmentation")]
@@ -90,12 +86,7 @@ def open_nifti(
     box = None if enforce_bounding_box is None else parse_box(enforce_bounding_box)
     wanted = Wanted(orientation, form, slope, volume, volumes, unit, category, box, roles)
     layers = list(islice(_folder(path, wanted) if is_folder(path) else _file(path, wanted), MOST_LAYERS + 1))
-    if len(layers) > MOST_LAYERS:
-        raise UnsupportedSource(
-            f"{path} makes more than {MOST_LAYERS} layers",
-            why="nobody can look at so many at once",
-            fix="convert fewer volumes at a time, or one with -o volume=N",
-        )
+    check_layers(path, len(layers))
     return layers
 
 
@@ -131,7 +122,7 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
     if data is None:
         raise _half(header.path, ".img", "its header says that the voxels are in a file of their own")
     packing: Packing = "gzip" if bytes_of(data, len(GZIP)) == GZIP else ""
-    unused = _check_size(header, data, compressed=bool(packing))
+    unused = check_size(data, header.start + header.volumes * header.volume_bytes, packing)
     pose, form = pose_of(header, wanted.orientation, wanted.form)
     axes = pose.axes
     size, more = voxel_size(header, axes, wanted.unit, form)
@@ -141,39 +132,23 @@ def _file(path: Path, wanted: Wanted) -> Iterator[Layer]:
     if header.scale and not measured:
         scaling = [WarningNote(f"{Scale(*header.scale)} are left out: colours are no measurements")]
     notes = (*pose.notes, *more, *scaling, *_oddities(header), *unused)
-    groups = _groups(header, wanted, dtype)
-    for group in groups:
+    colours = header.volumes == 3 and header.samples == 1 and dtype == np.uint8
+    taken = groups(header.path, header.shape, header.volumes, wanted.volume, wanted.volumes, colours=colours)
+    for group in taken:
         starts = tuple(header.start + number * header.volume_bytes for number in group)
         shape, channels = axes.seen_shape, len(group) * min(header.samples, 3)
         stored = Stored(header.dtype.str, header.samples, starts, scale, packing)
         chunk = chunk_of(stored, axes)
         info = VolumeInfo(shape, dtype, channels, size, chunk, notes=notes, affine=pose.affine, turned=pose.turned)
-        name = f"volume_{group[0]}" if len(groups) > 1 else None
+        name = f"volume_{group[0]}" if len(taken) > 1 else None
         source = source_of(data, stored, axes, info)
         layer = Layer({Mag(1, 1, 1): place(source, wanted.box) if wanted.box else source}, name, category)
-        yield layer if group is groups[0] else _noted(layer, ())
+        yield layer if group is taken[0] else _noted(layer, ())
 
 
 def _half(path: Path, lost: str, why: str) -> SourceNotFound:
     fix = "put both files into one folder, under one name"
     return SourceNotFound(f"{path} has no {lost} of the same name beside it", why=why, fix=fix)
-
-
-def _check_size(header: Header, data: Path, *, compressed: bool) -> list[str]:
-    """A note if the file is longer than its header says. Raises BrokenSource if it is too short."""
-    found, _ = state_of(data)
-    end = header.start + header.volumes * header.volume_bytes
-    if not compressed and found < end:
-        raise broken(data, f"{end} bytes expected, {found} found", cut=True)
-    if compressed and found * MOST_INFLATED < end:
-        raise broken(data, f"{end} bytes expected, {found} compressed bytes cannot hold them", cut=True)
-    if not compressed:
-        return [WarningNote(f"{found - end} bytes behind the voxels are left out")] if found > end else []
-    told = int.from_bytes(bytes_of(data, 4, max(0, found - 4)), "little")
-    if told == end % 2**32:
-        return []
-    why = "what lies behind the voxels, if anything, is left out"
-    return [WarningNote(f"its gzip ends with the length {told}, not {end}: {why}")]
 
 
 def _oddities(header: Header) -> list[str]:
@@ -186,24 +161,3 @@ def _oddities(header: Header) -> list[str]:
             f"labels are stored as {header.dtype.newbyteorder('=')}: --dtype uint32 makes whole numbers of them"
         )
     return notes
-
-
-def _groups(header: Header, wanted: Wanted, dtype: DType) -> list[tuple[int, ...]]:
-    """The numbers of the volumes that each layer consists of. Raises OptionError, UnsupportedSource."""
-    count = header.volumes
-    if wanted.volume is not None:
-        if not 0 <= wanted.volume < count:
-            raise OptionError(
-                f"{header.path} has no volume {wanted.volume}", fix=f"-o volume takes 0 to {count - 1} for this file"
-            )
-        return [(wanted.volume,)]
-    if count == 1:
-        return [(0,)]
-    if wanted.volumes is None:
-        raise UnsupportedSource(
-            f"{header.path} holds {count} volumes, its axes have the lengths {' x '.join(map(str, header.shape))}",
-            why="a layer is one volume",
-            fix=f"take one with -o volume=N (0 to {count - 1}), or all, as layers, with -o volumes=channels",
-        )
-    colours = count == 3 and header.samples == 1 and dtype == np.uint8
-    return [tuple(range(3))] if colours else [(number,) for number in range(count)]

@@ -12,15 +12,17 @@ import numpy as np
 
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import VolumeInfo
+from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.toolkit.files import broken, state_of
 from wkconvert_core.toolkit.raw_rows import cheap_run, pieces, read_box
 from wkconvert_core.toolkit.volumes.axes import Axes
-from wkconvert_core.toolkit.volumes.inflated import Packing, Reader, drain, opened
+from wkconvert_core.toolkit.volumes.inflated import MOST_INFLATED, Packing, Reader, bytes_of, drain, opened
 from wkconvert_core.toolkit.volumes.scaling import Scale
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
-__all__ = ["PIECE_BYTES", "InflatedVolume", "Stored", "StoredVolume", "chunk_of", "source_of"]
+__all__ = ["PIECE_BYTES", "InflatedVolume", "Stored", "StoredVolume", "check_size", "chunk_of", "source_of"]
 
 PIECE_BYTES = 2 << 20
 """Bytes that are read, scaled and turned at a time."""
@@ -112,6 +114,28 @@ class InflatedVolume(StoredVolume):
                 yield self.axes.seen(piece), self.axes.turned(voxels)
                 del voxels  # or two pieces would be held while the next is read
             drain(files[-1][0])
+
+
+def check_size(data: Path, end: int, packing: Packing, base: int = 0) -> list[str]:
+    """A note if a file holds more than voxels up to byte `end`, in what is inflated from byte `base` on.
+
+    Raises BrokenSource if it is too short, or too short to hold them compressed.
+    """
+    found, _ = state_of(data)
+    if not packing and found < end:
+        raise broken(data, f"{end} bytes expected, {found} found", cut=True)
+    if packing and (found - base) * MOST_INFLATED < end:
+        why = f"{end} bytes expected, {max(0, found - base)} compressed bytes cannot hold them"
+        raise broken(data, why, cut=True)
+    if not packing:
+        return [WarningNote(f"{found - end} bytes behind the voxels are left out")] if found > end else []
+    if packing != "gzip":
+        return []
+    told = int.from_bytes(bytes_of(data, 4, max(0, found - 4)), "little")
+    if told == end % 2**32:
+        return []
+    why = "what lies behind the voxels, if anything, is left out"
+    return [WarningNote(f"its gzip ends with the length {told}, not {end}: {why}")]
 
 
 def chunk_of(stored: Stored, axes: Axes) -> tuple[int, int, int]:

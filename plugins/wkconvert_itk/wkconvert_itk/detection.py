@@ -1,0 +1,65 @@
+"""Detection, from a few bytes."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+from wkconvert_core import Confidence, Match
+from wkconvert_core.toolkit.files import files_below, is_folder, open_file, reading
+from wkconvert_core.toolkit.volumes.inflated import GZIP
+
+from . import gipl, metaimage, nrrd
+
+_LOOKED_AT = 100
+"""Files of a folder whose first bytes are looked at."""
+_SIDECARS = (".txt", ".json", ".csv", ".md", ".xml", ".html", ".htm", ".pdf", ".log", ".inf", ".exe", ".jar")
+"""Suffixes of what lies beside slices on the disks that hospitals hand out."""
+_INDEX = "dicomdir"
+
+
+def detect(path: Path, head: bytes) -> Match | None:
+    """The claim to a file by its first bytes, to a folder if what lies in and below it is DICOM."""
+    if is_folder(path):
+        return _folder(path)
+    name = path.name.lower()
+    if head.startswith(nrrd.MAGIC):
+        return Match("itk", Confidence.CONTENT, "it begins as NRRD does")
+    if metaimage.looks_like(head):
+        return Match("itk", Confidence.CONTENT, "it begins with the fields of a MetaImage")
+    if gipl.looks_like(head):
+        return Match("itk", Confidence.CONTENT, "it has a header of GIPL")
+    if is_dicom(head) and name != _INDEX:
+        return Match("dicom", Confidence.CONTENT, "DICM stands at byte 128")
+    if name.endswith((".nrrd", ".nhdr", ".mha", ".mhd", ".gipl")) or (
+        name.endswith(".gipl.gz") and head.startswith(GZIP)
+    ):
+        return Match("itk", Confidence.SUFFIX, "its name ends like that of a volume of ITK's")
+    if name.endswith((".dcm", ".dicom")):
+        return Match("dicom", Confidence.SUFFIX, "its name ends like that of DICOM")
+    return None
+
+
+def is_dicom(head: bytes) -> bool:
+    """Whether a file that begins so is DICOM: a preamble of 128 bytes, then the magic."""
+    return head[128:132] == b"DICM"
+
+
+def is_slice(path: Path) -> bool:
+    """Whether a file may be a slice, by its name: no index, and nothing that only lies beside them."""
+    name = path.name.lower()
+    return not (name.startswith(_INDEX) or name.startswith("readme") or name.endswith(_SIDECARS))
+
+
+def _folder(path: Path) -> Match | None:
+    count = 0
+    for file in islice(filter(is_slice, files_below(path, hidden=False)), _LOOKED_AT):
+        if not _begins_as_dicom(file):
+            return None
+        count += 1
+    return Match("dicom", Confidence.CONTENT, f"DICM stands at byte 128 of {count} files in it") if count else None
+
+
+def _begins_as_dicom(path: Path) -> bool:
+    with reading(path), open_file(path) as file:
+        return is_dicom(file.read(132))

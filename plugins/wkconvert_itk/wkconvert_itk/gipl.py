@@ -1,0 +1,60 @@
+"""GIPL headers: 256 bytes, big endian (ITK's GIPL image IO; Guy's Image Processing Lab, King's College London)."""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from wkconvert_core import UnsupportedSource
+from wkconvert_core.toolkit.files import broken
+from wkconvert_core.toolkit.volumes.inflated import GZIP, bytes_of, opened
+
+from .header import Header
+
+HEADER_BYTES = 256
+_MAGICS = (0xEFFFE9B0, 0x2AE389B8)
+_TYPES = {7: "i1", 8: "u1", 15: "i2", 16: "u2", 31: "u4", 32: "i4", 64: "f4", 65: "f8"}
+
+
+def looks_like(head: bytes) -> bool:
+    """Whether these first bytes are those of a GIPL file: its magic number ends the header."""
+    return len(head) >= HEADER_BYTES and int.from_bytes(head[252:256], "big") in _MAGICS
+
+
+def read_gipl(path: Path) -> Header:
+    """Read and check a header. Raises BrokenSource, UnsupportedSource."""
+    is_packed = bytes_of(path, len(GZIP)) == GZIP
+    head = bytearray(HEADER_BYTES)
+    with opened(path, "gzip" if is_packed else "") as file:
+        filled = 0
+        while filled < HEADER_BYTES and (count := file.readinto(memoryview(head)[filled:])):
+            filled += count
+    if not looks_like(bytes(head)):
+        raise broken(path, "it has no header of GIPL, which ends in a magic number at byte 252")
+    *lengths, kind = struct.unpack_from(">5H", head)
+    sizes = struct.unpack_from(">4f", head, 10)
+    if kind not in _TYPES:
+        known = ", ".join(f"{number} ({np.dtype(name)})" for number, name in _TYPES.items())
+        raise UnsupportedSource(f"{path} has the image type {kind}", why=f"{known} are read")
+    lengths = [length or 1 for length in lengths]
+    i, j, k = lengths[:3]
+    # stored as float32, read as the shortest decimal number that gives it
+    x, y, z = (float(str(np.float32(size))) if 0 < size < math.inf else None for size in sizes[:3])
+    return Header(
+        path,
+        path,
+        (i, j, k),
+        np.dtype(_TYPES[kind]).newbyteorder(">"),
+        samples=1,
+        volumes=lengths[3],
+        packing="gzip" if is_packed else "",
+        base=0,
+        start=HEADER_BYTES,
+        sizes=(x, y, z),
+        sized_by="pixdim",
+        unit="mm",
+        place=None,
+    )

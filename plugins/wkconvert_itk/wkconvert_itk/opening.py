@@ -1,0 +1,145 @@
+"""From a volume of NRRD, MetaImage or GIPL to layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from wkconvert_core import (
+    METRES,
+    Category,
+    Layer,
+    Mag,
+    OptionError,
+    VolumeInfo,
+    VoxelSize,
+    WarningNote,
+    unit_symbol,
+)
+from wkconvert_core.toolkit.files import broken, state_of
+from wkconvert_core.toolkit.volumes.axes import Axes
+from wkconvert_core.toolkit.volumes.choosing import check_layers, groups
+from wkconvert_core.toolkit.volumes.inflated import bytes_of
+from wkconvert_core.toolkit.volumes.orientation import Orientation, Pose, affine_of, as_stored, pose
+from wkconvert_core.toolkit.volumes.stored import Stored, check_size, chunk_of, source_of
+
+from .gipl import read_gipl
+from .header import Header
+from .metaimage import looks_like as is_metaimage
+from .metaimage import read_metaimage
+from .nrrd import MAGIC, read_nrrd
+
+
+def open_itk(
+    path: Path,
+    *,
+    orientation: Orientation | None = None,
+    volume: int | None = None,
+    volumes: Literal["channels"] | None = None,
+    channel: int | None = None,
+    unit: str | None = None,
+    category: Category | None = None,
+) -> list[Layer]:
+    """The layers of a file: one, or one for each channel and volume. Raises SourceError, OptionError."""
+    header = _read_header(path)
+    end = header.volumes * header.volume_bytes
+    start = header.start
+    if start is None and (start := state_of(header.data)[0] - end) < 0:
+        raise broken(header.data, f"{end} bytes of voxels expected, {start + end} found", cut=True)
+    unused = check_size(header.data, start + end, header.packing, header.base)
+    lie = _pose(header, orientation)
+    size, told = _voxel_size(header, lie.axes, unit)
+    taken = groups(path, (*header.shape, header.volumes), header.volumes, volume, volumes)
+    channels, dropped = _channels(header, channel)
+    check_layers(path, len(taken) * len(channels))
+    notes = (*lie.notes, *header.notes, *told, *dropped, *unused)
+    layers = []
+    for name, number, samples in _parts(taken, channels):
+        starts = (start + number * header.volume_bytes,)
+        first, count = samples.start, len(samples)
+        stored = Stored(
+            header.dtype.str, header.samples, starts, packing=header.packing, base=header.base, first=first
+        )
+        info = VolumeInfo(
+            lie.axes.seen_shape,
+            header.dtype.newbyteorder("="),
+            count,
+            size,
+            chunk_of(stored, lie.axes),
+            notes=notes,
+            affine=lie.affine,
+            turned=lie.turned,
+        )
+        layers.append(Layer({Mag(1, 1, 1): source_of(header.data, stored, lie.axes, info)}, name, category))
+        notes = ()  # one layer carries them
+    return layers
+
+
+def _read_header(path: Path) -> Header:
+    start = bytes_of(path, 4096)
+    if start.startswith(MAGIC) or path.suffix.lower() in (".nrrd", ".nhdr"):
+        return read_nrrd(path)
+    if is_metaimage(start) or path.suffix.lower() in (".mha", ".mhd"):
+        return read_metaimage(path)
+    return read_gipl(path)
+
+
+def _pose(header: Header, wanted: Orientation | None) -> Pose:
+    """How the stored axes become x, y, z: turned where the header says how they run in a body."""
+    place = header.place
+    if place is None:
+        return as_stored(header.shape, "the file states no orientation")
+    if not place.of_body:
+        axes = Axes(header.shape)
+        note = f"x, y, z are the file's axes as stored: its space is no body's ({place.by})"
+        return Pose(axes, affine_of(place.matrix, axes, header.unit, place.by), notes=(note,))
+    return pose(header.shape, place.matrix, wanted, unit=header.unit or "mm", by=place.by)
+
+
+def _voxel_size(header: Header, axes: Axes, unit: str | None) -> tuple[VoxelSize | None, list[str]]:
+    """The voxel size along x, y, z, None if the header gives none, and notes on it. Raises OptionError.
+
+    ITK's programs mean mm where they write no unit: so does a header that says where voxels lie in a body.
+    """
+    symbol, origin = header.unit, header.sized_by
+    if symbol is None and header.place and header.place.of_body:
+        symbol, origin = "mm", f"{header.sized_by}, mm as in ITK"
+    if unit is not None:
+        if (said := unit_symbol(unit)) is None:
+            raise OptionError(f"-o unit={unit} is no unit of length", fix=f"take one of {', '.join(METRES)}")
+        symbol, origin = said, f"{header.sized_by}, -o unit"
+    sizes = [header.sizes[axis] for axis in axes.order]
+    if not any(sizes):
+        return None, []
+    if symbol is None:
+        told = " x ".join("?" if size is None else f"{size:g}" for size in sizes)
+        return None, [f"{header.sized_by} is {told}, and no unit is named: -o unit=mm would take it as mm"]
+    x, y, z = sizes
+    return VoxelSize((x, y, z), symbol, origin), []
+
+
+def _channels(header: Header, channel: int | None) -> tuple[list[range], list[str]]:
+    """The samples of each layer: three of uint8 are colours, others are layers; and notes. Raises OptionError."""
+    count = header.samples
+    if channel is not None:
+        if not 0 <= channel < count:
+            raise OptionError(f"{header.path} has no channel {channel}", fix=f"it has 0 to {count - 1}")
+        return [range(channel, channel + 1)], []
+    if header.dtype == np.uint8 and count == 4 and header.has_alpha:
+        return [range(3)], [WarningNote("alpha dropped")]
+    if header.dtype == np.uint8 and count == 3:
+        return [range(3)], []
+    return [range(sample, sample + 1) for sample in range(count)], []
+
+
+def _parts(
+    taken: list[tuple[int, ...]], channels: list[range]
+) -> Iterator[tuple[str | None, int, range]]:
+    """Each layer's name, volume and samples."""
+    for (number,) in taken:
+        for samples in channels:
+            words = [f"volume_{number}"] * (len(taken) > 1) + [f"channel_{samples.start}"] * (len(channels) > 1)
+            yield "_".join(words) or None, number, samples
