@@ -27,6 +27,7 @@ HEAVY = [
     "PIL",
     "nibabel",
     "h5py",
+    "SimpleITK",
     "ncempy",
     "wkw",
     "psutil",

@@ -6,6 +6,7 @@ from importlib.metadata import distributions
 LIBRARIES = {
     "dm": set(),
     "hdf5": {"h5py"},
+    "itk": {"isal", "simpleitk"},
     "knossos": {"cramjam", "imageio", "wkconvert-images"},
     "mrc": set(),
     "nifti": {"nibabel"},

@@ -23,6 +23,7 @@ from wkconvert_core.toolkit.naming.words import axes
 SUFFIXES = {
     "dm": (".dm3", ".dm4"),
     "hdf5": (".h5", ".hdf5", ".ims", ".emd", ".mat"),
+    "itk": (".nrrd", ".nhdr", ".mha", ".mhd", ".gipl", ".gipl.gz", ".dcm"),
     "knossos": (".conf", ".zip"),
     "mrc": (".mrc", ".mrcs", ".rec", ".st", ".ali", ".map"),
     "nifti": (".nii", ".nii.gz", ".hdr", ".img"),

@@ -10,6 +10,7 @@ from wkconvert_core.toolkit.files import files_below, is_folder, open_file, read
 from wkconvert_core.toolkit.volumes.inflated import GZIP
 
 from . import gipl, metaimage, nrrd
+from .elements import is_dicom
 
 _LOOKED_AT = 100
 """Files of a folder whose first bytes are looked at."""
@@ -38,11 +39,6 @@ def detect(path: Path, head: bytes) -> Match | None:
     if name.endswith((".dcm", ".dicom")):
         return Match("dicom", Confidence.SUFFIX, "its name ends like that of DICOM")
     return None
-
-
-def is_dicom(head: bytes) -> bool:
-    """Whether a file that begins so is DICOM: a preamble of 128 bytes, then the magic."""
-    return head[128:132] == b"DICM"
 
 
 def is_slice(path: Path) -> bool:

@@ -17,7 +17,7 @@ from wkconvert_core.toolkit.volumes.inflated import Packing
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 DType: TypeAlias = np.dtype[Any]
 
-MOST_HEADER = 1 << 20
+MOST_HEADER = 64 << 10
 """Bytes that a text header may have; real ones have a few hundred."""
 
 
@@ -104,7 +104,9 @@ def extents(path: Path, name: str, text: str, count: int) -> tuple[int, ...]:
 
 
 def one_of(path: Path, name: str, text: str, known: Mapping[str, str]) -> str:
-    """What a word of a field stands for. Raises UnsupportedSource with those that are read."""
+    """What a word of a field stands for. Raises BrokenSource if there is none, UnsupportedSource for others."""
+    if not text:
+        raise broken(path, f"its header has no field `{name}`", cut=True)
     if text not in known:
         raise UnsupportedSource(f"{path} has the {name} {text!r}", why=f"{', '.join(known)} are read")
     return known[text]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +68,9 @@ def read_metaimage(path: Path) -> Header:
         raise broken(path, "its HeaderSize is -1, and its voxels are compressed")
     i, j, k = (*lengths, 1, 1)[:3]
     sized_by = next((name for name in ("ElementSpacing", "ElementSize") if name.lower() in named), "")
-    sizes = [abs(size) or None for size in numbers(path, sized_by, named[sized_by.lower()], axes)] if sized_by else []
-    x, y, z = (*sizes[:3], None, None, None)[:3]
-    found, notes = _place(path, named, axes, [size or 1.0 for size in sizes])
+    sizes = numbers(path, sized_by, named[sized_by.lower()], axes) if sized_by else ()
+    x, y, z = (*(abs(size) or None for size in sizes[:3]), None, None, None)[:3]
+    found, notes = _place(path, named, axes, sizes)
     return Header(
         path,
         data,
@@ -116,16 +116,14 @@ def _data(path: Path, named: Mapping[str, str], end: int) -> tuple[Path, int | N
     return data_beside(path, name), None if skipped < 0 else skipped
 
 
-def _place(
-    path: Path, named: Mapping[str, str], axes: int, sizes: list[float]
-) -> tuple[Place | None, list[str]]:
+def _place(path: Path, named: Mapping[str, str], axes: int, sizes: Sequence[float]) -> tuple[Place | None, list[str]]:
     """Where the voxels lie, if the header says how its axes run, turned from ITK's LPS to RAS+; and notes."""
     by = next((it for it in ("TransformMatrix", "Orientation", "Rotation") if it.lower() in named), None)
     if by is None or axes < 3 or not sizes:
         return None, []
     matrix = np.eye(4)
     rows = np.reshape(numbers(path, by, named[by.lower()], axes**2), (axes, axes))  # each where an axis leads
-    matrix[:3, :3] = rows[:3, :3].T * sizes[:3]
+    matrix[:3, :3] = rows[:3, :3].T * sizes[:3]  # a negative size turns its axis around, as in ITK
     offset = next((it for it in ("Offset", "Position", "Origin") if it.lower() in named), None)
     if offset:
         matrix[:3, 3] = numbers(path, offset, named[offset.lower()], axes)[:3]

@@ -76,7 +76,9 @@ def read_nrrd(path: Path) -> Header:
     dtype = np.dtype(one_of(path, "type", fields.named.get("type", "").lower(), _TYPES))
     endian = fields.named.get("endian", "").lower()
     if dtype.itemsize > 1:
-        dtype = dtype.newbyteorder("<" if one_of(path, "endian", endian, {"little": "<", "big": ">"}) == "<" else ">")
+        if endian not in ("little", "big"):
+            raise broken(path, f"its endian is {endian!r}; little or big are expected")
+        dtype = dtype.newbyteorder("<" if endian == "little" else ">")
     in_space = _axes_in_space(fields, lengths)
     first, last = in_space[0], in_space[-1] + 1
     if last - first != len(in_space) or first > 1:
@@ -134,15 +136,13 @@ def _axes_in_space(fields: Fields, lengths: Sequence[int]) -> list[int]:
         found = [axis for axis in found if not re.search("none|nan", directions[axis], re.IGNORECASE)]
     elif kinds:
         found = [axis for axis in found if kinds[axis].lower() in (*_IN_SPACE, "???", "none")]
-    elif count > 3:
-        found = [0, 1, 2]
-    if not 1 <= len(found) <= 3:
+    if not found:
         raise UnsupportedSource(
-            f"{fields.path} has {len(found)} axes in space, of the lengths {', '.join(str(lengths[it]) for it in found)}",
-            why="a volume has up to three",
-            fix="say in its field `kinds` what the others count (time, list, vector)",
+            f"{fields.path} has no axis in space: {' x '.join(map(str, lengths))}",
+            why="all of them are said to count something else (space directions, kinds)",
+            fix="say in its field `kinds` which are of the kind `space`",
         )
-    return found
+    return found[:3]  # a fourth counts volumes
 
 
 def _data(fields: Fields) -> tuple[Packing, Path, int, int | None]:
@@ -212,9 +212,7 @@ def _place(fields: Fields, in_space: Sequence[int]) -> Place | None:
     return Place(matrix, f"space directions, {space or 'space dimension 3'}", space in _BODIES)
 
 
-def _sizes(
-    fields: Fields, in_space: Sequence[int]
-) -> tuple[tuple[float | None, float | None, float | None], str]:
+def _sizes(fields: Fields, in_space: Sequence[int]) -> tuple[tuple[float | None, float | None, float | None], str]:
     """The size of a voxel along each axis in space, None where it is not said, and the field that says it."""
     axes = fields.whole("dimension", 1)
     directions, spacings = fields.words("spacedirections", axes), fields.words("spacings", axes)

@@ -46,8 +46,8 @@ def open_itk(
     """The layers of a file: one, or one for each channel and volume. Raises SourceError, OptionError."""
     header = _read_header(path)
     end = header.volumes * header.volume_bytes
-    start = header.start
-    if start is None and (start := state_of(header.data)[0] - end) < 0:
+    start = state_of(header.data)[0] - end if header.start is None else header.start
+    if start < 0:
         raise broken(header.data, f"{end} bytes of voxels expected, {start + end} found", cut=True)
     unused = check_size(header.data, start + end, header.packing, header.base)
     lie = _pose(header, orientation)
@@ -60,9 +60,7 @@ def open_itk(
     for name, number, samples in _parts(taken, channels):
         starts = (start + number * header.volume_bytes,)
         first, count = samples.start, len(samples)
-        stored = Stored(
-            header.dtype.str, header.samples, starts, packing=header.packing, base=header.base, first=first
-        )
+        stored = Stored(header.dtype.str, header.samples, starts, packing=header.packing, base=header.base, first=first)
         info = VolumeInfo(
             lie.axes.seen_shape,
             header.dtype.newbyteorder("="),
@@ -135,9 +133,7 @@ def _channels(header: Header, channel: int | None) -> tuple[list[range], list[st
     return [range(sample, sample + 1) for sample in range(count)], []
 
 
-def _parts(
-    taken: list[tuple[int, ...]], channels: list[range]
-) -> Iterator[tuple[str | None, int, range]]:
+def _parts(taken: list[tuple[int, ...]], channels: list[range]) -> Iterator[tuple[str | None, int, range]]:
     """Each layer's name, volume and samples."""
     for (number,) in taken:
         for samples in channels:

@@ -17,7 +17,6 @@ from wkconvert_core import (
     Mag,
     OptionError,
     SourceNotFound,
-    UnsupportedSource,
     VolumeInfo,
     WarningNote,
 )
@@ -31,7 +30,7 @@ from wkconvert_core.toolkit.volumes.stored import Stored, check_size, chunk_of, 
 
 from .calibration import voxel_size
 from .detection import HDR, IMG, NII, SIDECARS, contents, has, header_of, is_header, partner
-from .header import DType, Header, read_header
+from .header import Header, read_header
 from .orientation import Form, pose_of
 from .placed import parse_box, place
 

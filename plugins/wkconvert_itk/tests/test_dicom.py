@@ -1,0 +1,286 @@
+"""Series of DICOM: their order, places, sizes and values, against pydicom; what does not fit together is refused."""
+
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk  # noqa: N813 - its own name for itself
+from itks import DICOM, REAL, series, slice_file
+
+from wkconvert_core import (
+    BrokenSource,
+    InconsistentStack,
+    OptionError,
+    UnsupportedSource,
+    WarningNote,
+    WkconvertError,
+)
+from wkconvert_core.testing import noise, read_checked
+
+layers, source, voxels = DICOM.layers, DICOM.source, DICOM.voxels
+GIVEN = noise(9, 8, 5, dtype="int16")
+STORED = {"orientation": "stored"}
+
+
+def warnings(of):
+    return [note for note in of.info.notes if isinstance(note, WarningNote)]
+
+
+def test_slices_are_in_the_order_of_their_positions_whatever_their_names_and_numbers(tmp_path):
+    folder = series(tmp_path / "a", GIVEN, 1.5, order=[3, 0, 4, 2, 1])
+    (folder / "more").mkdir()
+    (folder / "001").rename(folder / "more" / "IM1.7")
+    found = source(folder, **STORED)
+    np.testing.assert_array_equal(read_checked(found)[0], GIVEN)
+    assert found.info.voxel_size.size == (0.25, 0.5, 1.5), "by positions, not by SliceThickness"
+    assert found.info.affine.at((1, 2, 3)) == (-10.25, -21, 34.5)
+    np.testing.assert_array_equal(voxels(folder)[0], GIVEN[::-1, ::-1])
+    assert source(folder).info.turned.how == "from LPS to RAS"
+    assert not warnings(found)
+
+
+def test_voxels_and_places_are_those_of_simpleitk(tmp_path):
+    directions = (0, 1, 0, 0, 0, -1)  # sagittal: rows to the back, columns to the bottom, slices along -x
+    for z in range(5):
+        slice_file(tmp_path / str(z), GIVEN[..., z], (30 - 2 * z, 10, 20), directions=directions, number=z)
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path)))
+    made = reader.Execute()
+    found, seen = source(tmp_path), voxels(tmp_path)[0]
+    assert found.info.shape == (5, 9, 8)
+    assert found.info.voxel_size.size == (2, 0.25, 0.5)
+    for place in ((0, 0, 0), (4, 3, 2), (1, 8, 7)):
+        x, y, z = found.info.affine.at(place)
+        point = made.TransformPhysicalPointToIndex((-x, -y, z))
+        np.testing.assert_allclose(made.TransformIndexToPhysicalPoint(point), (-x, -y, z))
+        assert seen[place] == made.GetPixel(point)
+
+
+def test_the_skew_of_a_tilted_gantry_is_told(tmp_path):
+    for z in range(5):
+        slice_file(tmp_path / str(z), GIVEN[..., z], (0, 0.5 * z, 2 * z))
+    found = source(tmp_path)
+    assert any("skews the axes by up to 14.0 degrees" in note for note in warnings(found))
+    assert found.info.voxel_size.size == (0.25, 0.5, 2)
+
+
+def test_a_missing_slice_is_an_error_until_gaps_decides(tmp_path):
+    folder = series(tmp_path / "a", GIVEN)
+    (folder / "002").unlink()
+    with pytest.raises(InconsistentStack, match=r"slices are missing .* between 32 and 36 mm .* \(1 in all\)"):
+        layers(folder)
+    filled = GIVEN.copy()
+    filled[..., 2] = 0
+    np.testing.assert_array_equal(voxels(folder, gaps="fill", **STORED)[0], filled)
+    assert "1 missing slices are filled with zeros" in source(folder, gaps="fill").info.notes
+    np.testing.assert_array_equal(voxels(folder, gaps="close", **STORED)[0], np.delete(GIVEN, 2, 2))
+    assert any(
+        "1 of 3 distances between slices are not 2 mm" in note for note in warnings(source(folder, gaps="close"))
+    )
+
+
+def test_slices_that_lie_unevenly_are_refused(tmp_path):
+    folder = series(tmp_path / "a", GIVEN)
+    slice_file(folder / "004", GIVEN[..., 4], (10, 20, 38.8))
+    with pytest.raises(InconsistentStack, match="not evenly spaced"):
+        layers(folder)
+    assert source(folder, gaps="close").info.shape == (9, 8, 5)
+
+
+def test_copies_of_a_slice_are_left_out_with_a_warning(tmp_path):
+    folder = series(tmp_path / "a", GIVEN)
+    shutil.copy(folder / "001", folder / "copy")
+    found = source(folder, **STORED)
+    np.testing.assert_array_equal(read_checked(found)[0], GIVEN)
+    assert warnings(found) == ["1 copies of slices are left out: copy"]
+
+
+def test_another_slice_at_a_place_is_refused(tmp_path):
+    folder = series(tmp_path / "a", GIVEN)
+    slice_file(folder / "again", GIVEN[..., 1], (10, 20, 32))
+    with pytest.raises(InconsistentStack, match="several slices at one place: again, 001"):
+        layers(folder)
+
+
+def test_several_volumes_at_the_same_places_are_chosen_or_layers(tmp_path):
+    folder = series(tmp_path / "a", GIVEN, EchoTime=20)
+    shutil.copytree(series(tmp_path / "b", GIVEN + np.int16(1), EchoTime=9), folder / "b")
+    with pytest.raises(UnsupportedSource, match="holds 2 volumes"):
+        layers(folder)
+    np.testing.assert_array_equal(voxels(folder, volume=0, **STORED)[0], GIVEN)
+    assert [layer.name for layer in layers(folder, volumes="channels")] == ["volume_0", "volume_1"]
+    slice_file(folder / "b" / "000", GIVEN[..., 0], (10, 20, 30), EchoTime=30)
+    with pytest.raises(InconsistentStack, match="several slices at one place"):
+        layers(folder, volume=0)
+
+
+def test_several_series_are_listed_and_one_is_chosen(tmp_path):
+    series(tmp_path / "a", GIVEN, series="1.2.3")
+    series(tmp_path / "b", GIVEN + np.int16(1), series="1.2.4")
+    with pytest.raises(UnsupportedSource, match=r"2 series: 0: CT head, 5 files, 1\.2\.3; 1: .*1\.2\.4"):
+        layers(tmp_path)
+    for said in ("1", "1.2.4"):
+        np.testing.assert_array_equal(voxels(tmp_path, series=said, **STORED)[0], GIVEN + np.int16(1))
+    with pytest.raises(OptionError, match=r"no series 2"):
+        layers(tmp_path, series="2")
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ({"PixelSpacing": [1, 1]}, r"pixel spacing: 002"),
+        ({"directions": (0, 1, 0, 0, 0, 1)}, r"orientation: 002"),
+        ({"ImagePositionPatient": None}, r"do not say where they lie: 002"),
+    ],
+)
+def test_slices_that_are_not_alike_are_named(tmp_path, elements, words):
+    folder = series(tmp_path / "a", GIVEN)
+    slice_file(folder / "002", GIVEN[..., 2], (10, 20, 34), **elements)
+    with pytest.raises(InconsistentStack, match=words):
+        layers(folder)
+
+
+@pytest.mark.parametrize("values", [GIVEN[:8, :, 2], GIVEN[..., 2].astype("uint16")])
+def test_slices_of_another_size_or_dtype_are_named(tmp_path, values):
+    folder = series(tmp_path / "a", GIVEN)
+    slice_file(folder / "002", values, (10, 20, 34))
+    with pytest.raises(InconsistentStack, match=r": 002 \("):
+        layers(folder)
+
+
+def test_without_positions_numbers_count_with_a_warning(tmp_path):
+    folder = series(tmp_path / "a", GIVEN, ImagePositionPatient=None)
+    found = source(folder)
+    np.testing.assert_array_equal(read_checked(found)[0], GIVEN)
+    assert any("order of their numbers" in note for note in warnings(found))
+    assert found.info.voxel_size.size == (0.25, 0.5, None)
+    assert found.info.affine is None
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32"])
+def test_every_dtype_keeps_every_bit(tmp_path, dtype):
+    given = noise(9, 8, 3, dtype=dtype)
+    found = source(series(tmp_path / "a", given), **STORED)
+    assert found.info.dtype == dtype
+    np.testing.assert_array_equal(read_checked(found)[0], given)
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1, -1024), (0.5, 3), (2.37, -11.3)])
+def test_slope_and_intercept_are_applied_as_niftis_are(tmp_path, slope, intercept):
+    folder = series(tmp_path / "a", GIVEN, RescaleSlope=slope, RescaleIntercept=intercept)
+    found = source(folder, **STORED)
+    assert found.info.dtype == np.float32
+    np.testing.assert_array_equal(read_checked(found)[0], (GIVEN * float(slope) + intercept).astype("float32"))
+    np.testing.assert_array_equal(voxels(folder, slope="ignore", **STORED)[0], GIVEN)
+    if slope == 1:
+        labels = source(folder, category="segmentation", **STORED)
+        assert labels.info.dtype == np.int32
+        np.testing.assert_array_equal(read_checked(labels)[0], GIVEN.astype(int) - 1024)
+
+
+def test_slopes_may_differ_from_slice_to_slice_for_intensities_only(tmp_path):
+    for z in range(5):
+        slice_file(tmp_path / str(z), GIVEN[..., z], (0, 0, z), RescaleSlope=1 + z, RescaleIntercept=0)
+    found = source(tmp_path, **STORED)
+    np.testing.assert_array_equal(read_checked(found)[0], GIVEN * np.arange(1, 6, dtype="float32"))
+    with pytest.raises(UnsupportedSource, match="differ from slice to slice"):
+        layers(tmp_path, category="segmentation")
+
+
+WRONG = ("liver", "SC_rgb_rle_16bit", "SC_rgb_rle_32bit", "rtdose", "SC_rgb_rle_2frame", "examples_ybr_color")
+"""Files of one bit, of large colours, and of several frames, which are refused."""
+BY_ITSELF = [
+    path
+    for path in sorted(REAL.glob("*.dcm"))
+    if not path.name.startswith(("badVR", "meta_missing", "SC_rgb_jpeg.dcm"))
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize("path", BY_ITSELF, ids=lambda path: path.name)
+def test_real_files_equal_what_pydicom_reads_or_are_refused(path):
+    try:
+        found = source(path, slope="ignore", **STORED)
+    except WkconvertError:
+        refused = pydicom.dcmread(path, force=True)
+        assert "Rows" not in refused or path.name.startswith(WRONG) or not magic(path)
+        return
+    assert not path.name.startswith(WRONG)
+    try:
+        expected = pydicom.dcmread(path).pixel_array
+    except (RuntimeError, ValueError, AttributeError):
+        pytest.skip("pydicom does not decode it without more libraries")
+    if pydicom.dcmread(path).PhotometricInterpretation == "PALETTE COLOR":
+        expected = pydicom.pixels.apply_color_lut(expected, pydicom.dcmread(path))
+        expected = expected.astype("uint16") >> 8 if expected.dtype.itemsize > 1 else expected
+    np.testing.assert_array_equal(np.squeeze(read_checked(found)[..., 0].T), expected)
+
+
+def magic(path):
+    return path.read_bytes()[128:132] == b"DICM" and "truncated" not in path.name
+
+
+SERIES = ["98892001/CT5N", "77654033/CT2", "77654033/CR1"]
+
+
+@pytest.mark.parametrize("folder", SERIES)
+def test_real_series_are_in_the_order_of_their_positions(folder):
+    path = REAL / "dicomdirtests" / folder
+    files = [pydicom.dcmread(file) for file in path.iterdir()]
+    row, column = np.reshape(files[0].get("ImageOrientationPatient", (1, 0, 0, 0, 1, 0)), (2, 3)).astype(float)
+    files.sort(key=lambda one: np.cross(row, column) @ np.array(one.get("ImagePositionPatient", (0, 0, 0)), float))
+    found = source(path, gaps="close", slope="ignore", **STORED)
+    expected = np.stack([one.pixel_array for one in files])
+    np.testing.assert_array_equal(read_checked(found)[0].T, expected)
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"), [("98892003/MR700", "differ in orientation"), ("98892003/MR2", "3 series")]
+)
+def test_real_folders_that_are_no_volume_are_refused(folder, words):
+    with pytest.raises((InconsistentStack, UnsupportedSource), match=words):
+        layers(REAL / "dicomdirtests" / folder)
+
+
+def test_small_values_that_are_meant_to_be_bright_are_kept_as_stored_and_told(tmp_path):
+    given = noise(9, 8, 3, dtype="uint16")
+    folder = series(tmp_path / "a", given, PhotometricInterpretation="MONOCHROME1", RescaleSlope=2, RescaleIntercept=1)
+    found = source(folder, slope="ignore", **STORED)
+    np.testing.assert_array_equal(read_checked(found)[0], given)
+    assert any("MONOCHROME1" in note for note in warnings(found))
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["CT_small", "MR_small_RLE", "MR_small_jp2klossless", "SC_rgb_jpeg_dcmtk"])
+def test_a_file_that_is_cut_short_is_refused(tmp_path, name):
+    content = (REAL / f"{name}.dcm").read_bytes()
+    for part in (0.01, 0.1, 0.3, 0.5, 0.7, 0.9):
+        (tmp_path / "a.dcm").write_bytes(content[: int(part * len(content))])
+        with pytest.raises(BrokenSource, match=r"a\.dcm"):
+            voxels(tmp_path / "a.dcm")
+
+
+def test_a_slice_that_is_damaged_in_a_folder_is_named(tmp_path):
+    folder = series(tmp_path / "a", GIVEN)
+    (folder / "002").write_bytes((folder / "002").read_bytes()[:500])
+    with pytest.raises(BrokenSource, match="002"):
+        layers(folder)
+
+
+def test_a_folder_that_changes_is_told(tmp_path):
+    folder = series(tmp_path / "a", GIVEN)
+    found = source(folder)
+    slice_file(folder / "002", GIVEN[..., 2], (10, 20, 34))
+    with pytest.raises(BrokenSource, match="has changed"):
+        found.read(found.info.box)
+
+
+def test_a_file_of_several_frames_is_refused():
+    with pytest.raises(UnsupportedSource, match="holds 30 frames"):
+        layers(REAL / "examples_ybr_color.dcm")
