@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from wkconvert_core.toolkit.files import broken, open_file, reading
 IMPLICIT, BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 """Transfer syntaxes that are written otherwise than explicit and little endian."""
 
+_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(\.1|\.1\.99|\.2|\.4\.[0-9]{2,3}|\.5)?")
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 """Value representations whose length takes four bytes (PS3.5, 7.1.2)."""
 _SHORT = (
@@ -43,6 +45,9 @@ def read_structure(path: str) -> Mapping[int, str]:
         file.seek(132)
         meta = _file_meta(path, file, size)
         syntax = meta.get(0x10, "")
+        if not _SYNTAX.fullmatch(syntax):
+            why = f"its transfer syntax is {syntax!r}, which DICOM does not know"
+            raise broken(path, why)  # and GDCM would take it for another
         if syntax != DEFLATED:
             order = ">" if syntax == BIG_ENDIAN else "<"
             _Walk(Path(path), file, order, is_explicit=syntax != IMPLICIT).elements(size)
