@@ -20,7 +20,7 @@ sys.path[:1] = [str(ROOT / folder) for folder in HELPERS]
 
 from attack import datasets, disturbances, readers, seeds  # noqa: E402  # the folders are known only now
 from attack.children import Outcome, Verdict  # noqa: E402
-from attack.world import WRITING, World  # noqa: E402
+from attack.world import STORED, WRITING, World  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--numbers", default="0-199", help="which of a subject's attempts: 0-199, or 517 alone")
     parser.add_argument("--save", type=Path, help="a folder to keep what misbehaves in")
     parser.add_argument("--folder", help="where to work; every attack makes files anew, so memory (/dev/shm) is best")
+    parser.add_argument("--to", choices=STORED, default="wkw", help="the format of the mags")
     parser.add_argument("--fault", choices=disturbances.FAULTS, default="EIO", help="what happens at a file call")
     parser.add_argument("--calls", nargs="+", default=disturbances.CALLS, choices=disturbances.CALLS)
     parser.add_argument("--step", type=int, default=0, help="every n-th call; 0: ever farther apart")
@@ -105,7 +106,7 @@ def main() -> int:
     counts: dict[str, Counter[Verdict]] = {}
     work = Path(tempfile.mkdtemp(prefix="attack-", dir=given.folder))
     try:
-        for case in ATTACKS[given.kind](given, World(work)):
+        for case in ATTACKS[given.kind](given, World(work, given.to)):
             counts.setdefault(case.subject, Counter())[case.outcome.verdict] += 1
             if case.outcome.verdict.is_good:
                 continue

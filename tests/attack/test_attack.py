@@ -13,8 +13,9 @@ import pytest
 
 from attack import children, datasets, disturbances, readers, seeds
 from attack.children import Misbehaved, Verdict, attempt
-from attack.world import World
+from attack.world import STORED, World
 from wkconvert_core import BrokenSource, PluginError
+from wkconvert_core.registry.plugins import plugins
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,8 +24,23 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return World(tmp_path_factory.mktemp("attack"))
+def worlds(tmp_path_factory):
+    """The world whose mags have a format, made once; skips where nobody stores it."""
+    known = {}
+
+    def made(to="wkw"):
+        if to not in plugins().mag_formats():
+            pytest.skip(f"no plugin stores {to}")
+        if to not in known:
+            known[to] = World(tmp_path_factory.mktemp("attack"), to)
+        return known[to]
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def world(worlds):
+    return worlds()
 
 
 def refuse(error):
@@ -116,8 +132,9 @@ def test_what_happens_outside_is_seen(world, monkeypatch, action):
 
 
 @pytest.mark.parametrize("command", ["auto", "compress", "recube"])
-def test_a_killed_command_goes_on_to_the_same_bytes(world, command):
-    outcomes = [disturbances.killed(world, command, 0, number) for number in range(2)]
+@pytest.mark.parametrize("to", STORED)
+def test_a_killed_command_goes_on_to_the_same_bytes(worlds, to, command):
+    outcomes = [disturbances.killed(worlds(to), command, 0, number) for number in range(2)]
     assert any(outcomes)
     assert [outcome for outcome in outcomes if outcome and not outcome.verdict.is_good] == []
 
@@ -130,9 +147,13 @@ def test_a_killed_command_goes_on_to_the_same_bytes(world, command):
         ("auto", "rename", "KILL", (2, 9)),
         ("compress", "rename", "KILL", (4, 14)),
         ("metadata", "write", "ENOSPC", (1,)),
+        ("auto to zarr3", "write", "ENOSPC", (5, 9)),
+        ("auto to zarr3", "rename", "KILL", (2, 9)),
     ],
 )
-def test_a_fault_at_a_file_call_is_survived(world, command, call, fault, numbers):
+def test_a_fault_at_a_file_call_is_survived(worlds, command, call, fault, numbers):
+    command, _, to = command.partition(" to ")
+    world = worlds(to or "wkw")
     outcomes = {number: disturbances.struck(world, command, call, fault, number) for number in numbers}
     assert all(outcomes.values())
     assert {number: outcome for number, outcome in outcomes.items() if not outcome.verdict.is_good} == {}

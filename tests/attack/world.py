@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,19 @@ from wkconvert_core.testing import noise
 
 SHAPE = (70, 40, 36)
 OPTIONS = ("--voxel-size", "4,4,35", "--name", "ds", "--jobs", "1")
-MAKE = ("auto", "{src}", "{ds}", *OPTIONS, "--max-mag", "2", "--file-len", "1", "--compression", "none")
+MAKE = ("auto", "{src}", "{ds}", *OPTIONS, "--max-mag", "2", "SMALL SHARDS", "--compression", "none")
+STORED = {
+    "wkw": {"SMALL SHARDS": ("--file-len", "1"), "LARGE SHARDS": ("--file-len", "2")},
+    "zarr3": {
+        "SMALL SHARDS": ("--to", "zarr3", "--to-option", "chunk=16", "--to-option", "shard=32"),
+        "LARGE SHARDS": ("--to-option", "shard=64"),
+    },
+    "zarr": {
+        "SMALL SHARDS": ("--to", "zarr", "--to-option", "chunk=32"),
+        "LARGE SHARDS": ("--to-option", "chunk=64"),
+    },
+}
+"""What stands in a command for the format of its mags, and the size of its shards."""
 
 READING: dict[str, tuple[str, ...]] = {
     "info": ("info", "{ds}"),
@@ -27,7 +40,7 @@ READING: dict[str, tuple[str, ...]] = {
     "check-equality": ("check-equality", "{ds}", "{clean}"),
 }
 COPYING: dict[str, tuple[str, ...]] = {
-    "recube": ("recube", "{ds}", "{out}", "--file-len", "2"),
+    "recube": ("recube", "{ds}", "{out}", "LARGE SHARDS"),
     "copy": ("compress", "{ds}", "{out}"),
     "auto of a dataset": ("auto", "{ds}", "{out}", "--name", "ds", "--jobs", "1", "--no-downsample"),
     "export-tiff": ("export-tiff", "{ds}", "{out}", "--layer-name", "em"),
@@ -48,7 +61,8 @@ CANARY = {".profile": b"alias", "secret.txt": b"canary", "scratch/a": b"a", ".x.
 class World:
     """Everything that an attack needs, below one folder; made again for each attack by `restored`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, to: str = "wkw") -> None:
+        self._stored_as = STORED[to]
         self.folder, self.work, self.canary = folder, folder / "work", folder / "canary"
         self._plant_canary()
         self._stored = folder / "stored"
@@ -95,7 +109,8 @@ class World:
 
     def line(self, command: str) -> list[str]:
         """The arguments of a command."""
-        return [part.format(**self._places) for part in {**READING, **WRITING}[command]]
+        parts = (self._stored_as.get(part, (part,)) for part in {**READING, **WRITING}[command])
+        return [part.format(**self._places) for part in chain.from_iterable(parts)]
 
     def run(self, command: str) -> None:
         """Carry out a command in this process. Raises WkconvertError if it refuses."""

@@ -9,7 +9,7 @@ from helpers.processes import peak_of
 from wkconvert_core import Mag, MagSpec, VoxelSize
 from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.contract.geometry import Box
-from wkconvert_core.formats.wkw.sink import WkwSink
+from wkconvert_core.registry.plugins import plugins
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,28 +29,37 @@ COMMANDS = {
 }
 
 
-def make(folder, side, mag=1):
+OPTIONS = {"wkw": {"compression": "none", "file_len": "8"}, "zarr3": {"compression": "none", "shard": "256"}}
+"""Of the writers of raw layers in large shards."""
+
+
+def make(folder, side, mag=1, to="wkw"):
     """A raw layer of noise in large shards, without records."""
+    form = plugins().mag_formats()[to]
     box = Box((0, 0, 0), (side,) * 3)
     spec = MagSpec("em", "color", Mag(mag, mag, mag), box, np.dtype("uint8"), 1)
-    sink, voxels = (
-        WkwSink(folder / "em" / str(mag), spec, "none", file_len=8),
-        np.random.default_rng(0).integers(1, 99, (1, 256, 256, 256)),
-    )
+    sink = form.sink(folder / "em" / str(mag), spec, OPTIONS[to])
+    voxels = np.random.default_rng(0).integers(1, 99, (1, 256, 256, 256))
+    sink.begin()
     for shard in box.tiles(sink.shard_shape):
         sink.write(shard, voxels[:, *map(slice, shard.shape)].astype("uint8"))
     update(folder, Wanted(voxel_size=VoxelSize((4, 4, 4)), category="color"))
     return folder
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_peak_stays_within_the_budget_and_does_not_grow_with_the_volume(tmp_path, command):
+@pytest.mark.parametrize(
+    ("command", "to"), [*((each, "wkw") for each in COMMANDS), ("copy", "zarr3"), ("verify", "zarr3")]
+)
+def test_the_peak_stays_within_the_budget_and_does_not_grow_with_the_volume(tmp_path, command, to):
+    if to not in plugins().mag_formats():
+        pytest.skip(f"no plugin stores {to}")
     peaks = []
     for side in (256, 512):
         names = {name: tmp_path / f"{name}{side}" for name in ("ds", "same", "coarse")}
         for name, folder in names.items():
             if f"{{{name}}}" in "".join(COMMANDS[command]):
-                make(folder, side // 2 if name == "coarse" else side, 2 if name == "coarse" else 1)
+                is_coarse = name == "coarse"
+                make(folder, side // 2 if is_coarse else side, 2 if is_coarse else 1, to)
         command_line = [part.format(**names) for part in COMMANDS[command]]
         peaks.append(peak_of(*command_line, "--memory", BUDGET, "--jobs", 2))
     assert max(peaks) <= BUDGET
