@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -49,23 +52,35 @@ def _base(place: Path | str, end: str) -> dict[str, Any]:
 
 
 def _s3() -> dict[str, Any]:
-    """Endpoint, region and credentials from the environment, as the tools of AWS take them.
-
-    Without any credentials the bucket is read without, as public ones are: tensorstore would first ask for those of a
-    virtual machine, and wait.
-    """
+    """Endpoint, region and credentials from the environment, as the tools of AWS take them."""
     env = os.environ
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"aws_credentials": _credentials()}
     if endpoint := env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"):
         found["endpoint"] = endpoint
     if region := env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ("us-east-1" if endpoint else ""):
         found["aws_region"] = region
-    files = [env.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), env.get("AWS_CONFIG_FILE", "~/.aws/config")]
-    names = ("AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS", "AWS_WEB_IDENTITY_TOKEN_FILE")
+    return found
+
+
+def _credentials() -> dict[str, str]:
+    """Where tensorstore finds the credentials; without any, the bucket is read as public ones are.
+
+    Its own search, `default`, would ask for those of a virtual machine last, and wait; it needs a profile's name.
+    """
+    env = os.environ
     if env.get("AWS_ACCESS_KEY_ID"):
-        kind = "environment"
-    elif any(name.startswith(names) for name in env) or any(Path(file).expanduser().is_file() for file in files):
-        kind = "default"
-    else:
-        kind = "anonymous"
-    return {**found, "aws_credentials": {"type": kind}}
+        return {"type": "environment"}
+    profile = env.get("AWS_PROFILE", "default")
+    named = {"credentials_file": "AWS_SHARED_CREDENTIALS_FILE", "config_file": "AWS_CONFIG_FILE"}
+    usual = {"credentials_file": "~/.aws/credentials", "config_file": "~/.aws/config"}
+    files = {key: str(Path(env.get(name, usual[key])).expanduser()) for key, name in named.items()}
+    parser = ConfigParser(interpolation=None, strict=False)
+    with suppress(ConfigParserError):  # then nothing is found, and the server says that the place may not be read
+        parser.read(files.values())
+    if any(parser.has_option(section, "aws_access_key_id") for section in (profile, f"profile {profile}")):
+        there = {key: file if Path(file).is_file() else os.devnull for key, file in files.items()}
+        return {"type": "profile", "profile": profile, **there}
+    roles = ("AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS", "AWS_WEB_IDENTITY_TOKEN_FILE")
+    if parser.sections() or any(name.startswith(roles) for name in env):
+        return {"type": "default", "profile": profile}
+    return {"type": "anonymous"}
