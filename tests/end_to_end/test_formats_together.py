@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import paths
 
-from wkconvert_core import OptionError, UnsupportedSource, VoxelSize, WkconvertError
+from wkconvert_core import OptionError, UnsupportedSource, VoxelSize, WarningNote, WkconvertError
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import Settings
@@ -144,3 +144,36 @@ def test_junk_of_every_name_is_one_clear_error(tmp_path, name, content):
             convert(src, tmp_path / "ds", Settings(SIZE))
         assert caught.value.what
         assert not (tmp_path / "ds").exists()
+
+
+def ome(folder, places):
+    """A folder of OME-TIFF, a slice each, that say where the stage stood."""
+    folder.mkdir(parents=True)
+    for z, place in enumerate(places):
+        stage = " ".join(
+            f'Position{axis}="{at}" Position{axis}Unit="µm"' for axis, at in zip("XYZ", place, strict=True)
+        )
+        text = (
+            '<OME><Image ID="Image:0"><Pixels DimensionOrder="XYZCT" Type="uint8" SizeX="24" SizeY="20" SizeZ="1" '
+            f'SizeC="1" SizeT="1"><TiffData/><Plane TheZ="0" TheC="0" TheT="0" {stage}/></Pixels></Image></OME>'
+        )
+        tifffile.imwrite(folder / f"s{z}.tif", noise(20, 24), description=text.encode(), metadata=None)
+
+
+def stage_warnings(src, tmp_path):
+    notes = prepare(src, tmp_path / "ds", Settings(SIZE)).notes
+    return [str(note) for note in notes if isinstance(note, WarningNote) and "stage" in note]
+
+
+def test_layers_and_slices_for_which_the_stage_stood_elsewhere_are_warned_of(tmp_path):
+    ome(tmp_path / "here" / "em", [(1, 2, z) for z in range(3)])
+    ome(tmp_path / "here" / "more", [(1, 2, z) for z in range(3)])
+    assert stage_warnings(tmp_path / "here", tmp_path) == []
+    ome(tmp_path / "there" / "em", [(1, 2, z) for z in range(3)])
+    ome(tmp_path / "there" / "more", [(1, 52.5, z) for z in range(3)])
+    (told,) = stage_warnings(tmp_path / "there", tmp_path)
+    assert "em x 1 µm, y 2 µm, z 0 µm; more x 1 µm, y 52.5 µm, z 0 µm" in told
+    ome(tmp_path / "fields", [(1, 2, 0), (1, 2, 0), (100, 2, 0)])
+    (told,) = stage_warnings(tmp_path / "fields", tmp_path)
+    assert "2 places along x and y" in told
+    assert "s2.tif at x 100 µm, y 2 µm" in told

@@ -79,6 +79,8 @@ class VolumeInfo:
     """Where the voxels lie in a space that other files share; None if the file does not state it."""
     turned: Turn | None = None
     """How the stored axes were turned on account of the file alone; None: not, or the user decided it."""
+    stage: str = ""
+    """Where the stage stood, for people: `x 120.5 µm, y -3 µm`. It moves nothing; layers that differ in it are told."""
 
     @property
     def box(self) -> Box:

@@ -46,7 +46,7 @@ def placed(layers: Sequence[SourceLayer], settings: Settings, existing: Existing
     if not (existing.affine and all(layer.info.affine for layer in layers)):
         flips = existing.notes_on_flips(settings.flip)
         found = [replace(layer, notes=(*layer.notes, *flips)) for layer in found]
-    return [_apart(layer, found, existing) for layer in found]
+    return _with_stages_told([_apart(layer, found, existing) for layer in found])
 
 
 # --- turned axes -----------------------------------------------------------------------------------------------------
@@ -282,6 +282,18 @@ def _apart(layer: SourceLayer, layers: Sequence[SourceLayer], existing: Existing
         return layer
     told = f"lies at {layer.extent}, where no other layer is; --top-left decides otherwise"
     return replace(layer, notes=(*layer.notes, WarningNote(told)))
+
+
+def _with_stages_told(layers: list[SourceLayer]) -> list[SourceLayer]:
+    """The layers with a warning if the stage stood elsewhere for some of those that do not state where they lie."""
+    stages = {layer.name: layer.info.stage for layer in layers if layer.info.stage and not layer.lies.affine}
+    if len({*stages.values()}) < 2:
+        return layers
+    told = "; ".join(f"{name} {stage}" for name, stage in list(stages.items())[:5])
+    note = WarningNote(
+        f"the stage did not stand at one place: {told}; that moves no layer, --top-left does, with --add"
+    )
+    return [replace(layer, notes=(*layer.notes, note)) for layer in layers]
 
 
 def _numbers(place: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ The schema: https://docs.openmicroscopy.org/ome-model/
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ class OmeImage:
     """UUID of the file that contains this XML."""
     well: str = ""
     """Where it lies on a plate: `well B3, field 1`; empty for images that lie on none."""
+    stage: tuple[str, ...] = ()
+    """Where the stage stood for its first plane, such as `x 120.5 µm`, along the axes for which that is stated."""
 
 
 class ElsewhereError(ValueError):
@@ -156,7 +159,17 @@ def _image(image: ElementTree.Element, pixels: ElementTree.Element, uuid: str | 
         planes=[_planes(data) for data in _all(pixels, "TiffData")],
         uuid=uuid,
         well=well,
+        stage=tuple(_stage(pixels)),
     )
+
+
+def _stage(pixels: ElementTree.Element) -> Iterator[str]:
+    """Where the stage stood for the first plane, along each axis for which that is stated."""
+    planes = sorted(_all(pixels, "Plane"), key=lambda plane: int(plane.get("TheZ", "0")))
+    for first, axis in itertools.product(planes[:1], "XYZ"):
+        place, unit = first.get(f"Position{axis}"), first.get(f"Position{axis}Unit", "reference frame")
+        if place is not None:
+            yield f"{axis.lower()} {place}{'' if unit == 'reference frame' else f' {unit}'}"
 
 
 def _channel(channel: ElementTree.Element) -> OmeChannel:

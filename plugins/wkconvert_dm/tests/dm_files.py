@@ -58,7 +58,7 @@ def values(array):
     return Value((20, CODES[array.dtype.str[1:]], array.size), array)
 
 
-def image(voxels, kind=None, scales=(), name="", form=None, size=None):
+def image(voxels, kind=None, scales=(), name="", form=None, size=None, stage=()):
     """The tags of an image from `voxels[..., z, y, x]`; `kind` 23 takes them as 0xAARRGGBB."""
     calibrated = [{"Origin": number(0, "f4"), "Scale": number(s, "f4"), "Units": text(unit)} for s, unit in scales]
     tags = {
@@ -71,7 +71,11 @@ def image(voxels, kind=None, scales=(), name="", form=None, size=None):
         },
         "Name": text(name),
     }
-    return tags | ({"ImageTags": {"Meta Data": {"Format": text(form)}}} if form else {})
+    more = {"Meta Data": {"Format": text(form)}} if form else {}
+    if stage:
+        places = {f"Stage {axis}": number(place, "f4") for axis, place in zip("XYZ", stage, strict=False)}
+        more |= {"Microscope Info": {"Stage Position": places}}
+    return tags | ({"ImageTags": more} if more else {})
 
 
 THUMBNAIL = image(np.arange(12, dtype="i4").reshape(3, 4), 23)

@@ -280,3 +280,12 @@ def test_a_box_costs_the_chunks_that_it_touches(tmp_path, monkeypatch, across):
         of.read(Box((start, 1, 1), (length, 2, 2)))
         cost = min(-(-(start + length) // chunk) * chunk, across) - start // chunk * chunk
         assert sum(read) <= 2 * 2 * 2 * cost
+
+
+def test_where_the_stage_stood_is_told(tmp_path):
+    array = noise(7, 5, dtype="uint8")
+    assert (
+        source(write(tmp_path / "a.dm4", image(array, stage=(120.5, -3)), version=4)).info.stage
+        == "x 120.5 µm, y -3 µm"
+    )
+    assert source(write(tmp_path / "b.dm4", image(array), version=4)).info.stage == ""

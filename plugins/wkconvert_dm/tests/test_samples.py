@@ -54,6 +54,7 @@ def test_the_calibrated_ones_are_as_their_names_say(suffix):
 @needs_samples
 def test_a_scale_is_exactly_the_float_in_the_file():
     info = source(SAMPLES / "calibrated" / "test_STEM_image.dm3").info
+    assert info.stage == "x -461.276 µm, y 52.0039 µm, z 35.0339 µm"
     assert info.voxel_size.size == (0.24853801727294922, 0.24853801727294922, None)
     assert (info.shape, info.dtype) == ((68, 68, 1), np.uint32)
 

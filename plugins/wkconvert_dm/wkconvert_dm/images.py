@@ -42,6 +42,8 @@ class Image:
     """Of x, y, z and so on; None if the file gives none."""
     spectral: bool
     """Whether one axis is of energies or wavelengths."""
+    stage: str = ""
+    """Where the stage stood, as `VolumeInfo.stage` has it."""
 
     def __str__(self) -> str:
         """`'STEM', 512 x 512, uint16`."""
@@ -80,7 +82,11 @@ def _image(path: str, tags: Tags, place: str) -> Image:
         scales.append(None if length is None else Scale(float(length), unit))
     form = tags.text((*image, "ImageTags", "Meta Data", "Format"))
     name = tags.text((*image, "Name"))[:_LONGEST_NAME]
-    return Image(name, size, kind, tags.order, span.offset, tuple(scales), spectral=form.startswith("Spectrum"))
+    at = (*image, "ImageTags", "Microscope Info", "Stage Position")
+    places = [(axis, tags.number((*at, f"Stage {axis.upper()}"))) for axis in "xyz"]
+    stage = ", ".join(f"{axis} {place:.6g} µm" for axis, place in places if place is not None)
+    is_spectral = form.startswith("Spectrum")
+    return Image(name, size, kind, tags.order, span.offset, tuple(scales), spectral=is_spectral, stage=stage)
 
 
 def _size(tags: Tags, path: tuple[str, ...]) -> tuple[int, ...]:

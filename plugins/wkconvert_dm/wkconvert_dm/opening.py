@@ -53,7 +53,8 @@ def _open_file(path: str, object: int | None, component: Component | None, notes
     stored, kind = StoredImage(path, state, image), KINDS[image.kind]
     size, doubts = voxel_size(image)
     notes = (*notes, *left_out(images, image), *doubts, *_notes(stored, component))
-    info = VolumeInfo(stored.shape, np.dtype(kind.dtype), kind.channels, size, (stored.run, 1, 1), notes=notes)
+    chunk, dtype, stage = (stored.run, 1, 1), np.dtype(kind.dtype), image.stage
+    info = VolumeInfo(stored.shape, dtype, kind.channels, size, chunk, notes=notes, stage=stage)
     return DmVolume(stored, component, info)
 
 
@@ -114,7 +115,9 @@ def _open_folder(
     dtypes = [KINDS[one.image.kind].dtype for one in slices]
     notes += made_alike([one.shape[:2] for one in slices], dtypes, (width, height), dtype)
     chunk = (max(one.run for one in slices), 1, 1)
-    info = VolumeInfo((width, height, len(entries)), dtype, channels, size, chunk, notes=tuple(notes))
+    info = VolumeInfo(
+        (width, height, len(entries)), dtype, channels, size, chunk, notes=tuple(notes), stage=slices[0].image.stage
+    )
     return DmStack(folder, gaps, naming, object, component, digest(states.items()), info)
 
 

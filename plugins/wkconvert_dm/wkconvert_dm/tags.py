@@ -30,6 +30,8 @@ _STRUCT, _STRING, _ARRAY = 15, 18, 20
 _NUMBERS = {2: "h", 3: "i", 4: "H", 5: "I", 6: "f", 7: "d", 8: "B", 9: "b", 10: "B", 11: "q", 12: "Q"}
 _TEXT = 4
 """The elements of an array that is a text: UTF-16."""
+_WANTED_OF_TAGS = (("ImageTags", "Meta Data", "Format"), ("ImageTags", "Microscope Info", "Stage Position"))
+"""What is wanted of what DigitalMicrograph and its users note on an image."""
 _DEEPEST = 64
 _MOST_WORDS = 4096
 _LONGEST_TEXT = 1024
@@ -189,7 +191,7 @@ def _wanted(path: TagPath) -> bool:
         return True
     if path[0] != "ImageList" or len(path) < 3:
         return path[0] == "ImageList"
-    return path[2] in ("ImageData", "Name") or path[2:] == ("ImageTags", "Meta Data", "Format")[: len(path) - 2]
+    return path[2] in ("ImageData", "Name") or any(path[2:5] == known[: len(path) - 2] for known in _WANTED_OF_TAGS)
 
 
 def _shown(path: TagPath) -> str:

@@ -154,6 +154,7 @@ def _volume(file: Opened, ome: OmeSet) -> Volume:
         voxel_size=ome_voxel_size(image),
         notes=(WarningNote(missing),) if absent else (),
         members=ome.members,
+        stage=image.stage,
     )
 
 
