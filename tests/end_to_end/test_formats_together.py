@@ -175,5 +175,5 @@ def test_layers_and_slices_for_which_the_stage_stood_elsewhere_are_warned_of(tmp
     assert "em x 1 µm, y 2 µm, z 0 µm; more x 1 µm, y 52.5 µm, z 0 µm" in told
     ome(tmp_path / "fields", [(1, 2, 0), (1, 2, 0), (100, 2, 0)])
     (told,) = stage_warnings(tmp_path / "fields", tmp_path)
-    assert "2 places along x and y" in told
+    assert "2 places, and slices are not moved" in told
     assert "s2.tif at x 100 µm, y 2 µm" in told

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
     from wkconvert_core.contract.voxel_size import VoxelSize
 
-__all__ = ["agreed", "common_dtype", "common_size", "counted", "first_voxel_size", "made_alike"]
+__all__ = ["agreed", "common_dtype", "common_size", "counted", "first_voxel_size", "made_alike", "stages_apart"]
 
 S = TypeVar("S")
 F = TypeVar("F", bound=Hashable)
@@ -140,3 +140,17 @@ def made_alike(sizes: Iterable[object], dtypes: Iterable[object], size: tuple[in
     notes = {f"slices of different dtypes become {dtype}": dtypes}
     notes[f"smaller slices padded with zeros to {size[0]} x {size[1]}"] = sizes
     return [note for note, found in notes.items() if len(set(found)) > 1]
+
+
+def stages_apart(stages: Iterable[tuple[str, str]]) -> list[WarningNote]:
+    """The warning for slices, by name, for which the stage stood at several places along x and y: they may be tiles.
+
+    >>> stages_apart([("s1", "x 3 µm, z 1 µm"), ("s2", "x 3 µm, z 2 µm"), ("s3", "x 90 µm, z 3 µm")])
+    ['the stage stood at 2 places, and slices are not moved: s1 at x 3 µm; s3 at x 90 µm']
+    """
+    places: dict[str, str] = {}
+    for name, stage in stages:
+        places.setdefault(", ".join(part for part in stage.split(", ") if not part.startswith("z ")), name)
+    told = "; ".join(f"{name} at {place or 'an unknown one'}" for place, name in list(places.items())[:3])
+    text = f"the stage stood at {len(places)} places, and slices are not moved: {told}"
+    return [WarningNote(text)] if len(places) > 1 else []

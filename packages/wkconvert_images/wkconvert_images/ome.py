@@ -81,8 +81,8 @@ class OmeImage:
     """UUID of the file that contains this XML."""
     well: str = ""
     """Where it lies on a plate: `well B3, field 1`; empty for images that lie on none."""
-    stage: tuple[str, ...] = ()
-    """Where the stage stood for its first plane, such as `x 120.5 µm`, along the axes for which that is stated."""
+    stage: str = ""
+    """Where the stage stood for its first plane, such as `x 120.5 µm, y -3 µm`; empty if that is not stated."""
 
 
 class ElsewhereError(ValueError):
@@ -159,7 +159,7 @@ def _image(image: ElementTree.Element, pixels: ElementTree.Element, uuid: str | 
         planes=[_planes(data) for data in _all(pixels, "TiffData")],
         uuid=uuid,
         well=well,
-        stage=tuple(_stage(pixels)),
+        stage=", ".join(_stage(pixels)),
     )
 
 

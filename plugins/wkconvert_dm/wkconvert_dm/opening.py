@@ -10,7 +10,15 @@ import numpy as np
 
 from wkconvert_core import Layer, Mag, SourceNotFound, UnsupportedSource, VolumeInfo, WarningNote
 from wkconvert_core.toolkit.files import digest, is_folder, list_folder, state_of
-from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size, made_alike
+from wkconvert_core.toolkit.slices import (
+    agreed,
+    common_dtype,
+    common_size,
+    counted,
+    first_voxel_size,
+    made_alike,
+    stages_apart,
+)
 from wkconvert_core.toolkit.stacks import Gaps, Naming, check_used, shorten, with_gaps
 
 from .calibration import voxel_size
@@ -112,6 +120,7 @@ def _open_folder(
     missing = entries.count(None)
     notes = [*listing.notes, *([f"{missing} missing slices are filled with zeros"] if missing else [])]
     notes += [*sizes[0][1], *differing, *counted((n for one in slices for n in _notes(one, component)), len(slices))]
+    notes += stages_apart((_name(one), one.image.stage) for one in slices)
     dtypes = [KINDS[one.image.kind].dtype for one in slices]
     notes += made_alike([one.shape[:2] for one in slices], dtypes, (width, height), dtype)
     chunk = (max(one.run for one in slices), 1, 1)

@@ -142,7 +142,7 @@ def _stack(where: str, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: 
             voxel_size=found.voxel_size,
             chunk_shape=(*found.chunk, 1),
             notes=found.notes,
-            stage=", ".join(table.volume.stage),
+            stage=table.volume.stage,
         )
         stack = Stack(where, recipe, table.digest, plane, samples, pad, info)
         is_color = len(samples) == 3 and not table.volume.guessed_color and not found.from_palettes

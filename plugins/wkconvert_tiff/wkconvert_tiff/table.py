@@ -13,9 +13,9 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from wkconvert_core import InconsistentStack, OptionError, SourceNotFound, UnsupportedSource, VoxelSize, WarningNote
+from wkconvert_core import InconsistentStack, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
 from wkconvert_core.toolkit.files import Listing, changed, digest, is_folder, list_folder, reading, state_of
-from wkconvert_core.toolkit.slices import counted
+from wkconvert_core.toolkit.slices import counted, stages_apart
 from wkconvert_core.toolkit.stacks import (
     Gaps,
     Naming,
@@ -113,7 +113,7 @@ def make_table(path: str, recipe: Recipe) -> Table:
     volumes = parallel_map(lambda file: _read(file, recipe), paths)
     _check_volumes(path, recipe, names, volumes, len(entries))
     notes = (*notes, *counted((note for volume in volumes for note in volume.notes), len(volumes), "files"))
-    notes = (*notes, *_told_of_stages(names, volumes))
+    notes = (*notes, *stages_apart(zip(names, (volume.stage for volume in volumes), strict=True)))
     if all(volume.planes.shape == (1, 1, 4) and not volume.planes.any() for volume in volumes):
         stack = _slices(paths, entries, notes)
         joined, simple = replace(volumes[0], files=stack.files, planes=stack.planes, notes=notes), True
@@ -274,18 +274,6 @@ def _check_volumes(path: str, recipe: Recipe, names: Sequence[str], volumes: Seq
             why="nothing says how many slices to fill in",
             fix="add the missing files, or say --gaps close",
         )
-
-
-def _told_of_stages(names: Sequence[str], volumes: Sequence[Volume]) -> list[WarningNote]:
-    """The warning of slices for which the stage did not stand at one place: they may be tiles, or other fields."""
-    places = {
-        ", ".join(one for one in volume.stage if one[0] != "z"): name
-        for volume, name in zip(volumes, names, strict=True)
-    }
-    if len(places) < 2:
-        return []
-    told = "; ".join(f"{name} at {place or 'an unknown one'}" for place, name in list(places.items())[:3])
-    return [WarningNote(f"the stage stood at {len(places)} places along x and y, and slices are not moved: {told}")]
 
 
 def _several_pages(path: str, names: Sequence[str], volumes: Sequence[Volume]) -> UnsupportedSource:

@@ -33,8 +33,8 @@ class Volume:
     """Whether only its writer's guess makes colours of it; `notes` say so."""
     members: frozenset[str] = frozenset()
     """Every file of the set to which the file belongs, also those of other images; empty if it belongs to none."""
-    stage: tuple[str, ...] = ()
-    """Where the stage stood, an axis each."""
+    stage: str = ""
+    """Where the stage stood, as `VolumeInfo.stage` has it."""
 
 
 @dataclass(frozen=True)
