@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers.conversions import invoke
+from helpers.conversions import em, invoke
 from helpers.fake_plugins import forge_in
 from helpers.processes import FRESH, wkconvert
 
@@ -126,6 +126,15 @@ def test_info_lists_who_claims_and_names_the_others_in_a_line(source):
     assert lines[1].startswith("  raw (")
     assert lines[2].startswith("  not for webknossos")
     assert not [line for line in lines if "not mine" in line]
+
+
+def test_info_of_a_folder_of_layers_says_so_instead_of_naming_readers_that_do_not_take_it(tmp_path, reader):
+    reader(tmp_path / "both/em", em())
+    reader(tmp_path / "both/cells", em())
+    lines = invoke("info", tmp_path / "both").stdout.splitlines()
+    assert lines[1:3] == ["  a folder of layers, each of which is read on its own", ""]
+    assert {line.partition(":")[0] for line in lines} >= {"em", "cells"}
+    assert "not for" not in "".join(lines)
 
 
 # --- datasets without metadata ---------------------------------------------------------------------------------------

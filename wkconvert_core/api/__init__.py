@@ -157,7 +157,7 @@ def recube(
 ) -> Done:
     """Copy a dataset, or some layers and mags, with other shards, another compression, dtype or mag format.
 
-    `to` names the format (None: each layer keeps its own), not `settings.to`.
+    `to` names the format (None: each layer keeps its own); that of the other settings does not count.
     """
     settings = settings or Settings()
     return execute(recube_command.prepare(Path(src), Path(dst), settings, names=layers, mags=mags, to=to), listen)

@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 from wkconvert_core import __version__
 from wkconvert_core.cli import dataset_commands, export_commands, inspection_commands, options, values
 from wkconvert_core.cli.reporting.log_file import logged
-from wkconvert_core.cli.reporting.output import console, emit, print_document, print_lines, printable
+from wkconvert_core.cli.reporting.output import console, emit, near, print_document, print_lines, printable
 from wkconvert_core.cli.run import carry_out, explained
 from wkconvert_core.cli.surroundings import Interrupted, prepare_streams, raise_signals
 from wkconvert_core.contract.errors import Bug, OptionError, WkconvertError
@@ -251,5 +251,5 @@ def demo(
     with explained("making a stack …", given):
         write_demo_stack(stack)
     if not given["quiet"]:
-        print_lines(console(stderr=True), f"Made {stack}; now: wkconvert auto {stack} {dst}")
+        print_lines(console(stderr=True), f"Made {near(stack)}; now: wkconvert auto {near(stack)} {near(dst)}")
     _convert(stack, dst, values.settings(given), "auto", {**given, "json": False, "dry_run": False, "verbose": False})

@@ -145,7 +145,10 @@ def show_info(described: Described, console: Console) -> None:
             lines.append(f"  {match.format} ({match.confidence.name.lower()}): {match.reason}")
         elif answer.error:
             lines.append(f"  {answer.plugin}: {answer.error}")
-    lines += [f"  not for {', '.join(others)}"] if others else []
+    if described.layers and not any(answer.match for answer in described.answers):
+        lines.append("  a folder of layers, each of which is read on its own")
+    elif others:
+        lines.append(f"  not for {', '.join(others)}")
     for layer in described.layers:
         info, size = layer.info, layer.info.voxel_size
         size_line = f"{size} ({size.origin})" if size else "not in the source: --voxel-size"
