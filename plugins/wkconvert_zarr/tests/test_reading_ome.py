@@ -1,5 +1,7 @@
 """OME-Zarr 0.4 and 0.5: axes, mags, voxel sizes, places, channels, labels, plates and series."""
 
+import shutil
+
 import numpy as np
 import pytest
 from images import READER, array, attributes, changed_attributes, coarser, ome, put, zyx
@@ -154,6 +156,14 @@ def test_a_level_that_is_missing_or_of_another_kind_is_made_anew(tmp_path):
     (path / "s0" / "zarr.json").unlink()
     with pytest.raises(SourceNotFound, match="s0 holds no such array"):
         READER.layers(path)
+
+
+def test_a_level_that_stores_nothing_is_made_anew(tmp_path):
+    path = ome(tmp_path / "a.zarr", [zyx(VOXELS), coarser(zyx(VOXELS), (2, 2, 2))])
+    shutil.rmtree(path / "s1" / "c")
+    layer = READER.layer(path)
+    assert list(layer.mags) == [Mag(1, 1, 1)]
+    assert layer.source.info.notes == ("level s1 stores no chunk, and is made anew",)
 
 
 def test_a_level_that_is_named_by_itself_has_the_axes_and_size_of_its_image(tmp_path):

@@ -1,5 +1,6 @@
 """Neuroglancer's precomputed volumes: scales as mags, places, encodings, shards."""
 
+import gzip
 import json
 
 import numpy as np
@@ -100,3 +101,57 @@ def test_a_scale_that_lies_is_refused(tmp_path, key, value):
     put(path / "info", about)
     with pytest.raises(BrokenSource, match="em cannot be read"):
         READER.layers(path)
+
+
+# --- chunks that are compressed once more ----------------------------------------------------------------------------
+
+
+def packed(path, suffix=".gz", leave=()):
+    """Compress the files of chunks as cloud-volume does on a disk."""
+    for file in sorted(path.glob("*_*_*/*")):
+        if file.name not in leave:
+            file.with_name(file.name + suffix).write_bytes(gzip.compress(file.read_bytes()))
+            file.unlink()
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["raw", "png"])
+def test_chunks_that_cloud_volume_compressed_once_more_are_read(tmp_path, encoding):
+    path = precomputed(tmp_path / "em", [VOXELS, coarser(VOXELS, (2, 2, 1, 1))], encoding=encoding, offset=(16, 8, 4))
+    layer = READER.layer(packed(path, leave=("16-32_8-24_4-20",)))
+    assert np.array_equal(read_checked(layer.source)[0], VOXELS[..., 0])
+    assert np.array_equal(read_checked(layer.mags[Mag(2, 2, 1)])[0], VOXELS[::2, ::2, :, 0])
+    next(path.glob("4_4_40/32-37_8-24_4-20.gz")).unlink()
+    expected = VOXELS[..., 0].copy()
+    expected[16:, :16, :16] = 0
+    assert np.array_equal(layer.source.read(layer.source.info.box)[0], expected)
+
+
+def test_damage_to_such_chunks_is_found(tmp_path):
+    path = packed(precomputed(tmp_path / "em", [VOXELS]))
+    source = READER.source(path)
+    file = path / "4_4_40" / "0-16_0-16_0-16.gz"
+    content = file.read_bytes()
+    wrong = bytearray(content)
+    wrong[-6] ^= 1  # of the checksum
+    for damaged in (content[:-1], content[: len(content) // 2], b"", bytes(wrong), gzip.compress(bytes(10**6))):
+        file.write_bytes(damaged)
+        with pytest.raises(BrokenSource, match=r"0-16_0-16_0-16\.gz is (damaged|cut short)"):
+            source.read(source.info.box)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "error"), [(".br", UnsupportedSource), (".zst", UnsupportedSource), ("~", BrokenSource)]
+)
+def test_files_that_are_no_chunks_are_refused_instead_of_read_as_zeros(tmp_path, suffix, error):
+    with pytest.raises(error, match=r"has chunks such as|which are no chunks"):
+        READER.layers(packed(precomputed(tmp_path / "em", [VOXELS]), suffix))
+
+
+def test_a_scale_that_stores_nothing_is_made_anew(tmp_path):
+    path = precomputed(tmp_path / "em", [VOXELS, coarser(VOXELS, (2, 2, 1, 1))])
+    for file in path.glob("8_8_40/*"):
+        file.unlink()
+    layer = READER.layer(path)
+    assert list(layer.mags) == [Mag(1, 1, 1)]
+    assert layer.source.info.notes == ("level 8_8_40 stores no chunk, and is made anew",)

@@ -76,12 +76,13 @@ def context() -> ts.Context:
     So jobs that read or write at once take as many processors as there are jobs, and no memory beside what they hold.
     """
     if (own := getattr(_thread, "context", None)) is None:
-        own = _thread.context = _new_context()
+        own = _thread.context = new_context()
     found: ts.Context = own
     return found
 
 
-def _new_context() -> ts.Context:
+def new_context() -> ts.Context:
+    """The same, not shared with anybody, so that what is kept in memory is the caller's own."""
     # a server that goes silent would be waited for without end; tensorstore looks here when it is imported
     os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS", str(_SILENCE))
     os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES", "1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from .axes import SPACE, Axes
 from .formats.image import Image, Level
 from .formats.store import DOCUMENTS
 from .geometry import Sides, mag_of
+from .packed import is_packed
 
 if TYPE_CHECKING:
     import tensorstore as ts
@@ -26,6 +27,8 @@ class OpenLevel:
 
     level: Level
     array: ts.TensorStore
+    packed: bool = False
+    """Whether the files of chunks are compressed once more."""
 
     def shape(self, axes: Axes) -> Vec3:
         """Along x, y, z."""
@@ -33,44 +36,59 @@ class OpenLevel:
 
 
 def opened_levels(image: Image) -> tuple[list[OpenLevel], list[str]]:
-    """The levels of an image that can be opened, the finest first, and notes on the others.
+    """The levels of an image that can be opened and store something, the finest first, and notes on the others.
 
     Raises the error of the finest.
     """
     arrays = opened([level.address for level in image.levels])
-    found, notes = [], []
+    found: list[OpenLevel] = []
+    notes: list[str] = []
     for level, array in zip(image.levels, arrays, strict=True):
-        if not isinstance(array, SourceError):
-            found.append(OpenLevel(level, array))
-        elif not found:
-            raise array
-        else:
+        if isinstance(array, SourceError):
+            if not found:
+                raise array
             notes.append(WarningNote(f"level {level.path} is left out and made anew: {array}"))
-    return found, [*notes, *_emptiness(found[0])]
+            continue
+        one = OpenLevel(level, array, _is_on_disk(level) and bool(is_packed(level.address, array)))
+        if not _stores_nothing(one):
+            found.append(one)
+        elif found:
+            notes.append(WarningNote(f"level {level.path} stores no chunk, and is made anew"))
+        else:
+            found.append(one)
+            notes.append(
+                WarningNote(f"{level.path or image.store} stores no chunk: all its voxels have the fill value")
+            )
+    return found, notes
 
 
-def _emptiness(finest: OpenLevel) -> Iterator[str]:
-    """A warning if no chunk is stored, so that all voxels are the fill value.
+def _is_on_disk(level: Level) -> bool:
+    """Whether it is a precomputed volume on this machine."""
+    return level.address.driver == "neuroglancer_precomputed" and isinstance(level.address.place, Path)
+
+
+def _stores_nothing(level: OpenLevel) -> bool:
+    """Whether no chunk is stored, so that all voxels are the fill value; False where that cannot be told: on servers.
 
     Raises BrokenSource if there are files which are named otherwise than the metadata say.
     """
-    array, address = finest.array, finest.level.address
+    array, address = level.array, level.level.address
+    if _is_on_disk(level.level):
+        return is_packed(address, array) is None
     try:
-        is_empty = array.storage_statistics(query_not_stored=True).result().not_stored
-    except (ValueError, NotImplementedError):  # servers list nothing
-        return
-    if not is_empty:
-        return
+        if not array.storage_statistics(query_not_stored=True).result().not_stored:
+            return False
+    except (ValueError, NotImplementedError):
+        return False
     place = address.place
     files = walk(place) if isinstance(place, Path) and address.inner is None else ()
-    found = next((name for _, _, names in files for name in names if name not in DOCUMENTS), None)
-    if found:
+    if found := next((name for _, _, names in files for name in names if name not in DOCUMENTS), None):
         raise BrokenSource(
             f"{place} has files such as {found}, but none that its metadata name as a chunk",
             why="all voxels would be read as the fill value, as where chunks are missing",
             fix="correct the metadata (the separator of a chunk's indices, mostly), or copy the array again",
         )
-    yield WarningNote(f"{finest.level.path or place} stores no chunk: all its voxels have the fill value")
+    return True
 
 
 def mags_of(axes: Axes, levels: list[OpenLevel], start: Vec3) -> tuple[Mapping[Mag, OpenLevel], list[str]]:

@@ -136,6 +136,7 @@ def _source(level: OpenLevel, axes: Axes, picked: tuple[int, ...], info: VolumeI
         tuple(array.shape),
         picked,
         begin,
-        1.0 + max(1.0, beside / info.channels),
+        1.0 + max(1.0, beside / info.channels) + 2.0 * level.packed,
         replace(info, chunk_shape=(x, y, z)),
+        level.packed,
     )

@@ -11,6 +11,7 @@ from wkconvert_core import Box, Vec3Like, VolumeInfo
 from wkconvert_core.toolkit.files import changed
 
 from ..arrays import Address, reading
+from .packed import unpacked
 
 CXYZ = ("c", "x", "y", "z")
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -31,6 +32,8 @@ class ArraySource:
     """Where the array's first voxel lies in its own domain."""
     read_cost: float
     info: VolumeInfo
+    packed: bool = False
+    """Whether the files of chunks are compressed once more, as `packed` explains."""
 
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`. Raises SourceNotFound, BrokenSource."""
@@ -39,6 +42,8 @@ class ArraySource:
         array = self.address.open()
         if tuple(array.shape) != self.shape:
             raise changed(self.address.place, f"its shape was {self.shape} and is {tuple(array.shape)}")
+        if self.packed:
+            array = unpacked(self.address, array, box + self.start)
         spans = dict(zip("xyz", (box + self.start).slices_in(Box((0, 0, 0), (0, 0, 0))), strict=True))
         index: list[slice | int] = []
         for name, place in zip(self.axes, self.picked, strict=True):
