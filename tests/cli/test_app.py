@@ -166,9 +166,8 @@ def test_plugins_lists_formats_and_kernels(volume):
     ],
 )
 def test_an_error_is_a_document_with_a_code(tmp_path, args, code, exit_code):
-    pytest.importorskip("wkconvert_example")
     np.save(tmp_path / "a.npy", np.zeros((40, 40, 40), "uint8"))
-    result = wkconvert("auto", tmp_path / "a.npy", tmp_path / "ds", *SIZE, *args, "--json")
+    result = wkconvert("auto", tmp_path / "a.npy", tmp_path / "ds", *SIZE, *args, "-o", "axes=zyx", "--json")
     assert json.loads(result.stdout)["error"]["code"] == code
     assert result.returncode == exit_code
     assert result.stderr == ""

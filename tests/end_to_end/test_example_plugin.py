@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from helpers import paths
 from helpers.fake_plugins import Forge, forge_in
+from helpers.vox_files import save_vox
 
 import wkconvert_core
 from wkconvert_core import (
@@ -86,11 +87,13 @@ def forge(tmp_path: Path) -> Iterator[Forge]:
         yield forge
 
 
+BRAIN = np.random.default_rng(0).integers(0, 60000, (50, 40, 7), "uint16")
+
+
 @pytest.fixture
 def brain(tmp_path: Path) -> Path:
     pytest.importorskip("wkconvert_example")
-    np.save(tmp_path / "brain.npy", np.random.default_rng(0).integers(0, 60000, (50, 40, 7), "uint16"))
-    return tmp_path / "brain.npy"
+    return save_vox(tmp_path / "brain.vox", BRAIN)
 
 
 def test_every_block_is_compared_or_run() -> None:
@@ -120,8 +123,8 @@ def test_the_commands_on_the_page_do_what_it_says(tmp_path: Path) -> None:
     ]
     assert [(out.returncode, out.stderr) for out in outputs if out.returncode] == []
     listed, described, checked = (out.stdout for out in outputs[1:4])
-    assert "npy" in listed
-    assert "200 x 150 x 40 uint8" in described
+    assert "vox" in listed
+    assert "200 x 150 x 40 uint16" in described
     assert [name for name in CHECKS if f"passed  {name}" not in checked] == ["stream", "occupied", "read cost"]
     assert (tmp_path / "brain" / "datasource-properties.json").is_file()
 
@@ -215,7 +218,7 @@ def test_the_writer_on_the_page_writes_every_mag(forge: Forge, brain: Path, tmp_
     forge.install("slices_plugin", blocks()["Write another format", "python"])
     settings = Settings(VoxelSize((4.0, 4.0, 4.0), "nm", "test"), category="segmentation", to="npy-slices", start_z=3)
     convert(brain, tmp_path / "out", settings)
-    voxels = np.load(brain)
+    voxels = BRAIN
     written = sorted((tmp_path / "out" / "segmentation" / "1").glob("*.npy"))
     assert [path.name for path in written] == [f"z{z:06}.npy" for z in range(3, 10)]
     assert np.array_equal(np.stack([np.load(path)[0] for path in written], axis=2), voxels)
@@ -227,7 +230,7 @@ def test_the_kernel_on_the_page_makes_coarser_mags(forge: Forge, brain: Path, tm
     forge.install("contrast_plugin", blocks()["Downsamplers", "python"])
     size = VoxelSize((4.0, 4.0, 4.0), "nm", "test")
     convert(brain, tmp_path / "out", Settings(size, category="color", interpolation_mode="contrast", max_mag=2))
-    block = np.load(brain)[:2, :2, :2]
+    block = BRAIN[:2, :2, :2]
     layer = wkconvert_core.registry.plugins.plugins().hook.wkconvert_open(
         format="webknossos", path=tmp_path / "out", options={}
     )[0]
@@ -235,19 +238,17 @@ def test_the_kernel_on_the_page_makes_coarser_mags(forge: Forge, brain: Path, tm
     assert voxel.item() == block.max() - block.min()
 
 
-def test_the_example_refuses_what_is_no_volume(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lengths", "size"), [((3, 3, 3), 53), ((3, 3, 3), 55), ((0, 3, 3), 0), ((2**32 - 1,) * 3, 54), ((3, 3), 18)]
+)
+def test_the_example_refuses_what_is_no_volume(lengths: tuple[int, ...], size: int, tmp_path: Path) -> None:
     example = pytest.importorskip("wkconvert_example")
-    for number, array in enumerate([np.zeros((3, 3)), np.zeros((0, 3, 3)), np.zeros((3, 3, 3), complex)]):
-        np.save(tmp_path / f"{number}.npy", array)
-        with pytest.raises(UnsupportedSource, match="no volume of numbers"):
-            example.source(tmp_path / f"{number}.npy")
+    (tmp_path / "a.vox").write_bytes(b"VOX1" + np.array(lengths, ">u4").tobytes() + bytes(size))
+    with pytest.raises(BrokenSource, match=r"a\.vox is no sound \.vox file"):
+        example.source(tmp_path / "a.vox")
 
 
-@pytest.mark.parametrize("dtype", [">u2", "<i4", "?", "f8", "f2", "u8"])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_the_example_reads_what_numpy_writes(dtype: str, order: Any, tmp_path: Path) -> None:
+def test_the_example_reads_what_the_format_says(tmp_path: Path) -> None:
     pytest.importorskip("wkconvert_example")
-    voxels = np.random.default_rng(0).integers(0, 2, (9, 8, 7)).astype(dtype, order=order)
-    np.save(tmp_path / "volume.npy", voxels)
-    native = voxels.astype(voxels.dtype.newbyteorder("="))
-    check_boxes(tmp_path / "volume.npy", expected=native[np.newaxis])
+    voxels = np.random.default_rng(0).integers(0, 60000, (9, 8, 7), "uint16")
+    check_boxes(save_vox(tmp_path / "volume.vox", voxels), expected=voxels[np.newaxis])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 READ = "voxels[box.slices_in(self.info.box)].astype(self.info.dtype)[np.newaxis]"
-MAGIC = 'head.startswith(b"\\x93NUMPY")'
+MAGIC = 'head.startswith(b"VOX1")'
 PAUSE = "__import__('time').sleep(1e-4)"
-REFUSAL = 'raise wk.BrokenSource(f"{path} is no sound .npy file", why=str(error)) from error'
+REFUSAL = 'raise wk.BrokenSource(f"{path} is no sound .vox file", why=str(error)) from error'
+SIZE = "voxels.nbytes + 16 != path.stat().st_size"
 OPTIONS = "**wk.parse_options(source, options)"
 
 Change = tuple[str, str]
@@ -29,7 +30,7 @@ def having(member: str) -> list[Change]:
 
 def opening(code: str) -> list[Change]:
     """More code at the end of opening."""
-    return [("    return NpySource", f"    {code}\n    return NpySource")]
+    return [("    return VoxSource", f"    {code}\n    return VoxSource")]
 
 
 def describing(more: str) -> list[Change]:
@@ -45,7 +46,7 @@ def layered(more: str) -> list[Change]:
 BROKEN: dict[str, dict[str, list[Change]]] = {
     "detection": {
         "claims nothing": [(MAGIC, "False")],
-        "gives no reason": [('"magic bytes of .npy"', '""')],
+        "gives no reason": [('"it begins with VOX1"', '""')],
         "raises": [(MAGIC, "head.nothing")],
         "is sure by a number": [("wk.Confidence.EXACT", "7")],
     },
@@ -55,7 +56,8 @@ BROKEN: dict[str, dict[str, list[Change]]] = {
         "claims folders": [(MAGIC, "not head")],
         "raises an error of its library": [("except Exception", "except KeyError")],
         "makes a volume of anything": [
-            ('np.lib.format.open_memmap(path, mode="r")', "np.zeros((3, 3, 3)).view(np.memmap)"),
+            ("np.memmap(path, *layout)", "np.zeros((3, 3, 3)).view(np.memmap)"),
+            (SIZE, "False"),
             ("np.memmap(self.path, *self.layout)", "np.zeros((3, 3, 3))"),
         ],
         "returns nothing": [
@@ -174,9 +176,10 @@ BROKEN: dict[str, dict[str, list[Change]]] = {
     "truncated": {
         "fills up": [
             (REFUSAL, "voxels = np.zeros((9, 9, 9)).view(np.memmap)"),
+            (SIZE, "False"),
             ("np.memmap(self.path, *self.layout)", "np.zeros((9, 9, 9))"),
         ]
     },
-    "damaged header": {"lets numpy's errors out": [("except Exception", "except (ValueError, EOFError)")]},
+    "damaged header": {"lets numpy's errors out": [("except Exception", "except EOFError")]},
     "convert twice": {"rolls dice": reading(f"return {READ} ^ np.random.randint(0, 999, box.shape, 'u2')")},
 }

@@ -15,6 +15,7 @@ import pytest
 from helpers import paths
 from helpers.broken_plugins import BROKEN, MAGIC, Change, streaming
 from helpers.fake_plugins import Forge, forge_in
+from helpers.vox_files import save_vox
 
 from wkconvert_core import SourceNotFound, VoxelSize
 from wkconvert_core.contract.errors import UnknownFormat
@@ -39,7 +40,7 @@ class Mutants:
         """The name of a new reader: the example plugin with some of its text exchanged."""
         name = f"mutant{next(self._numbers)}"
         text = (
-            EXAMPLE.read_text("utf-8").replace('"npy"', f'"{name}"').replace("Confidence.CONTENT", "Confidence.EXACT")
+            EXAMPLE.read_text("utf-8").replace('"vox"', f'"{name}"').replace("Confidence.CONTENT", "Confidence.EXACT")
         )
         for old, new in changes:
             assert old in text, f"the example plugin does not hold {old!r} any more"
@@ -74,9 +75,7 @@ def voxels() -> np.ndarray:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
-    path = tmp_path / "volume.npy"
-    np.save(path, voxels())
-    return path
+    return save_vox(tmp_path / "volume.vox", voxels())
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -116,14 +115,16 @@ def test_a_violation_survives_pickling(mutants: Mutants, volume: Path) -> None:
 
 
 def test_a_volume_that_is_too_small_to_tell_headers_from_voxels_is_skipped(good: str, tmp_path: Path) -> None:
-    np.save(tmp_path / "small.npy", np.zeros((5, 5, 5), "u1"))
+    save_vox(tmp_path / "small.vox", np.zeros((5, 5, 5)))
     with pytest.raises(NotApplicable, match="too few"):
-        CHECKS["header-only open"](tmp_path / "small.npy", reader=good)
+        CHECKS["header-only open"](tmp_path / "small.vox", reader=good)
 
 
 def test_a_volume_too_large_to_copy_is_skipped_and_read_in_part(good: str, tmp_path: Path) -> None:
-    path = tmp_path / "large.npy"
-    np.lib.format.open_memmap(path, "w+", "u1", (400, 400, 300))[:, :, 150] = 7
+    path = tmp_path / "large.vox"
+    shape = (400, 300, 200)
+    path.write_bytes(b"VOX1" + np.array(shape, ">u4").tobytes())
+    np.memmap(path, ">u2", "r+", 16, shape, "F")[:, :, 150] = 7
     for name in ("truncated", "damaged header", "convert twice"):
         with pytest.raises(NotApplicable, match="32 MiB"):
             CHECKS[name](path, reader=good)
@@ -133,8 +134,8 @@ def test_a_volume_too_large_to_copy_is_skipped_and_read_in_part(good: str, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 64, 2)])
 def test_tiny_volumes_pass(shape: tuple[int, int, int], good: str, tmp_path: Path) -> None:
-    np.save(tmp_path / "tiny.npy", np.full(shape, np.nan, "f4"))
-    outcomes = {result.name: result for result in run_checks(tmp_path / "tiny.npy", good)}
+    save_vox(tmp_path / "tiny.vox", np.full(shape, 7))
+    outcomes = {result.name: result for result in run_checks(tmp_path / "tiny.vox", good)}
     assert [result for result in outcomes.values() if result.status == "failed"] == []
     assert outcomes["header-only open"].status == "skipped"
 
@@ -163,7 +164,7 @@ def test_the_reader_of_written_datasets_passes(good: str, volume: Path, tmp_path
 
 def test_what_cannot_be_opened_is_an_error_before_the_first_check(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound):
-        next(run_checks(tmp_path / "missing.npy"))
+        next(run_checks(tmp_path / "missing.vox"))
     (tmp_path / "notes.txt").write_text("a text")
     with pytest.raises(UnknownFormat):
         next(run_checks(tmp_path / "notes.txt"))

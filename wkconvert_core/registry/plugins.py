@@ -27,6 +27,7 @@ BUILT_IN = {
     "webknossos": "wkconvert_core.datasets.reader",
     "wkw": "wkconvert_core.formats.wkw",
     "raw": "wkconvert_core.formats.raw",
+    "npy": "wkconvert_core.formats.npy",
     "kernels": "wkconvert_core.kernels",
 }
 """Core's own plugins by name, each with its module: they use the same hooks as everybody else's."""

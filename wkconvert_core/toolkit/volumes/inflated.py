@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -9,14 +10,14 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from wkconvert_core.toolkit.files import raw_file, reading
+from wkconvert_core.toolkit.files import open_file, raw_file, reading
 
 __all__ = ["GZIP", "MOST_INFLATED", "Packing", "Reader", "bytes_of", "drain", "opened"]
 
 GZIP = b"\x1f\x8b"
 """The first bytes of a gzip member."""
 
-Packing: TypeAlias = Literal["", "gzip", "zlib"]
+Packing: TypeAlias = Literal["", "gzip", "zlib", "zip"]
 """The compression of the voxels' bytes; empty for none."""
 
 MOST_INFLATED = 1032
@@ -87,7 +88,7 @@ class Inflated:
         return bool(piece)
 
 
-Reader: TypeAlias = FileIO | Inflated
+Reader: TypeAlias = FileIO | Inflated | zipfile.ZipExtFile
 
 
 def bytes_of(path: Path, count: int, place: int = 0) -> bytes:
@@ -99,10 +100,18 @@ def bytes_of(path: Path, count: int, place: int = 0) -> bytes:
 
 @contextmanager
 def opened(path: Path, packing: Packing, base: int = 0) -> Iterator[Reader]:
-    """Open a file to be read; with a packing, what is inflated from byte `base` on.
+    """Open a file to be read; with a packing, what is inflated from byte `base` on, or the member that begins there.
 
     Raises SourceNotFound, BrokenSource, also within.
     """
+    if packing == "zip":
+        errors = (zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, StopIteration)
+        with reading(path, *errors), open_file(path) as held, zipfile.ZipFile(held) as archive:
+            entry = next(one for one in archive.infolist() if one.header_offset == base)
+            member: Any = archive.open(entry)  # reading it to its end compares its checksum
+            with closing(member):
+                yield member
+        return
     codec: Any = zlib
     if packing:
         with suppress(ImportError):

@@ -19,7 +19,7 @@ from wkconvert_core.toolkit.volumes.axes import Axes
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
 
-__all__ = ["Orientation", "Pose", "as_stored", "lengths", "pose", "runs"]
+__all__ = ["Orientation", "Pose", "affine_of", "as_stored", "lengths", "pose", "runs"]
 
 Orientation = Literal["canonical", "stored"]
 
