@@ -164,6 +164,12 @@ def test_names_that_count_channels_alone_are_layers_of_one_slice(names):
 CHOICES = {
     "times": (named("a_t{t:03}_z{z:02}.tif", t=N(3), z=N(4)), {"timepoint": 1}, ["3 time points (t 0, 1, 2)"]),
     "minutes": (named("{t}min.tif", t=N(3)), {"timepoint": 2}, ["3 time points", "-o names=z"]),
+    "a time series": (
+        named("TSeries-001_Cycle00001_Ch1_{t:06}.tif", t=N(1, 4)),
+        {"timepoint": 2},
+        ["3 time points (1, 2, 3)", "-o names=z"],
+    ),
+    "time lapse": (named("timelapse-{t:03}.tif", t=N(3)), {"timepoint": 2}, ["3 time points"]),
     "times alone": (named("t{t:03}.tif", t=N(5)), {"timepoint": 4}, ["5 time points (t 0, 1, 2, 3, 4)", "-o names=z"]),
     "positions": (named("pos{p}_{z:02}.tif", p=[1, 2], z=N(4)), {"position": 2}, ["2 positions (pos 1, 2)"]),
     "sites": (named("s{p}_z{z:02}.tif", p=[1, 2], z=N(4)), {"position": 2}, ["2 positions (s 1, 2)"]),
@@ -591,3 +597,17 @@ def test_detectors_of_electrons_are_channels(pattern, words):
     assert stacks(names).channels == {word: tuple(pattern.format(z, word) for z in N(3)) for word in words}
     front = ["_".join(name.removesuffix(".tif").split("_")[::-1]) + ".tif" for name in names]
     assert set(stacks(sorted(front, key=natural_key)).channels) == set(words)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "advice"),
+    [
+        ("Tile_R{y}-C{x}_S_{z:03}.tif", "-o pattern=Tile_R{y}-C{x}_S_{z}.tif"),
+        ("s{z:04}_r{y}-c{x}.tif", "-o pattern=s{z}_r{y}-c{x}.tif"),
+        ("z{z}_n7_row{y}_col{x}.tif", "-o pattern=z{z}_n7_row{y}_col{x}.tif"),
+    ],
+)
+def test_the_pattern_that_is_advised_for_tiles_has_their_slices(pattern, advice):
+    with pytest.raises(UnsupportedSource) as caught:
+        stacks(named(pattern, z=N(3), y=N(2), x=N(2)))
+    assert advice in caught.value.fix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wkconvert_core.contract.errors import InconsistentStack, UnsupportedSource
 from wkconvert_core.contract.notes import WarningNote
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _DIGITS = re.compile(r"([0-9]+)")
+_TIMES = re.compile(r"(?i)(?<![a-z])(?:t-?series|time[-_ ]?(?:lapse|series))(?![a-z])")
 _MOST_PREVIEWS = 3
 _FEW = 10
 """At most one in so many names may be a second one of a slice, for the names to count slices all the same."""
@@ -113,6 +114,8 @@ def channel_stacks(
             raise _same_slice(folder, *twice)
         return ChannelStacks({"": tuple(name for name in names if name not in left_out)}, left_out)
     axes = axes_as_said(found.columns, naming.names) if naming.names else axes_of(found.columns)
+    if [axis.kind for axis in axes] == ["z"] and not naming.names and _says_times(axes[0], found.names[0]):
+        axes = [replace(axes[0], kind="time")]
     check_said(folder, found, axes)
     kept, used = choose(folder, found, axes, naming)
     by_kind = {axis.kind: axis for axis in axes}
@@ -156,6 +159,11 @@ def left_out_note(left_out: Sequence[str]) -> tuple[WarningNote, ...]:
     """
     told = f"left out, unlike the slices in name and size: {', '.join(left_out)}"
     return (WarningNote(told),) if left_out else ()
+
+
+def _says_times(axis: Axis, name: str) -> bool:
+    """Whether a number without a word of its own stands in a name that says a series of times."""
+    return not any(column.word for column in axis.columns) and _TIMES.search(name) is not None
 
 
 def _are_numbered(folder: str, names: Sequence[str]) -> bool:

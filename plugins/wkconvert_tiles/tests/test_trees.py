@@ -30,6 +30,28 @@ def test_a_pattern_may_have_any_order_and_other_text(tmp_path, name):
     np.testing.assert_array_equal(voxels(tmp_path, pattern=name), volume(SLICES))
 
 
+@pytest.mark.parametrize("overlap", [0, 4])
+@pytest.mark.parametrize("name", ["z{z}/x{x}_y{y}.png", "{z}/{y}/{x}.png"])
+def test_numbers_that_count_pixels_are_no_tiles(tmp_path, name, overlap):
+    def in_pixels(numbers):
+        x, y = numbers["x"] * (TILE[0] + 4 - overlap), numbers["y"] * 12
+        return name.format(z=numbers["z"], x=x, y=y)
+
+    plant(tmp_path, noise(3, 30, 60), (20, 12), name=in_pixels)
+    with pytest.raises(UnsupportedSource, match=rf"rise by {20 - overlap} along x: 0, {20 - overlap}, "):
+        source(tmp_path)
+
+
+def test_deep_zoom_is_asked_about_and_its_finest_level_is_read(tmp_path):
+    plant(tmp_path / "brain_files", SLICES[:1], TILE, name="{zoom}/{x}_{y}.png", zoom=9)
+    save(tmp_path / "brain_files" / "8" / "0_0.png", SLICES[1])
+    with pytest.raises(UnsupportedSource, match="Deep Zoom") as caught:
+        source(tmp_path / "brain_files")
+    assert "-o pattern={zoom}/{x}_{y}.png -o zoom=9" in caught.value.fix
+    found = voxels(tmp_path / "brain_files", pattern="{zoom}/{x}_{y}.png", zoom=9)
+    np.testing.assert_array_equal(found, volume(SLICES[:1]))
+
+
 def test_what_wkcuber_writes_as_pattern_is_understood(tmp_path):
     plant(tmp_path, SLICES, TILE)
     pattern = "{zzzzzzzzzz}/{yyyyyyyyyy}/{xxxxxxxxxx}.png"

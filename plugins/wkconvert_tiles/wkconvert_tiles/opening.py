@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
+from math import gcd
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,8 @@ from .tile import channels, open_tile, voxel_size
 from .tile_index import Others, Tile, TileIndex
 
 Headers = Mapping[Tile, Facts]
+_SMALLEST = 16
+"""Side of a tile from which on a step as large shows that numbers count pixels; smaller tiles may lie as far apart."""
 _MOST_SPARSE = 10_000
 """Cells of the grid per existing tile; with more, a number in the names does not count tiles."""
 
@@ -75,6 +78,7 @@ def open_tiles(
             codings.add(found.facts.coding)
         headers[tile] = found.facts
     grid = _grid(index, headers, tree)
+    _check_counted(path, index, grid)
     # a palette of greys counts as colours where others have colours
     firm = [facts for facts in headers.values() if facts.kind != "grey palette"] or list(headers.values())
     ((dtype, samples), _), *_ = Counter((facts.dtype, channels(facts)) for facts in firm).most_common()
@@ -109,6 +113,19 @@ def _index(path: Path, pattern: str, zoom: int, *, recognised: bool) -> TileInde
             fix="move tiles with a stray number away, or correct -o pattern=",
         )
     return index
+
+
+def _check_counted(path: Path, index: TileIndex, grid: Grid) -> None:
+    """Raise UnsupportedSource for numbers that count pixels: all are multiples of the tiles' size, or nearly that."""
+    for axis, letter in enumerate("xy"):
+        numbers = sorted({tile.cell[axis] for tile in index.tiles})
+        step = gcd(*(number - numbers[0] for number in numbers))
+        if grid.tile[axis] < 2 * step <= 2 * grid.tile[axis] and step >= _SMALLEST:
+            raise UnsupportedSource(
+                f"the numbers of the tiles in {path} rise by {step} along {letter}: {shorten(list(map(str, numbers)))}",
+                why=f"a tile measures {grid.tile[axis]}, so they count pixels, and not tiles",
+                fix="name the tiles by their rows and columns, 0, 1, 2 and so on; stitch them first if they overlap",
+            )
 
 
 def _no_tiles(index: TileIndex, pattern: str) -> UnsupportedSource:

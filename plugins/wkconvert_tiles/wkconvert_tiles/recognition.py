@@ -11,10 +11,22 @@ from .named_layout import by_words
 from .numbered_layout import DOZEN, FOLDERS, Doubt, Layout, by_numbers, first_entries, split_picture
 from .pattern import parse
 
+_DEEP_ZOOM = "_files"
+"""How folders of tiles of the Deep Zoom format end; `NAME.dzi` lies beside them."""
+
 
 def recognise(root: Path) -> Layout | Doubt | None:
     """The layout of the tiles below a folder; None if there are none, or also other pictures."""
-    return by_numbers(root) or by_words(root)
+    found = by_numbers(root) or by_words(root)
+    if isinstance(found, Layout) and root.name.endswith(_DEEP_ZOOM):
+        suffix = Path(found.pattern).suffix
+        levels = [int(entry.name) for entry in first_entries(str(root)) if entry.name.isdecimal()]
+        pattern, finest = f"{{zoom}}/{{x}}_{{y}}{suffix}", max(levels, default=0)
+        return Doubt(
+            f"a folder {root.name} is of the Deep Zoom format, which numbers levels, and columns before rows",
+            f"say -o pattern={pattern} -o zoom={finest} for its finest level, if the tiles do not overlap",
+        )
+    return found
 
 
 def fits(root: Path, pattern: str) -> bool:

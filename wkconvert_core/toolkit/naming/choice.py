@@ -41,8 +41,9 @@ def check_said(folder: str, found: Table, axes: Sequence[Axis]) -> None:
         running = [
             at for at, column in enumerate(zip(*map(numbers, found.names), strict=False)) if len(set(column)) > 1
         ]
-        unsaid = [at for at in running if not said[at]] if "z" not in said else []
-        fields = {at: "z" if at in unsaid[:1] else axis for at, axis in enumerate(axes_in(name))}
+        others = [at for at in running if said[at] not in ("y", "x")]
+        depth = next((at for kind in ("z", "", *KINDS) for at in others if said[at] == kind), None)
+        fields = {at: "z" if at == depth else axis for at, axis in enumerate(axes_in(name))}
         raise UnsupportedSource(
             f"{folder} holds tiles: {name} to {found.names[-1]}",
             why="their names say x and y, so a slice consists of several files",
