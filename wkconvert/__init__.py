@@ -16,12 +16,14 @@ from wkconvert_core import Box, Mag, VoxelSize, WkconvertError, __version__, api
 from wkconvert_core.api.arrays import LayerArrays, Layers, MagArray, open  # noqa: A004  # `wkconvert.open`, like `tifffile.imread`, is said with its module
 from wkconvert_core.api.keywords import with_keywords
 
+_STORAGE = ("to_options", "compression", "compression_level", "file_len")
+
 convert = with_keywords(api.convert)
-downsample = with_keywords(api.downsample)
-upsample = with_keywords(api.upsample)
-compress = with_keywords(api.compress)
-recube = with_keywords(api.recube)
-export_tiff = with_keywords(api.export_tiff)
+downsample = with_keywords(api.downsample, "max_mag", "interpolation_mode", "sampling_mode", *_STORAGE)
+upsample = with_keywords(api.upsample, "target_mag", "sampling_mode", *_STORAGE)
+compress = with_keywords(api.compress, *_STORAGE)
+recube = with_keywords(api.recube, "name", "dtype", "convert", "range", "overwrite", *_STORAGE)
+export_tiff = with_keywords(api.export_tiff, "layer_name", "bbox", "name", "compression")
 check_equality = with_keywords(api.check_equality)
 verify = with_keywords(api.verify)
 

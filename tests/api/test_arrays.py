@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 import wkconvert
 from wkconvert_core.api.arrays import MagArray
+from wkconvert_core.cli import app, dataset_commands, export_commands
 from wkconvert_core.contract.geometry import Mag
+from wkconvert_core.conversion.settings import Settings
 
 VOXELS = np.arange(2 * 5 * 4 * 3, dtype=np.uint16).reshape(2, 5, 4, 3)
 FINEST = Mag(1, 1, 1)
@@ -143,11 +146,36 @@ def test_options_are_keyword_arguments(dataset, tmp_path):
     same = wkconvert.check_equality(dataset[0], dataset[0])
     assert re.fullmatch(r"<Equality (\S+), \1: equal; \d+ mags, \S+ s, 0 notes>", repr(same))
     assert wkconvert.recube(dataset[0], tmp_path / "copy", to="wkw", file_len=1).layers
-    with pytest.raises(TypeError, match="max_mug"):
-        wkconvert.downsample(dataset[0], max_mug=8)
+    for wrong in ({"max_mug": 8}, {"voxel_size": (4, 4, 35)}):
+        with pytest.raises(TypeError, match=next(iter(wrong))):
+            wkconvert.downsample(dataset[0], **wrong)
+    with pytest.raises(TypeError, match="downsample"):  # which would be taken for the pyramid of `convert`
+        wkconvert.export_tiff(dataset[0], tmp_path / "out", downsample=2)
     taken = inspect.signature(wkconvert.convert).parameters
     assert {"src", "dst", "voxel_size", "category", "memory", "progress"} <= set(taken)
     assert "settings" not in taken
+
+
+CALLED = {
+    "option": "reader_options",
+    "to_option": "to_options",
+    "no_compress": "compression",
+    "no_downsample": "downsample",
+    "distribution_strategy": "strategy",
+}
+"""The fields of `Settings` that options of other names set."""
+
+
+@pytest.mark.parametrize("name", ["convert", "downsample", "upsample", "compress", "recube", "export_tiff"])
+def test_a_function_takes_the_options_of_its_command_and_no_others(name):
+    commands = {"convert": app.auto, "export_tiff": export_commands.export_tiff}
+    own = commands[name] if name in commands else getattr(dataset_commands, name)
+    options = {CALLED.get(option, option) for option in inspect.signature(own).parameters}
+    settings = {field.name for field in fields(Settings)}
+    taken = set(inspect.signature(getattr(wkconvert, name)).parameters) & settings
+    different = {"convert": {"metadata"}, "export_tiff": {"downsample"}}  # not for scripts; a field of `pictures`
+    layers = {"layer_name"} if name not in commands else set()  # `layers`
+    assert taken ^ (options & settings - layers) == different.get(name, set())
 
 
 def test_a_bar_is_shown_where_it_is_asked_for(dataset, capsys):

@@ -8,6 +8,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from wkconvert_core.conversion.settings import Settings
@@ -17,9 +18,14 @@ from wkconvert_core.engine.resources import Resources
 Result = TypeVar("Result")
 
 
-def with_keywords(function: Callable[..., Result]) -> Callable[..., Result]:
-    """The function with each field of its `settings` or `resources` as a keyword argument, and `progress` for `listen`.
+ANY_RUN = {"force", "verify", *(field.name for field in fields(Resources))}
+"""Fields of `Settings` that count for all that writes."""
 
+
+def with_keywords(function: Callable[..., Result], *options: str) -> Callable[..., Result]:
+    """The function with fields of its `settings` or `resources` as keyword arguments, and `progress` for `listen`.
+
+    Of `Settings`, these are `options` and those that count for all that writes; without `options`, all.
     `progress` is a function that is called with each `Progress`, True for a bar, or False; None is a bar in notebooks.
 
     >>> def convert(src: str, settings: Settings | None = None, *, listen: Listener | None = None) -> str:
@@ -34,19 +40,19 @@ def with_keywords(function: Callable[..., Result]) -> Callable[..., Result]:
     kind: type[Resources] = Settings if "settings" in own else Resources
     place = "settings" if "settings" in own else "resources"
     keyword = inspect.Parameter.KEYWORD_ONLY
-    options = {
+    taken = {
         name: each.replace(kind=keyword)
         for name, each in inspect.signature(kind).parameters.items()
-        if name not in own  # `recube` has a `to` of its own
+        if not options or name in ANY_RUN.union(options)
     }
     progress = inspect.Parameter("progress", keyword, default=None, annotation="Listener | bool | None")
     del own[place], own["listen"]
-    signature = inspect.Signature([*own.values(), *options.values(), progress])
+    signature = inspect.Signature([*own.values(), *taken.values(), progress])
 
     @functools.wraps(function)
     def called(*args: Any, progress: Listener | bool | None = None, **given: Any) -> Result:
         bound = signature.bind(*args, **given).arguments
-        settings = kind(**{name: bound.pop(name) for name in list(bound) if name in options})
+        settings = kind(**{name: bound.pop(name) for name in list(bound) if name in taken})
         with _listening(progress) as listen:
             return function(**bound, **{place: settings}, listen=listen)
 

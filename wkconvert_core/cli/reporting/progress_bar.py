@@ -79,7 +79,7 @@ class _Rate:
         return " ".join(filter(None, parts if both else parts[:1]))
 
     def left(self, now: Progress) -> str:
-        """Estimated time until the step ends: `0:12 left`; empty while that is unknown, and at the end."""
+        """Estimated time until the step ends: `0:12 left`; empty while that is unknown, and in the last second."""
         return self._estimated(now.voxels - self._voxels, now.total - now.voxels)
 
     def left_in_all(self, now: Progress) -> str:
@@ -89,7 +89,8 @@ class _Rate:
     def _estimated(self, done: float, ahead: float) -> str:
         if done <= 0 or ahead <= 0:
             return ""
-        seconds = round((time.monotonic() - self._began) * ahead / done)
+        if not (seconds := round((time.monotonic() - self._began) * ahead / done)):
+            return ""
         hours, minutes = divmod(seconds // 60, 60)
         return f"{hours}:{minutes:02}:{seconds % 60:02} left" if hours else f"{minutes}:{seconds % 60:02} left"
 
