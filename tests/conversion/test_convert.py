@@ -548,6 +548,25 @@ def test_what_is_shown_as_color_needs_no_warning(tmp_path, reader, dtype):
     assert not any(isinstance(note, WarningNote) for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("channels", "dtype", "more", "warned"),
+    [
+        (3, "uint8", {}, False),
+        (3, "uint16", {}, True),
+        (3, "uint8", {"dtype": "uint16"}, True),
+        (3, "uint16", {"dtype": "uint8", "convert": "scale"}, False),
+        (3, "uint16", {"channel": 1}, False),
+        (2, "uint8", {}, True),
+    ],
+)
+def test_channels_that_are_not_shown_together_are_warned_of(tmp_path, reader, channels, dtype, more, warned):
+    source = reader(tmp_path / "src", random_voxels((20, 20, 4), dtype=dtype, channels=channels))
+    notes = prepare(source, tmp_path / "ds", replace(SETTINGS, **more)).layers[0].notes
+    told = [note for note in notes if "three channels of uint8 together" in note]
+    assert [type(note) for note in told] == [WarningNote] * warned
+    assert all("--channel N" in note for note in told)
+
+
 def test_the_z_of_a_single_slice_is_taken_from_x(tmp_path, reader):
     source = reader(tmp_path / "src", random_voxels((50, 40, 1)), voxel_size=VoxelSize((4.0, 5.0, None), "nm", "tags"))
     conversion = prepare(source, tmp_path / "ds", Settings())

@@ -97,9 +97,10 @@ def _decided(found: Found, layer: Layer, settings: Settings, plugins: Plugins) -
 def _as_written(found: Found, layer: Layer, decision: Decision, settings: Settings, *, is_alone: bool) -> SourceLayer:
     """The layer, as yet without a name, as the settings cut, mirror and cast it, with all that there is to note."""
     own, finest = layer.source, min(layer.mags)
-    of_dtype, dtype, fit = dtype_to_write(own.info.dtype, settings, decision.category)
+    channels = own.info.channels if settings.channel is None else 1
+    of_dtype, dtype, fit = dtype_to_write(own.info.dtype, settings, decision.category, channels)
     if decision.category == "segmentation" and not _is_dataset(found):
-        check_ids(np.dtype(dtype or own.info.dtype), own.info.channels if settings.channel is None else 1)
+        check_ids(np.dtype(dtype or own.info.dtype), channels)
     try:
         source = transformed(
             own, channel=settings.channel, box=settings.bbox, skip_z=settings.skip_first_z_slices, flip=settings.flip

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
 
 
-def dtype_to_write(own: DType, settings: Settings, category: Category) -> tuple[list[str], str | None, Fit]:
+def dtype_to_write(
+    own: DType, settings: Settings, category: Category, channels: int = 1
+) -> tuple[list[str], str | None, Fit]:
     """Notes for the user, the dtype to convert to (None: keep it), and how values are fitted to it.
 
     Raises UnsupportedSource for a dtype that no dataset holds.
@@ -32,6 +34,10 @@ def dtype_to_write(own: DType, settings: Settings, category: Category) -> tuple[
         notes.append(
             WarningNote(f"WEBKNOSSOS shows no {stored} as color, but {shown}: say {remedy}; for labels, {labels}")
         )
+    if channels > 1 and not (channels == 3 and stored == np.uint8):
+        told = f"WEBKNOSSOS shows three channels of uint8 together, but not {channels} of {stored}"
+        remedy = "--dtype uint8 --convert scale, or " if channels == 3 else ""
+        notes.append(WarningNote(f"{told}: say {remedy}--channel N for one of them"))
     return notes, dtype, fit
 
 
