@@ -225,6 +225,12 @@ def test_chunks_are_known_along_x_y_z(tmp_path, axes, chunk):
     assert source(path, axes=axes).info.chunk_shape == (3, 5, 7)
 
 
+@pytest.mark.parametrize(("axes", "chunk"), [("zyx", (3, 1, 1)), ("xyz", (1, 1, 3))])
+def test_an_array_in_one_piece_is_best_read_along_its_last_axis(tmp_path, axes, chunk):
+    path = plain(tmp_path / "a.h5", noise(5, 4, 3))
+    assert source(path, axes=axes).info.chunk_shape == chunk
+
+
 def test_chunks_that_hold_other_channels_cost_more(tmp_path):
     path = ilastik(tmp_path / "a.h5", noise(6, 7, 8, 4, dtype="f4"), "zyxc", chunks=(3, 7, 8, 4))
     assert {layer.source.read_cost for layer in layers(path)} == {4}

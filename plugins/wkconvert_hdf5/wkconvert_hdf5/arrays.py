@@ -12,6 +12,7 @@ import numpy as np
 
 from wkconvert_core import Affine, Layer, Mag, OptionError, UnsupportedSource, Vec3Like, VolumeInfo, VoxelSize
 from wkconvert_core.toolkit.dyes import view_colors
+from wkconvert_core.toolkit.raw_rows import cheap_run
 from wkconvert_core.toolkit.stacks import shorten
 
 from .files import Dataset, check_array
@@ -61,11 +62,10 @@ def source_of(
             why=f"its array holds {' x '.join(map(str, stored))}",
             fix="write the file again",
         )
-    chunk, cost = None, 1.0
-    if data.chunks:
-        sides = dict(zip(facts.axes, data.chunks, strict=True))
-        chunk = min(x, sides["x"]), min(y, sides["y"]), min(z, sides.get("z", 1))
-        cost = max(1.0, math.prod(sides[axis] for axis in sides if axis not in "xyz") / channels)
+    run = cheap_run(data.shape[-1], data.dtype.itemsize)  # of an array in one piece, whose last axis is the fastest
+    sides = dict(zip(facts.axes, data.chunks or (*(1 for _ in data.shape[1:]), run), strict=True))
+    chunk = min(x, sides["x"]), min(y, sides["y"]), min(z, sides.get("z", 1))
+    cost = max(1.0, math.prod(sides[axis] for axis in sides if axis not in "xyz") / channels)
     dtype = np.dtype(data.dtype).newbyteorder("=")
     if facts.is_unsigned:
         dtype = np.dtype(dtype.name.removeprefix("u").replace("int", "uint"))
