@@ -152,6 +152,15 @@ def places_of_dm(data: bytes) -> list[Place]:
     return laid_out(head) + laid_out("0B 1H", starts) + laid_out(group, after) + laid_out(words, values)
 
 
+def places_of_mrc(data: bytes) -> list[Place]:
+    order = "<" if data[64] or data[68] else ">"  # MAPC, MAPR
+    whole, real = (
+        [*range(0, 40, 4), 64, 68, 72, 88, 92, 108, 152, 156],
+        [*range(40, 64, 4), 76, 80, *range(196, 208, 4)],
+    )
+    return laid_out("0I", whole, order) + laid_out("0f", real, order) + laid_out("208I 212I", order=order)
+
+
 def places_of_nifti(data: bytes) -> list[Place]:
     order = "<" if data[1:4] in (b"\x01\0\0", b"\x02\0\0") else ">"
     if 540 in struct.unpack_from("<I", data) + struct.unpack_from(">I", data):  # NIfTI-2
@@ -336,12 +345,13 @@ BY_NAME: dict[str, list[Mutator]] = {
     ".bmp": _mostly(places_of_bmp),
     ".dm3": _mostly(places_of_dm),
     ".dm4": _mostly(places_of_dm),
+    **{ending: _mostly(places_of_mrc) for ending in (".mrc", ".st", ".map")},
     ".nii": _mostly(places_of_nifti),
     ".hdr": _mostly(places_of_nifti),
     ".nii.gz": [flipped, truncated, *map(gzipped, _mostly(places_of_nifti))],
     ".zip": _mostly(places_of_zip, *[odd_member] * 3),
     ".wkw": _mostly(places_of_wkw),
-    **{ending: [odd_text] for ending in (".conf", ".toml", ".info")},
+    **{ending: [odd_text] for ending in (".conf", ".toml", ".info", ".xml")},
     **{ending: [odd_json, odd_json, odd_text] for ending in (".json", ".plan")},
     **{ending: [odd_lines] for ending in (".shards", ".journal")},
 }

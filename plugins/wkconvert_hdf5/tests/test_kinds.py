@@ -6,7 +6,7 @@ import pytest
 from hdf5_files import berkeley, halved, imaris, layers, letters, plain, seen, source, spim, velox, voxels
 from helpers.conversions import invoke, layers_of, read
 
-from wkconvert_core import BrokenSource, Mag, OptionError, SourceNotFound, UnsupportedSource, WarningNote
+from wkconvert_core import BrokenSource, Mag, OptionError, SourceNotFound, UnknownOption, UnsupportedSource, WarningNote
 from wkconvert_core.testing import noise
 
 GIVEN = noise(10, 18, 20, dtype="uint16")
@@ -138,6 +138,16 @@ def test_setups_and_times_are_chosen(tmp_path):
         del file["t00002/s01"]
     with pytest.raises(UnsupportedSource, match="setup 1 has no images at time point 2"):
         layers(path, timepoint="2")
+
+
+@pytest.mark.parametrize("options", [{"channel": "0"}, {"axes": "zyx"}, {"dataset": "t00000/s00/0/cells"}])
+def test_options_of_arrays_are_none_of_xml(tmp_path, options):
+    path = spim(tmp_path / "a", [GIVEN, OTHER])
+    with pytest.raises(UnknownOption, match="has no use for") as caught:
+        layers(path, **options)
+    assert caught.value.names == tuple(options)
+    if "dataset" in options:  # signed, as nothing says of a plain array that it is not
+        np.testing.assert_array_equal(voxels(tmp_path / "a.h5", **options), seen(GIVEN.view("int16")))
 
 
 def test_the_type_is_what_the_file_says_where_it_says_one(tmp_path):

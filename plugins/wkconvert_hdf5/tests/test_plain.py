@@ -35,6 +35,13 @@ def test_the_only_volume_is_taken_wherever_it_lies_and_told(tmp_path):
     assert "read from volumes/raw" in source(path).info.notes
 
 
+@pytest.mark.parametrize("name", ["DataSet", "Data/Image", "Data/Image/a", "s00", "t00000", "data"])
+def test_an_array_may_be_called_like_a_part_of_another_kind(tmp_path, name):
+    path = plain(tmp_path / "a.h5", GIVEN, name, {"emd_group_type": 1})
+    plain(path, noise(3), "t00001")
+    np.testing.assert_array_equal(voxels(path), seen(GIVEN))
+
+
 def test_several_volumes_are_listed_and_one_is_chosen(tmp_path):
     path = plain(tmp_path / "a.h5", GIVEN, "volumes/raw")
     plain(path, GIVEN.astype("uint64"), "volumes/labels/ids")
@@ -155,6 +162,7 @@ def test_three_channels_of_uint8_are_colours_and_others_layers(tmp_path):
     path = ilastik(tmp_path / "b.h5", stored.astype("float32"), "czyx")
     found = layers(path)
     assert [layer.name for layer in found] == ["channel_0", "channel_1", "channel_2"]
+    assert [bool(layer.source.info.notes) for layer in found] == [True, False, False]
     assert len({layer.color for layer in found}) == 3
     with pytest.raises(OptionError, match="its channels are 0 to 2"):
         layers(path, channel="3")

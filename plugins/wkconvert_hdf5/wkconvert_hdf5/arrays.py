@@ -66,7 +66,7 @@ def source_of(
     sides = dict(zip(facts.axes, data.chunks or (*(1 for _ in data.shape[1:]), run), strict=True))
     chunk = min(x, sides["x"]), min(y, sides["y"]), min(z, sides.get("z", 1))
     cost = max(1.0, math.prod(sides[axis] for axis in sides if axis not in "xyz") / channels)
-    dtype = np.dtype(data.dtype).newbyteorder("=")
+    dtype = np.dtype(data.dtype.str).newbyteorder("=")  # without what h5py notes on enumerations
     if facts.is_unsigned:
         dtype = np.dtype(dtype.name.removeprefix("u").replace("int", "uint"))
     info = VolumeInfo((x, y, z), dtype, channels, facts.voxel_size, chunk, notes=facts.notes, affine=facts.affine)

@@ -16,13 +16,23 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from wkconvert_core import Affine, Layer, Mag, OptionError, UnsupportedSource, VoxelSize, WarningNote, unit_symbol
+from wkconvert_core import (
+    Affine,
+    Layer,
+    Mag,
+    OptionError,
+    UnknownOption,
+    UnsupportedSource,
+    VoxelSize,
+    WarningNote,
+    unit_symbol,
+)
 from wkconvert_core.toolkit.dyes import view_colors
 from wkconvert_core.toolkit.files import broken, open_file, reading, state_of
 
 from .arrays import MOST_LAYERS, Choice, Facts, mag_of, pick_time, source_of
 from .detection import spim_files
-from .files import File, check_is_hdf5, opened, text_of
+from .files import File, check_is_hdf5, group_of, opened, text_of
 
 _MOST_XML = 256 << 20
 """Bytes of the largest XML that is read."""
@@ -40,7 +50,9 @@ class Setup:
 
 def is_bigdataviewer(file: File) -> bool:
     """Whether a file is one of BigDataViewer."""
-    return bool(_numbers(file, "t", 5)) and any("resolutions" in file[f"s{n:02}"] for n in _numbers(file, "s", 2))
+    return bool(_numbers(file, "t", 5)) and any(
+        "resolutions" in group_of(file, f"s{number:02}") for number in _numbers(file, "s", 2)
+    )
 
 
 def xml_beside(path: Path) -> Path | None:
@@ -73,6 +85,13 @@ def bare_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
 
 def _layers(path: Path, file: File, setups: dict[int, Setup], choice: Choice, xml: Any) -> list[Layer]:
     """A layer for each setup, or the one that is chosen."""
+    others = [name for name in ("dataset", "axes", "channel") if getattr(choice, name) is not None]
+    if others:
+        raise UnknownOption(
+            f"{path} is of BigDataViewer, which has no use for {', '.join(others)}",
+            fix="take a setup with -o setup=N; -o dataset=PATH goes with the .h5 file itself",
+            names=others,
+        )
     time = pick_time(path, _numbers(file, "t", 5), choice.timepoint)
     if choice.setup is not None and choice.setup not in setups:
         raise OptionError(

@@ -16,20 +16,21 @@ import numpy as np
 from wkconvert_core import Layer, UnsupportedSource, VoxelSize, WarningNote, unit_symbol
 
 from .arrays import Choice, Facts, layers_of, the_only
-from .files import File, document_of, is_numeric, text_of
+from .files import File, document_of, group_of, is_numeric, text_of
 
 
 def is_velox(file: File) -> bool:
     """Whether a file holds images of Velox."""
-    return any("Data" in image for image in file.get("Data/Image", {}).values())
+    images = group_of(file, "Data/Image")
+    return any("Data" in group_of(images, name) for name in images)
 
 
 def velox_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
     """The layer of the only image; frames are times. Raises SourceError, OptionError."""
     found = {
-        image["Data"]: _metadata(image)
+        data: _metadata(image)
         for image in file["Data/Image"].values()
-        if "Data" in image and is_numeric(image["Data"]) and image["Data"].ndim == 3
+        if (data := group_of(file, image.name).get("Data")) is not None and is_numeric(data) and data.ndim == 3
     }
     names = [f"{data.name.strip('/')} ({_detector(about)})" for data, about in found.items()]
     data = the_only(path, list(found), names, "images")
@@ -71,7 +72,7 @@ def berkeley_groups(file: File) -> list[Any]:
     found: list[Any] = []
 
     def look(_: str, item: Any) -> None:
-        if item.attrs.get("emd_group_type") == 1 and "data" in item:
+        if hasattr(item, "keys") and item.attrs.get("emd_group_type") == 1 and "data" in item:
             found.append(item)
 
     file.visititems(look)

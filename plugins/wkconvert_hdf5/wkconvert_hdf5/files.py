@@ -47,6 +47,12 @@ def check_is_hdf5(path: Path) -> None:
         raise broken(path, "it does not have the signature of HDF5")
 
 
+def group_of(file: Any, name: str) -> Any:
+    """A group of a file, or an empty mapping where there is none of this name, or an array."""
+    found = file.get(name)
+    return found if hasattr(found, "keys") else {}
+
+
 def text_of(item: Any, name: str) -> str:
     """An attribute as text, empty if there is none; Imaris stores each letter as an element of its own.
 

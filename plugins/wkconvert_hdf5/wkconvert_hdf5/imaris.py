@@ -16,12 +16,12 @@ from wkconvert_core import METRES, Affine, Layer, Mag, Vec3, VoxelSize, WarningN
 from wkconvert_core.toolkit.dyes import view_colors
 
 from .arrays import Choice, Facts, mag_of, no_channel, pick_time, source_of
-from .files import File, text_of
+from .files import File, group_of, text_of
 
 
 def is_imaris(file: File) -> bool:
     """Whether a file is one of Imaris."""
-    return "ResolutionLevel 0" in file.get("DataSet", ())
+    return "ResolutionLevel 0" in group_of(file, "DataSet")
 
 
 def imaris_layers(path: Path, file: File, choice: Choice) -> list[Layer]:

@@ -15,8 +15,8 @@ def info(tmp_path, **fields):
 
 
 def test_the_size_is_the_cell_over_its_intervals_in_angstrom(tmp_path):
-    found = info(tmp_path, intervals=(464, 232, 100), cell=(6184.192, 696.0, 50.0)).voxel_size
-    assert (found.size, found.unit) == ((13.328, 3, 0.5), "Å")
+    found = info(tmp_path, intervals=(464, 232, 3), cell=(6184.192, 696.0, 2.1)).voxel_size
+    assert (found.size, found.unit) == ((13.328, 3, 0.7), "Å")
     assert "cell" in found.origin
 
 
@@ -68,6 +68,7 @@ def test_the_direction_of_y_is_told(tmp_path):
         ({"origin": (20.0, 40.0, -60.0), "stamp": IMOD, "flags": 4, "version": 0}, (20, 40, -60)),
         ({"origin": (20.0, 40.0, -60.0), "stamp": IMOD, "flags": 0, "version": 0}, (-20, -40, 60)),
         ({"origin": (20.0, 40.0, -60.0), "stamp": IMOD, "flags": 0}, (20, 40, -60)),
+        ({"origin": (20.0, 40.0, -60.0), "map": b""}, None),
         ({"origin": (float("nan"), 1.0, 2.0)}, None),
         ({"origin": (20.0, 40.0, -60.0), "angles": (90.0, 94.0, 90.0)}, None),
         ({"origin": (20.0, 40.0, -60.0), "cell": (0.0, 8.0, 6.0)}, None),

@@ -97,6 +97,7 @@ def test_other_formats_and_folders_are_left_to_other_plugins(tmp_path):
         ({"volume": "1"}, "0 to 0"),
         ({"volume": "-1"}, "0 to 0"),
         ({"bytes": "yes"}, "signed, unsigned"),
+        ({"bytes": "signed"}, "of mode 1"),
         ({"orientation": "RAS"}, "canonical, stored"),
         ({"flip": "y"}, "bytes, orientation, volume"),
     ],

@@ -81,6 +81,22 @@ def test_the_byte_order_is_that_in_which_the_header_makes_sense_whatever_the_mac
         np.testing.assert_array_equal(voxels(path)[0], GIVEN.T)
 
 
+def test_the_byte_order_of_an_old_file_of_bytes_is_that_of_the_smaller_volume(tmp_path):
+    stored = noise(5, 4, 3)
+    for order in "<>":
+        fields = {"axes": (0, 0, 0), "map": b"", "machine": b"", "version": 0, "group": 0}
+        path = write(tmp_path / "a.mrc", stored, order, **fields)
+        np.testing.assert_array_equal(voxels(path)[0], stored.T)
+
+
+def test_4_bit_values_that_are_cut_short_are_refused(tmp_path):
+    path = write(tmp_path / "a.st", bytes(3 * 4 * 5), lengths=(5, 4, 5), mode=101)
+    assert source(path).info.shape == (5, 4, 5)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BrokenSource, match="1084 bytes expected, 1083 found"):
+        layers(path)
+
+
 def test_wrong_bytes_raise_nothing_but_errors_of_ours(tmp_path):
     path = write(tmp_path / "a.mrc", GIVEN, extended=bytes(8), group=401)
     content, rng, opened, messages = path.read_bytes(), random.Random(0), 0, []

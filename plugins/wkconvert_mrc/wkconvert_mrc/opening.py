@@ -7,7 +7,17 @@ from typing import Literal
 
 import numpy as np
 
-from wkconvert_core import Layer, Mag, OptionError, Turn, UnsupportedSource, VolumeInfo, VoxelSize, WarningNote
+from wkconvert_core import (
+    Layer,
+    Mag,
+    OptionError,
+    Turn,
+    UnknownOption,
+    UnsupportedSource,
+    VolumeInfo,
+    VoxelSize,
+    WarningNote,
+)
 from wkconvert_core.toolkit.files import broken, state_of
 from wkconvert_core.toolkit.volumes.axes import Axes
 from wkconvert_core.toolkit.volumes.stored import Stored, chunk_of, source_of
@@ -40,6 +50,9 @@ def open_mrc(
             why="these are the transform of an image, which cannot be shown as voxels",
             fix="transform it back, or save its amplitudes as mode 2",
         )
+    if bytes is not None and header.mode != 0:
+        fix = "it is for mode 0, whose bytes may be signed or not"
+        raise UnknownOption(f"-o bytes={bytes} is not for {path} of mode {header.mode}", fix=fix, names=("bytes",))
     kind, notes = kind_of(header, bytes)
     notes += _bytes_behind(path, header.start + header.lengths[2] * kind.section_bytes)
     first, depth = _volume(path, header, volume)
