@@ -154,7 +154,7 @@ def auto(src: options.Src, dst: options.Dst, upload: Upload = False, **given: An
 
 @app.command(cls=Command)
 @options.takes(
-    without=("voxel_size", "unit", "max_mag", "sampling_mode", "no_downsample", "add"),
+    without=("voxel_size", "unit", "max_mag", "sampling_mode", "no_downsample", "add", "by_reference", "follow"),
     helps={"compression": "none, lz4 or lz4hc (default: none)"},
 )
 def cube(src: options.Src, dst: options.Dst, **given: Any) -> None:

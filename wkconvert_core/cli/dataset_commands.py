@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wkconvert_core.conversion.prepare import Conversion
 
 
-@options.takes(only=(*options.PYRAMID_OPTIONS, *options.RUN_OPTIONS))
+@options.takes(only=("follow", *options.PYRAMID_OPTIONS, *options.RUN_OPTIONS))
 def downsample(
     dst: options.Dataset, layer_name: options.Layers = None, from_mag: options.FromMag = None, **given: Any
 ) -> None:
@@ -28,7 +28,7 @@ def downsample(
     _add_mags(prepare, dst, layer_name, from_mag, given)
 
 
-@options.takes(only=("target_mag", "sampling_mode", *options.STORAGE_OPTIONS, *options.RUN_OPTIONS))
+@options.takes(only=("follow", "target_mag", "sampling_mode", *options.STORAGE_OPTIONS, *options.RUN_OPTIONS))
 def upsample(
     dst: options.Dataset, layer_name: options.Layers = None, from_mag: options.FromMag = None, **given: Any
 ) -> None:
@@ -83,7 +83,17 @@ def compress(
 
 
 @options.takes(
-    only=("name", "dtype", "convert", "range", "to", *options.STORAGE_OPTIONS, "overwrite", *options.RUN_OPTIONS),
+    only=(
+        "follow",
+        "name",
+        "dtype",
+        "convert",
+        "range",
+        "to",
+        *options.STORAGE_OPTIONS,
+        "overwrite",
+        *options.RUN_OPTIONS,
+    ),
     helps={"to": "Mag format of the copy, as `wkconvert plugins` lists them (default: each layer's own)"},
 )
 def recube(

@@ -40,7 +40,7 @@ Named = Annotated[str | None, _option("Name of the dataset there (default: its o
 Folder = Annotated[str | None, _option("Id of the server's folder for it (default: the server's choice)", _SERVER)]
 
 
-@options.takes(only=options.RUN_OPTIONS)
+@options.takes(only=("follow", *options.RUN_OPTIONS))
 def export_tiff(
     dst: options.Dataset,
     out: Out,

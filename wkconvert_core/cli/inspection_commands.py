@@ -72,7 +72,7 @@ def verify(
         raise typer.Exit(1 if found.damaged else CHANGED)
 
 
-@options.takes(only=options.READ_OPTIONS)
+@options.takes(only=("follow", *options.READ_OPTIONS))
 def check_equality(a: A, b: B, layer_name: options.Layers = None, mag: options.Mags = None, **given: Any) -> None:
     """Compare two datasets, metadata and every voxel: exit 0 equal, 1 different, 2 cannot compare."""
     from wkconvert_core.cli.reporting.dataset_reports import show_equality
@@ -136,7 +136,7 @@ def metadata(
     report(done, done.notes, given, partial(show_metadata, quiet=given["quiet"]))
 
 
-@options.takes(only=("reader", "option", "json", "report", "strict"))
+@options.takes(only=("reader", "option", "follow", "json", "report", "strict"))
 def info(path: AnyPath, **given: Any) -> None:
     """Show which plugin reads a path, and why, and its layers; of a dataset, also how it is stored."""
     from wkconvert_core.cli.reporting import dataset_reports, reports
@@ -144,7 +144,7 @@ def info(path: AnyPath, **given: Any) -> None:
     from wkconvert_core.datasets.inventory import inventory
 
     try:
-        described = describe(path, given["reader"], values.pairs(given["option"]))
+        described = describe(path, given["reader"], values.pairs(given["option"]), follow=given["follow"])
     except WkconvertError:
         if not given["json"]:  # of a damaged dataset, its readable mags are listed before the error
             with suppress(WkconvertError):

@@ -98,6 +98,7 @@ class Options:
     skip_first_z_slices = _shared(SOURCE, "Leave out this many slices at the start (default: 0)", int)
     bbox = _shared(SOURCE, "x,y,z,width,height,depth: convert this part only, in voxels after --skip… and --flip")
     flip = _shared(SOURCE, "Mirror these axes: x,y")
+    follow = _shared(SOURCE, "Read mags that a dataset lists outside its folder, or on a server", bool, "--follow")
     max_mag = _shared(PYRAMID, "Coarsest mag (default: the first from 4 on that is 100 voxels wide or less)", int)
     interpolation_mode = _shared(
         PYRAMID, "Kernel: median, mode, mean, nearest, bilinear, bicubic, min, max (default: median or mode)"
@@ -106,6 +107,9 @@ class Options:
     no_downsample = _shared(PYRAMID, "Write the finest mag only", bool, "--no-downsample")
     target_mag = _shared(PYRAMID, "Finest mag to write: 2 or 2-2-1 (default: 1)")
     name = _shared(STORAGE, "Name of the dataset (default: the name of DST)")
+    by_reference = _shared(
+        STORAGE, "List the source's own arrays as mags, without a copy; make only coarser ones", bool, "--by-reference"
+    )
     to = _shared(STORAGE, "Format to write, as `wkconvert plugins` lists them (default: wkw)")
     to_option = _shared(STORAGE, "key=value for the writer, repeatable", list[str], "--to-option")
     compression = _shared(STORAGE, "none, lz4 or lz4hc (default: lz4; lz4hc for segmentation)")
@@ -146,7 +150,7 @@ STORAGE_OPTIONS = ("to_option", "compression", "compression_level", "no_compress
 """How mags are stored."""
 PYRAMID_OPTIONS = ("max_mag", "interpolation_mode", "sampling_mode", *STORAGE_OPTIONS)
 """Which coarser mags are made, by which kernel, and how they are stored."""
-EACH_TIME = ("add", "overwrite", "force", "dry_run", "json", "report", "no_config")
+EACH_TIME = ("add", "overwrite", "by_reference", "follow", "force", "dry_run", "json", "report", "no_config")
 """Options that only the command line says: what they do to a target or to the output is wanted for one run."""
 WORKER_OPTIONS = ("jobs", "memory", "distribution_strategy", "scheduler", "job_resources")
 """The workers and their memory."""

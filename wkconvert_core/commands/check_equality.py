@@ -98,7 +98,7 @@ def check_equality(
     began = time.monotonic()
     resources = resources or Resources()
     resources.check()
-    ours, theirs = (_Compared.open(resources.reached(Path(path)), layers, mags) for path in (a, b))
+    ours, theirs = (_Compared.open(resources.reached(Path(path)), layers, mags, resources.follow) for path in (a, b))
     known = list(dict.fromkeys([*ours.all_layers, *theirs.all_layers]))
     check_known("layer-name", layers, known, "is in neither dataset")
     check_known("mag", mags, sorted(ours.all_mags | theirs.all_mags), "is in neither dataset")
@@ -118,9 +118,9 @@ class _Compared:
     layers: Mapping[str, StoredLayer]
 
     @classmethod
-    def open(cls, path: Path, names: Sequence[str], mags: Sequence[Mag]) -> _Compared:
+    def open(cls, path: Path, names: Sequence[str], mags: Sequence[Mag], follow: bool) -> _Compared:
         """Open a dataset. Raises UnsupportedSource for layers and mags that cannot be read here."""
-        dataset = Dataset.finished(path)
+        dataset = Dataset.finished(path, follow=follow)
         unreadable = {name: why for name, why in dataset.foreign.items() if not names or name in names}
         for (name, mag), why in dataset.foreign_mags.items():
             if (not names or name in names) and (not mags or mag in mags):
@@ -129,7 +129,7 @@ class _Compared:
             raise UnsupportedSource(
                 f"{path} cannot be compared as a whole",
                 why="; ".join(f"{name}: {reason}" for name, reason in unreadable.items()),
-                fix="name the layers to compare with --layer-name, or their mags with --mag",
+                fix="name the layers to compare with --layer-name, or their mags with --mag; or say --follow",
             )
         layers = {name: layer for name, layer in dataset.layers.items() if not names or name in names}
         for name, layer in layers.items() if mags else ():

@@ -132,7 +132,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     settings.check()
     pictures.check()
     src, out = checked_places(Path(src), Path(out))
-    dataset, budget = Dataset.finished(src), budget_of(settings, free_bytes(out))
+    dataset, budget = Dataset.finished(src, follow=settings.follow), budget_of(settings, free_bytes(out))
     name = settings.layer_name or _only_layer(dataset)
     layer = open_dataset(dataset, [name], budget)[0]
     mag = pictures.mag or layer.finest
@@ -171,7 +171,7 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
         size.coarsened(mag),
         budget,
         lambda folder: _writer(folder, files, settings),
-        fingerprint=fingerprint(where.folder),
+        fingerprint=fingerprint(where.place),
         facts=facts,
         notes=dataset.left_alone_in([layer.name]),
     )

@@ -32,19 +32,24 @@ class Described:
     """How each mag of the datasets among the layers is stored; empty for other formats."""
 
 
-def describe(path: Path | str, reader: str | None = None, options: Mapping[str, str] | None = None) -> Described:
-    """Ask every plugin about a path, and open it as `convert` would. Raises the errors that `convert` would raise."""
+def describe(
+    path: Path | str, reader: str | None = None, options: Mapping[str, str] | None = None, *, follow: bool = False
+) -> Described:
+    """Ask every plugin about a path, and open it as `convert` would; `follow` reads mags of a dataset elsewhere.
+
+    Raises the errors that `convert` would raise.
+    """
     loaded, path = plugins(), location(path)
     answers = ask(path, read_head(path), loaded, options)
     is_claimed = any(answer.match for answer in answers)  # such as an export, which needs no metadata
     if isinstance(path, Path) and not is_claimed:
         check_described(path)
-    settings, problem = Settings(reader=reader, reader_options=options or {}), None
+    settings, problem = Settings(reader=reader, reader_options=options or {}, follow=follow), None
     layers = open_source(path, settings, loaded)
     try:
         layers = placed(layers, settings, ExistingLayers())
     except WkconvertError as error:
         problem = error
     datasets = dict.fromkeys(layer.found.path for layer in layers if layer.found.match.format == "webknossos")
-    stored = [mag for dataset in datasets for mag in inventory(Path(dataset))]
+    stored = [mag for dataset in datasets for mag in inventory(Path(dataset), follow=follow)]
     return Described(path, answers, layers, problem, stored)

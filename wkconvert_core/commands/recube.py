@@ -83,7 +83,10 @@ def prepare_copy(
     Raises SourceNotFound where there is no dataset, OptionError for a layer, mag or format that does not exist.
     """
     settings.check()
-    dataset, budget = Dataset.finished(src), budget_of(settings, free_bytes(destination.path))
+    dataset, budget = (
+        Dataset.finished(src, follow=settings.follow and not in_place),
+        budget_of(settings, free_bytes(destination.path)),
+    )
     check_known("to", [to] if to else [], sorted(plugins().mag_formats()), "is no installed mag format")
     opened = open_dataset(dataset, names, budget)
     dataset.choose(list(names), list(mags))

@@ -1,10 +1,10 @@
-"""Abilities that a Source or a Sink may have beside its duties: eight, each a protocol of its own.
+"""Abilities that a Source or a Sink may have beside its duties: nine, each a protocol of its own.
 
 An object has an ability by having the member; a member that is None is as good as none, so that a Source that wraps
 another can pass on what the inner one has. Core asks through the functions `…_of`, and does without where there is
 none.
 
-Source: `stream` (read in order), `occupied` (where nothing is), `read_cost` (memory).
+Source: `stream` (read in order), `occupied` (where nothing is), `read_cost` (memory), `reference` (to list it).
 Sink: `begin` (once, before the first shard), `omits` (shards of zeros), `most_bytes` (on disk), `checksum` (of what an
 earlier run wrote), `copy_encoded` (without
 decoding to voxels).
@@ -12,8 +12,9 @@ decoding to voxels).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import Checksum, Sink, Source
@@ -67,6 +68,29 @@ class CostlySource(Source, Protocol):
         """Bytes that `read` holds at its peak per byte that it returns, the result included: at least 1.
 
         Chunks that `VolumeInfo.chunk_shape` announces are accounted for already.
+        """
+        ...
+
+
+class Reference(NamedTuple):
+    """Where the voxels of a source lie in a mag format, so that a dataset can list them as a mag without a copy."""
+
+    data_format: str
+    """The mag format by its name."""
+    place: Path | str
+    """A folder, or a URL."""
+    entry: Mapping[str, Any]
+    """What the metadata of the dataset state of the mag beside its factors and path, as `MagFormat.entry` does."""
+
+
+@runtime_checkable
+class ReferableSource(Source, Protocol):
+    """A source whose voxels are stored as a mag format stores them."""
+
+    def reference(self) -> Reference:
+        """Where they lie: voxel (0, 0, 0) of the mag is that of the dataset, `info.offset` before the source's.
+
+        Raises UnsupportedSource, which says why the dataset would show other voxels than the source does.
         """
         ...
 
@@ -134,6 +158,11 @@ def occupied_of(source: Source) -> Occupied | None:
 def read_cost_of(source: Source) -> float:
     """Bytes that a read holds at its peak, per byte that it returns; 1 if the source states nothing."""
     return float(getattr(source, "read_cost", None) or 1.0)
+
+
+def reference_of(source: Source) -> Callable[[], Reference] | None:
+    """How to ask where a source is stored in a mag format; None if it is in none."""
+    return getattr(source, "reference", None)
 
 
 def begin_of(sink: Sink) -> Callable[[], None] | None:

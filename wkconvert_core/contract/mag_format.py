@@ -186,6 +186,17 @@ class MagFormat(Protocol):
         ...
 
 
+@runtime_checkable
+class PlacedFormat(MagFormat, Protocol):
+    """A mag format that opens mags as the metadata list them: also on servers, and by what is stated of them."""
+
+    def open_listed(
+        self, place: Path | str, entry: Mapping[str, Any], box: Box, voxel_size: VoxelSize | None
+    ) -> StoredMag:
+        """Open the mag in a folder or at a URL, of which `entry` is the whole entry. Raises what `open` raises."""
+        ...
+
+
 @dataclass(frozen=True)
 class ListedLayer:
     """A layer as the metadata of its dataset list it."""

@@ -85,7 +85,7 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
     is a ConversionError, after which the same command would end in the same way.
     """
     began, destination, inputs = time.monotonic(), conversion.destination, conversion.inputs
-    if not conversion.steps:
+    if not (conversion.steps or inputs.lists_mags):
         return Done(conversion, [], notes=tuple(conversion.notes))
     _check_space(conversion)
     with destination.locked(), contextlib.ExitStack() as stack:

@@ -68,7 +68,7 @@ def prepare_new_mags(
     """
     settings.check()
     dst = dst.resolve()
-    dataset, budget = Dataset.finished(dst), budget_of(settings, free_bytes(dst))
+    dataset, budget = Dataset.finished(dst, follow=settings.follow), budget_of(settings, free_bytes(dst))
     layers = open_dataset(dataset, names, budget)
     planner = MagPlanner(dataset, settings)
     taken = {mag for layer in dataset.layers.values() for mag in layer.mags}
@@ -87,7 +87,7 @@ def prepare_new_mags(
         mags = dataset.of(name)
         begin = start or min(mags)
         made_from = max((mag for mag in mags if begin <= mag < new and mags[mag].exists), default=begin)
-        fingerprints[name] = fingerprint(mags[made_from].folder)
+        fingerprints[name] = fingerprint(mags[made_from].place)
     inputs = Inputs(
         f"{verb}-{min(first.values())}" if first else verb,
         dst,

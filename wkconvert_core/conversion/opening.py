@@ -205,6 +205,7 @@ def _open_all(found: Sequence[Found], settings: Settings, plugins: Plugins) -> l
         "mix_dtypes": "true" if settings.dtype else None,
         "category": settings.category,
         "channel": None if settings.channel is None else str(settings.channel),
+        "follow": "true" if settings.follow else None,
     }
     options = {name: text for name, text in core.items() if text is not None}
     options.update(settings.reader_options)

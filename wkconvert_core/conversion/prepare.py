@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 from wkconvert_core.cluster.spec import STRATEGIES
 from wkconvert_core.contract.errors import OptionError, one_of
 from wkconvert_core.contract.geometry import Box
-from wkconvert_core.contract.model import DatasetSink, DatasetSpec, Sink
-from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.contract.model import DatasetSink, DatasetSpec, LayerSpec, Sink
+from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.placement import placed
 from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.conversion.source_layer import SourceLayer, grids, notes_on
-from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, planned_steps, pyramid
+from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, by_reference, planned_steps, pyramid
 from wkconvert_core.conversion.voxel_sizes import voxel_size, with_sizes_noted
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement
@@ -27,10 +27,11 @@ from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
 from wkconvert_core.datasets.places import checked_places, free_bytes
 from wkconvert_core.datasets.records.existing_layers import ExistingLayers, existing_layers
 from wkconvert_core.datasets.records.journal import Request
-from wkconvert_core.datasets.writer import DatasetWriter
+from wkconvert_core.datasets.writer import DatasetWriter, referenced_entry
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.sources.intensity_range import intensity_range
 from wkconvert_core.sources.views import Cast
 from wkconvert_core.toolkit.files import fingerprint, is_file
 from wkconvert_core.toolkit.stacks import shorten
@@ -60,6 +61,8 @@ class Inputs:
     """More facts that identify the request, in JSON types."""
     notes: Sequence[str] = ()
     """Notes for the user on the source as a whole, a sentence each."""
+    lists_mags: bool = False
+    """True if the metadata list mags that are not written, so that there is something to do without a step."""
     keeps_metadata: bool = False
     """True if existing metadata (largest id, value range) take precedence over values measured in this run."""
 
@@ -239,7 +242,38 @@ def prepare_conversion(src: Path | str, dst: Path, settings: Settings, *, comman
 
     facts = grids(layers, settings, existing)
     inputs = Inputs(command, src, settings, layers, extents, size, budget, writer, facts=facts)
-    return prepare(inputs, destination, recipe)
+    return prepare(*_listing(inputs, destination, recipe) if settings.by_reference else (inputs, destination, recipe))
+
+
+def _listing(inputs: Inputs, destination: Destination, recipe: Recipe) -> tuple[Inputs, Destination, Recipe]:
+    """The inputs and recipe by which a dataset lists the source's mags where they lie, and only others are written."""
+    written: dict[str, list[MagRecipe]] = {}
+    entries, places, notes = [], dict[str, list[str]](), list[str]()
+    for layer in inputs.layers:
+        listed, written[layer.name] = by_reference(layer, recipe(layer))
+        info, coarsest = layer.info, layer.mags[max(mag for mag in listed if mag in layer.mags)]
+        shown = intensity_range(coarsest) if layer.category == "color" and info.dtype != "uint8" else None
+        box = inputs.extents[layer.name]
+        spec = LayerSpec(layer.name, layer.category, box, info.dtype, info.channels, (), intensity_range=shown)
+        entries.append(referenced_entry(replace(spec, color=layer.color), listed, destination.path))
+        places[layer.name] = [str(mag) for mag in listed]
+        notes.append(about(layer.name, f"listed where they lie, without a copy: mags {', '.join(places[layer.name])}"))
+    of_listed = [layer for layer in inputs.layers if not written[layer.name]]
+
+    def writer(folder: Path) -> DatasetSink:
+        made = inputs.writer(folder)
+        assert isinstance(made, DatasetWriter), "--by-reference excludes --to"
+        return replace(made, listed=entries)
+
+    changed = replace(
+        inputs,
+        writer=writer,
+        facts={**inputs.facts, "by_reference": places},
+        notes=[*inputs.notes, *notes_on(of_listed), *notes],
+        lists_mags=True,
+        keeps_metadata=True,
+    )
+    return changed, destination, lambda layer: written[layer.name]
 
 
 def writer_of(settings: Settings, folder: Path, spec: DatasetSpec) -> DatasetSink:

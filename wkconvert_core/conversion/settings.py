@@ -124,6 +124,8 @@ class Storage:
 
     name: str | None = None
     """Name of the dataset; None: that of the target folder."""
+    by_reference: bool = False
+    """Whether the dataset lists the source's own arrays as mags; only coarser mags that are missing are written."""
     to: str = "wkw"
     to_options: Mapping[str, str] = field(default_factory=dict)
     """Options of the writer by name; the writer checks names and values."""
@@ -189,6 +191,9 @@ class Settings(Resources, Run, Storage, Pyramid, SourceOptions):
         super().check()
         for group in (SourceOptions, Pyramid, Run):
             group.check(self)
+        if self.by_reference and self.to != Storage.to:
+            why = "mags that are listed where they lie have the format that they have, and coarser ones the same"
+            raise OptionError(f"--by-reference and --to {self.to} contradict each other", why=why, fix="leave one out")
         _ = self.writer_options
 
     @property
@@ -213,6 +218,8 @@ class Settings(Resources, Run, Storage, Pyramid, SourceOptions):
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in HOW | short}
         kept["reader_options"] = [(name, _without_place(text)) for name, text in sorted(self.reader_options.items())]
         kept["to_options"] = sorted(self.writer_options.items())
+        if not self.by_reference:  # then the plan is that of versions that did not know it
+            del kept["by_reference"]
         return {name: value if isinstance(value, str | int | None) else repr(value) for name, value in kept.items()}
 
 

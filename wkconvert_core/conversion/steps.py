@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 from typing import TypeAlias
 
-from wkconvert_core.contract.errors import OptionError
+from wkconvert_core.contract.abilities import Reference, reference_of
+from wkconvert_core.contract.errors import OptionError, UnsupportedSource
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import DatasetSink, MagSpec, Sink, Source
 from wkconvert_core.contract.voxel_size import VoxelSize, proportions
@@ -144,6 +145,33 @@ def pyramid(
         else:
             yield MagRecipe(coarser, None, finer, kernel)
         finer = mag
+
+
+def by_reference(layer: SourceLayer, made: Iterable[MagRecipe]) -> tuple[dict[Mag, Reference], list[MagRecipe]]:
+    """The mags of a layer that a dataset can list where they lie, and the recipes of those that are to be written.
+
+    The finest mag is never written. Raises UnsupportedSource if it cannot be listed, or would lie elsewhere.
+    """
+    finest, *coarser = made
+    own = layer.mags[layer.finest]
+    ask = reference_of(own)
+    if ask is None or finest.source is not own or any(layer.shift):
+        why = "it is to lie elsewhere in the dataset than it says"
+        if ask is None or finest.source is not own:
+            why = (
+                f"{layer.found.path} is in no format of mags, or its voxels are cast, cropped or mirrored on their way"
+            )
+        fix = "leave --by-reference out: then its voxels are copied"
+        raise UnsupportedSource(f"the layer {layer.name} cannot be listed by reference", why=why, fix=fix)
+    listed, written = {finest.spec.mag: ask()}, []
+    data_format = listed[finest.spec.mag].data_format
+    for recipe in coarser:
+        ask = reference_of(recipe.source) if recipe.source else None
+        if ask and (found := ask()).data_format == data_format:
+            listed[recipe.spec.mag] = found
+        else:
+            written.append(replace(recipe, spec=replace(recipe.spec, data_format=data_format)))
+    return listed, written
 
 
 def spec_of(

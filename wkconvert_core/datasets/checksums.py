@@ -206,7 +206,7 @@ def why_not_comparable(records: Records, finer: MagOnDisk, coarser: MagOnDisk) -
         if record is None:
             # A mag that no run has recorded may still be the one whose files the run of `coarser` has seen.
             noted = maker and maker[0].plan.get("fingerprint")
-            if not isinstance(noted, dict) or noted.get(finer.layer) != fingerprint(finer.folder):
+            if not isinstance(noted, dict) or noted.get(finer.layer) != fingerprint(finer.place):
                 return "the finer mag is not recorded"
         elif reason := record.extent_mismatch(where):
             return reason

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wkconvert_core.contract.errors import BrokenSource, SourceNotFound, UnsupportedSource, check_known
 from wkconvert_core.contract.geometry import Box, Mag
-from wkconvert_core.contract.mag_format import MagFormat, StoredMag
+from wkconvert_core.contract.mag_format import MagFormat, PlacedFormat, StoredMag
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
@@ -24,6 +24,7 @@ from wkconvert_core.toolkit.files import exists, is_folder, listed
 
 COMPRESSED = Path(FOLDER, "compressed")
 """Where `compress` builds the mags that will replace a dataset's own."""
+_NEITHER = f"it holds neither {PROPERTIES_FILE} nor a folder LAYER/MAG with a mag"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class MagOnDisk:
     """Voxel size of mag 1."""
     dataset: Path | None = None
     """The dataset whose records hold for the mag; None: none do."""
+    url: str = ""
+    """Where the mag lies on a server; empty for one in `folder`."""
 
     @property
     def title(self) -> str:
@@ -59,14 +62,30 @@ class MagOnDisk:
     @property
     def exists(self) -> bool:
         """Whether the folder holds a mag of the format."""
-        return self.format.has_mag(self.folder)
+        return bool(self.url) or self.format.has_mag(self.folder)
+
+    @property
+    def place(self) -> Path | str:
+        """The folder, or the URL."""
+        return self.url or self.folder
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder exists; of a server, that is found out by opening."""
+        return bool(self.url) or is_folder(self.folder)
 
     def open(self) -> StoredMag:
         """Open the mag. Without metadata, its extent is that of its shards.
 
         Raises SourceNotFound, DamagedData, and BrokenSource if dtype or channels differ from the metadata.
         """
-        mag, stored = self.format.open(self.folder, self.box, self.voxel_size), self.stored
+        stored, form = self.stored, self.format
+        if stored and self.box and isinstance(form, PlacedFormat):
+            mag = form.open_listed(self.place, stored.entries.get(self.mag, {}), self.box, self.voxel_size)
+        elif self.url:
+            raise UnsupportedSource(f"{self.title} lies at {self.url}", why=f"{form.name} is read from folders only")
+        else:
+            mag = form.open(self.folder, self.box, self.voxel_size)
         if stored and (mag.info.dtype, mag.info.channels) != (stored.dtype, stored.channels):
             raise BrokenSource(
                 f"{mag.description} says {mag.info.channels} x {mag.info.dtype}",
@@ -92,7 +111,7 @@ class Dataset:
     """Mags of `layers` that cannot be worked on: the reason by layer and mag."""
 
     @classmethod
-    def open(cls, path: Path) -> Dataset:
+    def open(cls, path: Path, *, follow: bool = False) -> Dataset:
         """Describe a folder: the layers in its metadata or, without metadata, the mags that are found in it.
 
         Raises SourceNotFound if it holds no dataset, BrokenSource for malformed metadata, for an unfinished dataset
@@ -100,29 +119,26 @@ class Dataset:
         """
         properties = read_properties(path)
         if properties is not None:
-            return cls.listed(path, properties)
+            return cls.listed(path, properties, follow=follow)
         _check_finished(path)
         if not (found := found_mags(path)):
-            raise SourceNotFound(
-                f"{path} is no dataset", why=f"it holds neither {PROPERTIES_FILE} nor a folder LAYER/MAG with a mag"
-            )
+            raise SourceNotFound(f"{path} is no dataset", why=_NEITHER)
         return cls(path, None, mags=found)
 
     @classmethod
-    def finished(cls, path: Path) -> Dataset:
-        """Describe a dataset with metadata.
+    def finished(cls, path: Path, *, follow: bool = False) -> Dataset:
+        """Describe a dataset with metadata; with `follow`, mags that lie elsewhere are among those to work on.
 
         Raises SourceNotFound if it is none, UnsupportedSource for mags without metadata, BrokenSource as `open` does.
         """
         properties = read_properties(path)
         if properties is None:
             check_described(path)
-            why = f"it holds neither {PROPERTIES_FILE} nor a folder LAYER/MAG with a mag"
-            raise SourceNotFound(f"{path} is no finished dataset", why=why, fix="give the folder of a dataset")
-        return cls.listed(path, properties)
+            raise SourceNotFound(f"{path} is no finished dataset", why=_NEITHER, fix="give the folder of a dataset")
+        return cls.listed(path, properties, follow=follow)
 
     @classmethod
-    def listed(cls, path: Path, properties: Properties) -> Dataset:
+    def listed(cls, path: Path, properties: Properties, *, follow: bool = False) -> Dataset:
         """Describe a folder by its metadata. Raises BrokenSource for a layer that is malformed."""
         formats, size = plugins().mag_formats(), voxel_size(properties)
         layers: dict[str, StoredLayer] = {}
@@ -140,10 +156,13 @@ class Dataset:
             layers[layer.name] = layer
             for mag in sorted(layer.mags):
                 folder = mag_folder(path, layer, mag)
-                if folder is None:
-                    foreign_mags[layer.name, mag] = f"it lies elsewhere, at {shown(str(layer.mags[mag]), quoted=False)}"
-                else:
-                    mags.append(MagOnDisk(layer.name, mag, folder, formats[layer.data_format], layer, size, path))
+                place = str(layer.mags[mag])
+                if folder is None and not follow:
+                    foreign_mags[layer.name, mag] = f"it lies elsewhere, at {shown(place, quoted=False)}"
+                    continue
+                url = place if folder is None and "://" in place else ""
+                folder = folder or (Path(url) if url else (path / place).resolve())
+                mags.append(MagOnDisk(layer.name, mag, folder, formats[layer.data_format], layer, size, path, url))
         return cls(path, properties, layers, mags, foreign, foreign_mags)
 
     @property
@@ -171,7 +190,7 @@ class Dataset:
         """Raise UnsupportedSource if a mag of a layer cannot be worked on, OptionError if it is missing."""
         if why := self.foreign_mags.get((layer, mag)):
             raise UnsupportedSource(f"mag {mag} of layer {layer} of {self.path} cannot be read", why=why)
-        there = sorted(mag for mag, where in self.of(layer).items() if is_folder(where.folder))
+        there = sorted(mag for mag, where in self.of(layer).items() if where.is_there)
         check_known(option, [mag], there, f"is not in the layer {layer}")
 
     def choose(self, layers: Sequence[str] = (), mags: Sequence[Mag] = ()) -> list[MagOnDisk]:

@@ -44,16 +44,16 @@ class MagStorage:
         return self.raw_bytes / self.stored_bytes if self.raw_bytes is not None and self.stored_bytes else None
 
 
-def inventory(dataset: Path | str) -> list[MagStorage]:
+def inventory(dataset: Path | str, *, follow: bool = False) -> list[MagStorage]:
     """Size and compression of every mag of a dataset; no shard is read.
 
     A mag that cannot be read is listed with its `problem`. Raises SourceNotFound and BrokenSource as `Dataset.open`.
     """
     found = []
-    for where in Dataset.open(Path(dataset)).mags:
+    for where in Dataset.open(Path(dataset), follow=follow).mags:
         try:
             mag = where.open()
-            sizes = [shard.path.stat().st_size for shard in mag.shards()]
+            sizes = [] if where.url else [shard.path.stat().st_size for shard in mag.shards()]
             found.append(MagStorage(where, mag, len(sizes), sum(sizes)))
         except WkconvertError as error:
             found.append(MagStorage(where, None, problem=error.what))

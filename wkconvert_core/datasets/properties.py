@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +47,11 @@ class StoredLayer:
     data_format: str
     """Name of the mag format, such as `wkw`."""
     mags: Mapping[Mag, str | None]
-    """Path of each mag, relative to the dataset; None: the folder `LAYER/MAG`."""
+    """Path of each mag, relative to the dataset, or a URL; None: the folder `LAYER/MAG`."""
     largest_segment_id: int | None = None
     color: tuple[int, int, int] | None = None
+    entries: Mapping[Mag, Properties] = field(default_factory=dict)
+    """All that the metadata state of each mag."""
 
 
 def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
@@ -84,6 +86,7 @@ def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
             mags,
             None if largest is None else int(largest),
             (red, green, blue) if "color" in view else None,
+            {mag_of(mag): mag for mag in mag_entries(entry)},
         )
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         why = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)

@@ -46,12 +46,12 @@ def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) ->
     return open_layers(path, **parse_options(open_layers, options))
 
 
-def open_layers(path: Path, *, layers: str | None = None) -> list[Layer]:
+def open_layers(path: Path, *, layers: str | None = None, follow: bool = False) -> list[Layer]:
     """Open a dataset's layers, or those with the names listed in `layers` (`em,labels`); each mag is a StoredMag.
 
     Raises SourceNotFound, BrokenSource, DamagedData.
     """
-    dataset, names = Dataset.finished(path), layers.split(",") if layers else []
+    dataset, names = Dataset.finished(path, follow=follow), layers.split(",") if layers else []
     notes = dataset.left_alone_in(names)
     if lost := _not_taken_over(dataset.properties or {}, _TAKEN_OVER):
         notes.append(WarningNote(f"of the dataset's metadata, {lost} {_TELLS}"))
@@ -131,7 +131,7 @@ def _opened(dataset: Dataset, name: str) -> Layer:
             why=f"its bounding box is {layer.box}",
             fix=f"`wkconvert metadata {dataset.path} --extent` makes the box fit; --layer-name selects others",
         )
-    there = {mag: where for mag, where in mags.items() if is_folder(where.folder)}
+    there = {mag: where for mag, where in mags.items() if where.is_there}
     if min(mags) not in there:
         raise BrokenSource(
             f"the layer {name} of {dataset.path} lacks its finest mag",

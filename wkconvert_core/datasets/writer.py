@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wkconvert_core.contract.abilities import Reference
 from wkconvert_core.contract.errors import DamagedData, SourceError, TargetError
+from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.mag_format import ListedLayer, ListingFormat, MagFormat
 from wkconvert_core.contract.model import DatasetSpec, LayerSpec, MagSpec, Sink
 from wkconvert_core.datasets import properties_file
@@ -38,6 +41,8 @@ class DatasetWriter:
     """Metadata to begin with, of the dataset that is copied; None: begin anew."""
     beside: Mapping[str, Path] = field(default_factory=dict)
     """Files to copy as they are, by the path that they get in the dataset."""
+    listed: Sequence[Properties] = ()
+    """Entries of layers whose mags lie elsewhere, made by `referenced_entry`; mags that are written join them."""
 
     def check(self) -> None:
         """Raise InconsistentStack if the folder holds a dataset with another voxel size."""
@@ -72,6 +77,8 @@ class DatasetWriter:
         existing = properties_file.read(file, DamagedData) if exists(file) else self.original
         if existing is None and self.spec.voxel_size is None:
             return
+        if self.listed:
+            existing = properties_file.merge(existing, self.spec, self.listed)
         entries = [self._entry(layer) for layer in layers]
         merged = properties_file.merge(existing, self.spec, entries, same="extend")
         list_mags(self.path, merged, [layer.name for layer in layers])
@@ -94,6 +101,15 @@ class DatasetWriter:
 
     def _folder(self, spec: MagSpec) -> Path:
         return self.path / layer_name(spec.layer) / str(spec.mag)
+
+
+def referenced_entry(layer: LayerSpec, mags: Mapping[Mag, Reference], dataset: Path) -> Properties:
+    """The entry of a layer whose mags lie elsewhere: in folders, by their paths from the dataset's, or at URLs."""
+    entries = []
+    for mag, (_, place, stated) in mags.items():
+        path = place if isinstance(place, str) else Path(os.path.relpath(place.resolve(), dataset)).as_posix()
+        entries.append({**properties_file.mag_entry(mag, path, stated), "path": path})
+    return properties_file.layer_entry(layer, mags[min(mags)].data_format, entries)
 
 
 def list_mags(dataset: Path, properties: Properties, layers: Collection[str] = ()) -> None:

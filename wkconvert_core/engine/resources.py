@@ -31,6 +31,8 @@ class Resources:
     """For dask: the scheduler's address, such as `tcp://host:8786`."""
     job_resources: Mapping[str, Any] | None = None
     """For slurm: options of sbatch for each job."""
+    follow: bool = False
+    """Whether mags are read that a dataset lists elsewhere: outside its folder, or on a server."""
 
     def check(self) -> None:
         """Raise OptionError for the first option that is out of range or contradicts another one."""

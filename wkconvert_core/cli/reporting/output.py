@@ -37,7 +37,7 @@ KEYS = {
     "LayerSpec": "name mags=mags.mag top_left=box.start shape=box.shape largest_segment_id",
     "Described": "path answers layers problem? stored?",
     "Answer": "plugin format=match.format confidence=match.confidence reason",
-    "MagStorage": "layer=where.layer mag=where.mag path=where.folder top_left=where.box.start shape=where.box.shape"
+    "MagStorage": "layer=where.layer mag=where.mag path=where.place top_left=where.box.start shape=where.box.shape"
     " dtype=mag.info.dtype channels=mag.info.channels voxel_size shards stored_bytes raw_bytes ratio compression"
     " shard_side=mag.shard_shape.x block_side=mag.block_shape.x problem",
     "Loaded": "name distribution version formats writers interpolation_modes error",

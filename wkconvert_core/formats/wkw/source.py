@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wkconvert_core.contract.abilities import Reference
 from wkconvert_core.contract.errors import BrokenSource, DamagedData, SourceNotFound
 from wkconvert_core.contract.geometry import Box, Vec3, Vec3Like
 from wkconvert_core.contract.mag_format import Recorded, ShardCheck, ShardFile
@@ -114,6 +115,10 @@ class WkwSource:
             return found or bool(lost) or not exists(self.description)
         except OSError:
             return True
+
+    def reference(self) -> Reference:
+        """The mag's own folder."""
+        return Reference("wkw", self.folder, {"cubeLength": self.header.side})
 
     # --- a StoredMag
 

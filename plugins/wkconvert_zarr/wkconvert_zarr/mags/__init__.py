@@ -44,6 +44,21 @@ class ZarrMags:
         nothing = Box((0, 0, 0), (0, 0, 0))
         return open_mag(ZarrMag(folder, read_layout(self.driver, folder), nothing, voxel_size), box)
 
+    def open_listed(
+        self, place: Path | str, entry: Mapping[str, Any], box: Box, voxel_size: VoxelSize | None
+    ) -> ZarrMag:
+        """Open a mag, also on a server, with the order of axes that the metadata state, else that of the array.
+
+        Raises what `open` raises.
+        """
+        from .layout import layout_at, read_layout
+        from .stored import ZarrMag
+
+        order = entry.get("axisOrder")
+        if isinstance(place, str):
+            return ZarrMag(Path(place), layout_at(self.driver, place, order), box, voxel_size, url=place)
+        return ZarrMag(place, read_layout(self.driver, place, order), box, voxel_size)
+
     def sink(self, folder: Path, spec: MagSpec, options: Mapping[str, str]) -> ZarrSink:
         """A mag to be written. Raises OptionError, and TargetError for what Zarr cannot hold."""
         from .options import new_layout

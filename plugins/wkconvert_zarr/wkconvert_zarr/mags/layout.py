@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -99,7 +100,7 @@ class Layout:
         name = next((each for each in names if each not in _PLAIN), "none")
         return _COMPRESSIONS.get(name, name)
 
-    def address(self, folder: Path) -> Address:
+    def address(self, folder: Path | str) -> Address:
         """Where the array lies, to be opened without reading its description again."""
         return Address(self.driver, folder, metadata=self.document)
 
@@ -181,8 +182,8 @@ class Layout:
         return f"c{separator}" if is_default else "", separator
 
 
-def read_layout(driver: Driver, folder: Path) -> Layout:
-    """Read the description of the array in a folder.
+def read_layout(driver: Driver, folder: Path, order: Any = None) -> Layout:
+    """Read the description of the array in a folder; `order` is what a dataset says of its axes: `{"x": 1, …}`.
 
     Raises SourceNotFound where there is none, BrokenSource, UnsupportedSource for what no mag can be.
     """
@@ -194,14 +195,42 @@ def read_layout(driver: Driver, folder: Path) -> Layout:
     kept = {key: value for key, value in about.items() if key != "attributes"} if isinstance(about, dict) else {}
     if kept.get("node_type", "array") != "array" or not isinstance(kept.get("shape"), list):
         raise BrokenSource(f"{path} describes no array", fix="give the folder of an array")
-    names = kept.get("dimension_names") or [None] * len(kept["shape"])
-    axes = [*map(str, names)] if all(names) else [*AXES.get(len(names), "")]
-    axes = ["c" if axis == "channel" else axis for axis in axes]
-    layout = Layout(driver, json.dumps(kept, separators=(",", ":")), tuple(axes))
+    layout = Layout(driver, json.dumps(kept, separators=(",", ":")), _axes(kept, order))
+    return _checked(layout, path)
+
+
+def layout_at(driver: Driver, url: str, order: Any = None) -> Layout:
+    """The layout of an array on a server. Raises SourceError."""
+    address = Address(driver, url)
+    return layout_of(address, _axes(address.open().spec().to_json()["metadata"], order))
+
+
+def _axes(about: Mapping[str, Any], order: Any) -> tuple[str, ...]:
+    """Names of an array's axes: those that a dataset states, if they fit, else its own, else the usual ones."""
+    names = about.get("dimension_names") or []
+    rank = len(about["shape"])
+    known = [*map(str, names)] if len(names) == rank and all(names) else [*AXES.get(rank, "")]
+    axes = ["c" if axis == "channel" else axis for axis in known] or [""] * rank
+    if isinstance(order, dict) and {*order.values()} <= {*range(rank)} and len({*order.values()}) == len(order):
+        axes = [f"axis {at}" if axis in order or not axis else axis for at, axis in enumerate(axes)]
+        for axis, at in order.items():
+            axes[at] = axis
+    return tuple(axes)
+
+
+def layout_of(address: Address, axes: Sequence[str]) -> Layout:
+    """The layout of an array anywhere, with these names of axes. Raises SourceError for what no mag can be."""
+    about = address.open().spec().to_json()["metadata"]
+    kept = {key: value for key, value in about.items() if key != "attributes"}
+    layout = Layout(address.driver, json.dumps(kept, separators=(",", ":")), tuple(axes))
+    return _checked(layout, address.place)
+
+
+def _checked(layout: Layout, place: Path | str) -> Layout:
     try:
         _ = layout.grid
     except WkconvertError as error:
-        raise type(error)(f"{path}: {error.what}", why=error.why, fix=error.fix) from error
+        raise type(error)(f"{place}: {error.what}", why=error.why, fix=error.fix) from error
     return layout
 
 

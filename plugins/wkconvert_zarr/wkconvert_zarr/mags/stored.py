@@ -16,6 +16,7 @@ from wkconvert_core import (
     Checksum,
     DamagedData,
     Recorded,
+    Reference,
     ShardCheck,
     ShardFile,
     Vec3,
@@ -27,7 +28,7 @@ from wkconvert_core.toolkit.atomic import file_checksum
 from wkconvert_core.toolkit.files import exists, files_below, is_link, reason
 from wkconvert_core.toolkit.shards import numbered
 
-from ..arrays import shown
+from ..arrays import refusal, shown
 from .layout import DESCRIPTIONS, Layout
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class ZarrMag:
     voxel_size: VoxelSize | None = None
     recorded: Recorded | None = None
     """The records that shards are compared with when they are read; None: no comparison."""
+    url: str = ""
+    """Where the mag lies on a server, whose files cannot be listed; empty for one in `folder`."""
 
     # --- a Source
 
@@ -67,11 +70,11 @@ class ZarrMag:
         placed, grid = box + self.box.start, self.layout.grid
         if placed not in self.box:
             raise ValueError(f"box {box} is not within {self.info.box}")
-        for shard in placed.coarsened(grid.shard).refined(grid.shard).tiles(grid.shard):
+        for shard in () if self.url else placed.coarsened(grid.shard).refined(grid.shard).tiles(grid.shard):
             self._look_at(shard.start)
         stored = placed.intersection(Box((0, 0, 0), grid.shape))
         voxels = self._stored(stored) if stored.volume else None
-        if not exists(self.description):
+        if not (self.url or exists(self.description)):
             raise BrokenSource(f"{self.folder} has vanished", why="the mag's folder, or what a link points to, is gone")
         if voxels is not None and stored == placed:
             return voxels
@@ -88,9 +91,13 @@ class ZarrMag:
         placed = box + self.box.start
         try:
             lost = self.recorded and self.recorded.overlaps(placed)
-            return bool(lost) or self._has_any(placed) or not exists(self.description)
+            return bool(self.url or lost) or self._has_any(placed) or not exists(self.description)
         except (OSError, BrokenSource):
             return True
+
+    def reference(self) -> Reference:
+        """The mag's own folder."""
+        return Reference(self.layout.driver, self.url or self.folder, {"axisOrder": self.layout.axis_order})
 
     # --- a StoredMag
 
@@ -123,7 +130,11 @@ class ZarrMag:
         return replace(self, recorded=recorded)
 
     def shards(self) -> Iterator[ShardFile]:
-        """All shards that exist, inside the extent or not. Raises BrokenSource."""
+        """All shards that exist, inside the extent or not; on a server, all that there may be. Raises BrokenSource."""
+        if self.url:
+            for part in Box((0, 0, 0), self.layout.grid.shape).tiles(self.shard_shape):
+                yield ShardFile(part.start, self.shard_path(part.start))
+            return
         for path in files_below(self.folder):
             start = self.layout.start_of(path.relative_to(self.folder).as_posix())
             if start is not None:
@@ -159,9 +170,11 @@ class ZarrMag:
     def _stored(self, placed: Box) -> Array:
         """The voxels of a box that lies within the array. Raises DamagedData that names the shard, BrokenSource."""
         try:
-            array = self.layout.address(self.folder).open()
+            array = self.layout.address(self.url or self.folder).open()
             voxels: Array = array[self.layout.spans(placed)].read(order="F").result()
         except (ValueError, OSError) as error:
+            if self.url:
+                raise refusal(self.url, error) from error
             for part in placed.tiles(self.shard_shape):
                 shard = part.aligned(self.shard_shape).start
                 if exists(self.shard_path(shard)) and (problem := self.check(shard, None).problem):
