@@ -21,6 +21,7 @@ from wkconvert_core import (
 )
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.prepare import prepare_conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.inventory import inventory
@@ -113,6 +114,16 @@ def test_every_command_tells_of_a_mag_without_shards_and_none_makes_others_of_it
     for command in ("metadata", "downsample"):
         assert invoke(command, dataset).exit_code == 0
     np.testing.assert_array_equal(read(dataset, "labels", "4-4-2"), read(tmp_path / "copy", "labels", "4-4-2"))
+
+
+def test_shards_beyond_the_bounding_box_are_warned_of(dataset, tmp_path):
+    assert not any("beyond" in note for note in prepare_conversion(dataset, tmp_path / "copy", Settings(jobs=2)).notes)
+    (dataset / "em/1/z9/y9").mkdir(parents=True)
+    shutil.copy(dataset / "em/1/z0/y0/x0.wkw", dataset / "em/1/z9/y9/x12.wkw")
+    notes = prepare_conversion(dataset, tmp_path / "copy", Settings(jobs=2)).notes
+    (told,) = [note for note in notes if "beyond" in note]
+    assert isinstance(told, WarningNote)
+    assert told == "em: mag 1: 1 shard lies beyond the bounding box, and is not read"
 
 
 def test_info_shows_a_table_that_fits_80_columns(dataset):

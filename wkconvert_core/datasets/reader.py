@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from wkconvert_core.contract.errors import BrokenSource, WkconvertError
+from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.hookspecs import hookimpl
+from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import parse_options
@@ -56,7 +58,7 @@ def open_layers(path: Path, *, layers: str | None = None, follow: bool = False) 
     if lost := _not_taken_over(dataset.properties or {}, _TAKEN_OVER):
         notes.append(WarningNote(f"of the dataset's metadata, {lost} {_TELLS}"))
     opened = [_without_empty_mags(dataset, layer) for layer in layers_of(dataset, names)]
-    return [replace(it, notes=(*notes, *it.notes, *_lost(dataset, it.name or ""))) for it in opened]
+    return [replace(it, notes=(*notes, *it.notes, *_beyond(it), *_lost(dataset, it.name or ""))) for it in opened]
 
 
 def _without_empty_mags(dataset: Dataset, layer: Layer) -> Layer:
@@ -64,6 +66,18 @@ def _without_empty_mags(dataset: Dataset, layer: Layer) -> Layer:
     empty = mags_without_shards(dataset, layer.name or "")
     mags = {mag: source for mag, source in layer.mags.items() if mag not in empty}
     return replace(layer, mags=mags, notes=(*layer.notes, *told_of_empty_mags(empty, "are left out")))
+
+
+def _beyond(layer: Layer) -> Iterator[WarningNote]:
+    """Warn of shards beyond the bounding box, as those of a mag that is listed as a coarser one: they are not read."""
+    for mag, source in layer.mags.items():
+        if isinstance(source, StoredMag):
+            boxes = (Box(shard.start, source.shard_shape) for shard in source.shards())
+            if count := sum(not box.intersection(source.box).volume for box in boxes):
+                shards = f"{count} shard{'s lie' if count > 1 else ' lies'}"
+                yield WarningNote(
+                    f"mag {mag}: {shards} beyond the bounding box, and {'are' if count > 1 else 'is'} not read"
+                )
 
 
 _TAKEN_OVER = ("id", "scale", "version", "dataLayers")
