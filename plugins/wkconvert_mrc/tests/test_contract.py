@@ -8,7 +8,7 @@ import pytest
 from mrc_files import IMOD, detect, header, layers, seen, write
 
 import wkconvert_mrc
-from wkconvert_core import Confidence, OptionError
+from wkconvert_core import Confidence, OptionError, UnsupportedSource
 from wkconvert_core.testing import Sample, SourceContract, noise
 
 VOXELS = noise(40, 90, 70, dtype="int16")
@@ -83,6 +83,28 @@ def test_what_has_no_header_is_claimed_by_name_at_most(tmp_path, name, content, 
     (tmp_path / name).write_bytes(content)
     found = detect(tmp_path / name)
     assert (found and found.confidence) == confidence
+
+
+def test_slices_in_files_of_their_own_are_refused_and_no_layers(tmp_path):
+    for number in (2, 10, 1):
+        write(tmp_path / f"s{number}.mrc", VOXELS[:1])
+    write(tmp_path / "overview.mrc", VOXELS)
+    assert detect(tmp_path).reason == "3 MRC files of one section each"
+    with pytest.raises(
+        UnsupportedSource, match=r"3 MRC files of one section each: s1\.mrc, s2\.mrc, s10\.mrc"
+    ) as caught:
+        layers(tmp_path)
+    assert "newstack" in caught.value.fix
+
+
+def test_volumes_in_a_folder_and_single_images_of_other_names_are_layers(tmp_path):
+    write(tmp_path / "tomogram1.rec", VOXELS)
+    write(tmp_path / "tomogram2.rec", VOXELS)
+    assert detect(tmp_path) is None
+    write(tmp_path / "raw.mrc", VOXELS[:1])
+    write(tmp_path / "labels.mrc", VOXELS[:1])
+    (tmp_path / "s1.map").write_text("{}")
+    assert detect(tmp_path) is None
 
 
 def test_other_formats_and_folders_are_left_to_other_plugins(tmp_path):

@@ -12,8 +12,8 @@ FORMATS = {"mrc": "MRC files and CCP4 maps: .mrc, .rec, .st, .ali, .map"}
 
 @hookimpl
 def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
-    """Claim files with a header of MRC; by the name alone those that no other program calls so."""
-    if isinstance(path, str) or not head:
+    """Claim files with a header of MRC; by the name alone those that no other program calls so; folders of slices."""
+    if isinstance(path, str):
         return None
     from .header import detect
 

@@ -6,13 +6,14 @@ are IMOD's (https://bio3d.colorado.edu/imod/doc/mrc_format.txt).
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import broken, open_file, reading
+from wkconvert_core.toolkit.files import broken, is_folder, list_folder, open_file, reading
 
 HEADER_BYTES = 1024
 _LAYOUT = "10i 6f 3i 3f 2i 12x i 40x 2i 36x 3f 4s"
@@ -84,7 +85,10 @@ class Header:
 
 
 def detect(path: Path, head: bytes) -> Match | None:
-    """The claim to a file: by its header, or as far as nothing else is called so, by its name."""
+    """The claim to a file by its header or, as far as nothing else is called so, its name; to a folder of slices."""
+    if is_folder(path):
+        count = len(slices(path))
+        return Match("mrc", Confidence.CONTENT, f"{count} MRC files of one section each") if count else None
     name, header, is_marked = path.name.lower(), parse(head), _is_marked(head)
     if header and is_marked:
         return Match("mrc", Confidence.CONTENT, f"it has the header of an MRC file of {MODES[header.mode]}")
@@ -93,6 +97,22 @@ def detect(path: Path, head: bytes) -> Match | None:
     if name.endswith(_NAMED) or (is_marked and name.endswith(_SUFFIXES)):
         return Match("mrc", Confidence.SUFFIX, "its name ends like that of an MRC file")
     return None
+
+
+def slices(folder: Path) -> list[str]:
+    """The files of a folder that are slices of one stack: of one section each, their names alike but for numbers.
+
+    Raises SourceNotFound, BrokenSource.
+    """
+    alike: dict[str, list[str]] = {}
+    for name in list_folder(folder, _SUFFIXES).names:
+        alike.setdefault(re.sub("[0-9]+", "0", name), []).append(name)
+    numbered = max(alike.values(), key=len, default=[])
+    if len(numbered) < 2:
+        return []
+    with reading(folder / numbered[0]), open_file(folder / numbered[0]) as file:
+        first = parse(file.read(HEADER_BYTES))
+    return numbered if first and first.lengths[2] == 1 else []
 
 
 def read_header(path: Path) -> Header:

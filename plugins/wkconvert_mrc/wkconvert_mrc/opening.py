@@ -18,12 +18,13 @@ from wkconvert_core import (
     VoxelSize,
     WarningNote,
 )
-from wkconvert_core.toolkit.files import broken, state_of
+from wkconvert_core.toolkit.files import broken, is_folder, state_of
+from wkconvert_core.toolkit.stacks import shorten
 from wkconvert_core.toolkit.volumes.axes import Axes
 from wkconvert_core.toolkit.volumes.stored import Stored, chunk_of, source_of
 
 from .calibration import affine, voxel_size
-from .header import MODES, Header, read_header
+from .header import MODES, Header, read_header, slices
 from .source import PackedVolume
 from .voxels import COMPLEX, Signs, kind_of
 
@@ -43,6 +44,15 @@ def open_mrc(
     `volume` is one of a stack of volumes, counted from 0. `bytes` says of mode 0 whether it is signed, whatever the
     header says. With `orientation` stored, x, y and z are columns, rows and sections.
     """
+    if is_folder(path):
+        found = slices(path)
+        raise UnsupportedSource(
+            f"{path} holds {len(found)} MRC files of one section each: {shorten(found)}"
+            if found
+            else f"{path} is no file",
+            why="slices in files of their own are not joined; each would be a layer",
+            fix="join them, such as with IMOD's newstack, and convert that file; or convert one file by itself",
+        )
     header = read_header(path)
     if header.mode in COMPLEX:
         raise UnsupportedSource(
