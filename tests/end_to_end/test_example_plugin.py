@@ -125,7 +125,12 @@ def test_the_commands_on_the_page_do_what_it_says(tmp_path: Path) -> None:
     listed, described, checked = (out.stdout for out in outputs[1:4])
     assert "vox" in listed
     assert "200 x 150 x 40 uint16" in described
-    assert [name for name in CHECKS if f"passed  {name}" not in checked] == ["stream", "occupied", "read cost"]
+    assert [name for name in CHECKS if f"passed  {name}" not in checked] == [
+        "stream",
+        "occupied",
+        "read cost",
+        "second opinion",
+    ]
     assert (tmp_path / "brain" / "datasource-properties.json").is_file()
 
 

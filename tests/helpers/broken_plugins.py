@@ -38,6 +38,11 @@ def describing(more: str) -> list[Change]:
     return [('newbyteorder("=")', f'newbyteorder("="), {more}')]
 
 
+def asked(old: str, new: str) -> list[Change]:
+    """Other code in a reader on which the example plugin itself gives a second opinion."""
+    return [(old, new), ("@dataclass", 'SECOND_OPINIONS = {next(iter(FORMATS)): "vo" + "x"}\n\n\n@dataclass')]
+
+
 def layered(more: str) -> list[Change]:
     """More arguments for Layer."""
     return [("source, options))}", f"source, options))}}, {more}")]
@@ -138,6 +143,12 @@ BROKEN: dict[str, dict[str, list[Change]]] = {
         "is less than what is returned": having("read_cost = 0.5"),
         "is a text": having("read_cost = '2'"),
         "is infinite": having("read_cost = float('inf')"),
+    },
+    "second opinion": {
+        "another shape": asked("voxels.shape, ", "voxels.shape[::-1], "),
+        "another dtype": asked('voxels.dtype.newbyteorder("=")', 'np.dtype("u4")'),
+        "another voxel size": asked('"=")), layout)', '"="), 1, wk.VoxelSize((1, 1, 1), "nm", "x")), layout)'),
+        "other voxels": asked("[np.newaxis]", "[np.newaxis] + np.uint16(1)"),
     },
     "pickle": {
         "holds a function": [("), layout)", "), lambda: layout)")],

@@ -9,6 +9,7 @@ LIBRARIES = {
     "itk": {"isal", "simpleitk"},
     "knossos": {"cramjam", "imageio", "wkconvert-images"},
     "mrc": set(),
+    "ncem": {"ncempy"},
     "nifti": {"nibabel"},
     "tiff": {"imagecodecs", "imageio", "tifffile", "wkconvert-images"},
     "tiles": {"imagecodecs", "imageio", "tifffile", "wkconvert-images"},
@@ -21,7 +22,6 @@ plugins = {f"wkconvert-{name}" for name in LIBRARIES}
 known = plugins | {
     "hdf5plugin",
     "mrcfile",
-    "ncempy",
     "webknossos",
     "wkw",
     *(name for names in LIBRARIES.values() for name in names),

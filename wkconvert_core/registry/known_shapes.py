@@ -26,6 +26,7 @@ SUFFIXES = {
     "itk": (".nrrd", ".nhdr", ".mha", ".mhd", ".gipl", ".gipl.gz", ".dcm"),
     "knossos": (".conf", ".zip"),
     "mrc": (".mrc", ".mrcs", ".rec", ".st", ".ali", ".map"),
+    "ncem": (".ser",),
     "nifti": (".nii", ".nii.gz", ".hdr", ".img"),
     "tiff": (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"),
     "tiles": (".jpg", ".jpeg", ".png", ".tif", ".tiff"),

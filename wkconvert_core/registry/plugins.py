@@ -105,6 +105,11 @@ class Plugins:
         named += [{name: one.summary} for name, one in self.mag_formats().items()]
         return {name: text for texts in named for name, text in texts.items()}
 
+    def second_opinions(self) -> dict[str, str]:
+        """By each reader, another one that reads its files by another library, from the plugins' `SECOND_OPINIONS`."""
+        named = [_formats(plugin, "SECOND_OPINIONS") for _, plugin in self._manager.list_name_plugin()]
+        return {reader: other for each in named for reader, other in each.items()}
+
     def downsamplers(self) -> dict[str, Downsampler]:
         """Every plugin's kernels by name; core's own cannot be replaced."""
         merged: dict[str, Downsampler] = {}
@@ -146,6 +151,7 @@ class Plugins:
             if not all(isinstance(kernel, Downsampler) for kernel in kernels.values()):
                 raise PluginError(f"wkconvert_downsamplers returns {kernels!r}", fix="return {name: Downsampler(...)}")
             formats, writers = self.formats_of(point.name), _formats(plugin, "WRITERS")
+            _formats(plugin, "SECOND_OPINIONS")
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises, the other plugins go on
             if plugin is not None and self._manager.get_plugin(point.name) is plugin:
                 self._manager.unregister(name=point.name)

@@ -29,6 +29,7 @@ from wkconvert_core.testing.check_reading import (
     check_untouched,
     read_checked,
 )
+from wkconvert_core.testing.check_second_opinion import check_second_opinion
 from wkconvert_core.testing.contract import CHECKS, CheckResult, SourceContract, run_checks
 from wkconvert_core.testing.fresh_interpreter import check_header_only_open, check_imports
 from wkconvert_core.testing.reader import Reader, noise
@@ -56,6 +57,7 @@ __all__ = [
     "check_occupied",
     "check_pickle",
     "check_read_cost",
+    "check_second_opinion",
     "check_stream",
     "check_threads",
     "check_truncated",

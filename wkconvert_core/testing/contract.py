@@ -28,6 +28,7 @@ from wkconvert_core.testing.check_reading import (
     check_threads,
     check_untouched,
 )
+from wkconvert_core.testing.check_second_opinion import check_second_opinion
 from wkconvert_core.testing.fresh_interpreter import check_header_only_open, check_imports
 from wkconvert_core.testing.samples import Sample, opened
 
@@ -42,6 +43,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     "stream": check_stream,
     "occupied": check_occupied,
     "read cost": check_read_cost,
+    "second opinion": check_second_opinion,
     "pickle": check_pickle,
     "threads": check_threads,
     "loky": check_loky,

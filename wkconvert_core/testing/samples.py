@@ -52,6 +52,7 @@ class Rule(Enum):
     OCCUPIED = "`occupied` is False only where `read` gives nothing but zeros", "What a Source may have"
     COST = "`read_cost` is a number of at least 1", "What a Source may have"
     BROKEN = "a damaged file is an error of wkconvert, never made-up voxels, never another exception", "Errors"
+    SECOND_OPINION = "another library finds the same in a file", "The compliance kit"
     SAME_BYTES = "the same source gives the same dataset, byte for byte", "The Source"
 
 
