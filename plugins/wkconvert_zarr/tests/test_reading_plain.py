@@ -206,6 +206,15 @@ def test_a_group_of_numbered_arrays_is_a_pyramid_if_their_shapes_are(tmp_path):
     assert list(READER.layer(tmp_path / "a.zarr").mags) == [Mag(1, 1, 1), Mag(2, 2, 1), Mag(4, 4, 1)]
 
 
+def test_numbered_arrays_that_do_not_get_smaller_are_layers(tmp_path):
+    zarr.create_group(tmp_path / "a.zarr")
+    for number in range(3):
+        array(tmp_path / "a.zarr" / str(number), zyx(VOXELS) + number)
+    layers = READER.layers(tmp_path / "a.zarr")
+    assert [layer.name for layer in layers] == ["0", "1", "2"]
+    assert np.array_equal(layers[2].source.read(layers[2].source.info.box)[0], VOXELS + 2)
+
+
 def zipped(folder, to, prefix="", how=zipfile.ZIP_STORED):
     with zipfile.ZipFile(to, "w", how) as file:
         for path in sorted(folder.rglob("*")):

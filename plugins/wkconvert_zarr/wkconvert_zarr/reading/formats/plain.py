@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from operator import ge
 from typing import Any
 
 from wkconvert_core import SourceNotFound
@@ -127,7 +129,7 @@ def pyramid(group: Node, nodes: Sequence[Node]) -> Image:
 
 def _factor(fine: Node, coarse: Node) -> tuple[float, ...]:
     """By how much an array is coarser than another along each axis, by their shapes: a power of two; else empty."""
-    a, b = (numbers(node.attributes.get("dimensions") or node.attributes.get("shape")) for node in (fine, coarse))
+    a, b = _shape(fine), _shape(coarse)
     if len(a) != len(b):
         return ()
     powers = [float(2**power) for power in range(12)]
@@ -157,10 +159,17 @@ def levels_in(group: Node) -> list[Node]:
     names = [name for name in names if _LEVEL.fullmatch(name)]
     if not names or names[0].lstrip("s") != "0":
         return []
-    nodes_of = [group.at(name) for name in names]
-    found = [node for node in nodes_of if node and node.is_array]
-    are_levels = len(found) == len(names) and (names[0] == "s0" or len(found) > 1)
-    return found if are_levels else []
+    arrays = [node for name in names if (node := group.at(name)) and node.is_array]
+    if len(arrays) < len(names):
+        return []
+    shapes = [_shape(each) for each in arrays]
+    are_smaller = all(len(a) == len(b) and a != b and all(map(ge, a, b)) for a, b in pairwise(shapes))
+    return arrays if names[0] == "s0" or (len(arrays) > 1 and are_smaller) else []
+
+
+def _shape(array: Node) -> tuple[float, ...]:
+    """The lengths of an array's axes."""
+    return numbers(array.attributes.get("dimensions") or array.attributes.get("shape"))
 
 
 def numbered(group: Node, word: str) -> list[str]:

@@ -1,0 +1,214 @@
+"""Damage: chunks, shards and metadata that are cut or lie are errors of ours, never made-up voxels."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+from images import READER, array, n5, ome, precomputed, put, zarr, zyx
+
+from wkconvert_core import BrokenSource, SourceNotFound, UnsupportedSource, WkconvertError
+from wkconvert_core.testing import noise
+
+VOXELS = noise(21, 18, 17, dtype="uint16", zeros=False)  # x, y, z
+ZSTD = [zarr.codecs.ZstdCodec(level=1, checksum=True)]
+SHARDED = {"chunks": (8, 8, 8), "shards": (16, 16, 16)}
+
+KINDS = {
+    "Zarr 3, crc32c": lambda to: array(to, zyx(VOXELS), compressors=[zarr.codecs.Crc32cCodec()]),
+    "Zarr 3, sharded": lambda to: array(to, zyx(VOXELS), compressors=ZSTD, **SHARDED),
+    "Zarr 3, gzip": lambda to: array(to, zyx(VOXELS), compressors=[zarr.codecs.GzipCodec()]),
+    "Zarr 2, raw": lambda to: array(to, zyx(VOXELS), version=2, compressors=None),
+    "N5, gzip": lambda to: n5(to, VOXELS),
+    "precomputed, raw": lambda to: precomputed(to, [VOXELS[..., None]]),
+    "precomputed, png": lambda to: precomputed(to, [VOXELS[..., None]], encoding="png"),
+}
+METADATA = ("zarr.json", ".zarray", ".zattrs", "attributes.json", "info")
+
+
+def chunk_of(path):
+    """The largest file that holds voxels."""
+    files = [file for file in path.rglob("*") if file.is_file() and file.name not in METADATA]
+    return max(files, key=lambda file: (file.stat().st_size, str(file)))
+
+
+def whole(path, **options):
+    source = READER.source(path, **options)
+    return source.read(source.info.box)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_chunk_that_is_cut_anywhere_is_refused(tmp_path, kind):
+    path = KINDS[kind](tmp_path / "a")
+    file = chunk_of(path)
+    content = file.read_bytes()
+    for length in {0, 1, 7, len(content) // 3, len(content) // 2, len(content) - 4, len(content) - 1}:
+        file.write_bytes(content[:length])
+        if kind == "precomputed, png" and length > len(content) - 12:  # what follows the pixels is not needed
+            assert np.array_equal(whole(path)[0], VOXELS)
+            continue
+        with pytest.raises(BrokenSource, match="/a") as caught:
+            whole(path)
+        assert "tensorstore_spec" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["Zarr 3, crc32c", "Zarr 3, sharded", "Zarr 3, gzip", "N5, gzip"])
+def test_a_flipped_bit_is_found_where_there_is_a_checksum(tmp_path, kind):
+    path = KINDS[kind](tmp_path / "a")
+    file = chunk_of(path)
+    content = file.read_bytes()
+    rng, found = random.Random(0), 0
+    for _ in range(60):
+        wrong = bytearray(content)
+        wrong[rng.randrange(len(wrong))] ^= 1 << rng.randrange(8)
+        file.write_bytes(wrong)
+        try:
+            assert np.array_equal(whole(path)[0], VOXELS), "a bit that does not count, such as in gzip's header"
+        except WkconvertError:
+            found += 1
+    assert found > 50
+
+
+def zarr3(**change):
+    return "zarr.json", lambda about: about.update(change)
+
+
+def codecs(value):
+    return zarr3(codecs=value)
+
+
+BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
+LIES = {
+    "a shape of other axes": zarr3(shape=[17, 18]),
+    "a negative shape": zarr3(shape=[-1, 18, 21]),
+    "a shape of texts": zarr3(shape=["17", "18", "21"]),
+    "a shape beyond all numbers": zarr3(shape=[10**30, 18, 21]),
+    "an empty shape": zarr3(shape=[]),
+    "a shape of nothing": zarr3(shape=[0, 18, 21]),
+    "chunks of nothing": zarr3(chunk_grid={"name": "regular", "configuration": {"chunk_shape": [0, 16, 16]}}),
+    "chunks that are larger than they are": zarr3(
+        chunk_grid={"name": "regular", "configuration": {"chunk_shape": [16, 16, 32]}}
+    ),
+    "another grid": zarr3(chunk_grid={"name": "irregular", "configuration": {}}),
+    "another dtype": zarr3(data_type="uint8"),
+    "an unknown dtype": zarr3(data_type="uint128"),
+    "a fill value of texts": zarr3(fill_value="white"),
+    "an unknown codec": codecs([BYTES, {"name": "magic"}]),
+    "no codec": codecs([]),
+    "another codec": codecs([BYTES, {"name": "gzip", "configuration": {"level": 1}}]),
+    "shards that are none": codecs(
+        [{"name": "sharding_indexed", "configuration": {"chunk_shape": [8, 8, 8], "codecs": [BYTES]}}]
+    ),
+    "a later version": zarr3(zarr_format=4),
+    "another kind of node": zarr3(node_type="table"),
+    "names of other axes": zarr3(dimension_names=["y", "x"]),
+    "names twice": zarr3(dimension_names=["x", "y", "x"]),
+}
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_metadata_of_zarr_3_that_lie_are_refused(tmp_path, case):
+    name, change = LIES[case]
+    path = array(tmp_path / "a", zyx(VOXELS), compressors=[zarr.codecs.ZstdCodec()])
+    about = json.loads((path / name).read_text())
+    change(about)
+    put(path / name, about)
+    with pytest.raises((BrokenSource, UnsupportedSource), match="/a"):
+        whole(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": [17, 18]},
+        {"chunks": [0, 16, 16]},
+        {"chunks": [16, 16, 32]},
+        {"dtype": "|u9"},
+        {"dtype": "|u1"},
+        {"compressor": {"id": "magic"}},
+        {"compressor": None},
+        {"filters": [{"id": "delta", "dtype": "<u2"}]},
+        {"order": "Z"},
+        {"zarr_format": 7},
+        {"fill_value": "white"},
+    ],
+    ids=str,
+)
+def test_metadata_of_zarr_2_that_lie_are_refused(tmp_path, change):
+    path = array(tmp_path / "a", zyx(VOXELS), version=2)
+    put(path / ".zarray", {**json.loads((path / ".zarray").read_text()), **change})
+    with pytest.raises((BrokenSource, UnsupportedSource), match="/a"):
+        whole(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dimensions": [21, 18]},
+        {"dimensions": [-21, 18, 17]},
+        {"blockSize": [0, 16, 16]},
+        {"blockSize": None},
+        {"dataType": "uint128"},
+        {"dataType": "uint8"},
+        {"compression": {"type": "magic"}},
+        {"compression": {"type": "xz"}},
+        {"compression": None},
+    ],
+    ids=str,
+)
+def test_attributes_of_n5_that_lie_are_refused(tmp_path, change):
+    path = n5(tmp_path / "a", VOXELS)
+    put(path / "attributes.json", {**json.loads((path / "attributes.json").read_text()), **change})
+    with pytest.raises((BrokenSource, UnsupportedSource), match="/a"):
+        whole(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["zarr.json", ".zarray", "attributes.json", "info"])
+def test_documents_that_are_none_are_refused(tmp_path, name, content):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / name).write_bytes(content)
+    claim = READER.detect(tmp_path / "a")
+    assert claim is None or claim.confidence == 1
+    with pytest.raises(BrokenSource, match=f"/a/{name} is damaged"):
+        READER.plugin.wkconvert_open("zarr", tmp_path / "a", {})
+
+
+def test_an_array_whose_metadata_are_gone_is_refused(tmp_path):
+    path = ome(tmp_path / "a", [zyx(VOXELS)])
+    source = READER.source(path)
+    (path / "s0" / "zarr.json").unlink()
+    for call in (lambda: READER.layers(path), lambda: source.read(source.info.box)):
+        with pytest.raises(SourceNotFound, match="s0 holds no such array"):
+            call()
+    (path / "zarr.json").unlink()
+    with pytest.raises(SourceNotFound, match="/a holds no array"):
+        READER.plugin.wkconvert_open("zarr", path, {})
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "OME-Zarr"])
+def test_any_bytes_in_metadata_are_refused_or_taken_for_what_they_say(tmp_path, kind):
+    path = ome(tmp_path / "a", [zyx(VOXELS)]) if kind == "OME-Zarr" else KINDS[kind](tmp_path / "a")
+    documents = [file for name in METADATA for file in path.rglob(name)]
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(150):
+        file = rng.choice(documents)
+        content = file.read_bytes()
+        wrong = bytearray(content)
+        for _ in range(min(len(wrong), rng.randint(1, 3))):
+            place = rng.randrange(len(wrong))
+            if rng.random() < 0.5:
+                wrong[place] = rng.randrange(32, 127)
+            else:
+                del wrong[place]
+        file.write_bytes(wrong)
+        try:
+            for layer in READER.plugin.wkconvert_open("zarr", path, {}):
+                info = layer.source.info
+                if info.box.volume < 10**6:
+                    layer.source.read(info.box)
+        except WkconvertError:
+            refused += 1
+        file.write_bytes(content)
+    assert refused > 50
