@@ -143,7 +143,7 @@ def test_coarser_mags_have_the_shards_in_which_there_is_anything(tmp_path, kerne
     assert all((ours / path).read_bytes() == (theirs / path).read_bytes() for path in files(ours))
     assert 0 < count(places[0], "2-2-1") < count(places[1], "2-2-1") / 2
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wkconvert_core.planning.route.HELD_BYTES", 2)
+        patch.setattr("wkconvert_core.planning.route._little_more", lambda *_: False)
         apart = pyramid.prepare(again, settings)
     assert all(len(planned.step.consumers) == 1 for planned in apart.steps), "nothing is made on the way"
     carry_out(apart)

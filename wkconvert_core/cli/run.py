@@ -103,6 +103,8 @@ def carry_out(prepare: Callable[[], Conversion], given: Mapping[str, Any], readi
     log_notes(conversion.notes)
     heed(conversion.notes, given)
     if given["dry_run"]:
+        with explained("measuring samples …", given):
+            conversion = conversion.with_estimate()
         emit(conversion, given, reports.show_plan)
         return
     if not given["json"]:

@@ -19,7 +19,7 @@ from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.placement import placed
 from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.conversion.source_layer import SourceLayer, grids, notes_on
-from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, by_reference, planned_steps, pyramid
+from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, by_reference, chains, planned_steps, pyramid
 from wkconvert_core.conversion.voxel_sizes import voxel_size, with_sizes_noted
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement
@@ -28,6 +28,7 @@ from wkconvert_core.datasets.places import checked_places, free_bytes
 from wkconvert_core.datasets.records.existing_layers import ExistingLayers, existing_layers
 from wkconvert_core.datasets.records.journal import Request
 from wkconvert_core.datasets.writer import DatasetWriter, referenced_entry
+from wkconvert_core.engine.estimate import Estimate, estimated
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry.plugins import plugins
@@ -76,6 +77,8 @@ class Conversion:
     request: Request
     writer: DatasetSink
     steps: Sequence[PlannedStep]
+    estimate: Estimate | None = None
+    """Estimated time and disk space; None as long as nobody asked `with_estimate`."""
 
     def __repr__(self) -> str:
         """`<Conversion of em.tif to em: layers color; 2 steps>`."""
@@ -151,6 +154,10 @@ class Conversion:
     def memory(self) -> int:
         """Peak bytes of all processes together; on a cluster, of one worker."""
         return max((planned.route.memory for planned in self.steps), default=0)
+
+    def with_estimate(self) -> Conversion:
+        """The same, with an estimate from samples, which takes some seconds and leaves nothing behind."""
+        return replace(self, estimate=estimated(chains(self.steps), self.inputs.writer, self.inputs.budget))
 
 
 def prepare(inputs: Inputs, destination: Destination, recipe: Recipe) -> Conversion:

@@ -16,6 +16,7 @@ from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.datasets.records.provenance import Provenance
 from wkconvert_core.engine.consumers import WriteShards
+from wkconvert_core.engine.estimate import Chain
 from wkconvert_core.planning.costs import Budget, Route
 from wkconvert_core.planning.mag_schedule import schedule
 from wkconvert_core.planning.route import planned
@@ -63,6 +64,8 @@ class PlannedStep:
     layer: SourceLayer
     step: Step[WriteShards]
     route: Route
+    is_first: bool = True
+    """Whether it reads what is there already, not a mag that an earlier step writes."""
 
 
 def planned_steps(
@@ -76,6 +79,7 @@ def planned_steps(
     # Where each mag will be non-zero is known from what it is made of: while it is being written, not from itself.
     predicted: dict[Mag, Source] = dict(layer.mags)
     made: list[tuple[MagRecipe, Source, Sink]] = []
+    written = set[Mag]()
     for recipe in recipes:
         spec, sink, source = recipe.spec, writer.layer(recipe.spec), recipe.source
         if source is None:
@@ -95,8 +99,19 @@ def planned_steps(
         chain = made[: 1 + len(list(follows))]
         kernel = chain[-1][0].kernel if len(chain) > 1 else ""
         step, route = planned(made[0][1], [WriteShards(sink) for _, _, sink in chain], kernel, budget)
-        yield PlannedStep(layer, step, route)
+        yield PlannedStep(layer, step, route, made[0][0].finer not in written)
+        written.update(sink.spec.mag for sink in step.sinks)
         made = made[len(step.sinks) :]
+
+
+def chains(steps: Iterable[PlannedStep]) -> list[Chain]:
+    """The steps, grouped by the source that the first of each group reads, to be sampled."""
+    found: list[Chain] = []
+    for made in steps:
+        if made.is_first:
+            found.append(Chain([]))
+        found[-1].steps.append((made.step, made.route))
+    return found
 
 
 # --- recipes ---------------------------------------------------------------------------------------------------------

@@ -171,15 +171,23 @@ class Step(Generic[C_co]):
         return self.voxels * self.voxel_bytes
 
     @cached_property
-    def most_bytes(self: Step[ShardConsumer]) -> int:
-        """Upper bound on the bytes that all shards take on disk, as the sinks state it."""
-        total = 0
+    def handed_over(self) -> tuple[tuple[C_co, int, int], ...]:
+        """Each consumer with the boxes that it is handed, counted, and their voxels.
+
+        Upper bounds where counting would take long.
+        """
+        counts = []
         for consumer, is_needed, shards in self._shards_by_mag(self.box):
             count, voxels = consumer.box.count_tiles(consumer.grid), consumer.box.volume
             if is_needed and len(needed := list(islice(shards, COUNTED_SHARDS + 1))) <= COUNTED_SHARDS:
                 count, voxels = len(needed), sum(shard.volume for shard in needed)
-            total += most_bytes_of(consumer.sink, count, voxels)
-        return total
+            counts.append((consumer, count, voxels))
+        return tuple(counts)
+
+    @property
+    def most_bytes(self: Step[ShardConsumer]) -> int:
+        """Upper bound on the bytes that all shards take on disk, as the sinks state it."""
+        return sum(most_bytes_of(consumer.sink, count, voxels) for consumer, count, voxels in self.handed_over)
 
     @property
     def read_cost(self) -> float:

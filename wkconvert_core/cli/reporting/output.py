@@ -26,7 +26,7 @@ KEYS = {
     "Done": "source=conversion.src target=conversion.dst layers=conversion.layers voxel_size=conversion.voxel_size"
     " written=layers seconds shards shards_from_earlier_run=resumed stored_bytes raw_bytes=conversion.raw_bytes notes",
     "Conversion": "source=src target=dst layers memory_bytes=memory useful_workers? disk_bytes=needed free_bytes=free"
-    " steps notes",
+    " estimate steps notes",
     "SourceLayer": "name category category_reason=decision.reason path=found.path reader=found.match.format"
     " reader_reason=found.match.reason shape=info.shape offset=info.offset top_left=extent.start"
     " dtype=info.dtype channels=info.channels"
@@ -226,6 +226,18 @@ def rate_text(count: float, seconds: float, unit: str = "MB/s") -> str:
     """
     rate = count / seconds / 1e6 if seconds > 0 else 0.0
     return "" if rate < 0.01 else f"{rate:.0f} {unit}" if rate >= 10 else f"{rate:.2g} {unit}"
+
+
+def time_text(seconds: float) -> str:
+    """An estimated time, in the largest unit of which there are two or more.
+
+    >>> [time_text(seconds) for seconds in (0.1, 90, 840, 7 * 3600, 1e6)]
+    ['1 s', '90 s', '14 min', '7 h', '12 days']
+    """
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(1, seconds):.0f} s"
 
 
 def near(path: Path) -> Path:

@@ -20,6 +20,7 @@ from wkconvert_core.cli.reporting.output import (
     rate_text,
     shape_text,
     shard_text,
+    time_text,
 )
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.registry.plugins import BUILT_IN
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from wkconvert_core.conversion.execute import Done
     from wkconvert_core.conversion.prepare import Conversion
     from wkconvert_core.conversion.source_layer import SourceLayer
+    from wkconvert_core.planning.step import AnyStep
     from wkconvert_core.publishing.upload import Uploaded
     from wkconvert_core.registry.plugins import Plugins
     from wkconvert_core.testing import CheckResult
@@ -85,7 +87,7 @@ def show_plan(conversion: Conversion, console: Console) -> None:
         return
     rows = [
         (
-            planned.step.title,
+            _short_title(planned.step),
             planned.route.way,
             f"{planned.route.tasks:,}",
             shard_text(planned.step.finest.grid),
@@ -103,7 +105,23 @@ def show_plan(conversion: Conversion, console: Console) -> None:
     lines += [f"workers: more than {useful:,} would have nothing to do"] if useful else []
     lines += [f"disk: at most {size_text(conversion.needed)}, {size_text(conversion.free)} free"]
     lines += [f"scratch: {size_text(scratch)} of that, until a step is done"] if "spool" in ways else []
-    print_lines(console, *lines, "nothing was written")
+    print_lines(console, *lines, _estimate_line(conversion), "nothing was written")
+
+
+def _short_title(step: AnyStep) -> str:
+    """The layer and its mags, from the first to the last where there are more: `em mags 1 to 16-16-2`."""
+    mags = [consumer.mag for consumer in step.consumers]
+    return f"{step.finest.layer} mags {mags[0]} to {mags[-1]}" if len(mags) > 2 else step.title
+
+
+def _estimate_line(conversion: Conversion) -> str:
+    told = conversion.estimate
+    if not told or told.seconds is None or told.stored_bytes is None:
+        return f"estimate: none; {told.reason if told else 'nothing was sampled'}"
+    facts = [f"about {time_text(told.seconds)} with {count_text(told.workers, 'worker')}"]
+    facts += ["as much again for --verify at most"] if conversion.inputs.settings.verify else []
+    facts += [f"about {size_text(told.stored_bytes)} on disk", f"from {count_text(told.samples, 'sample')}"]
+    return f"estimate: {', '.join(facts)}"
 
 
 def show_done(done: Done, console: Console, *, quiet: bool = False) -> None:
