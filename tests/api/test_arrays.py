@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 from dataclasses import fields
 
 import numpy as np
@@ -147,13 +148,21 @@ def test_options_are_keyword_arguments(dataset, tmp_path):
     assert re.fullmatch(r"<Equality (\S+), \1: equal; \d+ mags, \S+ s, 0 notes>", repr(same))
     assert wkconvert.recube(dataset[0], tmp_path / "copy", to="wkw", file_len=1).layers
     for wrong in ({"max_mug": 8}, {"voxel_size": (4, 4, 35)}):
-        with pytest.raises(TypeError, match=next(iter(wrong))):
+        with pytest.raises(TypeError, match=rf"^downsample\(\) .*{next(iter(wrong))}"):
             wkconvert.downsample(dataset[0], **wrong)
     with pytest.raises(TypeError, match="downsample"):  # which would be taken for the pyramid of `convert`
         wkconvert.export_tiff(dataset[0], tmp_path / "out", downsample=2)
     taken = inspect.signature(wkconvert.convert).parameters
     assert {"src", "dst", "voxel_size", "category", "memory", "progress"} <= set(taken)
     assert "settings" not in taken
+
+
+def test_what_is_not_installed_is_named_with_what_brings_it(dataset, monkeypatch):
+    finest = wkconvert.open(dataset[0])["em"].finest
+    for module, call in (("xarray", finest.to_xarray), ("dask.array", finest.to_dask)):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(ImportError, match=rf"{module}.*wkconvert\[arrays\]"):
+            call()
 
 
 CALLED = {

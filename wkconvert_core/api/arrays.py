@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,8 +111,7 @@ class MagArray:
 
         Raises ImportError where dask is missing.
         """
-        from dask import array
-
+        array = _installed("dask.array")
         meta = np.empty((0,) * self.ndim, self.dtype)
         return array.from_array(self, chunks=chunks, asarray=False, fancy=False, meta=meta)
 
@@ -121,8 +121,7 @@ class MagArray:
         The corner of the dataset's mag-1 voxel 0, 0, 0 is 0, so that its mags and layers lie on each other. An axis of
         unknown voxel size is counted in mag-1 voxels. Raises ImportError where xarray or dask is missing.
         """
-        import xarray
-
+        xarray = _installed("xarray")
         size, box = self.voxel_size or VoxelSize((None, None, None)), self.bounding_box
         coords = {
             axis: (axis, (np.arange(n) + start + 0.5) * (side or factor), {"units": size.unit if side else "voxel"})
@@ -133,6 +132,14 @@ class MagArray:
     def __repr__(self) -> str:
         axes = ", ".join(f"{axis} {n}" for axis, n in zip(self.dims, self.shape, strict=True))
         return f"<{self.name} mag {self.mag}: {axes}, {self.dtype}, {self.voxel_size or 'voxel size unknown'}>"
+
+
+def _installed(module: str) -> Any:
+    """A module that `wkconvert[arrays]` brings. Raises ImportError that says so."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(f'{error}; pip install "wkconvert[arrays]" brings it') from error
 
 
 def _ranges(index: tuple[Index, ...], shape: tuple[int, ...]) -> tuple[list[range], list[bool]]:

@@ -34,7 +34,7 @@ def with_keywords(function: Callable[..., Result], *options: str) -> Callable[..
     'em with 3 jobs'
     >>> with_keywords(convert)("em", job=3)
     Traceback (most recent call last):
-    TypeError: got an unexpected keyword argument 'job'
+    TypeError: convert() got an unexpected keyword argument 'job'
     """
     own = dict(inspect.signature(function).parameters)
     kind: type[Resources] = Settings if "settings" in own else Resources
@@ -51,7 +51,10 @@ def with_keywords(function: Callable[..., Result], *options: str) -> Callable[..
 
     @functools.wraps(function)
     def called(*args: Any, progress: Listener | bool | None = None, **given: Any) -> Result:
-        bound = signature.bind(*args, **given).arguments
+        try:
+            bound = signature.bind(*args, **given).arguments
+        except TypeError as error:
+            raise TypeError(f"{function.__name__}() {error}") from None
         settings = kind(**{name: bound.pop(name) for name in list(bound) if name in taken})
         with _listening(progress) as listen:
             return function(**bound, **{place: settings}, listen=listen)
