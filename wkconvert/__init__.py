@@ -19,11 +19,11 @@ from wkconvert_core.api.keywords import with_keywords
 _STORAGE = ("to_options", "compression", "compression_level", "file_len")
 
 convert = with_keywords(api.convert)
-downsample = with_keywords(api.downsample, "max_mag", "interpolation_mode", "sampling_mode", *_STORAGE)
-upsample = with_keywords(api.upsample, "target_mag", "sampling_mode", *_STORAGE)
+downsample = with_keywords(api.downsample, "follow", "max_mag", "interpolation_mode", "sampling_mode", *_STORAGE)
+upsample = with_keywords(api.upsample, "follow", "target_mag", "sampling_mode", *_STORAGE)
 compress = with_keywords(api.compress, *_STORAGE)
-recube = with_keywords(api.recube, "name", "dtype", "convert", "range", "overwrite", *_STORAGE)
-export_tiff = with_keywords(api.export_tiff, "layer_name", "bbox", "name", "compression")
+recube = with_keywords(api.recube, "follow", "name", "dtype", "convert", "range", "overwrite", *_STORAGE)
+export_tiff = with_keywords(api.export_tiff, "follow", "layer_name", "bbox", "name", "compression")
 check_equality = with_keywords(api.check_equality)
 verify = with_keywords(api.verify)
 

@@ -18,7 +18,7 @@ from wkconvert_core.engine.resources import Resources
 Result = TypeVar("Result")
 
 
-ANY_RUN = {"force", "verify", *(field.name for field in fields(Resources))}
+ANY_RUN = {"force", "verify", *(field.name for field in fields(Resources))} - {"follow"}
 """Fields of `Settings` that count for all that writes."""
 
 
