@@ -177,3 +177,12 @@ def test_layers_and_slices_for_which_the_stage_stood_elsewhere_are_warned_of(tmp
     (told,) = stage_warnings(tmp_path / "fields", tmp_path)
     assert "2 places, and slices are not moved" in told
     assert "s2.tif at x 100 µm, y 2 µm" in told
+
+
+def test_two_layers_of_one_name_are_told(tmp_path):
+    for name in ("em.nii", "em.nii.gz"):
+        labels(tmp_path / "src" / name, noise(20, 24, 4, dtype="uint16"))
+    conversion = prepare(tmp_path / "src", tmp_path / "ds", Settings(SIZE))
+    assert [layer.name for layer in conversion.layers] == ["em", "em_2"]
+    told = [note for note in conversion.notes if "it is called em_2, as another layer is em" in note]
+    assert [type(note) for note in told] == [WarningNote]

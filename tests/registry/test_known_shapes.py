@@ -194,3 +194,13 @@ def test_what_is_installed_is_not_advised(tmp_path):
     with pytest.raises(UnknownFormat) as caught:
         find(tmp_path, only("tiff"))
     assert caught.value.fix == 'try pip install "wkconvert[knossos]"'
+
+
+def test_what_is_empty_is_told(tmp_path):
+    made(tmp_path, "em/s{z}.jpg", z=N(3))
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "more.tif").touch()
+    (tmp_path / "notes").touch()
+    (found,) = find(tmp_path, only("tiff"))
+    assert [type(note) for note in found.notes] == [WarningNote]
+    assert found.notes[0].endswith("as there is nothing in it: labels, more.tif")

@@ -79,6 +79,10 @@ def open_source(
         numbered = (f"{base}_{number}" for number in range(2, len(layers) + 2))
         name = next(each for each in (base, *numbered) if each not in opened)
         renamed = [f"{said!r} is called {name}"] if said not in ("", name) and not settings.layer_name else []
+        if said and name != base:
+            renamed = [
+                WarningNote(f"it is called {name}, as another layer is {base}: remove one if they are the same twice")
+            ]
         opened[name] = replace(made, name=name, notes=(*made.notes, *renamed))
     return list(opened.values())
 

@@ -192,7 +192,17 @@ def _layers_below(
         told = f"left out of {src.name or src}, as no reader knows them: {shorten(declined)}"
         note = WarningNote(f"{told} (try {extras})" if extras else told)
         found = [replace(one, notes=(*one.notes, note)) for one in found]
+    if found and (empty := [path.name for path in children(src, _is_empty)]):
+        note = WarningNote(f"left out of {src.name or src}, as there is nothing in it: {shorten(empty)}")
+        found = [replace(one, notes=(*one.notes, note)) for one in found]
     return found
+
+
+def _is_empty(entry: Path) -> bool:
+    """Whether an entry is an empty folder, or a file of 0 bytes with the suffix of a format: a copy that failed."""
+    if is_folder(entry):
+        return not listed(entry)
+    return is_file(entry) and not state_of(entry)[0] and entry.name.lower().endswith(tuple(chain(*SUFFIXES.values())))
 
 
 def _is_of_one(folder: Path) -> bool:
