@@ -87,7 +87,11 @@ def spim(path, setups, *, times=1, size=(0.5, 0.5, 2.0), unit="micrometer", affi
                 moved = stored + stored.dtype.type(time)
                 for level, data in enumerate([moved, halved(moved)][:levels]):
                     cells = data.view("i2") if data.dtype == np.uint16 else data
-                    file.create_dataset(f"t{time:05}/s{number:02}/{level}/cells", data=cells, chunks=(4, 4, 4))
+                    file.create_dataset(
+                        f"t{time:05}/s{number:02}/{level}/cells",
+                        data=cells,
+                        chunks=tuple(min(16, side) for side in cells.shape),
+                    )
     names = names or [f"channel {number}" for number in range(len(setups))]
     described = "".join(
         f"<ViewSetup><id>{number}</id><name>{names[number]}</name><size>{' '.join(map(str, stored.shape[::-1]))}</size>"

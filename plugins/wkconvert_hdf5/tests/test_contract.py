@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hdf5_files import berkeley, detect, ilastik, imaris, layers, matlab, plain, seen, spim, velox
+from hdf5_files import detect, ilastik, imaris, layers, matlab, plain, seen, spim, velox
 
 import wkconvert_hdf5
 from wkconvert_core import Confidence, OptionError
@@ -15,8 +15,8 @@ VOXELS = noise(40, 90, 70, dtype="uint16")
 
 
 def of_ilastik(path):
-    stored = noise(70, 2, 90, 40, dtype="float32")
-    ilastik(path, stored, "xcyz", chunks=(35, 1, 45, 20), compression="gzip")
+    stored = noise(40, 2, 60, 30, dtype="float32")
+    ilastik(path, stored, "xcyz", chunks=(20, 1, 30, 15), compression="gzip")
     return Sample(path, options={"channel": "1"}, expected=stored[:, 1:].transpose(1, 0, 2, 3))
 
 
@@ -40,10 +40,6 @@ SAMPLES = {
     "Imaris": lambda to: Sample(imaris(to / "a.ims", [VOXELS]), expected=seen(VOXELS)),
     "BigDataViewer": lambda to: Sample(spim(to / "a", [VOXELS]), expected=seen(VOXELS)),
     "Velox": lambda to: of_velox(to / "a.emd"),
-    "Berkeley": lambda to: Sample(
-        berkeley(to / "a.emd", VOXELS, [("z", "[n_m]", 4.0), ("y", "[n_m]", 1.0), ("x", "[n_m]", 1.0)]),
-        expected=seen(VOXELS),
-    ),
 }
 
 
@@ -108,6 +104,7 @@ def test_other_formats_and_urls_are_left_to_other_plugins(tmp_path):
         ({"dataset": "nothing"}, "its volumes are: volume"),
         ({"axes": "zy"}, "40 x 90 x 70"),
         ({"axes": "zyy"}, "c, t, x, y, z"),
+        ({"axes": "xyx"}, "c, t, x, y, z"),
         ({"axes": "zyw"}, "c, t, x, y, z"),
         ({"axes": "ctz"}, "c, t, x, y, z"),
     ],

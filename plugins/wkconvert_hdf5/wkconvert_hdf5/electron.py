@@ -114,7 +114,7 @@ def _steps(dims: dict[str, Any]) -> tuple[VoxelSize | None, list[str]]:
         symbol = unit_symbol(spelled)
         if not steps.size or (not symbol and spelled.lower() in ("", "px", "pixel", "pixels")):
             continue
-        if symbol is None or not (np.isfinite(steps).all() and steps.min() > 0 and np.ptp(steps) < 1e-3 * steps.mean()):
+        if symbol is None or not (np.isfinite(steps).all() and np.ptp(steps) < 1e-3 * steps.mean()):
             why = f"runs from {places[0]:g} to {places[-1]:g} {spelled}"
             notes.append(WarningNote(f"{axis} {why}, not in steps of one length"))
             continue
