@@ -186,6 +186,7 @@ MAKERS = {
     "tomogram.rec": make_mrc,
     "brain.nii.gz": make_nifti,
     "em.zarr": make_ome_zarr,
+    "volume.npy": lambda path, words: np.save(path, noise(4, 32, 32)),
     "cells.h5": make_hdf5,
     "scan.nrrd": make_nrrd,
 }
