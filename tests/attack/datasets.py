@@ -23,8 +23,9 @@ JUDGED = ("recube", "copy", "auto of a dataset", "downsample", "compress")
 """Commands after which every mag has to hold what it should, but for one that was damaged and only stayed as it was."""
 
 FILES: dict[str, Callable[[Path], list[Path]]] = {
-    "header.wkw": lambda ds: sorted(ds.rglob("header.wkw")),
-    "shard": lambda ds: sorted(ds.rglob("x*.wkw")),
+    "description": lambda ds: sorted([*ds.rglob("header.wkw"), *ds.glob("*/*/zarr.json"), *ds.glob("*/*/.zarray")]),
+    "shard": lambda ds: sorted([*ds.rglob("x*.wkw"), *filter(Path.is_file, ds.rglob("[0-9]*"))]),
+    "image": lambda ds: sorted([*ds.glob("zarr.json"), *ds.glob("*/zarr.json"), *ds.glob("**/.z[ga]*")]),
     "properties": lambda ds: [ds / "datasource-properties.json"],
     "plan": lambda ds: sorted(ds.glob(".wkconvert/*.plan")),
     "shards": lambda ds: sorted(ds.glob(".wkconvert/*.shards")),
@@ -46,7 +47,9 @@ def tried(world: World, target: str, seed: int, number: int) -> Outcome:
     world.restored()
     if target == "journal":
         unfinished(world.ds)
-    file = rng.choice(FILES[target](world.ds))
+    if not (files := FILES[target](world.ds)):
+        return Outcome(Verdict.RIGHT, "there is no such file")
+    file = rng.choice(files)
     before = file.read_bytes()
     file.write_bytes(mutated(rng, file.name, before))
     command = "auto" if target == "journal" else rng.choice(COMMANDS)
@@ -62,7 +65,7 @@ def _judge(world: World, target: str, command: str, file: Path) -> None:
         raise Misbehaved(Verdict.WRONG, f"resumed, these differ: {', '.join(wrong)}")
     if target == "shard" and command == "verify":
         raise Misbehaved(Verdict.WRONG, "verify calls a changed shard sound")
-    if target not in ("properties", "journal") and command in JUDGED:
+    if target not in ("properties", "journal", "image") and command in JUDGED:
         layer, mag = file.relative_to(world.ds).parts[:2]
         world.same_voxels(
             "out" if command in COPYING else "ds", None if command == "compress" else world.ds / layer / mag

@@ -11,7 +11,7 @@ from helpers.conversions import SETTINGS, different, edited, every_mag, layers_o
 from helpers.datasets import box_of, entries, run
 from zarrs import raw_volume, zarr
 
-from wkconvert_core import NO_FILE, Box, DamagedData, Mag, MagSpec, OptionError, StoredMag
+from wkconvert_core import NO_FILE, Box, BrokenSource, DamagedData, Mag, MagSpec, OptionError, StoredMag
 from wkconvert_core.commands.check_equality import check_equality
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.mag_format import ComparedMag, ListingFormat
@@ -323,3 +323,43 @@ def test_the_same_voxels_give_the_same_bytes_whatever_order_they_have_in_memory(
     np.testing.assert_array_equal(sink.source().read(Box((0, 0, 0), box.shape)), voxels)
     assert sink.write(box, np.zeros_like(voxels)) == NO_FILE
     assert not sink.has(box)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about.update(shape=[1, 7, 50, 40]),
+        lambda about: about["codecs"][0]["configuration"]["codecs"][0]["configuration"].update(order=[3, 1, 2, 0]),
+        lambda about: about["chunk_key_encoding"].update(name="v2"),
+        lambda about: about["attributes"]["wkconvert"].update(codecs=5),
+    ],
+)
+def test_a_changed_description_is_no_other_voxels(source, tmp_path, change):
+    run("auto", source, tmp_path / "ds", *SIZE, "--to", "zarr3", "--to-option", "chunk=16")
+    file = tmp_path / "ds" / "color" / "1" / "zarr.json"
+    about = json.loads(file.read_text())
+    about["shape"][1] += 64  # others may make it larger
+    about["attributes"]["theirs"] = 1
+    file.write_text(json.dumps(about))
+    assert verify(tmp_path / "ds").sound
+    change(about)
+    file.write_text(json.dumps(about))
+    assert not verify(tmp_path / "ds").sound
+    with pytest.raises(BrokenSource, match="damaged"):
+        run("recube", tmp_path / "ds", tmp_path / "copy", "-q")
+
+
+def test_a_link_in_place_of_an_images_metadata_is_neither_read_nor_written_through(dataset, tmp_path):
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"node_type": "group", "attributes": {"secret": 1}, "secret": 1}')
+    for name in ("zarr.json", ".zgroup", ".zattrs"):
+        for folder in (dataset, dataset / "color"):
+            (folder / name).unlink(missing_ok=True)
+            (folder / name).symlink_to(secret)
+    run("metadata", dataset, "--name", "other", "-q")
+    assert "secret" in secret.read_text()
+    written = [
+        path for path in (*dataset.glob("*"), *dataset.glob("color/*")) if path.is_file() and not path.is_symlink()
+    ]
+    assert len(written) >= 3
+    assert not any("secret" in path.read_text() for path in written)

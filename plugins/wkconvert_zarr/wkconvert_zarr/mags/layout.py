@@ -195,8 +195,39 @@ def read_layout(driver: Driver, folder: Path, order: Any = None) -> Layout:
     kept = {key: value for key, value in about.items() if key != "attributes"} if isinstance(about, dict) else {}
     if kept.get("node_type", "array") != "array" or not isinstance(kept.get("shape"), list):
         raise BrokenSource(f"{path} describes no array", fix="give the folder of an array")
-    layout = Layout(driver, json.dumps(kept, separators=(",", ":")), _axes(kept, order))
-    return _checked(layout, path)
+    layout = _checked(Layout(driver, json.dumps(kept, separators=(",", ":")), _axes(kept, order)), path)
+    attributes = about.get("attributes")
+    if isinstance(attributes, dict) and isinstance(again := attributes.get(AGAIN), dict):
+        _check_again(layout, again, path)
+    return layout
+
+
+AGAIN = "wkconvert"
+"""The attribute of an array of Zarr 3 in which wkconvert says once more how it is stored: chunks have no header."""
+
+
+def said_again(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What an array's attributes repeat of its description: of what would give other voxels without an error."""
+    keys = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs", "dimension_names")
+    return {AGAIN: {key: about[key] for key in keys}}
+
+
+def _check_again(layout: Layout, again: Mapping[str, Any], path: Path) -> None:
+    """Raise BrokenSource unless an array is stored as its attributes say; it may have become larger."""
+
+    def normal(about: Mapping[str, Any]) -> Any:
+        return opened_in_memory(layout.driver, json.dumps(about)).spec().to_json()["metadata"]
+
+    about = layout.parsed
+    try:
+        first = {**about, **again}
+        is_whole = all(now >= then for now, then in zip(about["shape"], first["shape"], strict=True))
+        is_same = is_whole and normal({**first, "shape": about["shape"]}) == normal(about)
+    except (ValueError, TypeError):
+        is_same = False
+    if not is_same:
+        why = "it says twice how the array is stored, and not the same; or another program has made the array smaller"
+        raise BrokenSource(f"{path} is damaged", why=why, fix="restore it from a copy, or convert again")
 
 
 def layout_at(driver: Driver, url: str, order: Any = None) -> Layout:

@@ -14,7 +14,7 @@ import numpy as np
 
 from wkconvert_core import ListedLayer, Mag
 from wkconvert_core.toolkit.atomic import write_atomically
-from wkconvert_core.toolkit.files import is_file, open_file, reading
+from wkconvert_core.toolkit.files import is_file, is_link, open_file, reading
 
 from ..arrays import Driver
 from .layout import DESCRIPTIONS, read_layout
@@ -150,7 +150,7 @@ def _joined(old: Json, new: Json) -> Json:
 
 def _read(path: Path) -> Json:
     """The JSON object in a file; empty if there is none, or none that is valid: it is written anew then."""
-    if not is_file(path):
+    if is_link(path) or not is_file(path):  # what a link leads to is none of the dataset's
         return {}
     try:
         with reading(path), open_file(path) as file:

@@ -15,7 +15,7 @@ from wkconvert_core.toolkit.atomic import file_checksum, sync, temporary_name, w
 from wkconvert_core.toolkit.files import exists, is_file, open_file
 
 from ..arrays import opened_to_write, system_errors
-from .layout import DESCRIPTIONS, Layout
+from .layout import DESCRIPTIONS, Layout, said_again
 from .stored import ZarrMag
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ class ZarrSink:
     def begin(self) -> None:
         """Write the description, which makes the folder a mag even without shards. Raises TargetError."""
         path = self.folder / DESCRIPTIONS[self.layout.driver]
-        content = json.dumps(self.layout.parsed, indent=2).encode() + b"\n"
+        about = self.layout.parsed
+        if self.layout.driver == "zarr3":
+            about["attributes"] = said_again(about)
+        content = json.dumps(about, indent=2).encode() + b"\n"
         with writing(path):
             if not exists(path):
                 self.folder.mkdir(parents=True, exist_ok=True)
