@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from helpers.conversions import every_mag
+from helpers.processes import wkconvert
 
 from attack.children import Misbehaved, Outcome, Verdict, attempt
 from wkconvert_core import WkconvertError
@@ -72,7 +73,7 @@ class World:
             file = self.work / layer / f"v_{size}_{dtype}.raw"
             file.parent.mkdir(parents=True)
             file.write_bytes((noise(*SHAPE, dtype=dtype, seed=number) // 9).tobytes("F"))
-        self.run_line(*self.line("auto"), "--quiet")
+        self._prepare(*self.line("auto"))
         for name in ("clean", "coarse", "deep"):
             shutil.copytree(self.ds, self.work / name)
         self.work.rename(self._stored)
@@ -80,8 +81,8 @@ class World:
         shutil.rmtree(self.work / "coarse" / ".wkconvert")
         for layer in ("em", "labels"):
             shutil.rmtree(self.work / "coarse" / layer / "1")
-        self.run_line("metadata", "{coarse}", "--quiet")
-        self.run_line("downsample", "{deep}", "--max-mag", "4", "--quiet")
+        self._prepare("metadata", str(self._places["coarse"]))
+        self._prepare("downsample", str(self._places["deep"]), "--max-mag", "4")
         shutil.rmtree(self._stored)
         self.work.rename(self._stored)
         self.restored()
@@ -114,14 +115,16 @@ class World:
 
     def run(self, command: str) -> None:
         """Carry out a command in this process. Raises WkconvertError if it refuses."""
-        self.run_line(*self.line(command))
-
-    def run_line(self, *parts: str) -> None:
         try:
-            app([part.format(**self._places) for part in parts])
+            app(self.line(command))
         except SystemExit as end:
             if end.code:
                 raise WkconvertError(f"exit code {end.code}") from end
+
+    def _prepare(self, *parts: str) -> None:
+        """Carry out a command in another process: no thread of a library may be there when attempts are forked."""
+        ended = wkconvert(*parts, "--quiet")
+        assert ended.returncode == 0, ended.stderr
 
     def attacked(self, command: str, judge: Callable[[], None] = lambda: None, *, may_read: bool = False) -> Outcome:
         """How a command ends in a child that must leave the canary alone; `judge` looks at what it did."""

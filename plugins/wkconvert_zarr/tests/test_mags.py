@@ -332,6 +332,7 @@ def test_the_same_voxels_give_the_same_bytes_whatever_order_they_have_in_memory(
         lambda about: about["codecs"][0]["configuration"]["codecs"][0]["configuration"].update(order=[3, 1, 2, 0]),
         lambda about: about["chunk_key_encoding"].update(name="v2"),
         lambda about: about["attributes"]["wkconvert"].update(codecs=5),
+        lambda about: about["attributes"]["wkconvert"].update(fill_value=1 << 80),
     ],
 )
 def test_a_changed_description_is_no_other_voxels(source, tmp_path, change):
@@ -347,6 +348,18 @@ def test_a_changed_description_is_no_other_voxels(source, tmp_path, change):
     assert not verify(tmp_path / "ds").sound
     with pytest.raises(BrokenSource, match="damaged"):
         run("recube", tmp_path / "ds", tmp_path / "copy", "-q")
+
+
+@pytest.mark.parametrize("number", [1 << 80, "x", None, -3, 1.5])
+def test_odd_numbers_in_a_description_are_an_error_that_names_it(dataset, number):
+    file = next(path for path in (dataset / "color" / "1").iterdir() if path.is_file())
+    about = json.loads(file.read_text())
+    for where in (about["shape"], about.get("chunks") or about["chunk_grid"]["configuration"]["chunk_shape"]):
+        kept, where[1] = where[1], number
+        file.write_text(json.dumps(about))
+        with pytest.raises(BrokenSource, match=file.name):
+            read(dataset)
+        where[1] = kept
 
 
 def test_a_link_in_place_of_an_images_metadata_is_neither_read_nor_written_through(dataset, tmp_path):

@@ -223,7 +223,7 @@ def _check_again(layout: Layout, again: Mapping[str, Any], path: Path) -> None:
         first = {**about, **again}
         is_whole = all(now >= then for now, then in zip(about["shape"], first["shape"], strict=True))
         is_same = is_whole and normal({**first, "shape": about["shape"]}) == normal(about)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         is_same = False
     if not is_same:
         why = "it says twice how the array is stored, and not the same; or another program has made the array smaller"
@@ -269,7 +269,7 @@ def _checked(layout: Layout, place: Path | str) -> Layout:
 def _grid(layout: Layout) -> Grid:
     try:
         array = opened_in_memory(layout.driver, layout.document)
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise BrokenSource("it describes no array that can be read", why=shown(error)) from error
     dtype, axes = array.dtype.numpy_dtype, layout.axes
     if dtype.name not in DTYPES:
