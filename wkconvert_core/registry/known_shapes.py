@@ -25,7 +25,7 @@ SUFFIXES = {
     "hdf5": (".h5", ".hdf5", ".ims", ".emd", ".mat"),
     "itk": (".nrrd", ".nhdr", ".mha", ".mhd", ".gipl", ".gipl.gz", ".dcm"),
     "knossos": (".conf", ".zip"),
-    "mrc": (".mrc", ".mrcs", ".rec", ".st", ".ali", ".map"),
+    "mrc": (".mrc", ".mrcs", ".rec", ".st", ".ali", ".map", ".mrc.gz", ".map.gz"),
     "ncem": (".ser",),
     "nifti": (".nii", ".nii.gz", ".hdr", ".img"),
     "tiff": (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"),

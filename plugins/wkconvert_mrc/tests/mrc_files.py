@@ -1,5 +1,6 @@
 """Writing MRC files by the table of the standard, field by field, and opening them as core does."""
 
+import gzip
 import struct
 
 import numpy as np
@@ -66,6 +67,14 @@ def write(path, stored, order="<", *, extended=b"", behind=b"", **fields):
     }
     path.write_bytes(header(order, **{**usual, **told, **fields}) + extended + stored + behind)
     return path
+
+
+def zipped(path):
+    """The file compressed, as EMDB has its maps."""
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes(), 1))
+    path.unlink()
+    return packed
 
 
 def seen(stored):

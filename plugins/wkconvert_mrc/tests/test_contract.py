@@ -1,11 +1,12 @@
 """The hooks: what is claimed and what is not, what is imported, and core's compliance kit on files of several kinds."""
 
+import gzip
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from mrc_files import IMOD, detect, header, layers, seen, write
+from mrc_files import IMOD, detect, header, layers, seen, write, zipped
 
 import wkconvert_mrc
 from wkconvert_core import Confidence, OptionError, UnsupportedSource
@@ -31,6 +32,10 @@ SAMPLES = {
     ),
     "4 bits, odd": lambda to: four_bits(to / "a.st"),
     "axes exchanged": lambda to: permuted(to / "a.rec"),
+    "compressed": lambda to: Sample(
+        zipped(write(to / "a.map", VOXELS, ">", axes=(3, 1, 2), extended=bytes(160))),
+        expected=VOXELS.transpose(1, 0, 2)[np.newaxis],
+    ),
     "a volume of a stack": lambda to: Sample(
         write(to / "a.mrc", VOXELS, group=401, intervals=(70, 90, 10)),
         options={"volume": "2"},
@@ -48,6 +53,7 @@ class TestContract(SourceContract):
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("name", ["a.mrc", "a.map", "a", "a.dat"])
 def test_a_file_is_known_by_its_header_whatever_its_name(tmp_path, name, order):
+    assert detect(zipped(write(tmp_path / name, VOXELS, order))).confidence == Confidence.CONTENT
     found = detect(write(tmp_path / name, VOXELS, order))
     assert (found.format, found.confidence) == ("mrc", Confidence.CONTENT)
     assert "int16" in found.reason
@@ -63,6 +69,8 @@ OLD = header(lengths=(70, 90, 40), mode=1)
         ("a.mrc", b"what is this", Confidence.SUFFIX),
         ("A.MRCS", bytes(4000), Confidence.SUFFIX),
         ("a.map", b"what is this", None),
+        ("a.map.gz", gzip.compress(b"what is this"), None),
+        ("a.mrc.gz", b"\x1f\x8b what is this", Confidence.SUFFIX),
         ("a.map", b"# a site map in text\n" * 100, None),
         ("a.map", b"8BPS\0\1" + bytes(2000), None),
         ("a.map", b"\0\1\0\2" * 1000, None),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from helpers.processes import peak_of
 from helpers.sources import whole
-from mrc_files import FIELDS, header, layers, source, voxels, write
+from mrc_files import FIELDS, header, layers, source, voxels, write, zipped
 
-from wkconvert_core import Box, BrokenSource, SourceNotFound, WkconvertError
+from wkconvert_core import Box, BrokenSource, SourceNotFound, UnsupportedSource, WkconvertError
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.testing import noise
 
@@ -87,6 +87,25 @@ def test_the_byte_order_of_an_old_file_of_bytes_is_that_of_the_smaller_volume(tm
         fields = {"axes": (0, 0, 0), "map": b"", "machine": b"", "version": 0, "group": 0}
         path = write(tmp_path / "a.mrc", stored, order, **fields)
         np.testing.assert_array_equal(voxels(path)[0], stored.T)
+
+
+def test_compressed_files_that_are_damaged_or_cut_anywhere_are_refused(tmp_path):
+    path = zipped(write(tmp_path / "a.mrc", GIVEN))
+    content = path.read_bytes()
+    np.testing.assert_array_equal(voxels(path)[0], GIVEN.T)
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        with pytest.raises(BrokenSource, match=r"a\.mrc\.gz"):
+            list(source(path).stream())
+    path.write_bytes(content[:-6] + bytes([content[-6] ^ 1]) + content[-5:])
+    with pytest.raises(BrokenSource, match=r"a\.mrc\.gz"):
+        list(source(path).stream())
+
+
+def test_compressed_values_of_4_bits_are_refused(tmp_path):
+    path = zipped(write(tmp_path / "a.st", bytes(60), lengths=(5, 4, 5), mode=101))
+    with pytest.raises(UnsupportedSource, match="4 bits, compressed"):
+        layers(path)
 
 
 def test_4_bit_values_that_are_cut_short_are_refused(tmp_path):

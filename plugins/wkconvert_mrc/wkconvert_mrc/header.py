@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import broken, is_folder, list_folder, open_file, reading
+from wkconvert_core.toolkit.files import broken, is_folder, list_folder
+from wkconvert_core.toolkit.volumes.inflated import bytes_of, inflated
 
 HEADER_BYTES = 1024
 _LAYOUT = "10i 6f 3i 3f 2i 12x i 40x 2i 36x 3f 4s"
@@ -89,7 +90,8 @@ def detect(path: Path, head: bytes) -> Match | None:
     if is_folder(path):
         count = len(slices(path))
         return Match("mrc", Confidence.CONTENT, f"{count} MRC files of one section each") if count else None
-    name, header, is_marked = path.name.lower(), parse(head), _is_marked(head)
+    name, head = path.name.lower().removesuffix(".gz"), inflated(head, HEADER_BYTES)
+    header, is_marked = parse(head), _is_marked(head)
     if header and is_marked:
         return Match("mrc", Confidence.CONTENT, f"it has the header of an MRC file of {MODES[header.mode]}")
     if header and name.endswith(_SUFFIXES):
@@ -105,20 +107,18 @@ def slices(folder: Path) -> list[str]:
     Raises SourceNotFound, BrokenSource.
     """
     alike: dict[str, list[str]] = {}
-    for name in list_folder(folder, _SUFFIXES).names:
+    for name in list_folder(folder, (*_SUFFIXES, *(f"{suffix}.gz" for suffix in _SUFFIXES))).names:
         alike.setdefault(re.sub("[0-9]+", "0", name), []).append(name)
     numbered = max(alike.values(), key=len, default=[])
     if len(numbered) < 2:
         return []
-    with reading(folder / numbered[0]), open_file(folder / numbered[0]) as file:
-        first = parse(file.read(HEADER_BYTES))
+    first = parse(_head(folder / numbered[0]))
     return numbered if first and first.lengths[2] == 1 else []
 
 
 def read_header(path: Path) -> Header:
     """The header of a file. Raises SourceNotFound, BrokenSource."""
-    with reading(path), open_file(path) as file:
-        head = file.read(HEADER_BYTES)
+    head = _head(path)
     if len(head) < HEADER_BYTES:
         raise broken(path, f"its header has {len(head)} of {HEADER_BYTES} bytes", cut=True)
     if header := parse(head):
@@ -131,6 +131,11 @@ def read_header(path: Path) -> Header:
     )
     modes = ", ".join(map(str, MODES))
     raise broken(path, f"its header is none of MRC, which has lengths above 0 and a mode of {modes}; {told}")
+
+
+def _head(path: Path) -> bytes:
+    """The first 1024 bytes of a file, inflated if it is compressed. Raises SourceNotFound, BrokenSource."""
+    return inflated(bytes_of(path, 4096), HEADER_BYTES)
 
 
 def parse(head: bytes) -> Header | None:

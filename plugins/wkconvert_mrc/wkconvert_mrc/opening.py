@@ -16,12 +16,12 @@ from wkconvert_core import (
     UnsupportedSource,
     VolumeInfo,
     VoxelSize,
-    WarningNote,
 )
-from wkconvert_core.toolkit.files import broken, is_folder, state_of
+from wkconvert_core.toolkit.files import broken, is_folder
 from wkconvert_core.toolkit.stacks import shorten
 from wkconvert_core.toolkit.volumes.axes import Axes
-from wkconvert_core.toolkit.volumes.stored import Stored, chunk_of, source_of
+from wkconvert_core.toolkit.volumes.inflated import GZIP, Packing, bytes_of
+from wkconvert_core.toolkit.volumes.stored import Stored, check_size, chunk_of, source_of
 
 from .calibration import affine, voxel_size
 from .header import MODES, Header, read_header, slices
@@ -64,7 +64,14 @@ def open_mrc(
         fix = "it is for mode 0, whose bytes may be signed or not"
         raise UnknownOption(f"-o bytes={bytes} is not for {path} of mode {header.mode}", fix=fix, names=("bytes",))
     kind, notes = kind_of(header, bytes)
-    notes += _bytes_behind(path, header.start + header.lengths[2] * kind.section_bytes)
+    packing: Packing = "gzip" if bytes_of(path, len(GZIP)) == GZIP else ""
+    if packing and kind.is_packed:
+        raise UnsupportedSource(
+            f"{path} holds values of 4 bits, compressed",
+            why="a compressed file is read in one pass, and values of 4 bits are not",
+            fix=f"gunzip {path.name}",
+        )
+    notes += check_size(path, header.start + header.lengths[2] * kind.section_bytes, packing)
     first, depth = _volume(path, header, volume)
     shape = kind.columns, header.lengths[1], depth
     axes, leads = Axes(shape), header.axes
@@ -76,7 +83,7 @@ def open_mrc(
     turned, turning = _turn(header, orientation)
     along_x, along_y, along_z = (sizes[axis] for axis in leads)
     start = header.start + first * kind.section_bytes
-    stored = Stored(kind.dtype, kind.samples, (start,))
+    stored = Stored(kind.dtype, kind.samples, (start,), packing=packing)
     info = VolumeInfo(
         axes.seen_shape,
         np.dtype(kind.dtype).newbyteorder("="),
@@ -98,14 +105,6 @@ def _turn(header: Header, orientation: Orientation | None) -> tuple[Turn | None,
     names = ", ".join("XYZ"[axis] for axis in header.axes)
     turned = Turn(f"from {names} to X, Y, Z", _FIX) if orientation is None else None
     return turned, [f"columns, rows and sections run along {names} (MAPC, MAPR, MAPS)"]
-
-
-def _bytes_behind(path: Path, end: int) -> list[str]:
-    """A note if the file is longer than its header says. Raises BrokenSource if it is too short."""
-    found, _ = state_of(path)
-    if found < end:
-        raise broken(path, f"{end} bytes expected, {found} found", cut=True)
-    return [WarningNote(f"{found - end} bytes behind the voxels are left out")] if found > end else []
 
 
 def _volume(path: Path, header: Header, volume: int | None) -> tuple[int, int]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from wkconvert_core import Confidence, Match
 from wkconvert_core.toolkit.files import entries, is_file, is_folder, open_file, reading, stem
+from wkconvert_core.toolkit.volumes.inflated import inflated
 
-from .magic import inflated, is_analyze, kind_of
+from .magic import HEAD_BYTES, is_analyze, kind_of
 
 NII = (".nii", ".nii.gz")
 HDR = (".hdr", ".hdr.gz")
@@ -23,7 +24,7 @@ def detect(path: Path, head: bytes) -> Match | None:
     """The claim to a file by its header, its partner's header or its name; to a folder of volumes and nothing else."""
     if is_folder(path):
         return _folder(path)
-    start = inflated(head)
+    start = inflated(head, HEAD_BYTES)
     if kind := kind_of(start):
         return Match("nifti", Confidence.CONTENT, f"it starts with a header of NIfTI-{kind.version}")
     if has(path, IMG) and (header := header_of(path)) != path and is_header(header):
@@ -69,7 +70,7 @@ def header_of(path: Path) -> Path:
 def is_header(path: Path) -> bool:
     """Whether a file begins with a NIfTI header. Raises SourceNotFound, BrokenSource."""
     with reading(path), open_file(path) as file:
-        return kind_of(inflated(file.read(4096))) is not None
+        return kind_of(inflated(file.read(4096), HEAD_BYTES)) is not None
 
 
 def contents(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -13,10 +13,10 @@ import numpy as np
 
 from wkconvert_core import BrokenSource, UnsupportedSource
 from wkconvert_core.toolkit.files import broken
-from wkconvert_core.toolkit.volumes.inflated import bytes_of
+from wkconvert_core.toolkit.volumes.inflated import bytes_of, inflated
 
 from .detection import HDR, has
-from .magic import HEAD_BYTES, Kind, inflated, is_analyze, kind_of, promised_size
+from .magic import HEAD_BYTES, Kind, is_analyze, kind_of, promised_size
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 DType: TypeAlias = np.dtype[Any]
@@ -157,7 +157,7 @@ def read_header(path: Path) -> Header:
     start = bytes_of(path, _READ_BYTES)
     if not start:
         raise broken(path, "it is empty")
-    head = inflated(start)[:HEAD_BYTES]
+    head = inflated(start, HEAD_BYTES)
     if len(head) < (size := promised_size(head)):
         raise broken(path, f"its header has {len(head)} of {size} bytes", cut=True)
     kind = kind_of(head)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 from typing import Literal
-
-from wkconvert_core.toolkit.volumes.inflated import GZIP
 
 HEAD_BYTES = 552
 """The longest header, the flag behind it, and size and code of the first extension."""
@@ -53,13 +50,3 @@ def is_analyze(head: bytes) -> bool:
     size, order = _SIZES.get(head[:4], (0, "<"))
     counts = {struct.pack(order + "h", n) for n in range(1, 8)}
     return size == 348 <= len(head) and kind_of(head) is None and head[40:42] in counts
-
-
-def inflated(head: bytes) -> bytes:
-    """The first bytes of a file, decompressed if it is a gzip file; nothing if it is a damaged one."""
-    if not head.startswith(GZIP):
-        return head
-    try:
-        return zlib.decompressobj(31).decompress(head, HEAD_BYTES)
-    except zlib.error:
-        return b""

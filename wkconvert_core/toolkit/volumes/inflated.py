@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from wkconvert_core.toolkit.files import open_file, raw_file, reading
 
-__all__ = ["GZIP", "MOST_INFLATED", "Packing", "Reader", "bytes_of", "drain", "opened"]
+__all__ = ["GZIP", "MOST_INFLATED", "Packing", "Reader", "bytes_of", "drain", "inflated", "opened"]
 
 GZIP = b"\x1f\x8b"
 """The first bytes of a gzip member."""
@@ -96,6 +96,21 @@ def bytes_of(path: Path, count: int, place: int = 0) -> bytes:
     with reading(path), raw_file(path) as file:
         file.seek(place)
         return file.read(count)
+
+
+def inflated(head: bytes, most: int) -> bytes:
+    """At most so many of the first bytes of a file, inflated if it is a gzip file; nothing if that is damaged.
+
+    >>> import gzip
+    >>> inflated(gzip.compress(b"header and voxels")[:-4], 6), inflated(b"header and voxels", 6)
+    (b'header', b'header')
+    """
+    if not head.startswith(GZIP):
+        return head[:most]
+    try:
+        return zlib.decompressobj(31).decompress(head, most)
+    except zlib.error:
+        return b""
 
 
 @contextmanager
