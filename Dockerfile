@@ -6,9 +6,10 @@ WORKDIR /src
 COPY . .
 RUN python -m venv /opt/wkconvert \
     && /opt/wkconvert/bin/pip install --no-cache-dir --constraint constraints.txt \
-        ".[upload]" "./packages/wkconvert_images[tiff]" ./plugins/wkconvert_dm ./plugins/wkconvert_hdf5 \
-        ./plugins/wkconvert_itk ./plugins/wkconvert_knossos ./plugins/wkconvert_mrc ./plugins/wkconvert_ncem \
-        ./plugins/wkconvert_nifti ./plugins/wkconvert_tiff ./plugins/wkconvert_tiles ./plugins/wkconvert_zarr
+        ".[upload]" "./packages/wkconvert_images[tiff]" ./plugins/wkconvert_bioio ./plugins/wkconvert_dm \
+        ./plugins/wkconvert_hdf5 ./plugins/wkconvert_itk ./plugins/wkconvert_knossos ./plugins/wkconvert_mrc \
+        ./plugins/wkconvert_ncem ./plugins/wkconvert_nifti ./plugins/wkconvert_tiff ./plugins/wkconvert_tiles \
+        ./plugins/wkconvert_zarr
 
 FROM python:3.13-slim
 RUN useradd --create-home --uid 1000 wkconvert

@@ -47,7 +47,7 @@ install core wkconvert $tools
 check core -m "not slow" tests/contract tests/conversion tests/registry/test_detection.py \
     tests/registry/test_plugins.py tests/formats tests/commands/test_demo.py tests/end_to_end/test_real_files.py tests/end_to_end/test_example_plugin.py
 
-for name in dm hdf5 itk knossos mrc ncem nifti tiff tiles zarr; do
+for name in bioio dm hdf5 itk knossos mrc ncem nifti tiff tiles zarr; do
     echo "-- core with wkconvert-$name: the plugin's tests, and no other plugin's library"
     environment "$name" python3
     install "$name" "wkconvert[$name]" $tools

@@ -25,6 +25,7 @@ HEAVY = [
     "imageio",
     "imagecodecs",
     "PIL",
+    "bioio",
     "nibabel",
     "h5py",
     "SimpleITK",

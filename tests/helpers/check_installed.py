@@ -4,6 +4,7 @@ import sys
 from importlib.metadata import distributions
 
 LIBRARIES = {
+    "bioio": {"bioio"},
     "dm": set(),
     "hdf5": {"h5py"},
     "itk": {"isal", "simpleitk"},

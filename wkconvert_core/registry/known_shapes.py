@@ -21,6 +21,7 @@ from wkconvert_core.toolkit.naming.columns import Column, table
 from wkconvert_core.toolkit.naming.words import axes
 
 SUFFIXES = {
+    "bioio": (".czi", ".dv", ".lif", ".nd2", ".oir", ".sldy"),
     "dm": (".dm3", ".dm4"),
     "hdf5": (".h5", ".hdf5", ".ims", ".emd", ".mat"),
     "itk": (".nrrd", ".nhdr", ".mha", ".mhd", ".gipl", ".gipl.gz", ".dcm"),

@@ -1,0 +1,112 @@
+"""Whatever bioio reads: here OME-TIFF, whose reader needs no Java; scenes, channels, times, sizes with their units."""
+
+import numpy as np
+import pytest
+import tifffile
+
+import wkconvert_bioio
+from wkconvert_core import Confidence, OptionError, UnsupportedSource, WkconvertError
+from wkconvert_core.testing import CHECKS, Reader, noise, read_checked
+
+pytest.importorskip("bioio_ome_tiff")
+
+BIOIO = Reader(wkconvert_bioio, "bioio")
+layers, source, voxels = BIOIO.layers, BIOIO.source, BIOIO.voxels
+SIZES = {"PhysicalSizeX": 250, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.5, "PhysicalSizeYUnit": "µm"}
+
+
+def saved(path, array, axes, **more):
+    """An OME-TIFF of an array in the order of its axes."""
+    photometric = "rgb" if axes.endswith("S") else "minisblack"
+    tifffile.imwrite(path, array, ome=True, photometric=photometric, metadata={"axes": axes, **SIZES, **more})
+    return path
+
+
+def in_order(array):
+    """`[z, y, x]` as `[x, y, z]`."""
+    return array.T
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32"])
+def test_a_volume_and_its_sizes_with_their_units(tmp_path, dtype):
+    given = noise(7, 8, 9, dtype=dtype)
+    found = source(saved(tmp_path / "a.ome.tiff", given, "ZYX"))
+    assert (found.info.shape, found.info.dtype) == ((9, 8, 7), dtype)
+    np.testing.assert_array_equal(read_checked(found)[0], in_order(given))
+    size = found.info.voxel_size
+    assert (size.size, size.unit, size.origin) == ((250, 500, None), "nm", "OME metadata, by bioio")
+
+
+def test_channels_are_layers_under_their_names(tmp_path):
+    given = noise(3, 7, 8, 9)
+    path = saved(tmp_path / "a.ome.tiff", given, "CZYX", Channel={"Name": ["DAPI", "GFP", "RFP"]})
+    found = layers(path)
+    assert [layer.name for layer in found] == ["DAPI", "GFP", "RFP"]
+    for layer, each in zip(found, given, strict=True):
+        np.testing.assert_array_equal(read_checked(layer.source)[0], in_order(each))
+    np.testing.assert_array_equal(voxels(path, channel=1)[0], in_order(given[1]))
+    with pytest.raises(OptionError, match="0 to 2"):
+        layers(path, channel=3)
+
+
+def test_samples_are_colours(tmp_path):
+    given = noise(7, 8, 9, 3)
+    found = source(saved(tmp_path / "a.ome.tiff", given, "ZYXS"))
+    np.testing.assert_array_equal(read_checked(found), given.transpose(3, 2, 1, 0))
+
+
+def test_one_of_several_times_is_chosen(tmp_path):
+    given = noise(2, 7, 8, 9)
+    path = saved(tmp_path / "a.ome.tiff", given, "TZYX")
+    with pytest.raises(UnsupportedSource, match="holds 2 times"):
+        layers(path)
+    np.testing.assert_array_equal(voxels(path, timepoint=1)[0], in_order(given[1]))
+    with pytest.raises(OptionError, match="0 to 1"):
+        layers(path, timepoint=2)
+
+
+def test_scenes_are_listed_chosen_or_all_made_layers(tmp_path):
+    given = [noise(7, 8, 9, seed=seed) for seed in range(2)]
+    path = tmp_path / "a.ome.tiff"
+    with tifffile.TiffWriter(path, ome=True) as file:
+        for each in given:
+            file.write(each, photometric="minisblack", metadata={"axes": "ZYX"})
+    with pytest.raises(UnsupportedSource, match=r"holds 2 scenes: 0: Image:0; 1: Image:1"):
+        layers(path)
+    for wanted in ("1", "Image:1"):
+        np.testing.assert_array_equal(voxels(path, scene=wanted)[0], in_order(given[1]))
+    assert [layer.name for layer in layers(path, scene="all")] == ["Image:0", "Image:1"]
+    with pytest.raises(OptionError, match="has no scene 2"):
+        layers(path, scene="2")
+
+
+def test_files_are_claimed_by_suffixes_that_an_installed_reader_knows(tmp_path, monkeypatch):
+    (tmp_path / "a.CZI").write_bytes(b"ZISRAWFILE")
+    installed = {"bioio-lif"}
+    monkeypatch.setattr(wkconvert_bioio, "_is_installed", installed.__contains__)
+    assert BIOIO.detect(tmp_path / "a.CZI") is None
+    installed.add("bioio-czi")
+    found = BIOIO.detect(tmp_path / "a.CZI")
+    assert (found.confidence, found.reason) == (Confidence.SUFFIX, "its name ends in .czi, which bioio-czi reads")
+    assert BIOIO.detect(saved(tmp_path / "a.ome.tiff", noise(7, 8, 9), "ZYX")) is None, "another reader takes it"
+
+
+def test_what_no_reader_takes_or_is_cut_is_refused(tmp_path):
+    (tmp_path / "a.czi").write_bytes(b"ZISRAWFILE" + bytes(99))
+    with pytest.raises(UnsupportedSource, match=r"no installed reader of bioio takes .*a\.czi"):
+        layers(tmp_path / "a.czi")
+    path = saved(tmp_path / "a.ome.tiff", noise(7, 80, 90), "ZYX")
+    content = path.read_bytes()
+    for part in range(1, 20):
+        path.write_bytes(content[: len(content) * part // 20])
+        with pytest.raises(WkconvertError, match=r"a\.ome\.tiff"):
+            voxels(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "check", ["imports", "unknown option", "info", "boxes", "pickle", "threads", "loky", "no open handles", "untouched"]
+)
+def test_the_contract_holds(tmp_path, check):
+    path = saved(tmp_path / "a.ome.tiff", noise(3, 7, 80, 90, dtype="uint16"), "CZYX")
+    CHECKS[check](path, reader="bioio")

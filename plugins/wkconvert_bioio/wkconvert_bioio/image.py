@@ -1,0 +1,74 @@
+"""Images as bioio gives them, opened once in each process, and their Source."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wkconvert_core import Box, UnsupportedSource, VolumeInfo
+from wkconvert_core.toolkit.files import State, changed, reading, reason, state_of
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class BioioVolume:
+    """A channel of a scene at a time, or the three samples of a colour image."""
+
+    path: Path
+    state: State
+    """Of the file when it was opened."""
+    scene: int
+    timepoint: int
+    channel: int
+    info: VolumeInfo
+
+    def read(self, box: Box) -> Array:
+        """The voxels of a box `[c, x, y, z]`. Raises SourceNotFound, BrokenSource."""
+        if box not in self.info.box:
+            raise ValueError(f"{box} is not within {self.info.box}")
+        if state_of(self.path) != self.state:
+            raise changed(self.path, "it was written again")
+        x, y, z = box.slices_in(self.info.box)
+        image = opened(self.path, self.state, self.scene)
+        with reading(self.path, Exception):  # whatever the reader of a format answers to a damaged file
+            part = image.dask_data[self.timepoint, self.channel, z, y, x]
+            found: Array = np.asarray(part.compute(scheduler="synchronous"))
+        if found.ndim == 3:
+            found = found[..., np.newaxis]
+        found = found[..., : self.info.channels].T
+        return found.astype(self.info.dtype, copy=False)
+
+
+@lru_cache(maxsize=8)
+def opened(path: Path, state: State, scene: int) -> Any:
+    """A BioImage at a scene, kept as long as the file is in that `state`. Raises SourceNotFound, BrokenSource.
+
+    Raises UnsupportedSource if no installed reader of bioio takes it.
+    """
+    for name in ("bioio", "tifffile"):  # what they log of a damaged file stands in the error
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    warnings.filterwarnings(
+        "ignore", "As of version 0.4.0, the parser argument"
+    )  # bioio's readers give it to ome-types
+    from bioio import BioImage
+    from bioio_base.exceptions import UnsupportedFileFormatError
+
+    try:
+        with reading(path, TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, AssertionError):
+            image = BioImage(path)
+            image.set_scene(scene)
+            _ = image.dask_data  # which reads the headers
+    except UnsupportedFileFormatError as error:
+        raise UnsupportedSource(
+            f"no installed reader of bioio takes {path}",
+            why=reason(error).split(". ")[0],
+            fix="install one, such as `pip install bioio-czi`, bioio-lif or bioio-nd2; or copy a damaged file again",
+        ) from error
+    return image
