@@ -7,13 +7,28 @@ import pytest
 from helpers import paths
 
 import wkconvert_core
-from wkconvert_core.toolkit import atomic, dyes, files, raw_rows, slices, stacks
+from wkconvert_core.toolkit import atomic, dyes, files, raw_rows, shards, slices, stacks
 from wkconvert_core.toolkit.naming import words
 from wkconvert_core.toolkit.volumes import axes, choosing, inflated, orientation, scaling, stored
 
 LIBRARY = "wkconvert_images"  # shared by plugins, and held to the same rules
 FOLDERS = [*sorted((paths.ROOT / "plugins").glob("wkconvert_*")), paths.ROOT / "packages" / LIBRARY]
-TOOLKIT = (atomic, dyes, files, words, raw_rows, slices, stacks, axes, choosing, inflated, orientation, scaling, stored)
+TOOLKIT = (
+    atomic,
+    dyes,
+    files,
+    words,
+    raw_rows,
+    shards,
+    slices,
+    stacks,
+    axes,
+    choosing,
+    inflated,
+    orientation,
+    scaling,
+    stored,
+)
 OFFERED = {module.__name__: set(module.__all__) for module in (wkconvert_core, *TOOLKIT)}
 
 each_plugin = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
