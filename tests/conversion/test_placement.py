@@ -361,6 +361,19 @@ def test_a_shift_in_whole_voxels_is_a_place(tmp_path, pair, by, steps):
 
 
 @pytest.mark.parametrize(
+    ("first", "image", "labels"),
+    [((100, 50, 10), (100, 50, 10), (115, 66, 27)), ((0, 0, 0), (0, 0, 0), (15, 16, 17))],
+)
+def test_the_first_layer_begins_where_its_source_says_and_the_others_beside_it(tmp_path, reader, first, image, labels):
+    own = affine(200.0, 100.0, 20.0)
+    reader(tmp_path / "src" / "em", EM, voxel_size=size(2, 2, 2), affine=own, offset=first)
+    reader(tmp_path / "src" / "labels", EM, voxel_size=size(2, 2, 2), affine=own.moved((15, 16, 17)), offset=(1, 2, 3))
+    convert(tmp_path / "src", tmp_path / "ds", PLAIN)
+    assert box_of(tmp_path / "ds", "em").start == image
+    assert box_of(tmp_path / "ds", "labels").start == labels
+
+
+@pytest.mark.parametrize(
     ("by", "labels", "image"), [((4, 6, 8), (4, 6, 8), (0, 0, 0)), ((3, -1, 1), (4, 0, 2), (1, 1, 1))]
 )
 def test_labels_at_a_mag_lie_on_its_grid(tmp_path, pair, by, labels, image):

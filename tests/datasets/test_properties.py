@@ -131,10 +131,13 @@ def test_the_largest_64_bit_id_survives(tmp_path: Path) -> None:
         ("float64", (1.0, 1.0), None, None),
         ("uint16", (5, 5), (5, 5), None),
         ("uint16", None, None, None),
-        ("uint8", (0, 200), (10, 100), None),
+        ("uint8", (0, 200), None, None),
+        ("uint8", (0, 200), (10, 100), {"intensityRange": [10, 100]}),
     ],
 )
-def test_layers_of_more_than_8_bits_say_their_range(dtype: str, values: Any, shown: Any, view: Any) -> None:
+def test_layers_of_more_than_8_bits_say_their_range_others_a_stated_one(
+    dtype: str, values: Any, shown: Any, view: Any
+) -> None:
     found = entry(layer(dtype=dtype, value_range=values, intensity_range=shown))
     assert found.get("defaultViewConfiguration") == view
     assert not view or {type(n) for n in found["defaultViewConfiguration"]["intensityRange"]} == {

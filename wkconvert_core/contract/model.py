@@ -129,6 +129,8 @@ class Layer:
     """Red, green, blue (0 to 255) in which the layer is shown."""
     notes: tuple[str, ...] = ()
     """Notes for the user on the layer as a whole: `mags that are listed are missing`."""
+    intensity_range: tuple[float, float] | None = None
+    """The values that are shown as black and as white, if the file says so; None: core finds them."""
 
     @property
     def source(self) -> Source:

@@ -234,6 +234,6 @@ def _described(conversion: Conversion, layer: SourceLayer, journal: Journal) -> 
         [sink.spec for sink in sinks],
         largest_segment_id=None if is_color or high is None or conversion.inputs.keeps_metadata else int(high),
         value_range=(low, high) if shown and low is not None and high is not None else None,
-        intensity_range=intensity_range(sinks[-1].source()) if shown else None,
+        intensity_range=layer.intensity_range or (intensity_range(sinks[-1].source()) if shown else None),
         color=layer.color,
     )

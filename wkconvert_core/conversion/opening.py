@@ -143,6 +143,7 @@ def _as_written(found: Found, layer: Layer, decision: Decision, settings: Settin
         start=Vec3(*own.info.offset),
         shift=Vec3(0, 0, settings.start_z),
         lies=_lies(found, layer, source.info, settings.flip),
+        intensity_range=layer.intensity_range if fit == "exact" else None,
     )
 
 

@@ -38,8 +38,8 @@ def placed(layers: Sequence[SourceLayer], settings: Settings, existing: Existing
     """The layers at the mags and places that their sources, or the user, say, beside a dataset's `existing` ones.
 
     Voxel sizes whose ratio is a power of two along each axis become mags. Affines that agree up to a shift in whole
-    voxels become places, the least at 0. A single layer stays as it is. Raises InconsistentStack where what is stated
-    does not go together, OptionError for a place that the layer's mag cannot have.
+    voxels become places: the first its source's, else the least at 0. A single layer stays as it is. Raises
+    InconsistentStack where what is stated does not go together, OptionError for a place that a layer's mag cannot have.
     """
     _check_turns(layers, existing)
     found = _in_place(at_mags(layers, settings, existing), settings, existing)
@@ -197,18 +197,18 @@ def _how(steps: np.ndarray[tuple[int, int], np.dtype[np.float64]], mag: Mag) -> 
 
 
 def _from_zero(layers: Sequence[SourceLayer], places: Mapping[str, Vec3], settings: Settings) -> dict[str, Vec3]:
-    """The places moved together so that the least along each axis is 0, and each is one that the layer's mag can have.
+    """The places moved together: the first layer begins where its source says if that can be, else the least at 0.
 
-    A part that `--bbox` chose keeps its place in the whole. Raises InconsistentStack where no move does.
+    A part that `--bbox` chose keeps its place in the whole. Raises InconsistentStack where no move fits all mags.
     """
     cut = settings.bbox.start if settings.bbox else Vec3(0, 0, 0)
+    own = layers[0].extent.start - places[layers[0].name]
     move = []
     for axis in range(3):
         least = -min(places[layer.name][axis] - cut[axis] * layer.finest[axis] for layer in layers)
-        coarsest = max(layer.finest[axis] for layer in layers)
         fitting = (
             by
-            for by in range(least, least + coarsest)
+            for by in (max(own[axis], least), *range(least, least + max(layer.finest[axis] for layer in layers)))
             if not any((places[layer.name][axis] + by) % layer.finest[axis] for layer in layers)
         )
         move.append(next(fitting, None))

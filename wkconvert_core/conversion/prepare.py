@@ -259,7 +259,8 @@ def _listing(inputs: Inputs, destination: Destination, recipe: Recipe) -> tuple[
     for layer in inputs.layers:
         listed, written[layer.name] = by_reference(layer, recipe(layer))
         info, coarsest = layer.info, layer.mags[max(mag for mag in listed if mag in layer.mags)]
-        shown = intensity_range(coarsest) if layer.category == "color" and info.dtype != "uint8" else None
+        is_open = layer.category == "color" and info.dtype != "uint8" and not layer.intensity_range
+        shown = intensity_range(coarsest) if is_open else layer.intensity_range
         box = inputs.extents[layer.name]
         spec = LayerSpec(layer.name, layer.category, box, info.dtype, info.channels, (), intensity_range=shown)
         entries.append(referenced_entry(replace(spec, color=layer.color), listed, destination.path))

@@ -37,6 +37,8 @@ class SourceLayer:
     """The way that the layer is moved from there, in voxels of the finest mag."""
     lies: Grid = field(default_factory=Grid)
     """Where its first voxel lies in a space, as its source states or, of a dataset's layer, its records do."""
+    intensity_range: tuple[float, float] | None = None
+    """The values that are shown as black and as white, if the source says so of voxels as they are written."""
 
     @property
     def category(self) -> Category:

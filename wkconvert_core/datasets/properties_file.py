@@ -175,7 +175,7 @@ _OF_VALUES = ("min", "max", "intensityRange")
 
 
 def _view(spec: LayerSpec) -> Properties:
-    """Color and value range in which a viewer shows a layer; 8-bit layers need no range."""
+    """Color and value range in which a viewer shows a layer; 8-bit layers need none unless a source says one."""
     view: Properties = {} if spec.color is None else {"color": list(spec.color)}
 
     def proper(values: tuple[float, float] | None) -> list[int | float] | None:
@@ -184,8 +184,9 @@ def _view(spec: LayerSpec) -> Properties:
             return None
         return [round(value) if spec.dtype.kind in "iu" else float(value) for value in values]
 
-    if spec.category == "color" and spec.dtype.itemsize > 1:
-        if values := proper(spec.value_range):
+    if spec.category == "color":
+        values = proper(spec.value_range) if spec.dtype.itemsize > 1 else None
+        if values:
             view |= {"min": values[0], "max": values[1]}
         if shown := proper(spec.intensity_range) or values:
             view["intensityRange"] = shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,9 @@ def _check_layer(layer: Layer) -> None:
     color = layer.color
     good = color is None or (len(color) == 3 and all(type(n) is int and 0 <= n <= 255 for n in color))
     require(good, f"{color!r} is no colour", Rule.LAYER)
+    shown = layer.intensity_range
+    good = shown is None or (len(shown) == 2 and all(map(math.isfinite, shown)) and shown[0] < shown[1])
+    require(good, f"{shown!r} is no range of intensities", Rule.LAYER)
     _check_pyramid(layer)
 
 

@@ -4,9 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers.conversions import layers_of, read
 from images import READER, array, attributes, changed_attributes, coarser, ome, put, zyx
 
-from wkconvert_core import BrokenSource, Mag, OptionError, SourceNotFound, UnsupportedSource
+from wkconvert_core import BrokenSource, Mag, OptionError, SourceNotFound, UnsupportedSource, WarningNote
+from wkconvert_core.api import Settings, convert
 from wkconvert_core.testing import noise, read_checked
 
 VOXELS = noise(21, 18, 17, dtype="uint16", zeros=False)  # x, y, z
@@ -350,3 +352,52 @@ def test_metadata_may_hold_anything_beside(tmp_path):
     put(path / "notes.json", {})
     array(path / "other", np.zeros((4, 4), "uint8"))
     assert np.array_equal(READER.voxels(path)[0], VOXELS)
+
+
+# --- datasets --------------------------------------------------------------------------------------------------------
+
+
+def test_places_colours_windows_and_levels_arrive_in_the_dataset(tmp_path):
+    both = noise(2, 16, 40, 64, dtype="uint16", zeros=False)
+    place, ids = [0, 400.0, 40.0, 80.0], noise(16, 20, 32, dtype="uint32")
+    channels = [
+        {"label": "DAPI", "color": "0000FF", "window": {"start": 100, "end": 5000, "min": 0, "max": 65535}},
+        {"label": "GFP", "color": "00FF00", "window": {"start": 0, "end": 65535, "min": 0, "max": 65535}},
+    ]
+    path = ome(
+        tmp_path / "img.zarr",
+        [both, coarser(both, (1, 1, 2, 2))],
+        "czyx",
+        scale=[1, 40.0, 4.0, 4.0],
+        factor=[1, 1, 2, 2],
+        translations=[place, place],
+        more={"omero": {"channels": channels}},
+    )
+    attributes(path / "labels", {"labels": ["nuclei"]}, "0.5")
+    centre = [[400.0, 42.0, 82.0]]  # of the first voxel, which is twice as large
+    ome(path / "labels" / "nuclei", [ids], scale=[40.0, 8.0, 8.0], translations=centre, more={"image-label": {}})
+    done = convert(path, tmp_path / "ds", Settings(jobs=2))
+    found = layers_of(tmp_path / "ds")
+    assert {name: layer["boundingBox"]["topLeft"] for name, layer in found.items()} == {
+        "DAPI": [20, 10, 10],
+        "GFP": [20, 10, 10],
+        "nuclei": [20, 10, 10],
+    }
+    view = found["DAPI"]["defaultViewConfiguration"]
+    assert (view["color"], view["intensityRange"]) == ([0, 0, 255], [100, 5000])
+    assert found["GFP"]["defaultViewConfiguration"]["intensityRange"][1] < 65535, "the whole range says nothing"
+    assert [note for note in done.notes if isinstance(note, WarningNote)] == []
+    assert np.array_equal(read(tmp_path / "ds", "GFP", "2-2-1")[0], both[1, :, ::2, ::2].T), "its level, not a median"
+    assert np.array_equal(read(tmp_path / "ds", "nuclei", "2-2-1")[0], ids.T)
+
+
+@pytest.mark.parametrize(("end", "shown"), [(255, None), (90, [10, 90])])
+def test_a_window_of_8_bit_counts_unless_it_is_the_whole_range(tmp_path, end, shown):
+    channels = [{"color": "FFFFFF", "window": {"start": 10 if shown else 0, "end": end}}]
+    path = ome(tmp_path / "em.zarr", [zyx(VOXELS).astype("uint8")], more={"omero": {"channels": channels}})
+    convert(path, tmp_path / "ds", Settings(jobs=2, category="color"))
+    (layer,) = layers_of(tmp_path / "ds").values()
+    assert layer.get("defaultViewConfiguration") == (shown and {"intensityRange": shown})
+    convert(path, tmp_path / "cast", Settings(jobs=2, category="color", dtype="uint16", convert="scale"))
+    (layer,) = layers_of(tmp_path / "cast").values()
+    assert layer["defaultViewConfiguration"]["intensityRange"] != shown

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from wkconvert_core import DTYPES, Layer, OptionError, UnsupportedSource, Vec3, VolumeInfo
 
 from .axes import SPACE, Axes, axes_of
@@ -44,11 +46,14 @@ def open_zarr(
     """The layers at a place. Raises SourceError, OptionError. The README explains each option."""
     found = images_at(store_at(path), Choice(image, timepoint, labels))
     wanted = Wanted(axes, timepoint, channel, unit)
-    return [layer for each in found for layer in _layers(each, wanted)]
+    return [layer for each in found for layer in _layers(each, wanted, is_first=each is found[0])]
 
 
-def _layers(image: Image, wanted: Wanted) -> list[Layer]:
-    """The layers of an image: one, or one for each channel. The first carries the notes."""
+def _layers(image: Image, wanted: Wanted, *, is_first: bool) -> list[Layer]:
+    """The layers of an image: one, or one for each channel. The first carries the notes.
+
+    Core lays the images that follow beside the first, so that only its place needs a note.
+    """
     where = str(image.store)
     levels, notes = opened_levels(image)
     array = levels[0].array
@@ -62,7 +67,7 @@ def _layers(image: Image, wanted: Wanted) -> list[Layer]:
     start, affine, of_place = place(image, axes, size)
     mags, of_mags = mags_of(axes, levels, start)
     info = VolumeInfo(levels[0].shape(axes), array.dtype.numpy_dtype, offset=start, voxel_size=size)
-    notes = [*image.notes, *notes, *of_size, *of_place, *of_mags]
+    notes = [*image.notes, *notes, *of_size, *(of_place if is_first else ()), *of_mags]
     groups = groups_of(where, axes.size("c"), array.dtype.name, image.channels, wanted.channel)
     channels = named(image.channels, axes.size("c"))
     layers = []
@@ -86,14 +91,24 @@ def _layers(image: Image, wanted: Wanted) -> list[Layer]:
         }
         shown = channels[group[0]] if len(groups) > 1 or wanted.channel is not None else _only(image)
         name = "_".join(part for part in (image.name, shown.name) if part) or None
-        layers.append(Layer(sources, name, image.category, shown.color))
+        layers.append(Layer(sources, name, image.category, shown.color, intensity_range=_window(shown, info)))
     return layers
 
 
 def _only(image: Image) -> Channel:
     """How an image of one channel, or of colours, is shown: without a name, in grey unless a colour is stated."""
-    color = image.channels[0].color if len(image.channels) == 1 else None
-    return Channel(color=None if color is None or len(set(color)) == 1 else color)
+    if len(image.channels) != 1:
+        return Channel()
+    color = image.channels[0].color
+    return Channel("", None if color is None or len(set(color)) == 1 else color, image.channels[0].shown)
+
+
+def _window(channel: Channel, info: VolumeInfo) -> tuple[float, float] | None:
+    """The stated values of black and white; None for those of the whole dtype, which say nothing of the image."""
+    if channel.shown is None or info.dtype.kind not in "iu":
+        return channel.shown
+    ends = np.iinfo(info.dtype)
+    return None if channel.shown[0] <= ends.min and channel.shown[1] >= ends.max else channel.shown
 
 
 def _picked(where: str, image: Image, axes: Axes, timepoint: int | None) -> tuple[int, ...]:
