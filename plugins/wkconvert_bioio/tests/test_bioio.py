@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import tifffile
 
 import wkconvert_bioio
 from wkconvert_core import Confidence, OptionError, UnsupportedSource, WkconvertError
 from wkconvert_core.testing import CHECKS, Reader, noise, read_checked
 
 pytest.importorskip("bioio_ome_tiff")
+tifffile = pytest.importorskip("tifffile")
 
 BIOIO = Reader(wkconvert_bioio, "bioio")
 layers, source, voxels = BIOIO.layers, BIOIO.source, BIOIO.voxels

@@ -3,19 +3,18 @@
 from pathlib import Path
 
 import numpy as np
-import pydicom
+import pytest
 import SimpleITK as sitk  # noqa: N813 - its own name for itself
-from pydicom.data import get_testdata_file
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 import wkconvert_itk
 from wkconvert_core.testing import Reader
 
+pydicom = pytest.importorskip("pydicom")  # it makes slices, and brings real ones
+
 ITK, DICOM = Reader(wkconvert_itk, "itk"), Reader(wkconvert_itk, "dicom")
 ANY = Reader(wkconvert_itk)
 
-REAL = Path(get_testdata_file("CT_small.dcm")).parent
+REAL = Path(pydicom.data.get_testdata_file("CT_small.dcm")).parent
 """Files of pydicom's own tests, of many scanners and programs."""
 
 IDENTITY = (1, 0, 0, 0, 1, 0, 0, 0, 1)
@@ -42,11 +41,11 @@ TRANSVERSE = (1, 0, 0, 0, 1, 0)
 
 def slice_file(path, values, position=(0, 0, 0), *, series="1.2.3", number=1, directions=TRANSVERSE, **elements):
     """A CT slice `[x, y]`, as pydicom writes it."""
-    meta = FileMetaDataset()
+    meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made = FileDataset(path, {}, file_meta=meta, preamble=bytes(128))
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    made = pydicom.dataset.FileDataset(path, {}, file_meta=meta, preamble=bytes(128))
     made.SOPClassUID, made.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     made.SeriesInstanceUID, made.Modality, made.SeriesDescription = series, "CT", "head"
     made.InstanceNumber, made.ImagePositionPatient, made.ImageOrientationPatient = (

@@ -58,19 +58,19 @@ def test_a_folder_of_dicom_without_suffixes_is_one_source_beside_its_index_and_d
 
 
 def test_pictures_in_a_folder_are_left_to_the_reader_of_pictures(tmp_path):
-    import imageio.v3
-
+    imageio = pytest.importorskip("imageio.v3")
+    pytest.importorskip("wkconvert_tiff")
     folder = tmp_path / "em"
     folder.mkdir()
     for z in range(3):
-        imageio.v3.imwrite(folder / f"s{z}.png", noise(9, 8))
+        imageio.imwrite(folder / f"s{z}.png", noise(9, 8))
     (found,) = find(folder, plugins())
     assert found.match.format == "pictures"
 
 
 def test_a_pair_of_nifti_is_left_to_its_reader(tmp_path):
-    import nibabel
-
+    nibabel = pytest.importorskip("nibabel")
+    pytest.importorskip("wkconvert_nifti")
     nibabel.Nifti1Pair(VOXELS, np.eye(4)).to_filename(tmp_path / "a.img")
     for name in ("a.img", "a.hdr"):
         (found,) = find(tmp_path / name, plugins())

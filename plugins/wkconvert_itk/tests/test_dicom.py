@@ -3,10 +3,9 @@
 import shutil
 
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 - its own name for itself
-from itks import DICOM, REAL, series, slice_file
+from itks import DICOM, REAL, pydicom, series, slice_file
 
 from wkconvert_core import (
     BrokenSource,

@@ -2,7 +2,6 @@
 
 from itertools import permutations, product
 
-import nrrd
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - its own name for itself
@@ -13,6 +12,7 @@ from itks import IDENTITY, ITK, RAS, image, saved
 from wkconvert_core import BrokenSource, UnsupportedSource, WarningNote
 from wkconvert_core.testing import noise
 
+nrrd = pytest.importorskip("nrrd")
 layers, source, voxels = ITK.layers, ITK.source, ITK.voxels
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]

@@ -8,6 +8,8 @@ from helpers import paths
 
 import wkconvert_ncem
 from wkconvert_core import BrokenSource, Confidence, OptionError, UnsupportedSource, WarningNote, WkconvertError
+from wkconvert_core.registry.detection import find
+from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.testing import Reader, Sample, SourceContract, check_second_opinion, noise, read_checked
 
 NCEM = Reader(wkconvert_ncem, "ncem")
@@ -139,7 +141,13 @@ def test_dm_files_are_left_to_their_reader_and_ser_claimed(tmp_path):
     assert NCEM.detect(tmp_path / "a.dm3") is None
 
 
+def test_an_img_file_of_smv_is_not_taken_for_half_a_pair_of_nifti(tmp_path):
+    (found,) = find(smv(tmp_path / "a.img", FRAME), plugins())
+    assert found.match.format == "ncem"
+
+
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="no real files")
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/*.dm?")), ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_a_second_opinion_on_real_dm_files_is_the_same(path):
+    pytest.importorskip("wkconvert_dm")
     check_second_opinion(path)
