@@ -172,7 +172,7 @@ def test_layers_and_slices_for_which_the_stage_stood_elsewhere_are_warned_of(tmp
     ome(tmp_path / "there" / "em", [(1, 2, z) for z in range(3)])
     ome(tmp_path / "there" / "more", [(1, 52.5, z) for z in range(3)])
     (told,) = stage_warnings(tmp_path / "there", tmp_path)
-    assert "em x 1 µm, y 2 µm, z 0 µm; more x 1 µm, y 52.5 µm, z 0 µm" in told
+    assert "the stages differ: em x 1 µm, y 2 µm, z 0 µm, more x 1 µm, y 52.5 µm, z 0 µm; " in told
     ome(tmp_path / "fields", [(1, 2, 0), (1, 2, 0), (100, 2, 0)])
     (told,) = stage_warnings(tmp_path / "fields", tmp_path)
     assert "2 places, and slices are not moved" in told
@@ -186,3 +186,15 @@ def test_two_layers_of_one_name_are_told(tmp_path):
     assert [layer.name for layer in conversion.layers] == ["em", "em_2"]
     told = [note for note in conversion.notes if "it is called em_2, as another layer is em" in note]
     assert [type(note) for note in told] == [WarningNote]
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 4), (5, 4), (6, 3)])
+def test_layers_whose_names_count_slices_from_different_numbers_on_are_warned_of(tmp_path, first, count):
+    for name, start, slices in (("em", 5, 4), ("labels", first, count)):
+        (tmp_path / "src" / name).mkdir(parents=True)
+        for z in range(start, start + slices):
+            tifffile.imwrite(tmp_path / "src" / name / f"s{z:03}.tif", noise(20, 24))
+    notes = prepare(tmp_path / "src", tmp_path / "ds", Settings(SIZE)).notes
+    told = [note for note in notes if isinstance(note, WarningNote) and "first slices differ" in note]
+    assert len(told) == (first != 5)
+    assert all(f"em from 5 on, labels from {first} on" in note for note in told)

@@ -81,6 +81,8 @@ class VolumeInfo:
     """How the stored axes were turned on account of the file alone; None: not, or the user decided it."""
     stage: str = ""
     """Where the stage stood, for people: `x 120.5 µm, y -3 µm`. It moves nothing; layers that differ in it are told."""
+    first_slice: int | None = None
+    """The number of the first slice where names of files count them. It moves nothing, and is told like `stage`."""
 
     @property
     def box(self) -> Box:

@@ -43,10 +43,10 @@ def placed(layers: Sequence[SourceLayer], settings: Settings, existing: Existing
     """
     _check_turns(layers, existing)
     found = _in_place(at_mags(layers, settings, existing), settings, existing)
-    if not (existing.affine and all(layer.info.affine for layer in layers)):
-        flips = existing.notes_on_flips(settings.flip)
-        found = [replace(layer, notes=(*layer.notes, *flips)) for layer in found]
-    return _with_stages_told([_apart(layer, found, existing) for layer in found])
+    are_compared = existing.affine and all(layer.info.affine for layer in layers)
+    flips = [] if are_compared else existing.notes_on_flips(settings.flip)
+    found = [replace(layer, notes=(*layer.notes, *flips)) for layer in found]
+    return _with_places_told([_apart(layer, found, existing) for layer in found])
 
 
 # --- turned axes -----------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def _doubted(layer: SourceLayer, layers: Sequence[SourceLayer], existing: Existi
     """The layer with a warning if where it lies beside the others is not certain, though its affine says something."""
     affine = layer.info.affine
     if affine is None:
-        return _elsewhere(layer, existing) if layer.lies.affine and existing.affine else layer
+        return _elsewhere(layer, existing.affine) if layer.lies.affine and existing.affine else layer
     silent = {other.name: other.extent for other in layers if other.info.affine is None}
     silent |= {} if existing.affine else existing.boxes
     if not silent or not any(affine.origin):
@@ -263,12 +263,11 @@ def _doubted(layer: SourceLayer, layers: Sequence[SourceLayer], existing: Existi
     return replace(layer, notes=(*layer.notes, note))
 
 
-def _elsewhere(layer: SourceLayer, existing: ExistingLayers) -> SourceLayer:
+def _elsewhere(layer: SourceLayer, grid: Affine) -> SourceLayer:
     """The layer of a dataset with a warning if, by the records of both, it does not belong where it is."""
-    assert existing.affine, "there is another to compare with"
     told = f"stays at {_numbers(layer.extent.start)}, where it lies in its own dataset"
     try:
-        place = _place(layer, existing.affine, "the dataset")
+        place = _place(layer, grid, "the dataset")
         told = f"{told}; by the affines that were recorded, it belongs at {_numbers(place)}: --top-left lays it there"
     except InconsistentStack as error:
         place, told = None, f"{told}; by the affines that were recorded, {error.what}"
@@ -280,20 +279,21 @@ def _apart(layer: SourceLayer, layers: Sequence[SourceLayer], existing: Existing
     boxes = [*existing.boxes.values(), *(other.extent for other in layers if other is not layer)]
     if not boxes or any(layer.extent.intersection(box).volume for box in boxes):
         return layer
-    told = f"lies at {layer.extent}, where no other layer is; --top-left decides otherwise"
-    return replace(layer, notes=(*layer.notes, WarningNote(told)))
+    note = WarningNote(f"lies at {layer.extent}, where no other layer is; --top-left decides otherwise")
+    return replace(layer, notes=(*layer.notes, note))
 
 
-def _with_stages_told(layers: list[SourceLayer]) -> list[SourceLayer]:
-    """The layers with a warning if the stage stood elsewhere for some of those that do not state where they lie."""
-    stages = {layer.name: layer.info.stage for layer in layers if layer.info.stage and not layer.lies.affine}
-    if len({*stages.values()}) < 2:
-        return layers
-    told = "; ".join(f"{name} {stage}" for name, stage in list(stages.items())[:5])
-    note = WarningNote(
-        f"the stage did not stand at one place: {told}; that moves no layer, --top-left does, with --add"
-    )
-    return [replace(layer, notes=(*layer.notes, note)) for layer in layers]
+def _with_places_told(layers: list[SourceLayer]) -> list[SourceLayer]:
+    """The layers with a warning if stages or numbers of slices of those without an affine say that they lie apart."""
+    infos = {layer.name: layer.info for layer in layers if not layer.lies.affine}
+    stages = {name: info.stage for name, info in infos.items() if info.stage}
+    slices = {name: f"from {info.first_slice} on" for name, info in infos.items() if info.first_slice is not None}
+    for what, facts in {"the stages differ": stages, "the numbers of first slices differ": slices}.items():
+        if len({*facts.values()}) > 1:
+            told = f"{what}: {shorten([f'{name} {fact}' for name, fact in facts.items()])}"
+            note = WarningNote(f"{told}; that moves no layer, --top-left does, with --add")
+            layers = [replace(layer, notes=(*layer.notes, note)) for layer in layers]
+    return layers
 
 
 def _numbers(place: Sequence[int]) -> str:

@@ -47,6 +47,8 @@ class ChannelStacks:
     notes: tuple[str, ...] = ()
     used: frozenset[str] = frozenset()
     """The options that chose among times, positions and wells in the names."""
+    first_slice: int | None = None
+    """The number of the first slice; None where the names do not count slices by one whole number."""
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -138,7 +140,11 @@ def channel_stacks(
         notes.append(WarningNote(f"{len(depth.columns)} numbers run in the names: taken as one stack, in their order"))
     if not naming.names:
         notes += _doubts(found, column, slices)
-    return ChannelStacks(slices, left_out, tuple(notes), used)
+    is_count = column is not None and isinstance(column.values[0], int) and scale == 1 and not has_unit
+    counts_slices = is_count and not (counts_all_files and len(stacks) > 1)
+    return ChannelStacks(
+        slices, left_out, tuple(notes), used, min(map(min, stacks.values())) if counts_slices else None
+    )
 
 
 def _doubts(found: Table, depth: Column | None, slices: dict[str, tuple[str | None, ...]]) -> Iterator[WarningNote]:

@@ -143,6 +143,7 @@ def _stack(where: str, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: 
             chunk_shape=(*found.chunk, 1),
             notes=found.notes,
             stage=table.volume.stage,
+            first_slice=table.first_slice,
         )
         stack = Stack(where, recipe, table.digest, plane, samples, pad, info)
         is_color = len(samples) == 3 and not table.volume.guessed_color and not found.from_palettes

@@ -76,6 +76,8 @@ class Table:
     """The value of `Recipe.simple` for making the same table again."""
     voxel_sizes: tuple[VoxelSize | None, ...] = ()
     """Of each TIFF file."""
+    first_slice: int | None = None
+    """As `VolumeInfo.first_slice`."""
 
 
 @functools.lru_cache(maxsize=8)
@@ -109,7 +111,7 @@ def make_table(path: str, recipe: Recipe) -> Table:
     paths = _joined_to(path, names)
     notes = () if recipe.simple else (*left_out_note(recipe.left_out), *listing.notes, *slices.notes)
     if recipe.simple or recipe.format == "pictures":
-        return Table(_slices(paths, entries, notes), _digest(paths), simple=True)
+        return Table(_slices(paths, entries, notes), _digest(paths), simple=True, first_slice=slices.first_slice)
     volumes = parallel_map(lambda file: _read(file, recipe), paths)
     _check_volumes(path, recipe, names, volumes, len(entries))
     notes = (*notes, *counted((note for volume in volumes for note in volume.notes), len(volumes), "files"))
@@ -119,7 +121,8 @@ def make_table(path: str, recipe: Recipe) -> Table:
         joined, simple = replace(volumes[0], files=stack.files, planes=stack.planes, notes=notes), True
     else:
         joined, simple = _joined(paths, entries, volumes, notes), False
-    return Table(joined, _digest(paths), simple, tuple(volume.voxel_size for volume in volumes))
+    sizes = tuple(volume.voxel_size for volume in volumes)
+    return Table(joined, _digest(paths), simple, sizes, slices.first_slice)
 
 
 def by_channel(path: str, recipe: Recipe) -> dict[str, Recipe]:
