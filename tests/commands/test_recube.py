@@ -164,17 +164,54 @@ def test_a_dataset_of_others_is_copied(tmp_path):
         np.testing.assert_array_equal(found[key], voxels_of_mag)
 
 
-def test_mappings_go_along_and_attachments_are_left_with_a_note(tmp_path, dataset):
+ATTACHED = {
+    "meshes": [{"name": "m", "path": "./labels/meshes/m", "dataFormat": "neuroglancerPrecomputed"}],
+    "agglomerates": [{"name": "a", "path": "https://host/a", "dataFormat": "zarr3"}],
+    "cumsum": {"name": "c", "path": "labels/cumsum.json", "dataFormat": "json"},
+}
+
+
+def test_mappings_and_attachments_go_along(tmp_path, dataset):
     (dataset / "labels/mappings").mkdir()
     (dataset / "labels/mappings/a.json").write_text("{}")
     with edited(dataset) as properties:
         labels = next(layer for layer in properties["dataLayers"] if layer["name"] == "labels")
-        labels |= {"mappings": ["a"], "attachments": {"meshes": [{"name": "m", "path": "./labels/meshes/m"}]}}
+        labels |= {"mappings": ["a"], "attachments": ATTACHED}
+    (dataset / "labels/meshes/m/lod").mkdir(parents=True)
+    (dataset / "labels/meshes/m/lod/1").write_bytes(b"mesh")
+    (dataset / "labels/cumsum.json").write_text("[]")
     done = recube(dataset, tmp_path / "copy")
     assert (tmp_path / "copy/labels/mappings/a.json").read_text() == "{}"
     assert layers_of(tmp_path / "copy")["labels"]["mappings"] == ["a"]
+    assert layers_of(tmp_path / "copy")["labels"]["attachments"] == ATTACHED
+    assert (tmp_path / "copy/labels/meshes/m/lod/1").read_bytes() == b"mesh"
+    assert (tmp_path / "copy/labels/cumsum.json").read_text() == "[]"
+    assert not any("not copied" in note for note in done.notes)
+
+
+@pytest.mark.parametrize(
+    "path", ["./labels/1", "labels", ".", "../outside", "labels/linked", "labels/missing", ".wkconvert", 7, None]
+)
+def test_attachments_that_are_no_files_beside_the_mags_are_left_with_a_note(tmp_path, dataset, path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("secret")
+    (dataset / "labels" / "linked").symlink_to(tmp_path / "outside")
+    with edited(dataset) as properties:
+        labels = next(layer for layer in properties["dataLayers"] if layer["name"] == "labels")
+        labels["attachments"] = {"meshes": [{"name": "m", "path": path}, ATTACHED["agglomerates"][0]]}
+    done = recube(dataset, tmp_path / "copy")
+    assert layers_of(tmp_path / "copy")["labels"]["attachments"] == {"meshes": ATTACHED["agglomerates"]}
+    assert any("of its attachments, meshes m" in note for note in done.notes)
+    assert not list((tmp_path / "copy").rglob("secret"))
+
+
+def test_attachments_of_ids_that_may_change_are_left_with_a_note(tmp_path, dataset):
+    with edited(dataset) as properties:
+        labels = next(layer for layer in properties["dataLayers"] if layer["name"] == "labels")
+        labels["attachments"] = {"agglomerates": ATTACHED["agglomerates"]}
+    done = recube(dataset, tmp_path / "copy", replace(JOBS, dtype="uint8", convert="clip"))
     assert "attachments" not in layers_of(tmp_path / "copy")["labels"]
-    assert any("labels: its attachments" in note for note in done.notes)
+    assert any("its ids may be others" in note for note in done.notes)
 
 
 @pytest.mark.slow
@@ -269,6 +306,7 @@ def with_more(dataset):
 
     edit(dataset, add)
     (dataset / "em" / "meshes" / "m").mkdir(parents=True)
+    (dataset / "em" / "meshes" / "m" / "1").write_bytes(b"mesh")
     return dataset
 
 
@@ -279,8 +317,9 @@ def test_recube_keeps_transformations_views_and_foreign_keys(tmp_path, dataset):
     for key in ("coordinateTransformations", "adminViewConfiguration", "defaultViewConfiguration", "somebodysKey"):
         assert entry[key] == before[key]
     assert copy["defaultViewConfiguration"] == {"zoom": 3}
-    assert "attachments" not in entry
-    assert any("attachments" in note for note in done.notes)
+    assert entry["attachments"] == before["attachments"]
+    assert (tmp_path / "copy" / "em" / "meshes" / "m" / "1").read_bytes() == b"mesh"
+    assert not any("attachments" in note for note in done.notes)
 
 
 @pytest.mark.parametrize("command", ["auto", "cube"])

@@ -23,9 +23,9 @@ from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import known_provenance
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement
-from wkconvert_core.datasets.naming import dataset_name
+from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, dataset_name
 from wkconvert_core.datasets.places import checked_places, free_bytes
-from wkconvert_core.datasets.properties import Properties
+from wkconvert_core.datasets.properties import Properties, is_inside
 from wkconvert_core.datasets.reader import folders_beside_mags
 from wkconvert_core.datasets.records.existing_layers import GRIDS, recorded_grids
 from wkconvert_core.datasets.writer import DatasetWriter
@@ -35,7 +35,8 @@ from wkconvert_core.inspection.contents import voxels_outside
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import as_dtype
-from wkconvert_core.toolkit.files import is_file, is_folder, is_link, walk
+from wkconvert_core.toolkit.files import files_below, is_file, is_folder, is_link, walk
+from wkconvert_core.toolkit.stacks import shorten
 
 _MAPPINGS = "mappings"
 """The only folder of a layer that is copied along with its mags."""
@@ -103,6 +104,9 @@ def prepare_copy(
         lacks = {layer.name: _lacks(entries[layer.name], dataset, layer, settings, budget) for layer in layers}
         layers = [replace(it, notes=(*it.notes, *map(WarningNote, lacks[it.name]))) for it in layers]
         own, _ = _mappings(dataset, [layer.name for layer in layers])
+        for layer in layers:
+            if not _has_other_ids(dataset, layer, settings):
+                own += _attachments(entries[layer.name], dataset)[1]
         beside = {path.relative_to(src).as_posix(): path for path in own}
 
     def recipe(layer: SourceLayer) -> Iterator[MagRecipe]:
@@ -160,8 +164,11 @@ def _described(
     """The entry of a layer in the copy, before its mags are written: whatever people and other tools added stays."""
     whole = properties_file.with_kind(entry, layer.info.dtype, layer.info.channels)
     kept = {key: value for key, value in whole.items() if key not in ("wkwResolutions", "attachments")}
-    if entry.get("largestSegmentId") is not None and _has_other_ids(dataset, layer, settings):
+    is_renumbered = _has_other_ids(dataset, layer, settings)
+    if entry.get("largestSegmentId") is not None and is_renumbered:
         kept["largestSegmentId"] = None
+    if (attachments := _attachments(entry, dataset)[0]) and not is_renumbered:
+        kept["attachments"] = attachments
     return {**kept, "dataFormat": to or entry["dataFormat"], "mags": []}
 
 
@@ -172,24 +179,70 @@ def _mappings(dataset: Dataset, layers: Sequence[str]) -> tuple[list[Path], list
         if links := [path for path in (folder.parent, folder) if is_link(path)]:
             others += links[:1] if is_link(folder) or is_folder(folder) else []
             continue
-        for where, folders, names in walk(folder):
-            for path in (Path(where, name) for name in sorted((*folders, *names))):
-                if is_link(path) or not (is_file(path) or is_folder(path)):
-                    others.append(path)
-                elif is_file(path):
-                    own.append(path)
+        inside, odd = _files_of(folder)
+        own, others = own + inside, others + odd
     return own, others
+
+
+def _files_of(place: Path) -> tuple[list[Path], list[Path]]:
+    """A file, or those below a folder; and the links, pipes and devices there."""
+    if is_file(place):
+        return [place], []
+    paths = [Path(where, name) for where, folders, names in walk(place) for name in sorted((*folders, *names))]
+    others = [path for path in paths if is_link(path) or not (is_file(path) or is_folder(path))]
+    return [path for path in paths if path not in others and is_file(path)], others
+
+
+def _attachments(entry: Properties, dataset: Dataset) -> tuple[Properties, list[Path], list[str]]:
+    """The attachments of a layer that its copy can have, by kind; their files; and the names of the others.
+
+    One at a URL stays as it is, one whose files lie in the dataset goes along. Links, and what lies elsewhere, do not.
+    """
+    kept: Properties = {}
+    files, left = list[Path](), list[str]()
+    found = entry.get("attachments")
+    for kind, value in found.items() if isinstance(found, dict) else ():
+        fitting = []
+        for one in value if isinstance(value, list) else [value]:
+            path = one.get("path") if isinstance(one, dict) else None
+            own, others = _files_of(place) if (place := _beside_mags(dataset, path)) else ([], [])
+            if (own and not others) or (isinstance(path, str) and "://" in path):
+                fitting.append(one)
+                files += own
+            elif one is not None:
+                left.append(f"{kind} {one.get('name', '') if isinstance(one, dict) else one}".strip())
+        if fitting:
+            kept[kind] = fitting if isinstance(value, list) else fitting[0]
+    return kept, files, left
+
+
+def _beside_mags(dataset: Dataset, path: object) -> Path | None:
+    """The place in a dataset at a path from there, if it leads through no link and to nothing that core writes."""
+    if not isinstance(path, str) or not is_inside(dataset.path, path):
+        return None
+    place, parts = dataset.path / path, Path(path).parts
+    taken = [*(where.folder for where in dataset.mags), dataset.path / FOLDER, dataset.path / PROPERTIES_FILE]
+    is_taken = any(place.is_relative_to(each) or each.is_relative_to(place) for each in taken)
+    is_linked = any(is_link(dataset.path.joinpath(*parts[: count + 1])) for count in range(len(parts)))
+    return None if is_taken or is_linked else place
 
 
 def _lacks(
     entry: Properties, dataset: Dataset, layer: SourceLayer, settings: Settings, budget: Budget
 ) -> Iterator[str]:
     """Name what the copy of a layer lacks, a sentence each."""
-    if entry.get("attachments"):
-        yield "its attachments (meshes, agglomerates, …) are not copied"
+    _, attached, missed = _attachments(entry, dataset)
+    if entry.get("attachments") and _has_other_ids(dataset, layer, settings):
+        attached = []
+        yield "its attachments (meshes, agglomerates, …) are not copied: its ids may be others"
+    elif missed:
+        yield f"of its attachments, {shorten(missed)} not copied: no files of the dataset"
     for link in _mappings(dataset, [layer.name])[1]:
         yield f"{link.relative_to(dataset.path)} is not copied: it is a link, or no file"
-    if left := [name for name in folders_beside_mags(dataset, layer.name) if name != _MAPPINGS]:
+    beside = [name for name in folders_beside_mags(dataset, layer.name) if name != _MAPPINGS]
+    copied = [dataset.path / layer.name / name for name in beside if attached]
+    whole = [folder.name for folder in copied if {*files_below(folder)} <= {*attached}]
+    if left := [name for name in beside if name not in whole]:
         yield f"of its folder, {', '.join(left)} {'is' if len(left) == 1 else 'are'} not copied"
     for mag, where in dataset.of(layer.name).items():
         if mag in layer.mags and (found := voxels_outside(where, budget, Workers("threads", budget.workers))):
