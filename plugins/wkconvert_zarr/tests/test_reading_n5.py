@@ -95,6 +95,17 @@ def test_a_container_of_several_volumes_is_a_layer_for_each(tmp_path):
     assert READER.layer(tmp_path / "all.n5", image="volumes/raw").name is None
 
 
+def test_groups_need_no_attributes_of_their_own(tmp_path):
+    put(tmp_path / "all.n5" / "attributes.json", {"n5": "2.5.0"})
+    for number in (0, 1):
+        n5(tmp_path / "all.n5" / "volumes" / "raw" / f"s{number}", coarser(VOXELS, (2**number,) * 3))
+    for path, options in ((tmp_path / "all.n5", {}), (tmp_path / "all.n5" / "volumes" / "raw", {})):
+        assert READER.detect(path).confidence == 2
+        layer = READER.layer(path, **options)
+        assert list(layer.mags) == [Mag(1, 1, 1), Mag(2, 2, 2)]
+    assert list(READER.layer(tmp_path / "all.n5", image="volumes/raw").mags) == [Mag(1, 1, 1), Mag(2, 2, 2)]
+
+
 def bigdataviewer(path, times):
     put(path / "attributes.json", {"n5": "2.5.0"})
     for setup in (0, 1):

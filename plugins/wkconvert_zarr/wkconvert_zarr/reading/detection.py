@@ -78,7 +78,8 @@ def _folder(path: Path) -> Match | None:
             continue
         elif name != "info" or "scales" in about or str(about.get("@type", "")).startswith("neuroglancer"):
             return Match("zarr", Confidence.CONTENT, f"{name} says that it is {_TOLD[name]}")
-    return None
+    is_pyramid = is_file(path / "s0" / "attributes.json")
+    return Match("zarr", Confidence.CONTENT, "s0 in it is an array of N5") if is_pyramid else None
 
 
 def _is_n5(path: Path, about: dict[str, Any]) -> bool:

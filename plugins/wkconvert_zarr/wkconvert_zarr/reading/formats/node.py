@@ -9,6 +9,7 @@ from typing import Any
 from wkconvert_core import SourceNotFound, UnsupportedSource
 
 from ...arrays import Address, Driver
+from .image import numbers
 from .store import DOCUMENTS, Json, Store
 
 _N5 = ("dimensions", "blockSize", "dataType", "compression")
@@ -44,7 +45,7 @@ class Node:
 
     def _separator(self) -> str:
         """`/` if the first chunk has such a name, and none with `.`, which counts where nothing is said."""
-        rank = len(self.attributes.get("shape", ()))
+        rank = len(numbers(self.attributes.get("shape")))
         nested, flat = "/".join("0" * rank), ".".join("0" * rank)
         return "/" if rank > 1 and self.store.has((nested, flat)) == [nested] else ""
 
@@ -57,12 +58,17 @@ class Node:
         if (names := self.store.folders()) is None:
             names = list(dict.fromkeys(path.split("/")[0] for path in self.listed))
         if names or not isinstance(self.store.place, str):
-            return [node for name in names if (node := self.at(name))]
+            return [node for name in names if (node := self.at(name) or self._undescribed(name))]
         raise UnsupportedSource(
             f"{self.store} is a group whose arrays cannot be listed",
             why="a server lists no folders, and the group has no consolidated metadata",
             fix="name an array in it: give its URL, or say -o image=PATH",
         )
+
+    def _undescribed(self, name: str) -> Node | None:
+        """A folder between groups and arrays of Zarr 2 or N5 that has no document of its own, as both allow it."""
+        store = self.store.child(name)
+        return Node(store, self.driver, False, {}) if self.driver != "zarr3" and store.folders() else None
 
 
 def node_at(store: Store) -> Node | None:
@@ -79,6 +85,8 @@ def node_at(store: Store) -> Node | None:
         return Node(store, "n5", "dimensions" in about and "dataType" in about, about)
     if (about := found.get("info")) is not None:
         return Node(store, "neuroglancer_precomputed", True, about)
+    if store.has(("s0/attributes.json",)):  # groups of N5 need no document of their own
+        return Node(store, "n5", False, {})
     return None
 
 
