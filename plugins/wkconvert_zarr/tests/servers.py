@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -38,6 +39,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             content, status = content[first : last + 1], 206
             more = {"Content-Range": f"bytes {first}-{first + len(content) - 1}/{size}"}
         return self.answer(status, content, more, cut=fault == "cut")
+
+    def translate_path(self, path):
+        """A folder of buckets is asked for as Google's storage is: `/storage/v1/b/BUCKET/o/KEY`."""
+        match = re.fullmatch("/storage/v1/b/([^/]+)/o/(.+)", urlsplit(path).path)
+        return str(Path(self.directory, match[1], unquote(match[2]))) if match else super().translate_path(path)
 
     def answer(self, status, content, more=None, *, cut=False):
         self.send_response(status)

@@ -7,7 +7,6 @@ import warnings
 
 import numpy as np
 import pytest
-import tensorstore as ts
 from helpers.conversions import read
 from images import array, coarser, n5, ome, precomputed, put, zarr, zyx
 from servers import served, uploaded
@@ -278,7 +277,13 @@ def test_s3_is_converted(aws, tmp_path):
     assert np.array_equal(read(tmp_path / "ds")[0], VOXELS)
 
 
-def test_gs_is_a_bucket_of_google():
-    """Its API is not played here: this only shows what tensorstore is asked for."""
-    spec = ts.KvStore.Spec(arrays.Address("zarr", "gs://bucket/a/em.zarr").kvstore)
-    assert spec.url == "gs://bucket/a/em.zarr/"
+@pytest.mark.slow
+def test_public_buckets_of_google_need_no_credentials(tmp_path, server, monkeypatch):
+    ome(tmp_path / "bucket" / "a" / "em.zarr", LEVELS)
+    monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", server.url)
+    (layer,) = layers("gs://bucket/a/em.zarr")
+    assert np.array_equal(whole(layer)[0], VOXELS)
+    server.fault = lambda path, number: 403
+    with pytest.raises(BrokenSource, match=r"gs://bucket/a/em\.zarr/.* may not be read") as caught:
+        layers("gs://bucket/a/em.zarr")
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in caught.value.fix
