@@ -112,6 +112,17 @@ def test_a_file_without_an_image_is_told_as_such():
         ANY.layers(REAL / "rtplan.dcm")
 
 
+def test_a_slice_that_begins_as_tiff_does_is_dicom_unless_its_name_says_otherwise(tmp_path):
+    content = (REAL / "CT_small.dcm").read_bytes()
+    assert content.startswith(b"II*\0")
+    for name, confidence in (("a.dcm", Confidence.EXACT), ("IM0001", Confidence.EXACT), ("a.tif", Confidence.CONTENT)):
+        (tmp_path / name).write_bytes(content)
+        assert ANY.detect(tmp_path / name).confidence == confidence
+    for name in ("a.dcm", "IM0001"):
+        (found,) = find(tmp_path / name, plugins())
+        assert found.match.format == "dicom"
+
+
 def test_a_single_file_is_a_slice_of_unknown_distance(tmp_path):
     source = ANY.source(slice_file(tmp_path / "one", VOXELS[:9, :8, 0]))
     assert source.info.voxel_size.size == (0.25, 0.5, None)

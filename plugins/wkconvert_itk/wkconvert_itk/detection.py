@@ -31,7 +31,9 @@ def detect(path: Path, head: bytes) -> Match | None:
     if gipl.looks_like(head):
         return Match("itk", Confidence.CONTENT, "it has a header of GIPL")
     if is_dicom(head) and name != _INDEX:
-        return Match("dicom", Confidence.CONTENT, "DICM stands at byte 128")
+        # a slice may begin as TIFF does, so that it can be read as either; its name tells what it is meant to be
+        sure = Confidence.CONTENT if name.endswith((".tif", ".tiff")) else Confidence.EXACT
+        return Match("dicom", sure, "DICM stands at byte 128")
     if name.endswith((".nrrd", ".nhdr", ".mha", ".mhd", ".gipl")) or (
         name.endswith(".gipl.gz") and head.startswith(GZIP)
     ):
