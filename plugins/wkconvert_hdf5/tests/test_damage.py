@@ -1,6 +1,8 @@
 """Damaged files: an error of ours that names the file."""
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -132,6 +134,26 @@ def test_a_chunk_whose_checksum_is_wrong_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(BrokenSource, match=r"a\.h5"):
         whole(source(path))
+
+
+@pytest.mark.parametrize("userblock", [0, 512])
+@pytest.mark.parametrize("size", [0, 15])
+def test_a_heap_of_texts_without_an_end_is_refused_and_not_walked_through_for_ever(tmp_path, userblock, size):
+    path = tmp_path / "a.h5"
+    h5py.File(path, "w", userblock_size=userblock).close()
+    plain(path, GIVEN, attributes={"axistags": '{"axes": [{"key": "z"}, {"key": "y"}, {"key": "x"}]}', "b": "b" * 99})
+    assert source(path).info.shape == (8, 7, 6)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"GCOL") + 16
+    while (index := int.from_bytes(content[at : at + 2], "little")) != 0:
+        at += 16 + -(-int.from_bytes(content[at + 8 : at + 16], "little") // 8) * 8
+    assert index == 0
+    content[at + 8 : at + 16] = size.to_bytes(8, "little")
+    path.write_bytes(content)
+    code = f"import wkconvert_hdf5, pathlib; wkconvert_hdf5.wkconvert_open('hdf5', pathlib.Path({str(path)!r}), {{}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert f"BrokenSource: {path} is damaged" in done.stderr
+    assert f"free object of {size} bytes" in done.stderr
 
 
 @pytest.mark.slow

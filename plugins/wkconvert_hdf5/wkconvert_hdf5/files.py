@@ -14,6 +14,7 @@ from wkconvert_core import DTYPES, SourceNotFound, UnsupportedSource
 from wkconvert_core.toolkit.files import broken, is_file, reading
 
 from .detection import first_bytes, is_hdf5
+from .heaps import check_heaps
 
 File: TypeAlias = Any
 """An `h5py.File`, as h5py has no types."""
@@ -54,13 +55,23 @@ def group_of(file: Any, name: str) -> Any:
 
 
 def text_of(item: Any, name: str) -> str:
-    """An attribute as text, empty if there is none; Imaris stores each letter as an element of its own.
+    """An attribute as text, empty if there is none."""
+    import h5py
 
-    >>> from types import SimpleNamespace
-    >>> text_of(SimpleNamespace(attrs={"Unit": np.array([b"u", b"m"])}), "Unit")
-    'um'
+    if name not in item.attrs:
+        return ""
+    kind = item.attrs.get_id(name).get_type()
+    if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
+        check_heaps(item)
+    return as_text(item.attrs[name])
+
+
+def as_text(value: Any) -> str:
+    """What an attribute holds, as text; Imaris stores each letter as an element of its own.
+
+    >>> as_text(np.array([b"u", b"m"])), as_text(b"nm"), as_text(np.array([40, 4]))
+    ('um', 'nm', '40 4')
     """
-    value = item.attrs.get(name, "")
     if isinstance(value, np.ndarray):
         parts = value.ravel().tolist()
         value = b"".join(parts) if value.dtype.kind == "S" else " ".join(map(str, parts))

@@ -12,6 +12,7 @@ from wkconvert_core.toolkit.stacks import shorten
 
 from .arrays import Choice, Facts, layers_of, the_only
 from .files import Dataset, File, document_of, is_numeric, text_of
+from .heaps import check_heaps
 
 _MOST = 100_000
 """Most groups and arrays of a file that are looked at."""
@@ -81,6 +82,8 @@ def axes_of(path: Path, data: Dataset, said: str | None) -> tuple[str, list[str]
         return _checked(path, data, said.lower(), f"-o axes={said}", OptionError), []
     if tags := document_of(text_of(data, "axistags")):
         return _checked(path, data, _tagged(tags), "axistags", UnsupportedSource), []
+    if "DIMENSION_LABELS" in data.attrs:
+        check_heaps(data)
     labels = "".join(dimension.label.lower() for dimension in data.dims)
     if len(labels) == data.ndim and set(labels) <= set("ctxyz"):
         return _checked(path, data, labels, "the labels of its dimensions", UnsupportedSource), []
