@@ -1,4 +1,30 @@
-"""The command: makes the data, runs every work by every program in turn, prints a table, writes JSON."""
+"""The command: makes the data, runs every work by every program in turn, prints a table, writes JSON.
+
+Rows, of volumes of `--size` MiB in raw TIFF unless said otherwise:
+
+em              auto, grey values, with all mags, lz4
+em-lz4hc        the same with the slower compression
+em-zarr3        the same into shards of Zarr 3 (zstd by default)
+em-one-worker   em with one worker: what parallel work gains
+labels          auto, ids of 4 bytes, coarser mags by mode, lz4hc
+labels-zarr3    the same into shards of Zarr 3
+sparse-labels   the same ids, of which one cell in twenty is there
+large-slices    slices of 64 MiB, of which a slab does not fit in memory
+tiles           trees of JPEG: decoding
+nifti-gz        one compressed stream, decoded in order
+10-mb           starting, and all that does not grow
+tiny-files      3,000 PNG of 64 x 64: what a file costs
+many-files      100,000 PNG of 16 x 16: the same for names and order
+downsample      coarser mags of a raw mag that is there
+compress        a raw mag in place
+recube          a copy with other shards
+verify          reading each shard strictly, and comparing checksums
+check-equality  two datasets that hold the same
+export          a layer as a stack of TIFF
+
+A row tells wall and processor seconds, peak and written MiB of ours, then of the peer, then the peer's wall time by
+ours, and ours by the limit's (`benchmarks.limit`). Many processors are simulated by `benchmarks.cores`.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +68,8 @@ class Work:
 
 def main() -> None:
     """Run the works that were asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    as_it_is = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=as_it_is)
     parser.add_argument(
         "--place", type=Path, default=Path("/dev/shm/wkconvert-benchmarks"), help="folder for all files"
     )
@@ -114,14 +141,15 @@ class Works:
         make: Callable[[Path], object],
         *more: str,
         category: str = "color",
+        to: str = "wkw",
         limit: bool = False,
         compared: bool = True,
     ) -> Work:
         """A conversion of what `make` puts into a folder."""
         source, alike = self.place / folder, [*SIZE, "--category", category]
-        theirs = ["convert", *alike, "--data-format", "wkw", source, self.out] if compared else None
+        theirs = ["convert", *alike, "--data-format", to, source, self.out] if compared else None
         alone: Command = [sys.executable, "-m", "benchmarks.limit", source, self.place / "limit", *more[-1:]]
-        ours: Command = [*OURS, "auto", source, self.out, *alike, "-q", *more]
+        ours: Command = [*OURS, "auto", source, self.out, *alike, "--to", to, "-q", *more]
         return Work(
             name, ours, self._peers(theirs), alone if limit else None, lambda: make(source), self.clear, self.out
         )
@@ -144,8 +172,10 @@ class Works:
         return [
             auto("em", em, self.em, limit=True),
             auto("em-lz4hc", em, self.em, "--compression", "lz4hc", limit=True),
+            auto("em-zarr3", em, self.em, to="zarr3"),
             auto("em-one-worker", em, self.em, "--jobs", "1", compared=False),
             auto("labels", f"labels-{self.mib}", ids, category="segmentation"),
+            auto("labels-zarr3", f"labels-{self.mib}", ids, category="segmentation", to="zarr3"),
             auto("sparse-labels", f"sparse-{self.mib}", lambda it: ids(it, data.sparse), category="segmentation"),
             auto("large-slices", "large", lambda it: data.stack(it, lambda: data.em((8192, 8192, 4))), *LITTLE),
             auto("tiles", "tiles", lambda it: data.tiles(it, lambda: data.em((2048, 2048, 32)), 512), compared=False),

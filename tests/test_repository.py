@@ -169,6 +169,13 @@ def test_the_workflows_and_the_citation_can_be_read():
         assert yaml.safe_load((ROOT / name).read_text("utf-8"))
 
 
+def test_the_benchmarks_list_every_row():
+    text = (ROOT / "benchmarks/__main__.py").read_text("utf-8")
+    index = re.findall(r"^([a-z0-9-]+)  +\S", text.split('"""')[1], re.M)
+    assert index == re.findall(r'^            (?:auto|on)\("([a-z0-9-]+)"', text, re.M)
+    assert "em-zarr3" in index
+
+
 # --- what can be read -------------------------------------------------------------------------------------------------
 
 PRODUCT = [

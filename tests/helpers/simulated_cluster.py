@@ -194,6 +194,8 @@ class Figures:
     """Bytes by which this process grew at most."""
     kept: int
     """Bytes that are left of it when the last shard is recorded."""
+    cpu_ms: list[float]
+    """Processor time of each tenth of the shards, per shard: how long it takes says more of what else runs here."""
 
 
 def simulate(
@@ -216,13 +218,14 @@ def simulate(
     )
     inputs = SimpleNamespace(settings=SimpleNamespace(verify=False))
     conversion = SimpleNamespace(steps=plan, inputs=inputs, destination=SimpleNamespace(building=folder / "ds"))
-    before, most, shards, began = held(), 0, 0, time.monotonic()
+    before, most, shards, began, spent = held(), 0, 0, time.monotonic(), list[float]()
 
     def listen(progress) -> None:
         nonlocal most, shards
         shards += 1
         if shards % 1000 == 0:
             most = max(most, held())
+            spent.append(time.process_time())
 
     try:
         _copy_all(conversion, {"color": journal}, Workers("dask", 1, cluster), listen)
@@ -235,7 +238,9 @@ def simulate(
     count = sum(tally.count for tally in journal.done.values())
     journal.close()
     counts = SimpleNamespace(**{name: count for name, count in vars(fleet).items() if isinstance(count, int)})
-    return Figures(count, time.monotonic() - began, size, counts, most - before, kept)
+    tenths = spent[:: max(1, len(spent) // 10)]
+    cpu_ms = [(b - a) / max(1, len(spent) // 10) for a, b in pairwise(tenths)]
+    return Figures(count, time.monotonic() - began, size, counts, most - before, kept, cpu_ms)
 
 
 def traced(folder: Path, side: int, **more) -> Figures:
