@@ -89,6 +89,9 @@ LIES = {
     "chunks that are larger than they are": zarr3(
         chunk_grid={"name": "regular", "configuration": {"chunk_shape": [16, 16, 32]}}
     ),
+    "chunks that no memory holds": zarr3(
+        chunk_grid={"name": "regular", "configuration": {"chunk_shape": [2**20, 2**20, 2**20]}}
+    ),
     "another grid": zarr3(chunk_grid={"name": "irregular", "configuration": {}}),
     "another dtype": zarr3(data_type="uint8"),
     "an unknown dtype": zarr3(data_type="uint128"),

@@ -264,3 +264,9 @@ def test_other_zip_files_are_not_claimed_and_damaged_ones_refused(tmp_path):
 def test_urls_are_claimed_by_their_text(url, confidence):
     match = wkconvert_zarr.wkconvert_detect(url, b"")
     assert (match and match.confidence) == confidence
+
+
+def test_memory_is_priced_by_whole_chunks(tmp_path):
+    source = READER.source(array(tmp_path / "a", zyx(VOXELS), chunks=(34, 36, 42)))
+    assert (source.info.chunk_shape, source.read_cost) == ((21, 18, 17), 9.0)
+    assert np.array_equal(source.read(source.info.box)[0], VOXELS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wkconvert_core import BrokenSource, Mag, SourceError, Vec3, WarningNote
+from wkconvert_core import BrokenSource, Mag, SourceError, UnsupportedSource, Vec3, WarningNote
 from wkconvert_core.toolkit.files import walk
 
 from ..arrays import opened
@@ -19,6 +20,12 @@ from .packed import is_packed
 
 if TYPE_CHECKING:
     import tensorstore as ts
+
+
+_MOST_CHUNK = 16 << 30
+"""Most bytes of a chunk."""
+_FEW = 1 << 30
+"""Up to this many bytes, a chunk may be far larger than its array."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ def opened_levels(image: Image) -> tuple[list[OpenLevel], list[str]]:
                 raise array
             notes.append(WarningNote(f"level {level.path} is left out and made anew: {array}"))
             continue
+        _check_chunk(level, array)
         one = OpenLevel(level, array, _is_on_disk(level) and bool(is_packed(level.address, array)))
         if not _stores_nothing(one):
             found.append(one)
@@ -60,6 +68,23 @@ def opened_levels(image: Image) -> tuple[list[OpenLevel], list[str]]:
                 WarningNote(f"{level.path or image.store} stores no chunk: all its voxels have the fill value")
             )
     return found, notes
+
+
+def chunk_of(array: ts.TensorStore) -> tuple[int, ...]:
+    """The lengths of a chunk, which is decoded whole, along the array's axes."""
+    lengths = array.chunk_layout.read_chunk.shape or array.shape
+    return tuple(length or whole for length, whole in zip(lengths, array.shape, strict=True))
+
+
+def _check_chunk(level: Level, array: ts.TensorStore) -> None:
+    """Raise UnsupportedSource for chunks that are no chunks: tensorstore would end the program for want of memory."""
+    needed, size = (math.prod(shape) * array.dtype.numpy_dtype.itemsize for shape in (chunk_of(array), array.shape))
+    if needed > _MOST_CHUNK or needed > max(_FEW, 8 * size):
+        raise UnsupportedSource(
+            f"{level.path or level.address.place} has chunks of {' x '.join(map(str, chunk_of(array)))} voxels",
+            why=f"each is decoded whole, and takes {needed / 2**30:.3g} GiB",
+            fix="write it again with smaller chunks, such as 64 x 64 x 64; or correct the metadata if they are wrong",
+        )
 
 
 def _is_on_disk(level: Level) -> bool:

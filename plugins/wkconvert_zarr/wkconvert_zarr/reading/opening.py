@@ -16,7 +16,7 @@ from .formats.finding import Choice, images_at
 from .formats.image import Channel, Image
 from .formats.store import store_at
 from .geometry import place, voxel_size
-from .levels import OpenLevel, mags_of, opened_levels
+from .levels import OpenLevel, chunk_of, mags_of, opened_levels
 from .source import ArraySource
 
 _READ = (*DTYPES, "float16", "bool")
@@ -136,14 +136,12 @@ def _picked(where: str, image: Image, axes: Axes, timepoint: int | None) -> tupl
 def _source(level: OpenLevel, axes: Axes, picked: tuple[int, ...], info: VolumeInfo) -> ArraySource:
     """The Source of some channels of a level.
 
-    A chunk is decoded whole: also the channels and time points in it that are not asked for.
+    A chunk is decoded whole: also what it holds of other channels and time points, and beyond the array.
     """
     array = level.array
-    chunk = array.chunk_layout.read_chunk.shape or array.shape
-    lengths = [min(length or whole, whole) for length, whole in zip(chunk, array.shape, strict=True)]
-    chunks, whole = Axes(axes.names, tuple(lengths)), Axes(axes.names, tuple(array.domain.origin))
-    beside = math.prod(length for length, name in zip(lengths, axes.names, strict=True) if name not in SPACE)
-    x, y, z = (chunks.size(name) for name in SPACE)
+    chunks, whole = Axes(axes.names, chunk_of(array)), Axes(axes.names, tuple(array.domain.origin))
+    x, y, z = Vec3(*(chunks.size(name) for name in SPACE)).min(info.shape)
+    beside = math.prod(chunks.shape) / (x * y * z)
     begin = Vec3(*(whole.size(name) if name in axes.names else 0 for name in SPACE))
     return ArraySource(
         level.level.address,
