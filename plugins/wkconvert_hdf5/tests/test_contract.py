@@ -88,6 +88,18 @@ def test_a_folder_is_claimed_for_the_xml_in_it(tmp_path):
     assert "a.xml" in found.reason
 
 
+def test_xml_beside_other_data_does_not_matter(tmp_path):
+    (tmp_path / "folder.xml").mkdir()
+    (tmp_path / "secret.xml").write_text("<SpimData>")
+    (tmp_path / "secret.xml").chmod(0)
+    assert detect(tmp_path) is None
+    spim(tmp_path / "a", [VOXELS])
+    assert detect(tmp_path)
+    for number in range(100):
+        (tmp_path / f"{number}.xml").touch()
+    assert detect(tmp_path) is None
+
+
 def test_other_formats_and_urls_are_left_to_other_plugins(tmp_path):
     assert wkconvert_hdf5.wkconvert_open("tiff", tmp_path, {}) is None
     assert wkconvert_hdf5.wkconvert_detect("s3://bucket/a.h5", b"") is None

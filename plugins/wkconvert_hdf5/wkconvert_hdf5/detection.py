@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import is_folder, listed, open_file, reading
+from wkconvert_core.toolkit.files import is_file, is_folder, listed, open_file, reading
 
 SUFFIXES = (".h5", ".hdf5", ".ims", ".emd")
 """Suffixes of files that are HDF5 and nothing else. MATLAB's `.mat` may be older than that."""
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = (0, 512, 1024, 2048)
 """Where the signature may stand: at powers of two from 512 on, behind what a program such as MATLAB puts first."""
+_MOST_XML = 100
+"""Most files of XML in a folder of BigDataViewer."""
 
 
 def detect(path: Path, head: bytes) -> Match | None:
@@ -43,9 +46,19 @@ def is_spim(head: bytes) -> bool:
 
 
 def spim_files(folder: Path) -> list[Path]:
-    """The XML of BigDataViewer for HDF5 right in a folder. Raises SourceNotFound, BrokenSource."""
+    """The XML of BigDataViewer for HDF5 right in a folder. Raises SourceNotFound, BrokenSource.
+
+    Many files of XML are those that a microscope writes for each image, and are not looked at.
+    """
     found = [path for path in listed(folder) if path.suffix.lower() == ".xml" and not path.name.startswith(".")]
-    return [path for path in found if is_spim(first_bytes(path))]
+    return [path for path in found if is_file(path) and is_spim(_readable(path))] if len(found) <= _MOST_XML else []
+
+
+def _readable(path: Path) -> bytes:
+    """The first bytes of a file; none of one that nobody may read, which is no reason to leave its neighbours alone."""
+    with suppress(PermissionError), open_file(path) as file:
+        return file.read(4096)
+    return b""
 
 
 def first_bytes(path: Path) -> bytes:
