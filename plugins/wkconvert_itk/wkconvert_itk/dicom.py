@@ -112,7 +112,11 @@ def open_dicom(
     dtype, scaling = _scaling(path, stack, slope, ids=category == "segmentation")
     sizes = (*(first.spacing or (None, None)), stack.spacing)
     x, y, z = (sizes[axis] for axis in lie.axes.order)
-    size = VoxelSize((x, y, z), "mm", "PixelSpacing, positions of slices") if any(sizes) else None
+    size = (
+        VoxelSize((x, y, z), "mm", f"PixelSpacing{', positions of slices' if stack.spacing else ''}")
+        if any(sizes)
+        else None
+    )
     notes = (*lie.notes, *stack.notes, *scaling, *_oddities(stack))
     if stack.spacing is None:
         notes += ("the distance of slices is not known from their positions: --voxel-size ,,5 says it, in its unit",)

@@ -1,14 +1,17 @@
-"""The structure of a DICOM file, walked before GDCM sees it: GDCM takes memory for any length that is written there."""
+"""The elements of a DICOM file, walked before GDCM sees it: GDCM takes memory for any length that is written there."""
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from typing import TypeAlias
 
+from wkconvert_core import UnsupportedSource
 from wkconvert_core.toolkit.files import broken, open_file, reading
 
 IMPLICIT, BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
@@ -33,33 +36,92 @@ def is_dicom(head: bytes) -> bool:
     return head[128:132] == b"DICM"
 
 
-def read_structure(path: str) -> Mapping[int, str]:
-    """Walk a file from element to element; return those of group 2 by number, such as 0x10, the transfer syntax.
+Tag: TypeAlias = tuple[int, int]
+"""Group and element."""
 
-    Raises BrokenSource if it is no DICOM, or where a length leads beyond the end of what holds it.
+SOP_CLASS, SYNTAX = (0x0002, 0x0002), (0x0002, 0x0010)
+_LONGEST = 1024
+"""Bytes of the longest value that is kept."""
+
+
+@dataclass(frozen=True)
+class Elements:
+    """The short elements of a file that lie in no sequence, as their bytes; pixels are not among them."""
+
+    path: str
+    values: Mapping[Tag, bytes]
+    order: str
+    """`<` or `>`: the byte order of binary values."""
+
+    @property
+    def pixel_bytes(self) -> int | None:
+        """Bytes of the pixels; a large number where they are compressed, None where there are none."""
+        found = self.values.get(_PIXELS)
+        return None if found is None else int.from_bytes(found, "little")
+
+    def text(self, group: int, element: int) -> str:
+        """A text without what fills it up; empty where there is none."""
+        return self.values.get((group, element), b"").decode("utf-8", "replace").strip(" \0")
+
+    def short(self, group: int, element: int, default: int | None = None) -> int:
+        """A binary number of 16 bits. Raises BrokenSource where there is none and no default."""
+        value = self.values.get((group, element), b"")
+        if len(value) == 2:
+            return int.from_bytes(value, "big" if self.order == ">" else "little")
+        if default is None:
+            raise broken(self.path, f"its element ({group:04x},{element:04x}) is {value!r}, which is no number")
+        return default
+
+    def whole(self, group: int, element: int, default: int) -> int:
+        """A whole number that is written as text; the default where it is none."""
+        text = self.text(group, element)
+        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,10}", text) else default
+
+    def floats(self, group: int, element: int, count: int) -> tuple[float, ...] | None:
+        """So many numbers that are written as text; None where the element is missing or empty. Raises BrokenSource."""
+        if not (text := self.text(group, element)):
+            return None
+        try:
+            found = tuple(float(number) for number in text.split("\\"))
+        except ValueError:
+            found = ()
+        if len(found) != count or not all(map(math.isfinite, found)):
+            raise broken(
+                self.path, f"its element ({group:04x},{element:04x}) is {text!r}; {count} numbers are expected"
+            )
+        return found
+
+
+def read_elements(path: str) -> Elements:
+    """Walk a file from element to element, past its pixels.
+
+    Raises BrokenSource if it is no DICOM, or where a length leads beyond the end of what holds it, UnsupportedSource
+    if it is deflated.
     """
     with reading(path), open_file(path) as file:
         if not is_dicom(file.read(132)):
             raise broken(path, "DICM does not stand at byte 128")
         size = file.seek(0, 2)
         file.seek(132)
-        meta = _file_meta(path, file, size)
-        syntax = meta.get(0x10, "")
+        values = _file_meta(path, file, size)
+        syntax = values.get(SYNTAX, b"").decode("ascii", "replace").strip(" \0")
         if not _SYNTAX.fullmatch(syntax):
             why = f"its transfer syntax is {syntax!r}, which DICOM does not know"
             raise broken(path, why)  # and GDCM would take it for another
-        if syntax != DEFLATED:
-            order = ">" if syntax == BIG_ENDIAN else "<"
-            _Walk(Path(path), file, order, is_explicit=syntax != IMPLICIT).elements(size)
-    return meta
+        if syntax == DEFLATED:
+            fix = "write it in another transfer syntax, for example with dcmtk's dcmconv"
+            raise UnsupportedSource(f"{path} is deflated", why="its elements cannot be walked", fix=fix)
+        order = ">" if syntax == BIG_ENDIAN else "<"
+        _Walk(Path(path), file, order, is_explicit=syntax != IMPLICIT).elements(size, values)
+    return Elements(path, values, order)
 
 
-def _file_meta(path: str, file: BufferedReader, size: int) -> Mapping[int, str]:
+def _file_meta(path: str, file: BufferedReader, size: int) -> dict[Tag, bytes]:
     """The elements of group 2, which are always explicit and little endian (PS3.10, 7.1)."""
     found = {}
     while len(file.peek(2)) >= 2 and file.peek(2)[:2] == b"\x02\x00":
-        (_, element), _, length = _Walk(Path(path), file, "<", is_explicit=True).header(size)
-        found[element] = file.read(length).decode("ascii", "replace").strip(" \0")
+        tag, _, length = _Walk(Path(path), file, "<", is_explicit=True).header(size)
+        found[tag] = file.read(length)
     return found
 
 
@@ -93,17 +155,21 @@ class _Walk:
             raise broken(self.path, why, cut=True)
         return (group, element), kind, length
 
-    def elements(self, end: int, depth: int = 0) -> None:
-        """Walk the elements up to a byte, or to the end of an item of undefined length."""
+    def elements(self, end: int, found: dict[Tag, bytes] | None = None, depth: int = 0) -> None:
+        """Walk the elements up to a byte, or to the end of an item of undefined length; put short ones into `found`."""
         while self.file.tell() < end:
             tag, kind, length = self.header(end)
             if tag in (_ITEM_ENDS, _SEQUENCE_ENDS):
                 return
             starts = self.file.peek(4)[:4] == struct.pack(self.order + "HH", *_ITEM)
+            if tag == _PIXELS and found is not None:
+                found[tag] = length.to_bytes(4, "little")
             if tag == _PIXELS and length == _UNDEFINED:
                 self._fragments(end)
             elif length == _UNDEFINED or (starts and kind in (b"", b"SQ", b"UN")):
                 self._items(end if length == _UNDEFINED else self.file.tell() + length, depth + 1)
+            elif found is not None and length <= _LONGEST and tag != _PIXELS:
+                found[tag] = self.file.read(length)
             else:
                 self.file.seek(length, 1)
 
@@ -114,7 +180,7 @@ class _Walk:
             tag, _, length = self.header(end)
             if tag != _ITEM:
                 return
-            self.elements(end if length == _UNDEFINED else self.file.tell() + length, depth)
+            self.elements(end if length == _UNDEFINED else self.file.tell() + length, depth=depth)
 
     def _fragments(self, end: int) -> None:
         """Compressed pixels: items of bytes, and the end of their sequence."""

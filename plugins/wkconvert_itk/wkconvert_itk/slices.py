@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +15,17 @@ import numpy as np
 from wkconvert_core import UnsupportedSource
 from wkconvert_core.toolkit.files import State, broken, changed, reading, state_of
 
-from .elements import BIG_ENDIAN, read_structure
+from .elements import BIG_ENDIAN, SOP_CLASS, SYNTAX, read_elements
 from .header import Array, DType
 
 _NO_IMAGES = re.compile(r"1\.2\.840\.10008\.(1\.3\.10|5\.1\.4\.1\.1\.(88|9|11|66\.[1235]|104|481\.[345689])(\.\d+)*)")
 """SOP classes that hold no image: indices, reports, waveforms, presentation states, registrations, documents, plans and
 structures of radiotherapy (DICOM PS3.4, annex B)."""
+
+_PHASE = ((0x0020, 0x0100), (0x0018, 0x0086), (0x0018, 0x0081))
+"""TemporalPositionIdentifier, EchoNumbers and EchoTime."""
+_DIFFUSION = (0x0018, 0x9087)
+"""DiffusionBValue, a binary number."""
 
 _FIX = "write it again as uncompressed grey or RGB of 8 bits, one frame per file (dcmtk: dcmdjpeg; dcm4che: emf2sf)"
 
@@ -70,76 +74,50 @@ def read_slice(path: str, state: State) -> Slice | None:
 
     Raises BrokenSource, UnsupportedSource.
     """
-    meta = read_structure(path)
-    if _NO_IMAGES.fullmatch(meta.get(2, "")):
+    tags = read_elements(path)
+    syntax = tags.text(*SYNTAX)
+    if _NO_IMAGES.fullmatch(tags.text(*SOP_CLASS)):
         return None
-    with _decoding(path):
-        tags = _Tags(path, _reader(path))
-    size = (tags.whole("0028|0011"), tags.whole("0028|0010"))
-    frames, bits, stored = tags.whole("0028|0008", 1), tags.whole("0028|0100"), tags.whole("0028|0101")
-    samples = tags.components
-    if frames > 1 or tags.depth > 1:
-        raise UnsupportedSource(f"{path} holds {max(frames, tags.depth)} frames", why="files of one are read", fix=_FIX)
-    kind = f"{bits} bits per value, {samples} values per pixel, transfer syntax {meta.get(0x10, 'unknown')}"
-    if bits not in (8, 16, 32) or (samples > 1 and bits > 8) or (bits == 32 and meta.get(0x10) == BIG_ENDIAN):
+    size = (tags.short(0x0028, 0x0011), tags.short(0x0028, 0x0010))
+    frames, bits, stored = tags.whole(0x0028, 0x0008, 1), tags.short(0x0028, 0x0100), tags.short(0x0028, 0x0101)
+    photometric = tags.text(0x0028, 0x0004)
+    samples = 3 if photometric == "PALETTE COLOR" else tags.short(0x0028, 0x0002, 1)  # GDCM looks the colours up
+    if not all(size) or samples not in (1, 3) or not 0 < stored <= bits:
+        kind = f"{size[1]} rows of {size[0]} pixels, {samples} values of {bits} bits, {stored} of them stored"
+        raise broken(path, f"its header says {kind}")
+    if tags.pixel_bytes is None:
+        raise broken(path, "it holds no pixels", cut=True)
+    expected = size[0] * size[1] * tags.short(0x0028, 0x0002, 1) * bits // 8
+    if tags.pixel_bytes < (expected * 2 // 3 if photometric == "YBR_FULL_422" else expected) and frames == 1:
+        raise broken(path, f"{expected} bytes of pixels expected, {tags.pixel_bytes} found", cut=True)
+    if frames > 1:
+        raise UnsupportedSource(f"{path} holds {frames} frames", why="files of one are read", fix=_FIX)
+    is_wide = samples > 1 and bits > 8 and photometric != "PALETTE COLOR"
+    if bits not in (8, 16, 32) or is_wide or (bits == 32 and syntax == BIG_ENDIAN):
+        kind = f"{bits} bits per value, {samples} values per pixel, transfer syntax {syntax}"
         raise UnsupportedSource(f"{path} holds {kind}", why="8, 16 and 32 bits, and colours of 8, are read", fix=_FIX)
-    is_signed = tags.whole("0028|0103", 0) == 1
-    is_inverted = tags.text("0028|0004") == "MONOCHROME1"
+    is_signed, is_inverted = tags.short(0x0028, 0x0103, 0) == 1, photometric == "MONOCHROME1"
     if is_inverted and is_signed:
         raise UnsupportedSource(f"{path} holds signed values of MONOCHROME1", why="unsigned ones are read", fix=_FIX)
-    rows = tags.floats("0028|0030", 2)
-    (slope,), (intercept,) = tags.floats("0028|1053", 1) or (1.0,), tags.floats("0028|1052", 1) or (0.0,)
-    number = tags.text("0020|0011")
+    rows = tags.floats(0x0028, 0x0030, 2)
+    (slope,), (intercept,) = tags.floats(0x0028, 0x1053, 1) or (1.0,), tags.floats(0x0028, 0x1052, 1) or (0.0,)
     return Slice(
         path,
         state,
-        series=tags.text("0020|000e"),
-        told=" ".join(filter(None, (number, tags.text("0008|0060"), tags.text("0008|103e")))),
-        instance=tags.text("0008|0018"),
-        phase=tuple(map(tags.text, ("0020|0100", "0018|0086", "0018|0081", "0018|9087"))),
-        order=(tags.whole("0020|0012", 0), tags.whole("0020|0013", 0)),
+        series=tags.text(0x0020, 0x000E),
+        told=" ".join(filter(None, (tags.text(0x0020, 0x0011), tags.text(0x0008, 0x0060), tags.text(0x0008, 0x103E)))),
+        instance=tags.text(0x0008, 0x0018),
+        phase=(*(tags.text(*tag) for tag in _PHASE), tags.values.get(_DIFFUSION, b"").hex()),
+        order=(tags.whole(0x0020, 0x0012, 0), tags.whole(0x0020, 0x0013, 0)),
         size=size,
         samples=samples,
         dtype=f"{'' if is_signed else 'u'}int{bits}",
         inverted=2**stored - 1 if is_inverted else None,
         scale=(slope, intercept),
         spacing=(rows[1], rows[0]) if rows and min(rows) > 0 else None,
-        directions=tags.floats("0020|0037", 6),
-        position=tags.floats("0020|0032", 3),
+        directions=tags.floats(0x0020, 0x0037, 6),
+        position=tags.floats(0x0020, 0x0032, 3),
     )
-
-
-class _Tags:
-    """The elements of a file's header, as SimpleITK gives them: texts, by group and element."""
-
-    def __init__(self, path: str, reader: Any) -> None:
-        self.path = path
-        self.texts: dict[str, str] = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
-        self.components, self.depth = int(reader.GetNumberOfComponents()), math.prod(reader.GetSize()[2:])
-
-    def text(self, key: str) -> str:
-        return self.texts.get(key, "").strip().strip("\0")
-
-    def whole(self, key: str, default: int | None = None) -> int:
-        """A whole number. Raises BrokenSource where there is none and no default."""
-        text = self.text(key)
-        if re.fullmatch(r"[+-]?[0-9]{1,10}", text):
-            return int(text)
-        if default is None:
-            raise broken(self.path, f"its element ({key.replace('|', ',')}) is {text!r}, which is no whole number")
-        return default
-
-    def floats(self, key: str, count: int) -> tuple[float, ...] | None:
-        """So many numbers; None where the element is missing or empty. Raises BrokenSource."""
-        if not (text := self.text(key)):
-            return None
-        try:
-            found = tuple(float(number) for number in text.split("\\"))
-        except ValueError:
-            found = ()
-        if len(found) != count or not all(map(math.isfinite, found)):
-            raise broken(self.path, f"its element ({key.replace('|', ',')}) is {text!r}; {count} numbers are expected")
-        return found
 
 
 def _reader(path: str) -> Any:
