@@ -88,17 +88,19 @@ def test_a_volume_that_is_sampled_whole_is_known_to_the_byte(tmp_path, reader):
     assert (told.samples, told.stored_bytes) == (1, carry_out(conversion).stored_bytes)
 
 
-@pytest.mark.parametrize("chunk", [(200, 150, 1), (64, 64, 64), (200, 50, 100)])
+@pytest.mark.parametrize("chunk", [(200, 150, 1), (64, 64, 64), (200, 50, 100), (45, 45, 45)])
 @pytest.mark.parametrize("bbox", [None, Box((20, 10, 3), (150, 130, 90))])
 def test_the_time_is_that_of_the_decoded_voxels(tmp_path, reader, monkeypatch, chunk, bbox):
     source = reader(tmp_path / "src", random_voxels((200, 150, 100)), chunk_shape=chunk)
-    settings = replace(SETTINGS, jobs=1, category="color", bbox=bbox)
+    settings = replace(SETTINGS, jobs=1, category="color", bbox=bbox, file_len=1 if chunk == (45, 45, 45) else None)
     conversion = prepare_conversion(source, tmp_path / "ds", settings)
     clock = counted(monkeypatch, source)
     told = conversion.with_estimate().estimate
     began = clock.monotonic()
     carry_out(conversion)
     assert told.workers == 1
+    is_amplified = chunk == (45, 45, 45) and bbox is None
+    assert (conversion.steps[0].route.amplification > 1.1) == is_amplified, "some chunks are decoded twice"
     assert told.seconds == pytest.approx(clock.monotonic() - began, rel=0.01)
 
 

@@ -118,7 +118,8 @@ def _estimate_line(conversion: Conversion) -> str:
     told = conversion.estimate
     if not told or told.seconds is None or told.stored_bytes is None:
         return f"estimate: none; {told.reason if told else 'nothing was sampled'}"
-    facts = [f"about {time_text(told.seconds)} with {count_text(told.workers, 'worker')}"]
+    on_cluster = f"{told.workers:,} tasks at a time" if conversion.useful_workers else ""
+    facts = [f"about {time_text(told.seconds)} with {on_cluster or count_text(told.workers, 'worker')}"]
     facts += ["as much again for --verify at most"] if conversion.inputs.settings.verify else []
     facts += [f"about {size_text(told.stored_bytes)} on disk", f"from {count_text(told.samples, 'sample')}"]
     return f"estimate: {', '.join(facts)}"
