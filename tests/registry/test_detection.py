@@ -214,7 +214,8 @@ def test_a_url_is_described(remote):
 def test_a_url_that_no_reader_takes():
     with pytest.raises(UnknownFormat, match=r"no reader takes s3://bucket/em") as caught:
         find("s3://bucket/em", Plugins(iter(())))
-    assert caught.value.why == "the installed readers read local paths"
+    assert caught.value.why == "no installed reader takes such a URL"
+    assert "wkconvert[zarr]" in caught.value.fix
 
 
 @pytest.mark.parametrize("name", sorted(plugins().formats().keys() - {"vox", "zarr"}))

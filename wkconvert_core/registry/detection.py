@@ -71,7 +71,8 @@ def find(
     >>> find("s3://bucket/em", Plugins(iter(())))
     Traceback (most recent call last):
     wkconvert_core.contract.errors.UnknownFormat: no reader takes s3://bucket/em. \
-the installed readers read local paths. copy the data to a local folder, or install a plugin that reads such URLs
+no installed reader takes such a URL. copy the data to a local folder, or pip install "wkconvert[zarr]", which reads \
+arrays at URLs
     """
     answers = ask(src, read_head(src), plugins, options)
     if reader is not None:
@@ -87,8 +88,11 @@ the installed readers read local paths. copy the data to a local folder, or inst
         return [Found(src, Match(reader, Confidence.EXACT, "--reader"))]
     failed += [f"{plugin.name} failed to load: {plugin.error}" for plugin in plugins.loaded if plugin.error]
     if isinstance(src, str):
-        why = "; ".join(["the installed readers read local paths", *failed])
-        fix = "copy the data to a local folder, or install a plugin that reads such URLs"
+        why = "; ".join(["no installed reader takes such a URL", *failed])
+        missing = "install a plugin that reads such URLs"
+        if "zarr" not in plugins.formats():
+            missing = 'pip install "wkconvert[zarr]", which reads arrays at URLs'
+        fix = f"copy the data to a local folder, or {missing}"
         raise UnknownFormat(f"no reader takes {src}", why=why, fix=fix)
     why = "its name and its first bytes fit none of the installed formats"
     if is_folder(src):

@@ -15,7 +15,7 @@ from test_reading_plain import zipped
 from wkconvert_core import Box, BrokenSource, SourceNotFound, UnsupportedSource, VoxelSize, WkconvertError
 from wkconvert_core.api import Settings, convert
 from wkconvert_core.testing import noise
-from wkconvert_zarr import arrays, wkconvert_open
+from wkconvert_zarr import arrays, places, wkconvert_open
 
 VOXELS = noise(40, 36, 34, dtype="uint16", zeros=False)  # x, y, z
 LEVELS = [zyx(VOXELS), coarser(zyx(VOXELS), (2, 2, 2))]
@@ -192,7 +192,7 @@ def test_a_server_that_goes_silent_is_given_up(tmp_path, server):
     array(tmp_path / "em", LEVELS[0])
     server.fault = lambda path, number: 60.0
     code = (
-        "from wkconvert_zarr import arrays, wkconvert_open\n"
+        "from wkconvert_zarr import arrays, places, wkconvert_open\n"
         "arrays._RETRIES, arrays._SILENCE = {'max_retries': 1, 'initial_delay': '10ms', 'max_delay': '10ms'}, 1\n"
         f"wkconvert_open('zarr', '{server.url}/em', {{}})"
     )
@@ -275,6 +275,26 @@ def test_a_bucket_or_key_that_is_not_there_is_an_error(aws):
 def test_s3_is_converted(aws, tmp_path):
     convert("s3://public/em.zarr", tmp_path / "ds", Settings(VoxelSize((4, 4, 4)), jobs=2, category="color"))
     assert np.array_equal(read(tmp_path / "ds")[0], VOXELS)
+
+
+def test_credentials_are_looked_for_where_the_tools_of_aws_do(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert places._credentials() == {"type": "anonymous"}
+    (tmp_path / "vendor").write_text("Amazon EC2\n")
+    monkeypatch.setattr(places, "_VENDOR", tmp_path / "vendor")
+    assert places._credentials() == {"type": "default", "profile": "default"}
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[profile work]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    found = places._credentials()
+    assert (found["type"], found["profile"]) == ("profile", "work")
+    assert (found["credentials_file"], found["config_file"]) == (os.devnull, str(tmp_path / ".aws" / "config"))
+    (tmp_path / ".aws" / "config").write_text("no config")
+    assert places._credentials() == {"type": "default", "profile": "work"}
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    assert places._credentials() == {"type": "environment"}
 
 
 @pytest.mark.slow

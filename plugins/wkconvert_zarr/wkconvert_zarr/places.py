@@ -12,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 from wkconvert_core import OptionError
 
+_VENDOR = Path("/sys/devices/virtual/dmi/id/sys_vendor")
+"""Where Linux says who made the machine."""
 SCHEMES = ("http", "https", "s3", "gs")
 """Of URLs that are read."""
 DIRECTORIES = "cache_pool#directories"
@@ -62,10 +64,19 @@ def _s3() -> dict[str, Any]:
     return found
 
 
+def _is_machine_of_amazon() -> bool:
+    """Whether this is a machine of EC2, which may have a role of its own."""
+    try:
+        return _VENDOR.read_text() == "Amazon EC2\n"
+    except OSError:
+        return False
+
+
 def _credentials() -> dict[str, str]:
     """Where tensorstore finds the credentials; without any, the bucket is read as public ones are.
 
-    Its own search, `default`, would ask for those of a virtual machine last, and wait; it needs a profile's name.
+    Its own search, `default`, asks for those of a machine's role last, and waits where there is no such machine; it
+    needs a profile's name.
     """
     env = os.environ
     if env.get("AWS_ACCESS_KEY_ID"):
@@ -81,6 +92,6 @@ def _credentials() -> dict[str, str]:
         there = {key: file if Path(file).is_file() else os.devnull for key, file in files.items()}
         return {"type": "profile", "profile": profile, **there}
     roles = ("AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS", "AWS_WEB_IDENTITY_TOKEN_FILE")
-    if parser.sections() or any(name.startswith(roles) for name in env):
+    if parser.sections() or any(name.startswith(roles) for name in env) or _is_machine_of_amazon():
         return {"type": "default", "profile": profile}
     return {"type": "anonymous"}
