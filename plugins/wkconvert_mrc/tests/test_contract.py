@@ -60,7 +60,8 @@ def test_a_file_is_known_by_its_header_whatever_its_name(tmp_path, name, order):
 
 
 SOUND = header(lengths=(70, 90, 40), mode=1, axes=(1, 2, 3), map=b"MAP ")
-OLD = header(lengths=(70, 90, 40), mode=1)
+OLD = header(lengths=(70, 90, 40), mode=1, axes=(1, 2, 3))
+OLDER = header(lengths=(70, 90, 40), mode=1)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,8 @@ OLD = header(lengths=(70, 90, 40), mode=1)
         ("a.rec", OLD, Confidence.SUFFIX),
         ("a.map", OLD, Confidence.SUFFIX),
         ("a.dat", OLD, None),
+        ("a.rec", OLDER, None),
+        ("a.mrc", OLDER, Confidence.SUFFIX),
         ("a.dat", SOUND, Confidence.CONTENT),
         ("a.dat", SOUND[:200], None),
         ("a.dat", header(lengths=(70, 90, 40), mode=7, axes=(1, 2, 3), map=b"MAP "), None),

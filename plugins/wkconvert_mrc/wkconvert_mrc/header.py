@@ -18,6 +18,8 @@ from wkconvert_core.toolkit.volumes.inflated import bytes_of, inflated
 
 HEADER_BYTES = 1024
 _LAYOUT = "10i 6f 3i 3f 2i 12x i 40x 2i 36x 3f 4s"
+_AXES = slice(64, 76)
+"""The bytes of MAPC, MAPR and MAPS."""
 _NAMED = (".mrc", ".mrcs")
 _SUFFIXES = (*_NAMED, ".rec", ".st", ".ali", ".map")
 _IMOD = 1146047817
@@ -94,7 +96,7 @@ def detect(path: Path, head: bytes) -> Match | None:
     header, is_marked = parse(head), _is_marked(head)
     if header and is_marked:
         return Match("mrc", Confidence.CONTENT, f"it has the header of an MRC file of {MODES[header.mode]}")
-    if header and name.endswith(_SUFFIXES):
+    if header and name.endswith(_SUFFIXES) and any(head[_AXES]):  # too many other files begin with a few small numbers
         return Match("mrc", Confidence.SUFFIX, "its name, and a header of MRC as before 2000")
     if name.endswith(_NAMED) or (is_marked and name.endswith(_SUFFIXES)):
         return Match("mrc", Confidence.SUFFIX, "its name ends like that of an MRC file")
