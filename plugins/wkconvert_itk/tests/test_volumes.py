@@ -188,6 +188,13 @@ def test_lines_and_bytes_before_the_voxels_are_skipped(tmp_path):
         np.testing.assert_array_equal(voxels(tmp_path / "a.nhdr")[0], stored)
 
 
+def test_a_data_file_of_another_name_is_told(tmp_path):
+    for name, told in (("a.dat", False), ("b.dat", True)):
+        (tmp_path / name).write_bytes(bytes(120))
+        (tmp_path / "a.nhdr").write_text(HEADER.replace("a.dat", name))
+        assert any("does not notice" in note for note in source(tmp_path / "a.nhdr").info.notes) == told
+
+
 # --- damage ----------------------------------------------------------------------------------------------------------
 
 HEADER = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 6 5 4\nencoding: raw\ndata file: a.dat\n"

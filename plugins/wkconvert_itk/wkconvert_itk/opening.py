@@ -56,6 +56,9 @@ def open_itk(
     channels, dropped = _channels(header, channel)
     check_layers(path, len(taken) * len(channels))
     notes = (*lie.notes, *header.notes, *told, *dropped, *unused)
+    if header.data.name.split(".")[0] != path.name.split(".")[0]:  # core looks at files that share the source's stem
+        text = f"its voxels are in {header.data.name}: an interrupted run that goes on does not notice if that changed"
+        notes += (WarningNote(text),)
     layers = []
     for name, number, samples in _parts(taken, channels):
         starts = (start + number * header.volume_bytes,)
