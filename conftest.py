@@ -1,13 +1,17 @@
 """The names that examples in docstrings take for granted, and how the tests are run."""
 
+import functools
 import gc
 import os
 import tempfile
 
 import numpy as np
 import pytest
+import typer.testing
 from helpers.sources import InMemory
 
+typer.testing._get_command = functools.cache(typer.testing._get_command)  # it takes longer than most commands
+os.fsync = os.fstat  # no test here outlives a power failure; a descriptor that is closed is an error as before
 os.environ["XDG_CONFIG_HOME"] = os.path.join(tempfile.gettempdir(), "nobody's configuration")  # noqa: PTH118
 for name in [each for each in os.environ if each.startswith("WKCONVERT_") and each != "WKCONVERT_PEER"]:
     del os.environ[name]  # what the person who runs the tests has set is none of theirs

@@ -1,4 +1,6 @@
-"""A reader for tests of the whole conversion, so that they need no plugin to be installed."""
+"""A reader for tests of the whole conversion, so that they need no plugin to be installed; datasets made once."""
+
+import shutil
 
 import pytest
 from helpers import npy_volumes
@@ -9,9 +11,24 @@ collect_ignore = [
     "helpers/check_installed.py",
 ]  # programs, which know no examples
 
+MADE = {}
+
 
 @pytest.fixture
 def reader():
     """Folders that hold `volume.npy` can be read; makes one from voxels [c, x, y, z]."""
     with npy_volumes.registered() as make_folder:
         yield make_folder
+
+
+@pytest.fixture
+def put_copy(reader, tmp_path_factory):
+    """Copies into a folder what a function (folder, reader) makes, which is called once for all tests."""
+
+    def put(make, folder):
+        if make not in MADE:
+            make(made := tmp_path_factory.mktemp(make.__name__), reader)
+            MADE[make] = made
+        shutil.copytree(MADE[make], folder, dirs_exist_ok=True)
+
+    return put

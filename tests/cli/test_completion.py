@@ -30,15 +30,19 @@ def completed(*words, shell="bash"):
     return result.stdout.split()
 
 
-@pytest.fixture
-def dataset(tmp_path, reader):
-    (tmp_path / "src").mkdir()
+def em_and_labels(folder, reader):
+    (folder / "src").mkdir()
     for name in ("em", "labels"):
-        reader(tmp_path / "src" / name, em())
+        reader(folder / "src" / name, em())
     size = ("--voxel-size", "4,4,8")
-    invoke("auto", tmp_path / "src", tmp_path / "ds", *size, "--max-mag", "4", "-q")
-    with edited(tmp_path / "ds") as found:
+    invoke("auto", folder / "src", folder / "ds", *size, "--max-mag", "4", "-q")
+    with edited(folder / "ds") as found:
         found["dataLayers"][1]["mags"] = found["dataLayers"][1]["mags"][:1]
+
+
+@pytest.fixture
+def dataset(tmp_path, put_copy):
+    put_copy(em_and_labels, tmp_path)
     return tmp_path / "ds"
 
 

@@ -20,21 +20,29 @@ READ_AS = "read as uint8, x fastest (em.json)"
 FOREIGN = "layer n5 is left alone: its format is n5, which no installed plugin stores"
 
 
-@pytest.fixture
-def source(tmp_path):
+def raw_volume(folder):
     """A raw volume whose opening makes a note and a warning."""
     voxels = np.random.default_rng(0).integers(0, 250, (20, 40, 50), "uint8")
-    voxels.tofile(tmp_path / "em.raw")
-    (tmp_path / "em.json").write_text(json.dumps({"size": [50, 40, 20], "type": "uint8", "spacing": [1, 1, 1]}))
-    return tmp_path / "em.raw"
+    voxels.tofile(folder / "em.raw")
+    (folder / "em.json").write_text(json.dumps({"size": [50, 40, 20], "type": "uint8", "spacing": [1, 1, 1]}))
+    return folder / "em.raw"
 
 
 @pytest.fixture
-def dataset(tmp_path, source):
+def source(tmp_path):
+    return raw_volume(tmp_path)
+
+
+def layer_of_nobody(folder, reader):
     """A dataset with a layer that no plugin reads."""
-    invoke("auto", source, tmp_path / "ds", *SIZE, "--max-mag", "2", "--no-compress", "-q")
-    with edited(tmp_path / "ds") as found:
+    invoke("auto", raw_volume(folder), folder / "ds", *SIZE, "--max-mag", "2", "--no-compress", "-q")
+    with edited(folder / "ds") as found:
         found["dataLayers"].append({**found["dataLayers"][0], "name": "n5", "dataFormat": "n5"})
+
+
+@pytest.fixture
+def dataset(tmp_path, put_copy):
+    put_copy(layer_of_nobody, tmp_path)
     return tmp_path / "ds"
 
 

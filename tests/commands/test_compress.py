@@ -35,11 +35,15 @@ from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 
+def raw_layers(folder, reader):
+    reader(folder / "src" / "em", random_voxels((100, 90, 40)) // 64)
+    reader(folder / "src" / "labels", random_voxels((100, 90, 40), dtype="uint32") // 64)
+    convert(folder / "src", folder / "ds", replace(SETTINGS, compression="none"))
+
+
 @pytest.fixture
-def raw(tmp_path, reader):
-    reader(tmp_path / "src" / "em", random_voxels((100, 90, 40)) // 64)
-    reader(tmp_path / "src" / "labels", random_voxels((100, 90, 40), dtype="uint32") // 64)
-    convert(tmp_path / "src", tmp_path / "ds", replace(SETTINGS, compression="none"))
+def raw(tmp_path, reader, put_copy):
+    put_copy(raw_layers, tmp_path)
     return tmp_path / "ds"
 
 

@@ -35,11 +35,15 @@ def downsample(dataset, settings=JOBS, **options):
     return carry_out(prepare(dataset, settings, **options))
 
 
+def finest_mag(folder, reader):
+    reader(folder / "src", random_voxels())
+    convert(folder / "src", folder / "ds", replace(SETTINGS, downsample=False, name="ds"))
+
+
 @pytest.fixture
-def finest(tmp_path, reader):
+def finest(tmp_path, reader, put_copy):
     """A dataset of mag 1 alone, beside the stack `src`."""
-    reader(tmp_path / "src", random_voxels())
-    convert(tmp_path / "src", tmp_path / "ds", replace(SETTINGS, downsample=False, name="ds"))
+    put_copy(finest_mag, tmp_path)
     return tmp_path / "ds"
 
 

@@ -255,13 +255,17 @@ def test_a_link_within_the_dataset_is_followed(tmp_path):
 # --- brought up to date ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def dataset(tmp_path, reader):
-    """`em` with mags 1 and 2-2-1, `labels` with mag 1."""
+def em_and_labels(folder, reader):
     em = replace(SETTINGS, layer_name="em", category="color", max_mag=2)
-    convert(reader(tmp_path / "a", random_voxels((70, 60, 40))), tmp_path / "ds", em)
+    convert(reader(folder / "a", random_voxels((70, 60, 40))), folder / "ds", em)
     labels = replace(em, layer_name="labels", category="segmentation", add=True, downsample=False)
-    convert(reader(tmp_path / "b", random_voxels((70, 60, 40), "uint32")), tmp_path / "ds", labels)
+    convert(reader(folder / "b", random_voxels((70, 60, 40), "uint32")), folder / "ds", labels)
+
+
+@pytest.fixture
+def dataset(tmp_path, reader, put_copy):
+    """`em` with mags 1 and 2-2-1, `labels` with mag 1."""
+    put_copy(em_and_labels, tmp_path)
     return tmp_path / "ds"
 
 

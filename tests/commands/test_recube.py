@@ -45,14 +45,18 @@ def compressed(src, dst):
     return carry_out(compressing.prepare(src, dst, JOBS))
 
 
-@pytest.fixture
-def dataset(tmp_path, reader):
-    reader(tmp_path / "src" / "em", random_voxels(), offset=(3, 0, 20))
-    reader(tmp_path / "src" / "labels", random_voxels(dtype="uint32"))
-    convert(tmp_path / "src", tmp_path / "ds", replace(SETTINGS, interpolation_mode="max", name="ds"))
-    with edited(tmp_path / "ds") as properties:
+def em_and_labels(folder, reader):
+    reader(folder / "src" / "em", random_voxels(), offset=(3, 0, 20))
+    reader(folder / "src" / "labels", random_voxels(dtype="uint32"))
+    convert(folder / "src", folder / "ds", replace(SETTINGS, interpolation_mode="max", name="ds"))
+    with edited(folder / "ds") as properties:
         properties["mine"] = 1
         properties["dataLayers"][1] |= {"mappings": ["agglomerate"], "theirs": 2}
+
+
+@pytest.fixture
+def dataset(tmp_path, reader, put_copy):
+    put_copy(em_and_labels, tmp_path)
     return tmp_path / "ds"
 
 

@@ -27,12 +27,16 @@ def ids(shape=(75, 66, 33)):
     return np.random.default_rng(0).integers(1, 2**63, (1, *shape), dtype=np.uint64)
 
 
-@pytest.fixture
-def coarse(tmp_path, reader):
-    """A layer of labels whose finest mag is 4-4-2."""
-    reader(tmp_path / "src", ids())
+def coarse_labels(folder, reader):
+    reader(folder / "src", ids())
     labels = replace(SETTINGS, layer_name="labels", category="segmentation", target_mag=Mag(4, 4, 2), max_mag=8)
-    convert(tmp_path / "src", tmp_path / "ds", labels)
+    convert(folder / "src", folder / "ds", labels)
+
+
+@pytest.fixture
+def coarse(tmp_path, reader, put_copy):
+    """A layer of labels whose finest mag is 4-4-2."""
+    put_copy(coarse_labels, tmp_path)
     return tmp_path / "ds"
 
 

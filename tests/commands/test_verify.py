@@ -41,9 +41,14 @@ def made(tmp_path, reader, voxels, **settings):
     return tmp_path / "ds"
 
 
+def small(folder, reader):
+    made(folder, reader, em())
+
+
 @pytest.fixture
-def dataset(tmp_path, reader):
-    return made(tmp_path, reader, em())
+def dataset(tmp_path, reader, put_copy):
+    put_copy(small, tmp_path)
+    return tmp_path / "ds"
 
 
 def shards_of(dataset):

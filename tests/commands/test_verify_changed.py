@@ -25,11 +25,15 @@ ALONE = Settings(strategy="sequential")
 SHAPE = (100, 90, 40)
 
 
-@pytest.fixture
-def dataset(tmp_path, reader):
+def three_mags(folder, reader):
     """Mags 1, 2-2-1 and 4-4-1, of which the first has eight shards."""
-    source = reader(tmp_path / "source" / "stack", em(SHAPE))
-    convert(source, tmp_path / "ds", replace(SETTINGS, category="color", file_len=1, max_mag=4, compression="lz4"))
+    source = reader(folder / "source" / "stack", em(SHAPE))
+    convert(source, folder / "ds", replace(SETTINGS, category="color", file_len=1, max_mag=4, compression="lz4"))
+
+
+@pytest.fixture
+def dataset(tmp_path, reader, put_copy):
+    put_copy(three_mags, tmp_path)
     return tmp_path / "ds"
 
 

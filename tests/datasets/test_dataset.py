@@ -29,8 +29,7 @@ from wkconvert_core.datasets.inventory import inventory
 SAMPLES = paths.SAMPLES / "wkw"
 
 
-@pytest.fixture
-def dataset(tmp_path, reader):
+def two_layers(folder, reader):
     """Two layers; mags 1, 2-2-1, 4-4-2."""
     for name, dtype, channels in (("em", "uint8", 3), ("labels", "uint32", 1)):
         voxels = np.random.default_rng(0).integers(0, 50, (channels, 170, 60, 40)).astype(dtype)
@@ -38,7 +37,12 @@ def dataset(tmp_path, reader):
         plain = Settings(
             VoxelSize((11.24, 11.24, 28)), layer_name=name, category=category, file_len=2, add=name != "em"
         )
-        convert(reader(tmp_path / "src" / name, voxels), tmp_path / "ds", plain)
+        convert(reader(folder / "src" / name, voxels), folder / "ds", plain)
+
+
+@pytest.fixture
+def dataset(tmp_path, reader, put_copy):
+    put_copy(two_layers, tmp_path)
     return tmp_path / "ds"
 
 

@@ -1,6 +1,7 @@
 """Small volumes, their conversion, and what the dataset then holds."""
 
 import filecmp
+import functools
 import json
 from contextlib import contextmanager
 
@@ -25,7 +26,12 @@ JOBS = Settings(jobs=2)
 
 def random_voxels(shape=(150, 130, 70), dtype="uint8", channels=1, seed=0):
     """Noise [c, x, y, z] from 0 to 249."""
-    return np.random.default_rng(seed).integers(0, 250, (channels, *shape)).astype(dtype)
+    return _noise((channels, *shape), dtype, seed).copy()
+
+
+@functools.lru_cache(8)
+def _noise(shape, dtype, seed):
+    return np.random.default_rng(seed).integers(0, 250, shape).astype(dtype)
 
 
 def em(shape=(70, 60, 40), dtype="uint8", channels=1, seed=0):

@@ -112,16 +112,22 @@ def _serve() -> list[str]:
 
 
 if __name__ == "__main__":
+    import gc
     import importlib
     import pkgutil
 
+    import typer
+
     import wkconvert_core
-    from wkconvert_core.cli.app import main
+    from wkconvert_core.cli.app import app, main
     from wkconvert_core.registry.plugins import plugins
 
     for module in pkgutil.walk_packages(wkconvert_core.__path__, "wkconvert_core."):
         if not module.name.startswith(("wkconvert_core.testing", "wkconvert_core.cluster", "wkconvert_core.__main__")):
             importlib.import_module(module.name)
     plugins()
+    typer.main.get_command = functools.cache(typer.main.get_command)  # made once here, not in every child
+    typer.main.get_command(app)
+    gc.freeze()  # a child that collects, as each does at its end, would copy the memory of all these modules
     sys.argv = ["wkconvert", *_serve()]
     main()

@@ -28,10 +28,14 @@ def small_pieces(monkeypatch):
     monkeypatch.delenv("WK_URL", raising=False)
 
 
+def small(folder, reader):
+    reader(folder / "src", random_voxels((70, 60, 40)))
+    convert(folder / "src", folder / "ds", SETTINGS)
+
+
 @pytest.fixture
-def dataset(tmp_path, reader):
-    reader(tmp_path / "src", random_voxels((70, 60, 40)))
-    convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
+def dataset(tmp_path, reader, put_copy):
+    put_copy(small, tmp_path)
     return tmp_path / "ds"
 
 

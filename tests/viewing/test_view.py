@@ -44,8 +44,7 @@ def served(address, number):
     return f"{host}/data/{token}/{number}"
 
 
-@pytest.fixture
-def dataset(tmp_path, reader):
+def em_and_cells(folder, reader):
     """Layer `em` of 300 x 200 x 40 voxels from z 8 on: dark, and bright at low x; `cells`: id 7 at low y, else 0."""
     em = np.full((1, 300, 200, 40), 10, np.uint8)
     em[:, :150] = 240
@@ -53,9 +52,14 @@ def dataset(tmp_path, reader):
     cells = np.zeros((1, 300, 200, 40), np.uint32)
     cells[:, :, :100] = 7
     for name, voxels in (("em", em), ("cells", cells)):
-        reader(tmp_path / name, voxels)
+        reader(folder / name, voxels)
         category = "color" if name == "em" else "segmentation"
-        convert(tmp_path / name, tmp_path / "ds", Settings(SIZE, name, category, start_z=8, add=name == "cells"))
+        convert(folder / name, folder / "ds", Settings(SIZE, name, category, start_z=8, add=name == "cells"))
+
+
+@pytest.fixture
+def dataset(tmp_path, reader, put_copy):
+    put_copy(em_and_cells, tmp_path)
     return tmp_path / "ds"
 
 
