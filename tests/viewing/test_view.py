@@ -12,13 +12,14 @@ import urllib.request
 
 import numpy as np
 import pytest
-from helpers.conversions import random_voxels
+from helpers.conversions import invoke, random_voxels
 from helpers.sources import InMemory
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from wkconvert_core import Box, Mag, OptionError, PluginError, VolumeInfo, VoxelSize
+from wkconvert_core.cli.surroundings import Interrupted
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.viewing.chunk_cache import ChunkCache
@@ -199,6 +200,15 @@ def test_the_command_prints_its_address_and_ends_with_a_signal(dataset, number, 
         said = run.stderr.read()
     assert "Traceback" not in said
     assert ("goes on" in said) == (code != 0)  # Ctrl-C is how it ends, and leaves nothing to go on with
+
+
+@NEUROGLANCER
+def test_ctrl_c_is_how_it_ends_also_while_the_browser_is_opened(dataset, monkeypatch):
+    def opened(address):
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr("webbrowser.open", opened)
+    assert invoke("view", dataset).exit_code == 0
 
 
 def looked_at(viewer):

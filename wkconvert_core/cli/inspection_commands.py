@@ -203,12 +203,12 @@ def view(
 
     chosen = values.pairs(given["option"])
     with viewing(path, port, layers=layer_name or (), reader=given["reader"], options=chosen) as served:
-        print_notes(served.notes, console(stderr=True))
-        print_lines(console(), served.address)
-        print_lines(console(stderr=True), "Ctrl-C ends it")
-        if not no_browser:
-            webbrowser.open(served.address)
         try:
+            print_notes(served.notes, console(stderr=True))
+            print_lines(console(), served.address)
+            print_lines(console(stderr=True), "Ctrl-C ends it")
+            if not no_browser:
+                webbrowser.open(served.address)
             Event().wait()
         except Interrupted as stop:
             if stop.number != SIGINT:
