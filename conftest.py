@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import typer.testing
 from helpers.sources import InMemory
+from hypothesis import settings
 
+settings.register_profile("thorough", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=30)
 typer.testing._get_command = functools.cache(typer.testing._get_command)  # it takes longer than most commands
 os.fsync = os.fstat  # no test here outlives a power failure; a descriptor that is closed is an error as before
 os.environ["XDG_CONFIG_HOME"] = os.path.join(tempfile.gettempdir(), "nobody's configuration")  # noqa: PTH118
@@ -21,6 +24,11 @@ for name in [each for each in os.environ if each.startswith("WKCONVERT_") and ea
 def names(doctest_namespace):
     """Let examples say `in_memory([1, 2, 3])` for a Source of three voxels along x."""
     doctest_namespace["in_memory"] = lambda row, dtype="uint8": InMemory(np.array(row, dtype).reshape(1, -1, 1, 1))
+
+
+def pytest_configure(config):
+    """With `-m "not slow"`, properties that do not say how many examples they need are tried with fewer."""
+    settings.load_profile("quick" if config.option.markexpr == "not slow" else "thorough")
 
 
 def pytest_xdist_auto_num_workers():
@@ -36,7 +44,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker("slow")
 
 
-def pytest_collection_finish(session):
-    """Let the collector pass over the thousands of tests from now on: many tests collect what a source left behind."""
+@functools.cache
+def pass_over_what_is_there(file):
+    """Let the collector do so before the first test of a file: many tests collect what a source left behind."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_logstart(location):
+    """Spare each collection the thousands of tests, their reports, and libraries that are imported by now."""
+    pass_over_what_is_there(location[0])

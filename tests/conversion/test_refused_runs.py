@@ -176,6 +176,7 @@ def test_mags_with_a_finished_shard_are_not_begun_anew(tmp_path, wide, stops):
         downsample(tmp_path / "ds", replace(plain, interpolation_mode="nearest"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("tiff" not in plugins().formats(), reason="wkconvert-tiff is not installed")
 def test_exports_and_compressions_that_were_stopped_are_no_hindrance(tmp_path, wide, stops):
     convert(wide, tmp_path / "ds", replace(SMALL, compression="none"))

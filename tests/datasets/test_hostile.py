@@ -114,6 +114,7 @@ def refusal(dataset):
     return None
 
 
+@pytest.mark.slow
 def test_odd_values_anywhere_in_the_metadata_are_an_error_that_names_the_file_or_harmless(dataset):
     known, refused = properties(dataset), 0
     for at in places(known):
@@ -191,7 +192,9 @@ def victim(tmp_path):
         *(f"{FOLDER}/{name}" for name in ("em.downsample-4-4-1.plan", "em.verify.shards", "new.shards", "compressed")),
     ],
 )
-@pytest.mark.parametrize("to", ["victim", "victim/.profile", "victim/new"])
+@pytest.mark.parametrize(
+    "to", ["victim", *(pytest.param(to, marks=pytest.mark.slow) for to in ("victim/.profile", "victim/new"))]
+)
 def test_a_link_in_the_place_of_a_record_is_never_written_through(dataset, victim, place, to):
     link, before = dataset / place, listing(victim)
     if link.is_dir():

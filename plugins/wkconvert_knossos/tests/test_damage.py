@@ -107,6 +107,7 @@ def test_an_overlay_whose_content_is_damaged_is_named_when_it_is_read(tmp_path, 
     assert peak < 10_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_an_overlay_is_unpacked_only_where_that_is_bounded(tmp_path, method):
     """Of bzip2, Python unpacks a whole piece to look at five bytes: gigabytes, if it is zeros."""
