@@ -11,7 +11,7 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wkconvert_core.kernels import mode, pooling
@@ -129,6 +129,7 @@ def blocks(draw):
 
 
 @pytest.mark.parametrize("name", PLAIN)
+@settings(deadline=None, max_examples=120)
 @given(case=blocks(), tile=st.sampled_from([1, 100, 700, pooling.TILE_BYTES]))
 def test_a_kernel_is_what_its_definition_says(name, case, tile):
     block, factor = case
@@ -150,6 +151,7 @@ def test_a_kernel_is_what_its_definition_says(name, case, tile):
 
 
 @pytest.mark.parametrize("name", ["mode", "nearest"])
+@settings(deadline=None, max_examples=60)
 @given(case=blocks())
 def test_mode_and_nearest_return_a_voxel_bit_by_bit(name, case):
     block, factor = case
@@ -159,6 +161,7 @@ def test_mode_and_nearest_return_a_voxel_bit_by_bit(name, case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLAIN)
+@settings(deadline=None, max_examples=60)
 @given(case=blocks(), data=st.data())
 def test_a_voxel_has_the_same_bits_whatever_lies_beside_it(name, case, data):
     block, factor = case
