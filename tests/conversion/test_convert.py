@@ -691,4 +691,5 @@ def test_a_layer_that_is_renamed_is_noted(tmp_path, reader):
     for name in ("em 1", "em_1"):
         reader(tmp_path / "src" / name, random_voxels((20, 20, 20)))
     done = convert(tmp_path / "src", tmp_path / "ds", SETTINGS)
-    assert done.notes == ("em_1: 'em 1' is called em_1", "em_1_2: 'em_1' is called em_1_2")
+    doubled = "em_1_2: it is called em_1_2, as another layer is em_1: remove one if they are the same twice"
+    assert done.notes == ("em_1: 'em 1' is called em_1", doubled)
