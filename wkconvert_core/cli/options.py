@@ -112,7 +112,9 @@ class Options:
     )
     to = _shared(STORAGE, "Format to write, as `wkconvert plugins` lists them (default: wkw)")
     to_option = _shared(STORAGE, "key=value for the writer, repeatable", list[str], "--to-option")
-    compression = _shared(STORAGE, "none, lz4 or lz4hc (default: lz4; lz4hc for segmentation)")
+    compression = _shared(
+        STORAGE, "none, lz4 or lz4hc (default: lz4; lz4hc for segmentation); zstd, blosc or gzip with --to zarr3"
+    )
     compression_level = _shared(STORAGE, "1 to 12, for lz4hc (default: 4)", int)
     no_compress = _shared(STORAGE, "Same as --compression none", bool, "--no-compress")
     file_len = _shared(STORAGE, "Blocks along a shard's side: auto, 1, 2, … 64 (default: auto)")
