@@ -28,6 +28,9 @@ Driver: TypeAlias = Literal["zarr", "zarr3", "n5", "neuroglancer_precomputed"]
 
 T = TypeVar("T")
 
+DESCRIPTIONS: dict[Driver, str] = {"zarr3": "zarr.json", "zarr": ".zarray"}
+"""The file that describes an array of Zarr, by driver."""
+
 _OPEN = 64
 """Arrays that a thread keeps open: their metadata, no file."""
 _REQUESTS = 8

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from wkconvert_core import Box, ListedLayer, MagSpec, StoredMag, VoxelSize
 from wkconvert_core.toolkit.files import is_file
 
-from ..arrays import Driver
+from ..arrays import DESCRIPTIONS, Driver
 
 if TYPE_CHECKING:
     from .sink import ZarrSink
@@ -31,7 +31,7 @@ class ZarrMags:
 
     def has_mag(self, folder: Path) -> bool:
         """Whether there is a `zarr.json` or `.zarray`."""
-        return is_file(folder / {"zarr3": "zarr.json"}.get(self.driver, ".zarray"))
+        return is_file(folder / DESCRIPTIONS[self.driver])
 
     def open(self, folder: Path, box: Box | None = None, voxel_size: VoxelSize | None = None) -> ZarrMag:
         """Open a mag; without `box`, its extent is that of its shards.

@@ -28,14 +28,12 @@ from wkconvert_core import (
 )
 from wkconvert_core.toolkit.files import is_file, open_file, reading
 
-from ..arrays import Address, Driver, opened_in_memory, shown
+from ..arrays import DESCRIPTIONS, Address, Driver, opened_in_memory, shown
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
     DType = np.dtype[Any]
 
-DESCRIPTIONS: dict[Driver, str] = {"zarr3": "zarr.json", "zarr": ".zarray"}
-"""The file that describes an array, by driver."""
 AXES = {2: "xy", 3: "xyz", 4: "cxyz"}
 """Names of axes that have none, by their number, as WEBKNOSSOS takes them."""
 _COMPRESSIONS = {"zlib": "gzip"}

@@ -16,8 +16,8 @@ from wkconvert_core import ListedLayer, Mag
 from wkconvert_core.toolkit.atomic import write_atomically
 from wkconvert_core.toolkit.files import is_file, is_link, open_file, reading
 
-from ..arrays import Driver
-from .layout import DESCRIPTIONS, read_layout
+from ..arrays import DESCRIPTIONS, Driver
+from .layout import read_layout
 
 Json = dict[str, Any]
 

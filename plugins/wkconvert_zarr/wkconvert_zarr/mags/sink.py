@@ -14,8 +14,8 @@ from wkconvert_core import NO_FILE, Box, Checksum, MagSpec, TargetError, Vec3
 from wkconvert_core.toolkit.atomic import file_checksum, sync, temporary_name, write_atomically, writing
 from wkconvert_core.toolkit.files import exists, is_file, open_file
 
-from ..arrays import opened_to_write, system_errors
-from .layout import DESCRIPTIONS, Layout, said_again
+from ..arrays import DESCRIPTIONS, opened_to_write, system_errors
+from .layout import Layout, said_again
 from .stored import ZarrMag
 
 if TYPE_CHECKING:

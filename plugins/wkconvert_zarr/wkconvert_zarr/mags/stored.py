@@ -28,8 +28,8 @@ from wkconvert_core.toolkit.atomic import file_checksum
 from wkconvert_core.toolkit.files import exists, files_below, is_link, reason
 from wkconvert_core.toolkit.shards import numbered
 
-from ..arrays import refusal, shown
-from .layout import DESCRIPTIONS, Layout
+from ..arrays import DESCRIPTIONS, refusal, shown
+from .layout import Layout
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]

@@ -1,0 +1,103 @@
+"""Arrays of other programs as mags: any order of axes, any chunks and names of chunks, with holes."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from zarrs import zarr
+
+from wkconvert_core import Box, UnsupportedSource, Vec3
+from wkconvert_core.registry.plugins import plugins
+
+SHAPE = (1, 23, 17, 12)
+AXES = ["".join(order) for axes in ("xyz", "cxyz") for order in itertools.permutations(axes)]
+NAMES = [("default", "/"), ("default", "."), ("v2", "/"), ("v2", ".")]
+SIDES = st.tuples(*[st.integers(4, 9)] * 3)
+
+
+def written(folder, axes, chunk, shards, naming, holes):
+    """An array of Zarr 3 with chunks of zeros, which have no file, and its voxels [c, x, y, z]."""
+    voxels = np.random.default_rng(0).integers(1, 200, SHAPE).astype("uint16")
+    for corner in holes:
+        hole = tuple(slice(a, a + 8) for a in corner)
+        voxels[0][hole] = 0
+    stored = voxels.transpose(["cxyz".index(axis) for axis in ("c" * ("c" not in axes) + axes)])
+    stored = stored if "c" in axes else stored[0]
+    sides = dict(zip("cxyz", (1, *chunk), strict=True))
+    inner = tuple(sides[axis] for axis in axes)
+    array = zarr.create_array(
+        folder,
+        shape=stored.shape,
+        dtype="uint16",
+        chunks=inner,
+        shards=tuple(side * (1 if axis == "c" else shards) for axis, side in zip(axes, inner, strict=True)),
+        chunk_key_encoding={"name": naming[0], "separator": naming[1]},
+        dimension_names=list(axes),
+        overwrite=True,
+    )
+    array[...] = stored
+    return voxels
+
+
+@pytest.mark.slow
+@settings(max_examples=15, deadline=None)
+@given(
+    st.sampled_from(AXES),
+    SIDES,
+    st.integers(1, 3),
+    st.sampled_from(NAMES),
+    st.lists(st.tuples(st.integers(0, 22), st.integers(0, 16), st.integers(0, 11)), max_size=3),
+    st.lists(st.tuples(*[st.integers(0, 20)] * 3, *[st.integers(1, 12)] * 3), min_size=1, max_size=6),
+)
+def test_any_box_of_any_array_is_read_and_where_nothing_is_is_known(
+    tmp_path_factory, axes, chunk, shards, naming, holes, boxes
+):
+    folder = tmp_path_factory.mktemp("mag") / "1"
+    voxels = written(folder, axes, chunk, shards, naming, holes)
+    extent = Box((0, 0, 0), (32, 32, 32))  # beyond the array there are zeros
+    padded = np.zeros((1, *extent.shape), "uint16")
+    padded[:, :23, :17, :12] = voxels
+    mag = plugins().mag_formats()["zarr3"].open(folder, extent)
+    assert mag.block_shape == chunk
+    assert mag.shard_shape == Vec3(*chunk) * shards
+    for x, y, z, *shape in boxes:
+        box = Box((x, y, z), shape)
+        found = mag.read(box)
+        np.testing.assert_array_equal(found, padded[:, *box.slices_in(extent)])
+        assert mag.occupied(box) or not found.any()
+    starts = {shard.start for shard in mag.shards()}
+    cells = (cell for cell in extent.aligned(mag.shard_shape).tiles(mag.shard_shape))
+    expected = {cell.start for cell in cells if padded[:, *cell.intersection(extent).slices_in(extent)].any()}
+    assert starts == expected
+    assert all(mag.shard_path(start).is_file() and mag.check(start, None).problem == "" for start in starts)
+    for start in starts:
+        (mag.shard_path(start)).write_bytes(b"")
+        assert mag.check(start, None).problem
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "chunks", "words"),
+    [
+        ((2, 30, 20, 10), "cxyz", (1, 8, 8, 8), "2 channels lie in files of 1"),
+        ((3, 1, 30, 20, 10), "tcxyz", (1, 1, 8, 8, 8), "axis t has 3 places"),
+        ((30, 20), "ab", (8, 8), "the axes are a, b"),
+    ],
+)
+def test_what_no_mag_can_be_is_an_error_with_the_reason(tmp_path, shape, axes, chunks, words):
+    zarr.create_array(tmp_path / "1", shape=shape, dtype="uint8", chunks=chunks, dimension_names=list(axes))
+    with pytest.raises(UnsupportedSource) as caught:
+        plugins().mag_formats()["zarr3"].open(tmp_path / "1")
+    assert words in str(caught.value)
+
+
+def test_the_order_of_axes_is_that_of_the_metadata_then_that_of_the_array(tmp_path):
+    voxels = np.random.default_rng(0).integers(0, 99, (12, 17, 23)).astype("uint8")
+    array = zarr.create_array(tmp_path / "1", shape=voxels.shape, dtype="uint8", chunks=(8, 8, 8))
+    array[...] = voxels
+    form, box = plugins().mag_formats()["zarr3"], Box((0, 0, 0), (23, 17, 12))
+    stated = form.open_listed(tmp_path / "1", {"axisOrder": {"x": 2, "y": 1, "z": 0}}, box, None)
+    np.testing.assert_array_equal(stated.read(box)[0], voxels.T)
+    unfit = form.open_listed(tmp_path / "1", {"axisOrder": {"c": 0, "x": 1, "y": 2, "z": 3}}, box, None)
+    assert unfit.layout.axes == ("x", "y", "z")
