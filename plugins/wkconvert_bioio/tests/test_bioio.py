@@ -91,6 +91,23 @@ def test_files_are_claimed_by_suffixes_that_an_installed_reader_knows(tmp_path, 
     assert BIOIO.detect(saved(tmp_path / "a.ome.tiff", noise(7, 8, 9), "ZYX")) is None, "another reader takes it"
 
 
+def test_a_file_that_the_library_of_zeiss_wrote_is_found_and_read(tmp_path):
+    czi = pytest.importorskip("pylibCZIrw.czi")
+    pytest.importorskip("bioio_czi")
+    given, path = noise(2, 7, 80, 90, dtype="uint16"), tmp_path / "a.czi"
+    with czi.create_czi(str(path)) as file:
+        for (c, z), _ in np.ndenumerate(given[..., 0, 0]):
+            file.write(data=given[c, z, ..., np.newaxis], plane={"C": c, "Z": z})
+        file.write_metadata("a", channel_names={0: "DAPI", 1: "GFP"}, scale_x=2e-7, scale_y=3e-7, scale_z=1e-6)
+    assert BIOIO.detect(path).reason == "its name ends in .czi, which bioio-czi reads"
+    found = layers(path)
+    assert [layer.name for layer in found] == ["DAPI", "GFP"]
+    for layer, each in zip(found, given, strict=True):
+        np.testing.assert_array_equal(read_checked(layer.source)[0], in_order(each))
+        assert layer.source.info.voxel_size.size == (200, 300, 1000)
+    assert "is taken as µm" in found[0].source.info.notes[0]
+
+
 def test_what_no_reader_takes_or_is_cut_is_refused(tmp_path):
     (tmp_path / "a.czi").write_bytes(b"ZISRAWFILE" + bytes(99))
     with pytest.raises(UnsupportedSource, match=r"no installed reader of bioio takes .*a\.czi"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,11 @@ def _time(path: Path, times: int, wanted: int | None) -> int:
 
 def _ome(image: Any, scene: int) -> Any:
     """The OME metadata of a scene's pixels; None where the reader gives none."""
-    with suppress(Exception):  # many readers have none, and say so by errors of several kinds
+    with (
+        suppress(Exception),
+        warnings.catch_warnings(),
+    ):  # many readers have none, which are errors of any kind
+        warnings.simplefilter("ignore")
         return image.ome_metadata.images[scene].pixels
     return None
 
@@ -130,7 +135,6 @@ def _voxel_size(image: Any, scene: int) -> tuple[VoxelSize | None, list[str]]:
         if any(nm):
             x, y, z = nm
             return VoxelSize((x, y, z), "nm", "OME metadata, by bioio"), []
-        return None, []
     stated, guessed = image.physical_pixel_sizes, []
     for axis, name in enumerate(_AXES):
         length = getattr(stated, name)
