@@ -48,7 +48,7 @@ from wkconvert_core.toolkit.files import (
 COMMAND = "compress"
 _FILES_AT_A_TIME = 1000
 """Files whose sizes a worker looks up per task, so that dispatching tasks does not dominate."""
-_OF_CORE = ("mag", "path", "axisOrder")
+_OF_CORE = ("mag", "path")
 """Keys of a mag's entry that core writes; all others are the format's."""
 
 
@@ -268,11 +268,18 @@ def _bytes(folder: Path) -> int:
 
 
 def _updated(entry: Properties, compressed: Properties) -> Properties:
-    """A layer's entry with the keys that the mag format states of the compressed mags: `cubeLength`."""
+    """A layer's entry with the keys that the mag format states of the compressed mags: `cubeLength`.
+
+    The order of axes is stated anew where it was stated: that of the compressed mags may be another one.
+    """
     new = next((each for each in compressed["dataLayers"] if each["name"] == entry["name"]), None)
     if new is None:
         return entry
     stated = {mag_of(mag): {k: v for k, v in mag.items() if k not in _OF_CORE} for mag in mag_entries(new)}
     kind = "mags" if "mags" in entry else "wkwResolutions"
     listed = zip(entry[kind], map(mag_of, mag_entries(entry)), strict=True)
-    return {**entry, kind: [old | stated.get(mag, {}) for old, mag in listed]}
+
+    def joined(old: Properties, now: Properties) -> Properties:
+        return old | {key: value for key, value in now.items() if key != "axisOrder" or key in old}
+
+    return {**entry, kind: [joined(old, stated.get(mag, {})) for old, mag in listed]}

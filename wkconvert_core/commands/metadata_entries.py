@@ -174,6 +174,8 @@ class EntryEditor:
         for mag, stored in mags.items():
             where, known = on_disk[mag], old.get(mag, {})
             stated = where.format.entry(stored)
+            if "axisOrder" in known:  # by which an array without names of axes is read
+                stated = {key: value for key, value in stated.items() if key != "axisOrder"}
             new[mag] = {**self._mag_entry(where, stored), **known, **stated}
             for key in (key for key, value in stated.items() if known and known.get(key) != value):
                 has_changed, what = True, "shard_side" if key == "cubeLength" else key

@@ -1,12 +1,15 @@
 """Arrays of other programs as mags: any order of axes, any chunks and names of chunks, with holes."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
+from helpers.conversions import edited, every_mag, layers_of, read
+from helpers.datasets import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zarrs import zarr
+from zarrs import raw_volume, zarr
 
 from wkconvert_core import Box, UnsupportedSource, Vec3
 from wkconvert_core.registry.plugins import plugins
@@ -101,3 +104,40 @@ def test_the_order_of_axes_is_that_of_the_metadata_then_that_of_the_array(tmp_pa
     np.testing.assert_array_equal(stated.read(box)[0], voxels.T)
     unfit = form.open_listed(tmp_path / "1", {"axisOrder": {"c": 0, "x": 1, "y": 2, "z": 3}}, box, None)
     assert unfit.layout.axes == ("x", "y", "z")
+
+
+@pytest.fixture
+def unnamed(tmp_path):
+    """A dataset whose array is z, y, x, raw and without names: the metadata alone say so; and its voxels."""
+    source = raw_volume(tmp_path / "src", (23, 17, 12), "uint8")
+    options = ("--voxel-size", "4,4,35", "--layer-name", "color", "--no-downsample", "-q")
+    run("auto", source, tmp_path / "ds", *options, "--to", "zarr3")
+    voxels = read(tmp_path / "ds")
+    shutil.rmtree(tmp_path / "ds" / "color" / "1")
+    shutil.rmtree(tmp_path / "ds" / ".wkconvert")
+    size = {"shape": (12, 17, 23), "dtype": "uint8", "chunks": (8, 8, 8), "compressors": None}
+    zarr.create_array(tmp_path / "ds" / "color" / "1", **size)[...] = voxels[0].T
+    with edited(tmp_path / "ds") as found:
+        found["dataLayers"][0]["mags"][0]["axisOrder"] = {"x": 2, "y": 1, "z": 0}
+    np.testing.assert_array_equal(read(tmp_path / "ds"), voxels)
+    return tmp_path / "ds", voxels
+
+
+def test_metadata_keep_the_order_of_axes_that_they_state(unnamed):
+    dataset, voxels = unnamed
+    run("metadata", dataset, "-q")
+    run("metadata", dataset, "--extent", "-q")
+    assert layers_of(dataset)["color"]["mags"][0]["axisOrder"] == {"x": 2, "y": 1, "z": 0}
+    np.testing.assert_array_equal(read(dataset), voxels)
+
+
+def test_compressing_and_downsampling_arrays_in_another_order_states_their_new_one(unnamed):
+    dataset, voxels = unnamed
+    run("downsample", dataset, "--max-mag", "2", "-q")
+    coarser = every_mag(dataset)
+    run("compress", dataset, "-q")
+    orders = [mag["axisOrder"] for mag in layers_of(dataset)["color"]["mags"]]
+    assert orders == [{"c": 0, "x": 1, "y": 2, "z": 3}] * 2
+    np.testing.assert_array_equal(read(dataset), voxels)
+    for key, expected in every_mag(dataset).items():
+        np.testing.assert_array_equal(coarser[key], expected)
