@@ -145,6 +145,11 @@ def children(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
     return sorted(inside, key=lambda entry: natural_key(entry.name))
 
 
+def _layer_name(path: Path) -> str:
+    """The name of a layer after its file or folder: without the suffix that files have, and folders of Zarr and N5."""
+    return stem(path) if is_file(path) or path.suffix.lower() in SUFFIXES["zarr"] else path.name
+
+
 def _layers_below(
     src: Path, plugins: Plugins, reader: str | None, options: Mapping[str, str] | None, depth: int = DEPTH
 ) -> list[Found]:
@@ -166,7 +171,7 @@ def _layers_below(
         if (match or inner) and is_folder(path):
             folders.append(path.name)
         if match:
-            found.append(Found(path, match, layer=stem(path) if is_file(path) else path.name))
+            found.append(Found(path, match, layer=_layer_name(path)))
         elif len(inner) == 1:  # a layer's folder with one file in it, such as labels/volume.nii
             found.append(replace(inner[0], layer=path.name))
         elif inner:

@@ -106,6 +106,14 @@ def test_a_translation_of_whole_voxels_is_the_place(tmp_path):
     assert "s1 is made anew: it begins 1 voxels away along y" in layer.source.info.notes[0]
 
 
+def test_a_level_that_begins_within_one_of_its_voxels_is_made_anew(tmp_path):
+    corner = [[0.0, 0.0, 12.0]] * 2
+    path = ome(tmp_path / "a.zarr", [zyx(VOXELS), coarser(zyx(VOXELS), (2, 2, 2))], translations=corner)
+    layer = READER.layer(path)
+    assert (list(layer.mags), layer.source.info.offset) == ([Mag(1, 1, 1)], (3, 0, 0))
+    assert layer.source.info.notes == ("level s1 is made anew: 3, 0, 0 is no multiple of 2",)
+
+
 @pytest.mark.parametrize("place", [[0.0, 0.0, 6.0], [0.0, -8.0, 0.0], [0.0, 0.0, 1e30]])
 def test_a_place_that_is_none_of_a_bounding_box_is_told(tmp_path, place):
     info = READER.source(ome(tmp_path / "a.zarr", [zyx(VOXELS)], scale=NM, translations=[place])).info

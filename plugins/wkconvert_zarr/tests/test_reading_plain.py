@@ -5,12 +5,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from helpers.conversions import layers_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images import READER, array, coarser, ome, put, zarr, zyx
+from images import READER, array, coarser, n5, ome, put, zarr, zyx
 
 import wkconvert_zarr
-from wkconvert_core import BrokenSource, Mag, OptionError, UnsupportedSource
+from wkconvert_core import BrokenSource, Mag, OptionError, UnsupportedSource, VoxelSize
+from wkconvert_core.api import Settings, convert
 from wkconvert_core.testing import noise, read_checked
 
 VOXELS = noise(21, 18, 17, dtype="uint16", zeros=False)  # x, y, z
@@ -206,10 +208,11 @@ def test_a_group_of_numbered_arrays_is_a_pyramid_if_their_shapes_are(tmp_path):
     assert list(READER.layer(tmp_path / "a.zarr").mags) == [Mag(1, 1, 1), Mag(2, 2, 1), Mag(4, 4, 1)]
 
 
-def test_numbered_arrays_that_do_not_get_smaller_are_layers(tmp_path):
+@pytest.mark.parametrize("stored", [VOXELS, VOXELS[:, :9], np.concatenate([VOXELS[:, :9]] * 2)])
+def test_numbered_arrays_that_do_not_get_smaller_are_layers(tmp_path, stored):
     zarr.create_group(tmp_path / "a.zarr")
-    for number in range(3):
-        array(tmp_path / "a.zarr" / str(number), zyx(VOXELS) + number)
+    for number, voxels in enumerate((VOXELS, stored, VOXELS + 2)):
+        array(tmp_path / "a.zarr" / str(number), zyx(voxels))
     layers = READER.layers(tmp_path / "a.zarr")
     assert [layer.name for layer in layers] == ["0", "1", "2"]
     assert np.array_equal(layers[2].source.read(layers[2].source.info.box)[0], VOXELS + 2)
@@ -270,3 +273,13 @@ def test_memory_is_priced_by_whole_chunks(tmp_path):
     source = READER.source(array(tmp_path / "a", zyx(VOXELS), chunks=(34, 36, 42)))
     assert (source.info.chunk_shape, source.read_cost) == ((21, 18, 17), 9.0)
     assert np.array_equal(source.read(source.info.box)[0], VOXELS)
+
+
+def test_folders_of_a_folder_are_layers_without_their_suffix(tmp_path):
+    array(tmp_path / "src" / "raw.zarr", zyx(VOXELS))
+    n5(tmp_path / "src" / "labels.n5", VOXELS)
+    convert(tmp_path / "src", tmp_path / "ds", Settings(VoxelSize((4, 4, 40)), jobs=2))
+    assert {name: layer["category"] for name, layer in layers_of(tmp_path / "ds").items()} == {
+        "raw": "color",
+        "labels": "segmentation",
+    }
