@@ -102,8 +102,21 @@ def test_the_order_of_axes_is_that_of_the_metadata_then_that_of_the_array(tmp_pa
     form, box = plugins().mag_formats()["zarr3"], Box((0, 0, 0), (23, 17, 12))
     stated = form.open_listed(tmp_path / "1", {"axisOrder": {"x": 2, "y": 1, "z": 0}}, box, None)
     np.testing.assert_array_equal(stated.read(box)[0], voxels.T)
-    unfit = form.open_listed(tmp_path / "1", {"axisOrder": {"c": 0, "x": 1, "y": 2, "z": 3}}, box, None)
-    assert unfit.layout.axes == ("x", "y", "z")
+    for order in (
+        {"c": 0, "x": 1, "y": 2, "z": 3},
+        {"x": [1]},
+        {"x": 0, "y": 0},
+        {"x": "1"},
+        {"x": -1},
+        {},
+        [],
+        7,
+        None,
+    ):
+        unfit = form.open_listed(tmp_path / "1", {"axisOrder": order}, box, None)
+        assert unfit.layout.axes == ("x", "y", "z")
+    with pytest.raises(UnsupportedSource, match="the axes are"):
+        form.open_listed(tmp_path / "1", {"axisOrder": {"q": 0, "r": 1, "s": 2}}, box, None)
 
 
 @pytest.fixture

@@ -240,7 +240,9 @@ def _axes(about: Mapping[str, Any], order: Any) -> tuple[str, ...]:
     rank = len(about["shape"])
     known = [*map(str, names)] if len(names) == rank and all(names) else [*AXES.get(rank, "")]
     axes = ["c" if axis == "channel" else axis for axis in known] or [""] * rank
-    if isinstance(order, dict) and {*order.values()} <= {*range(rank)} and len({*order.values()}) == len(order):
+    places = list(order.values()) if isinstance(order, dict) else []
+    is_fitting = all(type(at) is int and 0 <= at < rank for at in places) and len({*map(str, places)}) == len(places)
+    if places and is_fitting:
         axes = [f"axis {at}" if axis in order or not axis else axis for at, axis in enumerate(axes)]
         for axis, at in order.items():
             axes[at] = axis
