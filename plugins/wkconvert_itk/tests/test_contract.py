@@ -123,6 +123,23 @@ def test_a_slice_that_begins_as_tiff_does_is_dicom_unless_its_name_says_otherwis
         assert found.match.format == "dicom"
 
 
+@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_header_and_its_data_file_in_a_folder_are_one_volume(tmp_path, name, packed):
+    saved(tmp_path / name, VOXELS[:9, :8, :7], packed=packed)
+    (found,) = find(tmp_path, plugins())
+    assert (found.match.format, found.path) == ("itk", tmp_path)
+    assert [layer.name for layer in ANY.layers(tmp_path)] == [None]
+    saved(tmp_path / f"b{name[1:]}", VOXELS[:9, :8, :7])
+    saved(tmp_path / "c.mha", VOXELS[:9, :8, :7])
+    found = ANY.layers(tmp_path)
+    assert [layer.name for layer in found] == ["a", "b", "c"]
+    for layer in found:
+        np.testing.assert_array_equal(layer.source.read(layer.source.info.box)[0], VOXELS[:9, :8, :7])
+    (tmp_path / "d.tif").write_bytes(b"II*\0")
+    assert ANY.detect(tmp_path) is None, "core looks at each file"
+
+
 def test_a_single_file_is_a_slice_of_unknown_distance(tmp_path):
     source = ANY.source(slice_file(tmp_path / "one", VOXELS[:9, :8, 0]))
     assert source.info.voxel_size.size == (0.25, 0.5, None)

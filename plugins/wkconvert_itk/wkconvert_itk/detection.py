@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import files_below, is_folder, open_file, reading
+from wkconvert_core.toolkit.files import entries, files_below, is_folder, open_file, reading
 from wkconvert_core.toolkit.volumes.inflated import GZIP
 
 from . import gipl, metaimage, nrrd
@@ -17,12 +17,16 @@ _LOOKED_AT = 100
 _SIDECARS = (".txt", ".json", ".csv", ".md", ".xml", ".html", ".htm", ".pdf", ".log", ".inf", ".exe", ".jar")
 """Suffixes of what lies beside slices on the disks that hospitals hand out."""
 _INDEX = "dicomdir"
+_HEADERS = (".nhdr", ".mhd")
+"""Suffixes of headers whose voxels are in a file of their own."""
+VOLUMES = (*_HEADERS, ".nrrd", ".mha", ".gipl")
+"""Suffixes of all files that say what a volume is."""
 
 
 def detect(path: Path, head: bytes) -> Match | None:
     """The claim to a file by its first bytes, to a folder if what lies in and below it is DICOM."""
     if is_folder(path):
-        return _folder(path)
+        return _folder(path) or _folder_of_headers(path)
     name = path.name.lower()
     if head.startswith(nrrd.MAGIC):
         return Match("itk", Confidence.CONTENT, "it begins as NRRD does")
@@ -34,9 +38,7 @@ def detect(path: Path, head: bytes) -> Match | None:
         # a slice may begin as TIFF does, so that it can be read as either; its name tells what it is meant to be
         sure = Confidence.CONTENT if name.endswith((".tif", ".tiff")) else Confidence.EXACT
         return Match("dicom", sure, "DICM stands at byte 128")
-    if name.endswith((".nrrd", ".nhdr", ".mha", ".mhd", ".gipl")) or (
-        name.endswith(".gipl.gz") and head.startswith(GZIP)
-    ):
+    if name.endswith(VOLUMES) or (name.endswith(".gipl.gz") and head.startswith(GZIP)):
         return Match("itk", Confidence.SUFFIX, "its name ends like that of a volume of ITK's")
     if name.endswith((".dcm", ".dicom")):
         return Match("dicom", Confidence.SUFFIX, "its name ends like that of DICOM")
@@ -56,6 +58,23 @@ def _folder(path: Path) -> Match | None:
             return None
         count += 1
     return Match("dicom", Confidence.CONTENT, f"DICM stands at byte 128 of {count} files in it") if count else None
+
+
+def volumes_in(folder: Path) -> list[Path]:
+    """The volumes right in a folder: headers, and files that hold both. Raises SourceNotFound, BrokenSource."""
+    return [folder / entry.name for entry in entries(folder) if entry.name.lower().endswith(VOLUMES)]
+
+
+def _folder_of_headers(path: Path) -> Match | None:
+    """The claim to a folder of headers and their data files, which core would take for layers of their own."""
+    volumes = volumes_in(path)
+    if not any(volume.name.lower().endswith(_HEADERS) for volume in volumes):
+        return None
+    stems = {volume.name.split(".")[0] for volume in volumes}
+    others = [entry for entry in entries(path) if entry.is_folder or entry.name.split(".")[0] not in stems]
+    if any(entry.is_folder or not entry.name.lower().endswith(_SIDECARS) for entry in others):
+        return None
+    return Match("itk", Confidence.CONTENT, f"{len(volumes)} volumes, and data files of their names")
 
 
 def _begins_as_dicom(path: Path) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,18 +16,20 @@ from wkconvert_core import (
     Layer,
     Mag,
     OptionError,
+    SourceNotFound,
     VolumeInfo,
     VoxelSize,
     WarningNote,
     unit_symbol,
 )
-from wkconvert_core.toolkit.files import broken, state_of
+from wkconvert_core.toolkit.files import broken, is_folder, state_of, stem
 from wkconvert_core.toolkit.volumes.axes import Axes
 from wkconvert_core.toolkit.volumes.choosing import check_layers, groups
 from wkconvert_core.toolkit.volumes.inflated import bytes_of
 from wkconvert_core.toolkit.volumes.orientation import Orientation, Pose, affine_of, as_stored, pose
 from wkconvert_core.toolkit.volumes.stored import Stored, check_size, chunk_of, source_of
 
+from .detection import VOLUMES, volumes_in
 from .gipl import read_gipl
 from .header import Header
 from .metaimage import looks_like as is_metaimage
@@ -43,7 +47,39 @@ def open_itk(
     unit: str | None = None,
     category: Category | None = None,
 ) -> list[Layer]:
-    """The layers of a file: one, or one for each channel and volume. Raises SourceError, OptionError."""
+    """The layers of a file, or of each file in a folder. Raises SourceError, OptionError."""
+    each = partial(
+        _file,
+        orientation=orientation,
+        volume=volume,
+        volumes=volumes,
+        channel=channel,
+        unit=unit,
+        category=category,
+    )
+    if not is_folder(path):
+        return each(path)
+    files = volumes_in(path)
+    if not files:
+        raise SourceNotFound(f"{path} holds no volume", why=f"they end in {', '.join(VOLUMES)}")
+    found = [(file, layer) for file in files for layer in each(file)]
+    check_layers(path, len(found))
+    if len(files) == 1:
+        return [layer for _, layer in found]
+    return [replace(layer, name="_".join(filter(None, (stem(file), layer.name)))) for file, layer in found]
+
+
+def _file(
+    path: Path,
+    *,
+    orientation: Orientation | None,
+    volume: int | None,
+    volumes: Literal["channels"] | None,
+    channel: int | None,
+    unit: str | None,
+    category: Category | None,
+) -> list[Layer]:
+    """The layers of a file: one, or one for each channel and volume."""
     header = _read_header(path)
     end = header.volumes * header.volume_bytes
     start = state_of(header.data)[0] - end if header.start is None else header.start
