@@ -41,6 +41,7 @@ REASONS = {
     "napari": "opens a window; packages/napari_wkconvert/tests see what it is given",
     "dask": "needs several machines; tests/end_to_end/test_dask_commands.py has a cluster on one",
     "wkconvert auto /data/stack": "needs a cluster; tests/cluster and test_dask_commands.py have small ones",
+    "wkconvert auto brain.czi": "needs a file of ZEN; plugins/wkconvert_bioio/tests have files that other readers take",
     "wkconvert auto s3://": "needs a server that holds it",
     "wkconvert auto precomputed://": "needs a server that holds it",
     "wkconvert upload": "needs a server; tests/publishing/test_upload.py has a double of one",

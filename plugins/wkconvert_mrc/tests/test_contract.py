@@ -70,7 +70,7 @@ OLDER = header(lengths=(70, 90, 40), mode=1)
         ("a.mrc", b"what is this", Confidence.SUFFIX),
         ("A.MRCS", bytes(4000), Confidence.SUFFIX),
         ("a.map", b"what is this", None),
-        ("a.map.gz", gzip.compress(b"what is this"), None),
+        ("a.map.gz", gzip.compress(b"what is this", mtime=0), None),
         ("a.mrc.gz", b"\x1f\x8b what is this", Confidence.SUFFIX),
         ("a.map", b"# a site map in text\n" * 100, None),
         ("a.map", b"8BPS\0\1" + bytes(2000), None),
