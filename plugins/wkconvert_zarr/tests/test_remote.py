@@ -130,6 +130,17 @@ def test_what_is_not_there_is_an_error_that_lists_what_was_looked_for(tmp_path, 
     assert "AWS_PROFILE" in caught.value.fix
 
 
+def test_errors_do_not_show_the_query_of_a_url_which_may_be_a_key(tmp_path, server):
+    array(tmp_path / "em", LEVELS[0])
+    (layer,) = layers(f"{server.url}/em?key=secret")
+    assert all(path.endswith("?key=secret") for path, _ in server.seen)
+    server.fault = lambda path, number: 503
+    for call in (lambda: whole(layer), lambda: layers(f"{server.url}/em?key=secret")):
+        with pytest.raises(BrokenSource, match="/em") as caught:
+            call()
+        assert "secret" not in str(caught.value)
+
+
 def test_a_page_instead_of_a_document_is_none(tmp_path, server):
     array(tmp_path / "em", LEVELS[0])
     (tmp_path / "em" / "info").write_text("<!DOCTYPE html><html>Welcome</html>")

@@ -175,7 +175,7 @@ def reading(place: Path | str) -> Iterator[None]:
 
 def refusal(place: Path | str, error: Exception) -> SourceError:
     """The error of wkconvert for one of tensorstore, by the code that its text begins with."""
-    why = shown(error)
+    place, why = without_keys(place) if isinstance(place, str) else place, shown(error)
     code, found, text = why.partition(": ")
     if not found or not re.fullmatch("[A-Z_]+", code):
         code, text = "", why
@@ -205,5 +205,15 @@ def system_errors() -> Iterator[None]:
 
 
 def shown(error: Exception) -> str:
-    """The text of an error of tensorstore, without what it attaches in brackets, which says nothing to users."""
-    return re.sub(r" \[(?!HTTP )[\w.\- ]+='.*", "", str(error), flags=re.DOTALL)
+    """The text of an error of tensorstore, without what it attaches in brackets and what says nothing to users.
+
+    >>> shown(ValueError("ABORTED: Error reading https://example.org/a?key=secret: gone [tensorstore_spec='{}']"))
+    'ABORTED: Error reading https://example.org/a: gone'
+    """
+    text = re.sub(r" \[(?!HTTP )[\w.\- ]+='.*", "", str(error), flags=re.DOTALL)
+    return without_keys(text)
+
+
+def without_keys(text: str) -> str:
+    """A text without the queries of URLs in it, which may hold keys."""
+    return re.sub(r"(https?://[^\s?]+)\?[^\s:]*", r"\1", text)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from wkconvert_core import BrokenSource, Mag, SourceError, UnsupportedSource, Vec3, WarningNote
 from wkconvert_core.toolkit.files import walk
 
-from ..arrays import opened
+from ..arrays import opened, without_keys
 from .axes import SPACE, Axes
 from .formats.image import Image, Level
 from .formats.store import DOCUMENTS
@@ -80,8 +80,9 @@ def _check_chunk(level: Level, array: ts.TensorStore) -> None:
     """Raise UnsupportedSource for chunks that are no chunks: tensorstore would end the program for want of memory."""
     needed, size = (math.prod(shape) * array.dtype.numpy_dtype.itemsize for shape in (chunk_of(array), array.shape))
     if needed > _MOST_CHUNK or needed > max(_FEW, 8 * size):
+        where = level.path or without_keys(str(level.address.place))
         raise UnsupportedSource(
-            f"{level.path or level.address.place} has chunks of {' x '.join(map(str, chunk_of(array)))} voxels",
+            f"{where} has chunks of {' x '.join(map(str, chunk_of(array)))} voxels",
             why=f"each is decoded whole, and takes {needed / 2**30:.3g} GiB",
             fix="write it again with smaller chunks, such as 64 x 64 x 64; or correct the metadata if they are wrong",
         )

@@ -10,7 +10,7 @@ import numpy as np
 from wkconvert_core import Box, Reference, UnsupportedSource, Vec3Like, VolumeInfo
 from wkconvert_core.toolkit.files import changed
 
-from ..arrays import Address, reading
+from ..arrays import Address, reading, without_keys
 from .packed import unpacked
 
 CXYZ = ("c", "x", "y", "z")
@@ -61,7 +61,9 @@ class ArraySource:
             raise ValueError(f"{box} is not within {self.info.box}")
         array = self.address.open()
         if tuple(array.shape) != self.shape:
-            raise changed(self.address.place, f"its shape was {self.shape} and is {tuple(array.shape)}")
+            raise changed(
+                without_keys(str(self.address.place)), f"its shape was {self.shape} and is {tuple(array.shape)}"
+            )
         if self.packed:
             array = unpacked(self.address, array, box + self.start)
         spans = dict(zip("xyz", (box + self.start).slices_in(Box((0, 0, 0), (0, 0, 0))), strict=True))
