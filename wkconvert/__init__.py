@@ -23,6 +23,7 @@ downsample = with_keywords(api.downsample, "follow", "max_mag", "interpolation_m
 upsample = with_keywords(api.upsample, "follow", "target_mag", "sampling_mode", *_STORAGE)
 compress = with_keywords(api.compress, *_STORAGE)
 recube = with_keywords(api.recube, "follow", "name", "dtype", "convert", "range", "overwrite", *_STORAGE)
+export = with_keywords(api.export, "follow", "layer_name", "bbox", "name", "compression")
 export_tiff = with_keywords(api.export_tiff, "follow", "layer_name", "bbox", "name", "compression")
 check_equality = with_keywords(api.check_equality)
 verify = with_keywords(api.verify)
@@ -40,6 +41,7 @@ __all__ = [
     "compress",
     "convert",
     "downsample",
+    "export",
     "export_tiff",
     "open",
     "recube",

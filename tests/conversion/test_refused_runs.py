@@ -9,8 +9,8 @@ from helpers.conversions import JOBS, SETTINGS, carry_out, different, edited, em
 from wkconvert_core import Mag
 from wkconvert_core.commands.compress import prepare as compress
 from wkconvert_core.commands.downsample import prepare as downsample
-from wkconvert_core.commands.export_tiff import Pictures
-from wkconvert_core.commands.export_tiff import prepare as export
+from wkconvert_core.commands.export import Pictures
+from wkconvert_core.commands.export import prepare as export
 from wkconvert_core.commands.recube import prepare as recube
 from wkconvert_core.commands.upsample import prepare as upsample
 from wkconvert_core.contract.errors import ConversionError, TargetExists

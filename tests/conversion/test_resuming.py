@@ -7,7 +7,7 @@ import pytest
 from helpers.conversions import JOBS, PROPERTIES, SETTINGS, carry_out, different, em
 
 from wkconvert_core import WarningNote
-from wkconvert_core.commands import export_tiff
+from wkconvert_core.commands import export
 from wkconvert_core.conversion.execute import convert
 
 RAW = replace(SETTINGS, file_len=1, compression="none", name="ds")
@@ -82,7 +82,7 @@ def test_pictures_of_an_export_too(tmp_path, reader, monkeypatch):
     """The header of a picture whose pixels are gone is sound."""
     pytest.importorskip("tifffile")
     convert(reader(tmp_path / "src", em()), tmp_path / "ds", SETTINGS)
-    carry_out(export_tiff.prepare(tmp_path / "ds", tmp_path / "clean", JOBS))
+    carry_out(export.prepare(tmp_path / "ds", tmp_path / "clean", JOBS))
 
     def stop(*_):
         raise KeyboardInterrupt
@@ -90,10 +90,10 @@ def test_pictures_of_an_export_too(tmp_path, reader, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("wkconvert_core.conversion.execute._described", stop)
         with pytest.raises(KeyboardInterrupt):
-            carry_out(export_tiff.prepare(tmp_path / "ds", tmp_path / "out", JOBS))
+            carry_out(export.prepare(tmp_path / "ds", tmp_path / "out", JOBS))
     [begun] = tmp_path.glob(".out.*")
     picture = sorted(begun.rglob("*.tif"))[3]
     picture.write_bytes(picture.read_bytes()[:-5] + bytes(5))
-    done = carry_out(export_tiff.prepare(tmp_path / "ds", tmp_path / "out", JOBS))
+    done = carry_out(export.prepare(tmp_path / "ds", tmp_path / "out", JOBS))
     assert done.resumed == done.shards - 1
     assert different(tmp_path / "out", tmp_path / "clean") == []

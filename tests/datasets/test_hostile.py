@@ -16,7 +16,7 @@ from wkconvert_core.commands.check_equality import check_equality
 from wkconvert_core.commands.compress import finish
 from wkconvert_core.commands.compress import prepare as compress
 from wkconvert_core.commands.downsample import prepare as downsample
-from wkconvert_core.commands.export_tiff import prepare as export
+from wkconvert_core.commands.export import prepare as export
 from wkconvert_core.commands.info import describe
 from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.commands.recube import prepare as recube

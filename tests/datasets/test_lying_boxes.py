@@ -7,7 +7,7 @@ import pytest
 from helpers.conversions import JOBS, SETTINGS, carry_out, edit, em
 
 from wkconvert_core import Box, Checksum, Mag, WkconvertError
-from wkconvert_core.commands import compress, downsample, export_tiff, recube
+from wkconvert_core.commands import compress, downsample, export, recube
 from wkconvert_core.commands.check_equality import check_equality
 from wkconvert_core.commands.info import describe
 from wkconvert_core.commands.verify import verify
@@ -23,7 +23,7 @@ COMMANDS = {
     "compress a copy": lambda ds, out: carry_out(compress.prepare(ds, out, SMALL)),
     "recube": lambda ds, out: carry_out(recube.prepare(ds, out, SMALL)),
     "auto": lambda ds, out: convert(ds, out, replace(SMALL, voxel_size=SETTINGS.voxel_size)),
-    "export-tiff": lambda ds, out: carry_out(export_tiff.prepare(ds, out, SMALL)),
+    "export-tiff": lambda ds, out: carry_out(export.prepare(ds, out, SMALL)),
     "verify": lambda ds, out: verify(ds),
     "check-equality": lambda ds, out: check_equality(ds, ds),
     "info": lambda ds, out: describe(ds),

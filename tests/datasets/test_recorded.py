@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wkconvert_core import Box, DamagedData, Mag
-from wkconvert_core.commands import compress, downsample, export_tiff, recube, upsample
+from wkconvert_core.commands import compress, downsample, export, recube, upsample
 from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
@@ -33,7 +33,7 @@ COMMANDS = {
     "downsample by bicubic": lambda ds, out: carry_out(
         downsample.prepare(ds, replace(JOBS, interpolation_mode="bicubic"))
     ),
-    "export-tiff": lambda ds, out: carry_out(export_tiff.prepare(ds, out, JOBS)),
+    "export-tiff": lambda ds, out: carry_out(export.prepare(ds, out, JOBS)),
     "in processes": lambda ds, out: carry_out(recube.prepare(ds, out, Settings(jobs=2, strategy="multiprocessing"))),
 }
 

@@ -87,7 +87,7 @@ def test_export(tmp_path, dataset):
 
 def test_all_are_described():
     functions = [function for name in api.__all__ if inspect.isfunction(function := getattr(api, name))]
-    assert len(functions) == 10
+    assert len(functions) == 11
     assert all(function.__doc__ for function in functions)
 
 

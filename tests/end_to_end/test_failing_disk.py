@@ -16,7 +16,7 @@ from wkconvert_core.commands import (
     check_equality,
     compress,
     downsample,
-    export_tiff,
+    export,
     metadata,
     recube,
     upsample,
@@ -111,7 +111,7 @@ def test_commands_within_a_dataset(tmp_path, command):
 NAMED = replace(ALONE, name="ds")
 WRITING = {
     "recube": lambda src, dst: execute(recube.prepare(src, dst, NAMED)),
-    "export-tiff": lambda src, dst: execute(export_tiff.prepare(src, dst, NAMED)),
+    "export-tiff": lambda src, dst: execute(export.prepare(src, dst, NAMED)),
     "upsample": lambda src, dst: execute(
         upsample.prepare(shutil.copytree(src, dst), replace(ALONE, target_mag=Mag(1, 1, 1)))
     ),

@@ -17,7 +17,7 @@ from wkconvert_core.commands import compress as compressing
 from wkconvert_core.commands import downsample as pyramid
 from wkconvert_core.commands import recube, upsample
 from wkconvert_core.commands.check_equality import check_equality
-from wkconvert_core.commands.export_tiff import prepare as export
+from wkconvert_core.commands.export import prepare as export
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.contract.model import DatasetSpec, Downsampler
 from wkconvert_core.conversion.execute import convert, execute

@@ -17,12 +17,12 @@ from typing import ParamSpec, TypeVar
 from wkconvert_core.commands import check_equality as check_equality_command
 from wkconvert_core.commands import compress as compress_command
 from wkconvert_core.commands import downsample as downsample_command
-from wkconvert_core.commands import export_tiff as export_tiff_command
+from wkconvert_core.commands import export as export_command
 from wkconvert_core.commands import metadata as metadata_command
 from wkconvert_core.commands import recube as recube_command
 from wkconvert_core.commands import upsample as upsample_command
 from wkconvert_core.commands import verify as verify_command
-from wkconvert_core.commands.export_tiff import Pictures
+from wkconvert_core.commands.export import Pictures
 from wkconvert_core.commands.metadata import Wanted
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.contract.geometry import Mag
@@ -42,6 +42,7 @@ __all__ = [
     "compress",
     "convert",
     "downsample",
+    "export",
     "export_tiff",
     "inventory",
     "recube",
@@ -164,6 +165,21 @@ def recube(
 
 
 @_in_python
+def export(
+    src: Path | str,
+    out: Path | str,
+    settings: Settings | None = None,
+    pictures: Pictures | None = None,
+    *,
+    to: str,
+    listen: Listener | None = None,
+) -> Done:
+    """Write a layer (`settings.layer_name`) in another format: `nifti`, `tiff` or what plugins write beside them."""
+    settings, pictures = settings or Settings(), pictures or Pictures()
+    return execute(export_command.prepare(Path(src), Path(out), settings, pictures, to=to), listen)
+
+
+@_in_python
 def export_tiff(
     src: Path | str,
     out: Path | str,
@@ -174,4 +190,4 @@ def export_tiff(
 ) -> Done:
     """Write a layer (`settings.layer_name`) as TIFF: whole slices, or tiles as `pictures` describes them."""
     settings, pictures = settings or Settings(), pictures or Pictures()
-    return execute(export_tiff_command.prepare(Path(src), Path(out), settings, pictures), listen)
+    return execute(export_command.prepare(Path(src), Path(out), settings, pictures), listen)

@@ -177,7 +177,7 @@ def _convert(src: Path | str, dst: Path, settings: Settings, command: str, given
 for command in (
     *(dataset_commands.downsample, dataset_commands.upsample, dataset_commands.compress, dataset_commands.recube),
     *(
-        export_commands.export_tiff,
+        *(export_commands.export, export_commands.export_tiff, export_commands.export_nifti),
         export_commands.upload,
         inspection_commands.verify,
         inspection_commands.check_equality,
@@ -211,7 +211,7 @@ def plugins(**given: Any) -> None:
     if given["json"]:
         stored = {name: one.summary for name, one in loaded.mag_formats().items()}
         formats, kernels = {**loaded.formats(), **stored}, sorted(loaded.downsamplers())
-        told = {"plugins": loaded.loaded, "formats": formats, "writers": loaded.writers()}
+        told = {"plugins": loaded.loaded, "formats": formats, "writers": loaded.writers(), "exports": loaded.exports()}
         print_document({**told, "interpolation_modes": kernels})
     else:
         from wkconvert_core.cli.reporting.reports import show_plugins

@@ -25,7 +25,7 @@ WORDS = {
     "progress": "auto bar plain json none",
 }
 """Values of options that are the same whatever is installed."""
-PLUGINS = {"reader": "formats", "interpolation_mode": "downsamplers", "to": "writers"}
+PLUGINS = {"reader": "formats", "interpolation_mode": "downsamplers", "to": "writers", "exports": "exports"}
 """Options whose values the plugins bring, and which of their lists it is."""
 
 

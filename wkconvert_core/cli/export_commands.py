@@ -1,4 +1,4 @@
-"""The command-line functions of `export-tiff` and `upload`."""
+"""The command-line functions of `export`, its short forms and `upload`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from wkconvert_core.cli import options, values
-from wkconvert_core.cli.completion import layers, mags
+from wkconvert_core.cli.completion import completion_of, layers, mags
 from wkconvert_core.cli.reporting.output import emit
 from wkconvert_core.cli.run import carry_out, listening
 from wkconvert_core.contract.errors import OptionError
@@ -22,22 +22,51 @@ def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
 
 
-Out = Annotated[Path, options.local_folder("The folder for the TIFF files, to be made.", metavar="OUT")]
+Out = Annotated[Path, options.local_folder("What to make: a file, or the folder for TIFF files.", metavar="OUT")]
+To = Annotated[str, _option("The format: nifti, tiff", _FILES, autocompletion=completion_of("exports"))]
 LayerName = Annotated[str | None, _option("The layer (default: the only one)", _PART, autocompletion=layers)]
 MagText = Annotated[str | None, _option("The mag: 2 or 2-2-1 (default: the finest)", _PART, autocompletion=mags)]
 Bbox = Annotated[str | None, _option("x,y,z,width,height,depth in voxels of mag 1 (default: the whole layer)", _PART)]
 Downsample = Annotated[
     int, _option("Voxels of the mag for a pixel, along x and y: 2, 4, … (default: 1)", _PART, **options.whole())
 ]
-TileSize = Annotated[str | None, _option("x,y: write tiles of so many pixels, as z/y/x.tiff", _FILES)]
-Tiles = Annotated[str | None, _option("x,y: write so many tiles for each slice, as z/y/x.tiff", _FILES)]
-Name = Annotated[str | None, _option("NAME of NAME_00001.tif (default: the layer's)", _FILES)]
-NoCompress = Annotated[bool, _option("Write raw pixels (default: deflate)", _FILES, "--no-compress")]
+TileSize = Annotated[str | None, _option("x,y: write tiles of so many pixels, as z/y/x.tiff (tiff)", _FILES)]
+Tiles = Annotated[str | None, _option("x,y: write so many tiles for each slice, as z/y/x.tiff (tiff)", _FILES)]
+Name = Annotated[
+    str | None, _option("NAME of NAME_00001.tif, or of the image in a file (default: the layer's)", _FILES)
+]
+NoCompress = Annotated[
+    bool, _option("Write raw voxels (default: deflate; for NIfTI, OUT decides)", _FILES, "--no-compress")
+]
 
 
 Url = Annotated[str | None, _option("The server (default: $WK_URL, else https://webknossos.org)", _SERVER)]
 Named = Annotated[str | None, _option("Name of the dataset there (default: its own)", _SERVER, "--name")]
 Folder = Annotated[str | None, _option("Id of the server's folder for it (default: the server's choice)", _SERVER)]
+
+
+@options.takes(only=("follow", *options.RUN_OPTIONS))
+def export(
+    dst: options.Dataset,
+    out: Out,
+    to: To,
+    layer_name: LayerName = None,
+    mag: MagText = None,
+    bbox: Bbox = None,
+    downsample: Downsample = 1,
+    tile_size: TileSize = None,
+    tiles_per_dimension: Tiles = None,
+    name: Name = None,
+    no_compress: NoCompress = False,
+    **given: Any,
+) -> None:
+    """Write a layer in another format, with its voxel size and its place.
+
+    nifti: OUT is a file, .nii or .nii.gz. tiff: OUT is a folder of slices NAME_00001.tif, … or of tiles z/y/x.tiff.
+    The same command again continues a run that was interrupted.
+    """
+    pixels = mag, downsample, tile_size, tiles_per_dimension
+    _write(dst, out, to, pixels, given, layer_name=layer_name, bbox=bbox, name=name, no_compress=no_compress)
 
 
 @options.takes(only=("follow", *options.RUN_OPTIONS))
@@ -56,19 +85,48 @@ def export_tiff(
 ) -> None:
     """Write a layer's slices as TIFF files: a stack NAME_00001.tif, …, or tiles z/y/x.tiff.
 
-    The files hold the voxel size as ImageJ does. The same command again continues a run that was interrupted.
+    Short for `export --to tiff`. The files hold the voxel size as ImageJ does. The same command again continues a run
+    that was interrupted.
     """
-    from wkconvert_core.commands.export_tiff import Pictures, prepare
+    pixels = mag, downsample, tile_size, tiles_per_dimension
+    _write(dst, out, "tiff", pixels, given, layer_name=layer_name, bbox=bbox, name=name, no_compress=no_compress)
 
+
+@options.takes(only=("follow", *options.RUN_OPTIONS))
+def export_nifti(
+    dst: options.Dataset,
+    out: Out,
+    layer_name: LayerName = None,
+    mag: MagText = None,
+    bbox: Bbox = None,
+    downsample: Downsample = 1,
+    name: Name = None,
+    **given: Any,
+) -> None:
+    """Write a layer as one NIfTI file, .nii or .nii.gz. Short for `export --to nifti`."""
+    _write(dst, out, "nifti", (mag, downsample, None, None), given, layer_name=layer_name, bbox=bbox, name=name)
+
+
+def _write(
+    dst: Path,
+    out: Path,
+    to: str,
+    pixels: tuple[str | None, int, str | None, str | None],
+    given: Mapping[str, Any],
+    **part: Any,
+) -> None:
+    """Export what the options ask for; `pixels` are --mag, --downsample, --tile-size and --tiles-per-dimension."""
+    from wkconvert_core.commands.export import Pictures, prepare
+
+    mag, downsample, tile_size, tiles = pixels
     pictures = Pictures(
         None if mag is None else values.mag("mag", mag),
         downsample,
         _pair("tile-size", tile_size),
-        _pair("tiles-per-dimension", tiles_per_dimension),
+        _pair("tiles-per-dimension", tiles),
     )
-    wanted = {"layer_name": layer_name, "bbox": bbox, "name": name, "no_compress": no_compress}
-    settings = values.settings({**given, **wanted})
-    carry_out(lambda: prepare(dst, out, settings, pictures), given, dst)
+    settings = values.settings({**given, **part})
+    carry_out(lambda: prepare(dst, out, settings, pictures, to=to), given, dst)
 
 
 @options.takes(only=("json", "quiet", "progress"))

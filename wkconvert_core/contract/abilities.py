@@ -1,4 +1,4 @@
-"""Abilities that a Source or a Sink may have beside its duties: nine, each a protocol of its own.
+"""Abilities that a Source, a Sink or a DatasetSink may have beside its duties: ten, each a protocol of its own.
 
 An object has an ability by having the member; a member that is None is as good as none, so that a Source that wraps
 another can pass on what the inner one has. Core asks through the functions `…_of`, and does without where there is
@@ -8,16 +8,17 @@ Source: `stream` (read in order), `occupied` (where nothing is), `read_cost` (me
 Sink: `begin` (once, before the first shard), `omits` (shards of zeros), `most_bytes` (on disk), `checksum` (of what an
 earlier run wrote), `copy_encoded` (without
 decoding to voxels).
+DatasetSink: `file` (it makes one file).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from wkconvert_core.contract.geometry import Box
-from wkconvert_core.contract.model import Checksum, Sink, Source
+from wkconvert_core.contract.model import Checksum, DatasetSink, Sink, Source
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import Array
@@ -145,6 +146,26 @@ class CopyingSink(Sink, Protocol):
         ...
 
 
+@runtime_checkable
+class FileDataset(DatasetSink, Protocol):
+    """A DatasetSink that makes one file of a layer; beside it may lie parts, which `finish` need not remove."""
+
+    @property
+    def file(self) -> Path:
+        """The file that is there after `finish`: `DatasetSpec.file` in the writer's folder."""
+        ...
+
+    @property
+    def holds_mags(self) -> bool:
+        """Whether it takes all mags of a layer, else one."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Notes for the user on what `layer` was asked for and the format holds otherwise, a sentence each."""
+        ...
+
+
 def stream_of(source: Source) -> Stream | None:
     """How to read a source in order; None if boxes may be read in any order."""
     return getattr(source, "stream", None)
@@ -184,6 +205,11 @@ def most_bytes_of(sink: Sink, shards: int, voxels: int) -> int:
 def checksum_of(sink: Sink) -> Callable[[Box], Checksum] | None:
     """How to read a shard's checksum anew; None if the sink cannot."""
     return getattr(sink, "checksum", None)
+
+
+def file_dataset_of(writer: DatasetSink) -> FileDataset | None:
+    """A writer that makes one file of a layer; None for any other."""
+    return writer if isinstance(writer, FileDataset) else None
 
 
 def copy_encoded_of(sink: Sink) -> CopyEncoded | None:

@@ -95,6 +95,17 @@ class Affine:
         )
         return replace(self, x=x, y=y, z=z, origin=self.at([0.5 / f - 0.5 for f in factor]))
 
+    def coarsened(self, factor: Sequence[int]) -> Self:
+        """That of voxels that are `factor` times larger and fill the same space, as those of a coarser mag.
+
+        >>> Affine((4, 0, 0), (0, 4, 0), (0, 0, 5), origin=(0, 0, 0)).coarsened((2, 2, 1)).origin
+        (2.0, 2.0, 0.0)
+        """
+        x, y, z = (
+            (step[0] * f, step[1] * f, step[2] * f) for step, f in zip((self.x, self.y, self.z), factor, strict=True)
+        )
+        return replace(self, x=x, y=y, z=z, origin=self.at([(f - 1) / 2 for f in factor]))
+
     def __str__(self) -> str:
         """`x (2, 0, 0), y (0, 2, 0), z (0, 0, 5) from (-40, -44, -50) µm by the header`."""
         points = (self.x, self.y, self.z, self.origin)

@@ -156,6 +156,8 @@ class MagSpec:
     compressed. None: the writer's own."""
     data_format: str = ""
     """The mag format, as `--to` names it; empty where the writer knows only one."""
+    affine: Affine | None = None
+    """Where the voxels of `box` lie, from its first one on, for an export in a format that states it."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,9 @@ class DatasetSpec:
     name: str
     voxel_size: VoxelSize | None
     """None only if layers are added without writing metadata."""
+    file: str = ""
+    """The name that `wkconvert export` asks for, where the writer makes one file of a layer: it is to lie right in the
+    writer's folder, and its ending may choose a variant of the format."""
 
 
 class Checksum(NamedTuple):

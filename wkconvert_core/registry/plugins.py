@@ -49,6 +49,8 @@ class Loaded:
     error: str | None = None
     """The error that loading it raised; None for a plugin that works."""
     trace: str = ""
+    exports: Mapping[str, str] = field(default_factory=dict)
+    """What `wkconvert export --to` takes of it, each with a summary."""
 
 
 class Plugins:
@@ -105,6 +107,11 @@ class Plugins:
         named += [{name: one.summary} for name, one in self.mag_formats().items()]
         return {name: text for texts in named for name, text in texts.items()}
 
+    def exports(self) -> dict[str, str]:
+        """All that `wkconvert export --to` takes, by name, from the plugins' `EXPORTS`; each with a summary."""
+        named = [_formats(plugin, "EXPORTS") for _, plugin in self._manager.list_name_plugin()]
+        return {name: text for texts in named for name, text in texts.items()}
+
     def second_opinions(self) -> dict[str, str]:
         """By each reader, another one that reads its files by another library, from the plugins' `SECOND_OPINIONS`."""
         named = [_formats(plugin, "SECOND_OPINIONS") for _, plugin in self._manager.list_name_plugin()]
@@ -124,8 +131,8 @@ class Plugins:
         return {one.name: one for formats in self.hook.wkconvert_mag_formats() for one in formats}
 
     def version_of(self, format: str) -> str:
-        """The version of the plugin that reads or stores a format; empty for core's own."""
-        return next((plugin.version for plugin in self.loaded if format in plugin.formats), "")
+        """The version of the plugin that reads, stores or exports a format; empty for core's own."""
+        return next((it.version for it in self.loaded if format in it.formats or format in it.exports), "")
 
     def culprit(self, trace: str) -> Loaded | None:
         """The installed plugin in whose files a traceback ends; None if it ends in none."""
@@ -151,13 +158,14 @@ class Plugins:
             if not all(isinstance(kernel, Downsampler) for kernel in kernels.values()):
                 raise PluginError(f"wkconvert_downsamplers returns {kernels!r}", fix="return {name: Downsampler(...)}")
             formats, writers = self.formats_of(point.name), _formats(plugin, "WRITERS")
+            exports = _formats(plugin, "EXPORTS")
             _formats(plugin, "SECOND_OPINIONS")
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises, the other plugins go on
             if plugin is not None and self._manager.get_plugin(point.name) is plugin:
                 self._manager.unregister(name=point.name)
             what = f"{type(error).__name__}: {error}"
             return Loaded(point.name, distribution, version, error=what, trace=traceback.format_exc())
-        return Loaded(point.name, distribution, version, formats, writers, sorted(kernels))
+        return Loaded(point.name, distribution, version, formats, writers, sorted(kernels), exports=exports)
 
 
 def _check_names(what: str, own: Mapping[str, Any], known: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Making NIfTI files with nibabel, and opening them as core does."""
 
+import json
 from pathlib import Path
 
 import nibabel
@@ -7,6 +8,7 @@ import numpy as np
 from helpers import paths
 
 import wkconvert_nifti
+from wkconvert_core import Box
 from wkconvert_core.testing import Reader
 
 SAMPLES = paths.SAMPLES / "nifti"
@@ -41,3 +43,19 @@ def patched(path, place, content):
     data[place : place + len(content)] = content
     path.write_bytes(data)
     return path
+
+
+def boxes(dataset):
+    """The boxes of a dataset's layers."""
+    metadata = json.loads((dataset / "datasource-properties.json").read_text())
+    found = {layer["name"]: layer["boundingBox"] for layer in metadata["dataLayers"]}
+    return {
+        name: Box(tuple(box["topLeft"]), (box["width"], box["height"], box["depth"])) for name, box in found.items()
+    }
+
+
+def moved(affine, by):
+    """The affine of voxels that begin `by` voxels further."""
+    result = affine.copy()
+    result[:3, 3] += affine[:3, :3] @ by
+    return result

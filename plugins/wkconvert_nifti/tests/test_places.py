@@ -1,6 +1,5 @@
 """Several volumes in one dataset lie as their affines say; what these leave open is refused or told."""
 
-import json
 from dataclasses import replace
 
 import nibabel
@@ -9,29 +8,13 @@ import pytest
 from helpers.npy_volumes import registered
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from niftis import image, layers, patched, saved, source
+from niftis import boxes, image, layers, moved, patched, saved, source
 from test_orientation import CODES, affine_of
 
 from wkconvert_core import Box, InconsistentStack, WarningNote
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.testing import noise
-
-
-def boxes(dataset):
-    """The boxes of a dataset's layers."""
-    metadata = json.loads((dataset / "datasource-properties.json").read_text())
-    found = {layer["name"]: layer["boundingBox"] for layer in metadata["dataLayers"]}
-    return {
-        name: Box(tuple(box["topLeft"]), (box["width"], box["height"], box["depth"])) for name, box in found.items()
-    }
-
-
-def moved(affine, by):
-    """The affine of voxels that begin `by` voxels further."""
-    result = affine.copy()
-    result[:3, 3] += affine[:3, :3] @ by
-    return result
 
 
 def folder(tmp_path, image_affine, labels_affine, shape=(10, 12, 14), whole=(40, 44, 48), **more):

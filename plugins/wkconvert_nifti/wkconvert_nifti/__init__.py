@@ -1,13 +1,14 @@
-"""NIfTI volumes for wkconvert: the two hooks. Importing this imports no format library."""
+"""NIfTI volumes for wkconvert: the three hooks. Importing this imports no format library."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wkconvert_core import Layer, Match, hookimpl, parse_options
+from wkconvert_core import DatasetSink, DatasetSpec, Layer, Match, hookimpl, parse_options
 
 FORMATS = {"nifti": "NIfTI-1 and NIfTI-2: .nii, .nii.gz, .hdr with .img, and folders of them"}
+EXPORTS = {"nifti": "one NIfTI file of a layer, .nii or .nii.gz"}
 
 
 @hookimpl
@@ -28,3 +29,13 @@ def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) ->
     from .opening import open_nifti
 
     return open_nifti(path, **parse_options(open_nifti, options))
+
+
+@hookimpl
+def wkconvert_create(format: str, path: Path, spec: DatasetSpec, options: Mapping[str, str]) -> DatasetSink | None:
+    """Write one mag of one layer as a NIfTI file; None for formats other than `nifti`."""
+    if format not in EXPORTS:
+        return None
+    from .writing import dataset
+
+    return dataset(path, spec, **parse_options(dataset, options, shown="--to-option {}={}".format))

@@ -12,6 +12,7 @@ FORMATS = {
     "pictures": "PNG, JPEG and BMP files, and folders of them",
 }
 WRITERS = {"tiff": "a TIFF file per slice, or a tree of tiles"}
+EXPORTS = WRITERS
 
 
 @hookimpl

@@ -200,6 +200,7 @@ def show_plugins(plugins: Plugins, console: Console) -> None:
     if not plugins.loaded:
         print_lines(console, 'no readers are installed; pip install "wkconvert[all]" installs those of this project')
     print_lines(console, f"--to takes: {', '.join(sorted(plugins.writers()))}")
+    print_lines(console, f"export --to takes: {', '.join(sorted(plugins.exports())) or 'nothing'}")
     print_lines(console, f"interpolation modes: {', '.join(sorted(plugins.downsamplers()))}")
 
 

@@ -1,18 +1,24 @@
-"""Write one mag of one layer as TIFF files, with a plugin's sink. Behind `wkconvert export-tiff`."""
+"""Write a layer in another format, with a plugin's sink. Behind `wkconvert export` and its short forms."""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from wkconvert_core.contract.errors import OptionError, PluginError, ResourceError, TargetExists
+from wkconvert_core.contract.abilities import file_dataset_of
+from wkconvert_core.contract.affine import Affine
+from wkconvert_core.contract.errors import OptionError, PluginError, ResourceError, TargetExists, one_of
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
 from wkconvert_core.contract.mag_format import StoredMag
 from wkconvert_core.contract.model import DatasetSink, DatasetSpec, MagSpec, Source, VolumeInfo
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.numbers import ceil_div
+from wkconvert_core.contract.voxel_size import METRES
 from wkconvert_core.conversion.opening import open_dataset
 from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
@@ -24,6 +30,7 @@ from wkconvert_core.datasets.destination import NewDataset, Replacement
 from wkconvert_core.datasets.naming import dataset_name
 from wkconvert_core.datasets.places import checked_places, free_bytes
 from wkconvert_core.datasets.recorded import open_compared
+from wkconvert_core.datasets.records.existing_layers import Grid, recorded_grids
 from wkconvert_core.datasets.records.journal import Journal, Request
 from wkconvert_core.datasets.records.provenance import Provenance
 from wkconvert_core.engine.resources import budget_of
@@ -31,11 +38,11 @@ from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources import views
 from wkconvert_core.sources.downsampled import Downsampled
 from wkconvert_core.sources.views import Wrapper
+from wkconvert_core.toolkit.atomic import sync_folder, writing
 from wkconvert_core.toolkit.files import fingerprint
 
-COMMAND = "export-tiff"
-FORMAT = "tiff"
-"""The format that the writing hook is asked for."""
+EXTRAS = {"tiff": ("TIFF", "tiff"), "nifti": ("NIfTI", "nifti")}
+"""The formats of this project's plugins: what they are called, and the extra that installs the writer."""
 
 Pair = tuple[int, int]
 
@@ -121,12 +128,28 @@ class NewFiles(Replacement):
         return "" if self.is_finished else super().publish()
 
 
-def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None = None) -> Conversion:
-    """Plan the export of a part of a dataset as TIFF files, and write nothing.
+@dataclass(frozen=True)
+class NewFile(NewFiles):
+    """One file, which is built in a folder beside OUT with its parts and the run's records: a Destination."""
 
-    Used of the settings are `layer_name` (None: the only layer), `bbox` (in mag-1 voxels), `name` (prefix of the files;
-    None: the layer's), the writer's options and the resources. Raises OptionError, SourceNotFound, BrokenSource,
-    TargetExists, ResourceError; PluginError if no plugin writes TIFF.
+    def publish(self) -> str:
+        """Move the file to OUT, and remove the folder."""
+        with writing(self.path):
+            (self.building / self.path.name).rename(self.path)
+            sync_folder(self.path.parent)
+            shutil.rmtree(self.building)
+        return ""
+
+
+def prepare(
+    src: Path, out: Path, settings: Settings, pictures: Pictures | None = None, *, to: str = "tiff"
+) -> Conversion:
+    """Plan the export of a part of a dataset in the format `to`, and write nothing.
+
+    Used of the settings are `layer_name` (None: the only layer), `bbox` (in mag-1 voxels), `name` (prefix of the files
+    of a stack, the image's name in others; None: the layer's), the writer's options and the resources. Raises
+    OptionError, SourceNotFound, BrokenSource, UnsupportedSource, TargetExists, ResourceError; PluginError if no plugin
+    writes the format.
     """
     pictures = pictures or Pictures()
     settings.check()
@@ -135,53 +158,89 @@ def prepare(src: Path, out: Path, settings: Settings, pictures: Pictures | None 
     dataset, budget = Dataset.finished(src, follow=settings.follow), budget_of(settings, free_bytes(out))
     name = settings.layer_name or _only_layer(dataset)
     layer = open_dataset(dataset, [name], budget)[0]
-    mag = pictures.mag or layer.finest
-    dataset.check_mag("mag", layer.name, mag)
-    check_no_empty_mag(dataset, layer.name, [mag])
-    where = dataset.of(layer.name)[mag]
-    source = _part(open_compared(where), where, settings.bbox)
-    layer = replace(layer, mags={mag: source})
-    factor = (pictures.downsample, pictures.downsample, 1)
-    if pictures.downsample > 1:
-        source = Downsampled(source, source.info.box, factor, kernel_of(layer, settings))
-    info = source.info
-    spec = MagSpec(  # pictures count from 0, wherever they lie in the dataset
-        *(layer.name, layer.category, mag, info.box, info.dtype, info.channels),
-        shard_shape=pictures.shard_shape(info.shape),
-    )
     assert dataset.voxel_size, "the metadata state it"
+    factor = (pictures.downsample, pictures.downsample, 1)
     size = dataset.voxel_size.coarsened(factor)
     prefix = settings.name or layer.name
     if prefix.startswith("."):
         raise OptionError(f"--name {prefix} starts with a dot", why="such files are hidden, and no reader takes them")
-    files = DatasetSpec(dataset_name(prefix), size)
+    files = DatasetSpec(dataset_name(prefix), size, out.name)
+    file = file_dataset_of(_writer(to, out, files, settings))
+    if file and (pictures.tile_size or pictures.tiles_per_dimension):
+        fix = "leave --tile-size and --tiles-per-dimension out, or say --to tiff"
+        raise OptionError(f"--to {to} writes one file, not tiles", fix=fix)
+    finest = pictures.mag or layer.finest
+    dataset.check_mag("mag", layer.name, finest)
+    mags = [mag for mag in layer.mags if max(mag) >= max(finest)] if file and file.holds_mags else [finest]
+    if len(mags) > 1 and pictures.downsample > 1:
+        fix = "leave --downsample out: --mag 4 makes 4 the finest mag in the file"
+        raise OptionError(f"--to {to} takes the layer's mags as they are", fix=fix)
+    check_no_empty_mag(dataset, layer.name, mags)
+    stored = [dataset.of(layer.name)[mag] for mag in mags]
+    parts = {where.mag: _part(open_compared(where), where, settings.bbox) for where in stored}
+    layer = replace(layer, mags=parts)
+    affine, notes = _affine(dataset, layer.name)
+
+    def made(mag: Mag) -> MagRecipe:
+        source = parts[mag]
+        if pictures.downsample > 1:
+            source = Downsampled(source, source.info.box, factor, kernel_of(layer, settings))
+        info = source.info
+        # pictures count from 0, wherever they lie in the dataset; a file states where its voxels lie
+        box, shape = info.extent if file else info.box, pictures.shard_shape(info.shape)
+        first = tuple(start * f for start, f in zip(parts[mag].info.offset, mag, strict=True))
+        whole = tuple(a * b for a, b in zip(mag, factor, strict=True))
+        where = affine.moved(first).coarsened(whole) if file else None
+        spec = MagSpec(layer.name, layer.category, mag, box, info.dtype, info.channels, shape, affine=where)
+        return MagRecipe(spec, source, copied=Provenance())
+
     facts = {
         "category": layer.category,
         "voxel_size": str((dataset.voxel_size.size, dataset.voxel_size.unit)),
-        "pictures": str(replace(pictures, mag=mag)),
+        "pictures": str(replace(pictures, mag=finest)),
         "extent": str(layer.info.extent),
-        "writer": plugins().version_of(FORMAT),
+        "writer": plugins().version_of(to),
+        **({"affine": affine.document} if file else {}),
     }
     inputs = Inputs(
-        COMMAND,
+        f"export-{to}",
         src,
         settings,
         [layer],
         {layer.name: layer.extent},
-        size.coarsened(mag),
+        size.coarsened(finest),
         budget,
-        lambda folder: _writer(folder, files, settings),
-        fingerprint=fingerprint(where.place),
+        lambda folder: _writer(to, folder, files, settings),
+        fingerprint=" ".join(fingerprint(where.place) for where in stored),
         facts=facts,
-        notes=dataset.left_alone_in([layer.name]),
+        notes=[*dataset.left_alone_in([layer.name]), *(notes if file else [])],
     )
-    destination = NewFiles(out, Journal(out, layer.name, COMMAND).is_finished)
+    is_finished = Journal(out, layer.name, inputs.command).is_finished
+    destination = NewFile(out, False) if file else NewFiles(out, is_finished)
     try:
-        return prepare_conversion(inputs, destination, lambda layer: [MagRecipe(spec, source, copied=Provenance())])
+        conversion = prepare_conversion(inputs, destination, lambda _: map(made, mags))
     except ResourceError as error:
         enough = error.fix.partition(", or ")[0]  # the rest concerns the shards of datasets
-        fix = f"{enough}; or write smaller files, for example --tile-size 2048,2048"
+        fix = enough if file else f"{enough}; or write smaller files, for example --tile-size 2048,2048"
         raise ResourceError(error.what, why=error.why, fix=fix) from None
+    told = file_dataset_of(conversion.writer)
+    return replace(conversion, inputs=replace(inputs, notes=[*inputs.notes, *told.notes])) if told else conversion
+
+
+def _affine(dataset: Dataset, layer: str) -> tuple[Affine, list[str]]:
+    """Where mag-1 voxels lie: as the file said that the layer was made of, else in the dataset; with notes on it."""
+    size = dataset.voxel_size
+    assert size, "the metadata state it"
+    x, y, z = (float(side or 1) for side in size.size)  # those of a dataset are complete
+    plain = Affine((x, 0.0, 0.0), (0.0, y, 0.0), (0.0, 0.0, z), (0.0, 0.0, 0.0), size.unit)
+    found = Grid.parse(recorded_grids(dataset.path).get(layer, {})).affine
+    if found is None or found.unit is None:
+        return plain, []
+    own = [math.hypot(*step) * METRES[found.unit] / METRES[size.unit] for step in (found.x, found.y, found.z)]
+    if all(math.isclose(one, side, rel_tol=1e-3) for one, side in zip(own, (x, y, z), strict=True)):
+        return found, []
+    told = f"{layer} lay at {found}, which is not in voxels of {size}: it is left out"
+    return plain, [WarningNote(told)]
 
 
 def _part(stored: StoredMag, where: MagOnDisk, bbox: Box | None) -> Source:
@@ -205,13 +264,17 @@ def _only_layer(dataset: Dataset) -> str:
     return names[0]
 
 
-def _writer(folder: Path, spec: DatasetSpec, settings: Settings) -> DatasetSink:
-    """A writer of TIFF. Raises PluginError, which says what to install, if no plugin has one."""
+def _writer(to: str, folder: Path, spec: DatasetSpec, settings: Settings) -> DatasetSink:
+    """A writer of the format. Raises OptionError for one that nobody writes, PluginError with what to install."""
     loaded = plugins()
     options = settings.writer_options
-    writer: DatasetSink | None = loaded.hook.wkconvert_create(format=FORMAT, path=folder, spec=spec, options=options)
+    writer: DatasetSink | None = loaded.hook.wkconvert_create(format=to, path=folder, spec=spec, options=options)
     if writer is None:
         failed = [f"{plugin.name} failed to load: {plugin.error}" for plugin in loaded.loaded if plugin.error]
+        if to not in EXTRAS:
+            raise OptionError(f"nothing is exported to {to!r}", fix=one_of(sorted({*loaded.exports(), *EXTRAS}), to))
         why = "; ".join(["no plugin that is installed writes it", *failed])
-        raise PluginError("TIFF cannot be written", why=why, fix='pip install "wkconvert[tiff]"')
+        raise PluginError(
+            f"{EXTRAS[to][0]} cannot be written", why=why, fix=f'pip install "wkconvert[{EXTRAS[to][1]}]"'
+        )
     return writer

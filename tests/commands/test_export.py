@@ -12,8 +12,8 @@ from helpers.conversions import carry_out, different, invoke
 from helpers.processes import FRESH
 
 from wkconvert_core import DTYPES, Box, Mag, OptionError, PluginError, SourceNotFound, VoxelSize
-from wkconvert_core.commands import export_tiff as export
-from wkconvert_core.commands.export_tiff import Pictures, prepare
+from wkconvert_core.commands import export
+from wkconvert_core.commands.export import Pictures, prepare
 from wkconvert_core.commands.info import describe
 from wkconvert_core.contract.errors import NoSpace, ResourceError, TargetExists
 from wkconvert_core.conversion.execute import convert
