@@ -2,10 +2,11 @@
 
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
-from images import READER, array, n5, ome, precomputed, put, zarr, zyx
+from images import READER, array, attributes, n5, ome, precomputed, put, zarr, zyx
 
 from wkconvert_core import BrokenSource, SourceNotFound, UnsupportedSource, WkconvertError
 from wkconvert_core.testing import noise
@@ -215,3 +216,87 @@ def test_any_bytes_in_metadata_are_refused_or_taken_for_what_they_say(tmp_path, 
             refused += 1
         file.write_bytes(content)
     assert refused > 50
+
+
+ODD = [None, 5, "x", [], {}, -1, float("nan"), 10**30, True, [1], [None], {"a": 1}, "../x", 0, [[1]], "", ["x"], "s0"]
+
+
+def places_in(document, path=()):
+    yield path
+    inside = (
+        document.items() if isinstance(document, dict) else enumerate(document if isinstance(document, list) else [])
+    )
+    for key, value in inside:
+        yield from places_in(value, (*path, key))
+
+
+def with_odd_values(document, rng):
+    """A JSON document in which one or two values are others, or missing."""
+    for _ in range(rng.randint(1, 2)):
+        document = json.loads(json.dumps(document))
+        *above, last = rng.choice([place for place in places_in(document) if place] or [(None,)])
+        if last is None:
+            return document
+        inner = document
+        for key in above:
+            inner = inner[key]
+        if isinstance(inner, dict) and rng.random() < 0.3:
+            del inner[last]
+        else:
+            inner[last] = rng.choice(ODD)
+    return document
+
+
+def series(path):
+    attributes(path, {"bioformats2raw.layout": 3}, "0.4")
+    attributes(path / "OME", {"series": ["0"]}, "0.4")
+    ome(path / "0", [zyx(VOXELS)], version="0.4")
+
+
+def labelled(path):
+    channels = [{"label": "a", "color": "FF0000", "window": {"start": 0, "end": 9}}]
+    ome(path, [zyx(VOXELS)], translations=[[0.0, 0.0, 4.0]], more={"omero": {"channels": channels}})
+    attributes(path / "labels", {"labels": ["n"]}, "0.5")
+    ome(path / "labels" / "n", [zyx(VOXELS)], more={"image-label": {}})
+
+
+def pyramid(path):
+    put(path / "attributes.json", {"pixelResolution": {"dimensions": [4, 4, 4], "unit": "nm"}, "scales": [[1, 1, 1]]})
+    n5(path / "s0", VOXELS, transform={"axes": ["z", "y", "x"], "scale": [1, 1, 1], "units": ["nm"] * 3})
+
+
+@pytest.mark.parametrize("make", [series, labelled, pyramid, KINDS["precomputed, raw"], KINDS["Zarr 3, sharded"]])
+def test_any_values_in_metadata_are_refused_or_taken_for_what_they_say(tmp_path, make):
+    make(tmp_path / "whole")
+    documents = [file for name in METADATA for file in (tmp_path / "whole").rglob(name)]
+    rng = random.Random(0)
+    refused = 0
+    for number in range(60):
+        file = rng.choice(documents)
+        path = shutil.copytree(tmp_path / "whole", tmp_path / str(number))  # a name of its own: arrays stay open
+        put(path / file.relative_to(tmp_path / "whole"), with_odd_values(json.loads(file.read_text()), rng))
+        try:
+            for layer in READER.plugin.wkconvert_open("zarr", path, {}):
+                if layer.source.info.box.volume < 10**6:
+                    layer.source.read(layer.source.info.box)
+        except WkconvertError:
+            refused += 1
+    assert refused > 20
+
+
+def test_an_array_that_is_moved_while_it_is_read_is_noticed(tmp_path):
+    path = precomputed(tmp_path / "a", [VOXELS[..., None]])
+    source = READER.source(path)
+    about = json.loads((path / "info").read_text())
+    about["scales"][0]["voxel_offset"] = [0, 0, 5]
+    put(path / "info", about)
+    with pytest.raises(BrokenSource, match="has changed since it was opened"):
+        source.read(source.info.box)
+
+
+@pytest.mark.parametrize("name", ["", ".", "/".join("a" * 40)])
+def test_a_series_that_is_the_file_itself_is_refused(tmp_path, name):
+    series(tmp_path / "a")
+    attributes(tmp_path / "a" / "OME", {"series": [name]}, "0.4")
+    with pytest.raises(WkconvertError, match="/a "):
+        READER.layers(tmp_path / "a")

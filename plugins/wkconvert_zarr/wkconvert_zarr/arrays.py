@@ -169,7 +169,7 @@ def reading(place: Path | str) -> Iterator[None]:
         yield
     except SourceError:
         raise
-    except (ValueError, OSError, NotImplementedError) as error:
+    except (ValueError, OSError, NotImplementedError, OverflowError) as error:
         raise refusal(place, error) from error
 
 

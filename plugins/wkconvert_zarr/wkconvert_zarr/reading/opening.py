@@ -17,7 +17,7 @@ from .formats.image import Channel, Image
 from .formats.store import store_at
 from .geometry import place, voxel_size
 from .levels import OpenLevel, chunk_of, mags_of, opened_levels
-from .source import ArraySource
+from .source import ArraySource, start_of
 
 _READ = (*DTYPES, "float16", "bool")
 """Dtypes that are read; core stores the last two as float32 and uint8."""
@@ -139,16 +139,15 @@ def _source(level: OpenLevel, axes: Axes, picked: tuple[int, ...], info: VolumeI
     A chunk is decoded whole: also what it holds of other channels and time points, and beyond the array.
     """
     array = level.array
-    chunks, whole = Axes(axes.names, chunk_of(array)), Axes(axes.names, tuple(array.domain.origin))
+    chunks = Axes(axes.names, chunk_of(array))
     x, y, z = Vec3(*(chunks.size(name) for name in SPACE)).min(info.shape)
     beside = math.prod(chunks.shape) / (x * y * z)
-    begin = Vec3(*(whole.size(name) if name in axes.names else 0 for name in SPACE))
     return ArraySource(
         level.level.address,
         axes.names,
         tuple(array.shape),
         picked,
-        begin,
+        start_of(array, axes.names),
         1.0 + max(1.0, beside / info.channels) + 2.0 * level.packed,
         replace(info, chunk_shape=(x, y, z)),
         level.packed,

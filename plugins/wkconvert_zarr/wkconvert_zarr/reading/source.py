@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from wkconvert_core import Box, Reference, UnsupportedSource, Vec3Like, VolumeInfo
+from wkconvert_core import Box, Reference, UnsupportedSource, Vec3, Vec3Like, VolumeInfo
 from wkconvert_core.toolkit.files import changed
 
 from ..arrays import Address, reading, without_keys
+from .axes import SPACE
 from .packed import unpacked
+
+if TYPE_CHECKING:
+    import tensorstore as ts
 
 CXYZ = ("c", "x", "y", "z")
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -60,10 +65,11 @@ class ArraySource:
         if box not in self.info.box:
             raise ValueError(f"{box} is not within {self.info.box}")
         array = self.address.open()
-        if tuple(array.shape) != self.shape:
-            raise changed(
-                without_keys(str(self.address.place)), f"its shape was {self.shape} and is {tuple(array.shape)}"
+        if (tuple(array.shape), start_of(array, self.axes)) != (self.shape, self.start):
+            told = (
+                f"its shape was {self.shape} from {self.start}, and is {tuple(array.shape)} from {array.domain.origin}"
             )
+            raise changed(without_keys(str(self.address.place)), told)
         if self.packed:
             array = unpacked(self.address, array, box + self.start)
         spans = dict(zip("xyz", (box + self.start).slices_in(Box((0, 0, 0), (0, 0, 0))), strict=True))
@@ -78,3 +84,9 @@ class ArraySource:
             view = array[tuple(index)].transpose(order)
             voxels = np.asarray(view.read(order="F" if is_x_first else "C").result())
         return np.expand_dims(voxels, [number for number, name in enumerate(CXYZ) if name not in kept])
+
+
+def start_of(array: ts.TensorStore, axes: Sequence[str]) -> Vec3:
+    """Where an array's first voxel lies in its own domain, along x, y, z; 0 along an axis that it lacks."""
+    first = dict(zip(axes, array.domain.origin, strict=True))
+    return Vec3(*(first.get(name, 0) for name in SPACE))

@@ -5,15 +5,13 @@ Facts from https://github.com/google/neuroglancer/blob/master/src/datasource/pre
 
 from __future__ import annotations
 
-from typing import Any
-
 from wkconvert_core import Category, UnsupportedSource
 from wkconvert_core.toolkit.files import broken
 
 from .image import Image, Level, numbers
 from .node import Node
 
-_KINDS: dict[Any, Category] = {"image": "color", "segmentation": "segmentation"}
+_KINDS: dict[str, Category] = {"image": "color", "segmentation": "segmentation"}
 
 
 def image(node: Node) -> Image:
@@ -39,6 +37,6 @@ def image(node: Node) -> Image:
         tuple(levels),
         tuple("xyzc"),
         ("nm", "nm", "nm", None),
-        category=_KINDS.get(about.get("type")),
+        category=_KINDS.get(str(about.get("type"))),
         stated="info",
     )

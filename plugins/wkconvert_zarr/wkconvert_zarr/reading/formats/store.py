@@ -16,6 +16,8 @@ from wkconvert_core.toolkit.stacks import natural_key
 from ...arrays import Address, Driver, context, refusal
 from ...places import kvstore_of
 
+_DEEPEST = 32
+"""Most levels of folders; links may lead in a circle."""
 Json: TypeAlias = dict[str, Any]
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", "attributes.json", "info")
 """The files that tell what a folder is: of Zarr 3, of Zarr 2, of N5, of neuroglancer's precomputed volumes."""
@@ -56,6 +58,8 @@ what is read lies below the folder that was named. convert that folder by itself
                 fix="convert that folder by itself",
             )
         steps = [part for part in parts if part not in ("", ".")]
+        if not steps or len(steps) + self.path.count("/") > _DEEPEST:
+            raise broken(str(self), f"it names {path!r} as a folder in it, which is itself or far too deep")
         below = "/".join([*filter(None, [self.path]), *steps])
         if self.inner is not None:
             return replace(self, inner="/".join([*filter(None, [self.inner]), *steps]), path=below)
