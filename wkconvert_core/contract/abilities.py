@@ -1,13 +1,12 @@
-"""Abilities that a Source, a Sink or a DatasetSink may have beside its duties: ten, each a protocol of its own.
+"""Abilities that a Source, a Sink or a DatasetSink may have beside its duties: eleven, each a protocol of its own.
 
 An object has an ability by having the member; a member that is None is as good as none, so that a Source that wraps
 another can pass on what the inner one has. Core asks through the functions `…_of`, and does without where there is
 none.
 
 Source: `stream` (read in order), `occupied` (where nothing is), `read_cost` (memory), `reference` (to list it).
-Sink: `begin` (once, before the first shard), `omits` (shards of zeros), `most_bytes` (on disk), `checksum` (of what an
-earlier run wrote), `copy_encoded` (without
-decoding to voxels).
+Sink: `begin` (once, before the first shard), `omits` (shards of zeros), `most_bytes` (on disk), `write_cost` (memory),
+`checksum` (of what an earlier run wrote), `copy_encoded` (without decoding to voxels).
 DatasetSink: `file` (it makes one file).
 """
 
@@ -124,6 +123,16 @@ class CompressingSink(Sink, Protocol):
 
 
 @runtime_checkable
+class CostlySink(Sink, Protocol):
+    """A sink whose `write` takes clearly more memory than a shard twice: in its own order, and encoded."""
+
+    @property
+    def write_cost(self) -> float:
+        """Bytes that `write` holds at its peak beside the voxels that it is given, per byte of a shard: at least 2."""
+        ...
+
+
+@runtime_checkable
 class RecheckedSink(Sink, Protocol):
     """A sink that reads the file of a shard again: a run that was interrupted goes on only from shards as recorded."""
 
@@ -200,6 +209,11 @@ def most_bytes_of(sink: Sink, shards: int, voxels: int) -> int:
     """Upper bound on the bytes that so many shards take; their voxels' own and a hundredth if the sink states none."""
     most: Callable[[int, int], int] | None = getattr(sink, "most_bytes", None)
     return most(shards, voxels) if most else int(1.01 * voxels * sink.spec.channels * sink.spec.dtype.itemsize)
+
+
+def write_cost_of(sink: Sink) -> float:
+    """Bytes that writing a shard holds at its peak, per byte of it; 2 if the sink states nothing."""
+    return float(getattr(sink, "write_cost", None) or 2.0)
 
 
 def checksum_of(sink: Sink) -> Callable[[Box], Checksum] | None:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
-from wkconvert_core.contract.abilities import stream_of
+from wkconvert_core.contract.abilities import stream_of, write_cost_of
 from wkconvert_core.contract.geometry import Vec3, Vec3Like
 from wkconvert_core.contract.numbers import ceil_div
-from wkconvert_core.planning.step import AnyStep, factor_between
+from wkconvert_core.planning.step import AnyStep, Consumer, factor_between
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 Way = Literal["direct", "buffer", "spool", "re-read"]
@@ -192,7 +192,7 @@ class Costs:
 
     def _write_bytes(self, task: Vec3) -> int:
         """A shard in block order and encoded; with coarser mags, the first of them and the kernel's memory as well."""
-        shard = max(self._shard_bytes(consumer.grid) for consumer in self.step.consumers)
+        shard = max(int(self._shard_bytes(it.grid) * _write_cost(it) / 2) for it in self.step.consumers)
         if len(self.step.consumers) == 1:
             return shard
         factor = factor_between(self.step.finest.mag, self.step.consumers[1].mag)
@@ -212,6 +212,12 @@ class Costs:
                 self.step.box.shape, self.chunk, task, info.chunk_start, start, self.cell, strict=True
             )
         )
+
+
+def _write_cost(consumer: Consumer[Any]) -> float:
+    """Bytes that writing a shard takes, per byte of it; what consumers of another kind take is counted the same."""
+    sink = getattr(consumer, "sink", None)
+    return write_cost_of(sink) if sink else 2.0
 
 
 def _amplification_along(extent: int, chunk: int, task: int, first: int = 0, before: int = 0) -> float:

@@ -3,7 +3,10 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -376,3 +379,37 @@ def test_a_link_in_place_of_an_images_metadata_is_neither_read_nor_written_throu
     ]
     assert len(written) >= 3
     assert not any("secret" in path.read_text() for path in written)
+
+
+COST = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from wkconvert_core import Box, Mag, MagSpec
+from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.toolkit.process import tune_process
+
+tune_process()
+form = plugins().mag_formats()["zarr3"]
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+for side in (32, 320):  # the first loads what there is to load
+    box = Box((0, 0, 0), (side,) * 3)
+    spec = MagSpec("em", "color", Mag(1, 1, 1), box, np.dtype("uint8"), 1)
+    options = {"shard": "512", "compression": sys.argv[2]}
+    sink = form.sink(Path(sys.argv[1], str(side)), spec, options)
+    sink.begin()
+    voxels = np.asfortranarray(np.random.default_rng(0).integers(0, 255, (1, *box.shape), "uint8"))
+    before = peak()
+    sink.write(box, voxels)
+print((peak() - before) / box.volume, sink.write_cost)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="ru_maxrss has other units elsewhere")
+@pytest.mark.parametrize("compression", ["zstd", "blosc", "gzip", "none"])
+def test_writing_a_shard_takes_the_memory_that_is_planned_for_it(tmp_path, compression):
+    line = [sys.executable, "-c", COST, tmp_path, compression]
+    measured, planned = map(float, subprocess.run(line, capture_output=True, check=True).stdout.split())
+    assert measured <= planned + 0.1
+    assert planned <= 2.5 * max(measured, 1)
