@@ -29,12 +29,15 @@ SUFFIXES = {
     "mrc": (".mrc", ".mrcs", ".rec", ".st", ".ali", ".map", ".mrc.gz", ".map.gz"),
     "ncem": (".ser",),
     "nifti": (".nii", ".nii.gz", ".hdr", ".img"),
-    "tiff": (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp"),
+    "tiff": (
+        *(".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".avif", ".jxl"),
+        *(".jp2", ".j2k", ".jpx", ".pnm", ".pgm", ".ppm", ".pbm"),
+    ),
     "tiles": (".jpg", ".jpeg", ".png", ".tif", ".tiff"),
     "zarr": (".zarr", ".ozx", ".n5"),
 }
 """Suffixes of the files that the readers of each extra, `wkconvert[...]`, take; its first reader has its name."""
-_PICTURE = r"\.(?:jpe?g|jpe|png|tiff?|bmp|gif|webp|avif|jp2|j2k|jpx|tga|p[pgbn]m)"
+_PICTURE = r"\.(?:jpe?g|jpe|png|tiff?|bmp|gif|webp|avif|jxl|jp2|j2k|jpx|tga|p[pgbn]m)"
 _CUBES = re.compile(
     r"(?:(?:[^/]*mag)?[0-9]{1,9}/)?(?:x[0-9]{4,}/)?(?:y[0-9]{4,}/)?z[0-9]{4,}/[^/]+\.(?:raw|png|jpe?g|seg\.sz\.zip|jp2|j2k|seg)"
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -19,10 +19,6 @@ MOST_PER_BYTE = 10_000
 ratios of ordinary codecs are around 1,000."""
 
 
-LOSSY_LABELS = WarningNote(
-    "the pictures are JPEG, which changes numbers: where they were labels, ids are false along every border"
-)
-"""The note on labels in pictures that are `lossy`."""
 _OPTIONS = {
     "white is 0 in the file: inverted": "-o white=keep keeps the numbers",
     "palette applied": "-o palette=indices takes its numbers",
@@ -56,8 +52,8 @@ class Facts:
     """Equal for pictures that the same decoder reads; None if no decoder is needed."""
     voxel_size: VoxelSize | None = None
     """Along the stored axes."""
-    lossy: bool = False
-    """Whether the numbers are only about those that were saved, as in JPEG."""
+    lossy: str = ""
+    """The coding's name, such as `JPEG`, where numbers are only about those that were saved; else empty."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -105,6 +101,21 @@ def chosen(pixels: Array, samples: tuple[int, ...]) -> Array:
     [[[10, 30]]]
     """
     return pixels if samples == tuple(range(pixels.shape[-1])) else pixels[..., list(samples)]
+
+
+def lossy_labels(codings: Iterable[str]) -> list[WarningNote]:
+    """The note on labels in pictures that are `lossy`, by the codings of all pictures; none where all are empty.
+
+    >>> lossy_labels(["", "JPEG"])[0][:48]
+    'the pictures are JPEG, which changes numbers: wh'
+    """
+    return [
+        WarningNote(
+            f"the pictures are {coding}, which {'may change' if coding == 'AVIF' else 'changes'} numbers: "
+            "where they were labels, ids are false along every border"
+        )
+        for coding in sorted({*codings} - {""})
+    ]
 
 
 def with_option(note: str) -> str:

@@ -90,7 +90,7 @@ def read_page(ifd: Ifd, *, colors: bool = True, invert: bool = True) -> Page:
         declared=pixels * coding.samples * coding.bits // 8,
         notes=tuple(_notes(coding, palette, inverted=inverted)),
         coding=None if raw else coding,
-        lossy=coding.compression in JPEGS,
+        lossy="JPEG" if coding.compression in JPEGS else "",
     )
     tables = ifd.raw(347) if 347 in ifd and coding.compression in JPEGS else None
     blank = _blank(ifd, coding.dtype)

@@ -1,15 +1,14 @@
 """Pictures in files of their own, such as PNG and JPEG: what their headers say, and their pixels.
 
-Pillow reads the headers and imageio, by Pillow, the pixels; PNG of 16 bits goes to imagecodecs, because Pillow cuts
-colour, and grey with alpha, to 8 bits without a warning. Pillow also stretches PNM to its maxval and cuts JPEG 2000 and
-AVIF: whatever is not listed here as read unchanged is refused.
+Pillow reads the headers and imageio, by Pillow, the pixels. What Pillow would change goes elsewhere: it cuts colour,
+grey with alpha, and AVIF to 8 bits without a warning, stretches JPEG 2000 to 8 or 16, and knows no JPEG XL, all of
+which imagecodecs decodes; and it stretches PGM and PPM to their maxval, which are read here. Whatever is not listed
+here as read unchanged is refused.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import struct
 import sys
 import warnings
 from collections.abc import Iterator
@@ -26,8 +25,12 @@ from wkconvert_core.toolkit.files import broken, open_file, raw_file, reading
 
 from .calibration import from_density
 from .facts import Array, Facts, Kind, chosen, palette_kind
+from .headers.boxes import JXL, avif, jpeg2000, webp_is_lossy
+from .headers.ends import check_end
+from .headers.jpeg_xl import BARE, jpeg_xl
+from .headers.pnm import Pnm, pnm_header, read_pnm
 
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP", "JPEG2000", "AVIF")
 """The formats that Pillow may try; of the dozens more that it knows, some would start other programs."""
 _MODES: dict[str, tuple[str, Kind]] = {
     "1": ("?", "samples"),
@@ -38,25 +41,29 @@ _MODES: dict[str, tuple[str, Kind]] = {
     "P": ("u1", "palette"),
 }
 """dtype and kind of the pixels, by Pillow's mode."""
-_PNG_16: dict[int, tuple[str, Kind]] = {
-    0: ("u2", "samples"),
-    2: ("u2", "color"),
-    4: ("u2", "samples"),
-    6: ("u2", "color"),
-}
-"""The same for PNG of 16 bits, by PNG's colour type; 4 and 6 have alpha."""
-_PNM: dict[tuple[str, bytes], tuple[str, Kind]] = {
-    ("1", b""): ("?", "samples"),
-    ("L", b"255"): ("u1", "samples"),
-    ("RGB", b"255"): ("u1", "color"),
-    ("I", b"65535"): ("u2", "samples"),
-}
-"""The same for PNM, by Pillow's mode and the file's maxval."""
+_PNG_16: dict[int, Kind] = {0: "samples", 2: "color", 4: "samples", 6: "color"}
+"""Kind of the pixels of a PNG of 16 bits, by PNG's colour type; 4 and 6 have alpha."""
+_WIDE: dict[str, Kind] = {"L": "samples", "I;16": "samples", "LA": "samples", "RGB": "color", "RGBA": "color"}
+"""Kind of the pixels of JPEG 2000 and AVIF that are not unsigned ones of 8 bits, by Pillow's mode."""
+_LOSSY = {"JPEG": "JPEG", "MPO": "JPEG", "JPEG2000": "JPEG 2000", "WEBP": "WebP", "AVIF": "AVIF"}
+"""Names of the codings that may change numbers, by Pillow's name of the format."""
 
 if find_spec("pillow_heif") is None:
     # imageio tries to import it twice for each picture; this answers without a search through sys.path, which would
     # take as long as decoding a small tile
     sys.modules["pillow_heif"] = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How the pixels of a picture are stored, and who decodes them."""
+
+    dtype: str
+    kind: Kind
+    decoder: str | Pnm = ""
+    """The codec of imagecodecs, a PGM or PPM that is read here, or empty for Pillow."""
+    alpha: bool = False
+    lossy: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,37 +74,51 @@ class PictureRaster:
     facts: Facts
     several: bool
     format: str
-    """Pillow's name, such as `JPEG`."""
+    """Pillow's name, such as `JPEG`; `JPEG XL`."""
     mode: str
     """Pillow's name of the kind of pixels, such as `L`."""
-    palette: Array | None
+    decoder: str | Pnm
+    """As of `Stored`."""
+    palette: Array | None = None
     """Colours [index, 3], if they are to be applied."""
     weight: int = 2000
 
     def fill(self, out: Array, row: int, column: int, samples: tuple[int, ...], shift: int = 0) -> None:
         """Fill `out[y, x, sample]`, see `facts.Raster`."""
-        if self.format == "PNG" and self.facts.dtype == np.uint16:
-            if find_spec("imagecodecs") is None:
-                raise UnsupportedSource(
-                    f"{self.path} cannot be decoded",
-                    why="a PNG of 16 bits needs the package imagecodecs",
-                    fix='pip install "wkconvert-images[tiff]"',
-                )
-            import imagecodecs
-
-            with raw_file(self.path) as file:
-                pixels = np.asarray(imagecodecs.png_decode(file.read()))
-        else:
-            import imageio.v3
-
-            # asked for P, Pillow leaves the indices of a palette alone; else it applies it, and warns of transparency
-            mode = "P" if self.mode == "P" else None
-            pixels = imageio.v3.imread(self.path, plugin="pillow", index=0, mode=mode, writeable_output=False)
+        pixels = self._decoded()
         if pixels.shape[:2] != (self.facts.height, self.facts.width):
             raise ValueError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels were decoded")
+        if pixels.dtype != self.facts.dtype:  # a palette is of bytes, and so are its indices
+            raise ValueError(f"pixels of {pixels.dtype} were decoded, not of {self.facts.dtype}")
         pixels = pixels.reshape(*pixels.shape[:2], -1)
         part = pixels[row : row + out.shape[0], column : column + out.shape[1]]
         out[...] = chosen(part if self.palette is None else self.palette[part[..., 0]], samples)
+
+    def _decoded(self) -> Array:
+        if isinstance(self.decoder, Pnm):
+            return read_pnm(self.path, self.decoder)
+        if self.decoder:
+            codec = self._codec(self.decoder)
+            with raw_file(self.path) as file:
+                return np.asarray(codec(file.read()))
+        import imageio.v3
+
+        # asked for P, Pillow leaves the indices of a palette alone; else it applies it, and warns of transparency
+        mode = "P" if self.mode == "P" else None
+        return np.asarray(imageio.v3.imread(self.path, plugin="pillow", index=0, mode=mode, writeable_output=False))
+
+    def _codec(self, name: str) -> Any:
+        """The decoder of imagecodecs. Raises UnsupportedSource where it is not installed, or built without it."""
+        if find_spec("imagecodecs"):
+            import imagecodecs
+
+            if getattr(imagecodecs, name.upper()).available:
+                return getattr(imagecodecs, f"{name}_decode")
+        raise UnsupportedSource(
+            f"{self.path} cannot be decoded",
+            why=f"{self.format} of {self.facts.dtype} needs the package imagecodecs",
+            fix='pip install "wkconvert-images[tiff]"',
+        )
 
 
 def read_picture(path: str, *, colors: bool = True) -> PictureRaster:
@@ -113,11 +134,13 @@ def read_picture(path: str, *, colors: bool = True) -> PictureRaster:
         head, size = file.read(4096), file.seek(0, os.SEEK_END)
         if not size:
             raise broken(path, "it has 0 bytes", cut=True)
-        _check_end(path, file, head, size)
+        check_end(path, file, head, size)
+        if head.startswith((JXL, BARE)):
+            return _jpeg_xl(path, file, head, size)
         file.seek(0)
         try:
             with pillow.open(file, formats=formats) as picture:
-                return _described(path, picture, head, colors=colors)
+                return _described(path, picture, _stored(path, picture, file, head, size), head, colors=colors)
         except pillow.UnidentifiedImageError as error:
             why = f"its header is damaged, or it is none of {', '.join(formats)} (Pillow's names)"
             raise broken(path, why) from error
@@ -139,23 +162,48 @@ def _pillow() -> ModuleType:
     return Image
 
 
-def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> PictureRaster:
-    """Describe a picture that Pillow has opened. Raises UnsupportedSource for pixels that it would change."""
-    width, height = picture.size
+def _stored(path: str, picture: Any, file: IO[bytes], head: bytes, size: int) -> Stored:
+    """How a picture that Pillow has opened is stored.
+
+    Raises BrokenSource, UnsupportedSource for animations and for pixels that it would change.
+    """
+    form, mode = picture.format, picture.mode
+    # MPO is JPEG with previews behind the picture
+    if (frames := getattr(picture, "n_frames", 1)) > 1 and form != "MPO":
+        raise UnsupportedSource(
+            f"{path} holds several pictures",
+            why=f"they are the {frames} frames of an animation: slices, times, or one picture and changes to it",
+            fix="save each frame as a picture of its own",
+        )
+    described = f"{mode} (Pillow's name), not grey, palette, RGB or RGBA"
+    alpha, wide = mode in ("LA", "RGBA"), _WIDE.get(mode)
     # of a PNG, byte 24 is the bit depth and byte 25 the colour type
-    depth, color = (head[24], head[25]) if picture.format == "PNG" else (8, 0)
-    described = f"{picture.mode} (Pillow's name), not grey, palette, RGB or RGBA"
-    found = _PNG_16.get(color) if depth == 16 else _MODES.get(picture.mode)
-    if picture.format == "PPM":
-        words = re.sub(rb"#[^\r\n]*", b"", head).split(maxsplit=4)
-        maxval = words[3] if picture.mode != "1" and len(words) > 3 else b""
-        described = f"PNM of maxval {maxval.decode('ascii', 'replace')}, {picture.mode} (Pillow's name)"
-        found = _PNM.get((picture.mode, maxval))
-    if found is None:
+    if form == "PNG" and head[24] == 16 and head[25] in _PNG_16:
+        return Stored("u2", _PNG_16[head[25]], "png", head[25] > 3)
+    if form == "PPM" and (pnm := pnm_header(path, file, head, size)):
+        return Stored(pnm.dtype, "samples" if pnm.samples == 1 else "color", pnm)
+    lossy = form in ("JPEG", "MPO", "AVIF")
+    if form in ("JPEG2000", "AVIF"):
+        samples = jpeg2000(path, file, head, size) if form == "JPEG2000" else avif(path, file, size)
+        lossy = lossy or samples.lossy
+        if (samples.bits, samples.signed) != (8, False):
+            if wide and (dtype := samples.dtype):
+                return Stored(dtype, wide, "jpeg2k" if form == "JPEG2000" else "avif", alpha, lossy)
+            described = f"{samples}, {mode} (Pillow's name)"
+            mode = ""
+    if form == "WEBP":
+        lossy = webp_is_lossy(path, file, size)
+    if mode not in _MODES or (form == "PPM" and mode != "1"):
         raise UnsupportedSource(
             f"{path} cannot be converted", why=f"its pixels are {described}", fix="save it as 8-bit RGB or grey"
         )
-    dtype, kind = found
+    return Stored(*_MODES[mode], alpha=alpha, lossy=lossy)
+
+
+def _described(path: str, picture: Any, stored: Stored, head: bytes, *, colors: bool) -> PictureRaster:
+    """Describe a picture that Pillow has opened."""
+    width, height = picture.size
+    kind, several = stored.kind, getattr(picture, "n_frames", 1) > 1
     palette = None
     if kind == "palette" and colors:
         table = np.array(picture.getpalette("RGB")[: 3 * 256], "u1").reshape(-1, 3)
@@ -163,14 +211,13 @@ def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> Picture
         kind = palette_kind(palette)
     elif kind == "palette":
         kind = "samples"
-    several = getattr(picture, "n_frames", 1) > 1
     kept = (0,) if kind == "samples" else (0, 1, 2)
     # asked for EXIF that may follow the pixels of a PNG, Pillow would decode them all
     orientation = 1 if picture.format == "PNG" and "exif" not in picture.info else picture.getexif().get(274, 1)
     dpi = picture.info.get("dpi")
 
     def notes() -> Iterator[str]:
-        if picture.mode in ("LA", "RGBA") or (depth == 16 and color in (4, 6)):
+        if stored.alpha:
             yield WarningNote("alpha dropped")
         if "transparency" in picture.info:
             yield WarningNote("transparency ignored")
@@ -178,9 +225,12 @@ def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> Picture
             yield "palette applied"
         elif picture.mode == "P":
             yield "palette not applied"
+        depth = head[24] if picture.format == "PNG" else 8
         if picture.mode == "L" and depth in (2, 4):
             note = f"{depth}-bit grey is stretched to 8 bits"
             yield note if colors else WarningNote(f"{note}: numbers are multiplied by {255 // (2**depth - 1)}")
+        if isinstance(stored.decoder, Pnm) and stored.decoder.maxval not in (255, 65535):
+            yield f"maxval {stored.decoder.maxval}: numbers are kept, not stretched"
         if several:
             yield WarningNote("only the first picture of each file is read")
 
@@ -188,56 +238,36 @@ def _described(path: str, picture: Any, head: bytes, *, colors: bool) -> Picture
         width=width,
         height=height,
         orientation=orientation if orientation in range(1, 9) else 1,
-        dtype=np.dtype(dtype),
+        dtype=np.dtype(stored.dtype),
         kind=kind,
         kept=kept,
         chunk=(width, height),
-        declared=width * height * len(kept) * np.dtype(dtype).itemsize,
+        declared=width * height * len(kept) * np.dtype(stored.dtype).itemsize,
         notes=tuple(notes()),
-        lossy=picture.format == "JPEG",
+        lossy=_LOSSY[picture.format] if stored.lossy else "",
         voxel_size=from_density(float(dpi[0]), float(dpi[1]), "inch", f"{picture.format} density") if dpi else None,
     )
-    return PictureRaster(path, facts, several, picture.format, picture.mode, palette)
+    return PictureRaster(path, facts, several, picture.format, picture.mode, stored.decoder, palette)
 
 
-def _check_end(path: str, file: IO[bytes], head: bytes, size: int) -> None:
-    """Raise BrokenSource for a PNG, JPEG or BMP that stops before its end."""
-    file.seek(max(0, size - 4096))
-    tail = file.read()
-    if head.startswith(b"\x89PNG") and b"IEND" not in tail:
-        _walk_png(path, file, size)
-    if head.startswith(b"\xff\xd8") and b"\xff\xd9" not in tail:
-        file.seek(0)
-        content = file.read()
-        if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):  # a thumbnail's end comes before the picture
-            raise broken(path, f"its end marker is missing after {size} bytes", cut=True)
-    if head.startswith(b"BM"):
-        _check_bmp(path, head, size)
-
-
-def _walk_png(path: str, file: IO[bytes], size: int) -> None:
-    """Raise BrokenSource with the place where a PNG breaks off, unless its end is followed by much else."""
-    at = 8
-    while at + 8 <= size:
-        file.seek(at)
-        length, name = int.from_bytes(file.read(4), "big"), file.read(4)
-        # a chunk is its length, its name, its data and a checksum of 4 bytes
-        if at + 12 + length > size:
-            why = f"its {name.decode('ascii', 'replace')} chunk reaches to byte {at + 12 + length}"
-            raise broken(path, f"{why}, the file has {size} bytes", cut=True)
-        if name == b"IEND":
-            return
-        at += 12 + length
-    raise broken(path, f"its IEND chunk is missing after {size} bytes", cut=True)
-
-
-def _check_bmp(path: str, head: bytes, size: int) -> None:
-    """Raise BrokenSource where the rows of an uncompressed BMP reach beyond the end of the file."""
-    if len(head) < 34:
-        raise broken(path, f"a BMP's header has 54 bytes, the file has {size}", cut=True)
-    start, kind, width, height = struct.unpack_from("<IIii", head, 10)
-    (bits,), (compression,) = struct.unpack_from("<H", head, 28), struct.unpack_from("<I", head, 30)
-    # rows are padded to multiples of 32 bits; a negative height counts rows from the top
-    end = start + (abs(width) * bits + 31) // 32 * 4 * abs(height)
-    if kind >= 40 and compression in (0, 3) and end > size:
-        raise broken(path, f"its pixels reach to byte {end}, the file has {size} bytes", cut=True)
+def _jpeg_xl(path: str, file: IO[bytes], head: bytes, size: int) -> PictureRaster:
+    """Describe a JPEG XL picture, which its decoder turns upright. Raises BrokenSource, UnsupportedSource."""
+    found = jpeg_xl(path, file, head, size)
+    if (dtype := found.samples.dtype) is None:
+        raise UnsupportedSource(
+            f"{path} cannot be converted", why=f"its pixels are {found.samples}", fix="save it with 8 or 16 bits"
+        )
+    kept = (0,) if found.grey else (0, 1, 2)
+    facts = Facts(
+        width=found.width,
+        height=found.height,
+        orientation=1,
+        dtype=np.dtype(dtype),
+        kind="samples" if found.grey else "color",
+        kept=kept,
+        chunk=(found.width, found.height),
+        declared=found.width * found.height * len(kept) * np.dtype(dtype).itemsize,
+        notes=(WarningNote("alpha dropped"),) if found.alpha else (),
+        lossy="JPEG XL" if found.samples.lossy else "",
+    )
+    return PictureRaster(path, facts, several=False, format="JPEG XL", mode="", decoder="jpegxl")

@@ -41,7 +41,11 @@ def cube(to):
     return Sample(next((to / "mag1").glob("x0001/y0000/z0001/*.raw")), expected=voxels[None, 32:64, :32, 32:])
 
 
-SAMPLES = [raw, missing, png, overlay, part, cube]
+def j2k(to):
+    return Sample(to, expected=dataset(to, suffix=".j2k")[None])
+
+
+SAMPLES = [raw, missing, png, j2k, overlay, part, cube]
 
 
 class TestContract(SourceContract):

@@ -23,7 +23,7 @@ from cubes_of import (
 from PIL import Image
 
 from wkconvert_core import InconsistentStack, Mag, OptionError, UnsupportedSource
-from wkconvert_images.facts import LOSSY_LABELS
+from wkconvert_images.facts import lossy_labels
 
 SHAPE = (70, 40, 50)
 
@@ -363,7 +363,7 @@ def test_jpeg_cubes_are_what_pillow_decodes(tmp_path):
     np.testing.assert_array_equal(voxels(tmp_path), np.concatenate([decoded, decoded]))
 
 
-def test_raw_goes_before_png_before_jpeg_cube_by_cube_with_a_note(tmp_path):
+def test_raw_goes_before_png_before_the_others_cube_by_cube_with_a_note(tmp_path):
     first, second = noise((EDGE,) * 3), noise((EDGE,) * 3)[::-1]
     mag = tmp_path / "mag1"
     save_cube(mag, (0, 0, 0), first)
@@ -447,10 +447,28 @@ def test_a_zip_may_name_its_member_as_it_likes(tmp_path):
     np.testing.assert_array_equal(voxels(tmp_path), labels)
 
 
-@pytest.mark.parametrize(("suffix", "warned"), [(".jpg", True), (".png", False), (".raw", False)])
-def test_labels_in_cubes_of_jpeg_are_warned_of(tmp_path, suffix, warned):
+@pytest.mark.parametrize(
+    ("suffix", "coding"),
+    [(".jpg", "JPEG"), (".6.jp2", "JPEG 2000"), (".jp2", ""), (".j2k", ""), (".png", ""), (".raw", "")],
+)
+def test_labels_in_cubes_that_change_numbers_are_warned_of(tmp_path, suffix, coding):
     save_cube(tmp_path / "mag1", (0, 0, 0), noise((EDGE,) * 3), suffix)
     (tmp_path / "knossos.conf").write_text(conf_text((EDGE,) * 3))
     said = source(tmp_path, category="segmentation").info.notes
-    assert [note for note in said if "JPEG" in note] == [LOSSY_LABELS] * warned
+    assert [note for note in said if "JPEG" in note] == lossy_labels([coding])
     assert not any("JPEG" in note for note in source(tmp_path).info.notes)
+
+
+@pytest.mark.parametrize("suffix", [".6.jp2", ".j2k"])
+def test_cubes_of_jpeg_2000_are_one_picture_with_the_planes_one_below_the_other(tmp_path, suffix):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    save_cube(tmp_path / "mag1", (0, 0, 0), noise((EDGE,) * 3), suffix)
+    (tmp_path / "ex.k.toml").write_text(
+        f'[[Layer]]\nName = "ex"\nServerFormat = "knossos"\nFileExtension = "{suffix}"\n'
+        f"Extent_px = [{EDGE}, {EDGE}, 20]\nCubeShape_px = [{EDGE}, {EDGE}, {EDGE}]\n"
+        "VoxelSize_nm = [[9.0, 9.0, 20.0]]\n"
+    )
+    path = next((tmp_path / "mag1/x0000/y0000/z0000").iterdir())
+    decoded = imagecodecs.jpeg2k_decode(path.read_bytes()).reshape(EDGE, EDGE, EDGE).T
+    np.testing.assert_array_equal(voxels(tmp_path), decoded[..., :20])
+    assert (suffix == ".6.jp2") is (not np.array_equal(decoded, noise((EDGE,) * 3)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wkconvert_core import Layer, Match, hookimpl, parse_options
 
-FORMATS = {"knossos": "KNOSSOS datasets: cubes of raw, PNG, JPEG, and overlay cubes"}
+FORMATS = {"knossos": "KNOSSOS datasets: cubes of raw, PNG, JPEG, JPEG 2000, and overlay cubes"}
 
 
 @hookimpl

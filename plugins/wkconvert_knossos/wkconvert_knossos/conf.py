@@ -20,6 +20,8 @@ from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3, Vec3
 from wkconvert_core.toolkit.files import broken, open_file, reading
 from wkconvert_core.toolkit.stacks import shorten
 
+from .tree import suffix_of
+
 Size = tuple[float | None, float | None, float | None]
 
 _MOST_BYTES = 1 << 20
@@ -195,7 +197,7 @@ def _layer(path: Path, layer: dict[str, Any]) -> Conf:
         tuple(_size(size) for size in sizes),
         1,
         _vector(path, "CubeShape_px", cube, _LONGEST_EDGE),
-        tuple(str(extension).lower() for extension in extensions),
+        tuple(suffix_of(f"cube{extension}") or str(extension).lower() for extension in extensions),
         layer.get("ServerFormat") != "knossos",
     )
 

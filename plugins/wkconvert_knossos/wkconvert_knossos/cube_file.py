@@ -20,6 +20,9 @@ from wkconvert_images.picture import PictureRaster
 
 from .tree import OVERLAYS, suffix_of
 
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jp2": "JPEG2000", ".j2k": "JPEG2000"}
+"""Pillow's name of the format, by the suffix of cubes that are pictures."""
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -59,11 +62,16 @@ def read(path: Path, cube: Vec3Like, box: Box) -> Array:
         return whole.reshape(cube, order="F")[box.slices_in(Box((0, 0, 0), cube))]
 
 
+def lossy(path: Path) -> str:
+    """The coding of a cube's file, if it changes numbers; else empty. Raises SourceError."""
+    return _picture(path).facts.lossy if suffix_of(path.name) in _FORMATS else ""
+
+
 def _picture(path: Path) -> PictureRaster:
     """A picture of the kind that its suffix says, from its header. Raises BrokenSource, UnsupportedSource."""
     picture = raster(str(path), format="pictures")
     assert isinstance(picture, PictureRaster)
-    wanted = "PNG" if suffix_of(path.name) == ".png" else "JPEG"
+    wanted = _FORMATS[suffix_of(path.name) or ""]
     if picture.format != wanted:
         raise broken(path, f"it is a {picture.format}, not a {wanted}")
     return picture

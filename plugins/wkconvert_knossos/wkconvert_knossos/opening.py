@@ -21,9 +21,10 @@ from wkconvert_core import (
     VolumeInfo,
     WarningNote,
 )
-from wkconvert_images.facts import LOSSY_LABELS
+from wkconvert_images.facts import lossy_labels
 
 from .conf import UNKNOWN, Conf, nearest_conf
+from .cube_file import lossy
 from .source import CubeSource
 from .survey import KINDS, Cubes, Survey, survey
 from .tree import OVERLAYS, PICTURES, UNREAD, Tree, locate
@@ -71,8 +72,9 @@ def open_knossos(
     layers = [_layer(each, extent, named=len(found) > 1) for each in found]
     notes = [note for each in found for note in each.conf.notes]
     notes += [note for each in surveys.values() for note in each.notes]
-    if category == "segmentation" and any(each.mags[each.finest].first.suffix in (".jpg", ".jpeg") for each in found):
-        notes.append(LOSSY_LABELS)
+    if category == "segmentation":
+        cubes = (path for each in found for path in each.mags[each.finest].states.values())
+        notes += lossy_labels(map(lossy, cubes))
     return [_noted(layer, list(dict.fromkeys(notes))) for layer in layers]
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from wkconvert_core import InconsistentStack, Vec3Like
 from wkconvert_core.toolkit.files import entries, is_folder, reading
 
-PICTURES = (".raw", ".png", ".jpg", ".jpeg")
+PICTURES = (".raw", ".png", ".jpg", ".jpeg", ".jp2", ".j2k")
 """Suffixes of the cubes of an image; of several for one cube, the first is read."""
 OVERLAYS = (".seg.sz.zip",)
 """Suffixes of the cubes of labels."""
-UNREAD = (".j2k", ".jp2", ".seg")
+UNREAD = (".seg",)
 """Suffixes of cubes that show that a folder is from KNOSSOS, but cannot be read."""
 
 _MAG = re.compile(r"(?:.*mag)?([0-9]{1,9})")

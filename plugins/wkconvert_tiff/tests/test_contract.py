@@ -42,6 +42,12 @@ SAMPLES = {
     "stack of PNG": lambda to: stack_of(
         to / "png", lambda path, one: path.write_bytes(imagecodecs.png_encode(one)), "png"
     ),
+    "stack of JPEG 2000": lambda to: stack_of(
+        to / "jp2", lambda path, one: path.write_bytes(imagecodecs.jpeg2k_encode(one, level=0)), "jp2"
+    ),
+    "stack of JPEG XL": lambda to: stack_of(
+        to / "jxl", lambda path, one: path.write_bytes(imagecodecs.jpegxl_encode(one, lossless=True)), "jxl"
+    ),
     "LZW pages": lambda to: multipage(to / "lzw.tif", compression="lzw", rowsperstrip=16),
     "OME-TIFF": lambda to: multipage(to / "volume.ome.tif", ome=True, metadata={"axes": "ZYX"}),
     "JPEG": lambda to: jpeg(to / "a.jpg"),
@@ -63,6 +69,14 @@ class TestContract(SourceContract):
         ("a.tif", b"\x89PNG\r\n\x1a\n0000", "pictures", Confidence.CONTENT),
         ("a.x", b"\xff\xd8\xff\xe0\0\x10JFIF", "pictures", Confidence.CONTENT),
         ("a.x", b"BM\x36\x30\0\0\0\0\0\0\x36\0\0\0", "pictures", Confidence.CONTENT),
+        ("a.x", b"\0\0\0\x0cjP  \r\n\x87\n", "pictures", Confidence.CONTENT),
+        ("a.x", b"RIFF\0\0\0\0WEBPVP8L", "pictures", Confidence.CONTENT),
+        ("a.x", b"RIFF\0\0\0\0WAVEfmt ", None, None),
+        ("a.x", b"\0\0\0\x1cftypavif", "pictures", Confidence.CONTENT),
+        ("a.x", b"\0\0\0\x1cftypheic", None, None),
+        ("a.x", b"P5\n50 40\n255\n", "pictures", Confidence.CONTENT),
+        ("a.x", b"P5 is a name", None, None),
+        ("a.jp2", b"what is this", "pictures", Confidence.SUFFIX),
         ("a.tiff", b"what is this", "tiff", Confidence.SUFFIX),
         ("a.JPEG", b"what is this", "pictures", Confidence.SUFFIX),
         ("a.txt", b"BMW made this text", None, None),

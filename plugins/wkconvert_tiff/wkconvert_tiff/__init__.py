@@ -1,4 +1,4 @@
-"""Stacks of TIFF, JPG, PNG and BMP for wkconvert: the three hooks. Importing this imports no format library."""
+"""Stacks of TIFF, PNG, JPG and other pictures: the three hooks. Importing this imports no format library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wkconvert_core import DatasetSink, DatasetSpec, Layer, Match, hookimpl, par
 
 FORMATS = {
     "tiff": "TIFF files (also BigTIFF, OME-TIFF, ImageJ's), and folders of them",
-    "pictures": "PNG, JPEG and BMP files, and folders of them",
+    "pictures": "PNG, JPEG, JPEG 2000, WebP, AVIF, JPEG XL, PNM, BMP and GIF files, and folders of them",
 }
 WRITERS = {"tiff": "a TIFF file per slice, or a tree of tiles"}
 EXPORTS = WRITERS
@@ -17,7 +17,7 @@ EXPORTS = WRITERS
 
 @hookimpl
 def wkconvert_detect(path: Path | str, head: bytes) -> Match | None:
-    """Claim TIFF, PNG, JPEG and BMP files, and folders with such files in them."""
+    """Claim TIFF, PNG, JPEG and other pictures, and folders with such files in them."""
     if isinstance(path, str):
         return None
     from .detection import detect

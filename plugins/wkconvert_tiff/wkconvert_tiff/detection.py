@@ -7,11 +7,16 @@ from pathlib import Path
 
 from wkconvert_core import Confidence, Match
 from wkconvert_core.toolkit.files import first_of_stack, is_folder
+from wkconvert_images.headers.boxes import J2K, JP2, JXL
+from wkconvert_images.headers.jpeg_xl import BARE
 
 from .describing import described
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+PICTURE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".avif", ".jxl"),
+    *(".jp2", ".j2k", ".jpx", ".pnm", ".pgm", ".ppm", ".pbm"),
+)
 COMPANION = ".companion.ome"
 """How the name of a file ends that holds the OME-XML of TIFF files beside it, and no pixels."""
 
@@ -23,13 +28,19 @@ _MAGICS = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"BM": "BMP",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    JP2: "JPEG 2000",
+    J2K: "JPEG 2000",
+    JXL: "JPEG XL",
+    BARE: "JPEG XL",
 }
 _SHORTEST = 8
 """Bytes of the shortest header: a magic number alone is not a picture."""
 
 
 def kind_of(head: bytes) -> str | None:
-    r"""TIFF, PNG, JPEG or BMP by the first 16 bytes, or None.
+    r"""TIFF, PNG or another kind of picture by the first 16 bytes, or None.
 
     >>> kind_of(b"II*\0\x08\0\0\0")
     'TIFF'
@@ -39,7 +50,11 @@ def kind_of(head: bytes) -> str | None:
     kind = next((kind for magic, kind in _MAGICS.items() if head.startswith(magic)), None)
     if kind == "BMP" and (len(head) < 14 or head[6:10] != bytes(4)):
         return None  # many a text starts with the same two letters
-    return kind
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[4:12] in (b"ftypavif", b"ftypavis"):
+        return "AVIF"
+    return "PNM" if re.match(rb"P[1-6][ \t\r\n]+[0-9#]", head) else kind
 
 
 def detect(path: Path, head: bytes) -> Match | None:

@@ -81,7 +81,7 @@ def open_pictures(
     position: int | None = None,
     well: str | None = None,
 ) -> Sequence[Layer]:
-    """Open a PNG, JPEG or BMP, or a folder of them, as layers. Raises SourceError, OptionError."""
+    """Open a picture such as a PNG or JPEG, or a folder of them, as layers. Raises SourceError, OptionError."""
     naming, labels = Naming(names, timepoint, position, well), category == "segmentation"
     colors = palette == "colors" or (palette is None and not labels)
     recipe = Recipe("pictures", gaps, suffix, choice=Choice(labels=labels), colors=colors, naming=naming)

@@ -14,7 +14,7 @@ from wkconvert_core.toolkit.files import broken, state_of
 from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size, made_alike
 from wkconvert_core.toolkit.stacks import ranges
 from wkconvert_images.calibration import beside
-from wkconvert_images.facts import LOSSY_LABELS, MOST_PER_BYTE, Facts, with_option
+from wkconvert_images.facts import MOST_PER_BYTE, Facts, lossy_labels, with_option
 from wkconvert_images.opening import check_decoder, facts_of, raster
 
 from .planes.pages import Volume
@@ -101,8 +101,8 @@ def stack_facts(path: str, table: Table, recipe: Recipe, *, pad: bool, mix: bool
     becomes = f"{dtype}, 1-bit ones 0 and 255" if bits else dtype
     notes = [*volume.notes, *counted(done, len(slices)), *differing]
     notes += made_alike((one.facts.size for one in slices), dtypes, size, becomes)
-    if recipe.choice.labels and any(one.facts.lossy for one in slices):
-        notes.append(LOSSY_LABELS)
+    if recipe.choice.labels:
+        notes += lossy_labels(one.facts.lossy for one in slices)
     # turned slices have their rows and columns swapped, and with them what one decode yields
     chunks = [one.facts.chunk[:: -1 if one.facts.orientation > 4 else 1] for one in slices]
     chunk = min(max(c[0] for c in chunks), size[0]), min(max(c[1] for c in chunks), size[1])

@@ -17,7 +17,7 @@ from pathlib import Path
 from wkconvert_core.toolkit.files import is_folder, reading
 
 PICTURES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp", ".avif"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp", ".avif", ".jxl"}
     | {".jp2", ".j2k", ".jpx", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 """Suffixes of pictures, in lower case."""

@@ -20,7 +20,7 @@ from wkconvert_core import (
 )
 from wkconvert_core.toolkit.slices import counted
 from wkconvert_core.toolkit.stacks import shorten
-from wkconvert_images.facts import LOSSY_LABELS, Facts, with_option
+from wkconvert_images.facts import Facts, lossy_labels, with_option
 from wkconvert_images.opening import check_decoder
 
 from .grid import Grid
@@ -82,7 +82,7 @@ def open_tiles(
     # a palette of greys counts as colours where others have colours
     firm = [facts for facts in headers.values() if facts.kind != "grey palette"] or list(headers.values())
     ((dtype, samples), _), *_ = Counter((facts.dtype, channels(facts)) for facts in firm).most_common()
-    lossy = [LOSSY_LABELS] if labels and any(facts.lossy for facts in headers.values()) else []
+    lossy = lossy_labels(facts.lossy for facts in headers.values()) if labels else []
     notes = (f"tiles named {layout}", *_notes(index, headers, grid), *lossy)
     size = voxel_size(tree.witness)
     info = VolumeInfo(grid.shape, dtype, samples, size, (*grid.tile, 1), offset=grid.offset, notes=notes)
