@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from wkconvert_core import Mag, VoxelSize
 from wkconvert_core.cli.app import app
-from wkconvert_core.conversion.execute import execute
+from wkconvert_core.conversion.execute import convert, execute
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.registry.plugins import plugins
 
@@ -37,6 +37,15 @@ def _noise(shape, dtype, seed):
 def em(shape=(70, 60, 40), dtype="uint8", channels=1, seed=0):
     """The same, small: one color layer that is converted in a moment."""
     return random_voxels(shape, dtype, channels, seed)
+
+
+def dataset_of(path, voxels, **given):
+    """A dataset of one layer, `em` unless `given` says otherwise, from voxels `[x, y, z]`, in its finest mag alone."""
+    source = path.with_suffix(".npy")
+    np.save(source, np.ascontiguousarray(voxels.T))
+    wanted = {"category": "color", "layer_name": "em", "voxel_size": SIZE, "downsample": False, **given}
+    convert(source, path, Settings(reader_options={"axes": "zyx"}, **wanted))
+    return path
 
 
 def carry_out(conversion):

@@ -41,7 +41,7 @@ from wkconvert_core.sources.views import Wrapper
 from wkconvert_core.toolkit.atomic import sync_folder, writing
 from wkconvert_core.toolkit.files import fingerprint
 
-EXTRAS = {"tiff": ("TIFF", "tiff"), "nifti": ("NIfTI", "nifti")}
+EXTRAS = {"tiff": ("TIFF", "tiff"), "ome-tiff": ("OME-TIFF", "tiff"), "nifti": ("NIfTI", "nifti")}
 """The formats of this project's plugins: what they are called, and the extra that installs the writer."""
 
 Pair = tuple[int, int]
@@ -186,12 +186,12 @@ def prepare(
         if pictures.downsample > 1:
             source = Downsampled(source, source.info.box, factor, kernel_of(layer, settings))
         info = source.info
-        # pictures count from 0, wherever they lie in the dataset; a file states where its voxels lie
-        box, shape = info.extent if file else info.box, pictures.shard_shape(info.shape)
+        shape = pictures.shard_shape(info.shape)
         first = tuple(start * f for start, f in zip(parts[mag].info.offset, mag, strict=True))
         whole = tuple(a * b for a, b in zip(mag, factor, strict=True))
         where = affine.moved(first).coarsened(whole) if file else None
-        spec = MagSpec(layer.name, layer.category, mag, box, info.dtype, info.channels, shape, affine=where)
+        # files count from 0, wherever their voxels lie in the dataset: that is what the affine states
+        spec = MagSpec(layer.name, layer.category, mag, info.box, info.dtype, info.channels, shape, affine=where)
         return MagRecipe(spec, source, copied=Provenance())
 
     facts = {

@@ -7,7 +7,7 @@ import sys
 import nibabel
 import numpy as np
 import pytest
-from helpers.conversions import carry_out, invoke
+from helpers.conversions import carry_out, dataset_of, invoke
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from niftis import LAS, RAS, boxes, moved, saved
@@ -22,7 +22,6 @@ from wkconvert_core.testing import noise
 from wkconvert_nifti import writing
 
 SIZE = VoxelSize((11.24, 11.25, 28.0), "nm")
-ZYX = {"axes": "zyx"}
 
 
 def values(dtype, shape, seed=0):
@@ -35,18 +34,7 @@ def values(dtype, shape, seed=0):
 
 def dataset(path, voxels, **given):
     """A dataset of the layer `em` from voxels `[x, y, z]`."""
-    source = path.with_suffix(".npy")
-    np.save(source, np.ascontiguousarray(voxels.T))
-    wanted = {
-        "category": "color",
-        "layer_name": "em",
-        "voxel_size": SIZE,
-        "downsample": False,
-        "reader_options": ZYX,
-        **given,
-    }
-    convert(source, path, Settings(**wanted))
-    return path
+    return dataset_of(path, voxels, **{"voxel_size": SIZE, **given})
 
 
 def exported(src, out, pictures=None, **given):

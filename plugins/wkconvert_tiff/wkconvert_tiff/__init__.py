@@ -12,7 +12,7 @@ FORMATS = {
     "pictures": "PNG, JPEG, JPEG 2000, WebP, AVIF, JPEG XL, PNM, BMP and GIF files, and folders of them",
 }
 WRITERS = {"tiff": "a TIFF file per slice, or a tree of tiles"}
-EXPORTS = WRITERS
+EXPORTS = {**WRITERS, "ome-tiff": "one OME-TIFF file of a layer, .ome.tif"}
 
 
 @hookimpl
@@ -39,9 +39,10 @@ def wkconvert_open(format: str, path: Path | str, options: Mapping[str, str]) ->
 
 @hookimpl
 def wkconvert_create(format: str, path: Path, spec: DatasetSpec, options: Mapping[str, str]) -> DatasetSink | None:
-    """Write one mag of one layer as TIFF files; None for formats other than `tiff`."""
-    if format != "tiff":
+    """Write one mag of one layer as TIFF files, or as one OME-TIFF file; None for other formats."""
+    if format not in EXPORTS:
         return None
-    from .writing import dataset
+    from . import ome_writing, writing
 
+    dataset = writing.dataset if format == "tiff" else ome_writing.dataset
     return dataset(path, spec, **parse_options(dataset, options, shown="--to-option {}={}".format))

@@ -172,7 +172,7 @@ class TiffSink:
         rows = max(1, min(len(picture), _STRIP_BYTES // picture[0].nbytes))
         stored: dict[str, Any] = {"data": picture}
         if self.compression == "deflate":
-            strips = (_deflated(picture[y : y + rows].tobytes(), self.level) for y in range(0, len(picture), rows))
+            strips = (deflated(picture[y : y + rows].tobytes(), self.level) for y in range(0, len(picture), rows))
             stored = {"data": strips, "shape": picture.shape, "dtype": picture.dtype, "compression": "zlib"}
         with path.open("xb") as file:
             tifffile.imwrite(
@@ -230,8 +230,8 @@ class TiffSource:
         return out.transpose(3, 2, 1, 0)
 
 
-def _deflated(data: bytes, level: int) -> bytes:
-    """Deflate: the lowest level by ISA-L where there is a wheel of it, six times as fast as zlib."""
+def deflated(data: bytes, level: int) -> bytes:
+    """Deflate bytes: the lowest level by ISA-L where there is a wheel of it, six times as fast as zlib."""
     with suppress(ImportError):
         from isal import isal_zlib
 

@@ -1,15 +1,16 @@
 """The voxel size as ImageJ writes it: pixels per unit in the resolution tags, unit and depth in the description.
 
 Source: ImageJ's FileSaver and TiffEncoder. The tags hold fractions of two 32-bit numbers; the description is ASCII, so
-that µ is escaped.
+that µ is escaped. And what OME-XML says of an image, as tifffile takes it.
 """
 
 from __future__ import annotations
 
+import uuid
 from fractions import Fraction
 from typing import Any
 
-from wkconvert_core import METRES, VoxelSize
+from wkconvert_core import METRES, MagSpec, VoxelSize
 
 _NAMES = {"µm": "\\u00B5m", "Å": "angstrom"}
 _UNITS = ("nm", "µm", "mm", "m")
@@ -63,3 +64,32 @@ def in_handy_unit(size: VoxelSize) -> VoxelSize:
     metres = min(side for side in size.size if side is not None) * METRES[size.unit]
     unit = max((unit for unit in _UNITS if METRES[unit] <= metres), key=METRES.__getitem__, default="pm")
     return size.to(unit)
+
+
+def ome_metadata(spec: MagSpec, name: str, size: VoxelSize, channels: int) -> dict[str, Any]:
+    """The voxel size, the names of `channels` channels, and the place of each plane unless the first lies at 0.
+
+    Its identifier follows from the rest, so that the same image has the same one.
+    """
+    facts = f"{spec.layer} {spec.box.shape} {spec.channels} {spec.dtype} {size} {spec.affine}"
+    names = [spec.layer if channels == 1 else f"{spec.layer} {number}" for number in range(channels)]
+    found: dict[str, Any] = {
+        "UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, facts)),
+        "Creator": "wkconvert",
+        "Name": name,
+        "Channel": {"Name": names},
+    }
+    for axis, side in zip("XYZ", size.size, strict=True):
+        found |= {f"PhysicalSize{axis}": side, f"PhysicalSize{axis}Unit": _ome_unit(size.unit)}
+    if spec.affine and any(spec.affine.origin):
+        places = [spec.affine.at((0, 0, plane)) for plane in range(spec.box.shape[2])] * channels
+        unit = [_ome_unit(spec.affine.unit or "nm")] * len(places)
+        along = dict(zip("XYZ", map(list, zip(*places, strict=True)), strict=True))
+        found["Plane"] = {f"Position{axis}": every for axis, every in along.items()}
+        found["Plane"] |= {f"Position{axis}Unit": unit for axis in along}
+    return found
+
+
+def _ome_unit(symbol: str) -> str:
+    """OME's spelling of a unit."""
+    return {"inch": "in"}.get(symbol, symbol)
