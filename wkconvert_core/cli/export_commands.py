@@ -23,7 +23,7 @@ def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
 
 
 Out = Annotated[Path, options.local_folder("What to make: a file, or the folder for TIFF files.", metavar="OUT")]
-To = Annotated[str, _option("The format: nifti, ome-tiff, tiff", _FILES, autocompletion=completion_of("exports"))]
+To = Annotated[str, _option("The format: nifti, ome-tiff, ozx, tiff", _FILES, autocompletion=completion_of("exports"))]
 LayerName = Annotated[str | None, _option("The layer (default: the only one)", _PART, autocompletion=layers)]
 MagText = Annotated[str | None, _option("The mag: 2 or 2-2-1 (default: the finest)", _PART, autocompletion=mags)]
 Bbox = Annotated[str | None, _option("x,y,z,width,height,depth in voxels of mag 1 (default: the whole layer)", _PART)]
@@ -62,8 +62,9 @@ def export(
 ) -> None:
     """Write a layer in another format, with its voxel size and its place.
 
-    nifti: OUT is a file, .nii or .nii.gz. ome-tiff: .ome.tif. tiff: OUT is a
-    folder of slices NAME_00001.tif, … or of tiles z/y/x.tiff.
+    nifti: OUT is a file, .nii or .nii.gz. ome-tiff: .ome.tif. ozx: .ozx, a zipped
+    OME-Zarr image with all mags, or those from --mag on. tiff: OUT is a folder of
+    slices NAME_00001.tif, … or of tiles z/y/x.tiff.
     The same command again continues a run that was interrupted.
     """
     pixels = mag, downsample, tile_size, tiles_per_dimension

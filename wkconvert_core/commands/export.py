@@ -41,7 +41,12 @@ from wkconvert_core.sources.views import Wrapper
 from wkconvert_core.toolkit.atomic import sync_folder, writing
 from wkconvert_core.toolkit.files import fingerprint
 
-EXTRAS = {"tiff": ("TIFF", "tiff"), "ome-tiff": ("OME-TIFF", "tiff"), "nifti": ("NIfTI", "nifti")}
+EXTRAS = {
+    "tiff": ("TIFF", "tiff"),
+    "ome-tiff": ("OME-TIFF", "tiff"),
+    "nifti": ("NIfTI", "nifti"),
+    "ozx": ("Zipped OME-Zarr", "zarr"),
+}
 """The formats of this project's plugins: what they are called, and the extra that installs the writer."""
 
 Pair = tuple[int, int]

@@ -6,7 +6,7 @@ Source of the facts: OME-Zarr 0.4 for Zarr 2 and 0.5 for Zarr 3, https://ngff.op
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,7 +34,7 @@ def list_mags(driver: Driver, dataset: Path, layer: ListedLayer) -> None:
     axes = {read_layout(driver, dataset / layer.mags[mag]).axes for mag in mags}
     if len(axes) != 1:
         return
-    image = _image(layer, mags, axes.pop())
+    image = image_of(layer, mags, axes.pop())
     if driver == "zarr3":
         _put_group3(dataset, {})
         _put_group3(dataset / layer.name, {"ome": {"version": "0.5", **image}})
@@ -53,13 +53,24 @@ def _mags_within(driver: Driver, dataset: Path, layer: ListedLayer) -> Iterator[
             yield mag, path.name
 
 
-def _image(layer: ListedLayer, mags: Mapping[Mag, str], axes: tuple[str, ...]) -> Json:
-    """The metadata of an image, but for the version of OME-Zarr."""
+def image_of(
+    layer: ListedLayer,
+    mags: Mapping[Mag, str],
+    axes: tuple[str, ...],
+    places: Mapping[Mag, Sequence[float]] | None = None,
+) -> Json:
+    """The metadata of an image, but for the version of OME-Zarr.
+
+    `places` are those of the centres of the mags' first voxels along x, y, z, in voxels of mag 1; None: arrays begin at
+    voxel 0 of the dataset, whose centre is the origin.
+    """
+    places = places or {mag: [(factor - 1) / 2 for factor in mag] for mag in mags}
     multiscale = {
         "name": layer.name,
         "axes": [_axis(axis, layer.voxel_size.unit_name) for axis in axes],
         "datasets": [
-            {"path": name, "coordinateTransformations": _placed(mag, layer, axes)} for mag, name in mags.items()
+            {"path": name, "coordinateTransformations": _placed(mag, places[mag], layer, axes)}
+            for mag, name in mags.items()
         ],
     }
     image: Json = {"multiscales": [multiscale]}
@@ -76,7 +87,7 @@ def _axis(name: str, unit: str) -> Json:
     return {**found, "unit": unit} if kind == "space" else found
 
 
-def _placed(mag: Mag, layer: ListedLayer, axes: tuple[str, ...]) -> list[Json]:
+def _placed(mag: Mag, place: Sequence[float], layer: ListedLayer, axes: tuple[str, ...]) -> list[Json]:
     """The size of a voxel of a mag, and the place of the centre of its first one among the voxels of mag 1.
 
     The centre of a voxel of mag 4 lies 1.5 voxels of mag 1 after that of the first of the four.
@@ -84,7 +95,8 @@ def _placed(mag: Mag, layer: ListedLayer, axes: tuple[str, ...]) -> list[Json]:
     sizes = {axis: float(size or 1) for axis, size in zip("xyz", layer.voxel_size.size, strict=True)}
     factors = dict(zip("xyz", mag, strict=True))
     scale = [sizes.get(axis, 1.0) * factors.get(axis, 1) for axis in axes]
-    shift = [sizes.get(axis, 1.0) * (factors.get(axis, 1) - 1) / 2 for axis in axes]
+    moved = dict(zip("xyz", place, strict=True))
+    shift = [sizes.get(axis, 1.0) * moved.get(axis, 0) for axis in axes]
     return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]
 
 
