@@ -30,7 +30,7 @@ SUFFIXES = {
     "ncem": (".ser",),
     "nifti": (".nii", ".nii.gz", ".hdr", ".img"),
     "tiff": (
-        *(".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".avif", ".jxl"),
+        *(".tif", ".tiff", ".lsm", ".stk", ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".avif", ".jxl"),
         *(".jp2", ".j2k", ".jpx", ".pnm", ".pgm", ".ppm", ".pbm"),
     ),
     "tiles": (".jpg", ".jpeg", ".png", ".tif", ".tiff"),

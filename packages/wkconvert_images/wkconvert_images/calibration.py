@@ -7,7 +7,6 @@ description); FEI's text tags (metres); Zeiss's text tag; the tags that Gatan's 
 from __future__ import annotations
 
 import itertools
-import math
 import re
 import struct
 from pathlib import Path
@@ -15,14 +14,13 @@ from pathlib import Path
 from wkconvert_core import METRES, BrokenSource, VoxelSize, WarningNote, unit_symbol
 
 from .ome import OmeImage, is_ome, read_ome
+from .structures import fluoview, known, lsm, metamorph, positive
 from .tags import Ifd
 
 _FEI = (34680, 34682)
 _FEI_XML = 34683
 _TESCAN = 50431
 _ZEISS = 34118
-_LSM = 34412
-_FLUOVIEW = 34361
 _SCREENS_AND_PRINTERS = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 360, 400, 600, 720, 1200, 2400)
 """Dots per inch that programs write when they do not know the pixel size."""
 
@@ -35,11 +33,15 @@ def voxel_size(ifd: Ifd, image: int = 0) -> VoxelSize | None:
             return ome_voxel_size(read_ome(description)[image])
         except (ValueError, IndexError):  # reported where the planes are looked up
             return None
-    for read in (_imagej, _lsm, _fluoview, _fei, _zeiss, _tescan_tag, _digital_micrograph):
+    for read in (_imagej, lsm, fluoview, _fei, _zeiss, _tescan_tag, _digital_micrograph):
         if found := read(ifd):
             return found
     unit = {2: "inch", 3: "cm"}.get(ifd.number(296, 2))
-    return from_density(*_density(ifd), unit, "TIFF resolution") if unit else None
+    flat = from_density(*_density(ifd), unit, "TIFF resolution") if unit else None
+    stack = metamorph(ifd)
+    if flat is None or stack is None or stack.size[0]:
+        return stack or flat
+    return VoxelSize((*flat.size[:2], stack.to(flat.unit).size[2]), flat.unit, f"{flat.origin}, z: {stack.origin}")
 
 
 def from_density(x: float, y: float, unit: str, origin: str) -> VoxelSize | None:
@@ -50,25 +52,15 @@ def from_density(x: float, y: float, unit: str, origin: str) -> VoxelSize | None
     >>> from_density(300, 300, "inch", "PNG density") is None
     True
     """
-    if not (_positive(x) and _positive(y)) or _is_default(x, unit) or _is_default(y, unit):
+    if not (positive(x) and positive(y)) or _is_default(x, unit) or _is_default(y, unit):
         return None
     size = VoxelSize((1 / x, 1 / y, None), unit, origin).to("nm")
-    return size if all(map(_positive, size.size[:2])) else None
+    return size if all(map(positive, size.size[:2])) else None
 
 
 def _is_default(density: float, unit: str) -> bool:
     dpi = density * METRES["inch"] / METRES[unit]
     return density == 1 or any(abs(dpi - known) < 0.002 * known for known in _SCREENS_AND_PRINTERS)
-
-
-def _positive(number: float | None) -> bool:
-    return number is not None and math.isfinite(number) and number > 0
-
-
-def _known(x: float | None, y: float | None, z: float | None, unit: str, origin: str) -> VoxelSize | None:
-    """A voxel size whose invalid lengths are left open; None if all are invalid."""
-    a, b, c = (size if _positive(size) else None for size in (x, y, z))
-    return VoxelSize((a, b, c), unit, origin) if a or b or c else None
 
 
 def _density(ifd: Ifd) -> tuple[float, float]:
@@ -79,15 +71,17 @@ def _density(ifd: Ifd) -> tuple[float, float]:
 
 def ome_voxel_size(image: OmeImage) -> VoxelSize | None:
     """The voxel size that OME-XML states of an image; None if it states none in a unit of length."""
-    known = {axis: length for axis, length in zip("xyz", image.physical, strict=True) if length and length.metres}
-    if not known:
+    lengths = {axis: length for axis, length in zip("xyz", image.physical, strict=True) if length and length.metres}
+    if not lengths:
         return None
-    unit = next((symbol for length in known.values() if (symbol := unit_symbol(length.unit))), "nm")
+    unit = next((symbol for length in lengths.values() if (symbol := unit_symbol(length.unit))), "nm")
     # 12 digits: the detour through metres must not show in the last ones
-    x, y, z = (float(f"{(known[axis].metres or 0) / METRES[unit]:.12g}") if axis in known else None for axis in "xyz")
-    bare = ", ".join(axis for axis, length in known.items() if not length.stated)
-    told = "" if len(bare) in (0, 3 * len(known) - 2) else f" ({bare} without a unit, hence in µm)"
-    return _known(x, y, z, unit, f"OME-XML{told}")
+    x, y, z = (
+        float(f"{(lengths[axis].metres or 0) / METRES[unit]:.12g}") if axis in lengths else None for axis in "xyz"
+    )
+    bare = ", ".join(axis for axis, length in lengths.items() if not length.stated)
+    told = "" if len(bare) in (0, 3 * len(lengths) - 2) else f" ({bare} without a unit, hence in µm)"
+    return known(x, y, z, unit, f"OME-XML{told}")
 
 
 def imagej(description: str) -> dict[str, str]:
@@ -151,31 +145,7 @@ def _imagej(ifd: Ifd) -> VoxelSize | None:
     depth = abs(_number(lines.get("spacing", "")))
     y_unit, z_unit = (unit_symbol(lines.get(key, "")) or unit for key in ("yunit", "zunit"))
     y_scale, z_scale = METRES[y_unit] / METRES[unit], METRES[z_unit] / METRES[unit]
-    return _known(_pixel(ifd, 282), _pixel(ifd, 283) * y_scale, depth * z_scale, unit, "ImageJ tags")
-
-
-def _lsm(ifd: Ifd) -> VoxelSize | None:
-    """Zeiss LSM: x, y and z in metres, in the structure of tag 34412."""
-    header = ifd.raw(_LSM)[:64] if _LSM in ifd else b""
-    if len(header) < 64:
-        return None
-    x, y, z = struct.unpack_from(ifd.tiff.order + "3d", header, 40)
-    size = _known(x, y, z, "m", "the header of Zeiss LSM")
-    return size and size.to("nm")
-
-
-def _fluoview(ifd: Ifd) -> VoxelSize | None:
-    """Olympus FluoView: ten dimensions in tag 34361, each with its name, step and unit."""
-    header = ifd.raw(_FLUOVIEW) if _FLUOVIEW in ifd else b""
-    if len(header) < 1284:
-        return None
-    sizes: dict[bytes, float] = {}
-    for name, step, unit in struct.iter_unpack(ifd.tiff.order + "16s12xd64s", header[284:1284]):
-        symbol = unit_symbol(unit.split(b"\0")[0].decode("latin-1"))
-        if symbol and _positive(step):
-            sizes[name.split(b"\0")[0].strip().upper()] = step * METRES[symbol]
-    size = _known(sizes.get(b"X"), sizes.get(b"Y"), sizes.get(b"Z"), "m", "FluoView's header")
-    return size and size.to("µm")
+    return known(_pixel(ifd, 282), _pixel(ifd, 283) * y_scale, depth * z_scale, unit, "ImageJ tags")
 
 
 def _fei(ifd: Ifd) -> VoxelSize | None:
@@ -186,14 +156,14 @@ def _fei(ifd: Ifd) -> VoxelSize | None:
         named = (sections.get(name, "") for name in ("Scan", scan))
         for text in (*named, *sections.values()):
             x, y = (_number(_first(rf"^Pixel{side}\s*=\s*(\S+)", text)) for side in ("Width", "Height"))
-            if _positive(x) and _positive(y):
+            if positive(x) and positive(y):
                 return VoxelSize((x, y, None), "m", "FEI metadata").to("nm")
     if _FEI_XML not in ifd:
         return None
     pixel = re.search(r"<(?:\w+:)?PixelSize>(.*?)</(?:\w+:)?PixelSize>", ifd.text(_FEI_XML), re.DOTALL)
     sides = [re.search(rf"<(?:\w+:)?{axis}\b([^>]*)>([^<]*)<", pixel[1] if pixel else "") for axis in "XY"]
     metres = [_metres_in_xml(*side.groups()) for side in sides if side]
-    size = _known(metres[0], metres[1], None, "m", "FEI metadata") if len(metres) == 2 else None
+    size = known(metres[0], metres[1], None, "m", "FEI metadata") if len(metres) == 2 else None
     return size and size.to("nm")
 
 
@@ -226,7 +196,7 @@ def from_tescan(text: str, origin: str) -> VoxelSize | None:
     4 x 5 x ? nm
     """
     x, y = (_number(_first(rf"^PixelSize{axis}\s*=\s*(\S+)", text)) for axis in "XY")
-    size = _known(x, y or x, None, "m", origin)
+    size = known(x, y or x, None, "m", origin)
     return size and size.to("nm")
 
 
@@ -246,7 +216,7 @@ def beside(path: str) -> VoxelSize | None:
         if name.endswith(".hdr") and (size := from_tescan(text, name)):
             return size
         pixel = _number(_first(r"^PixelSize\s*=\s*(\S+)", _sections(text).get("SemImageFile", "")))
-        if _positive(pixel):
+        if positive(pixel):
             return VoxelSize((pixel, pixel, None), "nm", name)
     return None
 
@@ -257,8 +227,8 @@ def _zeiss(ifd: Ifd) -> VoxelSize | None:
     for key in ("AP_IMAGE_PIXEL_SIZE", "AP_PIXEL_SIZE"):
         value = _first(rf"^{key}\s+[^=\n]*=\s*([^\n]+)", text).split()
         unit = unit_symbol(value[1]) if len(value) == 2 else None
-        if unit and _positive(_number(value[0])):
-            return _known(_number(value[0]), _number(value[0]), None, unit, "Zeiss SEM metadata")
+        if unit and positive(_number(value[0])):
+            return known(_number(value[0]), _number(value[0]), None, unit, "Zeiss SEM metadata")
     return None
 
 
@@ -269,7 +239,7 @@ def _digital_micrograph(ifd: Ifd) -> VoxelSize | None:
     if unit is None:
         return None
     x, y, z = (size * METRES[own] / METRES[unit] if own else None for size, own in zip(sizes, units, strict=True))
-    return _known(x, y, z, unit, "DigitalMicrograph tags")
+    return known(x, y, z, unit, "DigitalMicrograph tags")
 
 
 def _first(pattern: str, text: str) -> str:
@@ -287,4 +257,4 @@ def _number(text: str) -> float:
 def _pixel(ifd: Ifd, tag: int) -> float:
     """Units per pixel: numerator and denominator of pixels per unit are exchanged, so that there is one rounding."""
     pixels, units = (ifd.fractions(tag) or ((0.0, 1.0),))[0]
-    return units / pixels if _positive(pixels) else 0.0
+    return units / pixels if positive(pixels) else 0.0

@@ -254,6 +254,62 @@ def test_times_of_an_lsm_are_chosen_from(tmp_path, scan):
     assert (found.to("nm").size, found.origin) == ((100, 200, 500), "the header of Zeiss LSM")
 
 
+NAMES, DYES = ("DAPI", "GFP", "Cy 5"), ((0, 0, 255), (0, 255, 0), (255, 0, 255))
+
+
+def lsm_channels(path, pages, times, **how):
+    """An LSM of three channels a page, a smaller copy behind each, and the names and colours of the channels."""
+    slices = len(pages) // times
+    header = lsm_header(slices, times)
+    with tifffile.TiffWriter(path) as file:
+        for number, page in enumerate(pages):
+            tags = [(34412, "B", len(header), header, True)] if number == 0 else []
+            file.write(page, metadata=None, extratags=tags, contiguous=False, **how)
+            file.write(page[..., ::4, ::4].copy(), metadata=None, subfiletype=1, contiguous=False, **how)
+    colors = b"".join(bytes([*dye, 0]) for dye in DYES)
+    names = b"".join(struct.pack("<I", len(name) + 1) + name.encode() + b"\0" for name in NAMES)
+    described = struct.pack("<6I", 24 + len(colors) + len(names), 3, 3, 24, 24 + len(colors), 0) + colors + names
+    with tifffile.TiffFile(path) as tiff:
+        at = tiff.pages[0].tags[34412].valueoffset
+    content = bytearray(path.read_bytes())
+    content[at + 108 : at + 112] = struct.pack("<I", len(content))
+    path.write_bytes(content + described)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_channels_of_an_lsm_are_layers_with_its_names_and_colours(tmp_path, dtype, times):
+    """Three channels of bytes are marked as red, green and blue: they are dyes."""
+    pages, path = noise(4, 3, 24, 20, dtype=dtype), tmp_path / "a.lsm"
+    lsm_channels(path, pages, times, photometric="rgb", planarconfig="separate")
+    with tifffile.TiffFile(path) as tiff:
+        told = tiff.lsm_metadata["ChannelColors"]
+        assert (told["ColorNames"], [color[:3] for color in told["Colors"]]) == ([*NAMES], list(map(list, DYES)))
+    found = layers(path, **({"timepoint": 1} if times > 1 else {}))
+    assert [(layer.name, layer.color) for layer in found] == list(zip(("DAPI", "GFP", "Cy_5"), DYES, strict=True))
+    for number, layer in enumerate(found):
+        np.testing.assert_array_equal(
+            layer.source.read(layer.source.info.box), volume(*pages[len(pages) - len(pages) // times :, number])
+        )
+    assert found[0].source.info.voxel_size.to("nm").size == (100, 200, 500)
+
+
+def test_damaged_names_of_channels_are_left_out(tmp_path):
+    path = tmp_path / "a.lsm"
+    lsm_channels(path, noise(2, 3, 24, 20), 1, photometric="rgb", planarconfig="separate")
+    path.write_bytes(path.read_bytes()[:-30])
+    assert [layer.name for layer in layers(path)] == ["channel0", "channel1", "channel2"]
+
+
+def test_an_lsm_whose_offsets_begin_again_is_refused(tmp_path):
+    path = tmp_path / "a.lsm"
+    lsm_channels(path, noise(2, 3, 24, 20), 1, photometric="rgb", planarconfig="separate")
+    with path.open("r+b") as file:
+        file.truncate((1 << 32) + 1)
+    with pytest.raises(UnsupportedSource, match=r"Zeiss LSM of 4294967297 bytes.*32 bits"):
+        layers(path)
+
+
 def micro_manager(path, places, stored):
     """Write pages with Micro-Manager's index, of which `places` are the channel, slice, time and position of each."""
     description = f"ImageJ=1.53t\nimages={len(places)}\nchannels=2\nslices=3\nframes=4\nhyperstack=true\n"
@@ -318,6 +374,56 @@ def test_slices_and_times_of_metamorph_are_told_apart(tmp_path):
     with pytest.raises(UnsupportedSource, match="5 time points"):
         layers(tmp_path / "t.stk")
     np.testing.assert_array_equal(voxels(tmp_path / "t.stk", timepoint=3), volume(PLANES[3]))
+
+
+def calibrated(path, unit, is_calibrated=1):
+    """Give a stack of MetaMorph the size of its pixels, 1/8 and 1/4 of a unit, in the table of tag UIC1."""
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        entry = tiff.pages[0].tags[33628].offset
+    at = len(content) + 4 * 8
+    table = struct.pack("<8I", 3, is_calibrated, 4, at, 5, at + 8, 6, at + 16)
+    content[entry + 4 : entry + 12] = struct.pack("<2I", 4, len(content))
+    values = struct.pack("<5I", 1, 8, 1, 4, len(unit) + 1) + unit.encode() + b"\0"
+    path.write_bytes(content + table + values)
+
+
+@pytest.mark.parametrize(
+    ("unit", "is_calibrated", "distances", "expected"),
+    [
+        ("um", 1, [3] * 5, (125, 250, 3000)),
+        ("nm", 1, [3] * 5, (0.125, 0.25, 3000)),
+        ("um", 0, [3] * 5, (None, None, 3000)),
+        ("pixel", 1, [3] * 5, (None, None, 3000)),
+        ("um", 1, [3, 3, 4, 3, 3], (125, 250, None)),
+    ],
+)
+def test_the_voxel_size_of_metamorph(tmp_path, unit, is_calibrated, distances, expected):
+    metamorph(tmp_path / "z.stk", PLANES, distances=distances, times=range(5))
+    calibrated(tmp_path / "z.stk", unit, is_calibrated)
+    with tifffile.TiffFile(tmp_path / "z.stk") as tiff:
+        told = tiff.stk_metadata
+        assert (told["XCalibration"], told["YCalibration"], told["CalibrationUnits"]) == (0.125, 0.25, unit)
+    found = layers(tmp_path / "z.stk")[0].source.info.voxel_size
+    assert (found.to("nm").size, found.origin) == (expected, "MetaMorph's tags")
+    np.testing.assert_array_equal(voxels(tmp_path / "z.stk"), volume(*PLANES))
+
+
+def test_a_stack_of_metamorph_without_its_pixels_size_has_that_of_tiff(tmp_path):
+    metamorph(
+        tmp_path / "z.stk", PLANES, distances=[3] * 5, times=range(5), resolution=(25400, 12700), resolutionunit=2
+    )
+    found = layers(tmp_path / "z.stk")[0].source.info.voxel_size
+    assert (found.to("nm").size, found.origin) == ((1000, 2000, 3000), "TIFF resolution, z: MetaMorph's tags")
+
+
+def test_folders_of_lsm_and_stk_are_stacks(tmp_path):
+    for number in range(2):
+        pages = PLANES[number][None, None].repeat(3, 1)
+        lsm_channels(tmp_path / f"s{number}.lsm", pages, 1, photometric="rgb", planarconfig="separate")
+    found = layers(tmp_path)
+    assert len(found) == 3
+    np.testing.assert_array_equal(found[1].source.read(found[1].source.info.box), volume(*PLANES[:2]))
 
 
 @pytest.mark.parametrize(

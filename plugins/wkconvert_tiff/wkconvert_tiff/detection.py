@@ -12,7 +12,7 @@ from wkconvert_images.headers.jpeg_xl import BARE
 
 from .describing import described
 
-TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2", ".lsm", ".stk")
 PICTURE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".avif", ".jxl"),
     *(".jp2", ".j2k", ".jpx", ".pnm", ".pgm", ".ppm", ".pbm"),

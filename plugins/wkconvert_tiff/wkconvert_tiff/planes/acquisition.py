@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 import re
 import struct
+from dataclasses import dataclass
 
 import numpy as np
 
-from wkconvert_core import UnsupportedSource
+from wkconvert_core import BrokenSource, UnsupportedSource
 
 from .axes import BY_HAND, PLANES_HELP, Axes
-from .pages import Opened
+from .pages import RGB, Opened
 
 Counted = tuple[Axes, str]
 """The axes along which pages count, and who says so."""
@@ -31,7 +32,7 @@ def counted_pages(file: Opened) -> Counted | None:
             why="they may be magnifications, channels, frames, a label",
             fix=f"take the pages of one size with -o series=0 (1, 2, …); where several are left, {PLANES_HELP}",
         )
-    readers = (_scanimage, _fluoview, _lsm, _sis)
+    readers = (_scanimage, _fluoview, _sis)
     return next((found for read in readers if (found := read(file))), None)
 
 
@@ -134,16 +135,56 @@ def _fluoview(file: Opened) -> Counted | None:
     return Axes("".join(letter for letter, _ in axes), [size for _, size in axes]), "FluoView's header"
 
 
-def _lsm(file: Opened) -> Counted | None:
-    """Zeiss LSM: channels are samples of a page, then come slices, then times; lines and points have a page alone."""
-    header = file.first.raw(34412)[:90] if 34412 in file.first else b""
+@dataclass(frozen=True)
+class Lsm:
+    """What the header of Zeiss LSM says: its channels are the samples of a page, never colours."""
+
+    axes: Axes
+    samples: int
+    names: tuple[str, ...]
+    colors: tuple[RGB, ...]
+
+
+def lsm(file: Opened) -> Lsm | None:
+    """Zeiss LSM: channels are samples of a page, then come slices, then times; lines and points have a page alone.
+
+    Raises UnsupportedSource for a file from 4 GiB on: its offsets count in 32 bits, and begin at 0 again.
+    """
+    header = file.first.raw(34412) if 34412 in file.first else b""
     if len(header) < 28:
         return None
+    if file.tiff.size > 1 << 32:
+        raise UnsupportedSource(
+            f"{file.path} is a Zeiss LSM of {file.tiff.size} bytes",
+            why="its offsets have 32 bits, so that those beyond 4 GiB lead to other planes",
+            fix="save it as OME-TIFF, or as CZI, with ZEN or Bio-Formats",
+        )
     slices, _, times = struct.unpack_from(file.tiff.order + "3i", header, 16)
     scan = struct.unpack_from(file.tiff.order + "H", header, 88)[0] if len(header) >= 90 else 0
-    if scan not in (0, 3, 6, 7) or max(slices, 1) * max(times, 1) == 1:
+    sizes, samples = [max(times, 1), max(slices, 1)], file.first.number(277, 1)
+    if file.choice.plain or scan not in (0, 3, 6, 7) or (sizes == [1, 1] and len(file.slices) > 1):
         return None
-    return Axes("TZ", [max(times, 1), max(slices, 1)]), "the header of Zeiss LSM"
+    axes = Axes("TZC", [*sizes, samples]) if samples > 1 else Axes("TZ", sizes)
+    return Lsm(axes, samples, *_lsm_channels(file, header))
+
+
+def _lsm_channels(file: Opened, header: bytes) -> tuple[tuple[str, ...], tuple[RGB, ...]]:
+    """Names and colours of the channels, from the structure at the offset in byte 108; empty if missing or damaged."""
+    try:
+        (at,) = struct.unpack_from(file.tiff.order + "I", header, 108)
+        head = file.tiff.read(at, 24, "LSM's channels")
+        size, colors, names, first_color, first_name = struct.unpack(file.tiff.order + "5I4x", head)
+        content = file.tiff.read(at, size, "LSM's channels")
+        found: list[str] = []
+        rest = content[first_name:]
+        while len(rest) > 4 and len(found) < names:
+            (length,) = struct.unpack_from(file.tiff.order + "I", rest)
+            found.append(rest[4 : 4 + length].split(b"\0")[0].decode("latin-1"))
+            rest = rest[4 + length :]
+        table = content[first_color : first_color + 4 * colors]
+        return tuple(found), tuple((r, g, b) for r, g, b, _ in struct.iter_unpack("4B", table))
+    except (BrokenSource, struct.error):  # no reason to refuse a picture
+        return (), ()
 
 
 def micro_manager(file: Opened) -> Counted | None:

@@ -18,7 +18,7 @@ from wkconvert_images.page import planes_of, read_page
 from wkconvert_images.tags import Ifd, TiffFile
 
 from ..detection import COMPANION
-from .acquisition import counted_pages, metamorph_axis, micro_manager
+from .acquisition import counted_pages, lsm, metamorph_axis, micro_manager
 from .axes import BY_HAND, Axes, Choice, Numbers, parse_planes, pick_series, several_series
 from .ome_volume import companion_volume, ome_volume
 from .pages import Opened, Volume, planes_at, walk
@@ -45,6 +45,9 @@ def read_volume(path: str, choice: Choice) -> Volume:
             volume = replace(volume, notes=(*volume.notes, *calibration_left_out(lines)))
         elif file.description.startswith("{") and '"shape"' in file.description:
             volume = _shaped_volume(file)
+        elif header := lsm(file):
+            planes = _counted(file, header.axes, "the header of Zeiss LSM", header.samples)
+            volume = Volume((path,), planes, header.names, header.colors, voxel_size(file.first))
         elif counted := counted_pages(file):
             volume = _one_volume(file, _counted(file, *counted))
         else:
