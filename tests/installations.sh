@@ -53,7 +53,12 @@ for name in bioio dm hdf5 itk knossos mrc ncem nifti tiff tiles zarr; do
     install "$name" "wkconvert[$name]"
     "$work/$name/bin/python" tests/helpers/check_installed.py "$name"
     case $name in knossos | tiff | tiles) images=packages ;; *) images= ;; esac # the library that these read pictures by
-    case $name in itk) oracles="pydicom pynrrd" ;; mrc) oracles=mrcfile ;; *) oracles= ;; esac # that the tests compare with
+    case $name in # that the tests compare with
+    bioio) oracles=bioio-ome-tiff ;;
+    itk) oracles="pydicom pynrrd" ;;
+    mrc) oracles=mrcfile ;;
+    *) oracles= ;;
+    esac
     install "$name" $tools $oracles
     check "$name" -m "not slow" "plugins/wkconvert_$name" $images
 done

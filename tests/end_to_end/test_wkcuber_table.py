@@ -20,6 +20,7 @@ README = paths.ROOT / "README.md"
 WKCUBER = [
     *("", "cubing", "tile_cubing", "convert_knossos", "convert_nifti", "convert_raw", "metadata", "downsampling"),
     *("upsampling", "compress", "recubing", "check_equality", "export_wkw_as_tiff"),
+    "export_wkw_as_nifti",
 ]
 """Its commands, in the order of the table."""
 
@@ -92,3 +93,4 @@ def test_every_line_does_what_it_says(inputs):
         np.testing.assert_array_equal(tiled.read((0, 0, 0), (64, 48, 2))[0], EM[:, :, :2])
     assert len(list(Path("slices").glob("*.tif"))) == 32
     np.testing.assert_array_equal(tifffile.imread(sorted(Path("slices").glob("*.tif"))[7]), EM[:, :, 7].T)
+    np.testing.assert_array_equal(nibabel.load("color.nii.gz").dataobj, EM)

@@ -62,7 +62,8 @@ def test_colours_are_a_picture_and_other_channels_a_layer_each(tmp_path, reader)
     np.testing.assert_array_equal(np.asarray(level), rgb.T)
     two = random_voxels((30, 20, 10), channels=2)
     reader(tmp_path / "two", two)
-    shown = reader_of(str(tmp_path / "two"))(str(tmp_path / "two"))
+    with pytest.warns(UserWarning, match="not 2 of uint8"):  # as channels of one layer in WEBKNOSSOS
+        shown = reader_of(str(tmp_path / "two"))(str(tmp_path / "two"))
     assert [look["name"] for _, look, _ in shown] == ["color 0", "color 1"]
     np.testing.assert_array_equal(np.asarray(shown[1][0]), two[1].T)
     assert shown[0][1]["units"] == ["pixel"] * 3
