@@ -21,6 +21,10 @@ WriteChecksums = Annotated[
     bool,
     typer.Option("--write-checksums", help="Record checksums of sound mags that have none, or were rewritten since"),
 ]
+With = Annotated[
+    str | None,
+    typer.Option("--with", help="A library that reads sound mags, too, to compare every voxel: wkw", metavar="LIBRARY"),
+]
 Refresh = Annotated[
     bool, typer.Option("--refresh", help="Update layers and mags from the folder (the default without other options)")
 ]
@@ -55,6 +59,7 @@ def verify(
     mag: options.Mags = None,
     deep: Deep = False,
     write_checksums: WriteChecksums = False,
+    second_reader: With = None,
     **given: Any,
 ) -> None:
     """Read every shard strictly, compare checksums, and coarser mags with finer ones.
@@ -66,7 +71,8 @@ def verify(
 
     chosen: dict[str, Any] = {"layers": layer_name or (), "mags": values.mags(mag)}
     with listening(given) as listen:
-        found = run(dst, values.settings(given), **chosen, deep=deep, write_checksums=write_checksums, listen=listen)
+        chosen |= {"deep": deep, "write_checksums": write_checksums, "second_reader": second_reader}
+        found = run(dst, values.settings(given), **chosen, listen=listen)
     report(found, found.notes, given, partial(show_soundness, quiet=given["quiet"]))
     if not found.sound:
         raise typer.Exit(1 if found.damaged else CHANGED)

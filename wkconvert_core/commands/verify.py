@@ -22,10 +22,12 @@ from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.inspection.findings import MagSoundness, Problem, Run, Soundness, sentence
 from wkconvert_core.inspection.recomputed import check_kernel, provenance_of
+from wkconvert_core.inspection.second_reading import check_library, check_second, is_read_by
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.files import reading
+from wkconvert_core.toolkit.stacks import shorten
 
 __all__ = ["MagSoundness", "Problem", "Soundness", "verify"]
 
@@ -38,13 +40,15 @@ def verify(
     mags: Sequence[Mag] = (),
     deep: bool = False,
     write_checksums: bool = False,
+    second_reader: str | None = None,
     listen: Listener | None = None,
 ) -> Soundness:
     """Read every shard strictly, compare its checksum with the recorded one, and recompute coarser mags.
 
     Of a mag whose kernel is recorded, a few boxes are recomputed from the finer mag, or with `deep` all voxels.
     `write_checksums` records checksums of sound mags that have none, or that another program has rewritten since they
-    were recorded. Damage is part of the result, not an error.
+    were recorded. `second_reader` names a library, such as `wkw`, by which sound mags are read, too, to compare every
+    voxel. Damage is part of the result, not an error.
     Raises SourceError where there is no dataset, OptionError, ResourceError, TargetError.
     """
     began, dataset, resources = time.monotonic(), Path(dataset), resources or Resources()
@@ -52,6 +56,8 @@ def verify(
     dataset = resources.reached(dataset)
     found = Dataset.open(dataset)
     wanted = found.choose(layers, mags)
+    if second_reader:
+        check_library(second_reader, wanted)
     budget = budget_of(resources, 0)
     with contextlib.ExitStack() as stack:
         if write_checksums:
@@ -61,18 +67,24 @@ def verify(
         kernels = {each.kernel for each in made if isinstance(each, Provenance)} & set(plugins().downsamplers())
         workers = stack.enter_context(readers_at_work(resources, budget, [dataset], listen, kernels))
         recomputed = sum(isinstance(each, Provenance) and each.kernel in kernels for each in made)
-        run = Run(dataset, budget, workers, listen, len(wanted) + recomputed, deep, kernels)
+        read_again = [where for where in wanted if second_reader and is_read_by(where, second_reader)]
+        run = Run(dataset, budget, workers, listen, len(wanted) + recomputed + len(read_again), deep, kernels)
         for layer, known in recorded.items():
             damaged = [(record.path, f"the list of checksums is damaged: {record.problem}") for record in known.damaged]
             run.problems += [Problem(layer, None, path, reason) for path, reason in damaged]
         results = [_checked(run, where, recorded[where.layer], write_checksums=write_checksums) for where in wanted]
         rows = zip(wanted, made, results, strict=True)
         results = [check_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
+        if second_reader:
+            results = [check_second(run, *row, second_reader) for row in zip(wanted, results, strict=True)]
     notes = found.left_alone_in(layers or ())
     notes += [WarningNote(f"{begun} is begun and not finished") for begun in unfinished(dataset)]
     for layer in recorded:
         with contextlib.suppress(WkconvertError):  # of mags that cannot be opened, which are damaged
             notes += [about(layer, told) for told in told_of_empty_mags(mags_without_shards(found, layer))]
+    if second_reader:
+        unread = [where.title for where in wanted if where not in read_again]
+        notes += [f"not read by {second_reader}, which knows other formats: {shorten(unread)}"] if unread else []
     for mag in results:
         if mag.shards_not_recorded:
             notes.append(f"{mag.layer} mag {mag.mag}: {mag.shards_not_recorded} sound shards that no run has recorded")

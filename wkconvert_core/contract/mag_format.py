@@ -16,7 +16,7 @@ from wkconvert_core.contract.model import Category, Checksum, MagSpec, Sink, Sou
 from wkconvert_core.contract.voxel_size import VoxelSize
 
 if TYPE_CHECKING:
-    from wkconvert_core.contract.model import DType
+    from wkconvert_core.contract.model import Array, DType
 
 UNCOMPRESSED = "none"
 """The name that every format gives to voxels that are stored as they are."""
@@ -226,4 +226,18 @@ class ListingFormat(MagFormat, Protocol):
 
         Called before the metadata are written whenever they may change; all mags are there.
         """
+        ...
+
+
+@runtime_checkable
+class SecondReader(MagFormat, Protocol):
+    """A mag format that a library reads, too, which shares no code with ours: `wkconvert verify --with` asks both."""
+
+    @property
+    def library(self) -> str:
+        """The name by which it is installed and imported, and which `--with` takes."""
+        ...
+
+    def read_by_library(self, folder: Path, box: Box) -> Array:
+        """The voxels `[c, x, y, z]` of a box, where it lies in the dataset. May raise anything."""
         ...

@@ -48,6 +48,10 @@ class MagSoundness:
     """Why `kernel` is None."""
     kernel_voxels: int = 0
     """Number of recomputed voxels."""
+    second_reader: str | None = None
+    """The library that reads the same voxels; None if none was asked, or it reads others."""
+    second_reader_voxels: int = 0
+    """Number of voxels that were compared with what it reads."""
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ def show_soundness(found: Soundness, console: Console, *, quiet: bool) -> None:
             parts.append(f"made by {mag.kernel}")
         elif mag.kernel_reason and mag.kernel_reason not in NO_KERNEL:
             parts.append(f"kernel unknown ({mag.kernel_reason})")
+        if mag.second_reader:
+            parts.append(f"{mag.second_reader} reads the same voxels")
         print_lines(console, f"{mag.layer} mag {mag.mag}: {', '.join(parts)}")
     shards, size = sum(mag.shards for mag in found.mags), sum(mag.stored_bytes for mag in found.mags)
     changed = f"{count_text(len(found.changed), 'mag')} changed since" if found.changed else "sound"

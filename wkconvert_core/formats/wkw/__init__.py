@@ -13,7 +13,7 @@ from wkconvert_core.toolkit.files import is_file
 if TYPE_CHECKING:
     from wkconvert_core.contract.geometry import Box
     from wkconvert_core.contract.mag_format import MagFormat, StoredMag
-    from wkconvert_core.contract.model import MagSpec
+    from wkconvert_core.contract.model import Array, MagSpec
     from wkconvert_core.contract.voxel_size import VoxelSize
     from wkconvert_core.formats.wkw.sink import WkwSink
     from wkconvert_core.formats.wkw.source import WkwSource
@@ -27,6 +27,8 @@ class Wkw:
 
     name = "wkw"
     summary = "cubes of compressed blocks, for WEBKNOSSOS"
+    library = "wkw"
+    """The reference library."""
 
     def has_mag(self, folder: Path) -> bool:
         """Whether there is a `header.wkw`."""
@@ -45,6 +47,12 @@ class Wkw:
         """A mag to be written. Raises OptionError, and TargetError for a dtype or channels that WKW cannot hold."""
         given = parse_options(_sink, options, shown=lambda name, text: f"--{name.replace('_', '-')} {text}")
         return _sink(folder, spec, **given)
+
+    def read_by_library(self, folder: Path, box: Box) -> Array:
+        """The voxels `[c, x, y, z]` of a box as the reference library reads them. Raises what that raises."""
+        from wkconvert_core.formats.wkw.second_reader import read
+
+        return read(folder, box)
 
     def entry(self, mag: StoredMag) -> Mapping[str, Any]:
         """The length of a shard's side in voxels, which WEBKNOSSOS requires."""

@@ -29,6 +29,15 @@ _MTIME = (1980, 1, 1, 0, 0, 0)
 """The time of each entry, the first that a zip file can state: no file tells when it was written."""
 
 
+@dataclass(frozen=True)
+class PackedSink(ZarrSink):
+    """A mag that takes its place twice: its shards lie beside OUT until the zip file holds them, too."""
+
+    def most_bytes(self, shards: int, voxels: int) -> int:
+        """Upper bound on the bytes on disk, those in the zip file included."""
+        return 2 * super().most_bytes(shards, voxels) + 256 * shards
+
+
 @dataclass
 class ZippedDataset:
     """The mags of one layer as an OME-Zarr 0.5 image in one zip file; a FileDataset."""
@@ -55,7 +64,7 @@ class ZippedDataset:
         if not self._sinks and not _is_straight(spec):
             told = f"{spec.layer} lies turned or mirrored in its space ({spec.affine}), which OME-Zarr does not state"
             self.notes[:] = [WarningNote(f"{told}: its first voxel is written as the origin")]
-        self._sinks.append(ZarrSink(self.image / str(spec.mag), spec, new_layout("zarr3", spec, self.options)))
+        self._sinks.append(PackedSink(self.image / str(spec.mag), spec, new_layout("zarr3", spec, self.options)))
         return self._sinks[-1]
 
     def finish(self, layers: Sequence[LayerSpec]) -> None:
