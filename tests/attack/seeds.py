@@ -18,6 +18,7 @@ import nibabel
 import numpy as np
 import tifffile
 import trees_of
+from imagecodecs import jpeg2k_encode, jpegxl_encode
 from PIL import Image
 
 from wkconvert_core.testing import noise
@@ -75,7 +76,7 @@ def _tiff(data: np.ndarray, **options: object) -> Seed:
 
 def _picture(suffix: str, data: np.ndarray, **options: object) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(data).save(out, {"jpg": "jpeg"}.get(suffix, suffix), **options)
+    Image.fromarray(data).save(out, {"jpg": "jpeg", "jp2": "jpeg2000"}.get(suffix, suffix), **options)
     return out.getvalue()
 
 
@@ -107,10 +108,12 @@ def pictures() -> list[Seed]:
     grey, rgb = noise(24, 33), noise(24, 33, 3)
     seeds = [
         {f"s{n}.{suffix}": _picture(suffix, data) for n in range(3)}
-        for suffix in ("png", "jpg", "bmp")
+        for suffix in ("png", "jpg", "bmp", "jp2", "webp", "avif", "gif", "ppm")
         for data in (grey, rgb)
     ]
     seeds += [{"a.png": _picture("png", data)} for data in (noise(24, 33, dtype="uint16"), noise(24, 33, 4), grey > 99)]
+    seeds += [{"a.jxl": jpegxl_encode(data, lossless=True)} for data in (grey, rgb)]
+    seeds += [{"a.jp2": jpeg2k_encode(noise(24, 33, dtype="uint16"), level=0)}]
     return [Seed(files) for files in seeds]
 
 

@@ -141,6 +141,21 @@ def frames(format, **options):
     return pillow(COLOR, format, save_all=True, append_images=[Image.fromarray(COLOR[::-1].copy())], **options)
 
 
+SIZES = [(8, 8), (256, 256), (1, 1), (1, 9000), (300, 200), (90, 160), (120, 100), (512, 256), (257, 31)]
+"""Height and width, of which JPEG XL writes some in eighths, some as ratios, and others in up to 18 bits."""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("lossless", [True, False])
+def test_headers_of_jpeg_xl_of_any_size_are_read(tmp_path, size, lossless):
+    for shape, channels in ((size, 1), ((*size, 3), 3)):
+        how = {"lossless": True} if lossless else {"lossless": False, "level": 80}
+        (tmp_path / "a.jxl").write_bytes(imagecodecs.jpegxl_encode(noise(*shape), **how))
+        of = source(tmp_path / "a.jxl", category="segmentation")
+        assert (of.info.shape, of.info.channels) == ((*size[::-1], 1), channels)
+        assert any("JPEG XL" in note for note in of.info.notes) is not lossless
+
+
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_animations_are_refused(tmp_path, format):
     path = tmp_path / f"a.{format.lower()}"
@@ -153,6 +168,7 @@ REFUSED = {
     "20 bits.jp2": (jpeg2000(WIDE.astype("u4") << 4, bitspersample=20), "20-bit integers"),
     "20 bits with a sign.jp2": (jpeg2000(WIDE.astype("i4") << 4, bitspersample=20), "20-bit signed integers"),
     "halves.jxl": (jpeg_xl(GREY.astype("f2") / np.float16(255)), "16-bit floats"),
+    "frames.jxl": (jpeg_xl(noise(2, 40, 50, 3)), "several pictures, the frames of an animation"),
     "several.pgm": (b"P5 2 2 255 abcd" * 2, "holds several pictures"),
     "floats.ppm": (b"Pf 2 2 1.0 " + bytes(16), "its pixels are F"),
 }

@@ -246,6 +246,33 @@ def test_real_tiles_lie_where_their_names_say():
     assert not of.read(Box((2048, 0, 0), (4096, 2048, 39))).any()
 
 
+@pytest.mark.parametrize(
+    ("suffix", "options"), [("jp2", {}), ("webp", {"lossless": True}), ("gif", {}), ("avif", {"quality": 80})]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiles_of_other_codings_are_what_imageio_reads(tmp_path, suffix, options, channels):
+    iio = pytest.importorskip("imageio.v3")
+    path = save(tmp_path / f"0/0/0.{suffix}", noise(16, 12, 3)[..., :channels].squeeze(), **options)
+    save(tmp_path / f"0/0/1.{suffix}", noise(16, 12, 3)[::-1, :, :channels].squeeze(), **options)
+    seen = [iio.imread(each, plugin="pillow", index=0) for each in (path, path.with_stem("1"))]
+    found = voxels(tmp_path)
+    assert len(found) == (3 if suffix == "webp" else channels)  # WebP knows no grey
+    np.testing.assert_array_equal(found, volume(np.concatenate(seen, axis=1)[np.newaxis])[: len(found)])
+
+
+@pytest.mark.parametrize("suffix", ["jp2", "jxl", "pgm"])
+def test_tiles_of_16_bits_keep_them(tmp_path, suffix):
+    imagecodecs, picture = pytest.importorskip("imagecodecs"), noise(16, 12, dtype="uint16")
+    content = {
+        "jp2": lambda: imagecodecs.jpeg2k_encode(picture, level=0),
+        "jxl": lambda: imagecodecs.jpegxl_encode(picture, lossless=True),
+        "pgm": lambda: b"P5 12 16 65535 " + picture.astype(">u2").tobytes(),
+    }[suffix]()
+    (tmp_path / "0/0").mkdir(parents=True)
+    (tmp_path / f"0/0/0.{suffix}").write_bytes(content)
+    np.testing.assert_array_equal(voxels(tmp_path), volume(picture[np.newaxis]))
+
+
 PNM = {
     "P5 4 2 255 ": (bytes(range(8)), "uint8"),
     "P5\n# of 100\n4 2\n65535\n": (np.arange(8, dtype=">u2").tobytes(), "uint16"),
