@@ -35,8 +35,8 @@ def test_the_reference_library_reads_the_same_voxels_of_every_mag(dataset, dtype
 def test_a_voxel_that_it_reads_otherwise_is_damage(dataset, monkeypatch):
     path, read = dataset(), Wkw.read_by_library
 
-    def other(self, folder, box):
-        voxels = read(self, folder, box)
+    def other(self, mag, box):
+        voxels = read(self, mag, box)
         voxels[0, 3, 2, 1] += 1
         return voxels
 
@@ -49,7 +49,7 @@ def test_a_voxel_that_it_reads_otherwise_is_damage(dataset, monkeypatch):
 
 
 def test_what_it_cannot_read_is_told_by_name(dataset, monkeypatch):
-    def fails(self, folder, box):
+    def fails(self, mag, box):
         raise RuntimeError("no such block")
 
     monkeypatch.setattr(Wkw, "read_by_library", fails)
@@ -109,3 +109,6 @@ def test_mags_of_other_formats_are_told(tmp_path, dataset):
     assert "not read by wkw, which knows other formats: more mag 1" in found.notes
     with pytest.raises(OptionError, match="reads none of these mags"):
         verify(path, second_reader="wkw", layers=["more"])
+    found = verify(path, second_reader="zarr")
+    assert found.sound
+    assert {mag.layer: mag.second_reader for mag in found.mags} == {"em": None, "more": "zarr"}

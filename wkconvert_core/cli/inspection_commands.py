@@ -23,7 +23,9 @@ WriteChecksums = Annotated[
 ]
 With = Annotated[
     str | None,
-    typer.Option("--with", help="A library that reads sound mags, too, to compare every voxel: wkw", metavar="LIBRARY"),
+    typer.Option(
+        "--with", help="A library to read sound mags, too, and compare all voxels: wkw, zarr", metavar="LIBRARY"
+    ),
 ]
 Refresh = Annotated[
     bool, typer.Option("--refresh", help="Update layers and mags from the folder (the default without other options)")

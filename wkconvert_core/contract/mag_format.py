@@ -238,6 +238,6 @@ class SecondReader(MagFormat, Protocol):
         """The name by which it is installed and imported, and which `--with` takes."""
         ...
 
-    def read_by_library(self, folder: Path, box: Box) -> Array:
-        """The voxels `[c, x, y, z]` of a box, where it lies in the dataset. May raise anything."""
+    def read_by_library(self, mag: StoredMag, box: Box) -> Array:
+        """The voxels `[c, x, y, z]` of a box of the dataset, of a mag in a folder. May raise anything."""
         ...

@@ -37,28 +37,30 @@ class ReadByLibrary:
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`. Raises BrokenSource for whatever the library raises."""
         try:
-            return self.reader.read_by_library(self.mag.folder, box + self.mag.box.start)
+            return self.reader.read_by_library(self.mag, box + self.mag.box.start)
         except Exception as error:
             what = f"{self.reader.library} does not read {self.mag.folder}, which wkconvert does"
             raise BrokenSource(what, why=f"{type(error).__name__}: {error}") from error
 
 
 def is_read_by(where: MagOnDisk, library: str) -> bool:
-    """Whether the library reads the format of a mag."""
-    return isinstance(where.format, SecondReader) and where.format.library == library
+    """Whether the library reads a mag: one in a folder, in its format."""
+    return isinstance(where.format, SecondReader) and where.format.library == library and not where.url
 
 
 def check_library(library: str, wanted: Sequence[MagOnDisk]) -> None:
     """Raise OptionError for a library that nobody knows, that is missing, or that reads none of the mags."""
     formats = plugins().mag_formats()
-    known = {form.library: name for name, form in formats.items() if isinstance(form, SecondReader)}
+    second = {name: form.library for name, form in formats.items() if isinstance(form, SecondReader)}
+    known = {each: [name for name, own in second.items() if own == each] for each in second.values()}
     if library not in known:
         raise OptionError(f"--with {library} is no second reader", fix=one_of(sorted(known), library))
     if find_spec(library) is None:
         raise OptionError(f"--with {library} needs the library {library}", fix=f"pip install {library}")
     if not any(is_read_by(where, library) for where in wanted):
         found = ", ".join(sorted({where.format.name for where in wanted}))
-        raise OptionError(f"--with {library} reads none of these mags", why=f"they are {found}, not {known[library]}")
+        why = f"they are {found}, and it reads {' and '.join(known[library])} in folders"
+        raise OptionError(f"--with {library} reads none of these mags", why=why)
 
 
 def check_second(run: Run, where: MagOnDisk, result: MagSoundness, library: str) -> MagSoundness:
@@ -67,9 +69,10 @@ def check_second(run: Run, where: MagOnDisk, result: MagSoundness, library: str)
     A difference is a problem of the run. A mag that is damaged is not read again: what the library makes of it, black
     for example, is no second opinion.
     """
-    reader = where.format
-    if not isinstance(reader, SecondReader) or reader.library != library or not run.is_sound(where):
+    if not (is_read_by(where, library) and run.is_sound(where)):
         return result
+    reader = where.format
+    assert isinstance(reader, SecondReader), "the library reads it"
     number = run.next_step()
     try:
         ours = where.open()

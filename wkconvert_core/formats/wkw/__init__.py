@@ -48,11 +48,11 @@ class Wkw:
         given = parse_options(_sink, options, shown=lambda name, text: f"--{name.replace('_', '-')} {text}")
         return _sink(folder, spec, **given)
 
-    def read_by_library(self, folder: Path, box: Box) -> Array:
+    def read_by_library(self, mag: StoredMag, box: Box) -> Array:
         """The voxels `[c, x, y, z]` of a box as the reference library reads them. Raises what that raises."""
         from wkconvert_core.formats.wkw.second_reader import read
 
-        return read(folder, box)
+        return read(mag.folder, box)
 
     def entry(self, mag: StoredMag) -> Mapping[str, Any]:
         """The length of a shard's side in voxels, which WEBKNOSSOS requires."""

@@ -13,8 +13,12 @@ from wkconvert_core.toolkit.files import is_file
 from ..arrays import DESCRIPTIONS, Driver
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .sink import ZarrSink
     from .stored import ZarrMag
+
+    Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class ZarrMags:
 
     driver: Driver
     summary: str
+    library: str = "zarr"
+    """Zarr's own library for Python, which shares no code with tensorstore."""
 
     @property
     def name(self) -> str:
@@ -65,6 +71,21 @@ class ZarrMags:
         from .sink import ZarrSink
 
         return ZarrSink(folder, spec, new_layout(self.driver, spec, options))
+
+    def read_by_library(self, mag: StoredMag, box: Box) -> Array:
+        """The voxels `[c, x, y, z]` of a box as Zarr's own library reads them; 0 beyond the array."""
+        import numpy as np
+        import zarr
+
+        from .stored import ZarrMag
+
+        assert isinstance(mag, ZarrMag), "it was opened here"
+        grid, layout = mag.layout.grid, mag.layout
+        out = np.zeros((grid.channels, *box.shape), grid.dtype)
+        if (part := box.intersection(Box((0, 0, 0), grid.shape))).volume:
+            array = zarr.open_array(str(mag.folder), mode="r")
+            out[:, *part.slices_in(box)] = layout.seen(np.asarray(array[layout.spans(part)]))
+        return out
 
     def entry(self, mag: StoredMag) -> Mapping[str, Any]:
         """The order of the array's axes."""
