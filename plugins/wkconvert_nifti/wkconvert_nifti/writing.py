@@ -40,8 +40,8 @@ from wkconvert_core.toolkit.volumes.stored import Stored, StoredVolume, chunk_of
 from .header import LABEL, SPACES, UNITS, Array
 
 SUFFIXES = (".nii", ".nii.gz")
-SHARD: Vec3Like = (1024, 256, 64)
-"""Most voxels of a task along x, y, z: 16 Mi voxels, in runs of 1024 and more."""
+SHARD: Vec3Like = (4096, 128, 32)
+"""Most voxels of a task along x, y, z: 16 Mi voxels, in rows that are mostly whole, so that many are in one piece."""
 LEVEL = 1
 """Deflate level of a `.nii.gz`."""
 NIFTI1_SIDE = (1 << 15) - 1
