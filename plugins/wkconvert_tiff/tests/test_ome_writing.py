@@ -1,5 +1,6 @@
 """`wkconvert export --to ome-tiff`: what tifffile and bioio find in the file, and what reading it back gives."""
 
+import errno
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from wkconvert_core import Box, BrokenSource, DatasetSpec, Mag, MagSpec, OptionError, UnsupportedSource, VoxelSize
 from wkconvert_core.commands.export import prepare
+from wkconvert_core.contract.errors import NoSpace
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.reader import open_layers
@@ -130,6 +132,32 @@ def test_the_same_voxels_give_the_same_bytes_and_nothing_lies_beside_the_file(tm
     exported(src, tmp_path / "out" / "b.ome.tif", jobs=1)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.ome.tif", "b.ome.tif"]
     assert (tmp_path / "out/a.ome.tif").read_bytes() == (tmp_path / "out/b.ome.tif").read_bytes()
+
+
+def test_an_interrupted_export_is_nowhere_and_goes_on_from_what_is_sound(tmp_path, dataset, monkeypatch):
+    src = dataset(noise(1, 130, 130, 7))
+    (tmp_path / "out").mkdir()
+    exported(src, tmp_path / "clean.ome.tif")
+    write, calls = ome_writing.OmeTiffSink.write, []
+
+    def full(self, box, data):
+        calls.append(box)
+        if len(calls) > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, box, data)
+
+    monkeypatch.setattr(ome_writing.OmeTiffSink, "write", full)
+    with pytest.raises(NoSpace):
+        exported(src, tmp_path / "out/em.ome.tif", jobs=1)
+    assert not (tmp_path / "out/em.ome.tif").exists()
+    monkeypatch.setattr(ome_writing.OmeTiffSink, "write", write)
+    part = next((tmp_path / "out").rglob("*.tiles"))
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    done = exported(src, tmp_path / "out/em.ome.tif")
+    assert done.resumed > 0
+    assert any("1 shard of an earlier run was" in note for note in done.notes)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["em.ome.tif"]
+    assert (tmp_path / "out/em.ome.tif").read_bytes() == (tmp_path / "clean.ome.tif").read_bytes()
 
 
 def test_a_damaged_part_is_an_error_and_no_file(tmp_path):

@@ -1,5 +1,6 @@
 """`wkconvert export --to ozx`: what zarr-python finds in the file, and what reading it back with `auto` gives."""
 
+import errno
 import json
 import zipfile
 
@@ -10,10 +11,12 @@ from helpers.conversions import carry_out, dataset_of, invoke
 
 from wkconvert_core import DTYPES, Box, Mag, OptionError, VoxelSize
 from wkconvert_core.commands.export import Pictures, prepare
+from wkconvert_core.contract.errors import NoSpace
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.reader import open_layers
 from wkconvert_core.testing import noise
+from wkconvert_zarr.mags.sink import ZarrSink
 
 SIZE = VoxelSize((11.24, 11.24, 28.0), "nm")
 
@@ -102,6 +105,28 @@ def test_labels_stay_labels_and_the_same_voxels_give_the_same_bytes(tmp_path):
         assert {entry.compress_type for entry in file.infolist()} == {zipfile.ZIP_STORED}
         assert file.namelist()[:2] == ["zarr.json", "1/zarr.json"]
         assert json.loads(file.comment)["ome"]["version"] == "0.5"
+
+
+def test_an_interrupted_export_is_nowhere_and_goes_on(tmp_path, monkeypatch):
+    src = dataset_of(tmp_path / "ds", noise(75, 70, 40), voxel_size=SIZE, downsample=True, max_mag=2)
+    (tmp_path / "out").mkdir()
+    exported(src, tmp_path / "clean.ozx")
+    write, calls = ZarrSink.write, []
+
+    def full(self, box, data):
+        calls.append(box)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, box, data)
+
+    monkeypatch.setattr(ZarrSink, "write", full)
+    with pytest.raises(NoSpace):
+        exported(src, tmp_path / "out/em.ozx", jobs=1)
+    assert not (tmp_path / "out/em.ozx").exists()
+    monkeypatch.setattr(ZarrSink, "write", write)
+    assert exported(src, tmp_path / "out/em.ozx").resumed == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["em.ozx"]
+    assert (tmp_path / "out/em.ozx").read_bytes() == (tmp_path / "clean.ozx").read_bytes()
 
 
 def test_a_name_of_another_format_is_refused(tmp_path):
