@@ -291,6 +291,9 @@ def writer_of(settings: Settings, folder: Path, spec: DatasetSpec) -> DatasetSin
         writer = DatasetWriter(folder, spec, options)
         writer.check()
         return writer
+    if settings.to in loaded.exports().keys() - loaded.writers().keys():
+        fix = f"convert to a dataset first; wkconvert export DST OUT --to {settings.to} makes the file of it"
+        raise OptionError(f"--to {settings.to} is one file of a layer, and no dataset", fix=fix)
     sink: DatasetSink | None = loaded.hook.wkconvert_create(format=settings.to, path=folder, spec=spec, options=options)
     if sink is None:
         raise OptionError(f"no plugin writes {settings.to!r}", fix=one_of(sorted(loaded.writers()), settings.to))

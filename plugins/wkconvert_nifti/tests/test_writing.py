@@ -242,6 +242,14 @@ execute(prepare(Path({str(src)!r}), Path({str(tmp_path / "out.nii.gz")!r}), sett
     assert not part.parent.exists()
 
 
+def test_a_conversion_does_not_write_it_and_says_what_does(tmp_path):
+    np.save(tmp_path / "a.npy", values("uint8", (20, 20, 20)))
+    wanted = Settings(to="nifti", voxel_size=SIZE, reader_options={"axes": "zyx"}, category="color")
+    with pytest.raises(OptionError, match="wkconvert export DST OUT --to nifti"):
+        convert(tmp_path / "a.npy", tmp_path / "ds", wanted)
+    assert not (tmp_path / "ds").exists()
+
+
 def test_the_command_line_has_a_short_form(tmp_path):
     src = dataset(tmp_path / "ds", values("uint8", (20, 20, 20)))
     assert invoke("export-nifti", src, tmp_path / "a.nii").exit_code == 0
