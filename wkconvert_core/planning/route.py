@@ -26,7 +26,7 @@ from wkconvert_core.toolkit.byte_sizes import size_text
 C = TypeVar("C", bound=Consumer[Any])
 
 HELD_BYTES = 48 << 20
-"""A task that also makes coarser mags reads at most this much, or twice as much as it would read without them."""
+"""A task that also makes coarser mags reads at most this much; eight times what it reads anyway, if that is more."""
 
 
 def planned(source: Source, consumers: Sequence[C], kernel: str, budget: Budget) -> tuple[Step[C], Route]:
@@ -53,7 +53,8 @@ def _little_more(step: AnyStep, way: Route, alone: Route, budget: Budget) -> boo
     is_same = (way.way, way.workers) == (alone.way, alone.workers)
     turns = 1 if read_bytes <= HELD_BYTES else 4  # of long tasks, the last ones would leave workers idle
     is_parallel = way.tasks >= min(alone.tasks, turns * budget.at_once(way.workers)) or step.raw_bytes <= FILL_BYTES
-    return is_same and is_parallel and read_bytes <= max(HELD_BYTES, 2 * alone_bytes)
+    limit = HELD_BYTES if alone_bytes <= HELD_BYTES else 8 * alone_bytes  # what is large is not to be read back
+    return is_same and is_parallel and read_bytes <= limit
 
 
 def route(step: AnyStep, budget: Budget) -> Route:
