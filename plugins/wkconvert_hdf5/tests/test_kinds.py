@@ -257,6 +257,13 @@ def test_images_of_several_detectors_are_listed(tmp_path):
         layers(path)
 
 
+def test_transforms_alone_are_no_choice_between_images(tmp_path):
+    path = velox(tmp_path / "a.emd", {"FFT": noise(12, 9, 1).astype("c8")})
+    with pytest.raises(UnsupportedSource, match="holds no images") as refused:
+        layers(path)
+    assert refused.value.why == "complex numbers, texts and empty groups are no voxels"
+
+
 @pytest.mark.parametrize("told", [{"width": "0"}, {"width": "nan"}, {"unit": "1/m"}, {"unit": ""}])
 def test_pixels_of_velox_without_a_size_are_told(tmp_path, told):
     of = source(velox(tmp_path / "a.emd", {"HAADF": noise(12, 9, 1)}, **told))

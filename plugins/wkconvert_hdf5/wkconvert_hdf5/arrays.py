@@ -125,8 +125,14 @@ def the_only(path: Path, found: Sequence[T], shown: Sequence[str], what: str) ->
     """The one that is there. Raises UnsupportedSource, which lists them, if there are several or none."""
     if len(found) == 1:
         return found[0]
+    if not found:
+        raise UnsupportedSource(
+            f"{path} holds no {what}",
+            why="complex numbers, texts and empty groups are no voxels",
+            fix="say which data set is meant with -o dataset=PATH; `h5ls -r` lists them",
+        )
     raise UnsupportedSource(
-        f"{path} holds {len(found) or 'no'} {what}{': ' * bool(found)}{shorten(shown)}",
+        f"{path} holds {len(found)} {what}: {shorten(shown)}",
         why="a layer is one of them",
         fix="take one with -o dataset=PATH, and others with --add",
     )
