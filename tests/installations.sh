@@ -57,6 +57,7 @@ for name in bioio dm hdf5 itk knossos mrc ncem nifti tiff tiles zarr; do
     bioio) oracles=bioio-ome-tiff ;;
     itk) oracles="pydicom pynrrd" ;;
     mrc) oracles=mrcfile ;;
+    zarr) oracles=zarr ;;
     *) oracles= ;;
     esac
     install "$name" $tools $oracles

@@ -63,4 +63,4 @@ def test_the_peak_stays_within_the_budget_and_does_not_grow_with_the_volume(tmp_
         command_line = [part.format(**names) for part in COMMANDS[command]]
         peaks.append(peak_of(*command_line, "--memory", BUDGET, "--jobs", 2))
     assert max(peaks) <= BUDGET
-    assert peaks[1] <= peaks[0] + (64 << 20)  # a few cells more at a time; the volume grows by 112 MiB
+    assert peaks[1] <= peaks[0] + (96 << 20)  # some cells more at a time; the volume grows by 112 MiB

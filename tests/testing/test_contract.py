@@ -158,6 +158,7 @@ def test_the_reader_of_written_datasets_passes(good: str, volume: Path, tmp_path
         "header-only open",
         "stream",
         "read cost",
+        "second opinion",
     }
     assert "failed" not in results.values()
 

@@ -182,7 +182,10 @@ class Cluster:
         """
         self.ticket.publish()
         self._exits.callback(self.ticket.forget)
-        answers = self._client.run(self.ticket.check, on_error="return")
+        from distributed.comm import CommClosedError
+
+        asked = self._client.run(self.ticket.check, on_error="return")
+        answers = {address: each for address, each in asked.items() if not isinstance(each, CommClosedError)}  # left
         for address, error in answers.items():
             if isinstance(error, Exception):
                 raise _worker_error(address, error)
