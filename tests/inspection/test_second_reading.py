@@ -90,6 +90,7 @@ def test_a_library_that_is_unknown_or_missing_is_refused(dataset, monkeypatch):
 
 @needs_zarr
 def test_mags_of_other_formats_are_told(tmp_path, dataset):
+    pytest.importorskip("zarr")
     path = dataset()
     np.save(tmp_path / "more.npy", np.zeros((4, 5, 6), "uint8"))
     more = (

@@ -1,12 +1,13 @@
 """`verify --with zarr`: mags in Zarr are read by zarr-python, too."""
 
 import pytest
-import zarr
 from helpers.conversions import dataset_of
 
 from wkconvert_core import DTYPES
 from wkconvert_core.commands.verify import verify
 from wkconvert_core.testing import noise
+
+zarr = pytest.importorskip("zarr")
 
 
 @pytest.mark.parametrize("to", ["zarr3", "zarr"])

@@ -6,7 +6,6 @@ import zipfile
 
 import numpy as np
 import pytest
-import zarr
 from helpers.conversions import carry_out, dataset_of, invoke
 
 from wkconvert_core import DTYPES, Box, Mag, OptionError, VoxelSize
@@ -17,6 +16,8 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.reader import open_layers
 from wkconvert_core.testing import noise
 from wkconvert_zarr.mags.sink import ZarrSink
+
+zarr = pytest.importorskip("zarr")
 
 SIZE = VoxelSize((11.24, 11.24, 28.0), "nm")
 
