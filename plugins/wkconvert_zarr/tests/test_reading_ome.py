@@ -9,6 +9,7 @@ from images import READER, array, attributes, changed_attributes, coarser, ome, 
 
 from wkconvert_core import BrokenSource, Mag, OptionError, SourceNotFound, UnsupportedSource, WarningNote
 from wkconvert_core.api import Settings, convert
+from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.testing import noise, read_checked
 
 VOXELS = noise(21, 18, 17, dtype="uint16", zeros=False)  # x, y, z
@@ -397,6 +398,22 @@ def test_places_colours_windows_and_levels_arrive_in_the_dataset(tmp_path):
     assert [note for note in done.notes if isinstance(note, WarningNote)] == []
     assert np.array_equal(read(tmp_path / "ds", "GFP", "2-2-1")[0], both[1, :, ::2, ::2].T), "its level, not a median"
     assert np.array_equal(read(tmp_path / "ds", "nuclei", "2-2-1")[0], ids.T)
+
+
+@pytest.mark.parametrize(("translation", "corner"), [([2.0, 3.0, 4.0], [4, 3, 2]), ([2.5, 3.0, 4.0], None)])
+def test_labels_lie_beside_an_image_that_only_scales_and_so_begins_at_0(tmp_path, translation, corner):
+    path, cells = tmp_path / "a.zarr", noise(8, 8, 8, dtype="uint32")
+    ome(path, [zyx(noise(30, 24, 20))], scale=[1.0] * 3)
+    attributes(path / "labels", {"labels": ["cells"]}, "0.5")
+    placed = {"scale": [1.0] * 3, "translations": [translation], "more": {"image-label": {}}}
+    ome(path / "labels" / "cells", [zyx(cells)], **placed)
+    if corner is None:
+        with pytest.raises(WkconvertError, match=r"cells begins at 4, 3, 2\.5 voxels of color"):
+            convert(path, tmp_path / "ds", Settings())
+        return
+    convert(path, tmp_path / "ds", Settings())
+    assert layers_of(tmp_path / "ds")["cells"]["boundingBox"]["topLeft"] == corner
+    np.testing.assert_array_equal(read(tmp_path / "ds", "cells")[0], cells)
 
 
 @pytest.mark.parametrize(("end", "shown"), [(255, None), (90, [10, 90])])

@@ -205,7 +205,7 @@ AGAIN = "wkconvert"
 
 
 def said_again(about: Mapping[str, Any]) -> dict[str, Any]:
-    """What an array's attributes repeat of its description: of what would give other voxels without an error."""
+    """The part of a description that attributes repeat: all that would give other voxels without an error."""
     keys = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs", "dimension_names")
     return {AGAIN: {key: about[key] for key in keys}}
 

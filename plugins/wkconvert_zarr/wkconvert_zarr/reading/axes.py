@@ -14,7 +14,7 @@ _WORDS = {
     "y": ("y", "height", "row", "rows"),
     "z": ("z", "depth", "plane", "planes", "slice", "slices"),
 }
-"""What programs call each axis, in lower case."""
+"""The names that programs give each axis, in lower case."""
 _LETTERS = {word: letter for letter, words in _WORDS.items() for word in words}
 SPACE = "xyz"
 

@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Sides:
-    """What a level says of its voxels along x, y, z; None along an axis of which nothing usable is said."""
+    """A level's voxels along x, y, z; None along an axis of which nothing usable is stated."""
 
     scale: Three
     translation: tuple[float, float, float] | None
 
     @classmethod
     def of(cls, axes: Axes, level: Level) -> Sides:
-        """Those of a level of an image with these axes."""
+        """The sides of a level of an image with these axes."""
         x, y, z = (side if _is_size(side) else None for side in along_xyz(axes, level.scale))
         place = along_xyz(axes, level.translation)
         if not level.translation or not all(side is None or math.isfinite(side) for side in place):
@@ -99,7 +99,7 @@ def place(image: Image, axes: Axes, size: VoxelSize | None) -> tuple[Vec3, Affin
     sides = Sides.of(axes, image.levels[0])
     if image.levels[0].translation and sides.translation is None:
         return zero, None, [WarningNote(f"its place is {image.levels[0].translation}, which is none, and left out")]
-    if sides.translation is None or not any(sides.translation):
+    if sides.translation is None:
         return zero, None, []
     steps = [side or 1.0 for side in sides.scale]
     exact = [moved / step for moved, step in zip(sides.translation, steps, strict=True)]

@@ -1,1 +1,1 @@
-"""What lies at a place: which format, and images as the files describe them."""
+"""The formats: images at a place, as the files describe them."""

@@ -1,4 +1,4 @@
-"""What lies at a place: images, however they are described."""
+"""Find the images at a place, however they are described."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DEPTH = 3
 
 @dataclass(frozen=True)
 class Choice:
-    """What users chose of that which lies at a place."""
+    """The choice of a user among the images at a place."""
 
     image: str | None = None
     """The path of an image or array within."""

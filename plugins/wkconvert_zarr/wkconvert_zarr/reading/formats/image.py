@@ -41,7 +41,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Image:
-    """What becomes a layer, or one for each channel."""
+    """An image that becomes a layer, or one for each channel."""
 
     store: Store
     levels: tuple[Level, ...]
@@ -55,7 +55,7 @@ class Image:
     category: Category | None = None
     channels: tuple[Channel, ...] = ()
     stated: str = ""
-    """What says how large voxels are, for people."""
+    """The part of the file that states the voxel size, for people."""
     notes: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""What a folder is: an array or a group, in which format, with which attributes."""
+"""Nodes of a hierarchy: a folder is an array or a group of a format, with attributes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Node:
 
 
 def node_at(store: Store) -> Node | None:
-    """What lies in a folder; None if it has none of the documents that tell. Raises BrokenSource, UnsupportedSource."""
+    """Read a folder's documents; None if it has none of those that tell. Raises BrokenSource, UnsupportedSource."""
     found = store.documents(DOCUMENTS)
     if (about := found.get("zarr.json")) is not None:
         return _zarr3(store, about)

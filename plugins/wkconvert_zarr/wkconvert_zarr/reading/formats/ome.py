@@ -170,6 +170,8 @@ def _level(node: Node, dataset: Any, about: Json, rank: int) -> Level:
         scale = tuple(a * b for a, b in zip(scale, wide, strict=True))
     if moved:
         translation = tuple(a + b for a, b in zip(translation or (0.0,) * rank, moved, strict=True))
+    if scale or wide:  # an image that only scales begins at the origin of the space that its labels share
+        translation = translation or (0.0,) * rank
     return Level(store.address(node.driver), path, scale or wide, translation)
 
 

@@ -28,7 +28,7 @@ _LEVEL = re.compile("s?([0-9]{1,3})")
 
 @dataclass(frozen=True)
 class Calibration:
-    """What attributes say of axes and voxels."""
+    """Axes and voxels as attributes describe them."""
 
     axes: tuple[str, ...] = ()
     """The axes of the other members; empty: those of the array, or of its voxels only."""
@@ -52,7 +52,7 @@ class Calibration:
 
 
 def calibration(about: Json) -> Calibration:
-    """What the attributes of an array or its group say; sizes beside an unknown unit among it.
+    """Parse the attributes of an array or its group, also sizes beside an unknown unit.
 
     >>> calibration({"pixelResolution": {"dimensions": [4, 4, 40], "unit": "nm"}}).units
     ('nm', 'nm', 'nm')

@@ -91,7 +91,7 @@ what is read lies below the folder that was named. convert that folder by itself
         return Address(driver, self.place, inner=self.inner, scale=scale, separator=separator)
 
     def documents(self, names: Iterable[str]) -> dict[str, Json]:
-        """Those of the JSON documents of these names that are there.
+        """Read the JSON documents of these names, as far as they are there.
 
         Raises BrokenSource for one that is damaged, or if none is there and the place cannot be read. Buckets whose
         content may not be listed answer to what is not there that it may not be read.
@@ -108,7 +108,7 @@ what is read lies below the folder that was named. convert that folder by itself
         return found
 
     def has(self, names: Iterable[str]) -> list[str]:
-        """Those of these files that are there."""
+        """Read the files of these names, as far as they are there."""
         return [name for name, content in self._contents(names) if isinstance(content, bytes)]
 
     def _contents(self, names: Iterable[str]) -> list[tuple[str, bytes | SourceError]]:
@@ -167,7 +167,7 @@ def _parsed(name: str, content: bytes) -> Json:
 
 
 _PREFIXES = ("zarr", "zarr2", "zarr3", "n5", "precomputed")
-"""What neuroglancer and others write before a URL to say the format: `precomputed://gs://bucket/em`."""
+"""Prefixes by which neuroglancer and others name the format before a URL: `precomputed://gs://bucket/em`."""
 ZIPPED = (".ozx", ".zip")
 """Suffixes of zip files."""
 
