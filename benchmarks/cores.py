@@ -1,4 +1,4 @@
-"""What threads and processes would give on machines with more processors than ours: a simulation, no measurement.
+"""A simulation, no measurement: the gain of threads and processes on machines with more processors than ours.
 
     python -m benchmarks.cores [SHARE …]
 

@@ -16,7 +16,7 @@ FOLDED = ("settings", "resources", "listen", "command")
 
 
 class Reference(griffe.Extension):
-    """What griffe reads is changed while it is loaded."""
+    """An extension that changes what griffe reads while it is loaded."""
 
     def on_object(self, *, obj: griffe.Object, **more: Any) -> None:
         """Make a block of code of each `>>>` example."""

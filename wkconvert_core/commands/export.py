@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from wkconvert_core.contract.abilities import file_dataset_of
+from wkconvert_core.contract.abilities import FileDataset, file_dataset_of
 from wkconvert_core.contract.affine import Affine
 from wkconvert_core.contract.errors import OptionError, PluginError, ResourceError, TargetExists, one_of
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
@@ -23,6 +23,7 @@ from wkconvert_core.conversion.opening import open_dataset
 from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.steps import MagRecipe, kernel_of
 from wkconvert_core.datasets.checksums import check_no_empty_mag
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
@@ -171,15 +172,9 @@ def prepare(
         raise OptionError(f"--name {prefix} starts with a dot", why="such files are hidden, and no reader takes them")
     files = DatasetSpec(dataset_name(prefix), size, out.name)
     file = file_dataset_of(_writer(to, out, files, settings))
-    if file and (pictures.tile_size or pictures.tiles_per_dimension):
-        fix = "leave --tile-size and --tiles-per-dimension out, or say --to tiff"
-        raise OptionError(f"--to {to} writes one file, not tiles", fix=fix)
     finest = pictures.mag or layer.finest
     dataset.check_mag("mag", layer.name, finest)
-    mags = [mag for mag in layer.mags if max(mag) >= max(finest)] if file and file.holds_mags else [finest]
-    if len(mags) > 1 and pictures.downsample > 1:
-        fix = "leave --downsample out: --mag 4 makes 4 the finest mag in the file"
-        raise OptionError(f"--to {to} takes the layer's mags as they are", fix=fix)
+    mags = _mags(layer, finest, pictures, file, to)
     check_no_empty_mag(dataset, layer.name, mags)
     stored = [dataset.of(layer.name)[mag] for mag in mags]
     parts = {where.mag: _part(open_compared(where), where, settings.bbox) for where in stored}
@@ -258,6 +253,20 @@ def _part(stored: StoredMag, where: MagOnDisk, bbox: Box | None) -> Source:
             fix="ask for a part of that",
         )
     return views.Moved(views.Cropped(Blocks(stored), box - stored.box.start), box.start)
+
+
+def _mags(layer: SourceLayer, finest: Mag, pictures: Pictures, file: FileDataset | None, to: str) -> list[Mag]:
+    """The mags to export, the finest first. Raises OptionError for pictures that a single file does not take."""
+    if not file:
+        return [finest]
+    if pictures.tile_size or pictures.tiles_per_dimension:
+        fix = "leave --tile-size and --tiles-per-dimension out, or say --to tiff"
+        raise OptionError(f"--to {to} writes one file, not tiles", fix=fix)
+    mags = [mag for mag in layer.mags if max(mag) >= max(finest)] if file.holds_mags else [finest]
+    if len(mags) > 1 and pictures.downsample > 1:
+        fix = "leave --downsample out: --mag 4 makes 4 the finest mag in the file"
+        raise OptionError(f"--to {to} takes the layer's mags as they are", fix=fix)
+    return mags
 
 
 def _only_layer(dataset: Dataset) -> str:

@@ -80,7 +80,7 @@ class Reference(NamedTuple):
     place: Path | str
     """A folder, or a URL."""
     entry: Mapping[str, Any]
-    """What the metadata of the dataset state of the mag beside its factors and path, as `MagFormat.entry` does."""
+    """The entries of the dataset's metadata for the mag beside its factors and path, as from `MagFormat.entry`."""
 
 
 @runtime_checkable

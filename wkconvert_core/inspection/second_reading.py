@@ -31,7 +31,7 @@ class ReadByLibrary:
 
     @property
     def info(self) -> VolumeInfo:
-        """What our own reader states."""
+        """The facts as our own reader states them."""
         return self.mag.info
 
     def read(self, box: Box) -> Array:

@@ -50,7 +50,7 @@ class Loaded:
     """The error that loading it raised; None for a plugin that works."""
     trace: str = ""
     exports: Mapping[str, str] = field(default_factory=dict)
-    """What `wkconvert export --to` takes of it, each with a summary."""
+    """Names of its formats for `wkconvert export --to`, each with a summary."""
 
 
 class Plugins:

@@ -31,7 +31,7 @@ _NUMBERS = {2: "h", 3: "i", 4: "H", 5: "I", 6: "f", 7: "d", 8: "B", 9: "b", 10: 
 _TEXT = 4
 """The elements of an array that is a text: UTF-16."""
 _WANTED_OF_TAGS = (("ImageTags", "Meta Data", "Format"), ("ImageTags", "Microscope Info", "Stage Position"))
-"""What is wanted of what DigitalMicrograph and its users note on an image."""
+"""The tags that are read of those that DigitalMicrograph and its users note on an image."""
 _DEEPEST = 64
 _MOST_WORDS = 4096
 _LONGEST_TEXT = 1024

@@ -25,7 +25,7 @@ MOST_LAYERS = 100
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user says, whatever kind of file it is."""
+    """The options of the user, which are the same for every kind of file."""
 
     dataset: str | None = None
     axes: str | None = None
@@ -36,7 +36,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an array beside its shape and dtype."""
+    """Facts about an array beside its shape and dtype."""
 
     axes: str
     """The slowest first: c, t, x, y, z, and `1` for those of the length 1 that stand for nothing."""

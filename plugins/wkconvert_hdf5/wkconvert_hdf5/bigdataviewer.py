@@ -40,7 +40,7 @@ _MOST_XML = 256 << 20
 
 @dataclass(frozen=True)
 class Setup:
-    """What XML says of a setup: a channel, tile or angle."""
+    """A setup as the XML describes it: a channel, tile or angle."""
 
     number: int
     name: str = ""
@@ -164,7 +164,7 @@ def _images(xml: Path, root: ElementTree.Element) -> Path:
 
 
 def _setup(found: ElementTree.Element) -> Setup:
-    """What XML says of a setup. Raises ValueError."""
+    """Parse the description of a setup. Raises ValueError."""
     number = int(found.findtext("id", ""))
     name = found.findtext("name", "").strip()
     told = found.findtext("voxelSize/size", "").split()

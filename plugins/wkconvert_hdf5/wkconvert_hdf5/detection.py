@@ -62,6 +62,6 @@ def _readable(path: Path) -> bytes:
 
 
 def first_bytes(path: Path) -> bytes:
-    """What detection sees of a file. Raises SourceNotFound, BrokenSource."""
+    """Read the part of a file that detection looks at. Raises SourceNotFound, BrokenSource."""
     with reading(path), open_file(path) as file:
         return file.read(4096)

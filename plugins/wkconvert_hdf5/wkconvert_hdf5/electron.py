@@ -41,7 +41,7 @@ def velox_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
 
 
 def _metadata(image: Any) -> dict[str, Any]:
-    """What JSON says of the first frame."""
+    """Parse the JSON that describes the first frame."""
     raw = image["Metadata"][:, 0].tobytes() if "Metadata" in image else b""
     found = document_of(raw.split(b"\0")[0].decode("utf-8", "replace"))
     return found if isinstance(found, dict) else {}

@@ -22,7 +22,7 @@ Dataset: TypeAlias = Any
 """An `h5py.Dataset`."""
 
 _FAULTS = (KeyError, IndexError, RuntimeError, ValueError, TypeError, OverflowError, AttributeError)
-"""What h5py answers damaged files with, beside OSError."""
+"""The exceptions that h5py raises for damaged files, beside OSError."""
 _OWN = (1, 2, 3, 5, 6, 32000)
 """Filters that HDF5 and h5py have themselves: deflate, shuffle, fletcher32, nbit, scaleoffset, lzf."""
 
@@ -67,7 +67,7 @@ def text_of(item: Any, name: str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """What an attribute holds, as text; Imaris stores each letter as an element of its own.
+    """The value of an attribute as text; Imaris stores each letter as an element of its own.
 
     >>> as_text(np.array([b"u", b"m"])), as_text(b"nm"), as_text(np.array([40, 4]))
     ('um', 'nm', '40 4')
@@ -79,7 +79,7 @@ def as_text(value: Any) -> str:
 
 
 def document_of(text: str) -> Any:
-    """What a text in JSON says; None if it is none."""
+    """The value of a JSON text; None if it is not JSON."""
     with suppress(ValueError, RecursionError):
         return json.loads(text)
     return None

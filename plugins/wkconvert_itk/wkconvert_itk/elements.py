@@ -78,7 +78,7 @@ class Elements:
         return int(text) if re.fullmatch(r"[+-]?[0-9]{1,10}", text) else default
 
     def floats(self, group: int, element: int, count: int) -> tuple[float, ...] | None:
-        """So many numbers that are written as text; None where the element is missing or empty. Raises BrokenSource."""
+        """Parse numbers that are written as text; None where the element is missing or empty. Raises BrokenSource."""
         if not (text := self.text(group, element)):
             return None
         try:

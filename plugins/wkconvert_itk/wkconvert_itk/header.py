@@ -1,4 +1,4 @@
-"""What the headers of NRRD, MetaImage and GIPL have in common."""
+"""The common ground of the headers of NRRD, MetaImage and GIPL."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def head_of(path: Path) -> bytes:
 
 
 def numbers(path: Path, name: str, text: str, count: int) -> tuple[float, ...]:
-    """So many finite numbers of a field. Raises BrokenSource.
+    """Parse a fixed count of finite numbers. Raises BrokenSource.
 
     >>> numbers(Path("a.mha"), "Offset", "1 -2.5 3e2", 3)
     (1.0, -2.5, 300.0)
@@ -92,7 +92,7 @@ def numbers(path: Path, name: str, text: str, count: int) -> tuple[float, ...]:
 
 
 def extents(path: Path, name: str, text: str, count: int) -> tuple[int, ...]:
-    """So many lengths of axes. Raises BrokenSource.
+    """Parse the lengths of a fixed count of axes. Raises BrokenSource.
 
     >>> extents(Path("a.mha"), "DimSize", "512 512 60", 3)
     (512, 512, 60)
@@ -104,7 +104,7 @@ def extents(path: Path, name: str, text: str, count: int) -> tuple[int, ...]:
 
 
 def one_of(path: Path, name: str, text: str, known: Mapping[str, str]) -> str:
-    """What a word of a field stands for. Raises BrokenSource if there is none, UnsupportedSource for others."""
+    """Look up the meaning of a field's word. Raises BrokenSource if there is none, UnsupportedSource for others."""
     if not text:
         raise broken(path, f"its header has no field `{name}`", cut=True)
     if text not in known:

@@ -32,7 +32,7 @@ _FIX = "write it again as uncompressed grey or RGB of 8 bits, one frame per file
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What the header of a file says, in DICOM's patient space (LPS, mm)."""
+    """The header of a file, in DICOM's patient space (LPS, mm)."""
 
     path: str
     state: State
@@ -43,7 +43,7 @@ class Slice:
     instance: str
     """SOPInstanceUID: two files of one instance are copies."""
     phase: tuple[str, ...]
-    """What tells images of one place apart: time, echo, diffusion, in DICOM's text."""
+    """Values by which images of one place differ: time, echo, diffusion, in DICOM's text."""
     order: tuple[int, int]
     """AcquisitionNumber and InstanceNumber."""
     size: tuple[int, int]
@@ -70,7 +70,7 @@ class Slice:
 
 @lru_cache(maxsize=1 << 14)
 def read_slice(path: str, state: State) -> Slice | None:
-    """What a file's header says, cached as long as the file is in that `state`; None if it holds no image.
+    """Read a file's header, cached as long as the file is in that `state`; None if it holds no image.
 
     Raises BrokenSource, UnsupportedSource.
     """

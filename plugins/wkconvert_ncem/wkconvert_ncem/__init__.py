@@ -1,4 +1,4 @@
-"""What ncempy reads, for wkconvert: the two hooks. ncempy takes seconds to import, and only opening does it."""
+"""The two hooks for the files that ncempy reads. It takes seconds to import, and only opening does so."""
 
 from __future__ import annotations
 

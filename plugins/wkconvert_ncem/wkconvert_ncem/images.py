@@ -25,7 +25,7 @@ _SER_TYPES = {1: "u1", 2: "<u2", 3: "<u4", 4: "i1", 5: "<i2", 6: "<i4", 7: "<f4"
 
 @dataclass(frozen=True)
 class Image:
-    """What a file says of its images, of which all have one size."""
+    """Facts about the images of a file, which all have one size."""
 
     kind: Kind
     shape: Vec3Like
@@ -35,7 +35,7 @@ class Image:
     sizes: tuple[tuple[float, str], ...]
     """Size and unit of a pixel along x, y, and perhaps z, as they stand in the file."""
     about: str = ""
-    """What the file calls the series, for people."""
+    """The file's name for the series, for people."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _pixels(path: Path, kind: Kind, number: int) -> Array:
 
 
 def look(path: Path) -> Image:
-    """What a file holds, by its headers. Raises SourceNotFound, BrokenSource, UnsupportedSource."""
+    """Describe a file by its headers. Raises SourceNotFound, BrokenSource, UnsupportedSource."""
     with reading(path), path.open("rb") as file:
         head = file.read(64)
     with _faults_of(path):

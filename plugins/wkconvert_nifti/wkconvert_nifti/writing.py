@@ -119,7 +119,7 @@ def _check(spec: MagSpec) -> None:
 
 
 def _notes(sink: NiftiSink) -> list[str]:
-    """What programs may not make of the file, though NIfTI holds it."""
+    """Notes on voxels that many programs do not read from NIfTI, and on what it rounds."""
     spec, notes = sink.spec, list[str]()
     if spec.dtype.name in ("uint64", "int64"):
         told = f"the voxels are {spec.dtype}, which many viewers of NIfTI do not read or round to 53 bits"

@@ -137,7 +137,7 @@ def _fluoview(file: Opened) -> Counted | None:
 
 @dataclass(frozen=True)
 class Lsm:
-    """What the header of Zeiss LSM says: its channels are the samples of a page, never colours."""
+    """Read the header of Zeiss LSM: its channels are the samples of a page, never colours."""
 
     axes: Axes
     samples: int
