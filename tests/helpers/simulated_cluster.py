@@ -135,7 +135,7 @@ class Fleet:
         call = _Opener(io.BytesIO(blob)).load()
         ((_, (number, task), _),) = call.items
         # some tasks kill every worker, until they run alone; others lose theirs by chance
-        deadly = number % 1000 == 77 and self._waiting
+        deadly = number % 1000 == 77 and (self._waiting or self._running)
         if deadly or self._random.random() < DEATHS:
             self.deaths += 1
             self._strikes[key] = self._strikes.get(key, 0) + 1
