@@ -4,11 +4,13 @@ import os
 import pickle
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from helpers.conversions import read
-from images import array, coarser, n5, ome, precomputed, put, zarr, zyx
+from helpers.datasets import run
+from images import array, attributes, coarser, n5, ome, precomputed, put, zarr, zyx
 from servers import served, uploaded
 from test_reading_plain import zipped
 
@@ -90,14 +92,62 @@ def test_a_url_is_converted_with_each_chunk_fetched_once(tmp_path, server):
     assert fetched <= stored
 
 
-def test_opening_asks_little(tmp_path, server):
-    ome(tmp_path / "em", LEVELS)
+ASKED = {
+    "OME-Zarr 0.5": ["zarr.json", "labels/zarr.json", "s0/zarr.json", "s1/zarr.json"],
+    "OME-Zarr 0.4": [
+        *("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"),
+        *("labels/.zarray", "labels/.zattrs", "labels/.zgroup", "s0/.zarray", "s1/.zarray"),
+    ],
+    "N5": ["zarr.json", ".zarray", ".zattrs", ".zgroup", "attributes.json"],
+    "precomputed": ["zarr.json", ".zarray", ".zattrs", ".zgroup", "attributes.json", "info"],
+}
+
+
+@pytest.mark.parametrize("kind", ASKED)
+def test_opening_asks_for_no_more_than_tells_and_reading_for_none_of_it_again(tmp_path, server, kind):
+    KINDS[kind](tmp_path)
     server.fault = lambda path, number: 0.1
     begin = time.monotonic()
-    layers(f"{server.url}/em")
+    (layer,) = layers(f"{server.url}/em")
     assert time.monotonic() - begin < 1.5, "documents are asked for at once, and so are levels"
-    assert len(server.seen) < 25
-    assert not any("/c/" in path for path, _ in server.seen)
+    asked = [path.removeprefix("/em/") for path, _ in server.seen]
+    assert sorted(set(asked)) == sorted(ASKED[kind])
+    assert len(asked) == len(set(asked)) or kind == "precomputed", "whose scales tensorstore opens by that one document"
+    del server.seen[:]
+    layer.source.read(Box((0, 0, 0), (1, 1, 1)))
+    assert server.seen
+    assert not {path.removeprefix("/em/") for path, _ in server.seen} & {*ASKED[kind]}, "its metadata are known"
+
+
+def test_info_asks_for_nothing_twice(tmp_path, server):
+    ome(tmp_path / "a", [voxels.astype("uint8") for voxels in LEVELS], chunks=(64, 64, 64))
+    assert "40 x 36 x 34 uint8" in run("info", f"{server.url}/a")
+    assert sorted(path for path, _ in server.seen) == [
+        *("/a/labels/zarr.json", "/a/s0/c/0/0/0", "/a/s0/zarr.json", "/a/s1/zarr.json", "/a/zarr.json")
+    ]
+
+
+def test_consolidated_metadata_tell_of_groups_and_an_arrays_own_description_counts(tmp_path, server):
+    ome(tmp_path / "em", LEVELS)
+    labels = noise(40, 36, 34, dtype="uint32")
+    ome(tmp_path / "em/labels/cells", [zyx(labels)], more={"image-label": {}})
+    attributes(tmp_path / "em/labels", {"labels": ["cells"]}, "0.5")
+    with warnings.catch_warnings(action="ignore"):
+        zarr.consolidate_metadata(tmp_path / "em")
+    array(tmp_path / "em/labels/cells/s0", zyx(labels)[:30], overwrite=True)  # none tells the group
+    image, cells = layers(f"{server.url}/em")
+    assert np.array_equal(whole(image)[0], VOXELS)
+    assert (cells.category, cells.source.info.shape) == ("segmentation", (40, 36, 30))
+    documents = [path for path, _ in server.seen if "/c/" not in path]
+    assert sorted(documents) == [f"/em/{name}zarr.json" for name in ("labels/cells/s0/", "s0/", "s1/", "")]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_server_that_denies_what_is_not_there_is_read(tmp_path, server, version):
+    ome(tmp_path / "em", LEVELS, version=version)
+    server.fault = lambda path, number: None if (tmp_path / path[1:]).is_file() else 403
+    (layer,) = layers(f"{server.url}/em")
+    assert [*layer.mags] == [(1, 1, 1), (2, 2, 2)]
 
 
 def test_a_group_is_listed_by_its_consolidated_metadata(tmp_path, server):
@@ -190,8 +240,8 @@ def test_an_array_that_changes_while_it_is_read_is_noticed(tmp_path, server):
     array(tmp_path / "em", LEVELS[0])
     (layer,) = layers(f"{server.url}/em")
     zarr.create_array(tmp_path / "em", shape=(9, 9, 9), chunks=(9, 9, 9), dtype="uint16", overwrite=True)
-    with pytest.raises(BrokenSource, match="has changed since it was opened"):
-        whole(layer)
+    with ThreadPoolExecutor(1) as worker, pytest.raises(BrokenSource, match="has changed since it was opened"):
+        worker.submit(whole, layer).result()
 
 
 @pytest.mark.slow

@@ -66,10 +66,10 @@ class Address:
 
     def open(self) -> ts.TensorStore:
         """The array, opened once for each thread; only metadata are read. Raises SourceNotFound, BrokenSource."""
-        cached = getattr(_thread, "opened", None)
-        if cached is None:
-            cached = _thread.opened = functools.lru_cache(_OPEN)(_open)
-        array: ts.TensorStore = cached(self)
+        if (array := _kept().get(self)) is None:
+            with reading(self.place):
+                array = _opening(self).result()
+            _keep(self, array)
         return array
 
 
@@ -104,9 +104,20 @@ def new_context() -> ts.Context:
 _thread = threading.local()
 
 
-def _open(address: Address) -> ts.TensorStore:
-    with reading(address.place):
-        return _opening(address).result()
+def _kept() -> dict[Address, ts.TensorStore]:
+    """The arrays that the calling thread has opened, the newest last."""
+    if (kept := getattr(_thread, "opened", None)) is None:
+        kept = _thread.opened = {}
+    found: dict[Address, ts.TensorStore] = kept
+    return found
+
+
+def _keep(address: Address, array: ts.TensorStore) -> None:
+    kept = _kept()
+    kept.pop(address, None)
+    kept[address] = array
+    for oldest in list(kept)[:-_OPEN]:
+        del kept[oldest]
 
 
 def _opening(address: Address) -> ts.Future[ts.TensorStore]:
@@ -125,12 +136,19 @@ def _opening(address: Address) -> ts.Future[ts.TensorStore]:
 
 
 def opened(addresses: Sequence[Address]) -> list[ts.TensorStore | SourceError]:
-    """Arrays at several places, opened at once as a server takes time to answer; the error of each that fails."""
+    """Arrays at several places, opened anew, at once as a server takes time to answer; the error of each that fails.
+
+    The thread keeps those on servers: who reads them next does not ask for their metadata again.
+    """
     begun = [_or_error(address, functools.partial(_opening, address)) for address in addresses]
-    return [
+    found = [
         future if isinstance(future, SourceError) else _or_error(address, future.result)
         for address, future in zip(addresses, begun, strict=True)
     ]
+    for address, array in zip(addresses, found, strict=True):
+        if isinstance(address.place, str) and not isinstance(array, SourceError):
+            _keep(address, array)
+    return found
 
 
 def _or_error(address: Address, call: Callable[[], T]) -> T | SourceError:

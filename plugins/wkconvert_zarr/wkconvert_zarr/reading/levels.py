@@ -101,6 +101,8 @@ def _stores_nothing(level: OpenLevel) -> bool:
     array, address = level.array, level.level.address
     if _is_on_disk(level.level):
         return is_packed(address, array) is None
+    if isinstance(address.place, str):  # a bucket would list all chunks
+        return False
     try:
         if not array.storage_statistics(query_not_stored=True).result().not_stored:
             return False

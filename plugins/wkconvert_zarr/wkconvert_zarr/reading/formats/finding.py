@@ -75,7 +75,7 @@ def _in_group(node: Node, choice: Choice, depth: int) -> Iterator[Image]:
 def _within_image(node: Node) -> Image | None:
     """The level of an image of OME-Zarr that was named by itself, with what the image states of it; else None."""
     above, name = node.store.above()
-    parent = node_at(above) if name and node.driver != "n5" else None
+    parent = node_at(above, node.driver) if name and node.driver != "n5" else None
     if parent is None or parent.is_array or "multiscales" not in ome.described(parent):
         return None
     image = ome.image(parent, ome.described(parent))
@@ -89,7 +89,7 @@ def _within_image(node: Node) -> Image | None:
 def _setups(node: Node) -> list[str]:
     """The setups of BigDataViewer's N5, each an image: `setup0`, `setup1` and so on."""
     if (names := node.store.folders()) is None:
-        return plain.numbered(node, "setup") if not node.listed else []
+        return plain.numbered(node, "setup")
     return [name for name in names if re.fullmatch("setup[0-9]+", name)]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wkconvert_core import SourceNotFound, UnsupportedSource
+from wkconvert_core.toolkit.stacks import natural_key
 
 from ...arrays import Address, Driver
 from .image import numbers
@@ -14,6 +15,13 @@ from .store import DOCUMENTS, Json, Store
 
 _N5 = ("dimensions", "blockSize", "dataType", "compression")
 """Attributes that describe an array of N5."""
+_ROUNDS: dict[Driver, tuple[str, ...]] = {
+    "zarr3": ("zarr.json",),
+    "zarr": (".zarray", ".zgroup", ".zattrs"),
+    "n5": ("attributes.json",),
+    "neuroglancer_precomputed": ("info",),
+}
+"""The documents of each format, in the order in which they are looked for."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,6 @@ class Node:
     """Its own JSON; of arrays of N5 and of precomputed volumes, what describes the array is among it."""
     dimensions: tuple[str | None, ...] = ()
     """Names of the array's axes, as far as the format itself has them."""
-    listed: tuple[str, ...] = field(default=(), repr=False)
-    """Paths of arrays and groups below, where a document of the group lists them (consolidated metadata)."""
     has_separator: bool = True
     """Whether the metadata of an array of Zarr 2 say what stands between a chunk's indices."""
 
@@ -51,12 +57,12 @@ class Node:
 
     def at(self, path: str) -> Node | None:
         """The node at a path below this one; None if there is none."""
-        return node_at(self.store.child(path))
+        return node_at(self.store.child(path), self.driver)
 
     def children(self) -> list[Node]:
         """The nodes in this group, in natural order. Raises UnsupportedSource where they cannot be listed."""
         if (names := self.store.folders()) is None:
-            names = list(dict.fromkeys(path.split("/")[0] for path in self.listed))
+            names = sorted({path.split("/")[0] for path in self.store.known}, key=natural_key)
         if names or not isinstance(self.store.place, str):
             return [node for name in names if (node := self.at(name) or self._undescribed(name))]
         raise UnsupportedSource(
@@ -71,21 +77,28 @@ class Node:
         return Node(store, self.driver, False, {}) if self.driver != "zarr3" and store.folders() else None
 
 
-def node_at(store: Store) -> Node | None:
-    """Read a folder's documents; None if it has none of those that tell. Raises BrokenSource, UnsupportedSource."""
-    found = store.documents(DOCUMENTS)
+def node_at(store: Store, above: Driver | None = None) -> Node | None:
+    """Read a folder's documents; None if it has none of those that tell. Raises BrokenSource, UnsupportedSource.
+
+    On a server, a folder is asked for what the group `above` it can hold only.
+    """
+    is_remote = isinstance(store.place, str)
+    rounds = [_ROUNDS[above]] if is_remote and above else _ROUNDS.values()
+    found = store.documents(*rounds, is_optional=above is not None)
     if (about := found.get("zarr.json")) is not None:
         return _zarr3(store, about)
     if (array := found.get(".zarray")) is not None:
         attributes = {**found.get(".zattrs", {}), "shape": array.get("shape") or ()}
         return Node(store, "zarr", True, attributes, has_separator="dimension_separator" in array)
     if ".zgroup" in found or ".zattrs" in found:
-        return Node(store, "zarr", False, found.get(".zattrs", {}), listed=_consolidated(store))
+        if is_remote and above is None:
+            store = _with_known(store, store.documents((".zmetadata",), is_optional=True).get(".zmetadata"))
+        return Node(store, "zarr", False, found.get(".zattrs", {}))
     if (about := found.get("attributes.json")) is not None:
         return Node(store, "n5", "dimensions" in about and "dataType" in about, about)
     if (about := found.get("info")) is not None:
         return Node(store, "neuroglancer_precomputed", True, about)
-    if store.has(("s0/attributes.json",)):  # groups of N5 need no document of their own
+    if above in (None, "n5") and store.has(("s0/attributes.json",)):  # groups of N5 need no document of their own
         return Node(store, "n5", False, {})
     return None
 
@@ -110,22 +123,22 @@ def _zarr3(store: Store, about: Json) -> Node:
         found = f"zarr_format {about.get('zarr_format')!r}, node_type {kind!r}"
         raise UnsupportedSource(f"{store}/zarr.json says {found}", why="3, and array or group, are read")
     names = about.get("dimension_names")
-    consolidated: Any = about.get("consolidated_metadata")
-    inside = consolidated.get("metadata") if isinstance(consolidated, dict) else None
     return Node(
-        store,
+        _with_known(store, about.get("consolidated_metadata"), "/zarr.json"),
         "zarr3",
         kind == "array",
         attributes,
         tuple(name if isinstance(name, str) else None for name in names) if isinstance(names, list) else (),
-        tuple(sorted(inside)) if isinstance(inside, dict) else (),
     )
 
 
-def _consolidated(store: Store) -> tuple[str, ...]:
-    """Paths that `.zmetadata` lists; it is read only where folders cannot be listed."""
-    if store.folders() is not None:
-        return ()
-    inside = store.documents((".zmetadata",)).get(".zmetadata", {}).get("metadata")
-    keys = inside if isinstance(inside, dict) else {}
-    return tuple(sorted({key.rpartition("/")[0] for key in keys if "/" in key}))
+def _with_known(store: Store, consolidated: Any, name: str = "") -> Store:
+    """A store on a server with the documents of what lies below that a group lists, each with `name` after its path.
+
+    On a disk they are read where they lie, which costs nothing and cannot be out of date.
+    """
+    inside = consolidated.get("metadata") if isinstance(consolidated, dict) else None
+    if not isinstance(inside, dict) or not isinstance(store.place, str):
+        return store
+    listed = {f"{path}{name}": about for path, about in inside.items() if isinstance(about, dict)}
+    return replace(store, known={**store.known, **listed})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -33,6 +33,8 @@ class Store:
     """The folder within a zip file; None for what lies in no zip file."""
     path: str = ""
     """Where it lies below the place that the user named, as `-o image=` takes it."""
+    known: Mapping[str, Json] = field(default_factory=dict, compare=False, repr=False)
+    """Documents of folders below by their paths, where one that was read holds them, too: consolidated metadata."""
 
     def __str__(self) -> str:
         """As messages name it: without the query of a URL, which may hold a key."""
@@ -60,14 +62,15 @@ what is read lies below the folder that was named. convert that folder by itself
         steps = [part for part in parts if part not in ("", ".")]
         if not steps or len(steps) + self.path.count("/") > _DEEPEST:
             raise broken(str(self), f"it names {path!r} as a folder in it, which is itself or far too deep")
-        below = "/".join([*filter(None, [self.path]), *steps])
+        inside = "/".join(steps)
+        known = {key[len(inside) + 1 :]: about for key, about in self.known.items() if key.startswith(f"{inside}/")}
+        found = replace(self, path="/".join([*filter(None, [self.path]), *steps]), known=known)
         if self.inner is not None:
-            return replace(self, inner="/".join([*filter(None, [self.inner]), *steps]), path=below)
+            return replace(found, inner="/".join([*filter(None, [self.inner]), *steps]))
         if isinstance(self.place, Path):
-            return replace(self, place=self.place.joinpath(*steps), path=below)
+            return replace(found, place=self.place.joinpath(*steps))
         url = urlsplit(self.place)
-        joined = url._replace(path="/".join([url.path.rstrip("/"), *steps]))
-        return replace(self, place=urlunsplit(joined), path=below)
+        return replace(found, place=urlunsplit(url._replace(path=f"{url.path.rstrip('/')}/{inside}")))
 
     def above(self) -> tuple[Store, str]:
         """The folder that this one lies in, and its name there; an empty name at the top of a zip file or a server.
@@ -90,22 +93,27 @@ what is read lies below the folder that was named. convert that folder by itself
         """The array that lies here."""
         return Address(driver, self.place, inner=self.inner, scale=scale, separator=separator)
 
-    def documents(self, names: Iterable[str]) -> dict[str, Json]:
-        """Read the JSON documents of these names, as far as they are there.
+    def documents(self, *rounds: Iterable[str], is_optional: bool = False) -> dict[str, Json]:
+        """Read the JSON documents of these names, as far as they are there; of several rounds the first that has any.
 
-        Raises BrokenSource for one that is damaged, or if none is there and the place cannot be read. Buckets whose
-        content may not be listed answer to what is not there that it may not be read.
+        Raises BrokenSource for one that is damaged, or if none is there and the place cannot be read, unless what lies
+        there is optional: buckets whose content may not be listed answer to what is not there that it may not be read.
         """
         found: dict[str, Json] = {}
         denied: SourceError | None = None
-        for name, content in self._contents(names):
-            if isinstance(content, SourceError):
-                denied = denied or content
-            elif not (isinstance(self.place, str) and content.lstrip()[:1] == b"<"):  # a page that says: not found
-                found[name] = _parsed(f"{self}/{name}", content)
-        if denied and not found:
+        for names in rounds:
+            if found := {name: self.known[name] for name in names if name in self.known}:
+                return found
+            for name, content in self._contents(names):
+                if isinstance(content, SourceError):
+                    denied = denied or content
+                elif not (isinstance(self.place, str) and content.lstrip()[:1] == b"<"):  # a page that says: not found
+                    found[name] = _parsed(f"{self}/{name}", content)
+            if found:
+                return found
+        if denied and not is_optional:
             raise denied
-        return found
+        return {}
 
     def has(self, names: Iterable[str]) -> list[str]:
         """Read the files of these names, as far as they are there."""
