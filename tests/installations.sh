@@ -55,7 +55,7 @@ for name in bioio dm hdf5 itk knossos mrc ncem nifti tiff tiles zarr; do
     case $name in knossos | tiff | tiles) images=packages ;; *) images= ;; esac # the library that these read pictures by
     case $name in # that the tests compare with
     bioio) oracles=bioio-ome-tiff ;;
-    itk) oracles="pydicom pynrrd" ;;
+    itk) oracles="simpleitk pynrrd" ;;
     mrc) oracles=mrcfile ;;
     zarr) oracles=zarr ;;
     *) oracles= ;;

@@ -28,7 +28,7 @@ HEAVY = [
     "bioio",
     "nibabel",
     "h5py",
-    "SimpleITK",
+    "pydicom",
     "ncempy",
     "wkw",
     "psutil",

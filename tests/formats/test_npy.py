@@ -95,7 +95,7 @@ def test_two_axes_are_one_slice(tmp_path):
         ((3, 4, 5), {"axes": "zyy"}, "does not name"),
         ((3, 4, 5), {"axes": "tyx"}, "does not name"),
         ((3, 4, 5), {"array": "a"}, "single array"),
-        ((3, 4, 5), {"channel": "1"}, "has no channel 1"),
+        ((3, 4, 5), {"channel": "1"}, "channel 1 does not exist"),
     ],
 )
 def test_what_nobody_says_is_asked(tmp_path, shape, options, words):

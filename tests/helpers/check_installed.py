@@ -7,7 +7,7 @@ LIBRARIES = {
     "bioio": {"bioio"},
     "dm": set(),
     "hdf5": {"h5py"},
-    "itk": {"simpleitk"},
+    "itk": {"imagecodecs", "pydicom"},
     "knossos": {"cramjam", "imageio", "wkconvert-images"},
     "mrc": set(),
     "ncem": {"h5py", "hdf5plugin", "ncempy"},

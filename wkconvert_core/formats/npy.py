@@ -25,6 +25,7 @@ from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.reader_options import parse_options
 from wkconvert_core.toolkit.files import broken, is_file, open_file, reading, reason, state_of
 from wkconvert_core.toolkit.volumes.axes import Axes
+from wkconvert_core.toolkit.volumes.choosing import split_channels
 from wkconvert_core.toolkit.volumes.inflated import Packing
 from wkconvert_core.toolkit.volumes.stored import Stored, check_size, chunk_of, source_of
 
@@ -104,7 +105,7 @@ def open_npy(
     if found.is_alone:
         notes += check_size(path, found.start + count * volume_bytes, "")
     layers = []
-    for channels in _layers(path, count, found.dtype, channel):
+    for channels in split_channels(path, count, found.dtype, channel):
         first, width = channels[0], len(channels)
         starts = [found.start] if is_interleaved else [found.start + number * volume_bytes for number in channels]
         stored = Stored(
@@ -146,15 +147,6 @@ def _named(found: _Array, axes: str | None) -> tuple[str, list[str]]:
             fix="name each by one letter of c, x, y and z, in the order of the shape: -o axes=zyx",
         )
     return axes, []
-
-
-def _layers(path: Path, count: int, dtype: DType, channel: int | None) -> list[range]:
-    """The channels of each layer. Raises OptionError."""
-    if channel is not None:
-        if not 0 <= channel < count:
-            raise OptionError(f"{path} has no channel {channel}", fix=f"it has 0 to {count - 1}")
-        return [range(channel, channel + 1)]
-    return [range(3)] if count == 3 and dtype == np.uint8 else [range(number, number + 1) for number in range(count)]
 
 
 # --- headers ---------------------------------------------------------------------------------------------------------

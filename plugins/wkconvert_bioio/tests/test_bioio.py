@@ -58,7 +58,7 @@ def test_samples_are_colours(tmp_path):
 def test_one_of_several_times_is_chosen(tmp_path):
     given = noise(2, 7, 8, 9)
     path = saved(tmp_path / "a.ome.tiff", given, "TZYX")
-    with pytest.raises(UnsupportedSource, match="holds 2 times"):
+    with pytest.raises(UnsupportedSource, match="holds 2 time points"):
         layers(path)
     np.testing.assert_array_equal(voxels(path, timepoint=1)[0], in_order(given[1]))
     with pytest.raises(OptionError, match="0 to 1"):

@@ -20,6 +20,7 @@ from wkconvert_core import (
     unit_symbol,
 )
 from wkconvert_core.toolkit.files import broken, is_file, reading, state_of
+from wkconvert_core.toolkit.volumes.choosing import no_channel, pick_time
 
 from .image import BioioVolume, opened
 
@@ -77,9 +78,9 @@ def _layers(path: Path, scene: int, prefix: str, timepoint: int | None, channel:
         raise UnsupportedSource(f"{path} has {samples} samples of {dtype} per voxel", why="three of uint8 are colours")
     if len(channels) not in (0, count):
         raise broken(path, f"it names {len(channels)} channels, and has {count}")
-    time = _time(path, times, timepoint)
+    time = pick_time(path, range(times), timepoint)
     if channel is not None and not 0 <= channel < count:
-        raise OptionError(f"{path} has no channel {channel}", fix=f"it has 0 to {count - 1}")
+        raise no_channel(path, channel, count)
     size, notes = _voxel_size(image, scene)
     if samples == 4:
         notes.append(WarningNote("alpha dropped"))
@@ -101,16 +102,6 @@ def _layers(path: Path, scene: int, prefix: str, timepoint: int | None, channel:
         layers.append(Layer({Mag(1, 1, 1): source}, named, "color" if samples > 1 else None, color))
         notes = []  # one layer carries them
     return layers
-
-
-def _time(path: Path, times: int, wanted: int | None) -> int:
-    if wanted is None and times > 1:
-        raise UnsupportedSource(
-            f"{path} holds {times} times", why="a dataset shows one", fix=f"say -o timepoint=N (0 to {times - 1})"
-        )
-    if wanted is not None and not 0 <= wanted < times:
-        raise OptionError(f"{path} has no time {wanted}", fix=f"-o timepoint takes 0 to {times - 1} for this file")
-    return wanted or 0
 
 
 def _ome(image: Any, scene: int) -> Any:

@@ -13,8 +13,8 @@ GIVEN = noise(10, 18, 20, dtype="uint16")
 OTHER = noise(10, 18, 20, dtype="uint16") + np.uint16(1)
 
 
-def warnings(of):
-    return [note for note in of.info.notes if isinstance(note, WarningNote)]
+def warnings(layer):
+    return [note for note in layer.notes if isinstance(note, WarningNote)]
 
 
 # --- Imaris -----------------------------------------------------------------------------------------------------------
@@ -46,9 +46,9 @@ def test_the_extents_of_imaris_are_voxel_size_and_place(tmp_path):
 
 @pytest.mark.parametrize("told", [{"ExtMax0": "nan"}, {"ExtMax0": "10"}, {"ExtMin2": ""}, {"Unit": "parsec"}])
 def test_extents_of_imaris_that_are_none_are_told(tmp_path, told):
-    of = source(imaris(tmp_path / "a.ims", [GIVEN], **told))
-    assert of.info.voxel_size is None
-    assert any("are no sizes" in note for note in warnings(of))
+    (layer,) = layers(imaris(tmp_path / "a.ims", [GIVEN], **told))
+    assert layer.source.info.voxel_size is None
+    assert any("are no sizes" in note for note in warnings(layer))
 
 
 def test_times_of_imaris_are_asked_for(tmp_path):
@@ -68,7 +68,7 @@ def test_levels_of_imaris_that_are_no_mags_are_left_out_and_told(tmp_path):
         file["DataSet/ResolutionLevel 1/TimePoint 0/Channel 0"].attrs["ImageSizeX"] = letters(7)
     (layer,) = layers(path)
     assert set(layer.mags) == {Mag(1, 1, 1)}
-    assert layer.notes == ("resolution levels that are no mags are left out: 1",)
+    assert layer.notes[-1] == "resolution levels that are no mags are left out: 1"
 
 
 @pytest.mark.parametrize("count", ["", "0", "-1", "x", "25", "1000000"])
@@ -121,10 +121,10 @@ def test_setups_become_layers_of_a_dataset_once(tmp_path, given):
 
 def test_without_xml_the_size_is_not_known_and_a_warning_tells(tmp_path):
     spim(tmp_path / "a", [GIVEN]).unlink()
-    of = source(tmp_path / "a.h5")
-    np.testing.assert_array_equal(of.read(of.info.box), seen(GIVEN))
-    assert of.info.voxel_size is None
-    assert any("no XML beside it" in note for note in warnings(of))
+    (layer,) = layers(tmp_path / "a.h5")
+    np.testing.assert_array_equal(layer.source.read(layer.source.info.box), seen(GIVEN))
+    assert layer.source.info.voxel_size is None
+    assert any("no XML beside it" in note for note in warnings(layer))
 
 
 def test_setups_and_times_are_chosen(tmp_path):
@@ -172,15 +172,15 @@ def test_registrations_place_setups_and_the_last_transform_is_applied_first(tmp_
 
 def test_registrations_that_turn_are_told(tmp_path):
     path = spim(tmp_path / "a", [GIVEN], affines=[["0 1 0 0 -1 0 0 0 0 0 1 0"]])
-    assert any("turns, shears or mirrors" in note for note in warnings(source(path)))
+    assert any("turns, shears or mirrors" in note for note in warnings(*layers(path)))
 
 
 @pytest.mark.parametrize(("unit", "is_warned"), [("pixel", False), ("parsec", True)])
 def test_a_size_without_a_unit_of_length_is_none(tmp_path, unit, is_warned):
-    of = source(spim(tmp_path / "a", [GIVEN], unit=unit))
-    assert of.info.voxel_size is None
-    assert any(f"0.5 x 0.5 x 2.0 {unit} of setup 0 is none" in note for note in of.info.notes)
-    assert bool(warnings(of)) == is_warned
+    (layer,) = layers(spim(tmp_path / "a", [GIVEN], unit=unit))
+    assert layer.source.info.voxel_size is None
+    assert any(f"0.5 x 0.5 x 2.0 {unit} of setup 0 is none" in note for note in layer.notes)
+    assert bool(warnings(layer)) == is_warned
 
 
 def test_xml_whose_file_is_missing_names_it(tmp_path):
@@ -261,14 +261,14 @@ def test_transforms_alone_are_no_choice_between_images(tmp_path):
     path = velox(tmp_path / "a.emd", {"FFT": noise(12, 9, 1).astype("c8")})
     with pytest.raises(UnsupportedSource, match="holds no images") as refused:
         layers(path)
-    assert refused.value.why == "complex numbers, texts and empty groups are no voxels"
+    assert "real numbers" in refused.value.why
 
 
 @pytest.mark.parametrize("told", [{"width": "0"}, {"width": "nan"}, {"unit": "1/m"}, {"unit": ""}])
 def test_pixels_of_velox_without_a_size_are_told(tmp_path, told):
-    of = source(velox(tmp_path / "a.emd", {"HAADF": noise(12, 9, 1)}, **told))
-    assert of.info.voxel_size is None
-    assert any("have no size" in note for note in warnings(of))
+    (layer,) = layers(velox(tmp_path / "a.emd", {"HAADF": noise(12, 9, 1)}, **told))
+    assert layer.source.info.voxel_size is None
+    assert any("have no size" in note for note in warnings(layer))
 
 
 @pytest.mark.parametrize("metadata", [b"", b"{", b"[]", b'{"BinaryResult": 3}', b'{"BinaryResult": {"PixelSize": []}}'])
@@ -290,19 +290,19 @@ def test_axes_of_berkeley_are_those_that_their_names_say(tmp_path):
 def test_axes_of_berkeley_with_other_names_are_taken_by_their_order_and_told(tmp_path):
     stored = noise(5, 6, 7)
     path = berkeley(tmp_path / "a.emd", stored, [("angle", "[deg]", 2.0), ("row", "[px]", 1.0), ("col", "[n_m]", 1.0)])
-    of = source(path)
-    np.testing.assert_array_equal(of.read(of.info.box), seen(stored))
-    assert of.info.voxel_size.size == (1, None, None)
-    assert any("(angle, row, col) are taken as z, y, x" in note for note in of.info.notes)
-    assert any("z runs from 0 to 8 deg, not in steps of one length" in note for note in warnings(of))
+    (layer,) = layers(path)
+    np.testing.assert_array_equal(layer.source.read(layer.source.info.box), seen(stored))
+    assert layer.source.info.voxel_size.size == (1, None, None)
+    assert any("(angle, row, col) are taken as z, y, x" in note for note in layer.notes)
+    assert any("z runs from 0 to 8 deg, not in steps of one length" in note for note in warnings(layer))
 
 
 @pytest.mark.parametrize("step", [0.0, -1.0, float("nan")])
 def test_axes_of_berkeley_without_steps_have_no_size(tmp_path, step):
     dims = [("z", "[n_m]", step), ("y", "[n_m]", 1.0), ("x", "[n_m]", 1.0)]
-    of = source(berkeley(tmp_path / "a.emd", noise(5, 6, 7), dims))
-    assert of.info.voxel_size.size == (1, 1, None)
-    assert any("not in steps of one length" in note for note in warnings(of))
+    (layer,) = layers(berkeley(tmp_path / "a.emd", noise(5, 6, 7), dims))
+    assert layer.source.info.voxel_size.size == (1, 1, None)
+    assert any("not in steps of one length" in note for note in warnings(layer))
 
 
 def test_several_arrays_of_berkeley_are_listed_and_one_is_chosen(tmp_path):

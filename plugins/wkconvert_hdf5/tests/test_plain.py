@@ -18,8 +18,8 @@ GIVEN = noise(6, 7, 8, dtype="uint16")
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def warnings(of):
-    return [note for note in of.info.notes if isinstance(note, WarningNote)]
+def warnings(layer):
+    return [note for note in layer.notes if isinstance(note, WarningNote)]
 
 
 # --- which array ------------------------------------------------------------------------------------------------------
@@ -32,7 +32,7 @@ def test_the_only_volume_is_taken_wherever_it_lies_and_told(tmp_path):
     plain(path, np.zeros((3, 4, 5), "c8"), "waves")
     plain(path, np.array([["a"]], "S1"), "words")
     np.testing.assert_array_equal(voxels(path), seen(GIVEN))
-    assert "read from volumes/raw" in source(path).info.notes
+    assert "read from volumes/raw" in layers(path)[0].notes
 
 
 @pytest.mark.parametrize("name", ["DataSet", "Data/Image", "Data/Image/a", "s00", "t00000", "data"])
@@ -139,7 +139,7 @@ def test_an_array_of_matlab_is_rows_columns_and_slices(tmp_path):
     array = noise(7, 8, 6, dtype="int16")  # A(y, x, z)
     path = matlab(tmp_path / "a.mat", array)
     np.testing.assert_array_equal(voxels(path)[0], array.transpose(1, 0, 2))
-    assert any("A(y, x, z)" in note for note in warnings(source(path)))
+    assert any("A(y, x, z)" in note for note in warnings(*layers(path)))
     np.testing.assert_array_equal(voxels(path, axes="zyx")[0], array)
 
 
@@ -162,7 +162,7 @@ def test_three_channels_of_uint8_are_colours_and_others_layers(tmp_path):
     path = ilastik(tmp_path / "b.h5", stored.astype("float32"), "czyx")
     found = layers(path)
     assert [layer.name for layer in found] == ["channel_0", "channel_1", "channel_2"]
-    assert [bool(layer.source.info.notes) for layer in found] == [True, False, False]
+    assert [bool(layer.notes) for layer in found] == [True, False, False]
     assert len({layer.color for layer in found}) == 3
     with pytest.raises(OptionError, match="its channels are 0 to 2"):
         layers(path, channel="3")
@@ -198,15 +198,15 @@ def test_element_size_um_is_z_y_x(tmp_path):
 
 @pytest.mark.parametrize("told", [[0.0, 2.0, 0.5], [np.nan, 2.0, 0.5], [-1.0, 2.0, 0.5]])
 def test_an_element_size_that_is_none_leaves_its_axis_open(tmp_path, told):
-    of = source(plain(tmp_path / "a.h5", GIVEN, attributes={"element_size_um": told}))
-    assert of.info.voxel_size.size == (0.5, 2, None)
-    assert any("not three sizes" in note for note in warnings(of))
+    (layer,) = layers(plain(tmp_path / "a.h5", GIVEN, attributes={"element_size_um": told}))
+    assert layer.source.info.voxel_size.size == (0.5, 2, None)
+    assert any("not three sizes" in note for note in warnings(layer))
 
 
 def test_a_resolution_without_a_unit_is_told_and_not_taken(tmp_path):
-    of = source(plain(tmp_path / "a.h5", GIVEN, attributes={"resolution": [40.0, 4.0, 4.0]}))
-    assert of.info.voxel_size is None
-    assert any("40.0 4.0 4.0, names no unit" in note for note in of.info.notes)
+    (layer,) = layers(plain(tmp_path / "a.h5", GIVEN, attributes={"resolution": [40.0, 4.0, 4.0]}))
+    assert layer.source.info.voxel_size is None
+    assert any("40.0 4.0 4.0, names no unit" in note for note in layer.notes)
 
 
 # --- dtypes, chunks, filters ------------------------------------------------------------------------------------------
@@ -259,7 +259,6 @@ def compressed(path):
 
 def test_filters_of_hdf5plugin_are_used_where_it_is_installed(tmp_path):
     of = source(compressed(tmp_path / "a.h5"))
-    assert of.with_filters
     np.testing.assert_array_equal(read_checked(of), seen(GIVEN))
 
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from wkconvert_core import Affine, Layer, Mag, OptionError, UnsupportedSource, Vec3Like, VolumeInfo, VoxelSize
+from wkconvert_core import Affine, Layer, Mag, UnsupportedSource, Vec3Like, VolumeInfo, VoxelSize
 from wkconvert_core.toolkit.dyes import view_colors
+from wkconvert_core.toolkit.files import broken
 from wkconvert_core.toolkit.raw_rows import cheap_run
 from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.volumes.choosing import MOST_LAYERS, pick_time, split_channels
 
-from .files import Dataset, check_array
+from .files import Dataset, File, check_array
 from .source import HdfSource
 
 T = TypeVar("T")
-MOST_LAYERS = 100
-"""Most layers of one source."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ class Facts:
     """The slowest first: c, t, x, y, z, and `1` for those of the length 1 that stand for nothing."""
     voxel_size: VoxelSize | None = None
     affine: Affine | None = None
-    notes: tuple[str, ...] = ()
     shape: Vec3Like | None = None
     """Along x, y, z, of arrays that are filled up to whole chunks; None: that of the array."""
     is_unsigned: bool = False
+    """Whether integers of 16 bits are unsigned, whatever the file says."""
 
 
 def source_of(
     path: Path, data: Dataset, facts: Facts, *, time: int = 0, channel: int = 0, channels: int = 1
 ) -> HdfSource:
     """The Source of some channels of an array at one time. Raises UnsupportedSource, SourceNotFound, BrokenSource."""
-    with_filters = check_array(path, data)
+    check_array(path, data)
     lengths = dict(zip(facts.axes, data.shape, strict=True))
     stored = lengths.get("x", 1), lengths.get("y", 1), lengths.get("z", 1)
     x, y, z = facts.shape or stored
@@ -67,58 +67,60 @@ def source_of(
     chunk = min(x, sides["x"]), min(y, sides["y"]), min(z, sides.get("z", 1))
     cost = max(1.0, math.prod(sides[axis] for axis in sides if axis not in "xyz") / channels)
     dtype = np.dtype(data.dtype.str).newbyteorder("=")  # without what h5py notes on enumerations
-    if facts.is_unsigned:
-        dtype = np.dtype(dtype.name.removeprefix("u").replace("int", "uint"))
-    info = VolumeInfo((x, y, z), dtype, channels, facts.voxel_size, chunk, notes=facts.notes, affine=facts.affine)
-    name = data.name.strip("/")
-    return HdfSource(path, name, facts.axes, info, time, channel, facts.is_unsigned, with_filters, cost)
+    is_unsigned = facts.is_unsigned and dtype == np.int16
+    dtype = np.dtype(np.uint16) if is_unsigned else dtype
+    info = VolumeInfo((x, y, z), dtype, channels, facts.voxel_size, chunk, affine=facts.affine)
+    return HdfSource(path, data.name.strip("/"), facts.axes, info, time, channel, is_unsigned, cost)
 
 
-def layers_of(path: Path, data: Dataset, facts: Facts, choice: Choice) -> list[Layer]:
+def layers_of(
+    path: Path, data: Dataset, facts: Facts, choice: Choice, notes: Sequence[str], name: str | None = None
+) -> list[Layer]:
     """The layers of an array: one for each channel, or one in colour for three channels of uint8.
 
     Raises UnsupportedSource, OptionError, SourceNotFound, BrokenSource.
     """
     lengths = dict(zip(facts.axes, data.shape, strict=True))
-    time = pick_time(path, list(range(lengths.get("t", 1))), choice.timepoint)
-    count = lengths.get("c", 1)
-    if choice.channel is not None:
-        if not 0 <= choice.channel < count:
-            raise no_channel(path, choice.channel, count)
-        return [Layer({Mag(1, 1, 1): source_of(path, data, facts, time=time, channel=choice.channel)})]
-    if count > MOST_LAYERS:
+    time = pick_time(path, range(lengths.get("t", 1)), choice.timepoint)
+    channels = split_channels(path, lengths.get("c", 1), data.dtype, choice.channel)
+    if len(channels) > MOST_LAYERS:
         raise UnsupportedSource(
-            f"{data.name} in {path} has {count} channels",
+            f"{data.name} in {path} has {len(channels)} channels",
             why=f"at most {MOST_LAYERS} layers are made at once",
             fix="take one with --channel N, or say -o axes= if these are no channels",
         )
-    if count == 1 or (count == 3 and data.dtype == np.uint8):
-        return [Layer({Mag(1, 1, 1): source_of(path, data, facts, time=time, channels=count)})]
-    layers = []
-    for number, shown in enumerate(view_colors([""] * count)):
-        source = source_of(path, data, facts, time=time, channel=number)
-        layers.append(Layer({Mag(1, 1, 1): source}, f"channel_{number}", color=shown))
-        facts = replace(facts, notes=())  # the first layer carries them for all
-    return layers
+    sources = [source_of(path, data, facts, time=time, channel=each[0], channels=len(each)) for each in channels]
+    if len(sources) == 1:
+        return [Layer({Mag(1, 1, 1): sources[0]}, name, notes=tuple(notes))]
+    colors = view_colors([""] * len(sources))
+    layers = [
+        Layer({Mag(1, 1, 1): source}, f"channel_{number}", color=color)
+        for number, (source, color) in enumerate(zip(sources, colors, strict=True))
+    ]
+    return [replace(layers[0], notes=tuple(notes)), *layers[1:]]  # the first layer carries them for all
 
 
-def pick_time(path: Path, times: Sequence[int], said: int | None) -> int:
-    """The time that is taken of those that a file holds. Raises UnsupportedSource, OptionError."""
-    shown = f"{times[0]} to {times[-1]}" if len(times) > 1 else str(times[0])
-    if said is not None and said not in times:
-        raise OptionError(f"{path} has no time point {said}", fix=f"-o timepoint takes {shown} for this file")
-    if said is None and len(times) > 1:
-        raise UnsupportedSource(
-            f"{path} holds {len(times)} time points",
-            why="a layer shows one",
-            fix=f"take one with -o timepoint=N, {shown}",
-        )
-    return times[0] if said is None else said
+def mags_of(
+    path: Path, file: File, levels: Iterable[tuple[Sequence[float], str, Facts]]
+) -> tuple[dict[Mag, HdfSource], list[str]]:
+    """The mags of levels, and a note on those that are none.
 
-
-def no_channel(path: Path, channel: int, count: int) -> OptionError:
-    """The error for a channel that is not there."""
-    return OptionError(f"channel {channel} does not exist in {path}", fix=f"its channels are 0 to {count - 1}")
+    Of each level, how many times larger its voxels are along x, y, z, the name of its array, and its facts, with the
+    voxel size of the finest. Raises UnsupportedSource, SourceNotFound, BrokenSource.
+    """
+    mags: dict[Mag, HdfSource] = {}
+    left: list[str] = []
+    for number, (factors, name, facts) in enumerate(levels):
+        mag = mag_of(factors)
+        if mag is None or mag in mags:
+            left.append(str(number))
+            continue
+        size = facts.voxel_size and facts.voxel_size.coarsened(mag)
+        placed = replace(facts, voxel_size=size, affine=None if mags else facts.affine)
+        mags[mag] = source_of(path, file[name], placed)
+    if not mags:
+        raise broken(path, f"none of its {len(left)} levels is a mag, whose voxels are 1, 2, 4, … times larger")
+    return mags, [f"resolution levels that are no mags are left out: {', '.join(left)}"] if left else []
 
 
 def the_only(path: Path, found: Sequence[T], shown: Sequence[str], what: str) -> T:
@@ -128,8 +130,8 @@ def the_only(path: Path, found: Sequence[T], shown: Sequence[str], what: str) ->
     if not found:
         raise UnsupportedSource(
             f"{path} holds no {what}",
-            why="complex numbers, texts and empty groups are no voxels",
-            fix="say which data set is meant with -o dataset=PATH; `h5ls -r` lists them",
+            why="none of its data sets has real numbers and the axes of one; `h5ls -r` lists them",
+            fix="say which data set is meant with -o dataset=PATH, and its axes with -o axes=",
         )
     raise UnsupportedSource(
         f"{path} holds {len(found)} {what}: {shorten(shown)}",
@@ -148,3 +150,16 @@ def mag_of(factors: Sequence[float]) -> Mag | None:
         return None
     x, y, z = map(int, factors)
     return Mag(x, y, z)
+
+
+_MEANINGLESS = {"", "array", "cells", "data", "dataset", "exported_data", "image", "images", "main", "stack", "volume"}
+
+
+def name_of(path: str) -> str | None:
+    """A layer's name, by the path of its array in the file; None if that says nothing of what is in it.
+
+    >>> name_of("/volumes/labels/neuron_ids"), name_of("/raw/data"), name_of("/volume")
+    ('neuron_ids', 'raw', None)
+    """
+    parts = [part for part in path.split("/") if part.lower() not in _MEANINGLESS]
+    return parts[-1] if parts else None

@@ -7,8 +7,6 @@ are unsigned, whatever their type in the file.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ import numpy as np
 from wkconvert_core import (
     Affine,
     Layer,
-    Mag,
     OptionError,
     UnknownOption,
     UnsupportedSource,
@@ -29,11 +26,14 @@ from wkconvert_core import (
 )
 from wkconvert_core.toolkit.dyes import view_colors
 from wkconvert_core.toolkit.files import broken, open_file, reading, state_of
+from wkconvert_core.toolkit.volumes.choosing import MOST_LAYERS, pick_time
 
-from .arrays import MOST_LAYERS, Choice, Facts, mag_of, pick_time, source_of
+from .arrays import Choice, Facts, mags_of
 from .detection import spim_files
-from .files import File, check_is_hdf5, group_of, opened, text_of
+from .files import File, check_is_hdf5, group_of, numbers, opened, text_of
 
+_TIME, _SETUP = "t([0-9]{5,9})", "s([0-9]{2,9})"
+"""Names of groups: times hold setups; others, of the same names, describe these."""
 _MOST_XML = 256 << 20
 """Bytes of the largest XML that is read."""
 
@@ -50,9 +50,7 @@ class Setup:
 
 def is_bigdataviewer(file: File) -> bool:
     """Whether a file is one of BigDataViewer."""
-    return bool(_numbers(file, "t", 5)) and any(
-        "resolutions" in group_of(file, f"s{number:02}") for number in _numbers(file, "s", 2)
-    )
+    return bool(numbers(file, _TIME)) and any("resolutions" in group_of(file, name) for name in file)
 
 
 def xml_beside(path: Path) -> Path | None:
@@ -65,9 +63,9 @@ def described_layers(xml: Path, choice: Choice) -> list[Layer]:
     root = _parsed(xml)
     path = _images(xml, root)
     with reading(xml, ValueError, TypeError):
-        setups = {
-            setup.number: setup for setup in map(_setup, root.iterfind("SequenceDescription/ViewSetups/ViewSetup"))
-        }
+        setups = sorted(
+            map(_setup, root.iterfind("SequenceDescription/ViewSetups/ViewSetup")), key=lambda it: it.number
+        )
         if not setups:
             raise broken(xml, "it describes no ViewSetup")
     check_is_hdf5(path)
@@ -78,26 +76,23 @@ def described_layers(xml: Path, choice: Choice) -> list[Layer]:
 def bare_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
     """The layers of a file without XML. Raises SourceError, OptionError."""
     note = WarningNote("no XML beside it says how large voxels are and where setups lie")
-    numbers = _numbers(file, "s", 2)
-    setups = {number: Setup(number, notes=(note,) if number == numbers[0] else ()) for number in numbers}
-    return _layers(path, file, setups, choice, None)
+    first, *others = numbers(file, _SETUP)
+    return _layers(path, file, [Setup(first, notes=(note,)), *map(Setup, others)], choice, None)
 
 
-def _layers(path: Path, file: File, setups: dict[int, Setup], choice: Choice, xml: Any) -> list[Layer]:
-    """A layer for each setup, or the one that is chosen."""
-    others = [name for name in ("dataset", "axes", "channel") if getattr(choice, name) is not None]
-    if others:
+def _layers(path: Path, file: File, setups: list[Setup], choice: Choice, xml: Any) -> list[Layer]:
+    """A layer for each setup, or the one that is chosen; levels that are no mags are left out."""
+    if others := [name for name in ("dataset", "axes", "channel") if getattr(choice, name) is not None]:
         raise UnknownOption(
             f"{path} is of BigDataViewer, which has no use for {', '.join(others)}",
             fix="take a setup with -o setup=N; -o dataset=PATH goes with the .h5 file itself",
             names=others,
         )
-    time = pick_time(path, _numbers(file, "t", 5), choice.timepoint)
-    if choice.setup is not None and choice.setup not in setups:
-        raise OptionError(
-            f"{path} has no setup {choice.setup}", fix=f"-o setup takes {', '.join(map(str, sorted(setups)))}"
-        )
-    wanted = [setups[number] for number in sorted(setups) if choice.setup in (None, number)]
+    time = pick_time(path, numbers(file, _TIME), choice.timepoint)
+    wanted = [setup for setup in setups if choice.setup in (None, setup.number)]
+    if not wanted:
+        there = ", ".join(str(setup.number) for setup in setups)
+        raise OptionError(f"{path} has no setup {choice.setup}", fix=f"-o setup takes {there}")
     if len(wanted) > MOST_LAYERS:
         raise UnsupportedSource(
             f"{path} has {len(wanted)} setups",
@@ -107,7 +102,7 @@ def _layers(path: Path, file: File, setups: dict[int, Setup], choice: Choice, xm
     names = [setup.name or f"setup_{setup.number}" for setup in wanted]
     layers = []
     for setup, name, shown in zip(wanted, names, view_colors(names), strict=True):
-        group = f"t{time:05}/s{setup.number:02}"
+        group, about = f"t{time:05}/s{setup.number:02}", file[f"s{setup.number:02}"]
         if group not in file:
             raise UnsupportedSource(
                 f"setup {setup.number} has no images at time point {time} in {path}",
@@ -115,31 +110,14 @@ def _layers(path: Path, file: File, setups: dict[int, Setup], choice: Choice, xm
                 fix="take other images with -o timepoint=N, or one with -o setup=N",
             )
         affine, notes = _affine(xml, time, setup.number)
-        mags = _mags(path, file, group, setup, affine, (*setup.notes, *notes))
-        is_alone = len(wanted) == 1
-        layers.append(Layer(mags, None if is_alone else name, color=None if is_alone else shown))
+        facts = Facts("zyx", setup.voxel_size, affine, is_unsigned=text_of(about, "dataType") in ("", "uint16"))
+        factors = np.asarray(about["resolutions"][...], float).tolist()
+        mags, left = mags_of(
+            path, file, ((each, f"{group}/{level}/cells", facts) for level, each in enumerate(factors))
+        )
+        told, is_alone = (*setup.notes, *notes, *left), len(wanted) == 1
+        layers.append(Layer(mags, None if is_alone else name, color=None if is_alone else shown, notes=told))
     return layers
-
-
-def _mags(
-    path: Path, file: File, group: str, setup: Setup, affine: Affine | None, notes: tuple[str, ...]
-) -> dict[Mag, Any]:
-    """The mags of a setup at one time; levels that are no mags are left out."""
-    about = file[f"s{setup.number:02}"]
-    mags: dict[Mag, Any] = {}
-    kind = text_of(about, "dataType")
-    for level, factors in enumerate(np.asarray(about["resolutions"][...], float).tolist()):
-        mag = mag_of(factors)
-        if mag is None or mag in mags:
-            continue
-        data = file[f"{group}/{level}/cells"]
-        is_unsigned = data.dtype.kind == "i" and kind in ("", "uint16") and data.dtype.itemsize == 2
-        size = setup.voxel_size and setup.voxel_size.coarsened(mag)
-        facts = Facts("zyx", size, None if mags else affine, () if mags else notes, is_unsigned=is_unsigned)
-        mags[mag] = source_of(path, data, facts)
-    if not mags:
-        raise broken(path, f"none of its levels is a mag: {about['resolutions'][...].tolist()}")
-    return mags
 
 
 # --- XML --------------------------------------------------------------------------------------------------------------
@@ -192,23 +170,13 @@ def _affine(root: ElementTree.Element | None, time: int, setup: int) -> tuple[Af
     whole = np.eye(4)
     for view in views[:1]:
         for transform in view.iterfind("ViewTransform/affine"):
-            numbers = [float(number) for number in (transform.text or "").split()]
-            whole = whole @ np.vstack([np.array(numbers).reshape(3, 4), [0, 0, 0, 1]])
+            rows = np.array((transform.text or "").split(), float).reshape(3, 4)
+            whole = whole @ np.vstack([rows, [0, 0, 0, 1]])
     if not views or not np.isfinite(whole).all():
         return None, []
-    x, y, z, origin = (_point(column) for column in whole[:3].T)
+    x, y, z, origin = ((float(i), float(j), float(k)) for i, j, k in whole[:3].T)
     affine = Affine(x, y, z, origin, None, "ViewRegistration")
     scale = np.diag(np.diag(whole)[:3])
     is_turned = not np.allclose(whole[:3, :3], scale, atol=1e-6 * np.abs(scale).max()) or np.diag(whole).min() <= 0
     told = "its registration turns, shears or mirrors it, which is not applied; BigStitcher can fuse it"
     return (affine if affine.spans else None), [WarningNote(told)] if is_turned else []
-
-
-def _point(numbers: Sequence[float]) -> tuple[float, float, float]:
-    x, y, z = map(float, numbers)
-    return x, y, z
-
-
-def _numbers(file: File, letter: str, digits: int) -> list[int]:
-    """The numbers of the groups `t00000`, `t00001` and so on, or `s00`, `s01`."""
-    return sorted(int(name[1:]) for name in file if re.fullmatch(rf"{letter}[0-9]{{{digits},9}}", name))

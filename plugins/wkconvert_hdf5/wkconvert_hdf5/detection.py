@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import is_file, is_folder, listed, open_file, reading
+from wkconvert_core.toolkit.files import is_file, is_folder, listed, open_file
 
 SUFFIXES = (".h5", ".hdf5", ".ims", ".emd")
 """Suffixes of files that are HDF5 and nothing else. MATLAB's `.mat` may be older than that."""
@@ -59,9 +59,3 @@ def _readable(path: Path) -> bytes:
     with suppress(PermissionError), open_file(path) as file:
         return file.read(4096)
     return b""
-
-
-def first_bytes(path: Path) -> bytes:
-    """Read the part of a file that detection looks at. Raises SourceNotFound, BrokenSource."""
-    with reading(path), open_file(path) as file:
-        return file.read(4096)

@@ -15,7 +15,7 @@ import numpy as np
 
 from wkconvert_core import Layer, UnsupportedSource, VoxelSize, WarningNote, unit_symbol
 
-from .arrays import Choice, Facts, layers_of, the_only
+from .arrays import Choice, Facts, layers_of, name_of, the_only
 from .files import File, document_of, group_of, is_numeric, text_of
 
 
@@ -32,12 +32,12 @@ def velox_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
         for image in file["Data/Image"].values()
         if (data := group_of(file, image.name).get("Data")) is not None and is_numeric(data) and data.ndim == 3
     }
-    names = [f"{data.name.strip('/')} ({_detector(about)})" for data, about in found.items()]
+    names = [f"{data.name.strip('/')} ({_detector(about) or 'no detector named'})" for data, about in found.items()]
     data = the_only(path, list(found), names, "images")
     size, notes = _pixel_size(found[data])
     if data.shape[2] > 1:
         notes.append("frames are times; -o axes=yxz with -o dataset takes them as slices")
-    return layers_of(path, data, Facts("yxt", size, notes=tuple(notes)), choice)
+    return layers_of(path, data, Facts("yxt", size), choice, notes, _detector(found[data]) or None)
 
 
 def _metadata(image: Any) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def _metadata(image: Any) -> dict[str, Any]:
 
 def _detector(about: dict[str, Any]) -> str:
     result = about.get("BinaryResult", {})
-    return str(result.get("Detector", "no detector named")) if isinstance(result, dict) else ""
+    return str(result.get("Detector", "")) if isinstance(result, dict) else ""
 
 
 def _pixel_size(about: dict[str, Any]) -> tuple[VoxelSize | None, list[str]]:
@@ -67,7 +67,12 @@ def _pixel_size(about: dict[str, Any]) -> tuple[VoxelSize | None, list[str]]:
     return VoxelSize((x, y, None), unit, "Velox metadata (PixelSize)").to("nm"), []
 
 
-def berkeley_groups(file: File) -> list[Any]:
+def is_berkeley(file: File) -> bool:
+    """Whether a file has groups of Berkeley's format."""
+    return bool(_groups(file))
+
+
+def _groups(file: File) -> list[Any]:
     """The groups of a file that hold an array with its axes, as far as links within the file lead."""
     found: list[Any] = []
 
@@ -79,8 +84,9 @@ def berkeley_groups(file: File) -> list[Any]:
     return found
 
 
-def berkeley_layers(path: Path, groups: list[Any], choice: Choice) -> list[Layer]:
+def berkeley_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
     """The layer of the only array with its axes. Raises SourceError, OptionError."""
+    groups = _groups(file)
     group = the_only(path, groups, [f"{group.name.strip('/')}/data" for group in groups], "arrays")
     data = group["data"]
     dims = [group.get(f"dim{number + 1}") for number in range(data.ndim)]
@@ -97,7 +103,7 @@ def berkeley_layers(path: Path, groups: list[Any], choice: Choice) -> list[Layer
     size, notes = _steps(dict(zip(axes, dims, strict=True)))
     if axes != named:
         notes.append(f"its axes ({', '.join(name or 'unnamed' for name in names)}) are taken as {', '.join(axes)}")
-    return layers_of(path, data, Facts(axes, size, notes=tuple(notes)), choice)
+    return layers_of(path, data, Facts(axes, size), choice, notes, name_of(group.name))
 
 
 def _steps(dims: dict[str, Any]) -> tuple[VoxelSize | None, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 
 from wkconvert_core import DTYPES, SourceNotFound, UnsupportedSource
 from wkconvert_core.toolkit.files import broken, is_file, reading
+from wkconvert_core.toolkit.volumes.inflated import bytes_of
 
-from .detection import first_bytes, is_hdf5
+from .detection import is_hdf5
 from .heaps import check_heaps
 
 File: TypeAlias = Any
@@ -23,28 +25,25 @@ Dataset: TypeAlias = Any
 
 _FAULTS = (KeyError, IndexError, RuntimeError, ValueError, TypeError, OverflowError, AttributeError)
 """The exceptions that h5py raises for damaged files, beside OSError."""
-_OWN = (1, 2, 3, 5, 6, 32000)
-"""Filters that HDF5 and h5py have themselves: deflate, shuffle, fletcher32, nbit, scaleoffset, lzf."""
 
 
 @contextmanager
-def opened(path: Path, *, with_filters: bool = False) -> Iterator[File]:
-    """Open a file for reading; `with_filters` registers the filters of hdf5plugin before.
+def opened(path: Path) -> Iterator[File]:
+    """Open a file for reading. Errors within the block that come of damaged content become BrokenSource.
 
-    Errors within the block that come of damaged content become BrokenSource. Raises SourceNotFound, BrokenSource.
+    Raises SourceNotFound, BrokenSource.
     """
     import h5py
 
-    if with_filters:
-        with suppress(ImportError):  # others have them from HDF5_PLUGIN_PATH
-            import hdf5plugin  # noqa: F401 - which registers them
+    with suppress(ImportError):  # others have its filters from HDF5_PLUGIN_PATH
+        import hdf5plugin  # noqa: F401 - which registers its filters
     with reading(path, *_FAULTS), h5py.File(path, "r") as file:
         yield file
 
 
 def check_is_hdf5(path: Path) -> None:
     """Raise BrokenSource unless a file begins as HDF5 does."""
-    if not is_hdf5(first_bytes(path)):
+    if not is_hdf5(bytes_of(path, 4096)):
         raise broken(path, "it does not have the signature of HDF5")
 
 
@@ -52,6 +51,15 @@ def group_of(file: Any, name: str) -> Any:
     """A group of a file, or an empty mapping where there is none of this name, or an array."""
     found = file.get(name)
     return found if hasattr(found, "keys") else {}
+
+
+def numbers(group: Any, pattern: str) -> list[int]:
+    """The numbers in the names of a group's members that match a pattern, in order; its first part in brackets counts.
+
+    >>> numbers(["t00001", "t00000", "s00"], r"t([0-9]{5,9})")
+    [0, 1]
+    """
+    return sorted(int(found[1]) for found in map(re.compile(pattern).fullmatch, group) if found)
 
 
 def text_of(item: Any, name: str) -> str:
@@ -91,12 +99,14 @@ def is_numeric(data: Dataset) -> bool:
     return dtype.names is None and (dtype.newbyteorder("=").name in (*DTYPES, "bool", "float16"))
 
 
-def check_array(path: Path, data: Dataset) -> bool:
-    """Whether an array needs filters that HDF5 does not have itself.
+def check_array(path: Path, data: Dataset) -> None:
+    """Check that all is there that an array's voxels need.
 
     Raises UnsupportedSource for dtypes and filters that cannot be read, SourceNotFound for files that are missing,
     whose voxels HDF5 would give as zeros.
     """
+    import h5py
+
     if not is_numeric(data) or not data.size:
         raise UnsupportedSource(
             f"{data.name} in {path} is no volume of numbers",
@@ -110,49 +120,32 @@ def check_array(path: Path, data: Dataset) -> bool:
             fix="write them into one file, such as with h5repack",
         )
     for part in data.virtual_sources() if data.is_virtual else ():
-        _check_part(path, data, part)
-    needed = _filters(data)
-    if missing := {code: name for code, name in needed.items() if not _is_available(code)}:
+        names = ["."] if part.file_name == "." else [part.file_name, Path(part.file_name).name]
+        places = [path if name == "." else path.parent / name for name in names]
+        if not _holds(next(filter(is_file, places), None), part.dset_name):
+            raise SourceNotFound(
+                f"{part.dset_name} in {places[0]} does not exist",
+                why=f"{data.name} in {path} is put together from it and others: HDF5 gives zeros where one is missing",
+                fix="put the files into one folder",
+            )
+    made = data.id.get_create_plist()
+    filters = [made.get_filter(number) for number in range(made.get_nfilters())]
+    missing = [
+        f"{name.decode('utf-8', 'replace') or 'a filter'} ({code})"
+        for code, _, _, name in filters
+        if not h5py.h5z.filter_avail(code)
+    ]
+    if missing:
         raise UnsupportedSource(
-            f"{data.name} in {path} is compressed by {', '.join(f'{name} ({code})' for code, name in missing.items())}",
+            f"{data.name} in {path} is compressed by {', '.join(missing)}",
             why="HDF5 has no such filter itself, and hdf5plugin is not installed or lacks it, too",
             fix="pip install hdf5plugin",
         )
-    return bool(needed)
 
 
-def _check_part(path: Path, data: Dataset, part: Any) -> None:
-    """Raise SourceNotFound unless a part of a virtual array is there."""
-    places = (
-        [path] if part.file_name == "." else [path.parent / part.file_name, path.parent / Path(part.file_name).name]
-    )
-    place = next(filter(is_file, places), None)
-    if place is not None:
-        with opened(place) as file:
-            if part.dset_name in file:
-                return
-    raise SourceNotFound(
-        f"{part.dset_name} in {places[0]} does not exist",
-        why=f"{data.name} in {path} is put together from it and others, and HDF5 gives zeros where one is missing",
-        fix="put the files into one folder",
-    )
-
-
-def _filters(data: Dataset) -> dict[int, str]:
-    """The names of an array's filters, by their numbers, that neither HDF5 nor h5py has itself."""
-    made = data.id.get_create_plist()
-    filters = [made.get_filter(number) for number in range(made.get_nfilters())]
-    return {
-        code: name.decode("utf-8", "replace") or "a filter"
-        for code, _, _, name in filters
-        if code not in _OWN or not _is_available(code)
-    }
-
-
-def _is_available(code: int) -> bool:
-    """Whether HDF5 has a filter, perhaps by hdf5plugin."""
-    import h5py
-
-    with suppress(ImportError):
-        import hdf5plugin  # noqa: F401 - which registers its filters
-    return bool(h5py.h5z.filter_avail(code))
+def _holds(path: Path | None, name: str) -> bool:
+    """Whether there is a file, and an array in it."""
+    if path is None:
+        return False
+    with opened(path) as file:
+        return name in file

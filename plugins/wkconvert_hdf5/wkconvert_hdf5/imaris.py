@@ -7,16 +7,16 @@ of a channel say how many voxels it has.
 from __future__ import annotations
 
 import math
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core import METRES, Affine, Layer, Mag, Vec3, VoxelSize, WarningNote, unit_symbol
+from wkconvert_core import METRES, Affine, Layer, Vec3, VoxelSize, WarningNote, unit_symbol
 from wkconvert_core.toolkit.dyes import view_colors
+from wkconvert_core.toolkit.volumes.choosing import no_channel, pick_time
 
-from .arrays import Choice, Facts, mag_of, no_channel, pick_time, source_of
-from .files import File, group_of, text_of
+from .arrays import Choice, Facts, mags_of
+from .files import File, group_of, numbers, text_of
 
 
 def is_imaris(file: File) -> bool:
@@ -29,40 +29,29 @@ def imaris_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
     finest = file["DataSet/ResolutionLevel 0"]
     time = pick_time(path, _numbers(finest, "TimePoint"), choice.timepoint)
     channels = _numbers(finest[f"TimePoint {time}"], "Channel")
-    about = [file.get(f"DataSetInfo/Channel {number}") for number in channels]
-    names = [text_of(group, "Name") if group else "" for group in about]
-    shown = view_colors(names)
     if choice.channel is not None and choice.channel not in channels:
         raise no_channel(path, choice.channel, len(channels))
+    about = {number: file.get(f"DataSetInfo/Channel {number}") for number in channels}
+    names = {number: text_of(group, "Name") if group else "" for number, group in about.items()}
+    shown = dict(zip(channels, view_colors(list(names.values())), strict=True))
     layers: list[Layer] = []
-    for place, number in enumerate(channels):
-        if choice.channel in (None, number):
-            mags, notes = _mags(path, file, f"TimePoint {time}/Channel {number}", with_notes=not layers)
-            name = names[place] or f"channel_{number}" if len(channels) > 1 else None
-            color = _color(about[place]) or (shown[place] if len(channels) > 1 else None)
-            layers.append(Layer(mags, name, color=color, notes=notes))
+    for number in [choice.channel] if choice.channel is not None else channels:
+        groups = [
+            f"DataSet/ResolutionLevel {level}/TimePoint {time}/Channel {number}"
+            for level in _numbers(file["DataSet"], "ResolutionLevel")
+        ]
+        shapes = [_shape(file[group]) for group in groups]
+        size, affine, notes = _extents(file["DataSetInfo/Image"], shapes[0])
+        levels = [
+            ([round(all_ / some) for all_, some in zip(shapes[0], shape, strict=True)], f"{group}/Data", facts)
+            for group, shape in zip(groups, shapes, strict=True)
+            for facts in [Facts("zyx", size, affine, shape)]
+        ]
+        mags, left = mags_of(path, file, levels)
+        name = names[number] or f"channel_{number}" if len(channels) > 1 else None
+        color = _color(about[number]) or (shown[number] if len(channels) > 1 else None)
+        layers.append(Layer(mags, name, color=color, notes=() if layers else (*notes, *left)))
     return layers
-
-
-def _mags(path: Path, file: File, channel: str, *, with_notes: bool) -> tuple[dict[Mag, Any], tuple[str, ...]]:
-    """The mags of a channel, and a note on levels that are none."""
-    mags: dict[Mag, Any] = {}
-    left: list[str] = []
-    levels = _numbers(file["DataSet"], "ResolutionLevel")
-    whole = _shape(file[f"DataSet/ResolutionLevel 0/{channel}"])
-    size, affine, notes = _extents(file["DataSetInfo/Image"], whole)
-    for level in levels:
-        group = file[f"DataSet/ResolutionLevel {level}/{channel}"]
-        shape = _shape(group)
-        mag = mag_of([round(all_ / some) for all_, some in zip(whole, shape, strict=True)])
-        if mag is None or mag in mags:
-            left.append(str(level))
-            continue
-        told = tuple(notes) if with_notes and not mags else ()
-        facts = Facts("zyx", size and size.coarsened(mag), None if mags else affine, told, shape)
-        mags[mag] = source_of(path, group["Data"], facts)
-    note = f"resolution levels that are no mags are left out: {', '.join(left)}"
-    return mags, (note,) if left and with_notes else ()
 
 
 def _extents(image: Any, shape: Vec3) -> tuple[VoxelSize | None, Affine | None, list[str]]:
@@ -71,8 +60,7 @@ def _extents(image: Any, shape: Vec3) -> tuple[VoxelSize | None, Affine | None, 
     spelled = text_of(image, "Unit") or "um"
     unit = unit_symbol(spelled)
     sides = [(high - low) / count for low, high, count in zip(*ends, shape, strict=True)]
-    sizes = [side if math.isfinite(side) and side > 0 else None for side in sides]
-    if unit is None or None in sizes:
+    if unit is None or not all(math.isfinite(side) and side > 0 for side in sides):
         told = "; ".join(f"{low:g} to {high:g}" for low, high in zip(*ends, strict=True))
         return None, None, [WarningNote(f"its extents {told} {spelled} are no sizes: {', '.join(METRES)} are units")]
     x, y, z = (float(f"{side:.7g}") for side in sides)  # written with few digits
@@ -111,7 +99,6 @@ def _number(text: str) -> float:
 
 def _numbers(group: Any, word: str) -> list[int]:
     """The numbers of the groups `{word} 0`, `{word} 1` and so on. Raises ValueError if there is none."""
-    found = sorted(int(name[len(word) + 1 :]) for name in group if re.fullmatch(rf"{word} [0-9]{{1,6}}", name))
-    if not found:
-        raise ValueError(f"{group.name} holds no {word}")
-    return found
+    if found := numbers(group, rf"{word} ([0-9]{{1,6}})"):
+        return found
+    raise ValueError(f"{group.name} holds no {word}")

@@ -8,11 +8,12 @@ from pathlib import Path
 from wkconvert_core import Layer, SourceNotFound, UnknownOption, UnsupportedSource, WarningNote
 from wkconvert_core.toolkit.files import entries, is_folder
 from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.volumes.inflated import bytes_of
 
 from .arrays import Choice
 from .bigdataviewer import bare_layers, described_layers, is_bigdataviewer, xml_beside
-from .detection import first_bytes, is_spim, spim_files
-from .electron import berkeley_groups, berkeley_layers, is_velox, velox_layers
+from .detection import is_spim, spim_files
+from .electron import berkeley_layers, is_berkeley, is_velox, velox_layers
 from .files import check_is_hdf5, opened
 from .imaris import imaris_layers, is_imaris
 from .plain import plain_layers
@@ -36,23 +37,20 @@ def open_hdf5(
         xml, left = _only_xml(path)
         first, *others = described_layers(xml, choice)
         return [replace(first, notes=(*left, *first.notes)), *others]
-    if is_spim(first_bytes(path)):
+    if is_spim(bytes_of(path, 4096)):
         return described_layers(path, choice)
     check_is_hdf5(path)
     with opened(path) as file:
-        if dataset is None and axes is None and is_bigdataviewer(file):
+        is_said = dataset is not None or axes is not None
+        if not is_said and is_bigdataviewer(file):
             described = xml_beside(path)
             return described_layers(described, choice) if described else bare_layers(path, file, choice)
         if setup is not None:
             fix = "only files of BigDataViewer have setups"
             raise UnknownOption(f"{path} has no setup {setup}", fix=fix, names=("setup",))
-        if dataset is None and axes is None and is_imaris(file):
-            return imaris_layers(path, file, choice)
-        if dataset is None and axes is None and is_velox(file):
-            return velox_layers(path, file, choice)
-        if dataset is None and axes is None and (groups := berkeley_groups(file)):
-            return berkeley_layers(path, groups, choice)
-        return plain_layers(path, file, choice)
+        kinds = {is_imaris: imaris_layers, is_velox: velox_layers, is_berkeley: berkeley_layers}
+        layers = next((of for is_one, of in kinds.items() if not is_said and is_one(file)), plain_layers)
+        return layers(path, file, choice)
 
 
 def _only_xml(folder: Path) -> tuple[Path, list[str]]:

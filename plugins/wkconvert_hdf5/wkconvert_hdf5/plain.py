@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from wkconvert_core import Layer, OptionError, SourceNotFound, UnsupportedSource, VoxelSize, WarningNote
 from wkconvert_core.toolkit.stacks import shorten
 
-from .arrays import Choice, Facts, layers_of, the_only
+from .arrays import Choice, Facts, layers_of, name_of, the_only
 from .files import Dataset, File, document_of, is_numeric, text_of
 from .heaps import check_heaps
 
@@ -21,14 +21,19 @@ _SAY = "say -o axes= with a letter for each axis, the slowest first: c, t, x, y,
 
 def plain_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
     """The layers of the array that the user names, or of the only volume. Raises SourceError, OptionError."""
-    data = _named(path, file, choice.dataset) if choice.dataset else _only(path, file)
+    if choice.dataset:
+        data = _named(path, file, choice.dataset)
+    else:
+        found = volumes(path, file)
+        shown = [f"{each.name.strip('/')} ({' x '.join(map(str, each.shape))} {each.dtype})" for each in found]
+        data = the_only(path, found, shown, "volumes")
     axes, notes = axes_of(path, data, choice.axes)
     size, doubts = _voxel_size(data)
-    told = () if choice.dataset else (f"read from {data.name.strip('/')}",)
-    return layers_of(path, data, Facts(axes, size, notes=(*told, *notes, *doubts)), choice)
+    told = [] if choice.dataset else [f"read from {data.name.strip('/')}"]
+    return layers_of(path, data, Facts(axes, size), choice, [*told, *notes, *doubts], name_of(data.name))
 
 
-def volumes(path: Path, file: File) -> Iterator[Dataset]:
+def volumes(path: Path, file: File) -> list[Dataset]:
     """The arrays of numbers with three axes or more. Raises UnsupportedSource for too many groups."""
     found: list[Dataset] = []
     seen = 0
@@ -46,16 +51,7 @@ def volumes(path: Path, file: File) -> Iterator[Dataset]:
         raise UnsupportedSource(
             f"{path} has more than {_MOST} groups and arrays", why="only so many are looked at", fix=fix
         )
-    yield from found
-
-
-def _only(path: Path, file: File) -> Dataset:
-    found = list(volumes(path, file))
-    if not found:
-        fix = "say which data set is meant with -o dataset=PATH, and its axes with -o axes="
-        raise UnsupportedSource(f"{path} holds no volume", why="no data set in it has numbers and three axes", fix=fix)
-    shown = [f"{data.name.strip('/')} ({' x '.join(map(str, data.shape))} {data.dtype})" for data in found]
-    return the_only(path, found, shown, "volumes")
+    return found
 
 
 def _named(path: Path, file: File, name: str) -> Dataset:

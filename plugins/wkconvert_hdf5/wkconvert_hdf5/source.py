@@ -31,8 +31,6 @@ class HdfSource:
     """The first channel."""
     is_unsigned: bool = False
     """Whether signed integers stand for unsigned ones, as in BigDataViewer's files."""
-    with_filters: bool = False
-    """Whether filters are needed that HDF5 does not have itself."""
     read_cost: float = 1.0
     """Larger where chunks hold other channels and times, too."""
 
@@ -43,14 +41,13 @@ class HdfSource:
         x, y, z = (slice(start, stop) for start, stop in zip(box.start, box.stop, strict=True))
         channels = slice(self.channel, self.channel + self.info.channels)
         wanted: dict[str, Any] = {"x": x, "y": y, "z": z, "c": channels, "t": self.time, "1": 0}
-        with opened(self.path, with_filters=self.with_filters) as file:
+        with opened(self.path) as file:
             voxels: Array = file[self.name][tuple(wanted[axis] for axis in self.axes)]
         if self.is_unsigned:
             voxels = voxels.view(voxels.dtype.str.replace("i", "u"))
-        kept = [axis for axis in self.axes if axis in "cxyz"]
-        lacking = [axis for axis in "cz" if axis not in kept]
-        voxels = voxels[(..., *(np.newaxis for _ in lacking))]
-        order = [*kept, *lacking]
+        kept = "".join(axis for axis in self.axes if axis in "cxyz")
+        order = kept + "".join(axis for axis in "cz" if axis not in kept)
+        voxels = voxels[(..., *[np.newaxis] * (len(order) - len(kept)))]
         found = voxels.transpose([order.index(axis) for axis in "cxyz"])
         dtype = found.dtype.newbyteorder("=")
         if found.shape != (self.info.channels, *box.shape) or dtype != self.info.dtype:

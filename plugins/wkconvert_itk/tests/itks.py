@@ -1,15 +1,15 @@
-"""Making files with SimpleITK and pydicom, and opening them as core does."""
+"""Making files with SimpleITK and pydicom, reading them with GDCM (of SimpleITK), and opening them as core does."""
 
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
-import SimpleITK as sitk  # noqa: N813 - its own name for itself
 
 import wkconvert_itk
 from wkconvert_core.testing import Reader
 
-pydicom = pytest.importorskip("pydicom")  # it makes slices, and brings real ones
+sitk = pytest.importorskip("SimpleITK")  # it makes volumes, and reads slices in another way
 
 ITK, DICOM = Reader(wkconvert_itk, "itk"), Reader(wkconvert_itk, "dicom")
 ANY = Reader(wkconvert_itk)
@@ -75,3 +75,48 @@ def series(folder, voxels, step=2.0, *, names="{:03}", order=None, **elements):
     for name, z in enumerate(order or range(depth)):
         slice_file(folder / names.format(name), voxels[..., z], (10, 20, 30 + step * z), number=name + 1, **elements)
     return folder
+
+
+def enhanced(path, voxels, positions, *, shared=None, **elements):
+    """A file with a frame for each slice of voxels `[x, y, z]`; `elements` are lists, of each frame its own."""
+    slice_file(path, voxels[..., 0], ImagePositionPatient=None, ImageOrientationPatient=None, PixelSpacing=None)
+    made = pydicom.dcmread(path)
+    made.NumberOfFrames = voxels.shape[2]
+    made.PixelData = np.ascontiguousarray(voxels.T).tobytes()
+    made.SharedFunctionalGroupsSequence = [
+        group(
+            PlaneOrientationSequence={"ImageOrientationPatient": list(TRANSVERSE)},
+            PixelMeasuresSequence={"PixelSpacing": [0.5, 0.25]},
+            **(shared or {}),
+        )
+    ]
+    made.PerFrameFunctionalGroupsSequence = [
+        group(
+            PlanePositionSequence={"ImagePositionPatient": list(position)},
+            **{name: each[frame] for name, each in elements.items()},
+        )
+        for frame, position in enumerate(positions)
+    ]
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
+def group(**sequences):
+    """A functional group: sequences of one item each."""
+    made = pydicom.Dataset()
+    for name, elements in sequences.items():
+        item = pydicom.Dataset()
+        for word, value in elements.items():
+            setattr(item, word, value)
+        setattr(made, name, [item])
+    return made
+
+
+def by_gdcm(path):
+    """The stored values of an image `[y, x]` by GDCM, without the slope and intercept that it applies."""
+    header = pydicom.dcmread(path, stop_before_pixels=True)
+    found = sitk.GetArrayFromImage(sitk.ReadImage(path)).squeeze()
+    slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
+    found = found if (slope, intercept) == (1, 0) else np.rint((found.astype(float) - intercept) / slope)
+    is_inverted = header.PhotometricInterpretation == "MONOCHROME1"  # which GDCM turns around
+    return 2**header.BitsStored - 1 - found if is_inverted else found

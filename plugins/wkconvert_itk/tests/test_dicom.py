@@ -1,11 +1,10 @@
-"""Series of DICOM: their order, places, sizes and values, against pydicom; what does not fit together is refused."""
+"""Series of DICOM: their order, places, sizes and values, against GDCM; what does not fit together is refused."""
 
 import shutil
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 - its own name for itself
-from itks import DICOM, REAL, pydicom, series, slice_file
+from itks import DICOM, REAL, by_gdcm, enhanced, pydicom, series, sitk, slice_file
 
 from wkconvert_core import (
     BrokenSource,
@@ -190,37 +189,28 @@ def test_slopes_may_differ_from_slice_to_slice_for_intensities_only(tmp_path):
         layers(tmp_path, category="segmentation")
 
 
-WRONG = ("liver", "SC_rgb_rle_16bit", "SC_rgb_rle_32bit", "rtdose", "SC_rgb_rle_2frame", "examples_ybr", "image_dfl")
-"""Files of one bit, of large colours, of several frames, and a deflated one, which are refused."""
-BY_ITSELF = [
-    path
-    for path in sorted(REAL.glob("*.dcm"))
-    if not path.name.startswith(("badVR", "meta_missing", "SC_rgb_jpeg.dcm"))
-]
+REFUSED = ("liver", "SC_rgb_rle_16bit", "SC_rgb_rle_32bit", "SC_rgb_rle_2frame", "examples_ybr", "image_dfl")
+REFUSED += ("rtdose.dcm", "rtdose_expb.dcm", "rtdose_rle.dcm", "JPEG2000-embedded")
+"""Files of one bit, of large colours, of frames without positions, a deflated one, and one whose pixels are damaged."""
+BY_ITSELF = [path for path in sorted(REAL.glob("*.dcm")) if not path.name.startswith(("badVR", "meta_missing"))]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize("path", BY_ITSELF, ids=lambda path: path.name)
-def test_real_files_equal_what_pydicom_reads_or_are_refused(path):
+def test_real_files_equal_what_gdcm_reads_or_are_refused(path):
     try:
         found = source(path, slope="ignore", **STORED)
+        values = np.squeeze(read_checked(found)[..., 0].T)
     except WkconvertError:
         refused = pydicom.dcmread(path, force=True)
-        assert "Rows" not in refused or path.name.startswith(WRONG) or not magic(path)
+        assert "Rows" not in refused or path.name.startswith(REFUSED) or not magic(path)
         return
-    if path.name == "rtdose_1frame.dcm":  # of which GDCM refuses the pixels
-        with pytest.raises(BrokenSource, match="cannot read it"):
-            found.read(found.info.box)
-        return
-    assert not path.name.startswith(WRONG)
-    try:
-        expected = pydicom.dcmread(path).pixel_array
-    except (RuntimeError, ValueError, AttributeError):
-        pytest.skip("pydicom does not decode it without more libraries")
-    if pydicom.dcmread(path).PhotometricInterpretation == "PALETTE COLOR":
-        expected = pydicom.pixels.apply_color_lut(expected, pydicom.dcmread(path))
-        expected = expected.astype("uint16") >> 8 if expected.dtype.itemsize > 1 else expected
-    np.testing.assert_array_equal(np.squeeze(read_checked(found)[..., 0].T), expected)
+    assert not path.name.startswith(REFUSED)
+    if path.name.startswith("rtdose"):  # of which GDCM refuses the pixels
+        expected = np.frombuffer(pydicom.dcmread(REAL / "rtdose_1frame.dcm").PixelData, "<u4").reshape(10, 10)
+    else:
+        expected = by_gdcm(path)
+    np.testing.assert_array_equal(values, expected)
 
 
 def magic(path):
@@ -237,7 +227,7 @@ def test_real_series_are_in_the_order_of_their_positions(folder):
     row, column = np.reshape(files[0].get("ImageOrientationPatient", (1, 0, 0, 0, 1, 0)), (2, 3)).astype(float)
     files.sort(key=lambda one: np.cross(row, column) @ np.array(one.get("ImagePositionPatient", (0, 0, 0)), float))
     found = source(path, gaps="close", slope="ignore", **STORED)
-    expected = np.stack([one.pixel_array for one in files])
+    expected = np.stack([by_gdcm(one.filename) for one in files])
     np.testing.assert_array_equal(read_checked(found)[0].T, expected)
 
 
@@ -271,7 +261,7 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path, name):
 
 def test_opening_reads_no_pixels_and_asks_for_all_of_them(tmp_path, monkeypatch):
     folder = series(tmp_path / "a", GIVEN)
-    monkeypatch.setattr("wkconvert_itk.slices._reader", None)
+    monkeypatch.setattr("wkconvert_itk.slices.pixels", None)
     assert source(folder).info.shape == (9, 8, 5)
     content = (folder / "002").read_bytes()
     pixels = content.index(GIVEN[..., 2].T.tobytes())
@@ -298,6 +288,52 @@ def test_a_folder_that_changes_is_told(tmp_path):
         found.read(found.info.box)
 
 
-def test_a_file_of_several_frames_is_refused():
-    with pytest.raises(UnsupportedSource, match="holds 30 frames"):
+# --- several frames in a file ----------------------------------------------------------------------------------------
+
+POSITIONS = [(10, 20, 30 + 2 * z) for z in (3, 0, 4, 2, 1)]
+DEEP = np.argsort([place[2] for place in POSITIONS])
+
+
+def test_frames_are_slices_in_the_order_of_their_positions(tmp_path):
+    found = source(enhanced(tmp_path / "a.dcm", GIVEN, POSITIONS), **STORED)
+    np.testing.assert_array_equal(read_checked(found)[0], GIVEN[..., DEEP])
+    assert found.info.voxel_size.size == (0.25, 0.5, 2)
+    assert found.info.affine.at((1, 2, 3)) == (-10.25, -21, 36)
+
+
+def test_slope_and_intercept_are_those_of_each_frame_else_of_all(tmp_path):
+    each = [{"RescaleSlope": 1 + z, "RescaleIntercept": 3} for z in range(5)]
+    path = enhanced(tmp_path / "a.dcm", GIVEN, POSITIONS, PixelValueTransformationSequence=each)
+    expected = (GIVEN * np.arange(1, 6, dtype="float32") + 3)[..., DEEP]
+    np.testing.assert_array_equal(voxels(path, **STORED)[0], expected)
+    path = enhanced(tmp_path / "b.dcm", GIVEN, POSITIONS, shared={"PixelValueTransformationSequence": each[1]})
+    np.testing.assert_array_equal(voxels(path, **STORED)[0], GIVEN[..., DEEP] * np.float32(2) + 3)
+
+
+def test_frames_of_several_times_at_the_same_places_are_volumes(tmp_path):
+    times = [{"TemporalPositionIndex": 1 + z % 2} for z in range(4)]
+    path = enhanced(tmp_path / "a.dcm", GIVEN[..., :4], [(0, 0, z // 2) for z in range(4)], FrameContentSequence=times)
+    with pytest.raises(UnsupportedSource, match="holds 2 volumes"):
+        layers(path)
+    for number in range(2):
+        np.testing.assert_array_equal(voxels(path, volume=number, **STORED)[0], GIVEN[..., number:4:2])
+
+
+def test_a_frame_that_is_missing_is_told_as_a_missing_slice(tmp_path):
+    path = enhanced(tmp_path / "a.dcm", GIVEN[..., :3], [POSITIONS[0], POSITIONS[1], POSITIONS[2]])
+    with pytest.raises(InconsistentStack, match=r"slices are missing .* between 30 and 36 mm"):
+        layers(path)
+
+
+def test_frames_that_do_not_all_say_where_they_lie_are_refused(tmp_path):
+    with pytest.raises(UnsupportedSource, match=r"holds 30 frames.*where their positions are stated"):
         layers(REAL / "examples_ybr_color.dcm")
+    with pytest.raises(UnsupportedSource, match="holds 5 frames"):
+        layers(enhanced(tmp_path / "a.dcm", GIVEN, POSITIONS[:4]))
+
+
+def test_a_file_of_frames_that_is_cut_short_is_refused(tmp_path):
+    path = enhanced(tmp_path / "a.dcm", GIVEN, POSITIONS)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BrokenSource, match="720 bytes of pixels expected, 719 found"):
+        layers(path)

@@ -4,10 +4,9 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 - its own name for itself
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from itks import IDENTITY, ITK, RAS, image, saved
+from itks import IDENTITY, ITK, RAS, image, saved, sitk
 
 from wkconvert_core import BrokenSource, UnsupportedSource, WarningNote
 from wkconvert_core.testing import noise

@@ -9,7 +9,7 @@ from wkconvert_core import Layer, Match, hookimpl, parse_options
 
 FORMATS = {
     "itk": "NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) and GIPL (.gipl)",
-    "dicom": "series of DICOM: folders of slices, whatever their names, and single files",
+    "dicom": "DICOM: folders of slices, whatever their names, and single files of one frame or many",
 }
 
 

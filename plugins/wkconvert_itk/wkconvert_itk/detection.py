@@ -10,7 +10,6 @@ from wkconvert_core.toolkit.files import entries, files_below, is_folder, open_f
 from wkconvert_core.toolkit.volumes.inflated import GZIP
 
 from . import gipl, metaimage, nrrd
-from .elements import is_dicom
 
 _LOOKED_AT = 100
 """Files of a folder whose first bytes are looked at."""
@@ -80,3 +79,8 @@ def _folder_of_headers(path: Path) -> Match | None:
 def _begins_as_dicom(path: Path) -> bool:
     with reading(path), open_file(path) as file:
         return is_dicom(file.read(132))
+
+
+def is_dicom(head: bytes) -> bool:
+    """Whether a file that begins so is DICOM: a preamble of 128 bytes, then the magic (PS3.10, 7.1)."""
+    return head[128:132] == b"DICM"

@@ -117,7 +117,10 @@ def open_dicom(
         if any(sizes)
         else None
     )
-    notes = (*lie.notes, *stack.notes, *scaling, *_oddities(stack))
+    notes = (*lie.notes, *stack.notes, *scaling)
+    if first.inverted:
+        bright = "photometric interpretation MONOCHROME1: small values are meant to be shown bright"
+        notes += (WarningNote(f"{bright}, and are kept as stored"),)
     if stack.spacing is None:
         notes += ("the distance of slices is not known from their positions: --voxel-size ,,5 says it, in its unit",)
     count = len(first_place := next(place for place in stack.places if place))
@@ -165,10 +168,3 @@ def _scaling(path: Path, stack: Stack, slope: Slope, *, ids: bool) -> tuple[DTyp
     if differ:
         notes = [f"slope and intercept differ from slice to slice; of the first: {notes[0]}"]
     return dtype, notes
-
-
-def _oddities(stack: Stack) -> list[str]:
-    if stack.first.inverted is None:
-        return []
-    note = "photometric interpretation MONOCHROME1: small values are meant to be shown bright, and are kept as stored"
-    return [WarningNote(note)]

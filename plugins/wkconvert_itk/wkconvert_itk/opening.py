@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +23,7 @@ from wkconvert_core import (
 )
 from wkconvert_core.toolkit.files import broken, is_folder, state_of, stem
 from wkconvert_core.toolkit.volumes.axes import Axes
-from wkconvert_core.toolkit.volumes.choosing import check_layers, groups
+from wkconvert_core.toolkit.volumes.choosing import check_layers, groups, split_channels
 from wkconvert_core.toolkit.volumes.inflated import bytes_of
 from wkconvert_core.toolkit.volumes.orientation import Orientation, Pose, affine_of, as_stored, pose
 from wkconvert_core.toolkit.volumes.stored import Stored, check_size, chunk_of, source_of
@@ -48,21 +47,14 @@ def open_itk(
     category: Category | None = None,
 ) -> list[Layer]:
     """The layers of a file, or of each file in a folder. Raises SourceError, OptionError."""
-    each = partial(
-        _file,
-        orientation=orientation,
-        volume=volume,
-        volumes=volumes,
-        channel=channel,
-        unit=unit,
-        category=category,
-    )
-    if not is_folder(path):
-        return each(path)
-    files = volumes_in(path)
+    files = volumes_in(path) if is_folder(path) else [path]
     if not files:
         raise SourceNotFound(f"{path} holds no volume", why=f"they end in {', '.join(VOLUMES)}")
-    found = [(file, layer) for file in files for layer in each(file)]
+    found = [
+        (file, layer)
+        for file in files
+        for layer in _file(read_header(file), orientation, volume, volumes, channel, unit, category)
+    ]
     check_layers(path, len(found))
     if len(files) == 1:
         return [layer for _, layer in found]
@@ -70,8 +62,7 @@ def open_itk(
 
 
 def _file(
-    path: Path,
-    *,
+    header: Header,
     orientation: Orientation | None,
     volume: int | None,
     volumes: Literal["channels"] | None,
@@ -80,8 +71,7 @@ def _file(
     category: Category | None,
 ) -> list[Layer]:
     """The layers of a file: one, or one for each channel and volume."""
-    header = _read_header(path)
-    end = header.volumes * header.volume_bytes
+    path, end = header.path, header.volumes * header.volume_bytes
     start = state_of(header.data)[0] - end if header.start is None else header.start
     if start < 0:
         raise broken(header.data, f"{end} bytes of voxels expected, {start + end} found", cut=True)
@@ -89,14 +79,17 @@ def _file(
     lie = _pose(header, orientation)
     size, told = _voxel_size(header, lie.axes, unit)
     taken = groups(path, (*header.shape, header.volumes), header.volumes, volume, volumes)
-    channels, dropped = _channels(header, channel)
+    is_rgba = header.has_alpha and header.samples == 4 and header.dtype == np.uint8 and channel is None
+    channels = split_channels(path, 3 if is_rgba else header.samples, header.dtype, channel)
     check_layers(path, len(taken) * len(channels))
-    notes = (*lie.notes, *header.notes, *told, *dropped, *unused)
+    notes = (*lie.notes, *header.notes, *told, *unused)
+    if is_rgba:
+        notes += (WarningNote("alpha dropped"),)
     if header.data.name.split(".")[0] != path.name.split(".")[0]:  # core looks at files that share the source's stem
         text = f"its voxels are in {header.data.name}: an interrupted run that goes on does not notice if that changed"
         notes += (WarningNote(text),)
     layers = []
-    for name, number, samples in _parts(taken, channels):
+    for (number,), samples in itertools.product(taken, channels):
         starts = (start + number * header.volume_bytes,)
         first, count = samples.start, len(samples)
         stored = Stored(header.dtype.str, header.samples, starts, packing=header.packing, base=header.base, first=first)
@@ -110,12 +103,15 @@ def _file(
             affine=lie.affine,
             turned=lie.turned,
         )
-        layers.append(Layer({Mag(1, 1, 1): source_of(header.data, stored, lie.axes, info)}, name, category))
+        words = [f"volume_{number}"] * (len(taken) > 1) + [f"channel_{first}"] * (len(channels) > 1)
+        source = source_of(header.data, stored, lie.axes, info)
+        layers.append(Layer({Mag(1, 1, 1): source}, "_".join(words) or None, category))
         notes = ()  # one layer carries them
     return layers
 
 
-def _read_header(path: Path) -> Header:
+def read_header(path: Path) -> Header:
+    """Read and check the header of a file. Raises SourceNotFound, BrokenSource, UnsupportedSource."""
     start = bytes_of(path, 4096)
     if start.startswith(MAGIC) or path.suffix.lower() in (".nrrd", ".nhdr"):
         return read_nrrd(path)
@@ -156,25 +152,3 @@ def _voxel_size(header: Header, axes: Axes, unit: str | None) -> tuple[VoxelSize
         return None, [f"{header.sized_by} is {told}, and no unit is named: -o unit=mm would take it as mm"]
     x, y, z = sizes
     return VoxelSize((x, y, z), symbol, origin), []
-
-
-def _channels(header: Header, channel: int | None) -> tuple[list[range], list[str]]:
-    """The samples of each layer: three of uint8 are colours, others are layers; and notes. Raises OptionError."""
-    count = header.samples
-    if channel is not None:
-        if not 0 <= channel < count:
-            raise OptionError(f"{header.path} has no channel {channel}", fix=f"it has 0 to {count - 1}")
-        return [range(channel, channel + 1)], []
-    if header.dtype == np.uint8 and count == 4 and header.has_alpha:
-        return [range(3)], [WarningNote("alpha dropped")]
-    if header.dtype == np.uint8 and count == 3:
-        return [range(3)], []
-    return [range(sample, sample + 1) for sample in range(count)], []
-
-
-def _parts(taken: list[tuple[int, ...]], channels: list[range]) -> Iterator[tuple[str | None, int, range]]:
-    """Each layer's name, volume and samples."""
-    for (number,) in taken:
-        for samples in channels:
-            words = [f"volume_{number}"] * (len(taken) > 1) + [f"channel_{samples.start}"] * (len(channels) > 1)
-            yield "_".join(words) or None, number, samples

@@ -16,7 +16,7 @@ from wkconvert_core.toolkit.stacks import Gaps, shorten
 
 from .detection import is_slice
 from .header import Array
-from .slices import Slice, read_slice
+from .slices import Slice, read_slices
 
 _SAME = 1e-3
 """Millimetres up to which two positions are one."""
@@ -54,12 +54,12 @@ class Stack:
 def stack_of(path: Path, series: str | None, gaps: Gaps) -> Stack:
     """The volume, or volumes, of a series below a path. Raises SourceError, OptionError."""
     files = filter(is_slice, files_below(path, hidden=False)) if is_folder(path) else iter([path])
-    read = {file: read_slice(str(file), state_of(file)) for file in files}
-    found = [one for one in read.values() if one]
+    read = {file: read_slices(str(file), state_of(file)) for file in files}
+    found = [one for slices in read.values() for one in slices]
     if not found:
         why = f"{len(read)} files are there; reports, plans and the like hold none"
         raise SourceNotFound(f"{path} holds no image of DICOM", why=why, fix="give the folder of the slices")
-    imageless = [file.name for file, one in read.items() if one is None]
+    imageless = [file.name for file, slices in read.items() if not slices]
     notes = [WarningNote(f"files without an image are left out: {shorten(imageless)}")] if imageless else []
     chosen, told = _without_copies(_chosen(path, found, series))
     _check_alike(path, chosen)

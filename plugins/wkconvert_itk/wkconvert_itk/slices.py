@@ -1,10 +1,11 @@
-"""The files of DICOM series: what a slice's header says, and its pixels, decoded by SimpleITK (GDCM)."""
+"""The images in files of DICOM, one in each or many: what pydicom reads of their headers, and their pixels."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import struct
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,155 +14,231 @@ from typing import Any
 import numpy as np
 
 from wkconvert_core import UnsupportedSource
-from wkconvert_core.toolkit.files import State, broken, changed, reading, state_of
+from wkconvert_core.toolkit.files import State, broken, changed, open_file, reading, state_of
 
-from .elements import BIG_ENDIAN, SOP_CLASS, SYNTAX, read_elements
 from .header import Array, DType
 
 _NO_IMAGES = re.compile(r"1\.2\.840\.10008\.(1\.3\.10|5\.1\.4\.1\.1\.(88|9|11|66\.[1235]|104|481\.[345689])(\.\d+)*)")
 """SOP classes that hold no image: indices, reports, waveforms, presentation states, registrations, documents, plans and
 structures of radiotherapy (DICOM PS3.4, annex B)."""
-
-_PHASE = ((0x0020, 0x0100), (0x0018, 0x0086), (0x0018, 0x0081))
-"""TemporalPositionIdentifier, EchoNumbers and EchoTime."""
-_DIFFUSION = (0x0018, 0x9087)
-"""DiffusionBValue, a binary number."""
-
-_FIX = "write it again as uncompressed grey or RGB of 8 bits, one frame per file (dcmtk: dcmdjpeg; dcm4che: emf2sf)"
+_PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
+_PHASE = (
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "StackID",
+    "EchoNumbers",
+    "EchoTime",
+    "EffectiveEchoTime",
+    "DiffusionBValue",
+    "DiffusionGradientOrientation",
+)
+_DEFERRED = 1 << 20
+"""Bytes from which a value of a header is not read: no slice needs one of that length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The header of a file, in DICOM's patient space (LPS, mm)."""
+    """An image of a file, in DICOM's patient space (LPS, mm)."""
 
     path: str
     state: State
+    name: str
+    """The file's, and which frame it is of several."""
     series: str
     """SeriesInstanceUID."""
     told: str
     """Number, modality and description of the series, for people."""
     instance: str
-    """SOPInstanceUID: two files of one instance are copies."""
+    """SOPInstanceUID and frame: two images of one instance are copies."""
     phase: tuple[str, ...]
-    """Values by which images of one place differ: time, echo, diffusion, in DICOM's text."""
-    order: tuple[int, int]
-    """AcquisitionNumber and InstanceNumber."""
+    """Values by which images of one place differ: time, stack, echo, diffusion, in DICOM's text."""
+    order: tuple[int, int, int]
+    """AcquisitionNumber, InstanceNumber and frame."""
     size: tuple[int, int]
     """Columns and rows."""
     samples: int
     dtype: str
     """Numpy's name of the stored values."""
-    inverted: int | None
-    """Of MONOCHROME1, the largest stored value: GDCM gives that minus the stored one."""
+    inverted: bool
+    """Whether small values are meant to be shown bright (MONOCHROME1)."""
     scale: tuple[float, float]
-    """RescaleSlope and RescaleIntercept; (1, 0) where there are none."""
-    spacing: tuple[float, float] | None
+    """RescaleSlope (or DoseGridScaling) and RescaleIntercept; (1, 0) where there are none."""
+    spacing: tuple[float, ...] | None
     """Between columns, and between rows."""
     directions: tuple[float, ...] | None
     """Where a row leads, and where a column leads: six numbers."""
     position: tuple[float, ...] | None
     """Of the first pixel's centre."""
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return Path(self.path).name
+    start: int
+    """The first byte of the pixels' value."""
+    coding: tuple[tuple[str, Any], ...]
+    """How pydicom is to decode it."""
 
 
 @lru_cache(maxsize=1 << 14)
-def read_slice(path: str, state: State) -> Slice | None:
-    """Read a file's header, cached as long as the file is in that `state`; None if it holds no image.
+def read_slices(path: str, state: State) -> tuple[Slice, ...]:
+    """Read a file's header, cached as long as the file is in that `state`; nothing if it holds no image.
 
     Raises BrokenSource, UnsupportedSource.
     """
-    tags = read_elements(path)
-    syntax = tags.text(*SYNTAX)
-    if _NO_IMAGES.fullmatch(tags.text(*SOP_CLASS)):
-        return None
-    size = (tags.short(0x0028, 0x0011), tags.short(0x0028, 0x0010))
-    frames, bits, stored = tags.whole(0x0028, 0x0008, 1), tags.short(0x0028, 0x0100), tags.short(0x0028, 0x0101)
-    photometric = tags.text(0x0028, 0x0004)
-    samples = 3 if photometric == "PALETTE COLOR" else tags.short(0x0028, 0x0002, 1)  # GDCM looks the colours up
-    if not all(size) or samples not in (1, 3) or not 0 < stored <= bits:
+    with reading(path, Exception), warnings.catch_warnings():  # pydicom answers damage with errors of all kinds
+        warnings.simplefilter("ignore")
+        return _slices(path, state)
+
+
+def _slices(path: str, state: State) -> tuple[Slice, ...]:
+    from pydicom.pixels.utils import as_pixel_options
+
+    header, (keyword, kind, length, start) = _header(path)
+    if _NO_IMAGES.fullmatch(str(header.get("SOPClassUID", ""))):
+        return ()
+    if not keyword:
+        raise broken(path, "it holds no pixels", cut=True)
+    syntax = header.file_meta.TransferSyntaxUID
+    coding = as_pixel_options(header, pixel_keyword=keyword, pixel_vr=kind or "OW", transfer_syntax_uid=syntax)
+    size, photometric = (header.Columns, header.Rows), str(header.PhotometricInterpretation)
+    frames, bits, stored = coding["number_of_frames"], header.BitsAllocated, coding.get("bits_stored", 1)
+    samples = header.get("SamplesPerPixel", 1)
+    _check_pixels(path, size, samples, bits, stored)
+    _check_length(path, math.prod(size) * samples * bits // 8 * frames, photometric, start, length, state[0])
+    seen = 3 if photometric == "PALETTE COLOR" else samples
+    if bits not in (8, 16, 32, 64) or (samples > 1 and bits > 8):
+        held = f"{bits} bits per value, {samples} values per pixel"
+        raise UnsupportedSource(
+            f"{path} holds {held}", why="grey of 8 to 64 bits, and colours of 8, are read", fix=_FIX
+        )
+    is_signed = header.get("PixelRepresentation", 0) == 1
+    kinds = {"PixelData": f"{'' if is_signed else 'u'}int{bits}"}
+    found = []
+    for frame in range(frames):
+        at = _Facts(header, frame)
+        spacing = at.numbers("PixelSpacing", 2)
+        slope = at.numbers("RescaleSlope", 1) or at.numbers("DoseGridScaling", 1) or (1.0,)
+        told = (header.get(word) for word in ("SeriesNumber", "Modality", "SeriesDescription"))
+        found.append(
+            Slice(
+                path,
+                state,
+                name=Path(path).name + (f" frame {frame}" if frames > 1 else ""),
+                series=str(header.get("SeriesInstanceUID", "")),
+                told=" ".join(str(each) for each in told if each not in (None, "")),
+                instance=f"{uid}:{frame}" if (uid := header.get("SOPInstanceUID")) else "",
+                phase=tuple(str(at.value(word)) for word in _PHASE),
+                order=(int(header.get("AcquisitionNumber") or 0), int(header.get("InstanceNumber") or 0), frame),
+                size=size,
+                samples=seen,
+                dtype=kinds.get(keyword, f"float{bits}"),
+                inverted=photometric == "MONOCHROME1",
+                scale=(slope[0], (at.numbers("RescaleIntercept", 1) or (0.0,))[0]),
+                spacing=spacing[::-1] if spacing and min(spacing) > 0 else None,
+                directions=at.numbers("ImageOrientationPatient", 6),
+                position=at.numbers("ImagePositionPatient", 3),
+                start=start,
+                coding=(*coding.items(), ("index", frame)),
+            )
+        )
+    if frames > 1 and not all(one.position and one.directions for one in found):
+        why = "frames are slices where their positions are stated; these may be times, or views"
+        raise UnsupportedSource(f"{path} holds {frames} frames", why=why, fix=_FIX)
+    return tuple(found)
+
+
+_FIX = "write it again with grey or RGB of 8 bits, one frame per file (dcmtk: dcmdjpeg; dcm4che: emf2sf)"
+
+
+def _header(path: str) -> tuple[Any, tuple[str, str | None, int, int]]:
+    """The elements up to the pixels; and the pixels' keyword, kind, length and first byte, where there are any.
+
+    Raises BrokenSource, UnsupportedSource, and errors of pydicom.
+    """
+    from pydicom.filereader import read_partial
+
+    found: list[Any] = []
+
+    def is_at_pixels(tag: int, kind: str | None, length: int) -> bool:
+        if tag in _PIXELS:
+            found[:] = _PIXELS[tag], kind, length
+        return tag in _PIXELS
+
+    with open_file(path) as file:
+        header = read_partial(file, is_at_pixels, defer_size=_DEFERRED)
+        if header.file_meta.TransferSyntaxUID.is_deflated:
+            fix = "write it in another transfer syntax, for example with dcmtk's dcmconv"
+            raise UnsupportedSource(f"{path} is deflated", why="its elements cannot be walked", fix=fix)
+        if not found:
+            return header, ("", None, 0, 0)
+        return header, (*found, file.tell() + (8 if found[1] is None else 12))
+
+
+def _check_pixels(path: str, size: tuple[int, int], samples: int, bits: int, stored: int) -> None:
+    if not (all(size) and samples in (1, 3) and 0 < stored <= bits):
         kind = f"{size[1]} rows of {size[0]} pixels, {samples} values of {bits} bits, {stored} of them stored"
         raise broken(path, f"its header says {kind}")
-    if tags.pixel_bytes is None:
-        raise broken(path, "it holds no pixels", cut=True)
-    expected = size[0] * size[1] * tags.short(0x0028, 0x0002, 1) * bits // 8
-    if tags.pixel_bytes < (expected * 2 // 3 if photometric == "YBR_FULL_422" else expected) and frames == 1:
-        raise broken(path, f"{expected} bytes of pixels expected, {tags.pixel_bytes} found", cut=True)
-    if frames > 1:
-        raise UnsupportedSource(f"{path} holds {frames} frames", why="files of one are read", fix=_FIX)
-    is_wide = samples > 1 and bits > 8 and photometric != "PALETTE COLOR"
-    if bits not in (8, 16, 32) or is_wide or (bits == 32 and syntax == BIG_ENDIAN):
-        kind = f"{bits} bits per value, {samples} values per pixel, transfer syntax {syntax}"
-        raise UnsupportedSource(f"{path} holds {kind}", why="8, 16 and 32 bits, and colours of 8, are read", fix=_FIX)
-    is_signed, is_inverted = tags.short(0x0028, 0x0103, 0) == 1, photometric == "MONOCHROME1"
-    if is_inverted and is_signed:
-        raise UnsupportedSource(f"{path} holds signed values of MONOCHROME1", why="unsigned ones are read", fix=_FIX)
-    rows = tags.floats(0x0028, 0x0030, 2)
-    (slope,), (intercept,) = tags.floats(0x0028, 0x1053, 1) or (1.0,), tags.floats(0x0028, 0x1052, 1) or (0.0,)
-    return Slice(
-        path,
-        state,
-        series=tags.text(0x0020, 0x000E),
-        told=" ".join(filter(None, (tags.text(0x0020, 0x0011), tags.text(0x0008, 0x0060), tags.text(0x0008, 0x103E)))),
-        instance=tags.text(0x0008, 0x0018),
-        phase=(*(tags.text(*tag) for tag in _PHASE), tags.values.get(_DIFFUSION, b"").hex()),
-        order=(tags.whole(0x0020, 0x0012, 0), tags.whole(0x0020, 0x0013, 0)),
-        size=size,
-        samples=samples,
-        dtype=f"{'' if is_signed else 'u'}int{bits}",
-        inverted=2**stored - 1 if is_inverted else None,
-        scale=(slope, intercept),
-        spacing=(rows[1], rows[0]) if rows and min(rows) > 0 else None,
-        directions=tags.floats(0x0020, 0x0037, 6),
-        position=tags.floats(0x0020, 0x0032, 3),
-    )
 
 
-def _reader(path: str) -> Any:
-    """A reader of SimpleITK's that has read the header. Raises RuntimeError."""
-    import SimpleITK
+def _check_length(path: str, expected: int, photometric: str, start: int, length: int, size: int) -> None:
+    """Raise BrokenSource unless a file holds all pixels: pydicom gives what there is of compressed ones."""
+    from pydicom.encaps import parse_fragments
 
-    library: Any = SimpleITK  # it is typed in part
-    library.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings would stand between the lines of a command
-    reader = library.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(path)
-    reader.ReadImageInformation()
-    return reader
+    if length != 0xFFFFFFFF:
+        expected = expected * 2 // 3 if photometric == "YBR_FULL_422" else expected
+        found = min(length, size - start)
+        if found < expected:
+            raise broken(path, f"{expected} bytes of pixels expected, {found} found", cut=True)
+        return
+    with open_file(path) as file:
+        file.seek(start)
+        _, fragments = parse_fragments(file)
+        last = fragments[-1]
+        file.seek(last + 4)
+        end = last + 8 + struct.unpack("<I", file.read(4))[0]
+    if end > size:
+        raise broken(path, f"its compressed pixels end at byte {end}, the file at {size}", cut=True)
 
 
-@contextmanager
-def _decoding(path: str) -> Iterator[None]:
-    """Turn errors of SimpleITK, which speak of its own source files, into BrokenSource."""
-    try:
-        with reading(path):
-            yield
-    except RuntimeError as error:
-        raise broken(path, "GDCM, which decodes DICOM, cannot read it") from error
+class _Facts:
+    """The elements that hold for a frame: those of its own functional groups, then of the shared ones, then the file's.
+
+    Functional groups: DICOM PS3.3, C.7.6.16.
+    """
+
+    def __init__(self, header: Any, frame: int) -> None:
+        own, shared = (header.get(f"{which}FunctionalGroupsSequence", []) for which in ("PerFrame", "Shared"))
+        groups = [*own[frame : frame + 1], *shared[:1]]
+        self._sets = [*(items for group in groups for each in group if each.VR == "SQ" for items in each.value), header]
+
+    def value(self, word: str) -> Any:
+        """An element's value; None where it is missing or empty."""
+        return next((found for each in self._sets if (found := each.get(word)) not in (None, "", [])), None)
+
+    def numbers(self, word: str, count: int) -> tuple[float, ...] | None:
+        """Finite numbers, so many; None where the element is missing or empty. Raises ValueError."""
+        if (value := self.value(word)) is None:
+            return None
+        found = tuple(map(float, np.atleast_1d(np.asarray(value, float)).tolist()))
+        if len(found) != count or not all(map(math.isfinite, found)):
+            raise ValueError(f"{word} is {value}; {count} numbers are expected")
+        return found
 
 
 def pixels(one: Slice) -> Array:
-    """The stored values of a slice as `[c, i, j]`, without slope and intercept. Raises SourceNotFound, BrokenSource.
+    """The stored values of a slice as `[c, i, j]`, without slope and intercept. Raises SourceNotFound, BrokenSource."""
+    from pydicom.pixels.processing import apply_color_lut
 
-    GDCM applies slope and intercept and turns MONOCHROME1 around; both are undone, exactly, as it computes in float64.
-    """
-    import SimpleITK
+    from .coded import get_decoder
 
     if state_of(one.path) != one.state:
         raise changed(one.path, "it was written again")
-    with _decoding(one.path):
-        found: Array = SimpleITK.GetArrayFromImage(_reader(one.path).Execute())
+    coding = dict(one.coding)
+    with reading(one.path, Exception), open_file(one.path) as file:
+        file.seek(one.start)
+        found, _ = get_decoder(coding.pop("transfer_syntax_uid")).as_array(file, validate=False, **coding)
+        if coding["photometric_interpretation"] == "PALETTE COLOR":
+            found = apply_color_lut(found, _header(one.path)[0])
+            found = (found >> 8 if found.itemsize > 1 else found).astype(np.uint8)
     columns, rows = one.size
     if found.size != columns * rows * one.samples or (one.samples > 1 and found.dtype != np.uint8):
         raise broken(one.path, f"it decodes to {found.dtype} {found.shape}, not to {rows} rows of {columns} pixels")
-    slope, intercept = one.scale
-    if (slope, intercept) != (1, 0) and one.samples == 1:
-        found = np.rint((found.astype(np.float64) - intercept) / slope)
-    if one.inverted is not None:
-        found = one.inverted - found
     return found.astype(stored_dtype(one), copy=False).reshape(rows, columns, one.samples).transpose(2, 1, 0)
 
 

@@ -11,10 +11,11 @@ from typing import Literal
 
 import numpy as np
 
-from wkconvert_core import Category, InconsistentStack, Layer, Mag, OptionError, UnsupportedSource, VolumeInfo
+from wkconvert_core import Category, InconsistentStack, Layer, Mag, UnsupportedSource, VolumeInfo
 from wkconvert_core.toolkit.dyes import view_colors
 from wkconvert_core.toolkit.files import is_folder, raw_file, reading
 from wkconvert_core.toolkit.stacks import Gaps, Naming, shorten
+from wkconvert_core.toolkit.volumes.choosing import no_channel
 
 from .detection import TIFF_SUFFIXES, kind_of
 from .planes.axes import Choice
@@ -105,12 +106,8 @@ def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: i
     if channel is None:
         return layers
     if not 0 <= channel < len(layers):
-        raise _no_channel(where, channel, len(layers))
+        raise no_channel(where, channel, len(layers))
     return [layers[channel]]
-
-
-def _no_channel(where: str, channel: int, count: int) -> OptionError:
-    return OptionError(f"channel {channel} does not exist in {where}", fix=f"its channels are 0 to {count - 1}")
 
 
 def _stack(where: str, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: int | None) -> list[Layer]:
@@ -125,7 +122,7 @@ def _stack(where: str, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: 
     if channel is not None:
         singles = [(plane, (sample,)) for plane, samples in groups for sample in samples]
         if not 0 <= channel < len(singles):
-            raise _no_channel(where, channel, len(singles))
+            raise no_channel(where, channel, len(singles))
         groups = [singles[channel]]
     if len(groups) > _MOST_LAYERS:
         raise UnsupportedSource(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from wkconvert_core.contract.errors import OptionError, UnsupportedSource
 
-__all__ = ["MOST_LAYERS", "check_layers", "groups"]
+if TYPE_CHECKING:
+    from wkconvert_core.contract.model import DType
+
+__all__ = ["MOST_LAYERS", "check_layers", "groups", "no_channel", "pick_time", "split_channels"]
 
 MOST_LAYERS = 100
 """Most layers of one source."""
@@ -56,3 +59,49 @@ def check_layers(path: Path, count: int) -> None:
             why="nobody can look at so many at once",
             fix="convert fewer volumes at a time, or one with -o volume=N",
         )
+
+
+def pick_time(path: Path, times: Sequence[int], said: int | None) -> int:
+    """The time that is taken of those that a file holds: the one that the user says, or the only one.
+
+    Raises UnsupportedSource, OptionError.
+
+    >>> pick_time(Path("a.h5"), [0, 1, 2], 2), pick_time(Path("a.h5"), [5], None)
+    (2, 5)
+    """
+    shown = f"{times[0]} to {times[-1]}" if len(times) > 1 else str(times[0])
+    if said is not None and said not in times:
+        raise OptionError(f"{path} has no time point {said}", fix=f"-o timepoint takes {shown} for this file")
+    if said is None and len(times) > 1:
+        raise UnsupportedSource(
+            f"{path} holds {len(times)} time points",
+            why="a layer shows one",
+            fix=f"take one with -o timepoint=N, {shown}",
+        )
+    return times[0] if said is None else said
+
+
+def split_channels(path: Path | str, count: int, dtype: DType, said: int | None) -> list[range]:
+    """The channels of each layer: three of uint8 are colours and stay together, others are a layer each.
+
+    `said` is the only one that the user wants. Raises OptionError.
+
+    >>> import numpy as np
+    >>> split_channels("a.npy", 3, np.dtype("uint8"), None), split_channels("a.npy", 2, np.dtype("uint8"), None)
+    ([range(0, 3)], [range(0, 1), range(1, 2)])
+    """
+    if said is not None:
+        if not 0 <= said < count:
+            raise no_channel(path, said, count)
+        return [range(said, said + 1)]
+    # a dtype is compared by its name, so that this needs no numpy
+    return [range(3)] if count == 3 and dtype.name == "uint8" else [range(each, each + 1) for each in range(count)]
+
+
+def no_channel(path: Path | str, channel: int, count: int) -> OptionError:
+    """The error for a channel that a source does not have.
+
+    >>> str(no_channel("a.nrrd", 3, 2))
+    'channel 3 does not exist in a.nrrd. its channels are 0 to 1'
+    """
+    return OptionError(f"channel {channel} does not exist in {path}", fix=f"its channels are 0 to {count - 1}")
