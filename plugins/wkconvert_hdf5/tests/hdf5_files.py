@@ -120,17 +120,19 @@ def spim(path, setups, *, times=1, size=(0.5, 0.5, 2.0), unit="micrometer", affi
     return path.with_suffix(".xml")
 
 
-def velox(path, images, *, width="2e-09", height="3e-09", unit="m"):
-    """Images `[y, x, frame]` of Velox, by the name of their detector."""
+def velox(path, images, *, width="2e-09", height="3e-09", unit="m", short=None):
+    """Images `[y, x, frame]` of Velox, by the name of their detector, which has also a short one."""
     with h5py.File(path, "w") as file:
         for number, (detector, stored) in enumerate(images.items()):
             about = {
                 "BinaryResult": {
-                    "Detector": detector,
+                    "Detector": short or detector,
+                    "DetectorIndex": str(number),
                     "PixelSize": {"width": width, "height": height},
                     "PixelUnitX": unit,
                     "PixelUnitY": unit,
-                }
+                },
+                "Detectors": {f"Detector-{number}": {"DetectorName": detector}},
             }
             text = np.frombuffer(json.dumps(about).encode().ljust(2000, b"\0"), "u1")
             group = file.create_group(f"Data/Image/{number:032x}")

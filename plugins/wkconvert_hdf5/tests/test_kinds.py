@@ -257,6 +257,14 @@ def test_images_of_several_detectors_are_listed(tmp_path):
         layers(path)
 
 
+def test_segments_of_a_detector_are_told_apart(tmp_path):
+    path = velox(tmp_path / "a.emd", {"DF4-A": noise(12, 9, 1), "DF4-B": noise(12, 9, 1)}, short="DF4")
+    with pytest.raises(UnsupportedSource, match=r"\(DF4-A\), .*\(DF4-B\)"):
+        layers(path)
+    (layer,) = layers(path, dataset=f"Data/Image/{1:032x}/Data", axes="yxz")
+    assert layer.name == "DF4-B"
+
+
 def test_transforms_alone_are_no_choice_between_images(tmp_path):
     path = velox(tmp_path / "a.emd", {"FFT": noise(12, 9, 1).astype("c8")})
     with pytest.raises(UnsupportedSource, match="holds no images") as refused:

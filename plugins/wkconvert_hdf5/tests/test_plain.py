@@ -35,6 +35,16 @@ def test_the_only_volume_is_taken_wherever_it_lies_and_told(tmp_path):
     assert "read from volumes/raw" in layers(path)[0].notes
 
 
+def test_a_layer_is_called_after_its_array(tmp_path):
+    path = plain(tmp_path / "a.h5", GIVEN, "volumes/raw/data")
+    plain(path, GIVEN, "volumes/labels/neuron_ids")
+    assert [layers(path, dataset=name)[0].name for name in ("volumes/raw/data", "volumes/labels/neuron_ids")] == [
+        "raw",
+        "neuron_ids",
+    ]
+    assert layers(plain(tmp_path / "b.h5", GIVEN, "volume"))[0].name is None
+
+
 @pytest.mark.parametrize("name", ["DataSet", "Data/Image", "Data/Image/a", "s00", "t00000", "data"])
 def test_an_array_may_be_called_like_a_part_of_another_kind(tmp_path, name):
     path = plain(tmp_path / "a.h5", GIVEN, name, {"emd_group_type": 1})

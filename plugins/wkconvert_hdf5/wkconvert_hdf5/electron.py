@@ -48,8 +48,18 @@ def _metadata(image: Any) -> dict[str, Any]:
 
 
 def _detector(about: dict[str, Any]) -> str:
-    result = about.get("BinaryResult", {})
-    return str(result.get("Detector", "")) if isinstance(result, dict) else ""
+    """The name of the detector, by its number where there is one: segments of a detector have one name in short."""
+    try:
+        short = about["BinaryResult"].get("Detector", "")
+        named = about.get("Detectors", {}).get(f"Detector-{about['BinaryResult'].get('DetectorIndex')}", {})
+        return str(named.get("DetectorName") or short)
+    except (KeyError, AttributeError):
+        return ""
+
+
+def detector_of(data: Any) -> str:
+    """The name of an array's detector; empty where it is no image of Velox."""
+    return _detector(_metadata(data.parent)) if data.name.startswith("/Data/Image/") else ""
 
 
 def _pixel_size(about: dict[str, Any]) -> tuple[VoxelSize | None, list[str]]:

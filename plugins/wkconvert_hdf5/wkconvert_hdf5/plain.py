@@ -11,6 +11,7 @@ from wkconvert_core import Layer, OptionError, SourceNotFound, UnsupportedSource
 from wkconvert_core.toolkit.stacks import shorten
 
 from .arrays import Choice, Facts, layers_of, name_of, the_only
+from .electron import detector_of
 from .files import Dataset, File, document_of, is_numeric, text_of
 from .heaps import check_heaps
 
@@ -30,7 +31,9 @@ def plain_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
     axes, notes = axes_of(path, data, choice.axes)
     size, doubts = _voxel_size(data)
     told = [] if choice.dataset else [f"read from {data.name.strip('/')}"]
-    return layers_of(path, data, Facts(axes, size), choice, [*told, *notes, *doubts], name_of(data.name))
+    return layers_of(
+        path, data, Facts(axes, size), choice, [*told, *notes, *doubts], detector_of(data) or name_of(data.name)
+    )
 
 
 def volumes(path: Path, file: File) -> list[Dataset]:
