@@ -11,7 +11,7 @@ import pytest
 from niftis import LAS, detect, layers, saved
 
 import wkconvert_nifti
-from wkconvert_core import BrokenSource, Confidence, OptionError, SourceError, SourceNotFound, UnsupportedSource
+from wkconvert_core import BrokenSource, Confidence, OptionError, SourceError, SourceNotFound, WarningNote
 from wkconvert_core.testing import Sample, SourceContract, noise
 
 VOXELS = noise(90, 60, 40, dtype="uint16")
@@ -101,14 +101,49 @@ def test_other_files_are_not_claimed(tmp_path, name, content):
     assert detect(tmp_path / name) is None
 
 
-def test_analyze_is_declined_with_the_reason(tmp_path):
-    nibabel.AnalyzeImage(VOXELS.astype("int16"), np.eye(4)).to_filename(tmp_path / "a.img")
-    assert detect(tmp_path / "a.hdr").confidence == Confidence.SUFFIX
-    assert "Analyze 7.5" in detect(tmp_path / "a.hdr").reason
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32", "float64"])
+def test_analyze_is_read_as_stored_and_its_lack_of_an_orientation_told(tmp_path, dtype, order):
+    stored = noise(9, 8, 7, dtype=dtype)
+    header = nibabel.AnalyzeHeader(endianness=order)
+    header["vox_units"] = "mm"
+    image = nibabel.AnalyzeImage(stored, np.diag([1, 2, 3, 1]), header)
+    image.set_data_dtype(dtype)
+    image.to_filename(tmp_path / "a.img")
+    expected = np.asanyarray(nibabel.load(tmp_path / "a.img").dataobj)
     for name in ("a.hdr", "a.img"):
-        with pytest.raises(UnsupportedSource, match=r"Analyze 7\.5") as caught:
-            layers(tmp_path / name)
-        assert "axes" in caught.value.why
+        assert detect(tmp_path / name).confidence == Confidence.CONTENT
+        (layer,) = layers(tmp_path / name)
+        info = layer.source.info
+        np.testing.assert_array_equal(layer.source.read(info.box)[0], expected)
+        assert (info.voxel_size.size, info.voxel_size.unit, info.affine) == ((1, 2, 3), "mm", None)
+        assert any("does not say where x runs" in note for note in info.notes if isinstance(note, WarningNote))
+
+
+def test_the_scale_of_spm_is_applied_to_analyze_and_a_unit_that_is_missing_told(tmp_path):
+    image = nibabel.Spm99AnalyzeImage(noise(9, 8, 7, dtype="float32"), np.eye(4))
+    image.set_data_dtype("int16")
+    image.to_filename(tmp_path / "a.img")
+    source = layers(tmp_path / "a.hdr")[0].source
+    expected = nibabel.load(tmp_path / "a.img").get_fdata().astype("float32")
+    np.testing.assert_allclose(source.read(source.info.box)[0], expected, rtol=1e-6)
+    assert any("vox_units names no unit" in note for note in source.info.notes)
+
+
+def test_pairs_of_analyze_in_a_folder_are_its_volumes(tmp_path):
+    for name in ("a.img", "b.img"):
+        nibabel.AnalyzeImage(VOXELS.astype("int16"), np.eye(4)).to_filename(tmp_path / name)
+    assert detect(tmp_path).reason == "2 NIfTI volumes"
+    assert [layer.name for layer in layers(tmp_path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("what", ["header", "voxels"])
+def test_analyze_that_is_cut_short_is_refused(tmp_path, what):
+    nibabel.AnalyzeImage(VOXELS.astype("int16"), np.eye(4)).to_filename(tmp_path / "a.img")
+    path = tmp_path / ("a.hdr" if what == "header" else "a.img")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BrokenSource, match=path.name):
+        layers(tmp_path / "a.hdr")
 
 
 def test_a_folder_of_volumes_and_their_sidecars_is_claimed(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wkconvert_core import DatasetSink, DatasetSpec, Layer, Match, hookimpl, parse_options
 
-FORMATS = {"nifti": "NIfTI-1 and NIfTI-2: .nii, .nii.gz, .hdr with .img, and folders of them"}
+FORMATS = {"nifti": "NIfTI-1 and NIfTI-2: .nii, .nii.gz, .hdr with .img (also of Analyze 7.5), and folders of them"}
 EXPORTS = {"nifti": "one NIfTI file of a layer, .nii or .nii.gz"}
 
 

@@ -22,17 +22,15 @@ def voxel_size(header: Header, axes: Axes, unit: str | None, form: str) -> tuple
         raise OptionError(f"-o unit={unit} is no unit of length", fix=f"take one of {', '.join(METRES)}")
     if symbol is None:
         numbers = " x ".join(f"{header.pixdim[axis]:g}" for axis in axes.order)
-        code = int(header.fields["xyzt_units"])
-        return None, [
-            *notes,
-            f"pixdim is {numbers}, and xyzt_units {code} names no unit: -o unit=mm would take it as mm",
-        ]
+        field = f"xyzt_units {int(header.fields['xyzt_units'])}" if header.kind.version else "vox_units"
+        return None, [*notes, f"pixdim is {numbers}, and {field} names no unit: -o unit=mm would take it as mm"]
     if unit is not None and header.unit not in (None, symbol):
         notes.append(f"pixdim is taken as {symbol}, as -o unit says; the file says {header.unit}")
     x, y, z = (_size(header, axis) for axis in axes.order)
     if not any((x, y, z)):
         return None, notes
-    origin = "pixdim, xyzt_units" if unit is None else "pixdim, -o unit"
+    stated = "xyzt_units" if header.kind.version else "vox_units"
+    origin = f"pixdim, {stated if unit is None else '-o unit'}"
     return VoxelSize((x, y, z), symbol, origin), notes
 
 

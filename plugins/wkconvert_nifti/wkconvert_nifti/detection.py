@@ -9,7 +9,7 @@ from wkconvert_core import Confidence, Match
 from wkconvert_core.toolkit.files import entries, is_file, is_folder, open_file, reading, stem
 from wkconvert_core.toolkit.volumes.inflated import inflated
 
-from .magic import HEAD_BYTES, is_analyze, kind_of
+from .magic import HEAD_BYTES, analyze_of, kind_of
 
 NII = (".nii", ".nii.gz")
 HDR = (".hdr", ".hdr.gz")
@@ -28,11 +28,11 @@ def detect(path: Path, head: bytes) -> Match | None:
     if kind := kind_of(start):
         return Match("nifti", Confidence.CONTENT, f"it starts with a header of NIfTI-{kind.version}")
     if has(path, IMG) and (header := header_of(path)) != path and is_header(header):
-        return Match("nifti", Confidence.CONTENT, f"{header.name} beside it has a header of NIfTI")
+        return Match("nifti", Confidence.CONTENT, f"{header.name} beside it has a header of NIfTI, or of Analyze")
     if has(path, NII):
         return Match("nifti", Confidence.SUFFIX, "its name ends like that of a NIfTI file")
-    if has(path, HDR) and is_analyze(start):
-        return Match("nifti", Confidence.SUFFIX, "a header of Analyze 7.5, which NIfTI came from")
+    if has(path, HDR) and analyze_of(start):
+        return Match("nifti", Confidence.CONTENT, "it is a header of Analyze 7.5, which NIfTI came from")
     if has(path, IMG):
         return Match("nifti", Confidence.SUFFIX, "its name ends like that of a pair's voxels")
     return None
@@ -68,9 +68,10 @@ def header_of(path: Path) -> Path:
 
 
 def is_header(path: Path) -> bool:
-    """Whether a file begins with a NIfTI header. Raises SourceNotFound, BrokenSource."""
+    """Whether a file begins with a header of NIfTI, or is one of Analyze. Raises SourceNotFound, BrokenSource."""
     with reading(path), open_file(path) as file:
-        return kind_of(inflated(file.read(4096), HEAD_BYTES)) is not None
+        head = inflated(file.read(4096), HEAD_BYTES)
+    return kind_of(head) is not None or (has(path, HDR) and analyze_of(head) is not None)
 
 
 def contents(folder: Path) -> tuple[list[Path], list[Path]]:

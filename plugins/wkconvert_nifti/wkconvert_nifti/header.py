@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wkconvert_core import BrokenSource, UnsupportedSource
+from wkconvert_core import BrokenSource, UnsupportedSource, unit_symbol
 from wkconvert_core.toolkit.files import broken
 from wkconvert_core.toolkit.volumes.inflated import bytes_of, inflated
 
 from .detection import HDR, has
-from .magic import HEAD_BYTES, Kind, is_analyze, kind_of, promised_size
+from .magic import HEAD_BYTES, Kind, analyze_of, kind_of, promised_size
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 DType: TypeAlias = np.dtype[Any]
@@ -160,11 +160,12 @@ def read_header(path: Path) -> Header:
     head = inflated(start, HEAD_BYTES)
     if len(head) < (size := promised_size(head)):
         raise broken(path, f"its header has {len(head)} of {size} bytes", cut=True)
-    kind = kind_of(head)
+    kind = kind_of(head) or (analyze_of(head) if has(path, HDR) else None)
     if kind is None:
         raise _no_header(path, head)
     header = _checked(path, kind, head)
-    _refuse_cifti(header, head)
+    if kind.version:
+        _refuse_cifti(header, head)
     if header.datatype not in DTYPES:
         what = DECLINED.get(header.datatype, f"the datatype {header.datatype}, which NIfTI does not know")
         raise UnsupportedSource(
@@ -175,24 +176,35 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def _no_header(path: Path, head: bytes) -> BrokenSource | UnsupportedSource:
-    if has(path, HDR) and is_analyze(head):
-        return UnsupportedSource(
-            f"{path} is a header of Analyze 7.5, not of NIfTI",
-            why="it says neither how the axes lie nor in what unit they are measured",
-            fix="make NIfTI of it, for example with nibabel: save(Nifti1Image.from_image(load(…)), …)",
-        )
+def _no_header(path: Path, head: bytes) -> BrokenSource:
     if not head:
         return broken(path, "its first bytes cannot be decompressed")
     size = struct.unpack("<i", head[:4].ljust(4, b"\0"))[0]
     return broken(path, f"it has no header of NIfTI: it begins with {size}, not with 348 or 540 and NIfTI's magic")
 
 
+def _of_analyze(head: bytes, order: str) -> Any:
+    """The fields of NIfTI-1 that say the same as a header of Analyze: no form, and SPM's scale where there is one."""
+    from nibabel import analyze, nifti1
+
+    kinds: Any = analyze.AnalyzeHeader, nifti1.Nifti1Header  # they are not typed
+    old, fields = kinds[0](head[:348], order, check=False), kinds[1](endianness=order)
+    for name in ("dim", "datatype", "bitpix", "pixdim", "vox_offset"):
+        fields[name] = old[name]
+    fields["scl_slope"] = old["funused1"]
+    spelled = old["vox_units"].tobytes().strip(b" \0").decode("latin-1")
+    fields["xyzt_units"] = next((code for code, unit in UNITS.items() if unit == unit_symbol(spelled)), 0)
+    return fields
+
+
 def _checked(path: Path, kind: Kind, head: bytes) -> Header:
     from nibabel import nifti1, nifti2
 
     classes: Any = {1: nifti1.Nifti1Header, 2: nifti2.Nifti2Header}  # they are not typed
-    fields = classes[kind.version](head[: kind.size], kind.order, check=False)
+    if kind.version == 0:
+        fields = _of_analyze(head, kind.order)
+    else:
+        fields = classes[kind.version](head[: kind.size], kind.order, check=False)
     dim = [int(number) for number in fields["dim"]]
     if not 1 <= dim[0] <= 7:
         raise broken(path, f"it counts {dim[0]} axes (dim[0]); legal is 1 to 7")

@@ -18,7 +18,8 @@ _NIFTI2 = {b"n+2\0\r\n\x1a\n": True, b"ni2\0\r\n\x1a\n": False}
 class Kind:
     """The facts in the first bytes of a header."""
 
-    version: Literal[1, 2]
+    version: Literal[0, 1, 2]
+    """0 is Analyze 7.5, which NIfTI-1 extends."""
     order: str
     """`<` or `>`: the byte order."""
     single: bool
@@ -27,7 +28,7 @@ class Kind:
     @property
     def size(self) -> int:
         """Bytes of the header."""
-        return 348 if self.version == 1 else 540
+        return 540 if self.version == 2 else 348
 
 
 def kind_of(head: bytes) -> Kind | None:
@@ -45,8 +46,9 @@ def promised_size(head: bytes) -> int:
     return _SIZES.get(head[:4], (0, ""))[0]
 
 
-def is_analyze(head: bytes) -> bool:
-    """Whether `head` begins a header of Analyze 7.5: NIfTI's size and a count of axes, and no magic."""
+def analyze_of(head: bytes) -> Kind | None:
+    """The kind of a header of Analyze 7.5, which has NIfTI's size and a count of axes, and no magic; else None."""
     size, order = _SIZES.get(head[:4], (0, "<"))
     counts = {struct.pack(order + "h", n) for n in range(1, 8)}
-    return size == 348 <= len(head) and kind_of(head) is None and head[40:42] in counts
+    is_one = size == 348 <= len(head) and kind_of(head) is None and head[40:42] in counts
+    return Kind(0, order, single=False) if is_one else None

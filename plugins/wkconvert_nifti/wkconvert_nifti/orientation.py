@@ -33,6 +33,8 @@ def pose_of(header: Header, wanted: Orientation | None, form: Form | None) -> tu
     if not counts:
         is_no_rotation = int(header.fields["qform_code"]) > 0
         why = "the file's qform is no rotation" if is_no_rotation else "the file states no orientation"
+        if header.kind.version == 0:
+            why = "a header of Analyze 7.5 does not say where x runs (nibabel and SPM: to the left; --flip x turns it)"
         return as_stored((x, y, z), why), ""
     stated = f"{counts}, {header.space(counts)}"
     found = pose((x, y, z), forms[counts], wanted, unit=header.unit, by=counts, stated=stated)
