@@ -77,14 +77,19 @@ def test_a_series_is_slices_with_a_warning_or_one_image(tmp_path):
     path = ser(tmp_path / "a.ser", SERIES)
     (note,) = source(path).info.notes
     assert isinstance(note, WarningNote)
-    assert "9 images of the series (9 Number)" in note
+    assert "the 9 images of a series, which may be times, are taken as slices" in note
     np.testing.assert_array_equal(voxels(path, element=3)[0, ..., 0], SERIES[3])
     with pytest.raises(OptionError, match="0 to 8"):
         layers(path, element=9)
     ser(path, SERIES, dimensions=[(3, b"x"), (3, b"y")])
-    with pytest.raises(UnsupportedSource, match="a map of images: 3 x x 3 y"):
+    with pytest.raises(UnsupportedSource, match="a map of 3 x 3 images"):
         layers(path)
     np.testing.assert_array_equal(voxels(path, element=3)[0, ..., 0], SERIES[3])
+
+
+def test_a_series_that_was_ended_early_is_told(tmp_path):
+    _, note = source(ser(tmp_path / "a.ser", SERIES, dimensions=[(200, b"Number")])).info.notes
+    assert note == WarningNote("of 200 images that were planned, 9 were recorded")
 
 
 def test_reciprocal_sizes_are_no_voxel_size(tmp_path):

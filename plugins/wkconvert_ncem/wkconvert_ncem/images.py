@@ -34,8 +34,8 @@ class Image:
     """Images of a series, each of which is read by itself."""
     sizes: tuple[tuple[float, str], ...]
     """Size and unit of a pixel along x, y, and perhaps z, as they stand in the file."""
-    about: str = ""
-    """The file's name for the series, for people."""
+    planned: tuple[int, ...] = ()
+    """How many images a series was to have, along its one axis, or a map along its two."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,6 @@ def _look_at_ser(path: Path) -> Image:
         count, size = int(head["ValidNumberElements"]), state_of(path)[0]
         if not count:
             raise broken(path, "it holds no image that is valid")
-        dimensions = head["Dimensions"]
         offsets = head["DataOffsetArray"]
         if len(offsets) != count or len(head["TagOffsetArray"]) != count:
             raise broken(path, f"its list of {count} images ends early", cut=True)
@@ -127,8 +126,8 @@ def _look_at_ser(path: Path) -> Image:
         file._dictDataType = _SER_TYPES
         _, meta = file.getDataset(0)
     sizes = tuple((float(each["CalibrationDelta"]), "m") for each in meta["Calibration"])
-    about = " x ".join(f"{int(one['DimensionSize'])} {one['Description'] or 'images'}" for one in dimensions)
-    return Image("ser", (x, y, 1), np.dtype(_SER_TYPES[kind]).newbyteorder("="), count, sizes, about)
+    planned = tuple(int(one["DimensionSize"]) for one in head["Dimensions"])
+    return Image("ser", (x, y, 1), np.dtype(_SER_TYPES[kind]).newbyteorder("="), count, sizes, planned)
 
 
 def _ser_image(path: Path, offset: int, size: int) -> tuple[int, int, int]:

@@ -34,15 +34,17 @@ def open_ncem(path: Path, *, element: int | None = None) -> list[Layer]:
         raise OptionError(f"{path} has no image {element}", fix=f"-o element takes 0 to {image.count - 1}")
     x, y, z = image.shape
     if image.count > 1 and element is None:
-        if " x " in image.about:
+        if len(image.planned) > 1:
             raise UnsupportedSource(
-                f"{path} holds a map of images: {image.about}",
+                f"{path} holds a map of {' x '.join(map(str, image.planned))} images",
                 why="a layer has three axes",
                 fix=f"take one image with -o element=N (0 to {image.count - 1})",
             )
         z = image.count
-        text = f"the {z} images of the series ({image.about}) are taken as slices; -o element=N takes one"
+        text = f"the {z} images of a series, which may be times, are taken as slices; -o element=N takes one"
         notes.append(WarningNote(text))
+        if image.planned and image.planned[0] > z:
+            notes.append(WarningNote(f"of {image.planned[0]} images that were planned, {z} were recorded"))
     size, told = _voxel_size(image)
     info = VolumeInfo((x, y, z), image.dtype, voxel_size=size, chunk_shape=image.shape, notes=(*notes, *told))
     return [Layer({Mag(1, 1, 1): NcemVolume(path, image.kind, element or 0, info)})]
