@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from wkconvert_core.contract.geometry import Box
+from wkconvert_core.contract.geometry import Box, Vec3
 from wkconvert_core.contract.model import Checksum, DatasetSink, Sink, Source
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class Reference(NamedTuple):
     """A folder, or a URL."""
     entry: Mapping[str, Any]
     """The entries of the dataset's metadata for the mag beside its factors and path, as from `MagFormat.entry`."""
+    start: Vec3
+    """Where the source's first voxel lies in the mag: a dataset lists the mag only if it lies there in the dataset."""
 
 
 @runtime_checkable
@@ -88,7 +90,7 @@ class ReferableSource(Source, Protocol):
     """A source whose voxels are stored as a mag format stores them."""
 
     def reference(self) -> Reference:
-        """Where they lie: voxel (0, 0, 0) of the mag is that of the dataset, `info.offset` before the source's.
+        """Where they lie. Voxel (0, 0, 0) of the mag is that of the dataset.
 
         Raises UnsupportedSource, which says why the dataset would show other voxels than the source does.
         """

@@ -193,7 +193,10 @@ class PlacedFormat(MagFormat, Protocol):
     def open_listed(
         self, place: Path | str, entry: Mapping[str, Any], box: Box, voxel_size: VoxelSize | None
     ) -> StoredMag:
-        """Open the mag in a folder or at a URL, of which `entry` is the whole entry. Raises what `open` raises."""
+        """Open the mag in a folder or at a URL. Raises what `open` raises.
+
+        `entry` is its whole entry, with the `numChannels` of the layer's.
+        """
         ...
 
 

@@ -154,8 +154,10 @@ def pyramid(
         existing=[mag for mag in taken if max(mag) > max(first)],
     ):
         coarser = replace(spec, mag=mag, box=spec.box.coarsened(factor_between(first, mag)))
-        own = layer.mags.get(mag) if settings.keeps_pyramid and not any(layer.shift) else None
-        if own and own.info.extent == coarser.box:  # the very mag that would be made
+        own = (
+            layer.mags.get(mag) if settings.keeps_pyramid and (settings.by_reference or not any(layer.shift)) else None
+        )
+        if own and layer.box_of(mag) == coarser.box:  # the very mag that would be made
             yield MagRecipe(coarser, own, copied=Provenance())
         else:
             yield MagRecipe(coarser, None, finer, kernel)
@@ -170,22 +172,23 @@ def by_reference(layer: SourceLayer, made: Iterable[MagRecipe]) -> tuple[dict[Ma
     finest, *coarser = made
     own = layer.mags[layer.finest]
     ask = reference_of(own)
-    if ask is None or finest.source is not own or any(layer.shift):
-        why = "it is to lie elsewhere in the dataset than it says"
-        if ask is None or finest.source is not own:
-            why = (
-                f"{layer.found.path} is in no format of mags, or its voxels are cast, cropped or mirrored on their way"
-            )
-        fix = "leave --by-reference out: then its voxels are copied"
-        raise UnsupportedSource(f"the layer {layer.name} cannot be listed by reference", why=why, fix=fix)
-    listed, written = {finest.spec.mag: ask()}, []
-    data_format = listed[finest.spec.mag].data_format
+    what, fix = f"the layer {layer.name} cannot be listed by reference", "leave --by-reference out, to copy its voxels"
+    if ask is None or finest.source is not own:
+        why = f"{layer.found.path} is in no format of mags, or its voxels are cast, cropped or mirrored on their way"
+        raise UnsupportedSource(what, why=why, fix=fix)
+    first = ask()
+    if first.start != finest.spec.box.start:
+        place, start = (",".join(map(str, at * layer.finest)) for at in (finest.spec.box.start, first.start))
+        why = f"its first voxel is to lie at {place}, and a mag has it where {layer.found.path} does, at {start}"
+        raise UnsupportedSource(what, why=why, fix=f"list it there with --top-left {start}, or {fix}")
+    listed, written = {finest.spec.mag: first}, []
     for recipe in coarser:
         ask = reference_of(recipe.source) if recipe.source else None
-        if ask and (found := ask()).data_format == data_format:
+        found = ask() if ask else None
+        if found and found.data_format == first.data_format and found.start == recipe.spec.box.start:
             listed[recipe.spec.mag] = found
         else:
-            written.append(replace(recipe, spec=replace(recipe.spec, data_format=data_format)))
+            written.append(replace(recipe, spec=replace(recipe.spec, data_format=first.data_format)))
     return listed, written
 
 

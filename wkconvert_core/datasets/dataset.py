@@ -81,7 +81,8 @@ class MagOnDisk:
         """
         stored, form = self.stored, self.format
         if stored and self.box and isinstance(form, PlacedFormat):
-            mag = form.open_listed(self.place, stored.entries.get(self.mag, {}), self.box, self.voxel_size)
+            entry = {**stored.entries.get(self.mag, {}), "numChannels": stored.channels}
+            mag = form.open_listed(self.place, entry, self.box, self.voxel_size)
         elif self.url:
             raise UnsupportedSource(f"{self.title} lies at {self.url}", why=f"{form.name} is read from folders only")
         else:

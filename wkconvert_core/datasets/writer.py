@@ -106,7 +106,7 @@ class DatasetWriter:
 def referenced_entry(layer: LayerSpec, mags: Mapping[Mag, Reference], dataset: Path) -> Properties:
     """The entry of a layer whose mags lie elsewhere: in folders, by their paths from the dataset's, or at URLs."""
     entries = []
-    for mag, (_, place, stated) in mags.items():
+    for mag, (_, place, stated, _) in mags.items():
         path = place if isinstance(place, str) else Path(os.path.relpath(place.resolve(), dataset)).as_posix()
         entries.append({**properties_file.mag_entry(mag, path, stated), "path": path})
     return properties_file.layer_entry(layer, mags[min(mags)].data_format, entries)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from helpers.conversions import different, edited, every_mag, layers_of
 from helpers.datasets import run
+from images import coarser, ome
+from test_reading_plain import zipped
 from zarrs import raw_volume, saved, volume, zarr
 
 from wkconvert_core import Mag, OptionError, SourceError, UnsupportedSource
@@ -50,10 +52,10 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def expected(image, tmp_path):
+def expected(image, tmp_path, *, max_mag="8"):
     """What a copy of the source holds."""
     target = tmp_path / "copied"
-    run("auto", image, target, "-q", "--max-mag", "8")
+    run("auto", image, target, "-q", "--max-mag", max_mag)
     return every_mag(target)
 
 
@@ -80,6 +82,88 @@ def test_the_source_is_listed_and_only_what_is_missing_is_made(image, tmp_path):
     for key in ours:
         np.testing.assert_array_equal(ours[key], copied[key])
     np.testing.assert_array_equal(ours[name, Mag(1, 1, 1)], voxels)
+
+
+@pytest.mark.parametrize("chunks", [(1, 1, 32, 32, 32), (1, 3, 32, 32, 32)], ids=["own files", "one file"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_channels_of_five_axes_are_listed_by_their_index(tmp_path, chunks, version):
+    voxels = volume(1, 3, 40, 60, 70, dtype="uint16")
+    levels = [voxels, coarser(voxels, (1, 1, 2, 2, 2))]
+    ome(tmp_path / "cells.zarr", levels, "tczyx", version=version, chunks=chunks)
+    run("auto", tmp_path / "cells.zarr", tmp_path / "ds", "--by-reference", "--max-mag", "4", "-q")
+    entries = layers_of(tmp_path / "ds")
+    assert len(entries) == 3
+    order = {"c": 1, "x": 4, "y": 3, "z": 2}
+    for number, entry in enumerate(entries.values()):
+        assert [(mag["axisOrder"], mag["channelIndex"]) for mag in entry["mags"][:2]] == [(order, number)] * 2
+        assert [mag["path"] for mag in entry["mags"][:2]] == ["../cells.zarr/s0", "../cells.zarr/s1"]
+        assert "channelIndex" not in entry["mags"][2], "it is an array of its own"
+    ours, copied = every_mag_followed(tmp_path / "ds"), expected(tmp_path / "cells.zarr", tmp_path, max_mag="4")
+    assert ours.keys() == copied.keys()
+    for key in ours:
+        np.testing.assert_array_equal(ours[key], copied[key])
+    for number, name in enumerate(entries):
+        np.testing.assert_array_equal(ours[name, Mag(1, 1, 1)], voxels[:, number].transpose(0, 3, 2, 1))
+
+
+def test_a_channel_of_a_server_is_listed_and_followed(tmp_path, served):
+    voxels = volume(2, 40, 60, 70)
+    saved(tmp_path / "two", voxels, axes="czyx", chunks=(1, 32, 32, 32))
+    run("auto", f"{served}/two", tmp_path / "ds", "--by-reference", "--channel", "1", "--max-mag", "1", *SIZE)
+    (followed,) = every_mag_followed(tmp_path / "ds").values()
+    np.testing.assert_array_equal(followed[0], voxels[1].T)
+
+
+def test_a_channel_in_the_dataset_itself_is_read_and_checked_by_its_own_files(tmp_path):
+    voxels = volume(2, 40, 60, 70)
+    saved(tmp_path / "two", voxels, axes="czyx", chunks=(1, 32, 32, 32))
+    run("auto", tmp_path / "two", tmp_path / "ds", "--by-reference", "--max-mag", "1", *SIZE)
+    shutil.move(tmp_path / "two", tmp_path / "ds" / "two")
+    with edited(tmp_path / "ds") as found:
+        for layer in found["dataLayers"]:
+            layer["mags"][0]["path"] = "./two"
+    for number, found in enumerate(every_mag(tmp_path / "ds").values()):
+        np.testing.assert_array_equal(found[0], voxels[number].T)
+    run("verify", tmp_path / "ds", "-q")
+    (tmp_path / "ds/two/c/1/0/1/0").write_bytes(b"no chunk")
+    assert run("verify", tmp_path / "ds", "-q", code=1).count("damaged: ") == 1
+    with edited(tmp_path / "ds") as found:
+        found["dataLayers"][0]["mags"][0]["channelIndex"] = 2
+    with pytest.raises(SourceError, match="has 2 channels"):
+        every_mag(tmp_path / "ds")
+
+
+def test_compress_leaves_an_array_alone_of_which_a_layer_is_one_channel(tmp_path):
+    saved(tmp_path / "two", volume(2, 40, 30, 20, dtype="uint16"), axes="cxyz", compressors=None)
+    run("auto", tmp_path / "two", tmp_path / "ds", "--by-reference", "--max-mag", "1", *SIZE)
+    shutil.move(tmp_path / "two", tmp_path / "ds" / "two")
+    with edited(tmp_path / "ds") as found:
+        for layer in found["dataLayers"]:
+            layer["mags"][0]["path"] = "./two"
+    before = every_mag(tmp_path / "ds")
+    run("compress", tmp_path / "ds", "-q")
+    after = every_mag(tmp_path / "ds")
+    assert len(after) == 2
+    assert all(np.array_equal(after[key], before[key]) for key in before)
+
+
+def test_a_translation_is_listed_where_the_array_has_it_if_the_user_says_so(tmp_path):
+    voxels = volume(40, 60, 70)
+    places = [[40, 80, 120], [40, 80, 120]]
+    source = ome(tmp_path / "em.zarr", [voxels, coarser(voxels, (2, 2, 2))], translations=places)
+    with pytest.raises(UnsupportedSource, match="cannot be listed by reference") as caught:
+        run("auto", source, tmp_path / "ds", "--by-reference", "-q")
+    assert "is to lie at 30,20,10" in caught.value.why
+    assert "--top-left 0,0,0" in caught.value.fix
+    run("auto", source, tmp_path / "ds", "--by-reference", "--top-left", "0,0,0", "--max-mag", "4", "-q")
+    (name,) = layers_of(tmp_path / "ds")
+    paths = [mag["path"] for mag in layers_of(tmp_path / "ds")[name]["mags"]]
+    assert paths == ["../em.zarr/s0", "../em.zarr/s1", f"./{name}/4"]
+    assert layers_of(tmp_path / "ds")[name]["boundingBox"]["topLeft"] == [0, 0, 0]
+    followed = every_mag_followed(tmp_path / "ds")
+    np.testing.assert_array_equal(followed[name, Mag(1, 1, 1)][0], voxels.T)
+    np.testing.assert_array_equal(followed[name, Mag(2, 2, 2)][0], voxels[::2, ::2, ::2].T)
+    run("downsample", tmp_path / "ds", "--follow", "--from-mag", "2", "--max-mag", "8", "-q")
 
 
 def test_commands_follow_only_if_they_are_told_to(image, tmp_path):
@@ -146,7 +230,7 @@ def test_layers_join_a_dataset_by_reference(image, tmp_path):
     [
         (("--dtype", "uint16"), "cast, cropped or mirrored"),
         (("--flip", "x"), "cast, cropped or mirrored"),
-        (("--top-left", "10,0,0"), "lie elsewhere"),
+        (("--top-left", "10,0,0"), "is to lie at 10,0,0"),
         (("--bbox", "0,0,0,10,10,10"), "cast, cropped or mirrored"),
     ],
 )
@@ -162,9 +246,17 @@ def test_what_is_in_no_format_of_mags_or_is_not_whole_is_refused_with_the_reason
     source = raw_volume(tmp_path / "src", (40, 30, 20), "uint8")
     with pytest.raises(UnsupportedSource, match="is in no format of mags"):
         run("auto", source, tmp_path / "ds", "--by-reference", *SIZE)
-    saved(tmp_path / "two", volume(2, 40, 30, 20, dtype="uint16"), axes="cxyz", chunks=(1, 32, 32, 32))
-    with pytest.raises(UnsupportedSource, match="one of its 2 channels"):
-        run("auto", tmp_path / "two", tmp_path / "ds", "--by-reference", *SIZE)
+    saved(tmp_path / "rgb", volume(3, 40, 30, 20), axes="cxyz", chunks=(1, 32, 32, 32))
+    with pytest.raises(UnsupportedSource, match="its 3 channels lie in files of 1") as caught:
+        run("auto", tmp_path / "rgb", tmp_path / "ds", "--by-reference", *SIZE)
+    assert caught.value.fix == f"copy its voxels: wkconvert auto {tmp_path / 'rgb'} DST, without --by-reference"
+    zipped(tmp_path / "rgb", tmp_path / "rgb.zip")
+    with pytest.raises(UnsupportedSource, match="in folders and on servers only") as caught:
+        run("auto", tmp_path / "rgb.zip", tmp_path / "ds", "--by-reference", *SIZE)
+    assert "unpack" in caught.value.fix
+    saved(tmp_path / "times", volume(2, 40, 30, 20), axes="txyz")
+    with pytest.raises(UnsupportedSource, match="the axis t has 2 places"):
+        run("auto", tmp_path / "times", tmp_path / "ds", "--by-reference", "-o", "timepoint=1", *SIZE)
     saved(tmp_path / "filled", volume(40, 30, 20), axes="xyz", fill_value=7)
     with pytest.raises(UnsupportedSource, match="what is not stored is 7"):
         run("auto", tmp_path / "filled", tmp_path / "ds", "--by-reference", *SIZE)

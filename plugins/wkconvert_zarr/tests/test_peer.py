@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers.conversions import every_mag, layers_of, properties
 from helpers.datasets import PEER, needs_peer, run
+from images import ome
 from zarrs import raw_volume
 
 from wkconvert_core import Box, Mag
@@ -125,3 +126,12 @@ def test_a_flipped_bit_in_what_the_peer_wrote_is_found(theirs):
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
     assert [problem.path for problem in verify(theirs).damaged] == [shard]
+
+
+def test_the_peer_reads_what_is_listed_where_it_lies(tmp_path):
+    voxels = np.random.default_rng(0).integers(1, 200, (3, 20, 30, 40)).astype("uint16")
+    ome(tmp_path / "cells.zarr", [voxels], "czyx", chunks=(1, 16, 16, 16))
+    run("auto", tmp_path / "cells.zarr", tmp_path / "ds", "--by-reference", "--max-mag", "1", "-q")
+    theirs = read_by_peer(tmp_path / "ds", tmp_path)
+    for number, name in enumerate(layers_of(tmp_path / "ds")):
+        np.testing.assert_array_equal(theirs[name, Mag(1, 1, 1)].squeeze(), voxels[number])

@@ -118,7 +118,7 @@ class WkwSource:
 
     def reference(self) -> Reference:
         """The mag's own folder."""
-        return Reference("wkw", self.folder, {"cubeLength": self.header.side})
+        return Reference("wkw", self.folder, {"cubeLength": self.header.side}, self.box.start)
 
     # --- a StoredMag
 

@@ -44,7 +44,7 @@ class ZarrMags:
 
         Raises SourceNotFound, BrokenSource, UnsupportedSource for an array that no mag can be.
         """
-        from .layout import read_layout
+        from .description import read_layout
         from .stored import ZarrMag, open_mag
 
         nothing = Box((0, 0, 0), (0, 0, 0))
@@ -53,17 +53,16 @@ class ZarrMags:
     def open_listed(
         self, place: Path | str, entry: Mapping[str, Any], box: Box, voxel_size: VoxelSize | None
     ) -> ZarrMag:
-        """Open a mag, also on a server, with the order of axes that the metadata state, else that of the array.
+        """Open a mag, also on a server, with the axes and channels that the metadata state, else those of the array.
 
         Raises what `open` raises.
         """
-        from .layout import layout_at, read_layout
+        from .description import layout_at, read_layout
         from .stored import ZarrMag
 
-        order = entry.get("axisOrder")
         if isinstance(place, str):
-            return ZarrMag(Path(place), layout_at(self.driver, place, order), box, voxel_size, url=place)
-        return ZarrMag(place, read_layout(self.driver, place, order), box, voxel_size)
+            return ZarrMag(Path(place), layout_at(self.driver, place, entry), box, voxel_size, url=place)
+        return ZarrMag(place, read_layout(self.driver, place, entry), box, voxel_size)
 
     def sink(self, folder: Path, spec: MagSpec, options: Mapping[str, str]) -> ZarrSink:
         """A mag to be written. Raises OptionError, and TargetError for what Zarr cannot hold."""
@@ -88,11 +87,11 @@ class ZarrMags:
         return out
 
     def entry(self, mag: StoredMag) -> Mapping[str, Any]:
-        """The order of the array's axes."""
+        """The order of the array's axes, and which of its channels it is."""
         from .stored import ZarrMag
 
         assert isinstance(mag, ZarrMag), "it was opened here"
-        return {"axisOrder": mag.layout.axis_order}
+        return mag.layout.entry
 
     def list_mags(self, dataset: Path, layer: ListedLayer) -> None:
         """Make the layer an OME-Zarr image, or bring that up to date. Raises TargetError, SourceError."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -20,15 +19,12 @@ from wkconvert_core import (
     DTYPES,
     Box,
     BrokenSource,
-    SourceNotFound,
     UnsupportedSource,
     Vec3,
     Vec3Like,
-    WkconvertError,
 )
-from wkconvert_core.toolkit.files import is_file, open_file, reading
 
-from ..arrays import DESCRIPTIONS, Address, Driver, opened_in_memory, shown
+from ..arrays import Address, Driver, opened_in_memory, shown
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -53,6 +49,8 @@ class Grid(NamedTuple):
     """The box that is one file."""
     block: Vec3
     """The box that one decode yields."""
+    shard_of_channels: int = 0
+    """The place of the file along c that holds the channels."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,8 @@ class Layout:
     """The description as compact JSON, without attributes."""
     axes: tuple[str, ...]
     """Names of the array's axes in their order; those beside c, x, y and z have length 1."""
+    channels: tuple[int, int] | None = None
+    """The first of those that the mag has, and how many it has; None: all."""
 
     @property
     def parsed(self) -> dict[str, Any]:
@@ -77,13 +77,16 @@ class Layout:
         return _grid(self)
 
     @property
-    def axis_order(self) -> dict[str, int]:
-        """The place of each axis, as the metadata of a dataset state it.
+    def entry(self) -> dict[str, Any]:
+        """The place of each axis, and the channel if it is one of several, as the metadata of a dataset state them.
 
-        >>> Layout("zarr3", "{}", ("c", "x", "y", "z")).axis_order
-        {'c': 0, 'x': 1, 'y': 2, 'z': 3}
+        >>> Layout("zarr3", "{}", ("c", "x", "y", "z")).entry
+        {'axisOrder': {'c': 0, 'x': 1, 'y': 2, 'z': 3}}
+        >>> Layout("zarr", "{}", ("t", "c", "y", "x"), (2, 1)).entry
+        {'axisOrder': {'c': 1, 'x': 3, 'y': 2}, 'channelIndex': 2}
         """
-        return {axis: self.axes.index(axis) for axis in "cxyz" if axis in self.axes}
+        order = {axis: self.axes.index(axis) for axis in "cxyz" if axis in self.axes}
+        return {"axisOrder": order, **({"channelIndex": self.channels[0]} if self.channels else {})}
 
     @property
     def compression(self) -> str:
@@ -103,13 +106,15 @@ class Layout:
         return Address(self.driver, folder, metadata=self.document)
 
     def spans(self, box: Box) -> tuple[slice | int, ...]:
-        """Indices of a box of all channels in the array.
+        """Indices of a box in the array, of all channels that the mag has.
 
         >>> Layout("zarr3", "{}", ("t", "z", "y", "x")).spans(Box((1, 2, 3), (10, 10, 10)))
         (0, slice(3, 13, None), slice(2, 12, None), slice(1, 11, None))
         """
         along = {axis: slice(a, b) for axis, a, b in zip("xyz", box.start, box.stop, strict=True)}
-        return tuple(along.get(axis, slice(None) if axis == "c" else 0) for axis in self.axes)
+        first, count = self.channels or (None, 0)
+        along["c"] = slice(None) if first is None else slice(first, first + count)
+        return tuple(along.get(axis, 0) for axis in self.axes)
 
     def seen(self, voxels: Array) -> Array:
         """Voxels as the array has them, with the axes of `spans`, as `[c, x, y, z]`.
@@ -141,9 +146,13 @@ class Layout:
 
     def name_of(self, start: Vec3Like) -> str:
         """The path of the shard that holds a voxel, below the mag's folder."""
-        cell = dict(zip("xyz", Vec3(*start) // self.grid.shard, strict=True))
+        cell = self._cell(Vec3(*start) // self.grid.shard)
         prefix, separator = self._naming()
         return prefix + separator.join(str(cell.get(axis, 0)) for axis in self.axes)
+
+    def _cell(self, numbers: Vec3) -> dict[str, int]:
+        """The place of a shard along each axis at which it may be other than 0."""
+        return {**dict(zip("xyz", numbers, strict=True)), "c": self.grid.shard_of_channels}
 
     def start_of(self, name: str) -> Vec3 | None:
         """The first voxel of the shard with a path below the mag's folder; None if no shard has it."""
@@ -153,9 +162,9 @@ class Layout:
         if not match:
             return None
         cell = dict(zip(self.axes, map(int, match.groups()), strict=True))
-        if any(at for axis, at in cell.items() if axis not in "xyz"):
-            return None
-        return Vec3(*(cell.get(axis, 0) for axis in "xyz")) * self.grid.shard
+        numbers = Vec3(*(cell.get(axis, 0) for axis in "xyz"))
+        own = self._cell(numbers)
+        return numbers * self.grid.shard if all(at == own.get(axis, 0) for axis, at in cell.items()) else None
 
     def tree(self, box: Box) -> tuple[str, list[range]] | None:
         """The folder below the mag's in which shards are sought, and the numbers at each level, for those of a box.
@@ -166,8 +175,8 @@ class Layout:
         if separator != "/":
             return None
         cells = box.coarsened(self.grid.shard)
-        along = {axis: range(a, b) for axis, a, b in zip("xyz", cells.start, cells.stop, strict=True)}
-        return prefix, [along.get(axis, range(1)) for axis in self.axes]
+        first, last = self._cell(cells.start), self._cell(cells.stop - Vec3(1, 1, 1))
+        return prefix, [range(first.get(axis, 0), last.get(axis, 0) + 1) for axis in self.axes]
 
     def _naming(self) -> tuple[str, str]:
         """The beginning of shards' names, and the separator of their numbers."""
@@ -178,91 +187,6 @@ class Layout:
         is_default = encoding["name"] == "default"
         separator = encoding.get("configuration", {}).get("separator", "/" if is_default else ".")
         return f"c{separator}" if is_default else "", separator
-
-
-def read_layout(driver: Driver, folder: Path, order: Any = None) -> Layout:
-    """Read the description of the array in a folder; `order` is what a dataset says of its axes: `{"x": 1, …}`.
-
-    Raises SourceNotFound where there is none, BrokenSource, UnsupportedSource for what no mag can be.
-    """
-    path = folder / DESCRIPTIONS[driver]
-    if not is_file(path):
-        raise SourceNotFound(f"{folder} is no mag of {driver}", why=f"there is no {path.name} in it")
-    with reading(path, ValueError, RecursionError), open_file(path) as file:
-        about = json.loads(file.read())
-    kept = {key: value for key, value in about.items() if key != "attributes"} if isinstance(about, dict) else {}
-    if kept.get("node_type", "array") != "array" or not isinstance(kept.get("shape"), list):
-        raise BrokenSource(f"{path} describes no array", fix="give the folder of an array")
-    layout = _checked(Layout(driver, json.dumps(kept, separators=(",", ":")), _axes(kept, order)), path)
-    attributes = about.get("attributes")
-    if isinstance(attributes, dict) and isinstance(again := attributes.get(AGAIN), dict):
-        _check_again(layout, again, path)
-    return layout
-
-
-AGAIN = "wkconvert"
-"""The attribute of an array of Zarr 3 in which wkconvert says once more how it is stored: chunks have no header."""
-
-
-def said_again(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a description that attributes repeat: all that would give other voxels without an error."""
-    keys = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs", "dimension_names")
-    return {AGAIN: {key: about[key] for key in keys}}
-
-
-def _check_again(layout: Layout, again: Mapping[str, Any], path: Path) -> None:
-    """Raise BrokenSource unless an array is stored as its attributes say; it may have become larger."""
-
-    def normal(about: Mapping[str, Any]) -> Any:
-        return opened_in_memory(layout.driver, json.dumps(about)).spec().to_json()["metadata"]
-
-    about = layout.parsed
-    try:
-        first = {**about, **again}
-        is_whole = all(now >= then for now, then in zip(about["shape"], first["shape"], strict=True))
-        is_same = is_whole and normal({**first, "shape": about["shape"]}) == normal(about)
-    except (ValueError, TypeError, OverflowError):
-        is_same = False
-    if not is_same:
-        why = "it says twice how the array is stored, and not the same; or another program has made the array smaller"
-        raise BrokenSource(f"{path} is damaged", why=why, fix="restore it from a copy, or convert again")
-
-
-def layout_at(driver: Driver, url: str, order: Any = None) -> Layout:
-    """The layout of an array on a server. Raises SourceError."""
-    address = Address(driver, url)
-    return layout_of(address, _axes(address.open().spec().to_json()["metadata"], order))
-
-
-def _axes(about: Mapping[str, Any], order: Any) -> tuple[str, ...]:
-    """Names of an array's axes: those that a dataset states, if they fit, else its own, else the usual ones."""
-    names = about.get("dimension_names") or []
-    rank = len(about["shape"])
-    known = [*map(str, names)] if len(names) == rank and all(names) else [*AXES.get(rank, "")]
-    axes = ["c" if axis == "channel" else axis for axis in known] or [""] * rank
-    places = list(order.values()) if isinstance(order, dict) else []
-    is_fitting = all(type(at) is int and 0 <= at < rank for at in places) and len({*map(str, places)}) == len(places)
-    if places and is_fitting:
-        axes = [f"axis {at}" if axis in order or not axis else axis for at, axis in enumerate(axes)]
-        for axis, at in order.items():
-            axes[at] = axis
-    return tuple(axes)
-
-
-def layout_of(address: Address, axes: Sequence[str]) -> Layout:
-    """The layout of an array anywhere, with these names of axes. Raises SourceError for what no mag can be."""
-    about = address.open().spec().to_json()["metadata"]
-    kept = {key: value for key, value in about.items() if key != "attributes"}
-    layout = Layout(address.driver, json.dumps(kept, separators=(",", ":")), tuple(axes))
-    return _checked(layout, address.place)
-
-
-def _checked(layout: Layout, place: Path | str) -> Layout:
-    try:
-        _ = layout.grid
-    except WkconvertError as error:
-        raise type(error)(f"{place}: {error.what}", why=error.why, fix=error.fix) from error
-    return layout
 
 
 @functools.lru_cache(256)
@@ -281,11 +205,15 @@ def _grid(layout: Layout) -> Grid:
     whole = dict(zip(axes, array.shape, strict=True))
     shard = dict(zip(axes, array.chunk_layout.write_chunk.shape or (), strict=True))
     block = dict(zip(axes, array.chunk_layout.read_chunk.shape or (), strict=True))
-    channels = whole.get("c", 1)
+    first, channels = layout.channels or (0, whole.get("c", 1))
+    if not 0 <= first < first + channels <= whole.get("c", 1):
+        why = f"channels {first} to {first + channels - 1} are listed"
+        raise BrokenSource(f"it has {whole.get('c', 1)} channels", why=why)
     if more := [axis for axis, length in whole.items() if axis not in "cxyz" and length != 1]:
         raise UnsupportedSource(f"the axis {more[0]} has {whole[more[0]]} places", why="a mag has c, x, y and z")
-    if shard.get("c", 1) != channels:
-        why = "in a dataset, a shard holds all channels"
-        raise UnsupportedSource(f"the {channels} channels lie in files of {shard['c']}", why=why)
+    together = shard.get("c") or 1
+    if first // together != (first + channels - 1) // together:
+        why = "in a dataset, a shard holds all channels of a layer"
+        raise UnsupportedSource(f"its {channels} channels lie in files of {together}", why=why)
     shape, shard_shape, block_shape = (Vec3(*(each.get(axis) or 1 for axis in "xyz")) for each in (whole, shard, block))
-    return Grid(shape, dtype, channels, shard_shape, block_shape)
+    return Grid(shape, dtype, channels, shard_shape, block_shape, first // together)

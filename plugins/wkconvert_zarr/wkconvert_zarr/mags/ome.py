@@ -17,7 +17,7 @@ from wkconvert_core.toolkit.atomic import write_atomically
 from wkconvert_core.toolkit.files import is_file, is_link, open_file, reading
 
 from ..arrays import DESCRIPTIONS, Driver
-from .layout import read_layout
+from .description import read_layout
 
 Json = dict[str, Any]
 

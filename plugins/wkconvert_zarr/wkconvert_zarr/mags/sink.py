@@ -15,7 +15,8 @@ from wkconvert_core.toolkit.atomic import file_checksum, sync, temporary_name, w
 from wkconvert_core.toolkit.files import exists, is_file, open_file
 
 from ..arrays import DESCRIPTIONS, opened_to_write, system_errors
-from .layout import Layout, said_again
+from .description import said_again
+from .layout import Layout
 from .stored import ZarrMag
 
 if TYPE_CHECKING:

@@ -97,7 +97,7 @@ class ZarrMag:
 
     def reference(self) -> Reference:
         """The mag's own folder."""
-        return Reference(self.layout.driver, self.url or self.folder, {"axisOrder": self.layout.axis_order})
+        return Reference(self.layout.driver, self.url or self.folder, self.layout.entry, self.box.start)
 
     # --- a StoredMag
 
@@ -118,8 +118,8 @@ class ZarrMag:
 
     @property
     def compression(self) -> str:
-        """`none`, or the name of the codec that compresses."""
-        return self.layout.compression
+        """`none`, or the name of the codec that compresses; of one channel of several never `none` alone."""
+        return f"{self.layout.compression} beside other channels" if self.layout.channels else self.layout.compression
 
     def within(self, box: Box) -> ZarrMag:
         """The same mag with another extent."""

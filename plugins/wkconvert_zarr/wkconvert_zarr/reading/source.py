@@ -11,7 +11,7 @@ import numpy as np
 from wkconvert_core import Box, Reference, UnsupportedSource, Vec3, Vec3Like, VolumeInfo
 from wkconvert_core.toolkit.files import changed
 
-from ..arrays import Address, reading, without_keys
+from ..arrays import DESCRIPTIONS, Address, reading, without_keys
 from .axes import SPACE
 from .packed import unpacked
 
@@ -41,24 +41,19 @@ class ArraySource:
     """Whether the files of chunks are compressed once more, as `packed` explains."""
 
     def reference(self) -> Reference:
-        """Where the array lies, if it is whole what a mag is. Raises UnsupportedSource that says why it is not."""
-        from ..mags.layout import layout_of
+        """Where the array lies, if a mag can be that. Raises UnsupportedSource that says why it cannot."""
+        from ..mags.description import layout_of
 
-        place, problem = str(self.address.place), ""
-        channels = dict(zip(self.axes, self.shape, strict=True)).get("c", 1)
-        if self.address.driver not in ("zarr", "zarr3") or self.address.inner is not None:
-            problem = "datasets list arrays of Zarr in folders and on servers only"
-        elif any(self.info.offset) or any(self.start):
-            problem = f"its first voxel lies at {self.info.offset}, and a mag begins at 0"
-        elif more := [name for name in self.axes if name not in CXYZ]:
-            problem = f"it has an axis {more[0]}, and a mag has c, x, y and z"
-        elif channels != self.info.channels:
-            problem = f"the layer is one of its {channels} channels"
-        if problem:
-            fix = "leave --by-reference out: then its voxels are copied"
-            raise UnsupportedSource(f"{place} cannot be listed by reference", why=problem, fix=fix)
-        layout = layout_of(self.address, self.axes)
-        return Reference(layout.driver, self.address.place, {"axisOrder": layout.axis_order})
+        if self.address.driver not in DESCRIPTIONS or self.address.inner is not None:
+            raise UnsupportedSource(
+                f"{without_keys(str(self.address.place))} cannot be listed by reference",
+                why="datasets list arrays of Zarr in folders and on servers only",
+                fix="unpack a zip file first; of another format, leave --by-reference out, to copy its voxels",
+            )
+        own = dict(zip(self.axes, self.shape, strict=True)).get("c", 1)
+        channels = None if own == self.info.channels else (self.picked[self.axes.index("c")], self.info.channels)
+        layout = layout_of(self.address, self.axes, channels)
+        return Reference(layout.driver, self.address.place, layout.entry, Vec3(0, 0, 0))
 
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`. Raises SourceNotFound, BrokenSource."""
