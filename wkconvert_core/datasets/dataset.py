@@ -81,8 +81,7 @@ class MagOnDisk:
         """
         stored, form = self.stored, self.format
         if stored and self.box and isinstance(form, PlacedFormat):
-            entry = {**stored.entries.get(self.mag, {}), "numChannels": stored.channels}
-            mag = form.open_listed(self.place, entry, self.box, self.voxel_size)
+            mag = form.open_listed(self.place, stored.entries.get(self.mag, {}), self.box, self.voxel_size)
         elif self.url:
             raise UnsupportedSource(f"{self.title} lies at {self.url}", why=f"{form.name} is read from folders only")
         else:

@@ -51,7 +51,7 @@ class StoredLayer:
     largest_segment_id: int | None = None
     color: tuple[int, int, int] | None = None
     entries: Mapping[Mag, Properties] = field(default_factory=dict)
-    """All that the metadata state of each mag."""
+    """All that the metadata state of each mag, and its layer's `numChannels`."""
 
 
 def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
@@ -86,7 +86,7 @@ def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
             mags,
             None if largest is None else int(largest),
             (red, green, blue) if "color" in view else None,
-            {mag_of(mag): mag for mag in mag_entries(entry)},
+            {mag_of(mag): {**mag, "numChannels": channels} for mag in mag_entries(entry)},
         )
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         why = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
