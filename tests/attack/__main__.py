@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import shutil
@@ -37,8 +38,9 @@ class Case:
 def formats(given: argparse.Namespace, world: World) -> Iterator[Case]:
     for name in given.subjects or seeds.FORMATS:
         for number in given.numbers:
-            made = readers.mutant(name, given.seed, number)
-            yield Case(name, str(number), readers.tried_seed(made), lambda to, made=made: seeds.planted(made.files, to))
+            outcome = readers.tried(name, given.seed, number)
+            made = functools.partial(readers.mutant, name, given.seed, number)
+            yield Case(name, str(number), outcome, lambda to, made=made: seeds.planted(made().files, to))
 
 
 def files(given: argparse.Namespace, world: World) -> Iterator[Case]:

@@ -15,6 +15,7 @@ from wkconvert_core.commands import recube
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.voxel_sizes import fitting_mag
 from wkconvert_core.datasets.properties import voxel_size
 from wkconvert_core.datasets.records.existing_layers import existing_layers
 
@@ -802,3 +803,7 @@ def test_affines_are_what_matrices_are(rows, place, factor):
     mirrored = one.mirrored((5, 6, 7), "xz")
     np.testing.assert_allclose(mirrored.at((0, 2, 1)), one.at((4, 2, 5)), atol=1e-6)
     assert Affine.parse(json.loads(json.dumps(one.document))) == one
+
+
+def test_nothing_has_the_shape_of_a_mag_of_an_empty_box():
+    assert fitting_mag((4, 4, 4), (0, 4, 4)) is None

@@ -7,8 +7,9 @@ import pytest
 from helpers.conversions import JOBS, PROPERTIES, SETTINGS, carry_out, different, em
 
 from wkconvert_core import WarningNote
-from wkconvert_core.commands import export
+from wkconvert_core.commands import downsample, export
 from wkconvert_core.conversion.execute import convert
+from wkconvert_core.datasets.records.lock import locked
 
 RAW = replace(SETTINGS, file_len=1, compression="none", name="ds")
 
@@ -97,3 +98,20 @@ def test_pictures_of_an_export_too(tmp_path, reader, monkeypatch):
     done = carry_out(export.prepare(tmp_path / "ds", tmp_path / "out", JOBS))
     assert done.resumed == done.shards - 1
     assert different(tmp_path / "out", tmp_path / "clean") == []
+
+
+def test_a_lock_that_a_killed_run_left_when_all_was_done_goes_with_the_next(tmp_path, reader):
+    dataset = tmp_path / "ds"
+    convert(reader(tmp_path / "src", em()), dataset, SETTINGS)
+    lock = dataset / ".wkconvert/lock"
+    lock.touch()
+    assert not carry_out(downsample.prepare(dataset, SETTINGS)).layers
+    assert not lock.exists()
+
+
+def test_the_lock_of_a_run_that_goes_on_stays(tmp_path, reader):
+    dataset = tmp_path / "ds"
+    convert(reader(tmp_path / "src", em()), dataset, SETTINGS)
+    with locked(dataset):
+        assert not carry_out(downsample.prepare(dataset, SETTINGS)).layers
+        assert (dataset / ".wkconvert/lock").exists()

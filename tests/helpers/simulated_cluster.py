@@ -41,7 +41,7 @@ from wkconvert_core.engine.workers import Workers
 from wkconvert_core.formats.wkw.sink import WkwSink
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.planning.route import planned
-from wkconvert_core.planning.step import ShardDone, factor_between
+from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.sources.downsampled import Downsampled
 
 WORKERS = 1000
@@ -172,7 +172,7 @@ def steps(
         spec = MagSpec("color", "color", mag, box, source.info.dtype, 1)
         sinks.append(WkwSink(folder / "ds" / "color" / str(mag), spec, file_len=file_len))
     for finer, sink in pairwise(sinks):
-        factor = factor_between(finer.spec.mag, sink.spec.mag)
+        factor = sink.spec.mag // finer.spec.mag
         sources.append(Downsampled(finer.source(), finer.spec.box, factor, "median"))
     budget = Budget(32 << 30, 1, False, 10**15, 140_000_000, workers)
     made = []

@@ -77,7 +77,7 @@ def test_a_tie_names_the_rivals_and_the_way_out(file, loaded):
 def test_a_reader_that_fails_to_detect_does_not_stop_the_others(file, loaded):
     several = loaded(plugin("bad", error=RuntimeError("oops")), plugin("good", Confidence.SUFFIX))
     assert find(file, several)[0].match.format == "good"
-    assert "failed: RuntimeError: oops" in {answer.error for answer in ask(file, b"content", several)}
+    assert "failed: RuntimeError: oops" in {answer.error for answer in ask(file, several, head=b"content")}
 
 
 def test_an_unknown_reader_is_refused_with_the_known_ones(file, loaded):
@@ -221,7 +221,7 @@ def test_a_url_that_no_reader_takes():
 @pytest.mark.parametrize("name", sorted(plugins().formats().keys() - {"vox", "zarr"}))
 def test_readers_of_local_paths_decline_urls(name):
     url, known = "s3://bucket/em.tif", plugins()
-    assert [answer.plugin for answer in ask(url, b"", known) if answer.match or answer.error] == []
+    assert [answer.plugin for answer in ask(url, known) if answer.match or answer.error] == []
     (found,) = find(url, known, reader=name)
     with pytest.raises(UnsupportedSource, match=f"the reader {name} does not take {url}"):
         open_layers(found, known, {})

@@ -7,7 +7,7 @@ import pytest
 from helpers import paths
 
 import wkconvert_core
-from wkconvert_core.toolkit import atomic, dyes, files, raw_rows, shards, slices, stacks
+from wkconvert_core.toolkit import atomic, dyes, files, folders, raw_rows, shards, slices, stacks
 from wkconvert_core.toolkit.naming import words
 from wkconvert_core.toolkit.volumes import axes, choosing, inflated, orientation, scaling, stored
 
@@ -17,6 +17,7 @@ TOOLKIT = (
     atomic,
     dyes,
     files,
+    folders,
     words,
     raw_rows,
     shards,

@@ -9,23 +9,19 @@ from helpers.faults import failing
 
 from wkconvert_core import BrokenSource, SourceNotFound, UnsupportedSource
 from wkconvert_core.toolkit.files import (
-    Listing,
-    digest,
     entries,
     exists,
     files_below,
-    fingerprint,
-    first_of_stack,
     is_file,
     is_folder,
     is_link,
-    list_folder,
     listed,
     open_file,
     raw_file,
     reading,
     state_of,
 )
+from wkconvert_core.toolkit.folders import Listing, digest, fingerprint, first_of_stack, list_folder
 
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
 

@@ -15,9 +15,8 @@ from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import Category, Source
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.opening import open_source
-from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.settings import Settings, location
 from wkconvert_core.conversion.source_layer import SourceLayer
-from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.byte_sizes import size_text
 

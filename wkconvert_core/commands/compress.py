@@ -19,13 +19,13 @@ from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExist
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.mag_format import UNCOMPRESSED
 from wkconvert_core.conversion.prepare import Conversion
-from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.settings import Settings, checked_places
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.dataset import COMPRESSED, Dataset, MagOnDisk, is_half_compressed
 from wkconvert_core.datasets.destination import Destination, NewDataset
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, shown
-from wkconvert_core.datasets.places import checked_places, has_leftovers, sweep
+from wkconvert_core.datasets.places import has_leftovers, sweep
 from wkconvert_core.datasets.properties import Properties, mag_entries, mag_of, mag_places
 from wkconvert_core.datasets.records.journal import Journal, Request, keep_record
 from wkconvert_core.datasets.records.lines import content_of, parsed_plan
@@ -35,15 +35,8 @@ from wkconvert_core.inspection.contents import voxels_outside
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.byte_sizes import size_text
-from wkconvert_core.toolkit.files import (
-    exists,
-    files_below,
-    fingerprint,
-    is_folder,
-    is_link,
-    listed,
-    state_of,
-)
+from wkconvert_core.toolkit.files import exists, files_below, is_folder, is_link, listed, state_of
+from wkconvert_core.toolkit.folders import fingerprint
 
 COMMAND = "compress"
 _FILES_AT_A_TIME = 1000

@@ -11,7 +11,6 @@ from wkconvert_core.conversion.prepare import Conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.steps import MagRecipe, kernel_of
-from wkconvert_core.planning.step import factor_between
 
 
 def prepare(dst: Path, settings: Settings, *, names: Sequence[str] = (), start: Mag | None = None) -> Conversion:
@@ -31,6 +30,6 @@ def _coarser_mags(planner: MagPlanner, layer: SourceLayer, start: Mag, taken: Co
             info = layer.mags[mag].info
             box = info.extent
         else:
-            box = box.coarsened(factor_between(finer, mag))
+            box = box.coarsened(mag // finer)
             yield MagRecipe(planner.spec(layer, mag, box), None, finer, kernel)
         finer = mag

@@ -22,14 +22,14 @@ from wkconvert_core.contract.voxel_size import METRES
 from wkconvert_core.conversion.opening import open_dataset
 from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
-from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.settings import Settings, checked_places
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.steps import MagRecipe, kernel_of
 from wkconvert_core.datasets.checksums import check_no_empty_mag
 from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.destination import NewDataset, Replacement
 from wkconvert_core.datasets.naming import dataset_name
-from wkconvert_core.datasets.places import checked_places, free_bytes
+from wkconvert_core.datasets.places import free_bytes
 from wkconvert_core.datasets.recorded import open_compared
 from wkconvert_core.datasets.records.existing_layers import Grid, recorded_grids
 from wkconvert_core.datasets.records.journal import Journal, Request
@@ -40,7 +40,7 @@ from wkconvert_core.sources import views
 from wkconvert_core.sources.downsampled import Downsampled
 from wkconvert_core.sources.views import Wrapper
 from wkconvert_core.toolkit.atomic import sync_folder, writing
-from wkconvert_core.toolkit.files import fingerprint
+from wkconvert_core.toolkit.folders import fingerprint
 
 EXTRAS = {
     "tiff": ("TIFF", "tiff"),

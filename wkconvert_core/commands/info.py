@@ -9,13 +9,12 @@ from pathlib import Path
 from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.placement import placed
-from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.settings import Settings, location
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.datasets.dataset import check_described
 from wkconvert_core.datasets.inventory import MagStorage, inventory
 from wkconvert_core.datasets.records.existing_layers import ExistingLayers
-from wkconvert_core.registry.answers import Answer, ask, read_head
-from wkconvert_core.registry.detection import location
+from wkconvert_core.registry.answers import Answer, ask
 from wkconvert_core.registry.plugins import plugins
 
 
@@ -40,7 +39,7 @@ def describe(
     Raises the errors that `convert` would raise.
     """
     loaded, path = plugins(), location(path)
-    answers = ask(path, read_head(path), loaded, options)
+    answers = ask(path, loaded, options)
     is_claimed = any(answer.match for answer in answers)  # such as an export, which needs no metadata
     if isinstance(path, Path) and not is_claimed:
         check_described(path)

@@ -15,7 +15,7 @@ from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.conversion.opening import open_dataset
 from wkconvert_core.conversion.prepare import Conversion, Inputs
 from wkconvert_core.conversion.prepare import prepare as prepare_conversion
-from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.settings import Settings, checked_places
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.steps import MagRecipe, spec_of
 from wkconvert_core.conversion.stored_dtype import scaled_values
@@ -24,7 +24,7 @@ from wkconvert_core.datasets.checksums import known_provenance
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, dataset_name
-from wkconvert_core.datasets.places import checked_places, free_bytes
+from wkconvert_core.datasets.places import free_bytes
 from wkconvert_core.datasets.properties import Properties, is_inside
 from wkconvert_core.datasets.reader import folders_beside_mags
 from wkconvert_core.datasets.records.existing_layers import GRIDS, recorded_grids

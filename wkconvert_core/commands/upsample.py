@@ -12,7 +12,6 @@ from wkconvert_core.conversion.prepare import Conversion
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.steps import MagRecipe
-from wkconvert_core.planning.step import factor_between
 from wkconvert_core.sources.upsampled import Upsampled
 
 
@@ -38,6 +37,4 @@ def _finer_mags(planner: MagPlanner, layer: SourceLayer, start: Mag, taken: Coll
     for mag in [finest, *planner.coarser(layer, finest, taken, max(start) // 2)]:
         if mag not in layer.mags and not planner.is_elsewhere(layer, mag):
             box = planner.dataset.layers[layer.name].box.coarsened(mag)
-            yield MagRecipe(
-                planner.spec(layer, mag, box), Upsampled(layer.mags[start], box, factor_between(mag, start))
-            )
+            yield MagRecipe(planner.spec(layer, mag, box), Upsampled(layer.mags[start], box, start // mag))

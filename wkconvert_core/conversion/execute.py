@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core.cluster.session import Sought
-from wkconvert_core.contract.errors import ConversionError, NoSpace
+from wkconvert_core.contract.errors import ConversionError, NoSpace, TargetLocked, TargetNotWritable
 from wkconvert_core.contract.model import LayerSpec
 from wkconvert_core.contract.notes import WarningNote, about, counted
 from wkconvert_core.conversion.prepare import Conversion, prepare_conversion
@@ -23,7 +23,7 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.datasets.destination import begun_journals
 from wkconvert_core.datasets.naming import FOLDER
-from wkconvert_core.datasets.places import scratch, sweep_replaced
+from wkconvert_core.datasets.places import has_leftovers, scratch, sweep, sweep_replaced
 from wkconvert_core.datasets.records.journal import Journal
 from wkconvert_core.engine import loop
 from wkconvert_core.engine.consumers import VerifyShards
@@ -86,6 +86,9 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
     """
     began, destination, inputs = time.monotonic(), conversion.destination, conversion.inputs
     if not (conversion.steps or inputs.lists_mags):
+        if has_leftovers(destination.path):  # of a run that was killed when all was done
+            with contextlib.suppress(TargetLocked, TargetNotWritable), destination.locked():
+                sweep(destination.path, ())
         return Done(conversion, [], notes=tuple(conversion.notes))
     _check_space(conversion)
     with destination.locked(), contextlib.ExitStack() as stack:

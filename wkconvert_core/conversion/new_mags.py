@@ -22,7 +22,7 @@ from wkconvert_core.datasets.places import free_bytes
 from wkconvert_core.datasets.writer import DatasetWriter
 from wkconvert_core.engine.resources import budget_of
 from wkconvert_core.planning.mag_schedule import schedule
-from wkconvert_core.toolkit.files import fingerprint
+from wkconvert_core.toolkit.folders import fingerprint
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from wkconvert_core.datasets.recorded import compared
 from wkconvert_core.datasets.records.existing_layers import Grid, recorded_grids
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry import detection
-from wkconvert_core.registry.detection import Found
+from wkconvert_core.registry.answers import Found
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.sources.category import Decision, by_name, classify
 from wkconvert_core.sources.views import as_dtype, transformed

@@ -11,7 +11,7 @@ import numpy as np
 from wkconvert_core.contract.affine import Affine
 from wkconvert_core.contract.errors import InconsistentStack, OptionError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
-from wkconvert_core.contract.notes import WarningNote, about
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import METRES
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.source_layer import SourceLayer
@@ -63,7 +63,7 @@ def _check_turns(layers: Sequence[SourceLayer], existing: ExistingLayers) -> Non
     told = [f"{name} {f'is turned {how}' if how else 'is not turned'}" for name, how in {**others, **hows}.items()]
     fixes = dict.fromkeys(layer.info.turned.fix for layer in layers if layer.info.turned)
     doubts = [
-        about(layer.name, note)
+        f"{layer.name}: {note}"
         for layer in layers
         for note in layer.info.notes
         if not layer.info.affine and isinstance(note, WarningNote)

@@ -17,14 +17,14 @@ from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.placement import placed
-from wkconvert_core.conversion.settings import FINEST, Settings
+from wkconvert_core.conversion.settings import FINEST, Settings, checked_places
 from wkconvert_core.conversion.source_layer import SourceLayer, grids, notes_on
 from wkconvert_core.conversion.steps import MagRecipe, PlannedStep, Recipe, by_reference, chains, planned_steps, pyramid
 from wkconvert_core.conversion.voxel_sizes import voxel_size, with_sizes_noted
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.destination import Destination, NewDataset, Replacement
 from wkconvert_core.datasets.naming import PROPERTIES_FILE, dataset_name
-from wkconvert_core.datasets.places import checked_places, free_bytes
+from wkconvert_core.datasets.places import free_bytes
 from wkconvert_core.datasets.records.existing_layers import ExistingLayers, existing_layers
 from wkconvert_core.datasets.records.journal import Request
 from wkconvert_core.datasets.writer import DatasetWriter, referenced_entry
@@ -34,7 +34,8 @@ from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.intensity_range import intensity_range
 from wkconvert_core.sources.views import Cast
-from wkconvert_core.toolkit.files import fingerprint, is_file
+from wkconvert_core.toolkit.files import is_file
+from wkconvert_core.toolkit.folders import fingerprint
 from wkconvert_core.toolkit.stacks import shorten
 
 LISTED = 5
@@ -114,8 +115,7 @@ class Conversion:
     @property
     def notes(self) -> list[str]:
         """Notes on what is decided, to be known before the work: on the source as a whole, then on its layers."""
-        on_layers = notes_on(self.layers)
-        boxes = self.request.extents
+        on_layers, boxes = notes_on(self.layers), self.request.extents
         if len(set(boxes.values())) > 1:
             listed = "; ".join(f"{name} {box}" for name, box in list(boxes.items())[:LISTED])
             more = f"; and {len(boxes) - LISTED} more" if len(boxes) > LISTED else ""
@@ -179,8 +179,7 @@ def _request(
     inputs: Inputs, layers: Sequence[SourceLayer], recipes: Mapping[str, Sequence[MagRecipe]], *, within: bool
 ) -> Request:
     """The request that identifies the run. One `within` a dataset names no path to read: the dataset may be moved."""
-    src = inputs.src
-    digest = inputs.fingerprint
+    src, digest = inputs.src, inputs.fingerprint
     if not digest and not within:
         digest = fingerprint(src) if isinstance(src, Path) else hashlib.sha256(src.encode()).hexdigest()
     infos = {layer.name: {str(mag): source.info for mag, source in layer.mags.items()} for layer in layers}

@@ -1,13 +1,14 @@
-"""The options of a conversion, in the groups of the command line, checked before anything is read."""
+"""What a user asks for: SRC and DST, and the options in the groups of the command line, checked before the work."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3Like
@@ -22,6 +23,7 @@ from wkconvert_core.sources.casting import Fit, ValueRange
 from wkconvert_core.toolkit.stacks import Gaps
 
 FINEST = Mag(1, 1, 1)
+Src = TypeVar("Src", Path, Path | str)
 
 _RANGE_EXAMPLE = "say for example --dtype uint8 --convert scale --range -4,4, or --range auto"
 
@@ -231,3 +233,54 @@ def _without_place(text: str) -> str:
     """
     is_place = text.startswith(("~", "file:")) or "://" in text or Path(text).is_absolute()
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}" if is_place else text
+
+
+# --- SRC and DST ------------------------------------------------------------------------------------------------------
+
+
+def location(src: Path | str) -> Path | str:
+    """A source as hooks take it: a local Path, or a URL as text, because a Path would drop its double slash.
+
+    >>> location("s3://bucket/em"), str(Path("s3://bucket/em"))
+    ('s3://bucket/em', 's3:/bucket/em')
+    >>> location("scans/em") == Path("scans/em")
+    True
+    """
+    return src if isinstance(src, str) and "://" in src else Path(src)
+
+
+def checked_places(src: Src, dst: Path) -> tuple[Src, Path]:
+    """Resolve source and target, links followed; a URL stays the text that it is.
+
+    Raises OptionError if one lies in the other, or a path cannot be resolved.
+
+    >>> checked_places("s3://bucket/em", Path("/data/em"))
+    ('s3://bucket/em', PosixPath('/data/em'))
+    >>> checked_places(Path("/data/em"), Path("/data/em/dataset"))
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.OptionError: DST /data/em/dataset lies in SRC /data/em. \
+the next run would read what this one writes. choose a DST beside it, such as /data/em-dataset
+    """
+    if isinstance(location(src), str):
+        return src, dst.resolve()
+    try:
+        source, target = Path(src).resolve(), dst.resolve()
+        for path in (source, target):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                path.stat()  # a loop of links, a name too long, a folder that may not be entered
+    except (OSError, RuntimeError) as error:
+        raise OptionError(f"{src} or {dst} cannot be reached", why=str(error), fix="check both paths") from None
+    if target.is_relative_to(source):
+        beside = source.with_name(f"{source.name}-dataset")
+        raise OptionError(
+            f"DST {dst} lies in SRC {src}",
+            why="the next run would read what this one writes",
+            fix=f"choose a DST beside it, such as {beside}",
+        )
+    if source.is_relative_to(target):
+        raise OptionError(
+            f"SRC {src} lies in DST {dst}",
+            why="a dataset's folder must hold nothing else",
+            fix="choose another DST, or move SRC out of it",
+        )
+    return source, target

@@ -13,8 +13,7 @@ from wkconvert_core.contract.notes import about
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.records.existing_layers import GRIDS, ExistingLayers, Grid
-from wkconvert_core.planning.step import factor_between
-from wkconvert_core.registry.detection import Found
+from wkconvert_core.registry.answers import Found
 from wkconvert_core.sources.category import Decision
 from wkconvert_core.toolkit.stacks import shorten
 
@@ -68,7 +67,7 @@ class SourceLayer:
 
     def box_of(self, mag: Mag) -> Box | None:
         """Extent of one of its mags in the dataset, in voxels of that mag; None where it is moved by a part of one."""
-        factor = factor_between(self.finest, mag)
+        factor = mag // self.finest
         moved = self.shift // factor
         return self.mags[mag].info.extent.shifted(moved) if moved * factor == self.shift else None
 

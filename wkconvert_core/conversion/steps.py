@@ -20,7 +20,7 @@ from wkconvert_core.engine.estimate import Chain
 from wkconvert_core.planning.costs import Budget, Route
 from wkconvert_core.planning.mag_schedule import schedule
 from wkconvert_core.planning.route import planned
-from wkconvert_core.planning.step import Step, factor_between
+from wkconvert_core.planning.step import Step
 from wkconvert_core.registry.plugins import downsampler
 from wkconvert_core.sources.downsampled import Downsampled
 
@@ -84,7 +84,7 @@ def planned_steps(
         spec, sink, source = recipe.spec, writer.layer(recipe.spec), recipe.source
         if source is None:
             assert recipe.finer, "a mag is copied, or made from a finer one"
-            finer, factor = readable[recipe.finer], factor_between(recipe.finer, spec.mag)
+            finer, factor = readable[recipe.finer], spec.mag // recipe.finer
             extent = finer.info.extent
             source = Downsampled(finer, extent, factor, recipe.kernel, predicted[recipe.finer])
         readable[spec.mag], predicted[spec.mag] = sink.source(), source
@@ -135,7 +135,7 @@ def pyramid(
                 why=f"its finest mag is {layer.finest}",
                 fix=f"say --target-mag {layer.finest} or a coarser one",
             )
-        source = Downsampled(source, box, factor_between(layer.finest, first), kernel, source)
+        source = Downsampled(source, box, first // layer.finest, kernel, source)
         spec = replace(spec, mag=first, box=source.box)
     yield MagRecipe(spec, source, copied=Provenance())
     if not settings.downsample:
@@ -153,10 +153,9 @@ def pyramid(
         start=first,
         existing=[mag for mag in taken if max(mag) > max(first)],
     ):
-        coarser = replace(spec, mag=mag, box=spec.box.coarsened(factor_between(first, mag)))
-        own = (
-            layer.mags.get(mag) if settings.keeps_pyramid and (settings.by_reference or not any(layer.shift)) else None
-        )
+        coarser = replace(spec, mag=mag, box=spec.box.coarsened(mag // first))
+        takes_own = settings.keeps_pyramid and (settings.by_reference or not any(layer.shift))
+        own = layer.mags.get(mag) if takes_own else None
         if own and layer.box_of(mag) == coarser.box:  # the very mag that would be made
             yield MagRecipe(coarser, own, copied=Provenance())
         else:

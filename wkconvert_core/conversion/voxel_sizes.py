@@ -163,12 +163,12 @@ def _with_hint(layer: SourceLayer, layers: Sequence[SourceLayer], existing: Exis
 def fitting_mag(shape: Vec3Like, whole: Vec3Like) -> Mag | None:
     """The mag, other than 1, at which an extent in mag-1 voxels has this shape, rounded up or down; None if at none.
 
-    >>> print(fitting_mag((40, 33, 6), (80, 65, 6)), fitting_mag((40, 30, 6), (80, 65, 6)))
-    2-2-1 None
+    >>> [str(fitting_mag(shape, (80, 65, 6))) for shape in ((40, 33, 6), (40, 30, 6))]
+    ['2-2-1', 'None']
     """
     factors = []
     for side, full in zip(shape, whole, strict=True):
-        factor = 2 ** max(0, round(log2(full / side)))
+        factor = 2 ** max(0, round(log2(max(full, 1) / side)))
         if side not in (full // factor, -(-full // factor)):
             return None
         factors.append(factor)

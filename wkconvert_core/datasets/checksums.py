@@ -30,7 +30,8 @@ from wkconvert_core.datasets.records.lines import (
 from wkconvert_core.datasets.records.provenance import Provenance
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.atomic import write_atomically
-from wkconvert_core.toolkit.files import exists, fingerprint, is_file, is_link, listed, reading
+from wkconvert_core.toolkit.files import exists, is_file, is_link, listed, reading
+from wkconvert_core.toolkit.folders import fingerprint
 
 VERIFY = "verify"
 """The command in whose name checksums of mags without a record are added."""

@@ -271,9 +271,7 @@ def _check_finished(dataset: Path) -> None:
 
 
 def check_described(folder: Path) -> None:
-    """Raise BrokenSource for a dataset that is not finished, UnsupportedSource for mags without metadata."""
-    if exists(folder / PROPERTIES_FILE):
-        return
+    """Without metadata: raise BrokenSource if a run is not finished, UnsupportedSource for mags that are there."""
     _check_finished(folder)
     if mags := found_mags(folder):
         raise UnsupportedSource(

@@ -2,62 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
-from wkconvert_core.contract.errors import OptionError, TargetExists, TargetNotWritable
+from wkconvert_core.contract.errors import TargetExists, TargetNotWritable
 from wkconvert_core.datasets.dataset import unfinished
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
-from wkconvert_core.registry.detection import location
+from wkconvert_core.datasets.records.lock import LOCK
 from wkconvert_core.toolkit.atomic import TEMPORARY, writing
 from wkconvert_core.toolkit.files import exists, is_file, is_folder, is_link, listed
 
-Src = TypeVar("Src", Path, Path | str)
-
 REPLACED = ".wkconvert-old"
 """Ends the temporary name of a dataset that is being replaced."""
-
-
-def checked_places(src: Src, dst: Path) -> tuple[Src, Path]:
-    """Resolve source and target, links followed; a URL stays the text that it is.
-
-    Raises OptionError if one lies in the other, or a path cannot be resolved.
-
-    >>> checked_places("s3://bucket/em", Path("/data/em"))
-    ('s3://bucket/em', PosixPath('/data/em'))
-    >>> checked_places(Path("/data/em"), Path("/data/em/dataset"))
-    Traceback (most recent call last):
-    wkconvert_core.contract.errors.OptionError: DST /data/em/dataset lies in SRC /data/em. \
-the next run would read what this one writes. choose a DST beside it, such as /data/em-dataset
-    """
-    if isinstance(location(src), str):
-        return src, dst.resolve()
-    try:
-        source, target = Path(src).resolve(), dst.resolve()
-        for path in (source, target):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                path.stat()  # a loop of links, a name too long, a folder that may not be entered
-    except (OSError, RuntimeError) as error:
-        raise OptionError(f"{src} or {dst} cannot be reached", why=str(error), fix="check both paths") from None
-    if target.is_relative_to(source):
-        beside = source.with_name(f"{source.name}-dataset")
-        raise OptionError(
-            f"DST {dst} lies in SRC {src}",
-            why="the next run would read what this one writes",
-            fix=f"choose a DST beside it, such as {beside}",
-        )
-    if source.is_relative_to(target):
-        raise OptionError(
-            f"SRC {src} lies in DST {dst}",
-            why="a dataset's folder must hold nothing else",
-            fix="choose another DST, or move SRC out of it",
-        )
-    return source, target
 
 
 def free_bytes(dst: Path) -> int:
@@ -109,8 +68,11 @@ def sweep(dataset: Path, layers: Sequence[str]) -> None:
 
 
 def has_leftovers(dataset: Path) -> bool:
-    """Whether a killed run has left temporary files right in the dataset's folder, or in that of its records."""
-    return any(path for folder in (dataset, dataset / FOLDER) for path in listed(folder, TEMPORARY))
+    """Whether a killed run has left its lock, or temporary files right in the dataset's folder or that of its records.
+
+    So may one that is running.
+    """
+    return exists(dataset / FOLDER / LOCK) or any(listed(folder, TEMPORARY) for folder in (dataset, dataset / FOLDER))
 
 
 def scratch(dataset: Path) -> Path:

@@ -29,7 +29,7 @@ from wkconvert_core.engine.loop import Consume, checked_read
 from wkconvert_core.engine.slabs import MemorySlab
 from wkconvert_core.engine.workers import default_jobs
 from wkconvert_core.planning.costs import Budget, Route
-from wkconvert_core.planning.step import Step, factor_between
+from wkconvert_core.planning.step import Step
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 SAMPLES = 8
@@ -220,7 +220,7 @@ def _measure(chain: Chain, box: Box, writer: Writer, folder: Path) -> None:
         _measure_padding(chain, box, writer(folder / "padding"))
     sample, finest = writer(folder / "sample"), step.finest.mag
     sinks = [sink for step, _ in chain.steps for sink in step.sinks]
-    parts = (box.coarsened(factor_between(finest, sink.spec.mag)) for sink in sinks)
+    parts = (box.coarsened(sink.spec.mag // finest) for sink in sinks)
     consumers = tuple(_writing(sample, sink, part) for sink, part in zip(sinks, parts, strict=True))
     kernels = (step.kernel or getattr(step.source, "kernel", "") for step, _ in reversed(chain.steps))
     small = Step(MemorySlab.of(box, box, voxels), consumers, next(filter(None, kernels), ""))

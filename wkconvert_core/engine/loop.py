@@ -20,7 +20,7 @@ from wkconvert_core.contract.model import Source
 from wkconvert_core.engine.slabs import FileSlab, MemorySlab, SharedSlab, Slab
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.costs import Route
-from wkconvert_core.planning.step import AnyStep, Consumer, Step, factor_between
+from wkconvert_core.planning.step import AnyStep, Consumer, Step
 from wkconvert_core.sources.downsampled import Downsampled
 from wkconvert_core.toolkit.atomic import sync
 
@@ -129,7 +129,7 @@ class Consume(Generic[R]):
         voxels = checked_read(step.source, step.in_source(box))
         results += handed_over(step.finest, box, voxels)
         for finer, consumer in pairwise(step.consumers):
-            factor = factor_between(finer.mag, consumer.mag)
+            factor = consumer.mag // finer.mag
             coarser = Downsampled(MemorySlab.of(finer.box, box, voxels), finer.box, factor, step.kernel)
             box = box.coarsened(factor)
             voxels = checked_read(coarser, box - consumer.box.start)

@@ -17,7 +17,7 @@ from wkconvert_core.engine import loop
 from wkconvert_core.engine.workers import Workers
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.planning.route import route
-from wkconvert_core.planning.step import Consumer, Predicate, Step, factor_between
+from wkconvert_core.planning.step import Consumer, Predicate, Step
 from wkconvert_core.registry.plugins import downsampler
 from wkconvert_core.sources.downsampled import Downsampled
 from wkconvert_core.sources.views import Wrapper
@@ -224,7 +224,7 @@ def step_between(finer: MagOnDisk, coarser: MagOnDisk, kernel: str, budget: Budg
     Raises SourceError, DamagedData.
     """
     there, fine = coarser.open(), finer.open()
-    made = Downsampled(fine, fine.box, factor_between(finer.mag, coarser.mag), kernel, fine)
+    made = Downsampled(fine, fine.box, coarser.mag // finer.mag, kernel, fine)
     side = cell_side(there.info.voxel_bytes, budget, made.read_cost)
     shape = Vec3(1, 1, 1) * (side if deep else min(side, SAMPLE_SIDE))
     scale = None

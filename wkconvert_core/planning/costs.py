@@ -11,7 +11,7 @@ from typing import Any, Literal
 from wkconvert_core.contract.abilities import stream_of, write_cost_of
 from wkconvert_core.contract.geometry import Vec3, Vec3Like
 from wkconvert_core.contract.numbers import ceil_div
-from wkconvert_core.planning.step import AnyStep, Consumer, factor_between
+from wkconvert_core.planning.step import AnyStep, Consumer
 from wkconvert_core.toolkit.byte_sizes import size_text
 
 Way = Literal["direct", "buffer", "spool", "re-read"]
@@ -195,7 +195,7 @@ class Costs:
         shard = max(int(self._shard_bytes(it.grid) * _write_cost(it) / 2) for it in self.step.consumers)
         if len(self.step.consumers) == 1:
             return shard
-        factor = factor_between(self.step.finest.mag, self.step.consumers[1].mag)
+        factor = self.step.consumers[1].mag // self.step.finest.mag
         return shard + KERNEL_BYTES + 2 * self._held(task) // math.prod(factor)
 
     def _shard_bytes(self, shape: Vec3Like) -> int:

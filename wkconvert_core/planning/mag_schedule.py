@@ -63,8 +63,23 @@ def schedule(
     others = sorted(set(existing))
     mags = [start]
     while (goal := 2 * max(mags[-1])) <= coarsest:
-        mags.append(_shared(goal, others) or _fitted(_next(mags[-1], voxel_size, mode), others))
-    _check_order(mags, others)
+        shared = _shared(goal, others)
+        mag = shared or _next(mags[-1], voxel_size, mode)
+        for other in () if shared else others:  # change it as little as possible so that it lies between theirs
+            if max(other) < goal:
+                mag = Mag(*mag.max(other))
+            else:  # no axis beyond the coarser mag's, nor so far below that more than doubling is needed to reach it
+                least = (other * goal // max(other)).max((1, 1, 1))
+                mag = Mag(*mag.min(other).max(least))
+        mags.append(mag)
+    for new in mags[1:]:
+        for other in (*mags, *others):
+            if new.min(other) not in (new, other):
+                raise OptionError(
+                    f"the mag {new} would be both coarser and finer than {other}",
+                    why="along x, y and z, the mags of a dataset have one order",
+                    fix=f"end before it with --max-mag {max(new) // 2}, or begin at another mag",
+                )
     return mags[1:]
 
 
@@ -114,27 +129,3 @@ def _doubled(mag: Vec3, voxel_size: tuple[float, float, float], mode: SamplingMo
 def _same(a: float, b: float) -> bool:
     """Whether two sizes are equal but for what rounding leaves after a change of units."""
     return math.isclose(a, b, rel_tol=1e-6)
-
-
-def _fitted(mag: Mag, others: Sequence[Mag]) -> Mag:
-    """Change a mag as little as possible so that it lies between the finer and the coarser mags of other layers."""
-    goal = max(mag)
-    for other in others:
-        if max(other) < goal:
-            mag = Mag(*mag.max(other))
-        else:  # no axis beyond the coarser mag's, nor so far below that more than doubling would be needed to reach it
-            least = (other * goal // max(other)).max((1, 1, 1))
-            mag = Mag(*mag.min(other).max(least))
-    return mag
-
-
-def _check_order(mags: Sequence[Mag], others: Sequence[Mag]) -> None:
-    """Raise OptionError if a new mag (not the first) is coarser than another along one axis and finer along another."""
-    for new in mags[1:]:
-        for other in (*mags, *others):
-            if new.min(other) not in (new, other):
-                raise OptionError(
-                    f"the mag {new} would be both coarser and finer than {other}",
-                    why="along x, y and z, the mags of a dataset have one order",
-                    fix=f"end before it with --max-mag {max(new) // 2}, or begin at another mag",
-                )

@@ -237,20 +237,11 @@ class Step(Generic[C_co]):
         source = self.source
         yield _needed(source, self.finest)
         for finer, consumer in pairwise(self.consumers):
-            source = Downsampled(source, finer.box, factor_between(finer.mag, consumer.mag), self.kernel, source)
+            source = Downsampled(source, finer.box, consumer.mag // finer.mag, self.kernel, source)
             yield _needed(source, consumer)
 
     def _factor(self, consumer: Consumer[Any]) -> Vec3:
-        return factor_between(self.finest.mag, consumer.mag)
-
-
-def factor_between(finer: Mag, coarser: Mag) -> Vec3:
-    """Number of voxels of the finer mag in one of the coarser, along x, y, z.
-
-    >>> factor_between(Mag(2, 2, 1), Mag(8, 8, 2))
-    (4, 4, 2)
-    """
-    return coarser // finer
+        return consumer.mag // self.finest.mag
 
 
 def _needed(source: Source, consumer: Consumer[Any]) -> Predicate | None:

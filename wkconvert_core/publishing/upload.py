@@ -17,7 +17,8 @@ from wkconvert_core.datasets.naming import FOLDER, dataset_name
 from wkconvert_core.engine.progress import Listener, Progress
 from wkconvert_core.publishing.server import Server, UploadGone
 from wkconvert_core.toolkit.atomic import write_atomically
-from wkconvert_core.toolkit.files import fingerprint, is_file, is_link, state_of, walk
+from wkconvert_core.toolkit.files import is_file, is_link, state_of, walk
+from wkconvert_core.toolkit.folders import fingerprint
 
 PIECE = 10 << 20
 """Bytes that are sent at a time."""

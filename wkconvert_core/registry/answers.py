@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +29,22 @@ class Answer:
         return self.match.reason if self.match else self.error
 
 
+@dataclass(frozen=True)
+class Found:
+    """A path and the reader for it; `layer` is the folder's name where core descended to find it."""
+
+    path: Path | str
+    match: Match
+    layer: str | None = None
+    notes: tuple[str, ...] = ()
+    """Notes for the user: entries beside it that no reader claims."""
+
+
 def read_head(path: Path | str) -> bytes:
     """The first bytes of a file; none for a folder or a URL. Raises SourceNotFound, BrokenSource."""
-    if isinstance(path, str):
+    if isinstance(path, str) or is_folder(path):
         return b""
     try:
-        if is_folder(path):
-            os.scandir(path).close()
-            return b""
         with open_file(path) as file:
             head = file.read(HEAD_BYTES)
     except FileNotFoundError:
@@ -49,12 +56,15 @@ def read_head(path: Path | str) -> bytes:
     return head
 
 
-def ask(path: Path | str, head: bytes, plugins: Plugins, options: Mapping[str, str] | None = None) -> list[Answer]:
+def ask(
+    path: Path | str, plugins: Plugins, options: Mapping[str, str] | None = None, head: bytes | None = None
+) -> list[Answer]:
     """Every plugin's answer to a path, in the order of registration; an error of a plugin is an answer, too.
 
-    Raises SourceNotFound, BrokenSource where the system fails: what a plugin could not look at may be its own.
+    `head` is what plugins see of the file; by default it is read. Raises SourceNotFound, BrokenSource where the system
+    fails: what a plugin could not look at may be its own.
     """
-    arguments = {"path": path, "head": head, "options": options or {}}
+    arguments = {"path": path, "head": read_head(path) if head is None else head, "options": options or {}}
     answers = []
     for impl in plugins.hook.wkconvert_detect.get_hookimpls():
         error = ""
@@ -72,11 +82,18 @@ def ask(path: Path | str, head: bytes, plugins: Plugins, options: Mapping[str, s
     return answers
 
 
-def best(path: Path | str, answers: list[Answer]) -> Match | None:
-    """The most confident match. Raises AmbiguousFormat where several are equally sure."""
+def surest(
+    path: Path | str, plugins: Plugins, options: Mapping[str, str] | None = None, reader: str | None = None
+) -> tuple[Found | None, list[str]]:
+    """The reader that claims a path most confidently, and the errors of plugins, which might read it if they worked.
+
+    With `reader`, no other counts. Raises AmbiguousFormat where several are equally sure, SourceNotFound, BrokenSource.
+    """
+    answers = ask(path, plugins, options)
+    if reader is not None:
+        names = {answer.plugin: plugins.formats_of(answer.plugin) for answer in answers}
+        answers = [it for it in answers if reader in ([it.match.format] if it.match else names[it.plugin])]
     matches = sorted((answer.match for answer in answers if answer.match), key=lambda match: -match.confidence)
-    if not matches:
-        return None
     rivals = [match for match in matches if match.confidence == matches[0].confidence]
     if len({match.format for match in rivals}) > 1:
         claims = "; ".join(f"{match.format} ({match.reason})" for match in rivals)
@@ -85,18 +102,5 @@ def best(path: Path | str, answers: list[Answer]) -> Match | None:
             why="none is surer than the others",
             fix=f"choose with --reader {' or --reader '.join(sorted(match.format for match in rivals))}",
         )
-    return matches[0]
-
-
-def of_reader(answers: list[Answer], reader: str, plugins: Plugins) -> list[Answer]:
-    """The answers that count where a reader was chosen: its own claim, or that its plugin failed."""
-    return [
-        answer
-        for answer in answers
-        if (answer.match.format == reader if answer.match else reader in plugins.formats_of(answer.plugin))
-    ]
-
-
-def failures(answers: list[Answer]) -> list[str]:
-    """The errors of plugins: they may read the path, so nobody may look for layers below it instead."""
-    return [f"{answer.plugin} {answer.error}" for answer in answers if answer.error]
+    errors = [f"{answer.plugin} {answer.error}" for answer in answers if answer.error]
+    return Found(path, matches[0]) if matches else None, errors

@@ -113,14 +113,14 @@ def _columns(folders: Sequence[str]) -> Sequence[Column]:
     return found.columns
 
 
-def hints(paths: Iterable[Path], plugins: Plugins) -> list[str]:
+def hints(names: Iterable[str], plugins: Plugins) -> list[str]:
     """Commands that install missing readers for files of these names, such as `pip install "wkconvert[nifti]"`."""
-    names = [path.name.lower() for path in paths]
+    files = [name.lower() for name in names]
     known = plugins.formats()
     return [
         f'pip install "wkconvert[{extra}]"'
         for extra, suffixes in SUFFIXES.items()
-        if extra not in known and any(name.endswith(suffixes) for name in names)
+        if extra not in known and any(name.endswith(suffixes) for name in files)
     ]
 
 

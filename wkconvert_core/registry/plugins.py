@@ -134,6 +134,11 @@ class Plugins:
         """The version of the plugin that reads, stores or exports a format; empty for core's own."""
         return next((it.version for it in self.loaded if format in it.formats or format in it.exports), "")
 
+    def why_missing(self, extra: str) -> str:
+        """The reason why the reader of an extra is not there."""
+        failed = next((plugin.error for plugin in self.loaded if plugin.error and plugin.name == extra), None)
+        return f"the reader {extra} {f'failed to load: {failed}' if failed else 'is not installed'}"
+
     def culprit(self, trace: str) -> Loaded | None:
         """The installed plugin in whose files a traceback ends; None if it ends in none."""
         places: dict[str, int] = {}

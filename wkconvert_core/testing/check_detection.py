@@ -13,7 +13,7 @@ from wkconvert_core.contract.errors import WkconvertError
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.contract.model import Confidence, Source
 from wkconvert_core.contract.reader_options import UnknownOption
-from wkconvert_core.registry.answers import HEAD_BYTES, ask, read_head
+from wkconvert_core.registry.answers import HEAD_BYTES, ask
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.testing.samples import (
     READ_LIMIT,
@@ -40,7 +40,7 @@ def check_detection(path: Path, *, reader: str | None = None, options: Options =
     """
     path = Path(path)
     name = reader_of(path, reader)
-    answers = ask(path, read_head(path), plugins())
+    answers = ask(path, plugins())
     for answer in answers:
         require(not answer.error, f"wkconvert_detect of {answer.plugin} {answer.error} on {path}", Rule.JUNK)
     matches = {answer.match.format: (answer.plugin, answer.match) for answer in answers if answer.match}
@@ -87,7 +87,7 @@ def _junk(path: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
 def _check_not_recognised(label: str, junk: Path, reader: str) -> None:
     head = b"" if junk.is_dir() else junk.read_bytes()[:HEAD_BYTES]
     plugin = plugin_of(reader)
-    for answer in ask(junk, head, plugins()):
+    for answer in ask(junk, plugins(), head=head):
         if answer.plugin == plugin:
             require(not answer.error, f"wkconvert_detect {answer.error} on {label} named {junk.name}", Rule.JUNK)
             sure = answer.match is not None and answer.match.confidence > Confidence.SUFFIX

@@ -1,4 +1,4 @@
-"""Files of a source: asking what there is, listing folders, opening, noticing changes.
+"""Files of a source: asking what there is, listing folders, opening; and one wording for each of their faults.
 
     with reading(path), open_file(path) as file:
         ...
@@ -11,38 +11,29 @@ of a listing that failed looks like a smaller volume.
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeAlias
 
-from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.toolkit.faults import State, broken, cannot_open, changed, digest, reading, reason, state_of
-from wkconvert_core.toolkit.naming.words import texts
-from wkconvert_core.toolkit.stacks import natural_key, shorten
+from wkconvert_core.contract.errors import BrokenSource, SourceNotFound, WkconvertError
 
 __all__ = [
     "Entry",
-    "Listing",
     "State",
     "broken",
     "cannot_open",
     "changed",
-    "digest",
     "entries",
     "exists",
     "files_below",
-    "fingerprint",
-    "first_of_stack",
     "is_file",
     "is_folder",
     "is_link",
-    "list_folder",
     "listed",
     "open_file",
     "raw_file",
@@ -57,8 +48,12 @@ CONFIG_FILE = "wkconvert.toml"
 """Options for the command line, beside the data: no part of them."""
 _LITTER = {"thumbs.db", "desktop.ini", "ehthumbs.db", CONFIG_FILE}
 """Files that Windows puts into folders of pictures, beside hidden ones; and ours."""
-_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Errors that mean that nothing can be there: no such name, a lost link or one in a circle, a name too long."""
+State: TypeAlias = tuple[int, int]
+"""Size in bytes and modification time in ns: if neither has changed, the file counts as unchanged."""
+
+_COPY_AGAIN = "write or copy the file again, then repeat this"
 
 
 # --- what there is ---------------------------------------------------------------------------------------------------
@@ -91,7 +86,7 @@ def _mode(path: str | Path, *, follow_symlinks: bool = True) -> int:
     except ValueError:  # a name with a NUL
         return 0
     except OSError as error:
-        if error.errno in _NOWHERE:
+        if error.errno in NOWHERE:
             return 0
         raise cannot_open(path, error) from error
 
@@ -105,7 +100,7 @@ def listed(folder: Path, pattern: str = "*") -> list[Path]:
     try:
         return sorted(folder / name for name in os.listdir(folder) if fnmatchcase(name, pattern))  # noqa: PTH208
     except OSError as error:
-        if error.errno in _NOWHERE:
+        if error.errno in NOWHERE:
             return []
         raise cannot_open(folder, error) from error
 
@@ -166,27 +161,6 @@ class Entry(NamedTuple):
     is_link: bool
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The visible entries of a folder, each kind in natural order (`s2` before `s10`)."""
-
-    names: tuple[str, ...]
-    """Files with one of the requested suffixes."""
-    others: tuple[str, ...]
-    """All other files."""
-    folders: tuple[str, ...]
-
-    @property
-    def notes(self) -> list[str]:
-        """Notes about entries that are ignored when `names` are read as a stack, for `VolumeInfo.notes`.
-
-        >>> Listing(("s1.tif", "s2.tif"), ("README.txt",), ()).notes
-        ['other files ignored: README.txt']
-        """
-        ignored = {"other files ignored": self.others, "folders ignored": self.folders}
-        return [WarningNote(f"{what}: {shorten(names)}") for what, names in ignored.items() if names]
-
-
 def entries(folder: str | Path) -> list[Entry]:
     """Entries of a folder, sorted by name, without hidden files, litter (`Thumbs.db`) and `wkconvert.toml`.
 
@@ -202,56 +176,10 @@ def _entry(entry: os.DirEntry[str]) -> Entry:
     try:
         is_folder = entry.is_dir()
     except OSError as error:
-        if error.errno not in (*_NOWHERE, errno.EACCES):  # a link in a circle, or to where nobody may look
+        if error.errno not in (*NOWHERE, errno.EACCES):  # a link in a circle, or to where nobody may look
             raise
         is_folder = False
     return Entry(entry.name, is_folder, not is_folder and (is_link or entry.is_file()), is_link)
-
-
-def list_folder(folder: str | Path, suffixes: Sequence[str]) -> Listing:
-    """Files of a folder with one of these suffixes (in lower case; they match any case), and all other entries.
-
-    Pipes, devices, and folders that are named like one of the files but for numbers count as files: in a stack they
-    stand where a slice should be, and reading them says so. Raises SourceNotFound, BrokenSource.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     for name in ("s10.tif", "s2.TIF", ".DS_Store", "Thumbs.db", "README.txt"):
-    ...         Path(folder, name).touch()
-    ...     list_folder(folder, (".tif", ".tiff"))
-    Listing(names=('s2.TIF', 's10.tif'), others=('README.txt',), folders=())
-    """
-    found = sorted(entries(folder), key=lambda entry: natural_key(entry.name))
-    fitting = {entry for entry in found if entry.name.lower().endswith(tuple(suffixes))}
-    alike = {texts(entry.name) for entry in fitting if entry.is_file} if any(e.is_folder for e in fitting) else set()
-    wanted = {entry for entry in fitting if not entry.is_folder or texts(entry.name) in alike}
-    others = [entry.name for entry in found if not entry.is_folder and entry not in wanted]
-    folders = [entry.name for entry in found if entry.is_folder and entry not in wanted]
-    return Listing(tuple(entry.name for entry in found if entry in wanted), tuple(others), tuple(folders))
-
-
-def first_of_stack(folder: Path, suffixes: Sequence[str]) -> tuple[Listing, bytes] | None:
-    """For detection: what `list_folder` finds, and the first 64 bytes of the first file, empty if it cannot be opened.
-
-    None if the folder holds no stack: it has no such file, or only one beside folders, which is a preview or one of
-    several layers (core looks at each). Raises BrokenSource.
-
-    >>> first_of_stack(Path("nowhere"), (".tif",)) is None
-    True
-    """
-    if not is_folder(folder):
-        return None
-    listing = list_folder(folder, suffixes)
-    if not listing.names or (len(listing.names) == 1 and listing.folders):
-        return None
-    first = folder / listing.names[0]
-    try:
-        with open_file(first) as file:
-            return listing, file.read(64)
-    except OSError as error:
-        if error.errno in (*_NOWHERE, errno.EACCES, errno.EINVAL, errno.ENXIO, errno.EISDIR):
-            return listing, b""  # opening the stack names it
-        raise cannot_open(first, error) from error
 
 
 def stem(path: Path) -> str:
@@ -264,21 +192,76 @@ def stem(path: Path) -> str:
     return inner.stem
 
 
-def fingerprint(source: Path | str) -> str:
-    """The `digest` of a source's visible files, in folders at any depth, without reading them; a URL stays as it is.
+# --- faults ----------------------------------------------------------------------------------------------------------
 
-    A file counts with all files beside it that share its stem: `brain.img` holds the voxels of `brain.hdr`. Raises
-    SourceNotFound, BrokenSource.
+
+def reason(error: BaseException) -> str:
+    """The message of an error of the system or a library, without number and path; its type if it has none.
+
+    >>> reason(PermissionError(13, "Permission denied", "a.tif")), reason(ValueError("bad magic")), reason(KeyError())
+    ('Permission denied', 'bad magic', 'KeyError')
     """
-    if isinstance(source, str):
-        return source
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
-    def files() -> Iterator[Path]:
-        if is_file(source) and os.access(source.parent, os.R_OK):
-            yield from filter(is_file, listed(source.parent, f"{glob.escape(source.name.split('.')[0])}.*"))
-        elif is_file(source):
-            yield source
-        else:
-            yield from files_below(source, hidden=False)
 
-    return digest((str(path.relative_to(source.parent)), state_of(path)) for path in files())
+def broken(path: str | Path, why: str, *, cut: bool = False, fix: str = _COPY_AGAIN) -> BrokenSource:
+    """The error for a file whose content is damaged, or `cut` short.
+
+    >>> str(broken("a.tif", "page 3 begins at byte 812 of 600", cut=True))
+    'a.tif is cut short. page 3 begins at byte 812 of 600. write or copy the file again, then repeat this'
+    """
+    return BrokenSource(f"{path} is {'cut short' if cut else 'damaged'}", why=why, fix=fix)
+
+
+def cannot_open(path: str | Path, error: OSError) -> SourceNotFound | BrokenSource:
+    """The error for a file or folder that the system cannot open.
+
+    >>> str(cannot_open("a.tif", PermissionError(13, "Permission denied")))
+    'a.tif cannot be read. Permission denied. check that it exists and may be read'
+    """
+    kind = SourceNotFound if isinstance(error, FileNotFoundError) else BrokenSource
+    return kind(f"{path} cannot be read", why=reason(error), fix="check that it exists and may be read")
+
+
+def changed(path: str | Path, how: str) -> BrokenSource:
+    """The error for a file or folder that has changed since it was opened.
+
+    >>> changed("stack", "3 files are new").fix
+    'leave the source alone until the conversion is done, then start it again'
+    """
+    fix = "leave the source alone until the conversion is done, then start it again"
+    return BrokenSource(f"{path} has changed since it was opened", why=how, fix=fix)
+
+
+@contextmanager
+def reading(path: str | Path, *decoding: type[Exception]) -> Iterator[None]:
+    """Turn errors within the block into BrokenSource or SourceNotFound, which name the file.
+
+    An OSError becomes the error of `cannot_open`, an EOFError a file that is cut short. OSErrors without a number come
+    from libraries and mean damaged content; so do exceptions listed as `decoding`, such as `zlib.error`. For decoders
+    that raise anything at all on damaged data, pass `Exception`. Errors of wkconvert pass unchanged.
+
+    >>> with reading("a.raw"):  # doctest: +ELLIPSIS
+    ...     raise EOFError("it ends at byte 12")
+    Traceback (most recent call last):
+    wkconvert_core.contract.errors.BrokenSource: a.raw is cut short. it ends at byte 12...
+    """
+    try:
+        yield
+    except WkconvertError:  # SourceNotFound is an OSError, too
+        raise
+    except EOFError as error:
+        raise broken(path, str(error) or "its data end too early", cut=True) from error
+    except OSError as error:
+        raise (
+            broken(path, f"it cannot be decoded: {error}") if error.errno is None else cannot_open(path, error)
+        ) from error
+    except decoding as error:
+        raise broken(path, f"it cannot be decoded: {reason(error)}") from error
+
+
+def state_of(path: str | Path) -> State:
+    """Size and time of a file. Raises SourceNotFound, BrokenSource."""
+    with reading(path):
+        found = os.stat(path)  # noqa: PTH116 - a string may be given, as there may be a million of them
+        return found.st_size, found.st_mtime_ns

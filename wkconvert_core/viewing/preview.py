@@ -8,9 +8,8 @@ from pathlib import Path
 
 from wkconvert_core.contract.errors import TargetExists, check_known
 from wkconvert_core.conversion.opening import open_source
-from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.settings import Settings, location
 from wkconvert_core.conversion.source_layer import notes_on
-from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.atomic import replacing, writing
 from wkconvert_core.toolkit.files import exists, is_folder

@@ -14,9 +14,8 @@ from typing import Any
 from wkconvert_core.contract.errors import OptionError, PluginError, WkconvertError, check_known
 from wkconvert_core.contract.geometry import Box
 from wkconvert_core.conversion.opening import open_source
-from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.conversion.settings import Settings, location
 from wkconvert_core.conversion.source_layer import SourceLayer, notes_on
-from wkconvert_core.registry.detection import location
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.intensity_range import intensity_range
 from wkconvert_core.viewing.chunk_cache import ChunkCache

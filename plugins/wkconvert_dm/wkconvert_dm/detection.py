@@ -6,7 +6,8 @@ import struct
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import first_of_stack, is_folder
+from wkconvert_core.toolkit.files import is_folder
+from wkconvert_core.toolkit.folders import first_of_stack
 
 SUFFIXES = (".dm3", ".dm4")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core import Layer, Mag, SourceNotFound, UnsupportedSource, VolumeInfo, WarningNote
-from wkconvert_core.toolkit.files import digest, is_folder, list_folder, state_of
+from wkconvert_core.toolkit.files import is_folder, state_of
+from wkconvert_core.toolkit.folders import digest, list_folder
 from wkconvert_core.toolkit.slices import (
     agreed,
     common_dtype,

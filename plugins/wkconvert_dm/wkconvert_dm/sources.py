@@ -10,7 +10,8 @@ from functools import lru_cache
 import numpy as np
 
 from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3Like, VolumeInfo
-from wkconvert_core.toolkit.files import State, changed, digest, list_folder, raw_file, reading, state_of
+from wkconvert_core.toolkit.files import State, changed, raw_file, reading, state_of
+from wkconvert_core.toolkit.folders import digest, list_folder
 from wkconvert_core.toolkit.raw_rows import cheap_run, pieces, read_box
 from wkconvert_core.toolkit.stacks import Gaps, Naming, with_gaps
 

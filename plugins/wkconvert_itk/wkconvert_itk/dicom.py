@@ -21,7 +21,8 @@ from wkconvert_core import (
     VoxelSize,
     WarningNote,
 )
-from wkconvert_core.toolkit.files import changed, digest
+from wkconvert_core.toolkit.files import changed
+from wkconvert_core.toolkit.folders import digest
 from wkconvert_core.toolkit.stacks import Gaps
 from wkconvert_core.toolkit.volumes.axes import Axes
 from wkconvert_core.toolkit.volumes.choosing import check_layers, groups

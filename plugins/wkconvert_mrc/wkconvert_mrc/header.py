@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import broken, is_folder, list_folder
+from wkconvert_core.toolkit.files import broken, is_folder
+from wkconvert_core.toolkit.folders import list_folder
 from wkconvert_core.toolkit.volumes.inflated import bytes_of, inflated
 
 HEADER_BYTES = 1024

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import first_of_stack, is_folder
+from wkconvert_core.toolkit.files import is_folder
+from wkconvert_core.toolkit.folders import first_of_stack
 from wkconvert_images.headers.boxes import J2K, JP2, JXL
 from wkconvert_images.headers.jpeg_xl import BARE
 

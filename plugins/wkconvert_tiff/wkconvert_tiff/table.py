@@ -14,7 +14,8 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from wkconvert_core import InconsistentStack, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
-from wkconvert_core.toolkit.files import Listing, changed, digest, is_folder, list_folder, reading, state_of
+from wkconvert_core.toolkit.files import changed, is_folder, reading, state_of
+from wkconvert_core.toolkit.folders import Listing, digest, list_folder
 from wkconvert_core.toolkit.slices import counted, stages_apart
 from wkconvert_core.toolkit.stacks import (
     Gaps,

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from wkconvert_core.contract.affine import Affine
-from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.dataset import Dataset, found_mags
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
-from wkconvert_core.datasets.records.lines import entry_of, extent_in, parsed_plan
+from wkconvert_core.datasets.records.lines import entry_of, extent_in, parsed_plan, sizes_in
 from wkconvert_core.toolkit.files import is_file, is_link, listed
 from wkconvert_core.toolkit.shortened import shorten
 
@@ -97,7 +96,7 @@ def existing_layers(dst: Path, but: Collection[str]) -> ExistingLayers:
         mags = {each.mag for each in on_disk}
         recorded = {name: extent_in(plan, name) for plan in plans for name in entry_of(plan, "extents")}
         boxes = {each.layer: box for each in on_disk if (box := recorded.get(each.layer))}
-        size = next((size for plan in plans for size in _sizes(plan)), None)
+        size = next((size for plan in plans for size in sizes_in(plan)), None)
     if not mags:
         return ExistingLayers()
     grids = {name: Grid.parse(grid) for name, grid in recorded_grids(dst).items() if name in boxes}
@@ -119,9 +118,3 @@ def _plans(dst: Path) -> Iterator[Mapping[str, Any]]:
         with suppress(OSError):
             if is_file(path) and not is_link(path):
                 yield parsed_plan(path.read_bytes())
-
-
-def _sizes(plan: Mapping[str, Any]) -> Iterator[VoxelSize]:
-    with suppress(TypeError, ValueError, OptionError):
-        for x, y, z, unit in plan.get("voxel_sizes", ()):
-            yield VoxelSize((x, y, z), unit, "the layers that are there")

@@ -11,11 +11,14 @@ import json
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from wkconvert_core.contract.errors import OptionError
 from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Checksum
+from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.toolkit.files import listed, open_file, reading
 
@@ -155,6 +158,13 @@ def extent_in(plan: Mapping[str, Any], layer: str) -> Box | None:
         return Box((x, y, z), (width, height, depth))
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
+
+
+def sizes_in(plan: Mapping[str, Any]) -> Iterator[VoxelSize]:
+    """The voxel sizes of mag 1 that a run was told by its layers; those before one that is malformed."""
+    with suppress(TypeError, ValueError, OptionError):
+        for x, y, z, unit in plan.get("voxel_sizes", ()):
+            yield VoxelSize((x, y, z), unit, "the layers that are there")
 
 
 def _with_sum(fields: list[Any]) -> bytes:

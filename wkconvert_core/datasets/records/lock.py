@@ -12,7 +12,7 @@ from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.toolkit.atomic import writing
 from wkconvert_core.toolkit.files import is_link, listed
 
-_LOCK = "lock"
+LOCK = "lock"
 _TRIES = 50
 """Times to begin anew because a run that ended meanwhile has removed the empty folder."""
 
@@ -27,7 +27,7 @@ def locked(target: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     folder = target / FOLDER
-    lock = FileLock(folder / _LOCK, timeout=0)
+    lock = FileLock(folder / LOCK, timeout=0)
     with writing(target), contextlib.ExitStack() as stack:
         for tries_left in reversed(range(_TRIES)):
             try:
@@ -79,9 +79,9 @@ def _opened(folder: Path) -> int | None:
 
 def _remove(descriptor: int | None, folder: Path) -> None:
     if descriptor is None:
-        (folder / _LOCK).unlink()
+        (folder / LOCK).unlink()
         return
     try:
-        os.unlink(_LOCK, dir_fd=descriptor)
+        os.unlink(LOCK, dir_fd=descriptor)
     finally:
         os.close(descriptor)
