@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+from helpers.datasets import repeat_noise
 from helpers.processes import peak_of
 
-from wkconvert_core import Mag, MagSpec, VoxelSize
-from wkconvert_core.commands.metadata import Wanted, update
-from wkconvert_core.contract.geometry import Box
 from wkconvert_core.registry.plugins import plugins
 
 pytestmark = [
@@ -27,24 +24,12 @@ COMMANDS = {
     "verify": ["verify", "{ds}", "--deep"],
     "metadata": ["metadata", "{ds}", "--extent", "--compute-max-id", "--category", "segmentation"],
 }
-
-
-OPTIONS = {"wkw": {"compression": "none", "file_len": "8"}, "zarr3": {"compression": "none", "shard": "256"}}
-"""Of the writers of raw layers in large shards."""
+OPTIONS = {"wkw": {"file_len": "8"}, "zarr3": {"shard": "256"}}
+"""For large shards."""
 
 
 def make(folder, side, mag=1, to="wkw"):
-    """A raw layer of noise in large shards, without records."""
-    form = plugins().mag_formats()[to]
-    box = Box((0, 0, 0), (side,) * 3)
-    spec = MagSpec("em", "color", Mag(mag, mag, mag), box, np.dtype("uint8"), 1)
-    sink = form.sink(folder / "em" / str(mag), spec, OPTIONS[to])
-    voxels = np.random.default_rng(0).integers(1, 99, (1, 256, 256, 256))
-    sink.begin()
-    for shard in box.tiles(sink.shard_shape):
-        sink.write(shard, voxels[:, *map(slice, shard.shape)].astype("uint8"))
-    update(folder, Wanted(voxel_size=VoxelSize((4, 4, 4)), category="color"))
-    return folder
+    repeat_noise(folder, (side,) * 3, mag, to, compression="none", **OPTIONS[to])
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,11 @@ import pytest
 
 from helpers import npy_volumes
 from helpers.conversions import PROPERTIES, invoke, properties
-from wkconvert_core import VoxelSize
+from wkconvert_core import Box, Mag, MagSpec, VoxelSize
+from wkconvert_core.commands.metadata import Wanted, update
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.testing import noise
 
 PEER = os.environ.get("WKCONVERT_PEER", "")
@@ -322,6 +324,26 @@ def make_older(folder, file_len=8):
         )
     top = {"id": {"name": "older", "team": "lab"}, "scale": [11.24, 11.24, 28.0], "dataLayers": listed}
     (folder / PROPERTIES).write_text(json.dumps(top))
+    return folder
+
+
+def repeat_noise(folder, shape, mag=1, to="wkw", **options):
+    """A layer of noise without records, of shards that are the same: one is written, the others are links to it."""
+    form, box = plugins().mag_formats()[to], Box((0, 0, 0), shape)
+    spec = MagSpec("em", "color", Mag(mag, mag, mag), box, np.dtype("uint8"), 1)
+    sink = form.sink(folder / "em" / str(mag), spec, options)
+    voxels = np.random.default_rng(0).integers(1, 250, (1, *sink.shard_shape), "uint8")
+    sink.begin()
+    stored, written = form.open(folder / "em" / str(mag), box), {}
+    for shard in box.tiles(sink.shard_shape):
+        path = stored.shard_path(shard.start)
+        if shard.shape in written:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.hardlink_to(written[shard.shape])
+        else:
+            sink.write(shard, voxels[:, *map(slice, shard.shape)])
+            written[shard.shape] = path
+    update(folder, Wanted(voxel_size=VoxelSize((4, 4, 4)), category="color"))
     return folder
 
 

@@ -94,7 +94,7 @@ def test_the_first_difference_is_the_lowest_in_z_then_y_x_and_c(tmp_path):
 def test_any_voxels_are_found_where_they_are(tmp_path_factory, data):
     points = data.draw(st.lists(st.tuples(*[st.integers(0, 150)] * 3), min_size=1, max_size=6))
     folder = tmp_path_factory.mktemp("contents") / "em" / "1"
-    volume = np.zeros((2, 160, 160, 160), np.int16)
+    volume = np.zeros((2, 160, 160, 160), np.int16, order="F")  # else all of it is turned to be written
     for number, point in enumerate(points):
         volume[(number % 2, *point)] = number - 2 or 9
     write_by_wkw(

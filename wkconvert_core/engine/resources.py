@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,12 +94,19 @@ def check_literals(options: object) -> None:
     wkconvert_core.contract.errors.OptionError: --distribution-strategy cannot be 'fork'. \
 take one of threads, multiprocessing, sequential, dask, slurm
     """
-    for name, hint in get_type_hints(type(options)).items():
-        literals = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]  # also in `Literal | None`
-        legal, value = [one for literal in literals for one in get_args(literal)], getattr(options, name)
-        if legal and value is not None and value not in legal:
+    for name, legal in _literals(type(options)).items():
+        value = getattr(options, name)
+        if value is not None and value not in legal:
             option = {"strategy": "distribution-strategy"}.get(name, name.replace("_", "-"))
             raise OptionError(f"--{option} cannot be {value!r}", fix=one_of(legal, value))
+
+
+@functools.cache
+def _literals(kind: type) -> dict[str, list[Any]]:
+    """The legal values of each field whose type is a Literal, or one among others; evaluating the hints is slow."""
+    parts = {name: (hint, *get_args(hint)) for name, hint in get_type_hints(kind).items()}
+    literals = {name: [part for part in found if get_origin(part) is Literal] for name, found in parts.items()}
+    return {name: [one for part in found for one in get_args(part)] for name, found in literals.items() if found}
 
 
 def check_least(least: int, **numbers: int | None) -> None:

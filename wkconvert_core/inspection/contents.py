@@ -64,7 +64,11 @@ class FindContents:
     def __call__(self, box: Box, voxels: Array) -> Contents:
         """Examine the voxels `[c, x, y, z]` of a box."""
         largest = max(int(voxels.max()), 0) if voxels.dtype.kind in "iu" else None
-        solid: Array = np.any(voxels, axis=0)
+        if not voxels.any():
+            return Contents(box.volume, None, largest)
+        solid: Array = voxels[0] != 0
+        for channel in voxels[1:]:  # `np.any` over the axis whose voxels lie side by side takes eight times as long
+            solid |= channel != 0
         if self.ignored:
             solid[self.ignored.intersection(box).slices_in(box)] = False
         inside = [np.flatnonzero(solid.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
