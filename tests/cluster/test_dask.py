@@ -22,7 +22,6 @@ from helpers.dask_clusters import (
     fails,
     place,
     run,
-    source,
     started,
     wait,
 )
@@ -41,12 +40,18 @@ from wkconvert_core.engine.workers import at_work
 from wkconvert_core.planning.costs import Budget, Costs
 from wkconvert_core.planning.step import Step
 
-__all__ = ["clean", "cluster", "source"]  # fixtures
+__all__ = ["clean", "cluster"]  # fixtures
 
 pytest.importorskip("distributed")
 from distributed import LocalCluster
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Enough for a run to be disturbed by what is there already; what has to start first needs the size of others."""
+    return dataset(tmp_path_factory.mktemp("source"), (256, 192, 160))
 
 
 def test_every_strategy_writes_the_same_bytes(tmp_path, cluster):
@@ -224,7 +229,8 @@ def test_workers_that_come_later_are_checked(tmp_path, source):
     assert "has other packages: lz4 1.0" in stderr
 
 
-def test_workers_that_join_later_check_themselves(tmp_path, source):
+def test_workers_that_join_later_check_themselves(tmp_path):
+    source = dataset(tmp_path)  # one worker is at it for longer than another one takes to start
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(OTHER)
     with Dask(tmp_path, workers=1) as cluster:
@@ -235,7 +241,8 @@ def test_workers_that_join_later_check_themselves(tmp_path, source):
     assert "has other packages: lz4 1.0" in stderr
 
 
-def test_a_worker_that_joins_later_and_cannot_even_take_a_task_is_told(tmp_path, source):
+def test_a_worker_that_joins_later_and_cannot_even_take_a_task_is_told(tmp_path):
+    source = dataset(tmp_path)
     (tmp_path / "lacks.py").write_text("import sys\nsys.modules['wkconvert_core'] = None\n")
     with Dask(tmp_path, workers=1) as cluster:
         process = started(source, tmp_path / "ds", *cluster.options)

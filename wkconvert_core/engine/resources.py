@@ -86,7 +86,7 @@ def report_waiting(listen: Listener | None, steps: int) -> Callable[[str], None]
 # --- checks that all groups of options share -------------------------------------------------------------------------
 
 
-def check_literals(options: object) -> None:
+def check_literals(options: Any) -> None:
     """Raise OptionError for the first field of a dataclass whose value is not listed in its Literal type.
 
     >>> check_literals(Resources(strategy="fork"))
@@ -102,7 +102,7 @@ take one of threads, multiprocessing, sequential, dask, slurm
 
 
 @functools.cache
-def _literals(kind: type) -> dict[str, list[Any]]:
+def _literals(kind: type[Any]) -> dict[str, list[Any]]:
     """The legal values of each field whose type is a Literal, or one among others; evaluating the hints is slow."""
     parts = {name: (hint, *get_args(hint)) for name, hint in get_type_hints(kind).items()}
     literals = {name: [part for part in found if get_origin(part) is Literal] for name, found in parts.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -32,6 +33,9 @@ ALWAYS_ALLOWED = {PROJECT, "numpy", "pluggy"}
 HEADER_BYTES = 128 << 10
 """Bytes that opening may read and keep per file, whatever its size: buffered files fetch 8 to 64 KiB."""
 
+_imported_by: dict[str, list[str]] = {}
+"""Modules that readers were seen to import when they opened a file."""
+
 
 def check_imports(path: Path, *, reader: str | None = None, options: Mapping[str, str] | None = None) -> None:
     """Importing the plugin and detecting load no dependency of the plugin or of wkconvert but numpy.
@@ -61,9 +65,11 @@ def check_header_only_open(path: Path, *, reader: str | None = None, options: Ma
     if allowed > volume // 2:
         raise NotApplicable(f"the {volume >> 10} KiB of {path} are too few to tell headers from voxels")
     asked = {"task": "open", **_plugin(plugin_of(name)), "path": str(path), "reader": name, "options": options or {}}
-    spent = _run({**asked, "preload": []}, Rule.HEADERS)
-    if max(spent["allocated"], spent["read"]) > allowed:  # it counts imported libraries, too: import them before
-        spent = _run({**asked, "preload": spent["modules"]}, Rule.HEADERS)
+    known = _imported_by.setdefault(name, [])  # what it allocates and reads to import its libraries does not count
+    spent = _run({**asked, "preload": known}, Rule.HEADERS)
+    known += spent["modules"]
+    if spent["modules"] and max(spent["allocated"], spent["read"]) > allowed:
+        spent = _run({**asked, "preload": known}, Rule.HEADERS)
     for what in ("allocated", "read"):
         message = f"opening {path} {what} {spent[what] >> 10} KiB, its voxels are {volume >> 10} KiB"
         require(spent[what] <= allowed, message, Rule.HEADERS)
@@ -86,9 +92,15 @@ def _requirements(plugin: str) -> set[str]:
 def _modules_of(distributions: Iterable[str]) -> set[str]:
     """The top-level modules of distributions."""
     wanted = set(distributions)
-    provided = metadata.packages_distributions()
+    provided = _provided()
     modules = {module for module, owners in provided.items() if wanted & set(map(_normal, owners))}
     return modules | {name.replace("-", "_") for name in wanted}
+
+
+@functools.cache
+def _provided() -> Mapping[str, list[str]]:
+    """The distributions of every top-level module, for which the files of all that is installed are listed."""
+    return metadata.packages_distributions()
 
 
 def _normal(name: str) -> str:
