@@ -86,7 +86,7 @@ def report_waiting(listen: Listener | None, steps: int) -> Callable[[str], None]
 # --- checks that all groups of options share -------------------------------------------------------------------------
 
 
-def check_literals(options: Any) -> None:
+def check_literals(options: object) -> None:
     """Raise OptionError for the first field of a dataclass whose value is not listed in its Literal type.
 
     >>> check_literals(Resources(strategy="fork"))
@@ -94,7 +94,8 @@ def check_literals(options: Any) -> None:
     wkconvert_core.contract.errors.OptionError: --distribution-strategy cannot be 'fork'. \
 take one of threads, multiprocessing, sequential, dask, slurm
     """
-    for name, legal in _literals(type(options)).items():
+    legals = _literals(type(options))  # type: ignore[arg-type]  # mypy takes `__hash__` for one of instances
+    for name, legal in legals.items():
         value = getattr(options, name)
         if value is not None and value not in legal:
             option = {"strategy": "distribution-strategy"}.get(name, name.replace("_", "-"))
@@ -102,7 +103,7 @@ take one of threads, multiprocessing, sequential, dask, slurm
 
 
 @functools.cache
-def _literals(kind: type[Any]) -> dict[str, list[Any]]:
+def _literals(kind: type) -> dict[str, list[Any]]:
     """The legal values of each field whose type is a Literal, or one among others; evaluating the hints is slow."""
     parts = {name: (hint, *get_args(hint)) for name, hint in get_type_hints(kind).items()}
     literals = {name: [part for part in found if get_origin(part) is Literal] for name, found in parts.items()}
