@@ -426,3 +426,14 @@ def test_a_window_of_8_bit_counts_unless_it_is_the_whole_range(tmp_path, end, sh
     convert(path, tmp_path / "cast", Settings(jobs=2, category="color", dtype="uint16", convert="scale"))
     (layer,) = layers_of(tmp_path / "cast").values()
     assert layer["defaultViewConfiguration"]["intensityRange"] != shown
+
+
+def test_levels_that_are_listed_coarse_first_are_taken_by_their_scale(tmp_path):
+    levels = [zyx(VOXELS), coarser(zyx(VOXELS), (2, 2, 2))]
+    path = ome(tmp_path / "em", levels)
+    changed_attributes(path, lambda about: about["multiscales"][0]["datasets"].reverse())
+    (layer,) = READER.layers(path)
+    assert [*layer.mags] == [(1, 1, 1), (2, 2, 2)]
+    assert np.array_equal(layer.source.read(layer.source.info.box)[0], VOXELS)
+    assert layer.source.info.voxel_size.size == (4, 4, 4)
+    assert any("s1 is listed first, and s0 is finer" in note for note in layer.source.info.notes)

@@ -6,6 +6,7 @@ one file, from the layout of bioformats2raw, https://ngff.openmicroscopy.org/0.5
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -127,10 +128,17 @@ def image(node: Node, about: Json) -> Image:
     notes = []
     if len(several) > 1:
         notes.append(WarningNote(f"{len(several)} multiscales are stated, of which the first is read"))
+    levels = [_level(node, dataset, first, len(axes)) for dataset in datasets]
+    finest = min(levels, key=lambda level: math.prod(level.scale))
+    if all(level.scale for level in levels) and math.prod(finest.scale) < math.prod(levels[0].scale):
+        notes.append(
+            WarningNote(f"{levels[0].path} is listed first, and {finest.path} is finer: they are taken by scale")
+        )
+        levels.sort(key=lambda level: math.prod(level.scale))
     label = isinstance(about.get("image-label"), dict)
     return Image(
         node.store,
-        tuple(_level(node, dataset, first, len(axes)) for dataset in datasets),
+        tuple(levels),
         axes,
         units,
         category="segmentation" if label else None,

@@ -28,7 +28,8 @@ def image(node: Node) -> Image:
         node.store.child(str(scale.get("key", "")))  # a scale that lies elsewhere is refused
         place, size = numbers(scale.get("voxel_offset", [0, 0, 0])), numbers(scale.get("resolution"))
         if len(place) != 3 or len(size) != 3:
-            raise broken(f"{node.store}/info", f"scale {number} has the resolution {scale.get('resolution')!r}")
+            said = ", ".join(f"{key} {scale.get(key)!r}" for key in ("resolution", "voxel_offset"))
+            raise broken(f"{node.store}/info", f"scale {number} says {said}: three numbers each are wanted")
         address = node.store.address(node.driver, scale=number)
         offset = tuple(a * b for a, b in zip(place, size, strict=True))
         levels.append(Level(address, str(scale.get("key", number)), (*size, None), (*offset, 0.0)))
