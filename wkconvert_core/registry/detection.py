@@ -11,7 +11,7 @@ from pathlib import Path
 from wkconvert_core.contract.errors import OptionError, PluginError, UnknownFormat, UnsupportedSource, one_of
 from wkconvert_core.contract.model import Confidence, Layer, Match
 from wkconvert_core.registry.answers import Found, surest
-from wkconvert_core.registry.known_shapes import SUFFIXES, hints
+from wkconvert_core.registry.known_shapes import SUFFIXES, hints, names_below
 from wkconvert_core.registry.layer_folders import layers_below
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.toolkit.files import entries, is_folder
@@ -37,9 +37,8 @@ arrays at URLs
     found, failed = surest(src, plugins, options, reader)
     if found:
         return [found]
-    is_tree = isinstance(src, Path) and is_folder(src)
-    layers = layers_below(Path(src), plugins, reader, options) if is_tree and not failed else []
-    if layers:
+    inside = entries(src) if isinstance(src, Path) and is_folder(src) else None
+    if inside and not failed and (layers := layers_below(Path(src), inside, plugins, reader, options)):
         return layers
     if reader is not None:
         return [Found(src, Match(reader, Confidence.EXACT, "--reader"))]
@@ -52,15 +51,11 @@ arrays at URLs
         fix = f"copy the data to a local folder, or {missing}"
         raise UnknownFormat(f"no reader takes {src}", why=why, fix=fix)
     names, why = [src.name], "its name and its first bytes fit none of the installed formats"
-    if is_tree:
-        inside = entries(src)
-        why = "the folder is empty"
-        if inside:
-            shown = shorten([entry.name for entry in inside])
-            why = f"it holds {shown}, which fit none of the installed formats"
-        folders = [src, *(src / entry.name for entry in inside if entry.is_folder)]
-        names += [entry.name for folder in folders for entry in entries(folder)]
-    extras = hints(names[:1000], plugins)
+    if inside is not None:
+        shown = shorten([entry.name for entry in inside])
+        why = f"it holds {shown}, which fit none of the installed formats" if inside else "the folder is empty"
+        names += names_below(src)
+    extras = hints(names, plugins)
     fix = f"try {' or '.join(extras)}" if extras else "`wkconvert plugins` lists the formats that are installed"
     raise UnknownFormat(f"no reader knows what {src} is", why="; ".join([why, *failed]), fix=fix)
 

@@ -113,6 +113,11 @@ def _columns(folders: Sequence[str]) -> Sequence[Column]:
     return found.columns
 
 
+def names_below(folder: Path) -> list[str]:
+    """The names of some of the files and folders below a folder."""
+    return [part for path in _paths(folder) for part in path.split("/")]
+
+
 def hints(names: Iterable[str], plugins: Plugins) -> list[str]:
     """Commands that install missing readers for files of these names, such as `pip install "wkconvert[nifti]"`."""
     files = [name.lower() for name in names]

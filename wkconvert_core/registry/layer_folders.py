@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.registry.answers import Found, surest
 from wkconvert_core.registry.known_shapes import SUFFIXES, are_numbered, counted_by, hints, tree_at
 from wkconvert_core.registry.plugins import Plugins
-from wkconvert_core.toolkit.files import entries, exists, state_of, stem
+from wkconvert_core.toolkit.files import Entry, entries, exists, state_of, stem
 from wkconvert_core.toolkit.stacks import natural_key, shorten
 
 DEPTH = 3
@@ -21,9 +21,14 @@ _ENDINGS = tuple(chain(*SUFFIXES.values()))
 
 
 def layers_below(
-    src: Path, plugins: Plugins, reader: str | None, options: Mapping[str, str] | None, depth: int = DEPTH
+    src: Path,
+    listed: Sequence[Entry],
+    plugins: Plugins,
+    reader: str | None,
+    options: Mapping[str, str] | None,
+    depth: int = DEPTH,
 ) -> list[Found]:
-    """One entry for each file or folder in `src` that a reader claims; a note on each lists the others.
+    """One entry for each file or folder `listed` in `src` that a reader claims; a note on each tells of the others.
 
     Links to files count as files. Links to folders are left out: they lead elsewhere, or to what is listed anyway.
     Raises UnsupportedSource where folders are not layers, UnknownFormat where a reader is missing or failed.
@@ -39,7 +44,7 @@ def layers_below(
     found: list[Found] = []
     declined, empty = list[str](), list[str]()
     folders: dict[str, bool] = {}  # and whether it holds one picture, and nothing that may be more
-    for entry in sorted(entries(src), key=lambda entry: natural_key(entry.name)):
+    for entry in sorted(listed, key=lambda entry: natural_key(entry.name)):
         path, has_ending = src / entry.name, entry.name.lower().endswith(_ENDINGS)
         if entry.is_folder and entry.is_link:
             continue
@@ -56,7 +61,7 @@ def layers_below(
             fix = "convert it by itself with --reader, or do without that plugin"
             raise UnknownFormat(f"no reader knows what {path} is", why="; ".join(failed), fix=fix)
         goes_down = entry.is_folder and depth and not match
-        inner = layers_below(path, plugins, reader, options, depth - 1) if goes_down else []
+        inner = layers_below(path, inside, plugins, reader, options, depth - 1) if goes_down else []
         if entry.is_folder and (match or inner):
             folders[entry.name] = len(inside) == 1 and inside[0].name.lower().endswith(SUFFIXES["tiff"])
         if match:  # files have a suffix, and folders of Zarr and N5
