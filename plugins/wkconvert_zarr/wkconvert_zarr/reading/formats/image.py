@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ class Level:
     """Along the array's axes, in the units of the image; empty if nothing is said."""
     translation: tuple[float, ...] = ()
     """Where the first voxel lies; empty if nothing is said."""
+
+    @property
+    def coarseness(self) -> float:
+        """The product of the sides of a voxel: levels of one image are as much finer as theirs is less."""
+        return math.prod(side for side in self.scale if side is not None)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ one file, from the layout of bioformats2raw, https://ngff.openmicroscopy.org/0.5
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -129,12 +128,12 @@ def image(node: Node, about: Json) -> Image:
     if len(several) > 1:
         notes.append(WarningNote(f"{len(several)} multiscales are stated, of which the first is read"))
     levels = [_level(node, dataset, first, len(axes)) for dataset in datasets]
-    finest = min(levels, key=lambda level: math.prod(level.scale))
-    if all(level.scale for level in levels) and math.prod(finest.scale) < math.prod(levels[0].scale):
+    finest = min(levels, key=lambda level: level.coarseness)
+    if all(level.scale for level in levels) and finest.coarseness < levels[0].coarseness:
         notes.append(
             WarningNote(f"{levels[0].path} is listed first, and {finest.path} is finer: they are taken by scale")
         )
-        levels.sort(key=lambda level: math.prod(level.scale))
+        levels.sort(key=lambda level: level.coarseness)
     label = isinstance(about.get("image-label"), dict)
     return Image(
         node.store,
