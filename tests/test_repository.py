@@ -41,6 +41,18 @@ def imported_by(code):
     return {line.split(".")[0] for line in out.splitlines()}
 
 
+def test_looking_at_a_file_imports_no_more_of_a_reader_than_that_takes(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    code = (
+        f"import pathlib; from wkconvert_core.registry import detection, plugins; "
+        f"detection.find(pathlib.Path({str(tmp_path / 'a.tif')!r}), plugins.plugins()); "
+        "import sys; print(*sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"wkconvert_itk.detection", "wkconvert_tiles", "wkconvert_zarr"} <= {*found}
+    assert not {"wkconvert_itk.header", "wkconvert_tiles.numbered_layout", "configparser"} & {*found}
+
+
 def test_both_lists_of_pinned_versions_are_the_same():
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     assert [line for line in lines if not line.startswith("#")] == PROJECT["tool"]["uv"]["constraint-dependencies"]

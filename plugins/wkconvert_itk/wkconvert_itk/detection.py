@@ -9,7 +9,7 @@ from wkconvert_core import Confidence, Match
 from wkconvert_core.toolkit.files import entries, files_below, is_folder, open_file, reading
 from wkconvert_core.toolkit.volumes.inflated import GZIP
 
-from . import gipl, metaimage, nrrd
+from .magic import NRRD, is_dicom, is_gipl, is_metaimage
 
 _LOOKED_AT = 100
 """Files of a folder whose first bytes are looked at."""
@@ -27,11 +27,11 @@ def detect(path: Path, head: bytes) -> Match | None:
     if is_folder(path):
         return _folder(path) or _folder_of_headers(path)
     name = path.name.lower()
-    if head.startswith(nrrd.MAGIC):
+    if head.startswith(NRRD):
         return Match("itk", Confidence.CONTENT, "it begins as NRRD does")
-    if metaimage.looks_like(head):
+    if is_metaimage(head):
         return Match("itk", Confidence.CONTENT, "it begins with the fields of a MetaImage")
-    if gipl.looks_like(head):
+    if is_gipl(head):
         return Match("itk", Confidence.CONTENT, "it has a header of GIPL")
     if is_dicom(head) and name != _INDEX:
         # a slice may begin as TIFF does, so that it can be read as either; its name tells what it is meant to be
@@ -79,8 +79,3 @@ def _folder_of_headers(path: Path) -> Match | None:
 def _begins_as_dicom(path: Path) -> bool:
     with reading(path), open_file(path) as file:
         return is_dicom(file.read(132))
-
-
-def is_dicom(head: bytes) -> bool:
-    """Whether a file that begins so is DICOM: a preamble of 128 bytes, then the magic (PS3.10, 7.1)."""
-    return head[128:132] == b"DICM"

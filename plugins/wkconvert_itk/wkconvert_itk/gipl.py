@@ -13,26 +13,20 @@ from wkconvert_core.toolkit.files import broken
 from wkconvert_core.toolkit.volumes.inflated import GZIP, bytes_of, opened
 
 from .header import Header
+from .magic import GIPL_BYTES, is_gipl
 
-HEADER_BYTES = 256
-_MAGICS = (0xEFFFE9B0, 0x2AE389B8)
 _TYPES = {7: "i1", 8: "u1", 15: "i2", 16: "u2", 31: "u4", 32: "i4", 64: "f4", 65: "f8"}
-
-
-def looks_like(head: bytes) -> bool:
-    """Whether these first bytes are those of a GIPL file: its magic number ends the header."""
-    return len(head) >= HEADER_BYTES and int.from_bytes(head[252:256], "big") in _MAGICS
 
 
 def read_gipl(path: Path) -> Header:
     """Read and check a header. Raises BrokenSource, UnsupportedSource."""
     is_packed = bytes_of(path, len(GZIP)) == GZIP
-    head = bytearray(HEADER_BYTES)
+    head = bytearray(GIPL_BYTES)
     with opened(path, "gzip" if is_packed else "") as file:
         filled = 0
-        while filled < HEADER_BYTES and (count := file.readinto(memoryview(head)[filled:])):
+        while filled < GIPL_BYTES and (count := file.readinto(memoryview(head)[filled:])):
             filled += count
-    if not looks_like(bytes(head)):
+    if not is_gipl(bytes(head)):
         raise broken(path, "it has no header of GIPL, which ends in a magic number at byte 252")
     *lengths, kind = struct.unpack_from(">5H", head)
     sizes = struct.unpack_from(">4f", head, 10)
@@ -52,7 +46,7 @@ def read_gipl(path: Path) -> Header:
         volumes=lengths[3],
         packing="gzip" if is_packed else "",
         base=0,
-        start=HEADER_BYTES,
+        start=GIPL_BYTES,
         sizes=(x, y, z),
         sized_by="pixdim",
         unit="mm",

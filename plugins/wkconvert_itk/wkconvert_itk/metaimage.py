@@ -14,42 +14,22 @@ from wkconvert_core.toolkit.files import broken
 from wkconvert_core.toolkit.volumes.orientation import runs
 
 from .header import Header, Place, data_beside, extents, head_of, numbers, one_of
+from .magic import LAST_FIELD, fields_of_metaimage
 
-_FIELD = re.compile(rb"[ \t]*([A-Za-z]\w*)[ \t]*=[ \t]*([^\r\n]*?)[ \t]*\r?\n")
 _TYPES = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
     "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8",
     "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }  # fmt: skip
 """Numpy's name for each `ElementType`; MET_LONG has 32 bits wherever it was written."""
-_LAST = "elementdatafile"
-"""The field that ends the header."""
 _FLIPPED = str.maketrans("RLAPSI", "LRPAIS")
-
-
-def looks_like(head: bytes) -> bool:
-    """Whether these first bytes are those of a MetaImage: fields, of which one says how many axes there are."""
-    names = [match[1].lower() for match in _fields_at(head)]
-    return b"ndims" in names and any(name in names for name in (b"dimsize", b"elementtype", b"elementdatafile"))
-
-
-def _fields_at(head: bytes) -> list[re.Match[bytes]]:
-    """The fields that follow one another from the first byte on, up to the last one of a header."""
-    found: list[re.Match[bytes]] = []
-    place = 0
-    while match := _FIELD.match(head, place):
-        found.append(match)
-        place = match.end()
-        if match[1].lower() == _LAST.encode():
-            break
-    return found
 
 
 def read_metaimage(path: Path) -> Header:
     """Read and check a header. Raises BrokenSource, UnsupportedSource."""
-    matches = _fields_at(head_of(path))
+    matches = fields_of_metaimage(head_of(path))
     named = {match[1].decode().lower(): match[2].decode("utf-8", "replace") for match in matches}
-    if _LAST not in named:
+    if LAST_FIELD not in named:
         raise broken(path, "its header does not come to the field ElementDataFile, which ends it")
     if (kind := named.get("objecttype", "Image")) != "Image":
         raise UnsupportedSource(f"{path} holds the object {kind}", why="of MetaIO's objects, images are read")
@@ -102,7 +82,7 @@ def _flag(path: Path, named: Mapping[str, str], name: str, *, default: bool = Fa
 
 def _data(path: Path, named: Mapping[str, str], end: int) -> tuple[Path, int | None]:
     """The file of the voxels, and where they begin in it; None where they end with the file. Raises SourceError."""
-    name = named[_LAST]
+    name = named[LAST_FIELD]
     header_size = named.get("headersize", "0")
     if not re.fullmatch("-1|[0-9]{1,15}", header_size):
         raise broken(path, f"its HeaderSize is {header_size!r}; -1 or more is expected")

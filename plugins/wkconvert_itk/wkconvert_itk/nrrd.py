@@ -16,8 +16,6 @@ from wkconvert_core.toolkit.volumes.inflated import Packing
 
 from .header import Header, Place, data_beside, extents, head_of, one_of
 
-MAGIC = b"NRRD000"
-
 _TYPES = {
     "signed char": "i1", "int8": "i1", "int8_t": "i1",
     "uchar": "u1", "unsigned char": "u1", "uint8": "u1", "uint8_t": "u1",

@@ -31,9 +31,9 @@ from wkconvert_core.toolkit.volumes.stored import Stored, check_size, chunk_of, 
 from .detection import VOLUMES, volumes_in
 from .gipl import read_gipl
 from .header import Header
-from .metaimage import looks_like as is_metaimage
+from .magic import NRRD, is_metaimage
 from .metaimage import read_metaimage
-from .nrrd import MAGIC, read_nrrd
+from .nrrd import read_nrrd
 
 
 def open_itk(
@@ -113,7 +113,7 @@ def _file(
 def read_header(path: Path) -> Header:
     """Read and check the header of a file. Raises SourceNotFound, BrokenSource, UnsupportedSource."""
     start = bytes_of(path, 4096)
-    if start.startswith(MAGIC) or path.suffix.lower() in (".nrrd", ".nhdr"):
+    if start.startswith(NRRD) or path.suffix.lower() in (".nrrd", ".nhdr"):
         return read_nrrd(path)
     if is_metaimage(start) or path.suffix.lower() in (".mha", ".mhd"):
         return read_metaimage(path)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wkconvert_core import Confidence, Layer, Match, hookimpl, parse_options
+from wkconvert_core.toolkit.files import is_folder
 
 FORMATS = {"tiles": "trees of image tiles, such as {z}/{y}/{x}.jpg and CATMAID's types 1, 4 and 5"}
 
@@ -16,7 +17,7 @@ def wkconvert_detect(path: Path | str, options: Mapping[str, str]) -> Match | No
 
     With an option that only this reader has, it also claims other folders of pictures, weakly, to report the error.
     """
-    if isinstance(path, str):
+    if isinstance(path, str) or not is_folder(path):
         return None
     from .numbered_layout import Doubt
     from .recognition import fits, misnamed, recognise

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from configparser import ConfigParser
-from configparser import Error as ConfigParserError
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -78,6 +76,8 @@ def _credentials() -> dict[str, str]:
     Its own search, `default`, asks for those of a machine's role last, and waits where there is no such machine; it
     needs a profile's name.
     """
+    from configparser import ConfigParser, Error  # each start of wkconvert would wait for it
+
     env = os.environ
     if env.get("AWS_ACCESS_KEY_ID"):
         return {"type": "environment"}
@@ -86,7 +86,7 @@ def _credentials() -> dict[str, str]:
     usual = {"credentials_file": "~/.aws/credentials", "config_file": "~/.aws/config"}
     files = {key: str(Path(env.get(name, usual[key])).expanduser()) for key, name in named.items()}
     parser = ConfigParser(interpolation=None, strict=False)
-    with suppress(ConfigParserError):  # then nothing is found, and the server says that the place may not be read
+    with suppress(Error):  # then nothing is found, and the server says that the place may not be read
         parser.read(files.values())
     if any(parser.has_option(section, "aws_access_key_id") for section in (profile, f"profile {profile}")):
         there = {key: file if Path(file).is_file() else os.devnull for key, file in files.items()}
