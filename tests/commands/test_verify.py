@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from helpers import paths
-from helpers.conversions import PROPERTIES, carry_out, edited, em, invoke
+from helpers.conversions import PROPERTIES, carry_out, dataset_of, edit, edited, em, invoke, layers_of
 from helpers.datasets import PEER, needs_peer
 
 from wkconvert_core import Mag, MagSpec, OptionError, SourceNotFound, Vec3, VoxelSize
@@ -682,3 +682,41 @@ def test_a_plan_that_is_a_link_is_not_read(dataset):
     plan.rename(dataset.with_name("elsewhere"))
     plan.symlink_to(dataset.with_name("elsewhere"))
     assert not records(dataset, "color").all[0].plan
+
+
+# --- the largest segment id ------------------------------------------------------------------------------------------
+
+
+def labels_saying(tmp_path, largest):
+    ds = dataset_of(tmp_path / "ds", em()[0].astype("uint16"), category="segmentation", layer_name="labels")
+    edit(ds, lambda _, layer: layer.update(largestSegmentId=largest))
+    return ds
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_largest_id_below_that_of_the_voxels_is_found(tmp_path, recorded):
+    ds = labels_saying(tmp_path, 248)
+    if not recorded:
+        assert verify(forget(ds), ALONE).sound
+    (problem,) = verify(ds, ALONE, deep=not recorded).damaged
+    assert problem.path == ds / PROPERTIES
+    assert "is 248, and the voxels hold 249" in problem.reason
+    fix = re.search("`wkconvert (.*)`", problem.reason)[1]
+    assert invoke(*fix.split()).exit_code == 0
+    assert verify(ds, ALONE, deep=True).sound
+    assert layers_of(ds)["labels"]["largestSegmentId"] == 249
+
+
+@pytest.mark.parametrize("largest", [249, 1000, None])
+def test_a_largest_id_that_leaves_room_and_one_that_is_not_stated_are_sound(tmp_path, largest):
+    ds = labels_saying(tmp_path, largest)
+    assert verify(ds, ALONE, deep=True).sound
+    assert verify(forget(ds), ALONE, deep=True).sound
+
+
+def test_voxels_that_are_damaged_or_others_since_blame_no_largest_id_that_was_recorded(tmp_path):
+    ds = labels_saying(tmp_path, 248)
+    shard = next(path for path in shards_of(ds) if "x" in path.name)
+    shard.write_bytes(b"")
+    (problem,) = verify(ds, ALONE, deep=True).damaged
+    assert problem.path == shard

@@ -23,6 +23,7 @@ from wkconvert_core.engine.resources import Resources, budget_of, readers_at_wor
 from wkconvert_core.inspection.findings import MagSoundness, Problem, Run, Soundness, sentence
 from wkconvert_core.inspection.recomputed import check_kernel, provenance_of
 from wkconvert_core.inspection.second_reading import check_library, check_second, is_read_by
+from wkconvert_core.inspection.segment_ids import check_largest_id, states_largest_id
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.registry.plugins import plugins
@@ -45,7 +46,8 @@ def verify(
 ) -> Soundness:
     """Read every shard strictly, compare its checksum with the recorded one, and recompute coarser mags.
 
-    Of a mag whose kernel is recorded, a few boxes are recomputed from the finer mag, or with `deep` all voxels.
+    Of a mag whose kernel is recorded, a few boxes are recomputed from the finer mag, or with `deep` all voxels. Of
+    segmentations the largest id that was recorded, or with `deep` that of the voxels, is compared with the metadata.
     `write_checksums` records checksums of sound mags that have none, or that another program has rewritten since they
     were recorded. `second_reader` names a library, such as `wkw`, by which sound mags are read, too, to compare every
     voxel. Damage is part of the result, not an error.
@@ -77,6 +79,9 @@ def verify(
         results = [check_kernel(run, where, how, found, recorded[where.layer], result) for where, how, result in rows]
         if second_reader:
             results = [check_second(run, *row, second_reader) for row in zip(wanted, results, strict=True)]
+        for where in wanted:
+            if states_largest_id(where, min(found.of(where.layer))):
+                check_largest_id(run, where, recorded[where.layer])
     notes = found.left_alone_in(layers or ())
     notes += [WarningNote(f"{begun} is begun and not finished") for begun in unfinished(dataset)]
     for layer in recorded:
