@@ -170,6 +170,8 @@ REFUSED = {
     "halves.jxl": (jpeg_xl(GREY.astype("f2") / np.float16(255)), "16-bit floats"),
     "frames.jxl": (jpeg_xl(noise(2, 40, 50, 3)), "several pictures, the frames of an animation"),
     "several.pgm": (b"P5 2 2 255 abcd" * 2, "holds several pictures"),
+    "several.pbm": (b"P4\n# one\n10 2\n" + bytes(4) + b"P4\n10 2\n" + bytes(4), "holds several pictures"),
+    "cut.pbm": (b"P4 10 2\n" + bytes(3), "reach to byte 12, the file has 11 bytes"),
     "floats.ppm": (b"Pf 2 2 1.0 " + bytes(16), "its pixels are F"),
 }
 

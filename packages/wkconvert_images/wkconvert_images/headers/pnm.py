@@ -18,8 +18,11 @@ from ..facts import Array
 
 MOST = 65535
 """The largest maxval."""
-_HEADER = re.compile(rb"P([2356])" + 3 * rb"(?:\s|#[^\r\n]*[\r\n])+([0-9]{1,9})" + rb"\s")
+_NUMBER = rb"(?:\s|#[^\r\n]*[\r\n])+([0-9]{1,9})"
+_HEADER = re.compile(rb"P([2356])" + 3 * _NUMBER + rb"\s")
 """Magic number, width, height and maxval, comments between them, and one blank before binary numbers."""
+_BITMAP = re.compile(rb"P4" + 2 * _NUMBER + rb"\s")
+"""That of a binary PBM: width and height; eight pixels are a byte, and rows begin at whole bytes."""
 _NEXT = re.compile(rb"\s*P[1-7]\s+[0-9#W]")
 
 
@@ -55,22 +58,31 @@ class Pnm:
 def pnm_header(path: str, file: IO[bytes], head: bytes, size: int) -> Pnm | None:
     """The header of a PGM or PPM; None for other PNM.
 
-    Raises BrokenSource for a file that is cut short, UnsupportedSource for several pictures in one.
+    Raises BrokenSource for a file that is cut short, UnsupportedSource for several pictures in one, also of PBM.
     """
+    if bitmap := _BITMAP.match(head):
+        width, height = map(int, bitmap.groups())
+        _check_last(path, file, bitmap.end() + (width + 7) // 8 * height, size)
     if (match := _HEADER.match(head)) is None:
         return None
     kind, width, height, maxval = map(int, match.groups())
     found = Pnm(width, height, 3 if kind in (3, 6) else 1, maxval, match.end(), kind < 4)
     if not 0 < maxval <= MOST:
         raise broken(path, f"its maxval is {maxval}, not one of 1 to {MOST}")
-    if not found.in_words and found.end > size:
-        raise broken(path, f"its pixels reach to byte {found.end}, the file has {size} bytes", cut=True)
-    file.seek(min(found.end, size))
-    if not found.in_words and _NEXT.match(file.read(100)):
+    if not found.in_words:
+        _check_last(path, file, found.end, size)
+    return found
+
+
+def _check_last(path: str, file: IO[bytes], end: int, size: int) -> None:
+    """Raise BrokenSource for binary pixels that reach beyond the file, UnsupportedSource if another picture follows."""
+    if end > size:
+        raise broken(path, f"its pixels reach to byte {end}, the file has {size} bytes", cut=True)
+    file.seek(end)
+    if _NEXT.match(file.read(100)):
         raise UnsupportedSource(
             f"{path} holds several pictures", why="another follows the first", fix="save each as a picture of its own"
         )
-    return found
 
 
 def read_pnm(path: str, pnm: Pnm) -> Array:
