@@ -1,12 +1,15 @@
 """Layers of several formats in one dataset, and that every real file is read or declined with a reason."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers import paths
+from helpers.conversions import carry_out
 
 from wkconvert_core import OptionError, UnsupportedSource, VoxelSize, WarningNote, WkconvertError
+from wkconvert_core.commands import recube
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import Settings
@@ -177,6 +180,30 @@ def test_layers_and_slices_for_which_the_stage_stood_elsewhere_are_warned_of(tmp
     (told,) = stage_warnings(tmp_path / "fields", tmp_path)
     assert "2 places, and slices are not moved" in told
     assert "s2.tif at x 100 µm, y 2 µm" in told
+
+
+def test_stages_and_first_slices_are_compared_with_those_of_layers_that_are_there(tmp_path):
+    ome(tmp_path / "em", [(1, 2, z) for z in range(3)])
+    ome(tmp_path / "more", [(1, 52.5, z) for z in range(3)])
+    convert(tmp_path / "em", tmp_path / "ds", Settings(SIZE, layer_name="em", downsample=False))
+    carry_out(recube.prepare(tmp_path / "ds", tmp_path / "copy", Settings(jobs=2)))
+    add = Settings(add=True, layer_name="more", downsample=False)
+    for dataset in ("ds", "copy"):
+        (told,) = warnings_of(prepare(tmp_path / "more", tmp_path / dataset, add))
+        assert "the stages differ: em x 1 µm, y 2 µm, z 0 µm, more x 1 µm, y 52.5 µm, z 0 µm; " in told
+        assert warnings_of(prepare(tmp_path / "em", tmp_path / dataset, add)) == []
+    convert(tmp_path / "more", tmp_path / "ds", replace(add, top_left=(0, 13, 0)))
+    assert warnings_of(prepare(tmp_path / "em", tmp_path / "ds", replace(add, layer_name="again"))) == []
+    later = tmp_path / "later"
+    later.mkdir()
+    for z in range(7, 10):
+        tifffile.imwrite(later / f"s{z}.tif", noise(20, 24))
+    (told,) = warnings_of(prepare(later, tmp_path / "ds", replace(add, layer_name="later")))
+    assert "the numbers of first slices differ: em from 0 on, later from 7 on" in told
+
+
+def warnings_of(conversion):
+    return [str(note) for note in conversion.notes if isinstance(note, WarningNote) and "differ" in note]
 
 
 def test_two_layers_of_one_name_are_told(tmp_path):

@@ -4,10 +4,13 @@ import itertools
 import re
 from importlib.metadata import EntryPoint, entry_points
 
+import numpy as np
 import pytest
 
 from wkconvert_core.contract.errors import OptionError, UnknownFormat, UnsupportedSource
 from wkconvert_core.contract.notes import WarningNote
+from wkconvert_core.conversion.opening import open_source
+from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.registry.detection import find
 from wkconvert_core.registry.known_shapes import tree_at
 from wkconvert_core.registry.plugins import GROUP, Plugins, plugins
@@ -204,3 +207,31 @@ def test_what_is_empty_is_told(tmp_path):
     (found,) = find(tmp_path, only("tiff"))
     assert [type(note) for note in found.notes] == [WarningNote]
     assert found.notes[0].endswith("as there is nothing in it: labels, more.tif")
+
+
+@pytest.mark.parametrize(
+    ("names", "depth", "words"),
+    [
+        (["s000", "s001", "s002"], 1, "are numbered and hold one slice each: s000, s001, s002"),
+        (["em_t0", "em_t1"], 5, r"count 2 time points \(t 0, 1\), not layers"),
+        (["em_z0", "em_z1"], 1, "count 2 slices"),
+    ],
+)
+def test_files_of_one_volume_each_that_count_slices_or_times_are_no_layers(tmp_path, names, depth, words):
+    for name in names:
+        np.save(tmp_path / f"{name}.npy", np.ones((depth, 6, 7), "u1"))
+    with pytest.raises(UnsupportedSource, match=words) as refused:
+        open_source(tmp_path, Settings(), plugins())
+    assert "--reader npy" in refused.value.fix
+    found = open_source(tmp_path, Settings(reader="npy", reader_options={"axes": "zyx"}), plugins())
+    assert [layer.name for layer in found] == names
+
+
+@pytest.mark.parametrize("names", [["scan1", "scan2"], ["raw", "labels"], ["em_ch0", "em_ch1"], ["T1", "T2"]])
+def test_files_of_one_volume_each_are_layers_with_a_warning_if_they_are_numbered(tmp_path, names):
+    for name in names:
+        np.save(tmp_path / f"{name}.npy", np.ones((5, 6, 7), "u1"))
+    found = open_source(tmp_path, Settings(reader_options={"axes": "zyx"}), plugins())
+    assert {layer.name for layer in found} == {*names}
+    warned = [note for layer in found for note in layer.notes if "each file of" in note]
+    assert len(warned) == (2 if names[0] == "scan1" else 0)

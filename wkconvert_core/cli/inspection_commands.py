@@ -16,7 +16,9 @@ from wkconvert_core.cli.run import listening, report
 from wkconvert_core.cli.surroundings import Interrupted
 from wkconvert_core.contract.errors import OptionError, WkconvertError
 
-Deep = Annotated[bool, typer.Option("--deep", help="Recompute and compare whole coarser mags, not only some boxes; look for the largest id where no run recorded it")]
+Deep = Annotated[
+    bool, typer.Option("--deep", help="Recompute whole coarser mags, not only some boxes; look for largest ids")
+]
 WriteChecksums = Annotated[
     bool,
     typer.Option("--write-checksums", help="Record checksums of sound mags that have none, or were rewritten since"),

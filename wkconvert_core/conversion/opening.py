@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -27,12 +28,16 @@ from wkconvert_core.datasets.records.existing_layers import Grid, recorded_grids
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry import detection
 from wkconvert_core.registry.answers import Found
+from wkconvert_core.registry.known_shapes import told_of_files
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.sources.category import Decision, by_name, classify
 from wkconvert_core.sources.views import as_dtype, transformed
 from wkconvert_core.toolkit.byte_sizes import size_text
 from wkconvert_core.toolkit.dyes import dye_color
-from wkconvert_core.toolkit.files import stem
+from wkconvert_core.toolkit.files import is_file, is_folder, listed, stem
+
+Opened: TypeAlias = tuple[Found, Layer, Settings]
+"""A layer, where it was found, and the settings that its reader has left."""
 
 
 def open_source(
@@ -49,6 +54,8 @@ def open_source(
             check_described(src)  # a dataset without metadata is no unknown format
         raise
     layers = _open_all(found_all, settings, plugins)
+    if settings.reader is None and isinstance(src, Path):
+        layers = _one_file_each(layers)
     if len(layers) > 1 and (settings.layer_name or settings.category):
         option = "--layer-name" if settings.layer_name else "--category"
         raise OptionError(
@@ -85,6 +92,19 @@ def open_source(
             ]
         opened[name] = replace(made, name=name, notes=(*made.notes, *renamed))
     return list(opened.values())
+
+
+def _one_file_each(layers: list[Opened]) -> list[Opened]:
+    """The layers, with a warning if they are numbered files of one folder. Raises as `told_of_files` does."""
+    paths = list(dict.fromkeys(Path(found.path) for found, _, _ in layers))
+    names, folder = [stem(path) for path in paths], paths[0].parent
+    if len(paths) == 1 and is_folder(paths[0]):
+        names, folder = [layer.name or "" for _, layer, _ in layers], paths[0]
+    if len(names) < 2 or not {*names} <= {stem(path) for path in listed(folder) if is_file(path)}:
+        return layers
+    are_slices = all(layer.source.info.shape[2] == 1 for _, layer, _ in layers)
+    notes = told_of_files(folder, names, layers[0][0].match.format, are_slices=are_slices)
+    return [(replace(found, notes=(*found.notes, *notes)), layer, how) for found, layer, how in layers]
 
 
 def _decided(found: Found, layer: Layer, settings: Settings, plugins: Plugins) -> tuple[Layer, Decision]:
@@ -151,11 +171,11 @@ def _lies(found: Found, layer: Layer, info: VolumeInfo, flip: str) -> Grid:
     """Where a layer's first voxel lies as it will be written, by its source or the records of its dataset."""
     turned = info.turned.how if info.turned else ""
     if not _is_dataset(found):
-        return Grid(info.affine, turned, "".join(sorted(flip)))
+        return Grid(info.affine, turned, "".join(sorted(flip)), info.stage, info.first_slice)
     known = Grid.parse(recorded_grids(Path(found.path)).get(layer.name or "", {}))
     affine = known.affine.moved(info.offset) if known.affine and min(layer.mags) == FINEST else None
     affine = affine.mirrored(info.shape, flip) if affine and flip else affine
-    return Grid(affine, known.turned, "".join(sorted({*known.flip} ^ {*flip})))
+    return replace(known, affine=affine, flip="".join(sorted({*known.flip} ^ {*flip})))
 
 
 def open_dataset(dataset: Dataset, names: Collection[str], budget: Budget) -> list[SourceLayer]:
@@ -199,7 +219,7 @@ def _check_chunks(layers: Sequence[Layer], budget: Budget) -> None:
             )
 
 
-def _open_all(found: Sequence[Found], settings: Settings, plugins: Plugins) -> list[tuple[Found, Layer, Settings]]:
+def _open_all(found: Sequence[Found], settings: Settings, plugins: Plugins) -> list[Opened]:
     """Open every layer of every path; its settings are without the channel if the reader has chosen it.
 
     An option that some readers lack is an error only if all of them lack it.
@@ -214,7 +234,7 @@ def _open_all(found: Sequence[Found], settings: Settings, plugins: Plugins) -> l
     }
     options = {name: text for name, text in core.items() if text is not None}
     options.update(settings.reader_options)
-    layers: list[tuple[Found, Layer, Settings]] = []
+    layers: list[Opened] = []
     rejected: list[dict[str, UnknownOption]] = []
     for item in found:
         opened, unknown = _open_one(item, options, settings.reader_options if len(found) == 1 else {}, plugins)

@@ -43,10 +43,10 @@ def placed(layers: Sequence[SourceLayer], settings: Settings, existing: Existing
     """
     _check_turns(layers, existing)
     found = _in_place(at_mags(layers, settings, existing), settings, existing)
-    are_compared = existing.affine and all(layer.info.affine for layer in layers)
-    flips = [] if are_compared else existing.notes_on_flips(settings.flip)
-    found = [replace(layer, notes=(*layer.notes, *flips)) for layer in found]
-    return _with_places_told([_apart(layer, found, existing) for layer in found])
+    if not (existing.affine and all(layer.info.affine for layer in layers)):  # these are compared themselves
+        found = [replace(layer, notes=(*layer.notes, *existing.notes_on_flips(settings.flip))) for layer in found]
+    others = existing if settings.top_left is None else ExistingLayers()
+    return _with_places_told([_apart(layer, found, existing) for layer in found], others)
 
 
 # --- turned axes -----------------------------------------------------------------------------------------------------
@@ -153,8 +153,7 @@ def _place(layer: SourceLayer, grid: Affine, of: str) -> Vec3:
         off = np.abs(steps - np.diag(layer.finest)) @ (np.array(layer.info.shape) - 1)
         corner = inverse @ (np.array(affine.origin) * unit - grid.origin) + 0.5 - np.array(layer.finest) / 2
     if not off.max() <= _PARALLEL:
-        how = _how(steps, layer.finest)
-        fix = _FIX_SIZES if how.startswith("with voxels") else _FIX_DIRECTIONS
+        fix = _FIX_SIZES if (how := _how(steps, layer.finest)).startswith("with voxels") else _FIX_DIRECTIONS
         raise InconsistentStack(f"{layer.name} lies {how} {of}", why=both, fix=f"{fix}; or {_FIX_PLACE}")
     if not np.abs(corner).max() <= _FAR:
         raise InconsistentStack(f"{layer.name} lies too far from {of} to be true", why=both, fix=_FIX_PLACE)
@@ -283,13 +282,14 @@ def _apart(layer: SourceLayer, layers: Sequence[SourceLayer], existing: Existing
     return replace(layer, notes=(*layer.notes, note))
 
 
-def _with_places_told(layers: list[SourceLayer]) -> list[SourceLayer]:
+def _with_places_told(layers: list[SourceLayer], existing: ExistingLayers) -> list[SourceLayer]:
     """The layers with a warning if stages or numbers of slices of those without an affine say that they lie apart."""
-    infos = {layer.name: layer.info for layer in layers if not layer.lies.affine}
-    stages = {name: info.stage for name, info in infos.items() if info.stage}
-    slices = {name: f"from {info.first_slice} on" for name, info in infos.items() if info.first_slice is not None}
+    grids = {**existing.grids} | {layer.name: layer.lies for layer in layers}
+    silent = [(name, grid) for name, grid in grids.items() if not grid.affine]
+    stages = {name: grid.stage for name, grid in silent if grid.stage}
+    slices = {name: f"from {grid.first_slice} on" for name, grid in silent if grid.first_slice is not None}
     for what, facts in {"the stages differ": stages, "the numbers of first slices differ": slices}.items():
-        if len({*facts.values()}) > 1:
+        if len({*facts.values()}) > 1 and facts.keys() & {layer.name for layer in layers}:
             told = f"{what}: {shorten([f'{name} {fact}' for name, fact in facts.items()])}"
             note = WarningNote(f"{told}; that moves no layer, --top-left does, with --add")
             layers = [replace(layer, notes=(*layer.notes, note)) for layer in layers]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wkconvert_core.contract.affine import Affine
@@ -94,16 +94,17 @@ def notes_on(layers: Sequence[SourceLayer]) -> list[str]:
 
 
 def grids(layers: Sequence[SourceLayer], settings: Settings, existing: ExistingLayers) -> dict[str, Any]:
-    """Facts to record for layers that will be added: the affine of the dataset's mag-1 voxels by each layer, and flips.
+    """Facts to record for layers that will be added: where each lies, with the affine of the dataset's mag-1 voxels.
 
-    No affine of a layer that `--top-left` laid elsewhere than its affine says beside those of others.
+    Of layers that `--top-left` lays neither stage nor number of a first slice, and no affine beside those of others.
     """
     stating = [layer for layer in layers if layer.lies.affine]
     is_placed = settings.top_left is not None and (len(stating) > 1 or existing.affine)
     found = {}
     for layer in layers:
-        turned, flip = layer.lies.turned, layer.lies.flip
-        grid = Grid(flip=flip) if is_placed else Grid(layer.grid, turned, flip)
+        grid = Grid(flip=layer.lies.flip) if is_placed else replace(layer.lies, affine=layer.grid)
+        if settings.top_left is not None:
+            grid = replace(grid, stage="", first_slice=None)
         if document := grid.document:
             found[layer.name] = document
     return {GRIDS: found} if found else {}

@@ -33,10 +33,7 @@ def check_largest_id(run: Run, where: MagOnDisk, recorded: Records) -> None:
         except (DamagedData, SourceError) as error:
             run.blame(where, where.folder, f"its largest id cannot be found: {sentence(error)}")
     if largest is not None and largest > stated:
-        run.blame(
-            where,
-            run.dataset / PROPERTIES_FILE,
-            f"it says that the largest segment id of {where.layer} is {stated}, and the voxels hold {int(largest)}: new "
-            f"segments would get ids that others have; `wkconvert metadata {run.dataset} --layer-name {where.layer} "
-            "--compute-max-id` corrects it",
-        )
+        command = f"wkconvert metadata {run.dataset} --layer-name {where.layer} --compute-max-id"
+        told = f"it says that the largest segment id of {where.layer} is {stated}, and the voxels hold {int(largest)}"
+        why = f"new segments would get ids that others have; `{command}` corrects it"
+        run.blame(where, run.dataset / PROPERTIES_FILE, f"{told}: {why}")

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wkconvert_core.contract.errors import InconsistentStack, UnsupportedSource
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.toolkit.naming.axes import axes_of
 from wkconvert_core.toolkit.naming.choice import counted
 from wkconvert_core.toolkit.naming.columns import Column, table
 from wkconvert_core.toolkit.naming.words import axes
+from wkconvert_core.toolkit.shortened import shorten
 
 SUFFIXES = {
     "bioio": (".czi", ".dv", ".lif", ".nd2", ".oir", ".sldy"),
@@ -100,6 +102,30 @@ def counted_by(folders: Sequence[str]) -> str:
 def are_numbered(folders: Sequence[str]) -> bool:
     """Whether the names of folders differ in numbers that are no channels, as `scan1` and `scan2`."""
     return any(isinstance(column.values[0], int) and column.kind != "channel" for column in _columns(folders))
+
+
+def told_of_files(folder: Path, names: Sequence[str], reader: str, *, are_slices: bool) -> list[WarningNote]:
+    """The warning for files of a folder that become a layer each, if their names are numbered.
+
+    Raises UnsupportedSource for names that count times, positions or wells, and, if all `are_slices`, for numbers.
+    """
+    fix = f"or, if each is a layer, put each into a folder of its name, or say so with --reader {reader}"
+    if counts := counted_by(names):
+        raise UnsupportedSource(
+            f"the files in {folder} count {counts}, not layers: {shorten(names)}",
+            why="a dataset shows one time, position or well, and slices are not joined from such files",
+            fix=f"convert one of them, or join slices into one file; {fix}",
+        )
+    if not are_numbered(names):
+        return []
+    if are_slices:
+        raise UnsupportedSource(
+            f"the files in {folder} are numbered and hold one slice each: {shorten(names)}",
+            why="they seem to be the slices of one stack, which are not joined from such files",
+            fix=f"join them along z in one file, or save them as a stack of TIFF or PNG; {fix}",
+        )
+    told = f"each file of {folder.name} is a layer: {shorten(names)}"
+    return [WarningNote(f"{told}; if their numbers count regions, runs or times, convert one of them")]
 
 
 def _columns(folders: Sequence[str]) -> Sequence[Column]:

@@ -219,6 +219,23 @@ def test_a_resolution_without_a_unit_is_told_and_not_taken(tmp_path):
     assert any("40.0 4.0 4.0, names no unit" in note for note in layer.notes)
 
 
+@pytest.mark.parametrize(
+    ("resolution", "offset", "told"),
+    [
+        ([40.0, 4.0, 4.0], [80.0, 12.0, 4.0], "--top-left 1,3,2, by its resolution, lays"),
+        ([40.0, 4.0, 4.0], [80.0, 13.0, 4.0], "--top-left x,y,z lays"),
+        ([], [80, 12, 4], "--top-left x,y,z lays"),
+        ([40.0, 4.0, 4.0], [0.0, 0.0, 0.0], ""),
+        ([40.0, 4.0, 4.0], "middle", ""),
+    ],
+)
+def test_an_offset_without_a_unit_is_warned_of_with_the_place_that_it_may_mean(tmp_path, resolution, offset, told):
+    attributes = {"resolution": resolution, "offset": offset}
+    found = warnings(source(plain(tmp_path / "a.h5", GIVEN, attributes=attributes)))
+    assert len(found) == bool(told)
+    assert all(told in note for note in found)
+
+
 # --- dtypes, chunks, filters ------------------------------------------------------------------------------------------
 
 

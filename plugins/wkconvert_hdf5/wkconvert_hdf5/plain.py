@@ -143,7 +143,8 @@ def _voxel_size(data: Dataset) -> tuple[VoxelSize | None, list[str]]:
     told = data.attrs.get("element_size_um")
     if told is None:
         resolution = text_of(data, "resolution")
-        return None, [f"its attribute resolution, {resolution}, names no unit: --voxel-size says it"] * bool(resolution)
+        notes = [f"its attribute resolution, {resolution}, names no unit: --voxel-size says it"] * bool(resolution)
+        return None, [*notes, *_offset(data)]
     sides = [float(side) for side in told]
     sizes = [side if math.isfinite(side) and side > 0 else None for side in sides]
     notes: list[str] = []
@@ -153,3 +154,18 @@ def _voxel_size(data: Dataset) -> tuple[VoxelSize | None, list[str]]:
         return None, notes
     z, y, x = sizes
     return VoxelSize((x, y, z), "µm", "element_size_um"), notes
+
+
+def _offset(data: Dataset) -> Iterator[WarningNote]:
+    """The warning of an `offset` in the unit of `resolution`, z, y, x, as CREMI's labels have one: it moves nothing."""
+    try:
+        offset, steps = ([float(side) for side in data.attrs.get(name, ())] for name in ("offset", "resolution"))
+    except (TypeError, ValueError):  # something else of the same name
+        return
+    if len(offset) != 3 or not any(offset):
+        return
+    told = f"its attribute offset, {text_of(data, 'offset')} along z, y, x, names no unit and moves nothing"
+    sides = [place / step for place, step in zip(offset, steps, strict=True)] if len(steps) == 3 and all(steps) else []
+    is_whole = sides and all(side >= 0 and abs(side - round(side)) < 1e-3 for side in sides)
+    where = f"{','.join(str(round(side)) for side in sides[::-1])}, by its resolution," if is_whole else "x,y,z"
+    yield WarningNote(f"{told}: --top-left {where} lays the layer there")

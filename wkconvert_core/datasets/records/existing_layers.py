@@ -19,7 +19,7 @@ from wkconvert_core.toolkit.files import is_file, is_link, listed
 from wkconvert_core.toolkit.shortened import shorten
 
 GRIDS = "grids"
-"""The key of a plan that holds, by layer, the affine of the dataset's mag-1 voxels, how axes were turned, and flips."""
+"""The key of a plan that holds, by layer, the affine of the dataset's mag-1 voxels and what else tells how it lies."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class Grid:
     """How a reader turned the axes."""
     flip: str = ""
     """The axes along which `--flip` mirrored the layer, in order."""
+    stage: str = ""
+    """Where the stage stood, for people; it moves nothing."""
+    first_slice: int | None = None
+    """The number of its first slice, where names count them; it moves nothing."""
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
@@ -41,17 +45,19 @@ class Grid:
         {'turned': 'from LAS to RAS', 'flip': 'x'}
         """
         affine = Affine.parse(document)
-        flip = document.get("flip")
         turned = str(document.get("turned") or "")
-        return cls(affine if affine and affine.spans else None, turned, flip if isinstance(flip, str) else "")
+        flip, stage = (text if isinstance(text := document.get(key), str) else "" for key in ("flip", "stage"))
+        first = document.get("first_slice")
+        where = affine if affine and affine.spans else None
+        return cls(where, turned, flip, stage, first if type(first) is int else None)
 
     @property
     def document(self) -> dict[str, Any]:
         """The JSON form; empty if there is nothing to tell."""
-        if not (self.affine or self.turned or self.flip):
-            return {}
         where = self.affine.document if self.affine else {}
-        return {**where, "turned": self.turned, **({"flip": self.flip} if self.flip else {})}
+        told = {"flip": self.flip or None, "stage": self.stage or None, "first_slice": self.first_slice}
+        told = {key: fact for key, fact in told.items() if fact is not None}
+        return {**where, "turned": self.turned, **told} if where or self.turned or told else {}
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,8 @@ class ExistingLayers:
     """Of the dataset's mag-1 voxels; None if no layer's source stated where it lies."""
     turned: str = ""
     """How the layers' axes were turned."""
-    flips: Mapping[str, str] = field(default_factory=dict)
-    """The axes along which `--flip` mirrored layers, by those of which it is recorded."""
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+    """What is recorded of where each layer lies."""
 
     def notes_on_flips(self, flip: str) -> list[WarningNote]:
         """The warning for a layer that is mirrored by `--flip`, if the layers that are there were mirrored otherwise.
@@ -77,7 +83,7 @@ class ExistingLayers:
         >>> ExistingLayers({"em": Box((0, 0, 0), (9, 9, 9))}).notes_on_flips("x")
         ['it has --flip x, and em none: they may lie mirrored against each other']
         """
-        flips = {name: self.flips.get(name, "") for name in self.boxes}
+        flips = {name: self.grids.get(name, Grid()).flip for name in self.boxes}
         unlike = [f"{name} {f'--flip {by}' if by else 'none'}" for name, by in flips.items() if {*by} != {*flip}]
         told = f"it has {f'--flip {flip}' if flip else 'no --flip'}, and {shorten(unlike)}"
         return [WarningNote(f"{told}: they may lie mirrored against each other")] if unlike else []
@@ -102,7 +108,7 @@ def existing_layers(dst: Path, but: Collection[str]) -> ExistingLayers:
     grids = {name: Grid.parse(grid) for name, grid in recorded_grids(dst).items() if name in boxes}
     affine = next((grid.affine for grid in grids.values() if grid.affine), None)
     turned = next((grid.turned for grid in grids.values() if grid.turned), "")
-    return ExistingLayers(boxes, mags, size, affine, turned, {name: grid.flip for name, grid in grids.items()})
+    return ExistingLayers(boxes, mags, size, affine, turned, grids)
 
 
 def recorded_grids(dst: Path) -> dict[str, dict[str, Any]]:
