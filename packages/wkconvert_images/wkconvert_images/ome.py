@@ -83,6 +83,8 @@ class OmeImage:
     """Where it lies on a plate: `well B3, field 1`; empty for images that lie on none."""
     stage: str = ""
     """Where the stage stood for its first plane, such as `x 120.5 µm, y -3 µm`; empty if that is not stated."""
+    type: str = ""
+    """The type of its numbers, such as `uint16` or `float`; empty if that is not stated."""
 
 
 class ElsewhereError(ValueError):
@@ -160,6 +162,7 @@ def _image(image: ElementTree.Element, pixels: ElementTree.Element, uuid: str | 
         uuid=uuid,
         well=well,
         stage=", ".join(_stage(pixels)),
+        type=pixels.get("Type", ""),
     )
 
 

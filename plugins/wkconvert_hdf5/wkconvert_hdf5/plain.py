@@ -143,8 +143,8 @@ def _voxel_size(data: Dataset) -> tuple[VoxelSize | None, list[str]]:
     told = data.attrs.get("element_size_um")
     if told is None:
         resolution = text_of(data, "resolution")
-        notes = [f"its attribute resolution, {resolution}, names no unit: --voxel-size says it"] * bool(resolution)
-        return None, [*notes, *_offset(data)]
+        told = f"its attribute resolution, {resolution}, names no unit: --voxel-size says it"
+        return None, [*[told] * bool(resolution), *_offset(data)]
     sides = [float(side) for side in told]
     sizes = [side if math.isfinite(side) and side > 0 else None for side in sides]
     notes: list[str] = []

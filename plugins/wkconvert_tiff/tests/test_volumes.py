@@ -58,6 +58,32 @@ def test_a_stack_that_tifffile_wrote_at_once(tmp_path, options):
     np.testing.assert_array_equal(voxels(tmp_path / "a.tif"), volume(*PLANES[:, 0, 0]))
 
 
+@pytest.mark.parametrize("axes", ["XYZ", "ZXY", "YXZ"])
+def test_pages_that_hold_other_axes_than_y_and_x_are_refused(tmp_path, axes):
+    tifffile.imwrite(tmp_path / "a.tif", PLANES[:, 0, 0], metadata={"axes": axes})
+    with pytest.raises(UnsupportedSource, match=f"its axes are {axes}"):
+        layers(tmp_path / "a.tif")
+    np.testing.assert_array_equal(voxels(tmp_path / "a.tif", axes="ZYX"), volume(*PLANES[:, 0, 0]))
+
+
+def test_ome_xml_that_counts_fewer_planes_than_it_refers_to_drops_none(tmp_path):
+    tifffile.imwrite(tmp_path / "a.ome.tif", PLANES[:, 0, 0], metadata={"axes": "ZYX"})
+    text = tifffile.tiffcomment(tmp_path / "a.ome.tif")
+    tifffile.tiffcomment(tmp_path / "a.ome.tif", text.replace('SizeZ="6"', 'SizeZ="5"').encode())
+    with pytest.raises(UnsupportedSource, match="holds more than it says") as refused:
+        layers(tmp_path / "a.ome.tif")
+    assert "counts 5 pictures, the file has 6" in refused.value.why
+
+
+def test_ome_xml_that_says_another_type_than_the_pages_is_warned_of(tmp_path):
+    tifffile.imwrite(tmp_path / "a.ome.tif", PLANES[:, 0, 0], metadata={"axes": "ZYX"})
+    assert not any("OME-XML says" in note for note in source(tmp_path / "a.ome.tif").info.notes)
+    text = tifffile.tiffcomment(tmp_path / "a.ome.tif")
+    tifffile.tiffcomment(tmp_path / "a.ome.tif", text.replace('Type="uint16"', 'Type="int16"').encode())
+    told = [note for note in source(tmp_path / "a.ome.tif").info.notes if isinstance(note, WarningNote)]
+    assert told == ["its OME-XML says int16, and the pages hold uint16, which is taken"]
+
+
 def test_colours_of_several_pages(tmp_path):
     pages = noise(5, 21, 17, 3)
     tifffile.imwrite(tmp_path / "a.tif", pages, photometric="rgb")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from wkconvert_core.toolkit.files import broken, cannot_open, is_file
 from wkconvert_core.toolkit.stacks import shorten
 from wkconvert_images.calibration import ome_voxel_size
 from wkconvert_images.ome import ElsewhereError, OmeImage, OmePlanes, own_uuid, read_ome
+from wkconvert_images.page import read_page
 from wkconvert_images.tags import TiffFile
 
 from .axes import BY_HAND, PLAIN_HELP, Choice, Numbers, pick, pick_series, several_series
@@ -152,10 +153,18 @@ def _volume(file: Opened, ome: OmeSet) -> Volume:
         names=tuple(channel.name for channel in channels),
         colors=tuple(channel.color for channel in channels),
         voxel_size=ome_voxel_size(image),
-        notes=(WarningNote(missing),) if absent else (),
+        notes=(*_unlike_pages(file, image), *[WarningNote(missing)] * bool(absent)),
         members=ome.members,
         stage=image.stage,
     )
+
+
+def _unlike_pages(file: Opened, image: OmeImage) -> Iterator[WarningNote]:
+    """The warning for pages that hold other numbers than the XML says."""
+    stated = {"float": "float32", "double": "float64", "bit": "bool"}.get(image.type, image.type)
+    coding = read_page(file.first).coding
+    if stated and "complex" not in stated and coding.bits in (8, 16, 32, 64) and coding.dtype.name != stated:
+        yield WarningNote(f"its OME-XML says {stated}, and the pages hold {coding.dtype.name}, which is taken")
 
 
 def _chosen(file: Opened, images: list[OmeImage]) -> OmeImage:
@@ -176,7 +185,7 @@ def _check_all_announced(file: Opened, ome: OmeSet) -> None:
         total = image.sizes["Z"] * image.sizes["T"] * max(image.sizes["C"] // max(samples, 1), 1)
         for planes in image.planes or [_WHOLE]:
             if ome.file_of(image, planes) == file.path:
-                count = total if planes.count is None else planes.count
+                count = total if planes.count is None else min(planes.count, total)
                 announced.update(link.offset for link in file.links[max(planes.ifd, 0) :][: max(count, 0)])
     if over := [link for link in file.slices if link.offset not in announced]:
         raise UnsupportedSource(

@@ -177,6 +177,8 @@ class _Shape(NamedTuple):
     axes: Axes
     samples: str | None
     """The letter of the axis along which the samples of a page lie; empty if unknown, None if nothing is stated."""
+    page: str = "YX"
+    """The axes of a page longer than 1, the slowest first, without that of its samples."""
 
 
 def _shaped_volume(file: Opened) -> Volume:
@@ -191,7 +193,13 @@ def _shaped_volume(file: Opened) -> Volume:
     if len(groups) > 1 and file.choice.series is None:
         sizes = (" x ".join(map(str, group.axes.sizes)) or "1" for group in groups)
         raise several_series(file.path, ", ".join(f"{number}: {size} planes" for number, size in enumerate(sizes)))
-    first, axes, stated = pick_series(file.path, file.choice.series or 0, groups)
+    first, axes, stated, page = pick_series(file.path, file.choice.series or 0, groups)
+    if page not in ("YX", "Y", "X", "") and file.choice.axes is None:
+        raise UnsupportedSource(
+            f"{file.path} says that its axes are {axes.letters}{page}",
+            why=f"its pages would hold {' and '.join(page)}, and only pages of y and x are read",
+            fix="say -o axes=ZYX if each page is a slice; else write it again with axes that end in YX",
+        )
     ifd = file.tiff.ifd(links[first].offset)
     apart = samples_axis(file.path, ifd, file.choice, axes.sizes, stated)
     if apart.letter:
@@ -231,7 +239,9 @@ def _shape(ifd: Ifd, first: int) -> _Shape:
     if ifd.number(284, 1) != 2:
         page.reverse()  # the samples come last
     letter = next((letter for letter, size in page if size == samples), "S") if samples > 1 else ""
-    return _Shape(first, Axes(axes[: len(lengths)], lengths), letter)
+    sides = [axis for axis, size in zip(axes, shape, strict=True) if size > 1 and axis != letter][-2:]
+    held = "".join(axis for axis in sides if axis in axes[len(lengths) :])
+    return _Shape(first, Axes(axes[: len(lengths)], lengths), letter, held)
 
 
 def _whole(text: str) -> int:
