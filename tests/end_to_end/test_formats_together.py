@@ -182,6 +182,20 @@ def test_layers_and_slices_for_which_the_stage_stood_elsewhere_are_warned_of(tmp
     assert "s2.tif at x 100 µm, y 2 µm" in told
 
 
+def test_a_place_that_another_file_of_the_same_format_leaves_at_0_is_warned_of(tmp_path):
+    mrcfile = pytest.importorskip("mrcfile")
+    pytest.importorskip("wkconvert_mrc")
+    (tmp_path / "src").mkdir()
+    for name, origin in (("em", 0), ("labels", 80)):
+        with mrcfile.new(tmp_path / "src" / f"{name}.mrc") as file:
+            file.set_data(noise(4, 20, 24, dtype="uint16"))
+            file.voxel_size = 40
+            file.header.origin.x = origin
+    notes = prepare(tmp_path / "src", tmp_path / "ds", Settings()).notes
+    (told,) = [note for note in notes if isinstance(note, WarningNote)]
+    assert "(80, 0, 0) Å by the ORIGIN) is not used where em states none, in a file of the same format" in told
+
+
 def test_stages_and_first_slices_are_compared_with_those_of_layers_that_are_there(tmp_path):
     ome(tmp_path / "em", [(1, 2, z) for z in range(3)])
     ome(tmp_path / "more", [(1, 52.5, z) for z in range(3)])

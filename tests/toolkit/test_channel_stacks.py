@@ -200,6 +200,18 @@ CHOICES = {
         {"well": "r01c02", "position": 2},
         ["4 wells (R1C1, R1C2, R2C1, R2C2)", "2 positions (f 1, 2)"],
     ),
+    "fields of Operetta": (named("r01c01f{f:02}p01-ch1sk1fk1fl1.tiff", f=[1, 2]), {"position": 2}, ["2 positions"]),
+    "times of Operetta": (named("r01c01f01p01-ch1sk{t}fk1fl1.tiff", t=[1, 2]), {"timepoint": 2}, ["2 time points"]),
+    "sites of ImageXpress": (named("Plate_A01_s{s}_w1.TIF", s=[1, 2]), {"position": 2}, ["2 positions (s 1, 2)"]),
+    "times of Yokogawa": (named("A01_T0001F001L{t:02}A01Z01C01.tif", t=[1, 2]), {"timepoint": 1}, ["2 time points"]),
+    "positions of ScanR": (
+        named("a--W00001--P{p:05}--Z00000--T00000--DAPI.tif", p=N(3)),
+        {"position": 2},
+        ["3 positions (p 0, 1, 2)"],
+    ),
+    "points of NIS": (named("Point{p:04}_Seq{p:04}.tif", p=N(3)), {"position": 2}, ["3 positions (point 0, 1, 2)"]),
+    "times of ThorImage": (named("ChanA_0001_0001_0001_{t:04}.tif", t=[1, 2]), {"timepoint": 2}, ["2 time points"]),
+    "tiles of ZEN": (named("Scan_m{m:02}_ORG.tif", m=N(3)), {"position": 1}, ["3 positions (m 0, 1, 2)"]),
     "SBEMimage": (named("x_g0000_t{t:04}_s{z:05}.tif", t=N(2), z=N(4)), {"position": 1}, ["2 positions (t 0, 1)"]),
     "Incucyte": (named("VID9_A1_1_0{d}d{h:02}h00m.tif", d=N(2), h=[0, 6]), {"timepoint": 3}, ["4 time points (0: 0-0"]),
     "steps of Prairie": (

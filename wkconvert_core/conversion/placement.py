@@ -250,16 +250,16 @@ def _doubted(layer: SourceLayer, layers: Sequence[SourceLayer], existing: Existi
     affine = layer.info.affine
     if affine is None:
         return _elsewhere(layer, existing.affine) if layer.lies.affine and existing.affine else layer
-    silent = {other.name: other.extent for other in layers if other.info.affine is None}
-    silent |= {} if existing.affine else existing.boxes
+    others = [other for other in layers if not other.info.affine]
+    silent = {**({} if existing.affine else existing.boxes), **{other.name: other.extent for other in others}}
     if not silent or not any(affine.origin):
         return layer
     unlike = [name for name, box in silent.items() if box != layer.extent]
-    names = unlike or list(silent)
-    who = f"{shorten(names)} {'states' if len(names) == 1 else 'state'}"
+    who = f"{shorten(names := unlike or list(silent))} {'states' if len(names) == 1 else 'state'}"
     told = f"begins at {_numbers(layer.extent.start)}: its affine ({affine}) is not used where {who} none"
-    note = WarningNote(f"{told} and the extents differ; --top-left decides") if unlike else told
-    return replace(layer, notes=(*layer.notes, note))
+    is_known = layer.found.match.format in {other.found.match.format for other in others}
+    doubt = " and the extents differ" if unlike else ", in a file of the same format" if is_known else ""
+    return replace(layer, notes=(*layer.notes, WarningNote(f"{told}{doubt}; --top-left decides") if doubt else told))
 
 
 def _elsewhere(layer: SourceLayer, grid: Affine) -> SourceLayer:

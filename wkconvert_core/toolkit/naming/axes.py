@@ -116,7 +116,10 @@ def _independent(columns: Sequence[Column]) -> list[Column]:
     unsaid = sorted((column for column in columns if not column.kind), key=_skipped)
     counter = next((column for column in unsaid if _tells_apart([column])), None)
     counters = [column for column in [*unsaid, *said] if _tells_apart([column])]
-    if counters and not any(column.kind in ("z", "channel", "well") for column in said):
+    certain = [column for column in said if column.is_certain]
+    if certain and _tells_apart(certain):
+        chosen = certain
+    elif counters and not any(column.kind in ("z", "channel", "well") for column in said):
         # a running number beside a time stamp, or beside the position of the stage
         counter = min(counters, key=_skipped)
         left = itertools.takewhile(lambda column: column is not counter, columns)

@@ -11,7 +11,7 @@ from wkconvert_core.contract.errors import InconsistentStack
 from wkconvert_core.toolkit.dyes import CHANNEL_WORD
 from wkconvert_core.toolkit.naming.numerals import in_decimals
 from wkconvert_core.toolkit.naming.signs import Groups, with_signs
-from wkconvert_core.toolkit.naming.words import FIRM, kinds, numbers, stem, unit_after, words
+from wkconvert_core.toolkit.naming.words import FIRM, certain, kinds, numbers, stem, unit_after, words
 
 __all__ = ["Column", "Table", "table"]
 
@@ -51,11 +51,18 @@ class Column:
     """The unit right behind it, `um` or the like."""
     padded: bool = False
     """Whether each number has three digits or more."""
+    is_certain: bool = False
+    """Whether the names are of a known program, and it counts what they say and nothing else."""
 
     @property
     def is_firm(self) -> bool:
         """Whether it means what its word says also where it runs alone."""
-        if isinstance(self.values[0], str) or self.kind == "well" or (self.unit and self.kind == "time"):
+        if (
+            self.is_certain
+            or isinstance(self.values[0], str)
+            or self.kind == "well"
+            or (self.unit and self.kind == "time")
+        ):
             return True
         return self.word in FIRM or (self.word in _FEW and len(set(self.values)) <= _FEW_CHANNELS)
 
@@ -140,13 +147,13 @@ def _largest(groups: Groups) -> int:
 
 def _columns(around: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Column]:
     """The columns that vary, given the texts around them."""
-    said, meant = words(around), kinds(around)
+    said, meant, sure = words(around), kinds(around), certain(around)
     if _is_micro_manager(around, columns):
         meant = ["time", *meant[1:-1], "z"]
     found: list[Column] = []
     at = 0
     while at < len(columns):
-        texts, kind, word, decimals = columns[at], meant[at], said[at], 0
+        texts, kind, word, decimals, is_certain = columns[at], meant[at], said[at], 0, sure[at]
         if at + 1 < len(columns) and _is_decimal(around[at : at + 3], kind, columns[at], columns[at + 1]):
             decimals = max(map(len, columns[at + 1]))
             texts = [a + b.ljust(decimals, "0") for a, b in zip(texts, columns[at + 1], strict=True)]
@@ -157,7 +164,7 @@ def _columns(around: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Co
             after = unit_after(around[at])
             is_light = after == "nm" and not word and len(set(values)) <= _FEW_CHANNELS and set(values) <= set(_LIGHT)
             kind = "channel" if is_light else _kind_of_words(texts) or kind
-            found.append(Column(values, kind, word, decimals, after, padded=min(map(len, texts)) > 2))
+            found.append(Column(values, kind, word, decimals, after, min(map(len, texts)) > 2, is_certain))
     rows = [at for at, column in enumerate(found) if column.kind == "well" and isinstance(column.values[0], str)]
     for at in rows:  # the number right behind the letter of a well
         if at + 1 < len(found) and not found[at + 1].kind:

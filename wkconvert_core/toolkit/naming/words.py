@@ -10,6 +10,7 @@ __all__ = [
     "FIRM",
     "NO_DEPTH",
     "axes",
+    "certain",
     "kinds",
     "numbers",
     "stem",
@@ -44,15 +45,29 @@ FIRM = frozenset(
 """Words that mean it even where no other number runs; `s1`, `p1` or `f1` may as well be slices, pages and files."""
 NO_DEPTH = frozenset(["tilt", "projection", "proj", "sub", "subject", "patient", "kV"])
 """Words and units of what is rarely a depth, though a number that runs alone is taken for one."""
-_SCHEMES = {
-    ("r", "c", "f", "p", "ch"): ("well", "well", "position", "z", "channel"),  # Operetta
+_SCHEMES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("r", "c", "f", "p", "ch", "sk"): ("well", "well", "position", "z", "channel", "time"),  # Operetta
+    ("r", "c", "f", "p", "ch"): ("well", "well", "position", "z", "channel"),
     ("r", "c", "f", "p"): ("well", "well", "position", "z"),
     ("g", "t", "s"): ("position", "position", "z"),  # SBEMimage: grid, tile, slice
-    ("f", "d"): ("position", "channel"),  # field and dye of high-content screens
     ("f", "l", "a", "z", "c"): ("position", "time", "", "z", "channel"),  # Yokogawa
+    ("w", "f", "t", "z", "c"): ("well", "position", "time", "z", "channel"),
+    ("w", "p", "z", "t"): ("well", "position", "z", "time"),  # ScanR
+    ("point", "zstack", "seq"): ("position", "z", ""),  # NIS Elements; seq counts the files
+    ("point", "seq"): ("position", ""),
+    ("well letter", "s", "w"): ("well", "position", "channel"),  # ImageXpress: `A01_s1_w1`
+    ("thor", "", "", ""): ("well", "position", "z", "time"),  # ThorImage: `ChanA_0001_0001_0001_0001`
+}
+"""Words in a row that mean something else together, and nothing but that."""
+_LOOSE_SCHEMES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("f", "d"): ("position", "channel"),  # field and dye of high-content screens
     ("r", "c"): ("y", "x"),
 }
-"""Words in a row that mean something else together."""
+"""The same of words that may as well be others."""
+_STANDING = {re.compile(r"(?:^|[_ ])[A-P]$"): "well letter", re.compile(r"^Chan[A-D]_$"): "thor"}
+"""Texts before a number that begin a scheme where a word would not do."""
+_ZEN = re.compile(r"_ORG\b")
+"""ZEN's word behind all letters that count: scene, tile, time, slice, channel."""
 _UNITS = {"": "kV", "z": "nm um µm μm mm micron microns", "time": "d h m s ms msec sec min hr hours hpf dpf"}
 """Units right after a number without a word."""
 _KINDS_OF_UNITS = {unit: kind for kind, known in _UNITS.items() for unit in known.split()}
@@ -115,12 +130,31 @@ def kinds(around: Sequence[str]) -> list[str]:
             found[at] = _KINDS_OF_UNITS.get(unit_after(after), "")
         if _WELL_SAID.search(around[at]):
             found[at] = "well"
-    for scheme, meant in _SCHEMES.items():
+    known = _by_schemes(around, said, {**_SCHEMES, **_LOOSE_SCHEMES})
+    return [known.get(at, kind) for at, kind in enumerate(found)]
+
+
+def certain(around: Sequence[str]) -> list[bool]:
+    """Whether each number stands in names of a known program, where it can count nothing but its kind.
+
+    >>> certain(["r", "c", "f", "p", "-ch", ""]), certain(["brain_f", ""]), certain(["Scan_m", "_ORG"])
+    ([True, True, True, True, True], [False], [True])
+    """
+    said = words(around)
+    known = _by_schemes(around, said, _SCHEMES)
+    return [bool(known.get(at)) or any(map(_ZEN.search, around)) for at in range(len(said))]
+
+
+def _by_schemes(
+    around: Sequence[str], said: Sequence[str], schemes: Mapping[tuple[str, ...], tuple[str, ...]]
+) -> dict[int, str]:
+    """The kinds that the first scheme that fits gives, by the place of the number; empty if none fits."""
+    starts = [next((name for text, name in _STANDING.items() if text.search(before)), "") for before in around[:-1]]
+    for scheme, meant in schemes.items():
         for at in range(len(said) - len(scheme) + 1):
-            if tuple(said[at : at + len(scheme)]) == scheme:
-                found[at : at + len(scheme)] = meant
-                return found
-    return found
+            if scheme[0] in (said[at], starts[at]) and tuple(said[at + 1 : at + len(scheme)]) == scheme[1:]:
+                return dict(enumerate(meant, at))
+    return {}
 
 
 def unit_after(text: str) -> str:
