@@ -194,7 +194,8 @@ def _shaped_volume(file: Opened) -> Volume:
         sizes = (" x ".join(map(str, group.axes.sizes)) or "1" for group in groups)
         raise several_series(file.path, ", ".join(f"{number}: {size} planes" for number, size in enumerate(sizes)))
     first, axes, stated, page = pick_series(file.path, file.choice.series or 0, groups)
-    if page not in ("YX", "Y", "X", "") and file.choice.axes is None:
+    is_turned = set(page) <= set("XYZCT") and page not in ("YX", "Y", "X", "")
+    if is_turned and file.choice.axes is None:
         raise UnsupportedSource(
             f"{file.path} says that its axes are {axes.letters}{page}",
             why=f"its pages would hold {' and '.join(page)}, and only pages of y and x are read",
