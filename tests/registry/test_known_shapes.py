@@ -235,3 +235,11 @@ def test_files_of_one_volume_each_are_layers_with_a_warning_if_they_are_numbered
     assert {layer.name for layer in found} == {*names}
     warned = [note for layer in found for note in layer.notes if "each file of" in note]
     assert len(warned) == (2 if names[0] == "scan1" else 0)
+
+
+def test_an_option_that_says_layers_is_believed(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    for t in N(2):
+        tifffile.imwrite(tmp_path / f"em_t{t}.tif", np.ones((3, 6, 7), "u1"), photometric="minisblack")
+    found = open_source(tmp_path, Settings(reader_options={"multipage": "layers"}), plugins())
+    assert [layer.name for layer in found] == ["em_t0", "em_t1"]

@@ -54,7 +54,7 @@ def open_source(
             check_described(src)  # a dataset without metadata is no unknown format
         raise
     layers = _open_all(found_all, settings, plugins)
-    if settings.reader is None and isinstance(src, Path):
+    if settings.reader is None and isinstance(src, Path) and "layers" not in settings.reader_options.values():
         layers = _one_file_each(layers)
     if len(layers) > 1 and (settings.layer_name or settings.category):
         option = "--layer-name" if settings.layer_name else "--category"

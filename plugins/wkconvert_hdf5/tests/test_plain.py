@@ -231,7 +231,7 @@ def test_a_resolution_without_a_unit_is_told_and_not_taken(tmp_path):
 )
 def test_an_offset_without_a_unit_is_warned_of_with_the_place_that_it_may_mean(tmp_path, resolution, offset, told):
     attributes = {"resolution": resolution, "offset": offset}
-    found = warnings(source(plain(tmp_path / "a.h5", GIVEN, attributes=attributes)))
+    found = warnings(*layers(plain(tmp_path / "a.h5", GIVEN, attributes=attributes)))
     assert len(found) == bool(told)
     assert all(told in note for note in found)
 
