@@ -151,19 +151,33 @@ def _borders(info: VolumeInfo) -> Vec3:
     return Vec3(*(n // c // 2 * c or (c if c < n else n // 2) for n, c in zip(info.shape, chunk, strict=True)))
 
 
-def boxes_in(info: VolumeInfo, within: Box, seed: int = 0) -> list[Box]:
-    """Boxes that reveal mistakes: corners, planes, across a chunk's border, random ones; fewer if decoding is dear."""
+def boxes_in(info: VolumeInfo, within: Box, seed: int = 0, scattered: int = 20) -> list[Box]:
+    """`within` itself and boxes that reveal mistakes: corners, planes, across a chunk's border, random ones.
+
+    There are at most `scattered` random ones, fewer if decoding is dear: altogether they decode what `within` is made
+    of four times.
+    """
     around = Box(_borders(info), (0, 0, 0)).grown((1, 1, 1))
     last = Box(within.stop, (0, 0, 0)).grown((1, 1, 1))
     chosen = [within, Box(within.start, (1, 1, 1)), last.intersection(within), around.intersection(within)]
     x, y, z = within.shape
     chosen += [Box(within.start, plane) for plane in ((1, y, z), (x, 1, z), (x, y, 1))]
     rng = random.Random(seed)
-    for _ in range(20):
+    to_decode = 4 * _decoded(info, within)
+    for _ in range(scattered):
         ends = [sorted(rng.sample(range(a, b + 1), 2)) for a, b in zip(within.start, within.stop, strict=True)]
         (x0, x1), (y0, y1), (z0, z1) = ends
-        chosen.append(Box.between((x0, y0, z0), (x1, y1, z1)))
+        box = Box.between((x0, y0, z0), (x1, y1, z1))
+        to_decode -= _decoded(info, box)
+        if to_decode < 0:
+            break
+        chosen.append(box)
     return [box for box in chosen if box.volume][: max(5, affordable(info))]
+
+
+def _decoded(info: VolumeInfo, box: Box) -> int:
+    """Voxels of the chunks that a box touches."""
+    return box.aligned(info.chunk_shape or (1, 1, 1)).intersection(info.box).volume
 
 
 def affordable(info: VolumeInfo) -> int:
