@@ -11,10 +11,13 @@ import typer.testing
 from helpers.sources import InMemory
 from hypothesis import settings
 
+from wkconvert_core.toolkit import atomic
+
 settings.register_profile("thorough", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=30)
 typer.testing._get_command = functools.cache(typer.testing._get_command)  # it takes longer than most commands
 os.fsync = os.fstat  # no test here outlives a power failure; a descriptor that is closed is an error as before
+atomic._SYNC_THREADS = 1  # threads that do not wait for a disk would cost more than a small conversion
 os.environ["XDG_CONFIG_HOME"] = os.path.join(tempfile.gettempdir(), "nobody's configuration")  # noqa: PTH118
 for name in [each for each in os.environ if each.startswith("WKCONVERT_") and each != "WKCONVERT_PEER"]:
     del os.environ[name]  # what the person who runs the tests has set is none of theirs
@@ -31,9 +34,9 @@ def pytest_configure(config):
     settings.load_profile("quick" if config.option.markexpr == "not slow" else "thorough")
 
 
-def pytest_xdist_auto_num_workers():
-    """One process more than there are cores: many tests wait for programs that they started."""
-    return (os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers(config):
+    """As many processes as there are cores; with slow tests one more, as many of these wait for what they started."""
+    return (os.cpu_count() or 1) + (config.option.markexpr != "not slow")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
