@@ -34,9 +34,10 @@ SAMPLE = {
 
 
 class TestContract(SourceContract):
-    @pytest.fixture(params=SAMPLE)
-    def sample(self, request, tmp_path):
-        return SAMPLE[request.param](tmp_path)
+    @pytest.fixture(scope="class", params=SAMPLE)
+    @classmethod
+    def sample(cls, request, tmp_path_factory):
+        return SAMPLE[request.param](tmp_path_factory.mktemp("sample"))
 
 
 @pytest.mark.parametrize("dtype", ["?", "f2", "f8", ">u2", "<i4", "u8", "i1"])

@@ -44,9 +44,10 @@ SAMPLES = {
 
 
 class TestContract(SourceContract):
-    @pytest.fixture(params=SAMPLES)
-    def sample(self, request, tmp_path):
-        return SAMPLES[request.param](tmp_path)
+    @pytest.fixture(scope="class", params=SAMPLES)
+    @classmethod
+    def sample(cls, request, tmp_path_factory):
+        return SAMPLES[request.param](tmp_path_factory.mktemp("sample"))
 
 
 @pytest.mark.parametrize(("version", "order"), FLAVOURS)

@@ -49,9 +49,10 @@ SAMPLES = [raw, missing, png, j2k, overlay, part, cube]
 
 
 class TestContract(SourceContract):
-    @pytest.fixture(params=SAMPLES, ids=lambda make: make.__name__)
-    def sample(self, request, tmp_path):
-        return request.param(tmp_path / "dataset")
+    @pytest.fixture(scope="class", params=SAMPLES, ids=lambda make: make.__name__)
+    @classmethod
+    def sample(cls, request, tmp_path_factory):
+        return request.param(tmp_path_factory.mktemp("sample") / "dataset")
 
 
 @pytest.mark.slow

@@ -42,9 +42,10 @@ SAMPLE = {
 
 
 class TestContract(SourceContract):
-    @pytest.fixture(params=SAMPLE)
-    def sample(self, request, tmp_path):
-        return SAMPLE[request.param](tmp_path)
+    @pytest.fixture(scope="class", params=SAMPLE)
+    @classmethod
+    def sample(cls, request, tmp_path_factory):
+        return SAMPLE[request.param](tmp_path_factory.mktemp("sample"))
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -43,9 +43,10 @@ SAMPLES = {
 
 
 class TestContract(SourceContract):
-    @pytest.fixture(params=SAMPLES)
-    def sample(self, request, tmp_path):
-        return SAMPLES[request.param](tmp_path / "tree")
+    @pytest.fixture(scope="class", params=SAMPLES)
+    @classmethod
+    def sample(cls, request, tmp_path_factory):
+        return SAMPLES[request.param](tmp_path_factory.mktemp("sample") / "tree")
 
 
 def test_a_forced_pattern_keeps_the_contract(tmp_path):

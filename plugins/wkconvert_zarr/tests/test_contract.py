@@ -18,6 +18,7 @@ SAMPLE = {
 
 
 class TestContract(SourceContract):
-    @pytest.fixture(params=SAMPLE)
-    def sample(self, request, tmp_path):
-        return Sample(SAMPLE[request.param](tmp_path), expected=VOXELS[None])
+    @pytest.fixture(scope="class", params=SAMPLE)
+    @classmethod
+    def sample(cls, request, tmp_path_factory):
+        return Sample(SAMPLE[request.param](tmp_path_factory.mktemp("sample")), expected=VOXELS[None])
