@@ -66,6 +66,7 @@ def raw(folder):
 SOURCES = [stack, layers, tiles, cubes, raw]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", SOURCES)
 def test_info(tmp_path, make):
     make(tmp_path / "src")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -26,10 +27,7 @@ from wkconvert_core.viewing.chunk_cache import ChunkCache
 from wkconvert_core.viewing.precomputed import Precomputed
 from wkconvert_core.viewing.view import viewing
 
-NEUROGLANCER = pytest.mark.skipif(
-    subprocess.run([sys.executable, "-c", "import neuroglancer"], capture_output=True).returncode != 0,
-    reason="neuroglancer is not installed",
-)
+NEUROGLANCER = pytest.mark.skipif(not find_spec("neuroglancer"), reason="neuroglancer is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SIZE = VoxelSize((4, 4, 8))
 
@@ -188,6 +186,7 @@ def test_without_neuroglancer_the_error_says_what_to_install(dataset, monkeypatc
         pass
 
 
+@pytest.mark.slow
 @NEUROGLANCER
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_the_command_prints_its_address_and_ends_with_a_signal(dataset, number, code):

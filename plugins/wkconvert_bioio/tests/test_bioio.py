@@ -1,5 +1,7 @@
 """Whatever bioio reads: here OME-TIFF, whose reader needs no Java; scenes, channels, times, sizes with their units."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,8 @@ import wkconvert_bioio
 from wkconvert_core import Confidence, OptionError, UnsupportedSource, WkconvertError
 from wkconvert_core.testing import CHECKS, Reader, noise, read_checked
 
-pytest.importorskip("bioio_ome_tiff")
+if not find_spec("bioio_ome_tiff"):  # importing it takes a second
+    pytest.skip("bioio-ome-tiff is not installed", allow_module_level=True)
 tifffile = pytest.importorskip("tifffile")
 
 BIOIO = Reader(wkconvert_bioio, "bioio")
@@ -27,6 +30,7 @@ def in_order(array):
     return array.T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32"])
 def test_a_volume_and_its_sizes_with_their_units(tmp_path, dtype):
     given = noise(7, 8, 9, dtype=dtype)
@@ -37,6 +41,7 @@ def test_a_volume_and_its_sizes_with_their_units(tmp_path, dtype):
     assert (size.size, size.unit, size.origin) == ((250, 500, None), "nm", "OME metadata, by bioio")
 
 
+@pytest.mark.slow
 def test_channels_are_layers_under_their_names(tmp_path):
     given = noise(3, 7, 8, 9)
     path = saved(tmp_path / "a.ome.tiff", given, "CZYX", Channel={"Name": ["DAPI", "GFP", "RFP"]})
@@ -49,12 +54,14 @@ def test_channels_are_layers_under_their_names(tmp_path):
         layers(path, channel=3)
 
 
+@pytest.mark.slow
 def test_samples_are_colours(tmp_path):
     given = noise(7, 8, 9, 3)
     found = source(saved(tmp_path / "a.ome.tiff", given, "ZYXS"))
     np.testing.assert_array_equal(read_checked(found), given.transpose(3, 2, 1, 0))
 
 
+@pytest.mark.slow
 def test_one_of_several_times_is_chosen(tmp_path):
     given = noise(2, 7, 8, 9)
     path = saved(tmp_path / "a.ome.tiff", given, "TZYX")
@@ -65,6 +72,7 @@ def test_one_of_several_times_is_chosen(tmp_path):
         layers(path, timepoint=2)
 
 
+@pytest.mark.slow
 def test_scenes_are_listed_chosen_or_all_made_layers(tmp_path):
     given = [noise(7, 8, 9, seed=seed) for seed in range(2)]
     path = tmp_path / "a.ome.tiff"
@@ -91,6 +99,7 @@ def test_files_are_claimed_by_suffixes_that_an_installed_reader_knows(tmp_path, 
     assert BIOIO.detect(saved(tmp_path / "a.ome.tiff", noise(7, 8, 9), "ZYX")) is None, "another reader takes it"
 
 
+@pytest.mark.slow
 def test_a_file_that_the_library_of_zeiss_wrote_is_found_and_read(tmp_path):
     czi = pytest.importorskip("pylibCZIrw.czi")
     pytest.importorskip("bioio_czi")
@@ -108,6 +117,7 @@ def test_a_file_that_the_library_of_zeiss_wrote_is_found_and_read(tmp_path):
     assert "is taken as µm" in found[0].source.info.notes[0]
 
 
+@pytest.mark.slow
 def test_what_no_reader_takes_or_is_cut_is_refused(tmp_path):
     (tmp_path / "a.czi").write_bytes(b"ZISRAWFILE" + bytes(99))
     with pytest.raises(UnsupportedSource, match=r"no installed reader of bioio takes .*a\.czi"):

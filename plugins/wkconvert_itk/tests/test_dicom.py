@@ -192,7 +192,11 @@ def test_slopes_may_differ_from_slice_to_slice_for_intensities_only(tmp_path):
 REFUSED = ("liver", "SC_rgb_rle_16bit", "SC_rgb_rle_32bit", "SC_rgb_rle_2frame", "examples_ybr", "image_dfl")
 REFUSED += ("rtdose.dcm", "rtdose_expb.dcm", "rtdose_rle.dcm", "JPEG2000-embedded")
 """Files of one bit, of large colours, of frames without positions, a deflated one, and one whose pixels are damaged."""
-BY_ITSELF = [path for path in sorted(REAL.glob("*.dcm")) if not path.name.startswith(("badVR", "meta_missing"))]
+BY_ITSELF = [
+    pytest.param(path, marks=[pytest.mark.slow] * (path.stat().st_size > 100_000))
+    for path in sorted(REAL.glob("*.dcm"))
+    if not path.name.startswith(("badVR", "meta_missing"))
+]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -220,6 +224,7 @@ def magic(path):
 SERIES = ["98892001/CT5N", "77654033/CT2", "77654033/CR1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", SERIES)
 def test_real_series_are_in_the_order_of_their_positions(folder):
     path = REAL / "dicomdirtests" / folder
