@@ -120,8 +120,8 @@ def laid_out(block, order, stretch, offset):
 def blocks(draw):
     steps = st.sampled_from([1, 2, 2, 2, 4])
     factor = draw(st.tuples(steps, steps, steps))
-    coarse = draw(st.tuples(*[st.integers(1, 5)] * 3))
-    shape = (draw(st.integers(1, 3)), *(n * f for n, f in zip(coarse, factor, strict=True)))
+    coarse = draw(st.tuples(*[st.integers(1, 4)] * 3))
+    shape = (draw(st.integers(1, 2)), *(n * f for n, f in zip(coarse, factor, strict=True)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     block = values_of(draw(st.sampled_from(DTYPES)), draw(st.sampled_from(["few", "ends", "all"])), shape, rng)
     stretch = draw(st.tuples(*[st.sampled_from([1, 1, 1, 2, -1])] * 4))

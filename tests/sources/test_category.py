@@ -1,3 +1,4 @@
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ def stack(*planes: Volume) -> Held:
     return Held(data, (data.shape[1], data.shape[2], 1))
 
 
+@functools.cache
 def cells(number: int, seed: int = 0, ordered: bool = False) -> Volume:
     points = np.random.default_rng(seed).random((number, 2)) * SIDE
     points = points[np.argsort(points[:, 1])] if ordered else points
@@ -54,6 +56,7 @@ def cells(number: int, seed: int = 0, ordered: bool = False) -> Volume:
     return cKDTree(points).query(grid)[1].reshape(SIDE, SIDE)
 
 
+@functools.cache
 def discs(number: int, radius: float, seed: int = 0) -> Volume:
     rng, plane = np.random.default_rng(seed), np.zeros((SIDE, SIDE), np.int64)
     x, y = np.indices(plane.shape)
@@ -63,6 +66,7 @@ def discs(number: int, radius: float, seed: int = 0) -> Volume:
     return plane
 
 
+@functools.cache
 def em(noise: float = 12, seed: int = 0) -> Volume:
     rng = np.random.default_rng(seed)
     smooth = ndimage.gaussian_filter(rng.standard_normal((SIDE, SIDE)), 3)
@@ -94,6 +98,7 @@ def nuclei(amplitude: float, base: float, noise: float) -> Volume:
     return (base + blurred * amplitude + np.random.default_rng(0).standard_normal(blurred.shape) * noise).clip(0)
 
 
+@functools.cache
 def edges(width: int) -> Volume:
     plane = cells(60)
     return ndimage.maximum_filter(plane, width) != ndimage.minimum_filter(plane, width)

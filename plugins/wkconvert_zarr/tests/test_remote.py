@@ -25,8 +25,8 @@ LEVELS = [zyx(VOXELS), coarser(zyx(VOXELS), (2, 2, 2))]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """Retry for a second instead of half a minute; forget contexts and arrays of other tests."""
-    monkeypatch.setattr(arrays, "_RETRIES", {"max_retries": 3, "initial_delay": "50ms", "max_delay": "200ms"})
+    """Retry for a moment instead of half a minute; forget contexts and arrays of other tests."""
+    monkeypatch.setattr(arrays, "_RETRIES", {"max_retries": 3, "initial_delay": "5ms", "max_delay": "20ms"})
     arrays._thread.__dict__.clear()
     yield
     arrays._thread.__dict__.clear()
