@@ -92,6 +92,7 @@ def test_words_are_those_that_the_option_takes(name):
         assert set(WORDS[name].split()) == legal
 
 
+@pytest.mark.slow
 def test_words_of_options_that_are_checked_by_name(tmp_path, reader):
     source = reader(tmp_path / "src", em((8, 8, 8)))
     for name in ("compression", "file_len", "progress"):

@@ -1,6 +1,8 @@
 """Uploads to a double of the server; its files are compared with those on disk, byte by byte."""
 
+import functools
 import json
+import ssl
 import sys
 
 import pytest
@@ -17,11 +19,13 @@ from wkconvert_core.publishing import upload as uploading
 from wkconvert_core.publishing.upload import upload
 
 pytest.importorskip("httpx")
+CERTIFICATES = functools.cache(ssl.create_default_context)
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
-    """Pieces of 20 kB, and no waiting between tries."""
+    """Pieces of 20 kB, no waiting between tries, and the certificates of the system's authorities read only once."""
+    monkeypatch.setattr(ssl, "create_default_context", CERTIFICATES)
     monkeypatch.setattr(uploading, "PIECE", 20_000)
     monkeypatch.setattr(client.time, "sleep", lambda seconds: None)
     monkeypatch.delenv("WK_TOKEN", raising=False)

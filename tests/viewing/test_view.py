@@ -28,6 +28,7 @@ from wkconvert_core.viewing.precomputed import Precomputed
 from wkconvert_core.viewing.view import viewing
 
 NEUROGLANCER = pytest.mark.skipif(not find_spec("neuroglancer"), reason="neuroglancer is not installed")
+"""For tests that start its server."""
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SIZE = VoxelSize((4, 4, 8))
 
@@ -146,6 +147,7 @@ def test_no_more_is_kept_than_was_said():
     assert ChunkCache(inner, most=10).read(whole).shape == (1, 13, 11, 7)
 
 
+@pytest.mark.slow
 @NEUROGLANCER
 def test_a_dataset_is_served_to_this_machine_and_to_those_who_know_the_token(dataset):
     with viewing(dataset) as shown:
@@ -168,6 +170,7 @@ def test_a_dataset_is_served_to_this_machine_and_to_those_who_know_the_token(dat
         fetched(address)
 
 
+@pytest.mark.slow
 @NEUROGLANCER
 def test_a_port_that_is_taken_and_unknown_layers_are_refused(dataset):
     with viewing(dataset) as shown:
@@ -201,6 +204,7 @@ def test_the_command_prints_its_address_and_ends_with_a_signal(dataset, number, 
     assert ("goes on" in said) == (code != 0)  # Ctrl-C is how it ends, and leaves nothing to go on with
 
 
+@pytest.mark.slow
 @NEUROGLANCER
 def test_ctrl_c_is_how_it_ends_also_while_the_browser_is_opened(dataset, monkeypatch):
     def opened(address):

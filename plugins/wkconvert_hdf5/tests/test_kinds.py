@@ -332,6 +332,7 @@ def test_other_axes_of_berkeley_are_refused(tmp_path):
 # --- oracles ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ncempy_writes_what_is_read(tmp_path):
     emd = pytest.importorskip("ncempy.io.emd")
     emd.emdWriter(str(tmp_path / "a.emd"), GIVEN, pixel_size=(4, 1, 2), pixel_unit=("nm", "nm", "nm"))

@@ -93,6 +93,7 @@ def test_colours_come_back_as_one_layer_and_other_channels_are_refused(tmp_path)
             exported(tmp_path / "two", tmp_path / "two.nii")
 
 
+@pytest.mark.slow
 def test_a_side_beyond_nifti_1_makes_nifti_2(tmp_path):
     voxels = values("uint8", (40_000, 2, 1))
     done = exported(dataset(tmp_path / "ds", voxels), tmp_path / "long.nii.gz")
