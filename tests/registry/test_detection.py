@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from helpers.conversions import dataset_of
 
 from wkconvert_core import (
     Confidence,
@@ -78,6 +79,13 @@ def test_a_reader_that_fails_to_detect_does_not_stop_the_others(file, loaded):
     several = loaded(plugin("bad", error=RuntimeError("oops")), plugin("good", Confidence.SUFFIX))
     assert find(file, several)[0].match.format == "good"
     assert "failed: RuntimeError: oops" in {answer.error for answer in ask(file, several, head=b"content")}
+
+
+def test_into_a_dataset_looks_nobody_but_cores_own_reader(tmp_path, loaded):
+    curious = loaded(plugin("curious", error=RuntimeError("it looked")))
+    assert "failed: RuntimeError: it looked" in [answer.error for answer in ask(tmp_path, curious)]
+    dataset_of(tmp_path / "ds", np.ones((4, 4, 4), "uint8"))
+    assert [answer.plugin for answer in ask(tmp_path / "ds", curious)] == ["webknossos"]
 
 
 def test_an_unknown_reader_is_refused_with_the_known_ones(file, loaded):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wkconvert_core.contract.errors import AmbiguousFormat, BrokenSource, SourceNotFound
-from wkconvert_core.contract.model import Match
+from wkconvert_core.contract.model import Confidence, Match
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.toolkit.files import cannot_open, is_folder, open_file
 
@@ -79,6 +79,8 @@ def ask(
         except Exception as failure:  # a stranger's code: the other plugins are still asked
             match, error = None, f"failed: {type(failure).__name__}: {failure}"
         answers.append(Answer(impl.plugin_name, match, error))
+        if match and match.format == "webknossos" and match.confidence is Confidence.EXACT:
+            break  # a dataset is nothing else: nobody looks at what its links, which a stranger may have made, lead to
     return answers
 
 

@@ -175,6 +175,14 @@ def test_registrations_that_turn_are_told(tmp_path):
     assert any("turns, shears or mirrors" in note for note in warnings(*layers(path)))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("number", ["inf", "nan", "1e300"])
+def test_registrations_that_are_no_numbers_place_nothing(tmp_path, number):
+    beyond = f"1 0 0 {number} 0 1 0 {number} {number} {number} 1 0"
+    (layer,) = layers(spim(tmp_path / "a", [GIVEN], affines=[[beyond, beyond]]))
+    assert layer.source.info.affine is None
+
+
 @pytest.mark.parametrize(("unit", "is_warned"), [("pixel", False), ("parsec", True)])
 def test_a_size_without_a_unit_of_length_is_none(tmp_path, unit, is_warned):
     (layer,) = layers(spim(tmp_path / "a", [GIVEN], unit=unit))

@@ -171,7 +171,8 @@ def _affine(root: ElementTree.Element | None, time: int, setup: int) -> tuple[Af
     for view in views[:1]:
         for transform in view.iterfind("ViewTransform/affine"):
             rows = np.array((transform.text or "").split(), float).reshape(3, 4)
-            whole = whole @ np.vstack([rows, [0, 0, 0, 1]])
+            with np.errstate(all="ignore"):  # what is no number, or none any more, is no place
+                whole = whole @ np.vstack([rows, [0, 0, 0, 1]])
     if not views or not np.isfinite(whole).all():
         return None, []
     x, y, z, origin = ((float(i), float(j), float(k)) for i, j, k in whole[:3].T)

@@ -208,6 +208,13 @@ def test_forms_that_differ_are_told(tmp_path, change, said, codes):
         assert (layers(path, form="qform")[0].source.info.affine.stated) == "qform, scanner"
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_form_that_is_no_number_contradicts_the_other(tmp_path):
+    path = both(tmp_path / "a.nii", RIGHT, RIGHT)
+    patched(path, 276, np.array(-np.inf, "<f4").tobytes())  # the qform's offset along z
+    assert any("differ by up to nan voxels" in note for note in source(path).info.notes)
+
+
 @pytest.mark.parametrize("value", [0, np.nan, 1e9])
 def test_sizes_that_are_none_or_no_microscope_s_are_asked_for(tmp_path, value):
     from wkconvert_core import OptionError

@@ -55,8 +55,9 @@ def _contradiction(header: Header, forms: Mapping[str, Array]) -> tuple[list[str
         return [WarningNote(f"sform and qform contradict each other: its axes run {by_form}; {told}")], False
     far = np.append(np.array(header.shape[:3]) - 1, 1)
     corners = np.array([(i, j, k, 1) for i in (0, far[0]) for j in (0, far[1]) for k in (0, far[2])])
-    between = np.linalg.inv(forms["sform"]) @ forms["qform"] @ corners.T - corners.T
-    off = float(np.abs(between).max())
+    with np.errstate(all="ignore"):  # forms so large that nothing finite lies between them contradict each other, too
+        between = np.linalg.inv(forms["sform"]) @ forms["qform"] @ corners.T - corners.T
+        off = float(np.abs(between).max())
     if off <= _OFF:
         return [], True
     spaces = {header.space(form) for form in forms}
