@@ -6,7 +6,7 @@ import ssl
 import sys
 
 import pytest
-from helpers.conversions import SETTINGS, random_voxels
+from helpers.conversions import SETTINGS, edited, random_voxels
 from helpers.webknossos_server import server
 from typer.testing import CliRunner
 
@@ -136,6 +136,20 @@ def test_links_empty_files_and_unfinished_datasets_are_refused_before_anything_i
         with pytest.raises(SourceError, match="without metadata"):
             upload(dataset, taking.url, "token")
         assert taking.told == {}
+
+
+def test_mags_outside_of_the_dataset_are_refused_before_anything_is_sent(dataset, tmp_path):
+    (dataset / "color" / "1").rename(tmp_path / "elsewhere")
+    with edited(dataset) as found:
+        found["dataLayers"][0]["mags"][0]["path"] = "../elsewhere"
+    with server() as taking:
+        with pytest.raises(SourceError, match=r"lists the mag \.\./elsewhere, which lies outside") as caught:
+            upload(dataset, taking.url, "token")
+        assert "recube" in caught.value.fix
+        assert taking.told == {}
+        with edited(dataset) as found:
+            found["dataLayers"][0]["mags"][0]["path"] = "https://example.org/elsewhere"
+        upload(dataset, taking.url, "token")
 
 
 def test_without_httpx_the_error_says_what_to_install(dataset, monkeypatch):

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from helpers.conversions import invoke, random_voxels
+from helpers.datasets import run
 from helpers.sources import InMemory
 from hypothesis import given
 from hypothesis import strategies as st
@@ -226,8 +227,13 @@ def looked_at(viewer):
 @pytest.mark.slow
 @NEUROGLANCER
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_a_browser_shows_the_layers_where_they_lie(dataset, tmp_path):
+@pytest.mark.parametrize("to", ["wkw", "zarr3"])
+def test_a_browser_shows_the_layers_where_they_lie(dataset, tmp_path, to):
     from neuroglancer import server
+
+    if to != "wkw":
+        run("recube", dataset, tmp_path / to, "--to", to, "-q")
+        dataset = tmp_path / to
 
     flags = "--headless=new --no-sandbox --disable-dev-shm-usage --use-angle=swiftshader --enable-unsafe-swiftshader"
     with viewing(dataset) as shown, contextlib.ExitStack() as stack:

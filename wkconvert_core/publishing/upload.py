@@ -14,6 +14,7 @@ from pathlib import Path
 from wkconvert_core.contract.errors import OptionError, UnsupportedSource
 from wkconvert_core.datasets.dataset import Dataset
 from wkconvert_core.datasets.naming import FOLDER, dataset_name
+from wkconvert_core.datasets.properties import is_inside, mag_entries
 from wkconvert_core.engine.progress import Listener, Progress
 from wkconvert_core.publishing.server import Server, UploadGone
 from wkconvert_core.toolkit.atomic import write_atomically
@@ -52,9 +53,10 @@ def upload(
 ) -> Uploaded:
     """Send a dataset to a server: all its files but those in `.wkconvert`. The same call again goes on with the rest.
 
-    `url` and `token` default to the environment's WK_URL (else https://webknossos.org) and WK_TOKEN; `name` to the
-    dataset's, `folder` (an id of the server's) to the server's default. Raises OptionError without a token, SourceError
-    for a dataset that is not whole, TargetError for what the server says.
+    Mags that lie on servers are sent as their URLs. `url` and `token` default to the environment's WK_URL (else
+    https://webknossos.org) and WK_TOKEN; `name` to the dataset's, `folder` (an id of the server's) to the server's
+    default. Raises OptionError without a token, SourceError for a dataset that is not whole, TargetError for what the
+    server says.
     """
     url, token = url or os.environ.get("WK_URL") or "https://webknossos.org", token or os.environ.get("WK_TOKEN")
     if not token:
@@ -65,6 +67,13 @@ def upload(
         )
     properties = Dataset.finished(dataset).properties
     assert properties, "a finished dataset has metadata"
+    for place in (mag.get("path") for layer in properties["dataLayers"] for mag in mag_entries(layer)):
+        if place and "://" not in place and not is_inside(dataset, place):
+            raise UnsupportedSource(
+                f"{dataset} lists the mag {place}, which lies outside of it",
+                why="it would not be sent, and the server has no such folder",
+                fix=f"upload a copy that is whole: wkconvert recube {dataset} COPY --follow",
+            )
     name = dataset_name(name or properties["id"]["name"] or dataset.resolve().name)
     files = _files(dataset)
     sizes = sum(files.values())
