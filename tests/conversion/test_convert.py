@@ -1,5 +1,6 @@
 """The whole conversion: the voxels, the metadata, and what is left behind when it ends early."""
 
+import errno
 import json
 import os
 import shutil
@@ -197,6 +198,23 @@ def test_what_a_killed_swap_has_put_aside_stays_until_there_is_something_else(tm
     for _ in range(2):
         convert(source, tmp_path / "out" / "ds", SETTINGS)
     assert not aside.exists()
+
+
+def test_what_an_overwrite_could_not_remove_is_named(tmp_path, reader, monkeypatch):
+    source, target = reader(tmp_path / "src", random_voxels()), tmp_path / "ds"
+    convert(source, target, SETTINGS)
+
+    def fail(path, *args, remove=shutil.rmtree, **given):
+        if "wkconvert-old" in str(path):
+            raise OSError(errno.EIO, "Input/output error", str(path))  # some errors pass `ignore_errors`
+        remove(path, *args, **given)
+
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    done = convert(source, target, replace(SETTINGS, overwrite=True))
+    [left] = tmp_path.glob(".ds.wkconvert-old.*.tmp")
+    assert [note for note in done.late_notes if isinstance(note, WarningNote)] == [
+        f"the old dataset could not be removed: remove {left}"
+    ]
 
 
 def test_an_overwrite_is_refused_while_another_run_writes_the_target(tmp_path, reader):

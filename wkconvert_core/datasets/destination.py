@@ -13,6 +13,7 @@ from pathlib import Path
 from wkconvert_core.contract.errors import TargetExists
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Sink
+from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.datasets.dataset import unfinished
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
 from wkconvert_core.datasets.places import REPLACED, holds_dataset, is_dataset, sweep, sweep_replaced
@@ -161,8 +162,8 @@ class Replacement(Destination):
             if exists(self.path):
                 self.path.rename(temporary_name(self.path.with_name(f"{self.path.name}{REPLACED}")))
             self.building.rename(self.path)
-        sweep_replaced(self.path)
-        return ""
+        left = " and ".join(map(str, sweep_replaced(self.path)))
+        return WarningNote(f"the old dataset could not be removed: remove {left}") if left else ""
 
 
 @dataclass(frozen=True)

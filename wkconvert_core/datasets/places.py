@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import shutil
@@ -49,11 +50,18 @@ def holds_dataset(dst: Path) -> bool:
     return True
 
 
-def sweep_replaced(dst: Path) -> None:
-    """Remove the old datasets that `Replacement.publish` has put aside, unless there is no finished new one yet."""
+def sweep_replaced(dst: Path) -> list[Path]:
+    """Remove the old datasets that `Replacement.publish` has put aside, unless there is no finished new one yet.
+
+    Returns those of which anything is left, because the disk fails.
+    """
     if is_file(dst / PROPERTIES_FILE) or (listed(dst / FOLDER, "*.shards") and not unfinished(dst)):
-        for old in listed(dst.parent, f".{glob.escape(dst.name + REPLACED)}.*.tmp"):
-            shutil.rmtree(old, ignore_errors=True)
+        aside = listed(dst.parent, f".{glob.escape(dst.name + REPLACED)}.*.tmp")
+        for old in aside:
+            with contextlib.suppress(OSError):  # of which some pass even those who ignore them
+                shutil.rmtree(old, ignore_errors=True)
+        return [old for old in aside if exists(old)]
+    return []
 
 
 def sweep(dataset: Path, layers: Sequence[str]) -> None:
