@@ -36,6 +36,14 @@ def test_channels_of_imaris_are_layers_with_names_colours_and_levels(tmp_path):
     np.testing.assert_array_equal(alone.source.read(alone.source.info.box), seen(OTHER))
 
 
+def test_channels_that_imaris_does_not_name_are_numbered(tmp_path):
+    path = imaris(tmp_path / "a.ims", [GIVEN, OTHER])
+    with h5py.File(path, "a") as file:
+        for number in range(2):
+            file[f"DataSetInfo/Channel {number}"].attrs["Name"] = letters("(name not specified)")
+    assert [layer.name for layer in layers(path)] == ["channel_0", "channel_1"]
+
+
 def test_the_extents_of_imaris_are_voxel_size_and_place(tmp_path):
     info = source(imaris(tmp_path / "a.ims", [GIVEN])).info
     assert (info.voxel_size.size, info.voxel_size.unit) == ((0.5, 0.5, 2), "µm")

@@ -18,6 +18,9 @@ from wkconvert_core.toolkit.volumes.choosing import no_channel, pick_time
 from .arrays import Choice, Facts, mags_of
 from .files import File, group_of, numbers, text_of
 
+_UNNAMED = "(name not specified)"
+"""The name of a channel that has none."""
+
 
 def is_imaris(file: File) -> bool:
     """Whether a file is one of Imaris."""
@@ -32,7 +35,7 @@ def imaris_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
     if choice.channel is not None and choice.channel not in channels:
         raise no_channel(path, choice.channel, len(channels))
     about = {number: file.get(f"DataSetInfo/Channel {number}") for number in channels}
-    names = {number: text_of(group, "Name") if group else "" for number, group in about.items()}
+    names = {number: text_of(group, "Name").replace(_UNNAMED, "") if group else "" for number, group in about.items()}
     shown = dict(zip(channels, view_colors(list(names.values())), strict=True))
     layers: list[Layer] = []
     for number in [choice.channel] if choice.channel is not None else channels:
