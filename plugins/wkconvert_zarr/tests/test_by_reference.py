@@ -22,6 +22,15 @@ from wkconvert_zarr.mags.sink import ZarrSink
 SIZE = ("--voxel-size", "4,4,35", "-q")
 
 
+def listed_inside(array, dataset):
+    """A dataset whose layers are the channels of an array that lies in it."""
+    run("auto", array, dataset, "--by-reference", "--max-mag", "1", *SIZE)
+    shutil.move(array, dataset / array.name)
+    with edited(dataset) as found:
+        for layer in found["dataLayers"]:
+            layer["mags"][0]["path"] = f"./{array.name}"
+
+
 @pytest.fixture
 def image(tmp_path):
     """An OME-Zarr image in z, y, x of two resolutions, as other programs write it; and its voxels [c, x, y, z]."""
@@ -117,11 +126,7 @@ def test_a_channel_of_a_server_is_listed_and_followed(tmp_path, served):
 def test_a_channel_in_the_dataset_itself_is_read_and_checked_by_its_own_files(tmp_path):
     voxels = volume(2, 40, 60, 70)
     saved(tmp_path / "two", voxels, axes="czyx", chunks=(1, 32, 32, 32))
-    run("auto", tmp_path / "two", tmp_path / "ds", "--by-reference", "--max-mag", "1", *SIZE)
-    shutil.move(tmp_path / "two", tmp_path / "ds" / "two")
-    with edited(tmp_path / "ds") as found:
-        for layer in found["dataLayers"]:
-            layer["mags"][0]["path"] = "./two"
+    listed_inside(tmp_path / "two", tmp_path / "ds")
     for number, found in enumerate(every_mag(tmp_path / "ds").values()):
         np.testing.assert_array_equal(found[0], voxels[number].T)
     run("verify", tmp_path / "ds", "-q")
@@ -135,16 +140,22 @@ def test_a_channel_in_the_dataset_itself_is_read_and_checked_by_its_own_files(tm
 
 def test_compress_leaves_an_array_alone_of_which_a_layer_is_one_channel(tmp_path):
     saved(tmp_path / "two", volume(2, 40, 30, 20, dtype="uint16"), axes="cxyz", compressors=None)
-    run("auto", tmp_path / "two", tmp_path / "ds", "--by-reference", "--max-mag", "1", *SIZE)
-    shutil.move(tmp_path / "two", tmp_path / "ds" / "two")
-    with edited(tmp_path / "ds") as found:
-        for layer in found["dataLayers"]:
-            layer["mags"][0]["path"] = "./two"
+    listed_inside(tmp_path / "two", tmp_path / "ds")
     before = every_mag(tmp_path / "ds")
     run("compress", tmp_path / "ds", "-q")
     after = every_mag(tmp_path / "ds")
     assert len(after) == 2
     assert all(np.array_equal(after[key], before[key]) for key in before)
+
+
+def test_the_first_channel_of_one_is_a_whole_array(tmp_path):
+    source = raw_volume(tmp_path / "src", (40, 30, 20), "uint8")
+    how = ("--to", "zarr3", "--compression", "none", "--max-mag", "1", "--layer-name", "em")
+    run("auto", source, tmp_path / "ds", *how, *SIZE)
+    with edited(tmp_path / "ds") as found:
+        found["dataLayers"][0]["mags"][0]["channelIndex"] = 0
+    run("compress", tmp_path / "ds", "-q")
+    assert '"zstd"' in (tmp_path / "ds/em/1/zarr.json").read_text()
 
 
 def test_a_translation_is_listed_where_the_array_has_it_if_the_user_says_so(tmp_path):

@@ -11,7 +11,7 @@ from wkconvert_core import BrokenSource, SourceNotFound, UnsupportedSource
 from wkconvert_core.toolkit.files import is_file, open_file, reading
 
 from ..arrays import DESCRIPTIONS, Address, Driver, opened_in_memory, without_keys
-from .layout import AXES, Layout
+from .layout import AXES, Layout, compact
 
 AGAIN = "wkconvert"
 """The attribute of an array of Zarr 3 in which wkconvert says once more how it is stored: chunks have no header."""
@@ -27,11 +27,10 @@ def read_layout(driver: Driver, folder: Path, entry: Mapping[str, Any] | None = 
         raise SourceNotFound(f"{folder} is no mag of {driver}", why=f"there is no {path.name} in it")
     with reading(path, ValueError, RecursionError), open_file(path) as file:
         about = json.loads(file.read())
-    kept = {key: value for key, value in about.items() if key != "attributes"} if isinstance(about, dict) else {}
-    if kept.get("node_type", "array") != "array" or not isinstance(kept.get("shape"), list):
+    is_array = isinstance(about, dict) and about.get("node_type", "array") == "array"
+    if not is_array or not isinstance(about.get("shape"), list):
         raise BrokenSource(f"{path} describes no array", fix="give the folder of an array")
-    document = json.dumps(kept, separators=(",", ":"))
-    layout = _checked(Layout(driver, document, _axes(kept, entry or {}), _channels(entry or {})), path)
+    layout = _listed(driver, path, about, entry or {})
     attributes = about.get("attributes")
     if isinstance(attributes, dict) and isinstance(again := attributes.get(AGAIN), dict):
         _check_again(layout, again, path)
@@ -64,17 +63,24 @@ def _check_again(layout: Layout, again: Mapping[str, Any], path: Path) -> None:
 
 def layout_at(driver: Driver, url: str, entry: Mapping[str, Any]) -> Layout:
     """The layout of an array on a server. Raises SourceError."""
-    address = Address(driver, url)
-    return layout_of(address, _axes(address.open().spec().to_json()["metadata"], entry), _channels(entry))
+    return _listed(driver, url, Address(driver, url).open().spec().to_json()["metadata"], entry)
 
 
-def _channels(entry: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The channels that a dataset states for a mag: its layer's, from `channelIndex` on; None: all of the array."""
+def layout_of(address: Address, axes: Sequence[str], channels: tuple[int, int]) -> Layout:
+    """The layout of an array anywhere, with these axes, and channels: the first and their number.
+
+    Raises SourceError for what no mag can be.
+    """
+    return _layout(address.driver, address.place, address.open().spec().to_json()["metadata"], axes, channels)
+
+
+def _listed(driver: Driver, place: Path | str, about: Mapping[str, Any], entry: Mapping[str, Any]) -> Layout:
+    """The layout of an array as a dataset lists it: with its layer's channels, from `channelIndex` on, else all."""
     first, count = entry.get("channelIndex"), entry.get("numChannels", 1)
-    return (first, count) if type(first) is int else None
+    return _layout(driver, place, about, _axes(about, entry), (first, count) if type(first) is int else None)
 
 
-def _axes(about: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[str, ...]:
+def _axes(about: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
     """Names of an array's axes: those that a dataset states, if they fit, else its own, else the usual ones."""
     names = about.get("dimension_names") or []
     rank = len(about["shape"])
@@ -88,23 +94,25 @@ def _axes(about: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[str, ...]
         axes = [f"axis {at}" if axis in order or not axis else axis for at, axis in enumerate(axes)]
         for axis, at in order.items():
             axes[at] = axis
-    return tuple(axes)
+    return axes
 
 
-def layout_of(address: Address, axes: Sequence[str], channels: tuple[int, int] | None) -> Layout:
-    """The layout of an array anywhere, with these axes and channels. Raises SourceError for what no mag can be."""
-    about = address.open().spec().to_json()["metadata"]
+def _layout(
+    driver: Driver,
+    place: Path | str,
+    about: Mapping[str, Any],
+    axes: Sequence[str],
+    channels: tuple[int, int] | None,
+) -> Layout:
     kept = {key: value for key, value in about.items() if key != "attributes"}
-    layout = Layout(address.driver, json.dumps(kept, separators=(",", ":")), tuple(axes), channels)
-    return _checked(layout, without_keys(str(address.place)))
-
-
-def _checked(layout: Layout, place: Path | str) -> Layout:
+    every = (0, about["shape"][axes.index("c")] if "c" in axes else 1)
+    document, own = compact(kept), None if channels == every else channels
+    layout, where = Layout(driver, document, tuple(axes), own), without_keys(str(place))
     try:
         _ = layout.grid
     except UnsupportedSource as error:
-        fix = f"copy its voxels: wkconvert auto {place} DST, without --by-reference"
-        raise UnsupportedSource(f"{place}: {error.what}", why=error.why, fix=fix) from error
+        fix = f"copy its voxels: wkconvert auto {where} DST, without --by-reference"
+        raise UnsupportedSource(f"{where}: {error.what}", why=error.why, fix=fix) from error
     except BrokenSource as error:
-        raise BrokenSource(f"{place}: {error.what}", why=error.why) from error
+        raise BrokenSource(f"{where}: {error.what}", why=error.why) from error
     return layout

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -36,6 +37,11 @@ _COMPRESSIONS = {"zlib": "gzip"}
 """Codecs that `--compression` calls otherwise."""
 _PLAIN = ("transpose", "bytes", "crc32c", "sharding_indexed")
 """Codecs that compress nothing."""
+
+
+def compact(about: Mapping[str, Any]) -> str:
+    """The description of an array as text, as a `Layout` has it."""
+    return json.dumps(about, separators=(",", ":"))
 
 
 class Grid(NamedTuple):
@@ -131,7 +137,7 @@ class Layout:
         """The same with another extent."""
         about, sides = self.parsed, dict(zip("xyz", shape, strict=True))
         about["shape"] = [sides.get(axis, side) for axis, side in zip(self.axes, about["shape"], strict=True)]
-        return replace(self, document=json.dumps(about, separators=(",", ":")))
+        return replace(self, document=compact(about))
 
     def one_shard(self) -> Layout:
         """The same for an array that is one shard, whose name is no path."""
@@ -140,7 +146,7 @@ class Layout:
             about["dimension_separator"] = "."
         else:
             about["chunk_key_encoding"] = {"name": "default", "configuration": {"separator": "."}}
-        return replace(self, document=json.dumps(about, separators=(",", ":")))
+        return replace(self, document=compact(about))
 
     # --- names of shards
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from typing import Any, Literal
 from wkconvert_core import MagSpec, OptionError, TargetError, parse_options
 from wkconvert_core.toolkit.shards import shard_side
 
-from .layout import AXES, Layout
+from .layout import AXES, Layout, compact
 
 LEVELS = {"zstd": range(1, 23), "blosc": range(1, 10), "gzip": range(1, 10)}
 """The levels of each compression."""
@@ -57,7 +56,7 @@ class Options:
             "filters": None,
             "dimension_separator": "/",
         }
-        return Layout("zarr", json.dumps(about, separators=(",", ":")), tuple(AXES[4]))
+        return Layout("zarr", compact(about), tuple(AXES[4]))
 
     @property
     def level(self) -> int:
@@ -111,7 +110,7 @@ class ShardedOptions(Options):
             "codecs": codecs,
             "dimension_names": list(AXES[4]),
         }
-        return Layout("zarr3", json.dumps(about, separators=(",", ":")), tuple(AXES[4]))
+        return Layout("zarr3", compact(about), tuple(AXES[4]))
 
     def _shard(self, spec: MagSpec) -> int:
         if self.shard is not None:

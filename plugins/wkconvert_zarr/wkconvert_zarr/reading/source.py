@@ -50,9 +50,8 @@ class ArraySource:
                 why="datasets list arrays of Zarr in folders and on servers only",
                 fix="unpack a zip file first; of another format, leave --by-reference out, to copy its voxels",
             )
-        own = dict(zip(self.axes, self.shape, strict=True)).get("c", 1)
-        channels = None if own == self.info.channels else (self.picked[self.axes.index("c")], self.info.channels)
-        layout = layout_of(self.address, self.axes, channels)
+        first = self.picked[self.axes.index("c")] if "c" in self.axes else 0
+        layout = layout_of(self.address, self.axes, (first, self.info.channels))
         return Reference(layout.driver, self.address.place, layout.entry, Vec3(0, 0, 0))
 
     def read(self, box: Box) -> Array:
