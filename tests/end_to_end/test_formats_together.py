@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import paths
-from helpers.conversions import carry_out
+from helpers.conversions import carry_out, layers_of
+from helpers.conversions import read as read_mag
 
-from wkconvert_core import OptionError, UnsupportedSource, VoxelSize, WarningNote, WkconvertError
+from wkconvert_core import InconsistentStack, OptionError, UnsupportedSource, VoxelSize, WarningNote, WkconvertError
 from wkconvert_core.commands import recube
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
@@ -180,6 +181,39 @@ def test_layers_and_slices_for_which_the_stage_stood_elsewhere_are_warned_of(tmp
     (told,) = stage_warnings(tmp_path / "fields", tmp_path)
     assert "2 places, and slices are not moved" in told
     assert "s2.tif at x 100 µm, y 2 µm" in told
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+@pytest.mark.parametrize("flips", [(-1, 1, 1), (1, -1, -1)])
+def test_labels_of_half_the_size_lie_exactly_upon_an_image_that_is_turned(tmp_path, flips, odd):
+    """Where an odd number of voxels is mirrored, labels begin before the image: both are moved, or nothing is added."""
+    ids = noise(12, 10, 8, dtype="uint16")
+    image = ids.repeat(2, 0).repeat(2, 1).repeat(2, 2)[: 24 - odd, : 20 - odd, : 16 - odd]
+    fine = np.diag([*flips, 1.0])
+    coarse = fine @ np.diag([2, 2, 2, 1.0])
+    coarse[:3, 3] = fine[:3, :3] @ [0.5, 0.5, 0.5]
+    (tmp_path / "src").mkdir()
+    for name, voxels, affine in (("em", image, fine), ("labels", ids, coarse)):
+        file = nibabel.Nifti1Image(voxels, affine)
+        file.header.set_xyzt_units("micron")
+        file.to_filename(tmp_path / "src" / f"{name}.nii")
+    how = Settings(downsample=False)
+    convert(tmp_path / "src", tmp_path / "both", how)
+    convert(tmp_path / "src" / "em.nii", tmp_path / "added", replace(how, layer_name="em"))
+    add = replace(how, add=True, layer_name="labels")
+    if odd:
+        with pytest.raises(InconsistentStack, match=r"labels begins at voxel .*-1") as refused:
+            prepare(tmp_path / "src" / "labels.nii", tmp_path / "added", add)
+        assert "convert all layers anew from one folder" in refused.value.fix
+    else:
+        convert(tmp_path / "src" / "labels.nii", tmp_path / "added", add)
+    for dataset in ("both",) if odd else ("both", "added"):
+        places = [layers_of(tmp_path / dataset)[name]["boundingBox"]["topLeft"] for name in ("em", "labels")]
+        assert places == [[odd * (flip < 0) for flip in flips], [0, 0, 0]]
+        found, labels = (read_mag(tmp_path / dataset, *mag)[0] for mag in (("em", "1"), ("labels", "2")))
+        above = labels.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+        box = tuple(slice(start, start + side) for start, side in zip(places[0], found.shape, strict=True))
+        np.testing.assert_array_equal(found, above[box])
 
 
 def test_a_place_that_another_file_of_the_same_format_leaves_at_0_is_warned_of(tmp_path):

@@ -212,6 +212,16 @@ CHOICES = {
     "points of NIS": (named("Point{p:04}_Seq{p:04}.tif", p=N(3)), {"position": 2}, ["3 positions (point 0, 1, 2)"]),
     "times of ThorImage": (named("ChanA_0001_0001_0001_{t:04}.tif", t=[1, 2]), {"timepoint": 2}, ["2 time points"]),
     "tiles of ZEN": (named("Scan_m{m:02}_ORG.tif", m=N(3)), {"position": 1}, ["3 positions (m 0, 1, 2)"]),
+    "times and a counter": (
+        [f"exp_t{t:03}_{t:04}.tif" for t in N(3)],
+        {"timepoint": 1},
+        ["3 time points (t 0, 1, 2)", "-o names=z"],
+    ),
+    "a counter and positions": (
+        [f"exp_{p:04}_pos{p + 1}.tif" for p in N(3)],
+        {"position": 3},
+        ["3 positions (pos 1, 2, 3)"],
+    ),
     "SBEMimage": (named("x_g0000_t{t:04}_s{z:05}.tif", t=N(2), z=N(4)), {"position": 1}, ["2 positions (t 0, 1)"]),
     "Incucyte": (named("VID9_A1_1_0{d}d{h:02}h00m.tif", d=N(2), h=[0, 6]), {"timepoint": 3}, ["4 time points (0: 0-0"]),
     "steps of Prairie": (

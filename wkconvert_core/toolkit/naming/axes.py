@@ -120,6 +120,9 @@ def _independent(columns: Sequence[Column]) -> list[Column]:
     if certain and _tells_apart(certain):
         chosen = certain
     elif counters and not any(column.kind in ("z", "channel", "well") for column in said):
+        indices = [column for column in said if column.is_firm and _counts_on(column)]
+        if indices:  # the number of a time or position, which a time stamp and the place of a stage are not
+            return indices[:1]
         # a running number beside a time stamp, or beside the position of the stage
         counter = min(counters, key=_skipped)
         left = itertools.takewhile(lambda column: column is not counter, columns)
@@ -191,6 +194,16 @@ def _skipped(column: Column) -> float:
     numbers = sorted({value for value in column.values if isinstance(value, int)})
     step = math.gcd(*(high - low for low, high in itertools.pairwise(numbers))) or 1
     return (numbers[-1] - numbers[0]) // step + 1 - len(numbers) if numbers else float("inf")
+
+
+def _counts_on(column: Column) -> bool:
+    """Whether a column numbers the names one by one.
+
+    >>> _counts_on(Column([3, 1, 2])), _counts_on(Column([0, 30, 60])), _counts_on(Column([1, 1, 2]))
+    (True, False, False)
+    """
+    numbers = sorted(value for value in column.values if isinstance(value, int))
+    return numbers == list(range(numbers[0], numbers[0] + len(column.values))) if numbers else False
 
 
 def _is_grid(columns: Sequence[Column]) -> bool:
