@@ -209,7 +209,11 @@ CHOICES = {
         {"position": 2},
         ["3 positions (p 0, 1, 2)"],
     ),
-    "points of NIS": (named("Point{p:04}_Seq{p:04}.tif", p=N(3)), {"position": 2}, ["3 positions (point 0, 1, 2)"]),
+    "points of NIS": (
+        [f"Point{p:04}_Seq{n:04}.tif" for n, p in enumerate((0, 2, 5))],
+        {"position": 2},
+        ["3 positions (point 0, 2, 5)"],
+    ),
     "times of ThorImage": (named("ChanA_0001_0001_0001_{t:04}.tif", t=[1, 2]), {"timepoint": 2}, ["2 time points"]),
     "tiles of ZEN": (named("Scan_m{m:02}_ORG.tif", m=N(3)), {"position": 1}, ["3 positions (m 0, 1, 2)"]),
     "times and a counter": (
