@@ -177,7 +177,8 @@ def boxes_in(info: VolumeInfo, within: Box, seed: int = 0, scattered: int = 20) 
 
 def _decoded(info: VolumeInfo, box: Box) -> int:
     """Voxels of the chunks that a box touches."""
-    return box.aligned(info.chunk_shape or (1, 1, 1)).intersection(info.box).volume
+    chunks = (box - info.chunk_start).aligned(info.chunk_shape or (1, 1, 1)) + info.chunk_start
+    return chunks.intersection(info.box).volume
 
 
 def affordable(info: VolumeInfo) -> int:
