@@ -112,9 +112,16 @@ def one_of(path: Path, name: str, text: str, known: Mapping[str, str]) -> str:
     return known[text]
 
 
-def data_beside(path: Path, name: str) -> Path:
-    """The file of a detached header's voxels. Raises BrokenSource, UnsupportedSource."""
+def data_beside(path: Path, name: str, again: str) -> Path:
+    """The file of a detached header's voxels. Raises BrokenSource, UnsupportedSource.
+
+    `again` says how to write all in one file.
+    """
     found = path.parent / name
+    if name.split()[:1] == ["LIST"] or "%" in name:
+        raise UnsupportedSource(
+            f"{path} has its voxels in several files ({name})", why="one file of them is read", fix=again
+        )
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise UnsupportedSource(
             f"{path} says that its voxels are in {name}",

@@ -89,11 +89,7 @@ def _data(path: Path, named: Mapping[str, str], end: int) -> tuple[Path, int | N
     skipped = int(header_size)
     if name.upper() == "LOCAL":
         return path, end + max(0, skipped)
-    if name.split()[:1] == ["LIST"] or "%" in name:
-        raise UnsupportedSource(
-            f"{path} has its voxels in several files ({name})", why="one file of them is read", fix=_WRITE_AGAIN
-        )
-    return data_beside(path, name), None if skipped < 0 else skipped
+    return data_beside(path, name, _WRITE_AGAIN), None if skipped < 0 else skipped
 
 
 def _place(path: Path, named: Mapping[str, str], axes: int, sizes: Sequence[float]) -> tuple[Place | None, list[str]]:

@@ -155,13 +155,7 @@ def _data(fields: Fields) -> tuple[Packing, Path, int, int | None]:
         )
     packing, place = _ENCODINGS[encoding], fields.end
     if name is not None:
-        if name.split()[:1] == ["LIST"] or "%" in name:
-            raise UnsupportedSource(
-                f"{path} has its voxels in several files ({name})",
-                why="one file of them is read",
-                fix="write it again as one file, for example with `unu save -f nrrd`",
-            )
-        path, place = data_beside(path, name), 0
+        path, place = data_beside(path, name, "write it again as one file, for example with `unu save -f nrrd`"), 0
     place = _behind_lines(path, place, fields.whole("lineskip", 0))
     skipped = fields.whole("byteskip", -1)
     if packing:

@@ -99,7 +99,9 @@ def _slices(path: str, state: State) -> tuple[Slice, ...]:
     size, photometric = (header.Columns, header.Rows), str(header.PhotometricInterpretation)
     frames, bits, stored = coding["number_of_frames"], header.BitsAllocated, coding.get("bits_stored", 1)
     samples = header.get("SamplesPerPixel", 1)
-    _check_pixels(path, size, samples, bits, stored)
+    if not (all(size) and samples in (1, 3) and 0 < stored <= bits):
+        held = f"{size[1]} rows of {size[0]} pixels, {samples} values of {bits} bits, {stored} of them stored"
+        raise broken(path, f"its header says {held}")
     _check_length(path, math.prod(size) * samples * bits // 8 * frames, photometric, start, length, state[0])
     seen = 3 if photometric == "PALETTE COLOR" else samples
     if bits not in (8, 16, 32, 64) or (samples > 1 and bits > 8):
@@ -168,12 +170,6 @@ def _header(path: str) -> tuple[Any, tuple[str, str | None, int, int]]:
         if not found:
             return header, ("", None, 0, 0)
         return header, (*found, file.tell() + (8 if found[1] is None else 12))
-
-
-def _check_pixels(path: str, size: tuple[int, int], samples: int, bits: int, stored: int) -> None:
-    if not (all(size) and samples in (1, 3) and 0 < stored <= bits):
-        kind = f"{size[1]} rows of {size[0]} pixels, {samples} values of {bits} bits, {stored} of them stored"
-        raise broken(path, f"its header says {kind}")
 
 
 def _check_length(path: str, expected: int, photometric: str, start: int, length: int, size: int) -> None:
