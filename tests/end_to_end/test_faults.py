@@ -28,7 +28,7 @@ def auto(source, target, *options):
 
 
 def run(*args):
-    return subprocess.run([*FRESH, *auto(*args)], capture_output=True, text=True, check=False, timeout=120)
+    return wkconvert(*auto(*args))
 
 
 def is_complete(target, clean):

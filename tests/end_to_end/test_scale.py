@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
 
-WORKERS, SIDES, MAGS = 100, (5120, 10240), 2
+WORKERS, SIDES, MAGS = 100, (4096, 8192), 2
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from helpers import conversions, npy_volumes
-from helpers.processes import FRESH
+from helpers.processes import FRESH, interpreter
 from wkconvert_core import VoxelSize
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
@@ -44,7 +44,8 @@ def command(source, target, *options) -> list[str]:
 
 
 def run(source, target, *options) -> subprocess.CompletedProcess:
-    return subprocess.run(command(source, target, *options), capture_output=True, text=True, check=False, timeout=120)
+    """A run to its end, in a child of an interpreter that has imported dask."""
+    return interpreter("distributed").run(*command(source, target, *options)[len(FRESH) :])
 
 
 def started(source, target, *options) -> subprocess.Popen:

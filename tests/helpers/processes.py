@@ -25,11 +25,11 @@ SECONDS = 120
 
 
 class WarmInterpreter:
-    """Forks for one command at a time, with these variables in its own environment."""
+    """Forks for one command at a time, with these modules imported and these variables in its own environment."""
 
-    def __init__(self, **environment: str) -> None:
+    def __init__(self, *modules: str, **environment: str) -> None:
         # numpy's threads may be there when it forks; the folder of this file holds no modules for the command
-        line = [sys.executable, "-P", "-W", "ignore:This process:DeprecationWarning", __file__]
+        line = [sys.executable, "-P", "-W", "ignore:This process:DeprecationWarning", __file__, *modules]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self._process = subprocess.Popen(line, **pipes, text=True, env={**os.environ, **environment})
 
@@ -69,8 +69,8 @@ class WarmInterpreter:
 
 
 @functools.cache
-def interpreter() -> WarmInterpreter:
-    made = WarmInterpreter()
+def interpreter(*modules: str) -> WarmInterpreter:
+    made = WarmInterpreter(*modules)
     atexit.register(made.close)
     return made
 
@@ -127,6 +127,8 @@ if __name__ == "__main__":
     for module in pkgutil.walk_packages(wkconvert_core.__path__, "wkconvert_core."):
         if not module.name.startswith(("wkconvert_core.testing", "wkconvert_core.cluster", "wkconvert_core.__main__")):
             importlib.import_module(module.name)
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
     plugins()
     typer.main.get_command = functools.cache(typer.main.get_command)  # made once here, not in every child
     typer.main.get_command(app)
