@@ -74,3 +74,11 @@ def test_an_option_of_this_reader_alone_is_never_met_with_silence(tmp_path):
     assert detect(tmp_path, pattern="{z}/{y}/{x}.png") is None, "it fits in a folder below"
     (tmp_path / "empty").mkdir()
     assert detect(tmp_path / "empty", pattern="{z}/{y}/{x}.png") is None
+
+
+def test_slices_each_with_a_place_of_its_own_are_no_tiles(tmp_path):
+    for z in range(4):
+        (tmp_path / f"z{z:03}_x{100 + z}_y{7 * z}.png").write_bytes(b"\x89PNG")
+    assert detect(tmp_path) is None
+    (tmp_path / "z003_x100_y0.png").write_bytes(b"\x89PNG")
+    assert detect(tmp_path).reason == "tiles named z{z}_x{x}_y{y}.png"

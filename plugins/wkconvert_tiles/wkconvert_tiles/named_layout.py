@@ -66,7 +66,10 @@ def pattern_of(folders: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def _suits(pattern: str, names: Sequence[str], *, flat: bool) -> bool:
-    """Whether most names match a pattern; in a `flat` folder, the position of a tile must vary, too."""
+    """Whether most names match a pattern; in a `flat` folder, the position of a tile must vary, too.
+
+    Where each slice has a picture and a place of its own, that is where the stage stood.
+    """
     try:
         part = parse(pattern)[-1]
     except OptionError:  # names may have braces in them, or numbers that follow one another
@@ -76,7 +79,9 @@ def _suits(pattern: str, names: Sequence[str], *, flat: bool) -> bool:
     if len(found) < len(alike) or 2 * len(alike) < len(names):
         return False
     places = {tuple(text for text, field in zip(digits, part.fields, strict=True) if field != "z") for digits in found}
-    return len(places) > 1 or not flat
+    slices = {tuple(text for text, field in zip(digits, part.fields, strict=True) if field == "z") for digits in found}
+    is_stage = len(found) > 2 and len(slices) == len(places) == len(found)
+    return not flat or (len(places) > 1 and not is_stage)
 
 
 def said_to_be_tiles(names: Sequence[str]) -> tuple[int, int] | None:
