@@ -1,6 +1,8 @@
 """Where layers lie, and how large their voxels are, against each other and those that a dataset has."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +12,18 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from wkconvert_core import Affine, Box, InconsistentStack, Mag, OptionError, Turn, Vec3, VoxelSize, WarningNote
+from wkconvert_core import (
+    Affine,
+    Box,
+    BrokenSource,
+    InconsistentStack,
+    Mag,
+    OptionError,
+    Turn,
+    Vec3,
+    VoxelSize,
+    WarningNote,
+)
 from wkconvert_core.commands import recube
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
@@ -406,6 +419,21 @@ def test_places_count_where_layers_are_added(tmp_path, pair, command):
     assert existing_layers(ds, ["labels"]).affine == affine(-40.0, -44.0, -48.0)
     invoke("metadata", ds)
     assert box_of(ds, "labels") == Box((15, 16, 17), (10, 12, 14))
+
+
+def test_a_plan_that_cannot_be_read_is_not_taken_for_none(tmp_path, pair, monkeypatch):
+    src, ds = pair((15, 16, 17)), tmp_path / "ds"
+    assert invoke("auto", src / "image", ds, "--layer-name", "image").exit_code == 0
+    really = os.open
+
+    def failing(path, *rest, **more):
+        if str(path).endswith(".plan"):
+            raise OSError(errno.EIO, "Input/output error", path)
+        return really(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", failing)
+    with pytest.raises(BrokenSource, match=r"image\.auto\.plan cannot be read"):
+        existing_layers(ds, [])
 
 
 def test_a_part_of_a_layer_lies_where_it_lies_in_the_whole(tmp_path, pair):

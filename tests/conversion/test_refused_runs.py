@@ -1,5 +1,6 @@
 """A run that was refused, or stopped before its first shard was done, is in nobody's way."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -153,6 +154,15 @@ def test_a_begun_layer_of_a_dataset_is_not_in_its_own_way(tmp_path, wide, reader
     stops(lambda: convert(wide, tmp_path / "ds", third), after=1)
     with pytest.raises(TargetExists, match="has a layer third"):
         convert(wide, tmp_path / "ds", replace(third, file_len=2))
+
+
+def test_a_layer_of_which_only_the_plan_was_written_is_begun_anew(tmp_path, wide, stops):
+    convert(wide, tmp_path / "ds", SMALL)
+    adding = replace(SMALL, layer_name="more", add=True)
+    stops(lambda: convert(wide, tmp_path / "ds", adding))
+    shutil.rmtree(tmp_path / "ds" / "more")
+    convert(wide, tmp_path / "ds", replace(adding, file_len=2))
+    assert mags_of(tmp_path / "ds", "more") == ["1-1-1"]
 
 
 @pytest.mark.parametrize("command", ["downsample", "upsample"])

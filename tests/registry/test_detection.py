@@ -18,6 +18,7 @@ from wkconvert_core import (
     UnsupportedSource,
     VolumeInfo,
     VoxelSize,
+    WarningNote,
     hookimpl,
 )
 from wkconvert_core.api import Settings, convert
@@ -148,7 +149,12 @@ def test_links_are_followed_once_and_never_out_of_the_source(tmp_path, reader):
     (tmp_path / "src" / "up").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "src" / "out").symlink_to(outside, target_is_directory=True)
     (tmp_path / "src" / "again").symlink_to(inside, target_is_directory=True)
-    assert [item.layer for item in find(tmp_path / "src", plugins())] == ["a"]
+    (found,) = find(tmp_path / "src", plugins())
+    assert found.layer == "a"
+    assert [str(note) for note in found.notes if isinstance(note, WarningNote)] == [
+        "left out of src, as links to folders are not followed: again, loop, out, up; convert what they lead to by "
+        "itself, with --add"
+    ]
 
 
 def test_a_name_that_is_not_utf8_is_found(tmp_path, reader):

@@ -186,6 +186,15 @@ def test_the_fingerprint_changes_with_names_sizes_and_times(tmp_path):
     assert fingerprint(source / "deep" / "b.tif") == fingerprint(source / "deep" / "b.tif")
 
 
+def test_the_fingerprint_of_a_file_without_a_suffix_changes_with_it(tmp_path):
+    touch(tmp_path, "volume", "volume.txt")
+    seen = {fingerprint(tmp_path / "volume")}
+    (tmp_path / "volume").write_bytes(b"1")
+    seen.add(fingerprint(tmp_path / "volume"))
+    (tmp_path / "volume.txt").write_bytes(b"1")
+    assert len({*seen, fingerprint(tmp_path / "volume")}) == 3
+
+
 def test_the_fingerprint_of_a_header_covers_the_files_beside_it(tmp_path):
     touch(tmp_path, "brain.hdr", "brain.img", "other.img")
     before = fingerprint(tmp_path / "brain.hdr")

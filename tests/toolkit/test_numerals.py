@@ -37,6 +37,13 @@ def test_hexadecimal_numbers_stand_beside_channels():
     assert stacks(names).channels == {f"channel{c}": tuple(f"z{z:02x}_ch{c}.tif" for z in range(20)) for c in (0, 1)}
 
 
+def test_hexadecimal_numbers_may_count_channels_of_one_slice():
+    names = ["ch08.tif", "ch09.tif", "ch0a.tif", "ch0b.tif"]
+    found = stacks(names)
+    assert found.channels == {f"channel{n}": (name,) for n, name in enumerate(names, 8)}
+    assert "are taken as hexadecimal" in found.notes[0]
+
+
 def test_holes_in_hexadecimal_numbers_are_found():
     names = [f"s{n:02x}.tif" for n in range(40) if n != 0x1B]
     with pytest.raises(InconsistentStack, match="slices are missing in here: 27"):

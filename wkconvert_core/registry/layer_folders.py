@@ -30,7 +30,7 @@ def layers_below(
 ) -> list[Found]:
     """One entry for each file or folder `listed` in `src` that a reader claims; a note on each tells of the others.
 
-    Links to files count as files. Links to folders are left out: they lead elsewhere, or to what is listed anyway.
+    Links to files count as files. Links to folders are left out, with a note: they may lead back to what is listed.
     Raises UnsupportedSource where folders are not layers, UnknownFormat where a reader is missing or failed.
     """
     tree = tree_at(src) if reader is None else None
@@ -42,11 +42,12 @@ def layers_below(
             "(for TIFF --reader tiff)",
         )
     found: list[Found] = []
-    declined, empty = list[str](), list[str]()
+    declined, empty, linked = list[str](), list[str](), list[str]()
     folders: dict[str, bool] = {}  # and whether it holds one picture, and nothing that may be more
     for entry in sorted(listed, key=lambda entry: natural_key(entry.name)):
         path, has_ending = src / entry.name, entry.name.lower().endswith(_ENDINGS)
         if entry.is_folder and entry.is_link:
+            linked.append(entry.name)
             continue
         inside = entries(path) if entry.is_folder else []
         is_nothing = not inside if entry.is_folder else not exists(path) or (entry.is_file and not state_of(path)[0])
@@ -85,6 +86,9 @@ def layers_below(
         notes.append(f"{told} (try {extras})" if extras else told)
     if empty:
         notes.append(f"left out of {src.name or src}, as there is nothing in it: {shorten(empty)}")
+    if linked:
+        told = f"left out of {src.name or src}, as links to folders are not followed: {shorten(linked)}"
+        notes.append(f"{told}; convert what they lead to by itself, with --add")
     return [replace(one, notes=(*one.notes, *map(WarningNote, notes))) for one in found]
 
 

@@ -106,10 +106,10 @@ def fingerprint(source: Path | str) -> str:
         return source
 
     def files() -> Iterator[Path]:
-        if is_file(source) and os.access(source.parent, os.R_OK):
-            yield from filter(is_file, listed(source.parent, f"{glob.escape(source.name.split('.')[0])}.*"))
-        elif is_file(source):
-            yield source
+        if is_file(source):
+            beside = f"{glob.escape(source.name.split('.')[0])}.*"
+            siblings = listed(source.parent, beside) if os.access(source.parent, os.R_OK) else []
+            yield from filter(is_file, sorted({source, *siblings}))
         else:
             yield from files_below(source, hidden=False)
 

@@ -150,8 +150,8 @@ def channel_stacks(
 def _doubts(found: Table, depth: Column | None, slices: dict[str, tuple[str | None, ...]]) -> Iterator[WarningNote]:
     """Warn of numbers that are taken as depth by a guess."""
     if found.numerals:
-        first, *_, last = next(iter(slices.values()))
-        yield WarningNote(f"the numbers in the names are taken as {found.numerals}, from {first} to {last}")
+        names = [name for channel in slices.values() for name in channel if name]
+        yield WarningNote(f"the numbers in the names are taken as {found.numerals}, from {names[0]} to {names[-1]}")
     if depth and (word := {depth.word, depth.unit} & NO_DEPTH):
         counted = f"the numbers of {word.pop()!r} in the names are taken as depth"
         yield WarningNote(f"{counted}: if they are something else, this is no volume; -o names=z says it is")

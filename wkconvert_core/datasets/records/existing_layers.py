@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +13,7 @@ from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets.dataset import Dataset, found_mags
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
-from wkconvert_core.datasets.records.lines import entry_of, extent_in, parsed_plan, sizes_in
+from wkconvert_core.datasets.records.lines import content_of, entry_of, extent_in, parsed_plan, sizes_in
 from wkconvert_core.toolkit.files import is_file, is_link, listed
 from wkconvert_core.toolkit.shortened import shorten
 
@@ -112,15 +111,14 @@ def existing_layers(dst: Path, but: Collection[str]) -> ExistingLayers:
 
 
 def recorded_grids(dst: Path) -> dict[str, dict[str, Any]]:
-    """The grids that runs recorded, by layer; they may be malformed."""
+    """The grids that runs recorded, by layer; they may be malformed. Raises BrokenSource."""
     return {
         name: grid for plan in _plans(dst) for name, grid in entry_of(plan, GRIDS).items() if isinstance(grid, dict)
     }
 
 
 def _plans(dst: Path) -> Iterator[Mapping[str, Any]]:
-    """The plans that runs recorded, without those that cannot be read."""
+    """The plans that runs recorded, empty for one that is malformed. Raises BrokenSource."""
     for path in listed(dst / FOLDER, "*.plan"):
-        with suppress(OSError):
-            if is_file(path) and not is_link(path):
-                yield parsed_plan(path.read_bytes())
+        if is_file(path) and not is_link(path):
+            yield parsed_plan(content_of(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable
 from fnmatch import fnmatch
@@ -13,7 +12,7 @@ from wkconvert_core.datasets.naming import FOLDER, layer_name_problem
 from wkconvert_core.datasets.records.lines import layer_and_command
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.atomic import TEMPORARY, writing
-from wkconvert_core.toolkit.files import exists, is_link, listed, open_file, reading
+from wkconvert_core.toolkit.files import exists, is_link, listed, open_file, reading, walk
 
 _LINE = 1 << 16
 """Bytes that hold at least one line of a journal."""
@@ -49,7 +48,7 @@ def holds_no_shard(dataset: Path, layer: str = "") -> bool:
     if any(map(has_finished_shards, plans_of(dataset, layer))) or is_link(dataset / layer):
         return False
     formats = plugins().mag_formats().values()
-    for where, folders, names in os.walk(dataset / layer, onerror=_raised):
+    for where, folders, names in walk(dataset / layer):
         folder = Path(where)
         if folder == dataset and FOLDER in folders:
             folders.remove(FOLDER)
@@ -61,10 +60,6 @@ def holds_no_shard(dataset: Path, layer: str = "") -> bool:
             if not frame.issuperset(names):
                 return False
     return True
-
-
-def _raised(error: OSError) -> None:
-    raise error
 
 
 def remove_run(plan: Path, folders: Iterable[Path]) -> None:
