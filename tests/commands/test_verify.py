@@ -30,7 +30,7 @@ from wkconvert_core.datasets.records.lines import format_line, parse_line
 from wkconvert_core.formats.wkw.sink import WkwSink
 
 SAMPLES = paths.SAMPLES / "wkw"
-ALONE = Settings(strategy="sequential", memory=1 << 30)  # said: to ask the system takes longer than to verify
+ALONE = Settings(strategy="sequential", memory=8 << 30)  # said: to ask the system takes longer than to verify
 
 
 def made(tmp_path, reader, voxels, **settings):
