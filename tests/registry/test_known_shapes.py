@@ -36,6 +36,8 @@ TREES = {
     "words": ("tiles", "slice_{z}/row{y}_col{x}.png", {"z": N(3), "y": N(2), "x": N(2)}),
     "r and c": ("tiles", "z{z}/r{y:03}_c{x:03}.png", {"z": N(3), "y": N(2), "x": N(2)}),
     "rows": ("tiles", "{y}/{x}.png", {"y": N(4), "x": N(5)}),
+    "without zoom, JPG": ("tiles", "{z}/{y}_{x}.JPG", {"z": N(3), "y": N(2), "x": N(2)}),
+    "rows, PNG": ("tiles", "{y}/{x}.PNG", {"y": N(4), "x": N(5)}),
     "many rows": ("tiles", "{y}/{x}.png", {"y": N(14), "x": N(15)}),
     "KNOSSOS": ("knossos", "mag1/x{x:04}/y{y:04}/z{z:04}/em_x{x:04}_y{y:04}_z{z:04}.png", {a: N(2) for a in "xyz"}),
     "raw cubes": ("knossos", "em_mag1/x{x:04}/y{y:04}/z{z:04}/c.raw", {a: N(2) for a in "xyz"}),

@@ -239,9 +239,7 @@ def _open_all(found: Sequence[Found], settings: Settings, plugins: Plugins) -> l
     for item in found:
         opened, unknown = _open_one(item, options, settings.reader_options if len(found) == 1 else {}, plugins)
         labels = [
-            layer.category is None
-            and (by_words := by_name(_telling_names(item, layer))) is not None
-            and by_words.category == "segmentation"
+            not layer.category and (named := by_name(_telling_names(item, layer))) and named.category == "segmentation"
             for layer in opened
         ]
         if settings.category is None and any(labels):  # some readers treat labels differently: open these as such

@@ -293,6 +293,3 @@ def check_not_half_compressed(dataset: Path) -> None:
             f"{dataset} is not finished: compress has still to move mags into their place",
             fix=f"run `wkconvert compress {dataset}` again: it goes on there",
         )
-
-
-# --- what it takes ---------------------------------------------------------------------------------------------------

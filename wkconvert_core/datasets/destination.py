@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,10 +15,10 @@ from wkconvert_core.contract.model import Sink
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.datasets.dataset import unfinished
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
-from wkconvert_core.datasets.places import REPLACED, holds_dataset, is_dataset, sweep, sweep_replaced
+from wkconvert_core.datasets.places import REPLACED, holds_dataset, is_dataset, remove, sweep, sweep_replaced
 from wkconvert_core.datasets.records.journal import Journal, Request
 from wkconvert_core.datasets.records.lines import layer_and_command
-from wkconvert_core.datasets.records.lock import locked
+from wkconvert_core.datasets.records.lock import LOCK, locked
 from wkconvert_core.datasets.records.runs_without_shards import (
     has_finished_shards,
     holds_no_shard,
@@ -28,7 +27,7 @@ from wkconvert_core.datasets.records.runs_without_shards import (
     runs_without_shards,
 )
 from wkconvert_core.toolkit.atomic import temporary_name, writing
-from wkconvert_core.toolkit.files import exists, is_file, is_folder, is_link, listed
+from wkconvert_core.toolkit.files import exists, is_file, listed
 
 
 @dataclass(frozen=True)
@@ -151,9 +150,9 @@ class Replacement(Destination):
         if set(listed(self.building / FOLDER, "*.plan")) - own:
             for path in listed(self.building):
                 if path.name != FOLDER:
-                    shutil.rmtree(path) if is_folder(path) and not is_link(path) else path.unlink()
+                    remove(path)
             for path in listed(self.building / FOLDER):
-                if path.name != "lock" and is_file(path):
+                if path.name != LOCK and is_file(path):
                     path.unlink()
 
     def publish(self) -> str:

@@ -72,7 +72,12 @@ def sweep(dataset: Path, layers: Sequence[str]) -> None:
             path.unlink(missing_ok=True)
         for folder in (dataset / name for name in (FOLDER, *layers)):
             for path in [] if is_link(folder) else list(folder.rglob(TEMPORARY)):
-                shutil.rmtree(path) if is_folder(path) and not is_link(path) else path.unlink(missing_ok=True)
+                remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it. Raises OSError."""
+    shutil.rmtree(path) if is_folder(path) and not is_link(path) else path.unlink(missing_ok=True)
 
 
 def has_leftovers(dataset: Path) -> bool:

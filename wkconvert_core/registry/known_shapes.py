@@ -39,7 +39,7 @@ SUFFIXES = {
     "zarr": (".zarr", ".ozx", ".n5"),
 }
 """Suffixes of the files that the readers of each extra, `wkconvert[...]`, take; its first reader has its name."""
-_PICTURE = r"\.(?:jpe?g|jpe|png|tiff?|bmp|gif|webp|avif|jxl|jp2|j2k|jpx|tga|p[pgbn]m)"
+_PICTURE = r"\.(?i:jpe?g|jpe|png|tiff?|bmp|gif|webp|avif|jxl|jp2|j2k|jpx|tga|p[pgbn]m)"
 _CUBES = re.compile(
     r"(?:(?:[^/]*mag)?[0-9]{1,9}/)?(?:x[0-9]{4,}/)?(?:y[0-9]{4,}/)?z[0-9]{4,}/[^/]+\.(?:raw|png|jpe?g|seg\.sz\.zip|jp2|j2k|seg)"
 )
@@ -74,10 +74,10 @@ def tree_at(folder: Path) -> Tree | None:
     paths = list(_paths(folder))
     if any(map(_CUBES.fullmatch, paths)):
         return Tree("knossos", "a dataset of KNOSSOS")
-    pictures = [path for path in paths if re.search(f"{_PICTURE}$", path, re.IGNORECASE)]
+    pictures = [path for path in paths if re.search(f"{_PICTURE}$", path)]
     numbered = sum(path.split("/")[0].isdecimal() for path in pictures)
     if 2 * numbered >= len(pictures) > 0:
-        shape = next((path for path in pictures for one in _TILES if one.fullmatch(path.lower())), None)
+        shape = next((path for path in pictures for one in _TILES if one.fullmatch(path)), None)
         if shape or _is_grid(pictures):
             return Tree("tiles", f"a tree of tiles, such as {shape or pictures[0]}")
         if _are_rows(pictures):

@@ -94,7 +94,7 @@ class Plugins:
 
     def formats(self) -> dict[str, str]:
         """All readers by name, each with a summary of what it reads, from the plugins' `FORMATS`."""
-        return {name: text for _, plugin in self._manager.list_name_plugin() for name, text in _formats(plugin).items()}
+        return self._named("FORMATS")
 
     def formats_of(self, name: str) -> dict[str, str]:
         """The readers and mag formats of one plugin by name, each with a summary."""
@@ -103,19 +103,15 @@ class Plugins:
 
     def writers(self) -> dict[str, str]:
         """All that `--to` takes, by name: mag formats, and what the plugins' `WRITERS` name; each with a summary."""
-        named = [_formats(plugin, "WRITERS") for _, plugin in self._manager.list_name_plugin()]
-        named += [{name: one.summary} for name, one in self.mag_formats().items()]
-        return {name: text for texts in named for name, text in texts.items()}
+        return self._named("WRITERS") | {name: one.summary for name, one in self.mag_formats().items()}
 
     def exports(self) -> dict[str, str]:
         """All that `wkconvert export --to` takes, by name, from the plugins' `EXPORTS`; each with a summary."""
-        named = [_formats(plugin, "EXPORTS") for _, plugin in self._manager.list_name_plugin()]
-        return {name: text for texts in named for name, text in texts.items()}
+        return self._named("EXPORTS")
 
     def second_opinions(self) -> dict[str, str]:
         """By each reader, another one that reads its files by another library, from the plugins' `SECOND_OPINIONS`."""
-        named = [_formats(plugin, "SECOND_OPINIONS") for _, plugin in self._manager.list_name_plugin()]
-        return {reader: other for each in named for reader, other in each.items()}
+        return self._named("SECOND_OPINIONS")
 
     def downsamplers(self) -> dict[str, Downsampler]:
         """Every plugin's kernels by name; core's own cannot be replaced."""
@@ -148,6 +144,11 @@ class Plugins:
             places[plugin.name] = trace.rfind(f'File "{place}')
         named = [plugin for plugin in self.loaded if places[plugin.name] >= 0]
         return max(named, key=lambda plugin: places[plugin.name], default=None)
+
+    def _named(self, attribute: str) -> dict[str, str]:
+        """The entries of the mappings that plugins have under this name, together."""
+        named = (_formats(plugin, attribute) for _, plugin in self._manager.list_name_plugin())
+        return {name: text for texts in named for name, text in texts.items()}
 
     def _load(self, point: EntryPoint) -> Loaded:
         """Load an installed plugin and look at all that it offers: better now than in every conversion later."""

@@ -108,9 +108,8 @@ def listed(folder: Path, pattern: str = "*") -> list[Path]:
 def files_below(folder: Path, *, hidden: bool = True) -> Iterator[Path]:
     """The regular files below a folder, at any depth, folder by folder; links to folders are not followed.
 
-    Without `hidden` ones, `wkconvert.toml` is left out, too.
-
-    None if there is no such folder. Raises BrokenSource for a folder that cannot be listed.
+    None if there is no such folder. Without `hidden` ones, `wkconvert.toml` is left out, too. Raises BrokenSource for a
+    folder that cannot be listed.
     """
     for inner, folders, names in walk(folder):
         folders[:] = sorted(name for name in folders if hidden or not name.startswith("."))

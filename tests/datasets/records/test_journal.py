@@ -1,7 +1,9 @@
 """The journal and the lock: what survives a kill, and what is refused."""
 
 import contextlib
+import errno
 import json
+import os
 import subprocess
 import sys
 import zlib
@@ -10,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from wkconvert_core import Box, Checksum, Mag, MagSpec
+from wkconvert_core import Box, BrokenSource, Checksum, Mag, MagSpec
 from wkconvert_core.contract.errors import DamagedData, TargetError, TargetExists, TargetLocked, TargetNotWritable
 from wkconvert_core.datasets.checksums import records
 from wkconvert_core.datasets.naming import FOLDER
@@ -291,6 +293,25 @@ def test_values_of_other_types_are_no_shard(values, summed):
     line = b'%b, "%08x"]\n' % (content, zlib.crc32(content)) if summed else content + b"]\n"
     with pytest.raises(ValueError, match=r"no number|no range"):
         parse_line(line, bare=True)
+
+
+def test_the_number_of_a_list_that_cannot_be_read_is_not_taken_for_none(target, begun, monkeypatch):
+    journal = begun(target)
+    other = target / FOLDER / "color.verify.shards"
+    other.write_bytes(format_serial(7))
+    really = os.open
+
+    def failing(path, *rest, **more):
+        if str(path) == str(other):
+            raise OSError(errno.EIO, "Input/output error", path)
+        return really(path, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", failing)
+        with pytest.raises(BrokenSource, match=r"color\.verify\.shards cannot be read"):
+            journal.finish()
+    journal.finish()
+    assert parse_serial(journal._shards.read_bytes()) == 8
 
 
 def test_lists_of_earlier_versions_are_read_and_journals_are_not(target, begun):

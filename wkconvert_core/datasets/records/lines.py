@@ -20,7 +20,7 @@ from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.planning.step import ShardDone
-from wkconvert_core.toolkit.files import listed, open_file, reading
+from wkconvert_core.toolkit.files import is_file, listed, open_file, reading
 
 _RECORD = "record"
 
@@ -101,11 +101,12 @@ def parse_serial(line: bytes) -> int | None:
 
 
 def serial_of(shards: Path) -> int:
-    """The number of a list of checksums; 0 if it has none that can be read, or is of an earlier version."""
+    """The number of a list of checksums; 0 if it was changed, or is of an earlier version. Raises BrokenSource."""
+    with reading(shards), open_file(shards) as file:
+        line = file.readline(100)
     try:
-        with open_file(shards) as file:
-            return parse_serial(file.readline(100)) or 0
-    except (OSError, ValueError):
+        return parse_serial(line) or 0
+    except ValueError:
         return 0
 
 
@@ -115,9 +116,12 @@ def is_bare(content: bytes) -> bool:
 
 
 def next_serial(folder: Path, layer: str, besides: Path) -> int:
-    """The number for a new list of checksums of a layer: one more than those in a folder of records, `besides` one."""
+    """The number for a new list of checksums of a layer: one more than those in a folder of records, `besides` one.
+
+    Raises BrokenSource: without the numbers of the others, it is not known that this one is the newest.
+    """
     others = (path for path in listed(folder, "*.shards") if layer_and_command(path)[0] == layer and path != besides)
-    return 1 + max(map(serial_of, others), default=0)
+    return 1 + max(map(serial_of, filter(is_file, others)), default=0)
 
 
 def layer_and_command(path: Path) -> tuple[str, str]:

@@ -237,9 +237,7 @@ def _with_depth(chosen: Sequence[Column]) -> list[Column]:
     if long := [column for column in chosen if column.word == "s" and column.padded]:
         return [replace(column, kind="z") if column is long[-1] else column for column in chosen]
     unsaid = [column for column in chosen if not column.kind and isinstance(column.values[0], int)]
-    if unsaid and any(column.word in ("tile", "tiles") for column in chosen):  # it may as well be a row or column
-        return list(chosen)
-    if len(unsaid) != 1:
+    if len(unsaid) != 1 or any(column.word in ("tile", "tiles") for column in chosen):  # of tiles, it may be a row
         return list(chosen)
     return [replace(column, kind="z") if column is unsaid[0] else column for column in chosen]
 
