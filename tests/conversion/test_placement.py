@@ -465,6 +465,21 @@ def test_a_dataset_that_is_converted_again_knows_where_its_layers_lie(tmp_path, 
     assert places[0] == places[1] != Box((0, 0, 0), (10, 12, 14))
 
 
+@pytest.mark.parametrize("flip", ["", "xz"])
+@pytest.mark.parametrize("box", [None, Box((3, 4, 5), (7, 8, 9))])
+@pytest.mark.parametrize("skip", [0, 2])
+def test_a_part_of_a_dataset_lies_where_that_part_of_its_source_does(tmp_path, pair, flip, box, skip):
+    src, plain = pair((15, 16, 17)) / "image", Settings(jobs=1, downsample=False)
+    part = replace(plain, flip=flip, bbox=box, skip_first_z_slices=skip)
+    convert(src, tmp_path / "ds", plain)
+    for source, name in ((src, "direct"), (tmp_path / "ds", "again")):
+        convert(source, tmp_path / name, part)
+    direct, again = (existing_layers(tmp_path / name, []) for name in ("direct", "again"))
+    assert direct.affine == again.affine
+    assert direct.affine is not None
+    assert [grid.flip for grid in again.grids.values()] == [flip]
+
+
 def test_a_dataset_whose_records_lay_it_elsewhere_stays_with_a_warning(tmp_path, pair):
     src = pair((15, 16, 17))
     for name in ("image", "labels"):

@@ -13,7 +13,7 @@ import numpy as np
 from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.contract.errors import OptionError, ResourceError, UnknownFormat
 from wkconvert_core.contract.geometry import Vec3
-from wkconvert_core.contract.model import Confidence, Layer, Match, VolumeInfo
+from wkconvert_core.contract.model import Confidence, Layer, Match, Source
 from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.conversion.settings import FINEST, Settings
@@ -31,7 +31,7 @@ from wkconvert_core.registry.answers import Found
 from wkconvert_core.registry.known_shapes import told_of_files
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.sources.category import Decision, by_name, classify
-from wkconvert_core.sources.views import as_dtype, transformed
+from wkconvert_core.sources.views import InSpace, as_dtype, transformed
 from wkconvert_core.toolkit.byte_sizes import size_text
 from wkconvert_core.toolkit.dyes import dye_color
 from wkconvert_core.toolkit.files import is_file, is_folder, listed, stem
@@ -126,9 +126,7 @@ def _as_written(found: Found, layer: Layer, decision: Decision, settings: Settin
     if decision.category == "segmentation" and not _is_dataset(found):
         check_ids(np.dtype(dtype or own.info.dtype), channels)
     try:
-        source = transformed(
-            own, channel=settings.channel, box=settings.bbox, skip_z=settings.skip_first_z_slices, flip=settings.flip
-        )
+        source = _transformed(own, settings)
     except OptionError as error:
         if is_alone:
             raise
@@ -162,20 +160,27 @@ def _as_written(found: Found, layer: Layer, decision: Decision, settings: Settin
         (*notes, *of_dtype, *of_range),
         start=Vec3(*own.info.offset),
         shift=Vec3(0, 0, settings.start_z),
-        lies=_lies(found, layer, source.info, settings.flip),
+        lies=_lies(found, layer, settings),
         intensity_range=layer.intensity_range if fit == "exact" else None,
     )
 
 
-def _lies(found: Found, layer: Layer, info: VolumeInfo, flip: str) -> Grid:
+def _transformed(source: Source, settings: Settings) -> Source:
+    box, skip_z = settings.bbox, settings.skip_first_z_slices
+    return transformed(source, channel=settings.channel, box=box, skip_z=skip_z, flip=settings.flip)
+
+
+def _lies(found: Found, layer: Layer, settings: Settings) -> Grid:
     """Where a layer's first voxel lies as it will be written, by its source or the records of its dataset."""
-    turned = info.turned.how if info.turned else ""
-    if not _is_dataset(found):
-        return Grid(info.affine, turned, "".join(sorted(flip)), info.stage, info.first_slice)
-    known = Grid.parse(recorded_grids(Path(found.path)).get(layer.name or "", {}))
-    affine = known.affine.moved(info.offset) if known.affine and min(layer.mags) == FINEST else None
-    affine = affine.mirrored(info.shape, flip) if affine and flip else affine
-    return replace(known, affine=affine, flip="".join(sorted({*known.flip} ^ {*flip})))
+    own = layer.source.info
+    stated = Grid(own.affine, own.turned.how if own.turned else "", "", own.stage, own.first_slice)
+    if _is_dataset(found):
+        stated = Grid.parse(recorded_grids(Path(found.path)).get(layer.name or "", {}))
+        affine = stated.affine.moved(own.offset) if stated.affine and min(layer.mags) == FINEST else None
+        stated = replace(stated, affine=affine)
+    # the affine goes the way of the voxels
+    affine = _transformed(InSpace(layer.source, stated.affine), settings).info.affine
+    return replace(stated, affine=affine, flip="".join(sorted({*stated.flip} ^ {*settings.flip})))
 
 
 def open_dataset(dataset: Dataset, names: Collection[str], budget: Budget) -> list[SourceLayer]:

@@ -16,6 +16,7 @@ from wkconvert_core.contract.model import Source, VolumeInfo
 from wkconvert_core.sources.casting import Fit, ValueRange, cast, pieces
 
 if TYPE_CHECKING:
+    from wkconvert_core.contract.affine import Affine
     from wkconvert_core.contract.model import Array
 
 
@@ -112,6 +113,18 @@ class Moved(Wrapper):
     def info(self) -> VolumeInfo:
         """The inner source's, with the other offset."""
         return replace(self.inner.info, offset=self.offset)
+
+
+@dataclass(frozen=True)
+class InSpace(Wrapper):
+    """A source with another affine."""
+
+    affine: Affine | None
+
+    @cached_property
+    def info(self) -> VolumeInfo:
+        """The inner source's, with the other affine."""
+        return replace(self.inner.info, affine=self.affine)
 
 
 @dataclass(frozen=True)
