@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,7 +14,7 @@ import numpy as np
 from wkconvert_core.contract.abilities import stream_of
 from wkconvert_core.contract.errors import OptionError, ResourceError, UnknownFormat
 from wkconvert_core.contract.geometry import Vec3
-from wkconvert_core.contract.model import Confidence, Layer, Match, Source
+from wkconvert_core.contract.model import Confidence, Layer, Match, Source, VolumeInfo
 from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.reader_options import UnknownOption
 from wkconvert_core.conversion.settings import FINEST, Settings
@@ -56,23 +57,7 @@ def open_source(
     layers = _open_all(found_all, settings, plugins)
     if settings.reader is None and isinstance(src, Path) and "layers" not in settings.reader_options.values():
         layers = _one_file_each(layers)
-    if len(layers) > 1 and (settings.layer_name or settings.category):
-        option = "--layer-name" if settings.layer_name else "--category"
-        raise OptionError(
-            f"{option} fits one layer, and {src} holds {len(layers)}",
-            fix="convert them one by one, the later ones with --add",
-        )
-    stated = [layer.source.info for _, layer, _ in layers]
-    if (
-        settings.flip
-        and settings.bbox
-        and len({info.extent for info in stated}) > 1
-        and not all(i.affine for i in stated)
-    ):
-        raise OptionError(
-            "--bbox counts voxels of each mirrored layer, and the layers differ in extent",
-            fix="convert them one by one, the later ones with --add, and numbers of their own",
-        )
+    _check_options(src, [layer.source.info for _, layer, _ in layers], settings)
     if budget:  # what only looks at a few voxels does not wait for whole shards
         layers = [(it, compared(Path(it.path), layer) if _is_dataset(it) else layer, how) for it, layer, how in layers]
         _check_chunks([layer for _, layer, _ in layers], budget)
@@ -80,18 +65,35 @@ def open_source(
     for found, layer, wanted in layers:
         layer, decision = _decided(found, layer, settings, plugins)
         made = _as_written(found, layer, decision, wanted, is_alone=len(layers) == 1)
-        # The name is as asked, as folder and reader say, else the category; numbers tell equal names apart.
-        said = "_".join(part for part in (found.layer, layer.name) if part)
-        base = settings.layer_name or (suggest(said, made.category) if said else made.category)
-        numbered = (f"{base}_{number}" for number in range(2, len(layers) + 2))
-        name = next(each for each in (base, *numbered) if each not in opened)
-        renamed = [f"{said!r} is called {name}"] if said not in ("", name) and not settings.layer_name else []
-        if said and name != base:
-            renamed = [
-                WarningNote(f"it is called {name}, as another layer is {base}: remove one if they are the same twice")
-            ]
-        opened[name] = replace(made, name=name, notes=(*made.notes, *renamed))
+        named = _named(made, "_".join(part for part in (found.layer, layer.name) if part), settings.layer_name, opened)
+        opened[named.name] = named
     return list(opened.values())
+
+
+def _check_options(src: Path | str, infos: Sequence[VolumeInfo], settings: Settings) -> None:
+    """Raise OptionError for options that fit one layer, or layers of one extent, where there are others."""
+    if len(infos) > 1 and (settings.layer_name or settings.category):
+        option = "--layer-name" if settings.layer_name else "--category"
+        raise OptionError(
+            f"{option} fits one layer, and {src} holds {len(infos)}",
+            fix="convert them one by one, the later ones with --add",
+        )
+    differ = len({info.extent for info in infos}) > 1
+    if settings.flip and settings.bbox and differ and not all(info.affine for info in infos):
+        raise OptionError(
+            "--bbox counts voxels of each mirrored layer, and the layers differ in extent",
+            fix="convert them one by one, the later ones with --add, and numbers of their own",
+        )
+
+
+def _named(layer: SourceLayer, said: str, asked: str | None, taken: Collection[str]) -> SourceLayer:
+    """The layer with a name that is not `taken`: as asked, as folder and reader have `said`, else its category."""
+    base = asked or (suggest(said, layer.category) if said else layer.category)
+    name = next(each for each in chain([base], (f"{base}_{number}" for number in count(2))) if each not in taken)
+    note = f"{said!r} is called {name}" if said not in ("", name) and not asked else ""
+    if said and name != base:
+        note = WarningNote(f"it is called {name}, as another layer is {base}: remove one if they are the same twice")
+    return replace(layer, name=name, notes=(*layer.notes, *filter(None, [note])))
 
 
 def _one_file_each(layers: list[Opened]) -> list[Opened]:

@@ -179,7 +179,7 @@ def _matrix(affine: Affine) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
 def _how(steps: np.ndarray[tuple[int, int], np.dtype[np.float64]], mag: Mag) -> str:
-    """How a layer of this mag lies that takes such steps in another's voxels, for a message."""
+    """Say how a layer of this mag lies, given its steps in voxels of another, for a message."""
     lengths = np.linalg.norm(steps, axis=0)
     turned = steps / lengths
     if np.allclose(turned, np.eye(3), atol=1e-3):
@@ -284,7 +284,7 @@ def _apart(layer: SourceLayer, layers: Sequence[SourceLayer], existing: Existing
 
 def _with_places_told(layers: list[SourceLayer], existing: ExistingLayers) -> list[SourceLayer]:
     """The layers with a warning if stages or numbers of slices of those without an affine say that they lie apart."""
-    grids = {**existing.grids} | {layer.name: layer.lies for layer in layers}
+    grids = {**existing.grids, **{layer.name: layer.lies for layer in layers}}
     silent = [(name, grid) for name, grid in grids.items() if not grid.affine]
     stages = {name: grid.stage for name, grid in silent if grid.stage}
     slices = {name: f"from {grid.first_slice} on" for name, grid in silent if grid.first_slice is not None}

@@ -54,7 +54,7 @@ class MagRecipe:
 
 
 Recipe: TypeAlias = Callable[[SourceLayer], Iterable[MagRecipe]]
-"""Which mags a layer gets, and what each is made from."""
+"""The mags that a layer gets, and what each is made from."""
 
 
 @dataclass(frozen=True)

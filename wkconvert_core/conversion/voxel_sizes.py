@@ -72,7 +72,7 @@ def _at_mag(layer: SourceLayer, mag: Mag, why: str) -> SourceLayer:
 def _ratios(
     layers: Sequence[SourceLayer], wanted: VoxelSize | None, existing: ExistingLayers
 ) -> dict[str, tuple[float, float, float]]:
-    """How many times as large as the dataset's, or the smallest, each layer's mag-1 voxels are along x, y, z.
+    """The size of each layer's mag-1 voxels along x, y, z, in multiples of the dataset's, or of the smallest.
 
     1 where a layer states nothing, and along axes that `--voxel-size` gives where its ratios are no mag.
     """
@@ -135,7 +135,7 @@ def _no_mag(
 
 
 def _told(layers: Sequence[SourceLayer], own: VoxelSize | None) -> str:
-    """Who states which voxel size, for a message."""
+    """List the voxel sizes and the layers that state them, for a message."""
     names: dict[str, list[str]] = {f"{own} ({own.origin})": []} if own else {}
     for layer in layers:
         if size := layer.voxel_size:
@@ -144,7 +144,7 @@ def _told(layers: Sequence[SourceLayer], own: VoxelSize | None) -> str:
 
 
 def _numbers(size: VoxelSize) -> str:
-    """As `--voxel-size` takes it."""
+    """The size as `--voxel-size` and `--unit` take it."""
     unit = "" if size.unit == "nm" else f" --unit {size.unit}"
     return ",".join("" if side is None else f"{side:.9g}" for side in size.size) + unit
 

@@ -1,1 +1,1 @@
-"""Which plugins there are, and which of them reads a path."""
+"""The installed plugins, and the one that reads a path."""

@@ -56,7 +56,7 @@ _STAGE_GRID = re.compile(r"(?i)(pos_[0-9]+)_([0-9]+)$")
 """Folders of Micro-Manager's grid of positions, such as `1-Pos_000_001`."""
 _ROW_OF_WELLS = re.compile("^(?=[A-P][0-9]{1,2}$)")
 _DEPTH, _FOLDERS, _ENTRIES = 4, 100, 300
-"""How much of a tree is looked at: levels, folders, and entries of each."""
+"""The part of a tree that is looked at: levels, folders, and entries of each."""
 _DOZEN = 12
 """Up to so many numbered folders may be layers, if each holds more pictures than this."""
 

@@ -1,4 +1,4 @@
-"""What lies in a folder that no reader claims as a whole: a layer in each file or folder below it that one claims."""
+"""Layers of a folder that no reader claims as a whole: the files and folders below it that one claims."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class ExistingLayers:
     turned: str = ""
     """How the layers' axes were turned."""
     grids: Mapping[str, Grid] = field(default_factory=dict)
-    """What is recorded of where each layer lies."""
+    """The recorded place of each layer."""
 
     def notes_on_flips(self, flip: str) -> list[WarningNote]:
         """The warning for a layer that is mirrored by `--flip`, if the layers that are there were mirrored otherwise.

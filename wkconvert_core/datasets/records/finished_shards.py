@@ -1,4 +1,4 @@
-"""Which shards of a mag are finished, in two bits per shard, because a petabyte has millions of them."""
+"""The finished shards of a mag, in two bits per shard, because a petabyte has millions of them."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Request:
         return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
     def differences_from(self, plan: Path) -> str:
-        """In what this request differs from that of a plan, in the user's words; empty if that cannot be told."""
+        """Name what this request changes in that of a plan, in the user's words; empty if that cannot be told."""
         old = parsed_plan(content_of(plan))
         return differences_told(old, json.loads(self.text)) if old else f"{plan} cannot be read"
 

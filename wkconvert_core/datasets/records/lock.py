@@ -1,4 +1,4 @@
-"""Who holds a dataset: the lock in its `.wkconvert`, which is there only while a run writes."""
+"""The lock that keeps a dataset for one writer: a file in its `.wkconvert` that is there only while a run writes."""
 
 from __future__ import annotations
 

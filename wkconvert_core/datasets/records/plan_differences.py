@@ -1,4 +1,4 @@
-"""In what an earlier run's plan differs from what is asked for now, in the user's words."""
+"""Differences between the plan of an earlier run and what is asked for now, in the user's words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SAID = {
 
 
 def differences_told(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """In what an old plan differs from a new one; empty if in nothing that can be named.
+    """Name what an old plan has otherwise than a new one; empty if nothing that can be named.
 
     >>> old = {"source": "em", "settings": {"max_mag": 4, "dtype": None, "to_options": "[('compression', 'lz4')]"}}
     >>> new = {"source": "em", "settings": {"max_mag": None, "dtype": "uint8", "to_options": "[]"}}

@@ -190,7 +190,7 @@ def _by(counter: Column, column: Column) -> list[int | str]:
 
 
 def _skipped(column: Column) -> float:
-    """How far a column is from rising step by step."""
+    """The number of steps between a column's least and largest number that no name has; infinite for words."""
     numbers = sorted({value for value in column.values if isinstance(value, int)})
     step = math.gcd(*(high - low for low, high in itertools.pairwise(numbers))) or 1
     return (numbers[-1] - numbers[0]) // step + 1 - len(numbers) if numbers else float("inf")

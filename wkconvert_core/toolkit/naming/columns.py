@@ -46,7 +46,7 @@ class Column:
     word: str = ""
     """The word before it, in lower case."""
     decimals: int = 0
-    """How many of the digits of `values` stand behind a decimal point."""
+    """The number of digits of `values` that stand behind a decimal point."""
     unit: str = ""
     """The unit right behind it, `um` or the like."""
     padded: bool = False
@@ -77,7 +77,7 @@ class Table:
     strays: Sequence[str]
     """Few names that are unlike the others."""
     numerals: str = ""
-    """How the numbers are written, if not in decimals: hexadecimal or Roman."""
+    """The kind of numerals, hexadecimal or Roman; empty for decimals."""
 
 
 def table(folder: str, names: Sequence[str], said: str | None = None) -> Table:
