@@ -7,7 +7,7 @@ import pytest
 from helpers import paths
 
 import wkconvert_core
-from wkconvert_core.toolkit import atomic, dyes, files, folders, raw_rows, shards, slices, stacks
+from wkconvert_core.toolkit import atomic, dyes, files, folders, raw_rows, shards, shortened, slices, stacks
 from wkconvert_core.toolkit.naming import words
 from wkconvert_core.toolkit.volumes import axes, choosing, inflated, orientation, scaling, stored
 
@@ -21,6 +21,7 @@ TOOLKIT = (
     words,
     raw_rows,
     shards,
+    shortened,
     slices,
     stacks,
     axes,

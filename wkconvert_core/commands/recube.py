@@ -36,7 +36,7 @@ from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.views import as_dtype
 from wkconvert_core.toolkit.files import files_below, is_file, is_folder, is_link, walk
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 _MAPPINGS = "mappings"
 """The only folder of a layer that is copied along with its mags."""

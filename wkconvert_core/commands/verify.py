@@ -28,7 +28,7 @@ from wkconvert_core.planning.costs import Budget
 from wkconvert_core.planning.step import ShardDone
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.files import reading
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 __all__ = ["MagSoundness", "Problem", "Soundness", "verify"]
 

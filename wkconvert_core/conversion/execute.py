@@ -34,7 +34,7 @@ from wkconvert_core.planning.step import Step
 from wkconvert_core.sources.intensity_range import intensity_range
 from wkconvert_core.toolkit.atomic import writing
 from wkconvert_core.toolkit.byte_sizes import size_text
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.conversion.voxel_sizes import at_mags
 from wkconvert_core.datasets.records.existing_layers import ExistingLayers
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 _WHOLE = 0.05
 """The part of a mag-1 voxel by which a layer's first corner may miss a voxel's; affines are stored as 32-bit floats."""

@@ -36,7 +36,7 @@ from wkconvert_core.sources.intensity_range import intensity_range
 from wkconvert_core.sources.views import Cast
 from wkconvert_core.toolkit.files import is_file
 from wkconvert_core.toolkit.folders import fingerprint
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 LISTED = 5
 """Most layers whose extents are named where they differ."""

@@ -15,7 +15,7 @@ from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.records.existing_layers import GRIDS, ExistingLayers, Grid
 from wkconvert_core.registry.answers import Found
 from wkconvert_core.sources.category import Decision
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 ORIGIN = Vec3(0, 0, 0)
 

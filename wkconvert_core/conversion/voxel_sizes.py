@@ -14,7 +14,7 @@ from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.conversion.source_layer import SourceLayer
 from wkconvert_core.datasets.records.existing_layers import ExistingLayers
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 _SAME = 1e-6
 """Relative tolerance for sizes: some formats store them as 32-bit floats."""

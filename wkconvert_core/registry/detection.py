@@ -15,7 +15,7 @@ from wkconvert_core.registry.known_shapes import SUFFIXES, hints, names_below
 from wkconvert_core.registry.layer_folders import layers_below
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.toolkit.files import entries, is_folder
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 
 def find(

@@ -13,7 +13,8 @@ from wkconvert_core.registry.answers import Found, surest
 from wkconvert_core.registry.known_shapes import SUFFIXES, are_numbered, counted_by, hints, tree_at
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.toolkit.files import Entry, entries, exists, state_of, stem
-from wkconvert_core.toolkit.stacks import natural_key, shorten
+from wkconvert_core.toolkit.shortened import shorten
+from wkconvert_core.toolkit.stacks import natural_key
 
 DEPTH = 3
 """Levels below a layer's folder in which its files may lie."""

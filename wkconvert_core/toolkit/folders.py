@@ -24,7 +24,8 @@ from wkconvert_core.toolkit.files import (
     state_of,
 )
 from wkconvert_core.toolkit.naming.words import texts
-from wkconvert_core.toolkit.stacks import natural_key, shorten
+from wkconvert_core.toolkit.shortened import shorten
+from wkconvert_core.toolkit.stacks import natural_key
 
 __all__ = ["Listing", "digest", "fingerprint", "first_of_stack", "list_folder"]
 

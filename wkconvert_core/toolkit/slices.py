@@ -14,7 +14,7 @@ import numpy as np
 
 from wkconvert_core.contract.errors import InconsistentStack, UnsupportedSource
 from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType

@@ -13,7 +13,7 @@ from wkconvert_core.toolkit.naming.choice import Naming, check_said, check_used,
 from wkconvert_core.toolkit.naming.columns import Column, Table, table
 from wkconvert_core.toolkit.naming.missing_slices import Gaps, in_slice_order
 from wkconvert_core.toolkit.naming.words import DYES, NO_DEPTH, numbers
-from wkconvert_core.toolkit.shortened import ranges, shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 __all__ = [
     "ChannelStacks",
@@ -23,8 +23,6 @@ __all__ = [
     "check_used",
     "left_out_note",
     "natural_key",
-    "ranges",
-    "shorten",
     "with_gaps",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wkconvert_core import OptionError, UnsupportedSource, WarningNote
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 from .images import Image, times
 from .kinds import KINDS, PACKED, Component

@@ -11,6 +11,7 @@ import numpy as np
 from wkconvert_core import Layer, Mag, SourceNotFound, UnsupportedSource, VolumeInfo, WarningNote
 from wkconvert_core.toolkit.files import is_folder, state_of
 from wkconvert_core.toolkit.folders import digest, list_folder
+from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_core.toolkit.slices import (
     agreed,
     common_dtype,
@@ -20,7 +21,7 @@ from wkconvert_core.toolkit.slices import (
     made_alike,
     stages_apart,
 )
-from wkconvert_core.toolkit.stacks import Gaps, Naming, check_used, shorten, with_gaps
+from wkconvert_core.toolkit.stacks import Gaps, Naming, check_used, with_gaps
 
 from .calibration import voxel_size
 from .choosing import check, choose, is_complex, left_out

@@ -14,7 +14,7 @@ from wkconvert_core import Affine, Layer, Mag, UnsupportedSource, Vec3Like, Volu
 from wkconvert_core.toolkit.dyes import view_colors
 from wkconvert_core.toolkit.files import broken
 from wkconvert_core.toolkit.raw_rows import cheap_run
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_core.toolkit.volumes.choosing import MOST_LAYERS, pick_time, split_channels
 
 from .files import Dataset, File, check_array

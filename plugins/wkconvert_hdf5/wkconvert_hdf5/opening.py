@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wkconvert_core import Layer, SourceNotFound, UnknownOption, UnsupportedSource, WarningNote
 from wkconvert_core.toolkit.files import entries, is_folder
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_core.toolkit.volumes.inflated import bytes_of
 
 from .arrays import Choice

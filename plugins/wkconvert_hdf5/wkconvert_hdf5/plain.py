@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wkconvert_core import Layer, OptionError, SourceNotFound, UnsupportedSource, VoxelSize, WarningNote
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 from .arrays import Choice, Facts, layers_of, name_of, the_only
 from .electron import detector_of

@@ -11,8 +11,9 @@ import numpy as np
 
 from wkconvert_core import InconsistentStack, OptionError, SourceNotFound, UnsupportedSource, WarningNote
 from wkconvert_core.toolkit.files import files_below, is_folder, state_of
+from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_core.toolkit.slices import agreed
-from wkconvert_core.toolkit.stacks import Gaps, shorten
+from wkconvert_core.toolkit.stacks import Gaps
 
 from .detection import is_slice
 from .header import Array

@@ -18,7 +18,7 @@ from typing import Any
 
 from wkconvert_core import InconsistentStack, Mag, UnsupportedSource, Vec3, Vec3Like, VoxelSize, WarningNote
 from wkconvert_core.toolkit.files import broken, open_file, reading
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 from .tree import suffix_of
 

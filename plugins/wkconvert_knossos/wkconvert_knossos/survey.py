@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wkconvert_core import Box, InconsistentStack, UnsupportedSource, Vec3, Vec3Like, WarningNote
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 from .cube_file import expected, found
 from .tree import OVERLAYS, PICTURES, Tree, best_name, suffix_of, walk

@@ -18,7 +18,7 @@ from wkconvert_core import (
     VoxelSize,
 )
 from wkconvert_core.toolkit.files import broken, is_folder
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_core.toolkit.volumes.axes import Axes
 from wkconvert_core.toolkit.volumes.inflated import GZIP, Packing, bytes_of
 from wkconvert_core.toolkit.volumes.stored import Stored, check_size, chunk_of, source_of

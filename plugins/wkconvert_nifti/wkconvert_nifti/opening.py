@@ -21,7 +21,7 @@ from wkconvert_core import (
     WarningNote,
 )
 from wkconvert_core.toolkit.files import is_file, is_folder, stem
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_core.toolkit.volumes.choosing import MOST_LAYERS, check_layers, groups
 from wkconvert_core.toolkit.volumes.inflated import GZIP, Packing, bytes_of
 from wkconvert_core.toolkit.volumes.orientation import Orientation

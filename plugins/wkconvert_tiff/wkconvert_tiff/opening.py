@@ -14,7 +14,8 @@ import numpy as np
 from wkconvert_core import Category, InconsistentStack, Layer, Mag, UnsupportedSource, VolumeInfo
 from wkconvert_core.toolkit.dyes import view_colors
 from wkconvert_core.toolkit.files import is_folder, raw_file, reading
-from wkconvert_core.toolkit.stacks import Gaps, Naming, shorten
+from wkconvert_core.toolkit.shortened import shorten
+from wkconvert_core.toolkit.stacks import Gaps, Naming
 from wkconvert_core.toolkit.volumes.choosing import no_channel
 
 from .detection import TIFF_SUFFIXES, kind_of

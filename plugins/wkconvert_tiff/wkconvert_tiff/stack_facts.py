@@ -11,8 +11,8 @@ import numpy as np
 
 from wkconvert_core import BrokenSource, InconsistentStack, SourceError, VoxelSize
 from wkconvert_core.toolkit.files import broken, state_of
+from wkconvert_core.toolkit.shortened import ranges
 from wkconvert_core.toolkit.slices import agreed, common_dtype, common_size, counted, first_voxel_size, made_alike
-from wkconvert_core.toolkit.stacks import ranges
 from wkconvert_images.calibration import beside
 from wkconvert_images.facts import MOST_PER_BYTE, Facts, lossy_labels, with_option
 from wkconvert_images.opening import check_decoder, facts_of, raster

@@ -16,15 +16,9 @@ import numpy as np
 from wkconvert_core import InconsistentStack, OptionError, SourceNotFound, UnsupportedSource, VoxelSize
 from wkconvert_core.toolkit.files import changed, is_folder, reading, state_of
 from wkconvert_core.toolkit.folders import Listing, digest, list_folder
+from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_core.toolkit.slices import counted, stages_apart
-from wkconvert_core.toolkit.stacks import (
-    Gaps,
-    Naming,
-    channel_stacks,
-    check_used,
-    left_out_note,
-    shorten,
-)
+from wkconvert_core.toolkit.stacks import Gaps, Naming, channel_stacks, check_used, left_out_note
 from wkconvert_images.opening import Format, facts_of
 
 from .detection import COMPANION, PICTURE_SUFFIXES, TIFF_SUFFIXES

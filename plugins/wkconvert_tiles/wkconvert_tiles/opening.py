@@ -18,8 +18,8 @@ from wkconvert_core import (
     VolumeInfo,
     WarningNote,
 )
+from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_core.toolkit.slices import counted
-from wkconvert_core.toolkit.stacks import shorten
 from wkconvert_images.facts import Facts, lossy_labels, with_option
 from wkconvert_images.opening import check_decoder
 

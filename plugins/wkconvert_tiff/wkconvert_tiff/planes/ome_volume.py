@@ -12,7 +12,7 @@ import numpy as np
 
 from wkconvert_core import UnsupportedSource, WarningNote
 from wkconvert_core.toolkit.files import broken, cannot_open, is_file
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_images.calibration import ome_voxel_size
 from wkconvert_images.ome import ElsewhereError, OmeImage, OmePlanes, own_uuid, read_ome
 from wkconvert_images.page import read_page

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from wkconvert_core import OptionError, UnsupportedSource
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 from . import ome, plain, precomputed
 from .image import MOST, Image, numbers

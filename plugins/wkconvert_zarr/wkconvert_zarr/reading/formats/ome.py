@@ -12,7 +12,7 @@ from typing import Any
 
 from wkconvert_core import SourceNotFound, UnsupportedSource, WarningNote
 from wkconvert_core.toolkit.files import broken
-from wkconvert_core.toolkit.stacks import shorten
+from wkconvert_core.toolkit.shortened import shorten
 
 from .image import MOST, Channel, Image, Level, color_of, numbers, texts
 from .node import Node
