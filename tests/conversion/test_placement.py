@@ -467,13 +467,13 @@ def test_a_dataset_that_is_converted_again_knows_where_its_layers_lie(tmp_path, 
 
 @pytest.mark.parametrize("flip", ["", "xz"])
 @pytest.mark.parametrize("box", [None, Box((3, 4, 5), (7, 8, 9))])
-@pytest.mark.parametrize("skip", [0, 2])
-def test_a_part_of_a_dataset_lies_where_that_part_of_its_source_does(tmp_path, pair, flip, box, skip):
+@pytest.mark.parametrize(("skip", "mag"), [(0, None), (2, None), (2, Mag(2, 2, 1))])
+def test_a_part_of_a_dataset_lies_where_that_part_of_its_source_does(tmp_path, pair, flip, box, skip, mag):
     src, plain = pair((15, 16, 17)) / "image", Settings(jobs=1, downsample=False)
     part = replace(plain, flip=flip, bbox=box, skip_first_z_slices=skip)
-    convert(src, tmp_path / "ds", plain)
-    for source, name in ((src, "direct"), (tmp_path / "ds", "again")):
-        convert(source, tmp_path / name, part)
+    convert(src, tmp_path / "ds", replace(plain, at_mag=mag))
+    convert(tmp_path / "ds", tmp_path / "again", part)
+    convert(src, tmp_path / "direct", replace(part, at_mag=mag))
     direct, again = (existing_layers(tmp_path / name, []) for name in ("direct", "again"))
     assert direct.affine == again.affine
     assert direct.affine is not None

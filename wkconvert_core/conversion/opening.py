@@ -178,7 +178,7 @@ def _lies(found: Found, layer: Layer, settings: Settings) -> Grid:
     stated = Grid(own.affine, own.turned.how if own.turned else "", "", own.stage, own.first_slice)
     if _is_dataset(found):
         stated = Grid.parse(recorded_grids(Path(found.path)).get(layer.name or "", {}))
-        affine = stated.affine.moved(own.offset) if stated.affine and min(layer.mags) == FINEST else None
+        affine = stated.affine and stated.affine.coarsened(min(layer.mags)).moved(own.offset)
         stated = replace(stated, affine=affine)
     # the affine goes the way of the voxels
     affine = _transformed(InSpace(layer.source, stated.affine), settings).info.affine
