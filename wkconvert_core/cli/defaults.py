@@ -66,7 +66,7 @@ class Defaults:
 
     @property
     def notes(self) -> list[str]:
-        """Which files say something that changes what is written, and what."""
+        """The files that say something that changes what is written, and what they say."""
         deciding = [name for name in self.values if get_args(ALL[name])[1].rich_help_panel != RUN]
         files = dict.fromkeys(self._origins[name] for name in deciding)
         told = {file: [_shown(name) for name in deciding if self._origins[name] == file] for file in files}

@@ -151,7 +151,7 @@ for _name, _hint in ALL.items():
 STORAGE_OPTIONS = ("to_option", "compression", "compression_level", "no_compress", "file_len")
 """How mags are stored."""
 PYRAMID_OPTIONS = ("max_mag", "interpolation_mode", "sampling_mode", *STORAGE_OPTIONS)
-"""Which coarser mags are made, by which kernel, and how they are stored."""
+"""The coarser mags that are made, their kernel, and how they are stored."""
 EACH_TIME = ("add", "overwrite", "by_reference", "follow", "force", "dry_run", "json", "report", "no_config")
 """Options that only the command line says: what they do to a target or to the output is wanted for one run."""
 WORKER_OPTIONS = ("jobs", "memory", "distribution_strategy", "scheduler", "job_resources")

@@ -1,4 +1,4 @@
-"""Who may take part in a run's own cluster: whoever can read the key that the run has made for itself.
+"""The key of a run's own cluster, made for that run: who can read it may take part.
 
 dask runs what it is sent, and listens on the whole network: so command, scheduler and jobs take no connection but from
 each other, encrypted, and each shows the run's certificate. Its key lies in a file that only the user can read, among

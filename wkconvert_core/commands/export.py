@@ -55,7 +55,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Pictures:
-    """Which voxels become pictures of which size."""
+    """The voxels that become pictures, and the pictures' size."""
 
     mag: Mag | None = None
     """The mag to read; None: the finest."""

@@ -20,7 +20,7 @@ class WarningNote(str):
 
 
 def counted(notes: Collection[str]) -> str:
-    """How many notes there are, and how many of them are warnings.
+    """The number of notes, and of the warnings among them.
 
     >>> counted(["alpha dropped", WarningNote("slice 3 is missing")]), counted([])
     ('2 notes (1 warning)', '0 notes')

@@ -104,7 +104,7 @@ def _read_range(said: ValueRange | str | None) -> ValueRange | str | None:
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Which mags are made, and with which kernel."""
+    """The mags that are made, and their kernel."""
 
     target_mag: Mag = FINEST
     max_mag: int | None = None

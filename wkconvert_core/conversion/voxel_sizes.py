@@ -1,4 +1,4 @@
-"""How large the voxels of layers are: the mags that differing sizes make, and the one size that a dataset has."""
+"""The size of layers' voxels: the mags that differing sizes make, and the one size that a dataset has."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def _most_frequent(order: Vec3Like, fine: Array, coarse: Array, steps: Vec3Like)
 
 
 def _mixed(fine: Array, steps: Vec3Like) -> Array:
-    """Which blocks hold more than one value: rows are compared with each other, and with themselves shifted by one."""
+    """Mark blocks with more than one value: rows are compared with each other, and with themselves shifted by one."""
     row, *others = lines(fine, steps)
     differs = np.zeros(row.shape, bool)
     if steps[2] > 1:

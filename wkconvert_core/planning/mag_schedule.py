@@ -1,4 +1,4 @@
-"""Which mags a pyramid has."""
+"""The mags of a pyramid."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ class Downsampled:
         return coarse
 
     def _axis(self, number: int, box: Box, halo: int) -> _Axis:
-        """Which finer voxels the kernel sees along one axis of a box, and where none of them is mirrored."""
+        """The finer voxels that the kernel sees along one axis of a box, and where none of them is mirrored."""
         factor, count, extent = self.factor[number], box.shape[number], self.fine_box.shape[number]
         first = self.box.start[number] + box.start[number]
         begin = first * factor - self.fine_box.start[number] - halo

@@ -25,7 +25,7 @@ class Upsampled:
     box: Box
     """The extent in finer voxels, where it lies in the dataset; voxel (0, 0, 0) is its start."""
     factor: Vec3
-    """How many finer voxels make one coarser along x, y, z."""
+    """Number of finer voxels that make one coarser along x, y, z."""
 
     @property
     def read_cost(self) -> float:

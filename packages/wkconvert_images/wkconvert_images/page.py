@@ -51,7 +51,7 @@ class Page:
     inverted: bool
     """Whether white, which is 0, is to be exchanged with black."""
     planes: int
-    """How many planes like this follow one another in a MetaMorph stack, which describes only the first; else 1."""
+    """Number of planes like this in a row, of which MetaMorph stacks describe only the first; else 1."""
 
 
 def read_page(ifd: Ifd, *, colors: bool = True, invert: bool = True) -> Page:
@@ -252,5 +252,5 @@ def _blank(ifd: Ifd, dtype: np.dtype[Any]) -> float:
 
 
 def planes_of(ifd: Ifd) -> int:
-    """How many planes a directory stands for: several in MetaMorph's stacks."""
+    """Number of planes that a directory stands for: several in MetaMorph's stacks."""
     return max(ifd.count(33629), 1)

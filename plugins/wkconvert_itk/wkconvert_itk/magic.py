@@ -1,4 +1,4 @@
-"""What files begin with: all that detection needs to know of the formats."""
+"""The first bytes of files: all that detection needs to know of the formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of a folder make up a volume of DICOM, and in which order: by their positions along the normal."""
+"""The files of a folder that make up a volume of DICOM, in order of their positions along the normal."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .slices import Slice, read_slices
 _SAME = 1e-3
 """Millimetres up to which two positions are one."""
 _UNEVEN = 0.1
-"""By how much of a step a slice may lie off the line of the others."""
+"""The part of a step by which a slice may lie off the line of the others."""
 
 
 _SKEWED = 1e-2
-"""By how much the area that two unit vectors span may miss 1."""
+"""The part by which the area that two unit vectors span may miss 1."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How large voxels are, and where the first one lies."""
+"""The size of voxels, and where the first one lies."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Header:
     angles: tuple[float, float, float]
     """Between y and z, x and z, x and y, in degrees."""
     axes: tuple[int, int, int]
-    """Which of x, y, z (0, 1, 2) columns, rows and sections are counted along."""
+    """The axes (0: x, 1: y, 2: z) along which columns, rows and sections are counted."""
     smallest: float
     largest: float
     """Least and greatest value, as the program that wrote the file says."""

@@ -35,7 +35,7 @@ class Image:
     sizes: tuple[tuple[float, str], ...]
     """Size and unit of a pixel along x, y, and perhaps z, as they stand in the file."""
     planned: tuple[int, ...] = ()
-    """How many images a series was to have, along its one axis, or a map along its two."""
+    """Number of images that a series was to have along its one axis, or a map along its two."""
 
 
 @dataclass(frozen=True)

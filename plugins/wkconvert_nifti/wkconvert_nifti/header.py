@@ -85,7 +85,7 @@ class Header:
 
     @property
     def volumes(self) -> int:
-        """How many volumes there are."""
+        """Number of volumes."""
         return math.prod(self.shape[3:])
 
     @property

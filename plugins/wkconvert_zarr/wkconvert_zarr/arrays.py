@@ -53,7 +53,7 @@ class Address:
     inner: str | None = None
     """The folder of the array within a zip file, empty at its top; None for what lies in no zip file."""
     scale: int = 0
-    """Which of the scales in the file `info` of neuroglancer's precomputed volumes."""
+    """The number of its scale in the file `info` of neuroglancer's precomputed volumes."""
     separator: str = ""
     """Between the indices of a chunk in the names of files of Zarr 2 whose metadata do not tell; else empty."""
     metadata: str = ""

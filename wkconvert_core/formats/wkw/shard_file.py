@@ -126,7 +126,7 @@ def check_shard(path: Path, header: Header, start: Vec3, recorded: Checksum | No
 
 
 def _unlike(found: Checksum, recorded: Checksum) -> str:
-    """In what a file is not as it was recorded; empty if it is."""
+    """Tell how a file differs from what was recorded; empty if it does not."""
     if found.size != recorded.size:
         return _other_size(found.size, recorded)
     return "" if found == recorded else f"its checksum is {found.crc32:08x}, not {recorded.crc32:08x} as recorded"

@@ -20,7 +20,7 @@ class Axes:
     shape: Vec3Like
     """Along the stored axes i, j, k."""
     order: Vec3Like = (0, 1, 2)
-    """Which stored axis becomes x, y, z."""
+    """The stored axes that become x, y, z."""
     mirrored: tuple[bool, bool, bool] = (False, False, False)
     """Whether x, y, z run against it."""
 

@@ -1,4 +1,4 @@
-"""Which of a file's volumes become which layers."""
+"""The volumes of a file that become layers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which page of which TIFF file holds which plane of a volume, and what the planes count."""
+"""The TIFF file and page that hold each plane of a volume, and what the planes count."""

@@ -227,7 +227,7 @@ def _any_below(folder: str, levels: Sequence[range]) -> bool:
 
 
 def _unlike(found: Checksum, recorded: Checksum) -> str:
-    """In what a file is not as it was recorded; empty if it is."""
+    """Tell how a file differs from what was recorded; empty if it does not."""
     if found.size != recorded.size:
         return f"it has {found.size} bytes; {recorded.size} were recorded"
     return "" if found == recorded else f"its checksum is {found.crc32:08x}, not {recorded.crc32:08x} as recorded"

@@ -119,7 +119,7 @@ def _is_straight(spec: MagSpec) -> bool:
 
 
 def _first_voxel(spec: MagSpec) -> tuple[float, float, float]:
-    """How many voxels of mag 1 the centre of the mag's first voxel lies from the origin, along x, y, z."""
+    """Voxels of mag 1 from the origin to the centre of the mag's first voxel, along x, y, z."""
     affine = spec.affine
     if affine is None:
         return 0.0, 0.0, 0.0

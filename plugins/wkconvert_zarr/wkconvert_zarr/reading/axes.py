@@ -1,4 +1,4 @@
-"""Which axis of an array is which: c, x, y, z, and those of which one place is taken, such as t."""
+"""The axes of an array: c, x, y, z, and those of which one place is taken, such as t."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large voxels are, where an image lies, and which mags its levels are."""
+"""The size of voxels, the place of an image, and the mags that its levels are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .axes import SPACE, Axes
 from .formats.image import Image, Level
 
 _WHOLE = 0.05
-"""By how much of a voxel a place may miss a whole one."""
+"""The part of a voxel by which a place may miss a whole one."""
 _FAR = 2**31
 """Places beyond are mistakes."""
 _POWERS = [2**power for power in range(16)]

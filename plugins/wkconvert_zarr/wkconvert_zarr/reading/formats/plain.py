@@ -128,7 +128,7 @@ def pyramid(group: Node, nodes: Sequence[Node]) -> Image:
 
 
 def _factor(fine: Node, coarse: Node) -> tuple[float, ...]:
-    """By how much an array is coarser than another along each axis, by their shapes: a power of two; else empty."""
+    """The powers of two by which an array is coarser than another along its axes, by their shapes; empty for others."""
     a, b = _shape(fine), _shape(coarse)
     if len(a) != len(b):
         return ()
