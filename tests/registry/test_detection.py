@@ -157,6 +157,13 @@ def test_links_are_followed_once_and_never_out_of_the_source(tmp_path, reader):
     ]
 
 
+def test_a_folder_of_nothing_but_links_is_refused_and_says_why(tmp_path, reader):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "em").symlink_to(reader(tmp_path / "em", np.zeros((1, 4, 4, 4), "uint8")))
+    with pytest.raises(UnknownFormat, match=r"it holds em, which fit none .*; links to folders are not followed"):
+        find(tmp_path / "src", plugins())
+
+
 def test_a_name_that_is_not_utf8_is_found(tmp_path, reader):
     odd = tmp_path / "src" / os.fsdecode(b"\xff")
     reader(odd, np.zeros((1, 4, 4, 4), "uint8"))

@@ -54,6 +54,8 @@ arrays at URLs
     if inside is not None:
         shown = shorten([entry.name for entry in inside])
         why = f"it holds {shown}, which fit none of the installed formats" if inside else "the folder is empty"
+        if any(entry.is_folder and entry.is_link for entry in inside):
+            why += "; links to folders are not followed"
         names += names_below(src)
     extras = hints(names, plugins)
     fix = f"try {' or '.join(extras)}" if extras else "`wkconvert plugins` lists the formats that are installed"
