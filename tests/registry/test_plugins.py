@@ -41,6 +41,7 @@ BROKEN = {
     "has FORMATS that are no mapping": (SOUND.replace('{"NAME": "files of NAME"}', '"NAME"'), "FORMATS"),
     "names no text in FORMATS": (SOUND.replace('"files of NAME"', "None"), "FORMATS"),
     "has a reader of core's": (SOUND.replace('"NAME": ', '"raw": '), "another plugin has a reader raw already"),
+    "has a writer of core's": (SOUND + "\nWRITERS = {'wkw': 'its own'}", "another plugin has a writer wkw already"),
     "has kernels that raise": (giving("downsamplers", "1 / 0"), "ZeroDivisionError"),
     "has kernels that are none": (giving("downsamplers", "{'own': max}"), "wkconvert_downsamplers returns {'own'"),
     "has mag formats that raise": (giving("mag_formats", "1 / 0"), "ZeroDivisionError"),
@@ -101,6 +102,14 @@ def test_of_two_plugins_of_one_name_the_first_stays(site: Site) -> None:
     assert answers(loaded) == {"twin"}
 
 
+@pytest.mark.parametrize(("attribute", "what"), [("WRITERS", "writer"), ("EXPORTS", "format to export")])
+def test_no_plugin_takes_the_place_of_anothers_writer(site: Site, attribute: str, what: str) -> None:
+    text = f"{SOUND}\n{attribute} = {{'slices': 'as NAME writes them'}}"
+    loaded = Plugins(iter([site.point("one", text), site.point("two", text)]))
+    assert [bool(one.error) for one in loaded.loaded] == [False, True]
+    assert f"another plugin has a {what} slices already" in str(loaded.loaded[1].error)
+
+
 def test_a_plugin_may_implement_one_hook_and_ask_for_fewer_arguments(site: Site) -> None:
     loaded = Plugins(iter([site.point("lean", SOUND)]))
     assert answers(loaded) == {"lean"}
@@ -111,6 +120,12 @@ def test_formats_tell_readers_by_name(site: Site) -> None:
     loaded = Plugins(iter([site.point("one", SOUND), site.point("two", SOUND)]))
     assert loaded.formats_of("one") == {"one": "files of one"}
     assert {"one": "files of one", "two": "files of two"}.items() <= loaded.formats().items()
+
+
+def test_a_reader_and_a_mag_format_of_one_name_are_both_told(site: Site) -> None:
+    text = giving("mag_formats", "[type('Own', (Wkw,), {'name': 'NAME', 'summary': 'cubes'})()]")
+    loaded = Plugins(iter([site.point("both", text)]))
+    assert loaded.loaded[0].formats == {"both": "files of both; cubes"}
 
 
 def test_no_kernel_of_core_can_be_replaced_and_new_ones_are_added(site: Site) -> None:

@@ -210,7 +210,7 @@ def plugins(**given: Any) -> None:
     loaded = plugins()
     if given["json"]:
         stored = {name: one.summary for name, one in loaded.mag_formats().items()}
-        formats, kernels = {**loaded.formats(), **stored}, sorted(loaded.downsamplers())
+        formats, kernels = {**stored, **loaded.formats()}, sorted(loaded.downsamplers())
         told = {"plugins": loaded.loaded, "formats": formats, "writers": loaded.writers(), "exports": loaded.exports()}
         print_document({**told, "interpolation_modes": kernels})
     else:

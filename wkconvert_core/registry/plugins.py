@@ -99,7 +99,10 @@ class Plugins:
     def formats_of(self, name: str) -> dict[str, str]:
         """The readers and mag formats of one plugin by name, each with a summary."""
         plugin = self._manager.get_plugin(name)
-        return _formats(plugin) | {name: one.summary for name, one in _mag_formats(plugin).items()}
+        found = _formats(plugin)
+        for name, one in _mag_formats(plugin).items():  # a reader may have the name of a mag format
+            found[name] = f"{found[name]}; {one.summary}" if name in found else one.summary
+        return found
 
     def writers(self) -> dict[str, str]:
         """All that `--to` takes, by name: mag formats, and what the plugins' `WRITERS` name; each with a summary."""
@@ -153,25 +156,27 @@ class Plugins:
     def _load(self, point: EntryPoint) -> Loaded:
         """Load an installed plugin and look at all that it offers: better now than in every conversion later."""
         distribution, version = (point.dist.name, point.dist.version) if point.dist else (point.value, "?")
-        plugin, readers, mag_formats = None, self.formats(), self.mag_formats()
+        plugin = None
+        readers, writers, exports, mag_formats = self.formats(), self.writers(), self.exports(), self.mag_formats()
         try:
             plugin = point.load()
             self._manager.register(plugin, point.name)
             self._manager.check_pending()
             _check_names("reader", _formats(plugin), readers)
+            _check_names("writer", own_writers := _formats(plugin, "WRITERS"), writers)
+            _check_names("format to export", own_exports := _formats(plugin, "EXPORTS"), exports)
             _check_names("mag format", _mag_formats(plugin), mag_formats)
             kernels: Mapping[str, Any] = getattr(plugin, "wkconvert_downsamplers", dict)()
             if not all(isinstance(kernel, Downsampler) for kernel in kernels.values()):
                 raise PluginError(f"wkconvert_downsamplers returns {kernels!r}", fix="return {name: Downsampler(...)}")
-            formats, writers = self.formats_of(point.name), _formats(plugin, "WRITERS")
-            exports = _formats(plugin, "EXPORTS")
+            formats = self.formats_of(point.name)
             _formats(plugin, "SECOND_OPINIONS")
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises, the other plugins go on
             if plugin is not None and self._manager.get_plugin(point.name) is plugin:
                 self._manager.unregister(name=point.name)
             what = f"{type(error).__name__}: {error}"
             return Loaded(point.name, distribution, version, error=what, trace=traceback.format_exc())
-        return Loaded(point.name, distribution, version, formats, writers, sorted(kernels), exports=exports)
+        return Loaded(point.name, distribution, version, formats, own_writers, sorted(kernels), exports=own_exports)
 
 
 def _check_names(what: str, own: Mapping[str, Any], known: Mapping[str, Any]) -> None:
