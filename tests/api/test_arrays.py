@@ -112,6 +112,7 @@ def test_a_source_is_opened_as_a_dataset_is(dataset, tmp_path):
     assert layer.voxel_size is None
 
 
+@pytest.mark.slow
 def test_dask_reads_chunk_by_chunk(dataset):
     array = wkconvert.open(dataset[0])["em"].finest
     lazy = array.to_dask(chunks=(32, 32, 16))

@@ -131,6 +131,7 @@ def test_progress_of_commands_that_read(tmp_path, source):
     assert json.loads(told.splitlines()[-1])["done"] == 1
 
 
+@pytest.mark.slow
 def test_progress_as_asked(tmp_path, source):
     def stderr(how):
         return wkconvert("auto", source, tmp_path / how, *SIZE, "--progress", how).stderr

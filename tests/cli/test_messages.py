@@ -100,6 +100,7 @@ def test_a_command_that_is_not_there_and_none_at_all():
     assert "Usage: wkconvert" in nothing.stdout + nothing.stderr
 
 
+@pytest.mark.slow
 def test_usage_names_arguments_as_people_do():
     for command, words in (("auto", "SRC DST"), ("compress", "DST [TARGET]"), ("info", "PATH"), ("recube", "SRC DST")):
         assert f"Usage: wkconvert {command} [OPTIONS] {words} " in wkconvert(command, "--help").stdout

@@ -182,6 +182,7 @@ def test_a_note_of_all_layers_is_about_the_source_and_stands_once():
     ]
 
 
+@pytest.mark.slow
 def test_what_takes_long_before_the_first_line_is_told(capsys, monkeypatch):
     monkeypatch.setattr(run, "PATIENCE", 0.01)
     for given, told in (({}, ["reading em …"]), ({"quiet": True}, []), ({"json": True}, [])):

@@ -134,6 +134,7 @@ def test_layers_can_be_chosen_and_share_their_mags(tmp_path, reader):
     assert mags_of(tmp_path / "ds", "b") == ["1-1-1", "2-2-2", "4-4-4"]
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_early_goes_on(tmp_path, finest, monkeypatch):
     shutil.copytree(finest, tmp_path / "whole")
     downsample(tmp_path / "whole", replace(JOBS, interpolation_mode="bicubic"))

@@ -426,6 +426,7 @@ def test_only_what_is_asked_for_changes(dataset):
     assert properties(dataset) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["threads", "multiprocessing", "sequential"])
 def test_the_largest_id_is_exact_to_the_last_bit(tmp_path, strategy):
     ids = np.ones((1, 100, 70, 40), np.uint64)

@@ -59,6 +59,7 @@ def test_every_voxel_is_the_coarse_one_in_which_it_lies(coarse, mags):
     assert verify(coarse).sound
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.data())
 def test_any_box_of_any_extent_and_factor_is_what_repeating_gives(tmp_path_factory, data):

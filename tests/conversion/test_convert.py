@@ -77,6 +77,7 @@ def test_every_backend_writes_the_same_bytes(tmp_path, reader, strategy):
     assert different(tmp_path / "threads", tmp_path / strategy) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fail_at", "mag1_done"), [("0,0,0", False), ("149,129,69", True)])
 def test_a_run_that_failed_goes_on_and_ends_as_if_undisturbed(tmp_path, reader, fail_at, mag1_done):
     source = reader(tmp_path / "src", random_voxels(), chunk_shape=None)

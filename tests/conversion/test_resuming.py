@@ -40,6 +40,7 @@ def interrupt(dataset):
         record.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["none", "lz4"])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_shard_is_written_again(tmp_path, reader, damage, compression):

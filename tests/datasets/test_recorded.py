@@ -86,6 +86,7 @@ def test_sound_shards_are_read_as_ever(original, tmp_path, command):
     assert np.array_equal(mag.read(mag.info.box), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["first", "edge", "padding"])
 @pytest.mark.parametrize("command", EACH)
 def test_a_flipped_bit_ends_every_command(original, tmp_path, command, where):

@@ -396,6 +396,7 @@ def test_datasets_of_other_tools_are_read_as_wkw_reads_them(name: str) -> None:
             assert np.array_equal(source.read(Box((0, 0, 0), shape)), data)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_importing_costs_no_format_library() -> None:
     script = "import sys, wkconvert_core.datasets.writer, wkconvert_core.datasets.reader; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()

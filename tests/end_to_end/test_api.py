@@ -23,6 +23,7 @@ def dataset(tmp_path, reader):
     return tmp_path / "ds"
 
 
+@pytest.mark.slow
 def test_every_function_does_what_its_command_does(tmp_path, dataset):
     heard = []
     before = read(dataset, mag="2-2-1")
@@ -41,6 +42,7 @@ def test_every_function_does_what_its_command_does(tmp_path, dataset):
     assert heard
 
 
+@pytest.mark.slow
 def test_paths_may_be_text_and_voxel_sizes_numbers(tmp_path, dataset):
     ds, out = str(dataset), tmp_path / "out"
     made = api.convert(str(tmp_path / "src"), str(out), Settings(voxel_size=(4, 4, 35)))

@@ -53,6 +53,7 @@ def converted(src, dst, *options):
     return name, properties(dst)["dataLayers"][0]["category"], np.asarray(layer.finest), result.output
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("said", ["labels", "--category"])
 @pytest.mark.parametrize("layout", LAYOUTS)

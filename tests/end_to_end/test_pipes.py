@@ -43,6 +43,7 @@ def test_a_source(tmp_path, kind, name):
     refused("info", tmp_path / name, names=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SLICES)
 @pytest.mark.parametrize("place", ["0000.tif", "0002.tif", "0004.tif"])
 def test_a_slice_is_missed_wherever_it_should_be(tmp_path, monkeypatch, kind, place):
@@ -53,6 +54,7 @@ def test_a_slice_is_missed_wherever_it_should_be(tmp_path, monkeypatch, kind, pl
     refused("auto", "src", "ds", "--voxel-size", "4,4,4", names=place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 @pytest.mark.parametrize(
     "place",

@@ -195,6 +195,7 @@ def test_finer_mags_have_the_shards_in_which_there_is_anything(tmp_path):
     assert_sound(places[0])
 
 
+@pytest.mark.slow
 def test_auto_leaves_out_what_a_dataset_does_not_have_and_tells_that_there_is_a_zero(tmp_path):
     whole = scattered().astype("uint16") * 100
     for name in ("sparse", "dense"):

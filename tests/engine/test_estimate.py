@@ -88,6 +88,7 @@ def test_a_volume_that_is_sampled_whole_is_known_to_the_byte(tmp_path, reader):
     assert (told.samples, told.stored_bytes) == (1, carry_out(conversion).stored_bytes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [(200, 150, 1), (64, 64, 64), (200, 50, 100), (45, 45, 45)])
 @pytest.mark.parametrize("bbox", [None, Box((20, 10, 3), (150, 130, 90))])
 def test_the_time_is_that_of_the_decoded_voxels(tmp_path, reader, monkeypatch, chunk, bbox):
@@ -104,6 +105,7 @@ def test_the_time_is_that_of_the_decoded_voxels(tmp_path, reader, monkeypatch, c
     assert told.seconds == pytest.approx(clock.monotonic() - began, rel=0.01)
 
 
+@pytest.mark.slow
 def test_workers_share_the_work_as_far_as_there_are_processors(tmp_path, reader, monkeypatch):
     source = reader(tmp_path / "src", random_voxels((256, 256, 128)), chunk_shape=(64, 64, 64))
     counted(monkeypatch, source)
@@ -160,6 +162,7 @@ def test_of_a_slow_source_two_chunks_are_read_and_no_more(tmp_path, reader, monk
     assert clock.monotonic() - began == pytest.approx(0.2)
 
 
+@pytest.mark.slow
 def test_samples_end_in_time(tmp_path, reader, monkeypatch):
     source = reader(tmp_path / "src", random_voxels((256, 256, 256)), chunk_shape=(64, 64, 64))
     clock = counted(monkeypatch, source, scale=1.5 / 2**23)  # a second and a half for each sample

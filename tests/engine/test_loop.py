@@ -109,6 +109,7 @@ def pyramid(step, mags, kernel="median"):
     return Step(step.source, tuple(map(WriteShards, sinks)), kernel)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("name", ["direct", "buffer", "spool", "re-read"])
 def test_coarser_mags_made_on_the_way_are_those_made_of_what_was_written(tmp_path, strategy, name):
@@ -299,6 +300,7 @@ def test_no_disk_space_for_a_slab_is_refused_before_it_is_used(tmp_path, monkeyp
         copy(step, Workers("sequential", 1), tmp_path, "spool")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     shape=st.tuples(*[st.integers(1, 40)] * 3),

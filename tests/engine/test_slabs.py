@@ -13,6 +13,7 @@ from wkconvert_core.contract.geometry import Box
 from wkconvert_core.engine.slabs import SharedSlab
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(*[st.integers(1, 30)] * 3),

@@ -23,6 +23,7 @@ def dataset(tmp_path):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("compression", ["none", "lz4"])
 def test_the_reference_library_reads_the_same_voxels_of_every_mag(dataset, dtype, compression):

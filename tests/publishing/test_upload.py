@@ -94,6 +94,7 @@ def test_another_upload_is_begun_where_that_one_cannot_go_on(dataset, change):
     assert done.sent_bytes == done.total_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codes", [[500, 503], [0], [429, 0, 502]])
 @pytest.mark.parametrize("route", ["buildinfo", "reserveUpload", "upload/dataset", "finishUpload"])
 def test_a_server_that_fails_now_and_then_is_asked_again(dataset, route, codes):

@@ -78,6 +78,7 @@ def volume(tmp_path: Path) -> Path:
     return save_vox(tmp_path / "volume.vox", voxels())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_sound_reader_passes(name: str, good: str, volume: Path) -> None:
     CHECKS[name](volume, reader=good, options={"zyx": "no"})

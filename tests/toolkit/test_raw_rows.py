@@ -31,6 +31,7 @@ def volume(width, height, depth, samples=1, dtype="u1"):
     return values.astype(kind)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_every_box_is_that_part_of_the_volume(data):

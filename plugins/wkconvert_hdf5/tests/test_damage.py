@@ -136,6 +136,7 @@ def test_a_chunk_whose_checksum_is_wrong_is_refused(tmp_path):
         whole(source(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("userblock", [0, 512])
 @pytest.mark.parametrize("size", [0, 15])
 def test_a_heap_of_texts_without_an_end_is_refused_and_not_walked_through_for_ever(tmp_path, userblock, size):

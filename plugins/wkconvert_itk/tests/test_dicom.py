@@ -199,6 +199,7 @@ BY_ITSELF = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize("path", BY_ITSELF, ids=lambda path: path.name)
 def test_real_files_equal_what_gdcm_reads_or_are_refused(path):

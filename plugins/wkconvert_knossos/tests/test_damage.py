@@ -328,6 +328,7 @@ def test_a_configuration_without_end_is_not_read(tmp_path):
         source(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["knossos.conf", "ex.k.toml"])
 def test_whatever_a_configuration_holds_only_our_errors_leave(tmp_path, name):
     dataset(tmp_path)

@@ -375,6 +375,7 @@ def test_raw_goes_before_png_before_the_others_cube_by_cube_with_a_note(tmp_path
     assert source(tmp_path).info.notes == ("other files in mag1 left out (2 in all): 1 .jpg, 1 .6.jp2",)
 
 
+@pytest.mark.slow
 def test_many_other_files_are_one_note(tmp_path):
     expected = dataset(tmp_path)
     for number in range(300):

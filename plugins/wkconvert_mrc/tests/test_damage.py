@@ -116,6 +116,7 @@ def test_4_bit_values_that_are_cut_short_are_refused(tmp_path):
         layers(path)
 
 
+@pytest.mark.slow
 def test_wrong_bytes_raise_nothing_but_errors_of_ours(tmp_path):
     path = write(tmp_path / "a.mrc", GIVEN, extended=bytes(8), group=401)
     content, rng, opened, messages = path.read_bytes(), random.Random(0), 0, []

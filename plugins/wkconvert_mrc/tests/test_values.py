@@ -175,6 +175,7 @@ def test_stacks_of_mrcfile_are_taken_volume_by_volume(tmp_path):
     assert source(tmp_path / "a.mrc", volume="1").info.voxel_size.size == (2, 2, 2)
 
 
+@pytest.mark.slow
 def test_ncempy_reads_the_same(tmp_path):
     mrc = pytest.importorskip("ncempy.io.mrc")
     path = write(tmp_path / "a.mrc", noise(3, 4, 5, dtype="int16"), cell=(10.0, 12.0, 15.0), intervals=(5, 4, 3))

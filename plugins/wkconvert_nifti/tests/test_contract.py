@@ -192,6 +192,7 @@ def test_options_are_checked_and_the_legal_ones_named(tmp_path, options, words):
         layers(path, **options)
 
 
+@pytest.mark.slow
 def test_neither_importing_nor_detecting_nor_reading_voxels_imports_a_library(tmp_path):
     saved(tmp_path / "a.nii.gz", VOXELS)
     code = f"""

@@ -186,6 +186,7 @@ def test_wrong_bytes_raise_nothing_but_errors_of_ours(tmp_path, kind):
     assert all(f"a.{kind}" in message or "a.img" in message for message in messages)
 
 
+@pytest.mark.slow
 def test_a_volume_is_streamed_and_read_in_little_memory(tmp_path):
     given = np.zeros((512, 512, 128), "uint8")
     given[:] = np.arange(512)[:, np.newaxis, np.newaxis]
@@ -229,6 +230,7 @@ def test_a_stream_is_inflated_once_however_short_its_pieces_are(tmp_path, monkey
     assert [place for place, _ in counts] == [352, *ends[:-1]], "each read begins where the one before ended"
 
 
+@pytest.mark.slow
 def test_nibabel_says_nothing_about_what_is_repaired(tmp_path):
     path = patched(saved(tmp_path / "a.nii", GIVEN), 76, np.array([0, -2], "<f4").tobytes())
     code = (

@@ -51,6 +51,7 @@ def test_labels_lie_where_their_affine_says(tmp_path, by, add):
         assert boxes(ds)["labels"] == Box(by, (10, 12, 14))
 
 
+@pytest.mark.slow
 @given(
     stored=st.sampled_from(CODES),
     other=st.sampled_from(CODES),

@@ -158,6 +158,7 @@ def test_a_place_in_voxels_of_another_size_is_left_out(tmp_path):
     assert any("is left out" in note for note in done.notes)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_part_from_any_place_in_any_pieces_is_that_part(tmp_path_factory, data):
@@ -206,6 +207,7 @@ def test_what_contradicts_the_format_is_refused_before_anything_is_written(tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ds", "ds.npy"]
 
 
+@pytest.mark.slow
 def test_a_killed_export_is_nowhere_and_goes_on_from_what_is_sound(tmp_path):
     src = dataset(tmp_path / "ds", values("uint8", (64, 64, 64)))
     exported(src, tmp_path / "clean.nii.gz")

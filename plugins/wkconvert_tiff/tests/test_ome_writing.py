@@ -55,6 +55,7 @@ def written(folder, voxels):
     return to, sink
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ome_writing.DTYPES)
 @pytest.mark.parametrize("compression", ["deflate", "none"])
 def test_a_file_has_the_voxels_by_tifffile_and_comes_back_the_same(tmp_path, dataset, dtype, compression):

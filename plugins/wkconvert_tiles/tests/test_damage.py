@@ -73,6 +73,7 @@ def test_a_border_tile_beyond_the_extent_is_named_when_it_is_read(tree):
         whole(of)
 
 
+@pytest.mark.slow
 def test_of_many_tiles_a_part_is_looked_at_first_and_the_borders(tmp_path, monkeypatch):
     monkeypatch.setattr(tile_index, "SAMPLE", 20)
     slices = noise(4, 100, 130)
@@ -212,6 +213,7 @@ def test_what_is_no_folder_is_refused(tmp_path):
         source(path, pattern="{z}/{y}/{x}.png")
 
 
+@pytest.mark.slow
 def test_a_tile_that_claims_too_much_is_refused_undecoded(tree):
     Image.new("L", (9000, 9000)).save(tree / "1/1/1.png", optimize=True)
     path = tree / "1/1/1.png"

@@ -185,6 +185,7 @@ def test_a_tile_of_another_kind_is_named(tmp_path, other):
         source(tmp_path)
 
 
+@pytest.mark.slow
 def test_zoom_levels_are_not_layers(tmp_path):
     for name in CATMAID.values():
         root = tmp_path / name[:8].replace("/", "-")

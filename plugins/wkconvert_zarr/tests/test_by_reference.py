@@ -93,6 +93,7 @@ def test_the_source_is_listed_and_only_what_is_missing_is_made(image, tmp_path):
     np.testing.assert_array_equal(ours[name, Mag(1, 1, 1)], voxels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunks", [(1, 1, 32, 32, 32), (1, 3, 32, 32, 32)], ids=["own files", "one file"])
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_channels_of_five_axes_are_listed_by_their_index(tmp_path, chunks, version):
@@ -115,6 +116,7 @@ def test_channels_of_five_axes_are_listed_by_their_index(tmp_path, chunks, versi
         np.testing.assert_array_equal(ours[name, Mag(1, 1, 1)], voxels[:, number].transpose(0, 3, 2, 1))
 
 
+@pytest.mark.slow
 def test_a_channel_of_a_server_is_listed_and_followed(tmp_path, served):
     voxels = volume(2, 40, 60, 70)
     saved(tmp_path / "two", voxels, axes="czyx", chunks=(1, 32, 32, 32))
@@ -177,6 +179,7 @@ def test_a_translation_is_listed_where_the_array_has_it_if_the_user_says_so(tmp_
     run("downsample", tmp_path / "ds", "--follow", "--from-mag", "2", "--max-mag", "8", "-q")
 
 
+@pytest.mark.slow
 def test_commands_follow_only_if_they_are_told_to(image, tmp_path):
     source, _ = image
     dataset = tmp_path / "ds"
@@ -206,6 +209,7 @@ def test_what_compress_replaces_is_never_the_source(tmp_path):
     assert (tmp_path / "raw" / "zarr.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_mags_on_a_server_are_listed_by_their_url_and_followed(image, tmp_path, served):
     _, voxels = image
     run("auto", f"{served}/em.zarr", tmp_path / "ds", "--by-reference", "--max-mag", "4", "-q")

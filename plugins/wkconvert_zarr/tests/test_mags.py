@@ -101,6 +101,7 @@ def test_every_dtype_comes_back_with_each_bit(tmp_path, to, dtype):
     assert arrays(tmp_path / "ds")["color", Mag(1, 1, 1)].tobytes() == expected.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize("compression", ["zstd", "blosc", "gzip", "none"])
 def test_each_compression_is_read_by_zarr_python_and_named_by_info(source, wkw, tmp_path, to, compression):
@@ -152,6 +153,7 @@ def test_shards_are_as_large_as_those_of_wkw(wkw, made):
         assert [mag["shard_side"] for mag in told[0]] == [mag["shard_side"] for mag in told[1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", FORMATS)
 def test_shards_of_zeros_have_no_file_and_are_not_missed(tmp_path, to):
     voxels = np.zeros((130, 70, 40), "uint8")
@@ -173,6 +175,7 @@ def test_shards_of_zeros_have_no_file_and_are_not_missed(tmp_path, to):
     assert "missing" in verify(tmp_path / "ds").damaged[0].reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["flipped", "cut", "lost", "empty"])
 def test_damage_is_found_wherever_it_is_read(dataset, tmp_path, harm):
     shard = shard_of(dataset)
@@ -328,6 +331,7 @@ def test_the_same_voxels_give_the_same_bytes_whatever_order_they_have_in_memory(
     assert not sink.has(box)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -75,6 +75,7 @@ def test_a_resolution_lies_where_its_voxels_were(tmp_path):
     np.testing.assert_allclose(places, np.broadcast_to([0, 31.5 * 4, 15.5 * 4, 11.5 * 35], (3, 4)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize(
     ("dtype", "window"),
@@ -117,6 +118,7 @@ def test_three_channels_of_colour_are_red_green_and_blue(tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", FORMATS)
 def test_it_follows_what_commands_change_and_keeps_what_others_added(tmp_path, to):
     dataset = made(tmp_path, to)

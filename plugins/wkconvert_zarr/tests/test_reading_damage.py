@@ -190,6 +190,7 @@ def test_an_array_whose_metadata_are_gone_is_refused(tmp_path):
         READER.plugin.wkconvert_open("zarr", path, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS, "OME-Zarr"])
 def test_any_bytes_in_metadata_are_refused_or_taken_for_what_they_say(tmp_path, kind):
     path = ome(tmp_path / "a", [zyx(VOXELS)]) if kind == "OME-Zarr" else KINDS[kind](tmp_path / "a")
@@ -265,6 +266,7 @@ def pyramid(path):
     n5(path / "s0", VOXELS, transform={"axes": ["z", "y", "x"], "scale": [1, 1, 1], "units": ["nm"] * 3})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [series, labelled, pyramid, KINDS["precomputed, raw"], KINDS["Zarr 3, sharded"]])
 def test_any_values_in_metadata_are_refused_or_taken_for_what_they_say(tmp_path, make):
     make(tmp_path / "whole")

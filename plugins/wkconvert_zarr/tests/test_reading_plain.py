@@ -59,6 +59,7 @@ def test_other_dtypes_are_refused(tmp_path, dtype):
         READER.layers(tmp_path / "a")
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(*[st.integers(1, 12)] * 3),

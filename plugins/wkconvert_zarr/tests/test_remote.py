@@ -19,6 +19,8 @@ from wkconvert_core.api import Settings, convert
 from wkconvert_core.testing import noise
 from wkconvert_zarr import arrays, places, wkconvert_open
 
+pytestmark = pytest.mark.slow  # servers
+
 VOXELS = noise(40, 36, 34, dtype="uint16", zeros=False)  # x, y, z
 LEVELS = [zyx(VOXELS), coarser(zyx(VOXELS), (2, 2, 2))]
 

@@ -10,6 +10,7 @@ from wkconvert_core.testing import noise
 zarr = pytest.importorskip("zarr")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["zarr3", "zarr"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_zarr_python_reads_the_same_voxels_of_every_mag(tmp_path, to, dtype):

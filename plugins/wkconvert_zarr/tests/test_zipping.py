@@ -38,6 +38,7 @@ def check_same(found, expected):
         np.testing.assert_array_equal(found[mag][1], voxels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_all_mags_come_back_the_same_in_their_place(tmp_path, dtype):
     src = dataset_of(
