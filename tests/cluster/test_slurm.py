@@ -143,7 +143,8 @@ def started_waiting(source, target):
 
 def test_jobs_that_end_at_once_are_told_with_their_own_words(tmp_path, slurm, source, monkeypatch):
     monkeypatch.setenv("DASK_JOBQUEUE__SLURM__JOB_SCRIPT_PROLOGUE", '["echo there is no such module; exit 3"]')
-    told = run(source, tmp_path / "ds", *asking())
+    fresh = command(source, tmp_path / "ds", *asking())  # dask reads the variable when it is imported
+    told = subprocess.run(fresh, capture_output=True, text=True)
     assert told.returncode == 1
     assert "ended before any work was done" in told.stderr
     assert "there is no such module" in told.stderr
