@@ -28,12 +28,13 @@ SMALL = 1 << 21
 
 @functools.cache
 def seeds_of(format: str) -> list[Seed]:
-    """The sound files of a format, each read here once, so that the children need not import its libraries."""
+    """The files of a format, each found sound here, so that the children need not import its libraries, either."""
     found = FORMATS[format]()
     for seed in found:
         with TemporaryDirectory() as folder:
             path = planted(seed.files, Path(folder, "src")) / seed.entry
-            judged(lambda path=path, seed=seed: _read(path, seed.options, Path(folder, "ds")))
+            outcome = judged(lambda path=path, seed=seed: _read(path, seed.options, Path(folder, "ds")))
+            assert outcome.verdict == Verdict.RIGHT, f"{sorted(seed.files)}: {outcome}"
     return found
 
 
