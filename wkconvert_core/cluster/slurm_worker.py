@@ -70,13 +70,13 @@ async def _work(arguments: argparse.Namespace) -> None:
         interface=arguments.interface,
         security=security,
     )
+    terminated = asyncio.Event()  # listened to before the scheduler knows of the worker, which may get a task at once
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
     try:
         await worker
     except Exception as error:
         print(f"the scheduler at {arguments.scheduler} does not answer: {error!r}", file=sys.stderr)  # noqa: T201
         _end(1)
-    terminated = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
     ends = [asyncio.create_task(worker.finished()), asyncio.create_task(terminated.wait())]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     if terminated.is_set():
