@@ -54,6 +54,8 @@ def server(**wrong):
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
+            if code == 301:
+                self.send_header("Location", "https://elsewhere")
             self.end_headers()
             self.wfile.write(content)
 

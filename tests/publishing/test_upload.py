@@ -124,6 +124,32 @@ def test_a_wrong_token_a_taken_name_and_another_server_are_told(dataset):
         upload(dataset)
 
 
+@pytest.mark.parametrize("token", ["secret\nsecret", "sécret", "secret\x00"])
+def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(dataset, token):
+    with server() as taking, pytest.raises(OptionError, match="the token is none") as caught:
+        upload(dataset, taking.url, token)
+    assert "cret" not in str(caught.value)
+
+
+def test_a_token_may_end_with_a_line_feed(dataset):
+    with server() as taking:
+        upload(dataset, taking.url, "token\n")
+        assert taking.files() == published(dataset)
+
+
+@pytest.mark.parametrize("route", ["buildinfo", "reserveUpload", "upload/dataset", "finishUpload"])
+def test_an_address_that_leads_elsewhere_is_told_and_nothing_counts_as_sent(dataset, route):
+    with server(fail={route: [301] * 99}) as taking, pytest.raises(OptionError, match="leads elsewhere") as caught:
+        upload(dataset, taking.url, "token")
+    assert "301, to https://elsewhere" in caught.value.why
+    assert not taking.pieces or route == "finishUpload"
+
+
+def test_an_address_without_a_scheme_is_none(dataset):
+    with pytest.raises(OptionError, match="webknossos.org is no address"):
+        upload(dataset, "webknossos.org", "token")
+
+
 def test_links_empty_files_and_unfinished_datasets_are_refused_before_anything_is_sent(dataset, tmp_path):
     with server() as taking:
         (dataset / "color" / "empty").touch()

@@ -123,7 +123,7 @@ class Server:
                 time.sleep(self.seconds * 2 ** (attempt - 1))
             try:
                 answer = self._client.request(method, address, **what)
-            except httpx.InvalidURL as error:
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
                 raise OptionError(
                     f"{self.url} is no address", why=str(error), fix="write for example https://webknossos.org"
                 ) from None
@@ -138,6 +138,12 @@ class Server:
                 )
             if answer.status_code == 404 and address.startswith(self._data or " "):
                 raise UploadGone(f"{self.url} does not know the upload", why=answer.text[:200])
+            if answer.is_redirect:
+                raise OptionError(
+                    f"{address} leads elsewhere",
+                    why=f"it answers {answer.status_code}, to {answer.headers['location']}",
+                    fix="give the address of the server itself; the token is sent to no other",
+                )
             if answer.status_code < 400:
                 return cast(Any, answer)
             why = f"{answer.status_code} {answer.reason_phrase}: {answer.text[:300]}"

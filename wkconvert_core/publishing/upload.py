@@ -59,12 +59,12 @@ def upload(
     server says.
     """
     url, token = url or os.environ.get("WK_URL") or "https://webknossos.org", token or os.environ.get("WK_TOKEN")
+    token = (token or "").strip()  # what a shell reads from a file ends with a line feed
+    fix = f"set WK_TOKEN to what {url}/auth/token shows"
     if not token:
-        raise OptionError(
-            "there is no token",
-            why=f"{url} takes datasets of people it knows",
-            fix=f"set WK_TOKEN to what {url}/auth/token shows",
-        )
+        raise OptionError("there is no token", why=f"{url} takes datasets of people it knows", fix=fix)
+    if not (token.isascii() and token.isprintable()):
+        raise OptionError("the token is none", why="it has other characters than those of ASCII", fix=fix)
     properties = Dataset.finished(dataset).properties
     assert properties, "a finished dataset has metadata"
     for place in (mag.get("path") for layer in properties["dataLayers"] for mag in mag_entries(layer)):
