@@ -1,10 +1,12 @@
 import numpy as np
+import pytest
 from helpers.sources import InMemory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wkconvert_core import Mag, VolumeInfo
-from wkconvert_core.viewing.planes import fitting, plane
+from wkconvert_core import Box, Mag, VolumeInfo
+from wkconvert_core.viewing import planes
+from wkconvert_core.viewing.planes import fitting, plane, sampled
 
 
 class Slices(InMemory):
@@ -52,3 +54,22 @@ def test_the_mag_that_fits_is_the_coarsest_with_enough_voxels():
     assert fitting(mags, 400) == Mag(2, 2, 1)
     assert fitting(mags, 100) == Mag(4, 4, 1)
     assert fitting(mags, 5000) == Mag(1, 1, 1)
+
+
+@pytest.mark.parametrize("start", [(0, 0, 0), (3, 1, 2)])
+def test_a_box_that_would_fill_the_memory_is_read_in_parts_that_share_no_chunk(monkeypatch, start):
+    monkeypatch.setattr(planes, "AT_ONCE", 1000)
+    monkeypatch.setattr(planes, "SIDE", 10)  # of chunks of 4 x 4 x 4, two
+    read = []
+
+    class Watched(Slices):
+        def read(self, box):
+            read.append(box)
+            return super().read(box)
+
+    voxels = np.random.default_rng(0).integers(0, 255, (1, 40, 30, 20), np.uint8)
+    taken = sampled(Watched(voxels, (4, 4, 4)), Box.between(start, (40, 30, 20)), (3, 2, 4))
+    np.testing.assert_array_equal(taken, voxels[:, start[0] :: 3, start[1] :: 2, start[2] :: 4])
+    assert max(box.volume for box in read) <= 8**3
+    chunks = [cell for box in read for cell in box.aligned((4, 4, 4)).tiles((4, 4, 4))]
+    assert len(chunks) == len(set(chunks))

@@ -6,14 +6,15 @@ import json
 import numpy as np
 import pytest
 from helpers.conversions import SETTINGS
+from helpers.sources import InMemory
 from PIL import Image
 from typer.testing import CliRunner
 
-from wkconvert_core import Mag, TargetError, VoxelSize
+from wkconvert_core import Mag, TargetError, VoxelSize, api
 from wkconvert_core.cli.app import app
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
-from wkconvert_core.viewing.picture import BACKGROUND, label_colors
+from wkconvert_core.viewing.picture import BACKGROUND, INK, LINE, label_colors, look_at
 from wkconvert_core.viewing.preview import preview
 
 SHAPE = (40, 30, 20)
@@ -58,6 +59,16 @@ def test_a_dataset_is_shown_in_its_proportions_from_the_mag_that_fits(tmp_path, 
     assert "4 x 4 x 40 nm" in layer.lines[0]
 
 
+def test_the_scale_bar_says_the_same_where_the_finest_mag_is_not_1(tmp_path, reader):
+    src = reader(tmp_path / "src", np.zeros((1, 80, 60, 10), np.uint8))
+    convert(src, tmp_path / "ds", Settings(VoxelSize((4, 4, 40)), category="color", max_mag=2))
+    api.recube(tmp_path / "ds", tmp_path / "coarse", mags=[Mag(2, 2, 1)])
+    pngs = [preview(tmp_path / each, tmp_path / "p.png").png for each in ("ds", "coarse")]
+    fine, coarse = (np.asarray(Image.open(io.BytesIO(png)))[-2 * LINE :] for png in pngs)  # the bar and its text
+    np.testing.assert_array_equal(fine, coarse)
+    assert (fine == INK).all(axis=2).any()
+
+
 def test_labels_get_colours_and_zero_is_black(tmp_path, reader):
     ids = np.zeros((1, *SHAPE), np.uint32)
     ids[:, 10:20], ids[:, 20:] = 7, 2**31
@@ -70,8 +81,15 @@ def test_labels_get_colours_and_zero_is_black(tmp_path, reader):
 
 
 def test_neighbouring_ids_are_told_apart():
-    colors = label_colors(np.arange(1, 2000)).astype(int)
-    assert (np.abs(colors[1:] - colors[:-1]).sum(axis=1) > 100).all()
+    for first in (1, 2**53, 2**64 - 2000):
+        colors = label_colors(np.arange(first, first + 1999, dtype=np.uint64)).astype(int)
+        assert (np.abs(colors[1:] - colors[:-1]).sum(axis=1) > 100).all()
+
+
+def test_mags_of_unknown_voxel_size_are_shown_in_proportions_of_mag_1():
+    mags = {Mag(n, n, 1): InMemory(np.zeros((1, 1600 // n, 800 // n, 400), np.uint8)) for n in (1, 2, 4)}
+    shown = look_at("em", "color", mags)
+    assert (shown.mag, shown.sides) == (Mag(4, 4, 1), (400, 200, 100))
 
 
 def test_three_channels_of_bytes_are_a_colour_picture(tmp_path, reader):
@@ -95,6 +113,10 @@ def test_only_a_preview_is_replaced(tmp_path, corner):
     with pytest.raises(TargetError, match="it is no preview"):
         preview(corner, out)
     assert out.read_bytes() == before
+    with out.open("wb") as stream:
+        stream.truncate(2**40)  # a file of no blocks, which would fill the memory
+    with pytest.raises(TargetError, match="it is no preview"):
+        preview(corner, out)
 
 
 def test_the_command_says_what_is_shown_and_where(tmp_path, corner, monkeypatch):

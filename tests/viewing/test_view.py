@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -23,10 +24,12 @@ from PIL import Image
 from wkconvert_core import Box, Mag, OptionError, PluginError, VolumeInfo, VoxelSize
 from wkconvert_core.cli.surroundings import Interrupted
 from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.viewing.chunk_cache import ChunkCache
 from wkconvert_core.viewing.precomputed import Precomputed
-from wkconvert_core.viewing.view import viewing
+from wkconvert_core.viewing.view import _shown, viewing
 
 NEUROGLANCER = pytest.mark.skipif(not find_spec("neuroglancer"), reason="neuroglancer is not installed")
 """For tests that start its server."""
@@ -169,6 +172,13 @@ def test_a_dataset_is_served_to_this_machine_and_to_those_who_know_the_token(dat
             fetched(stranger + "/info")
     with pytest.raises(urllib.error.URLError):
         fetched(address)
+
+
+@NEUROGLANCER
+def test_grey_values_are_shown_in_the_window_that_the_source_says(dataset):
+    em = next(each for each in open_source(dataset, Settings(), plugins()) if each.name == "em")
+    said = replace(em, intensity_range=(20, 90))
+    assert _shown(said, "precomputed://").to_json()["shaderControls"]["shown"] == {"range": [20, 90]}
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ class LayerPreview:
     channels: int
     shape: Vec3
     """Of the finest mag."""
+    finest: Mag
     mag: Mag
     """The mag that is shown."""
     planes_at: Vec3
@@ -75,10 +76,11 @@ def look_at(
 ) -> LayerPreview:
     """Read the three middle planes of a layer, of the mag that fits; grey values get `color`. Raises BrokenSource."""
     mag = fitting(mags, SIDE)
-    source, finest = mags[mag], mags[min(mags)].info
-    info, size = source.info, finest.voxel_size and finest.voxel_size.refined(min(mags))
+    source, first = mags[mag], min(mags)
+    finest = mags[first].info
+    info, size = source.info, finest.voxel_size and finest.voxel_size.refined(first)
     shape, center = Vec3(*info.shape), info.box.shape // 2
-    lengths = [n * side for n, side in zip(shape, proportions(info.voxel_size), strict=True)]
+    lengths = [n * side * factor for n, side, factor in zip(shape, proportions(size), mag, strict=True)]
     x, y, z = (max(1, round(length * SIDE / max(lengths))) for length in lengths)
     of_z, of_x, of_y = (
         plane(source, axis, center[axis], SIDE) for axis in (2, 0, 1)
@@ -94,11 +96,11 @@ def look_at(
         low, high = np.percentile(finite, [0.1, 99.9]) if finite.size else (0.0, 1.0)
         window = float(low), float(high)
         planes = [grey(each[..., 0], window, color) for each in voxels]
-    first, second, third = planes
+    y_by_x, y_by_z, z_by_x = planes
     return LayerPreview(
-        *(name, category, info.dtype.name, info.channels, Vec3(*finest.shape), mag, center, window, size),
+        *(name, category, info.dtype.name, info.channels, Vec3(*finest.shape), first, mag, center, window, size),
         (x, y, z),
-        (first, second, third),
+        (y_by_x, y_by_z, z_by_x),
         values,
     )
 
@@ -121,7 +123,8 @@ def label_colors(ids: Array) -> Array:
     >>> label_colors(np.array([0, 1, 2])).tolist()
     [[0, 0, 0], [76, 124, 242], [172, 242, 76]]
     """
-    hue = (ids.astype(np.float64) * ((math.sqrt(5) - 1) / 2)) % 1 * 6  # the golden ratio spreads any run of numbers
+    # The golden ratio spreads any run of numbers; in 64 bits, as floats beyond 2^53 have no digits after the point.
+    hue = (ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)).astype(np.float64) / 2**64 * 6
     rising = np.clip(np.abs((hue[..., None] + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     return np.where((ids == 0)[..., None], 0, 76 + 166 * rising).astype(np.uint8)
 
@@ -194,7 +197,7 @@ def _card(layer: LayerPreview) -> Image:
     _axis(draw, "y", (left - 8, top), (0, 1))
     _axis(draw, "z", (left + x + GAP, top - 8), (1, 0))
     _axis(draw, "z", (left - 8, top + y + GAP), (0, 1))
-    length, text = scale_bar(layer.voxel_size, x / layer.shape.x, max(x / 3, 40))
+    length, text = scale_bar(layer.voxel_size, x / (layer.shape.x * layer.finest.x), max(x / 3, 40))
     foot = top + y + GAP + z + LINE
     draw.line((left, foot, left + length, foot), INK, 3)
     draw.text((left + length + 8, foot - 9), text, INK, _font(13))

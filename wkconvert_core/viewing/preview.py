@@ -46,7 +46,7 @@ def preview(
     path = location(path)
     name = path.resolve().name if isinstance(path, Path) else path.rstrip("/").rpartition("/")[2]
     out = out or Path(f"{name}-preview.png")
-    if is_folder(out) or (exists(out) and MADE_BY.encode() not in out.read_bytes()[:4096]):
+    if is_folder(out) or (exists(out) and not _is_preview(out)):
         raise TargetExists(f"{out} is there already", why="it is no preview", fix="choose another file with -o")
     opened = open_source(path, Settings(reader=reader, reader_options=options or {}), plugins())
     check_known("layer-name", layers, [layer.name for layer in opened], f"is not in {path}")
@@ -56,3 +56,8 @@ def preview(
     with writing(out), replacing(out) as temporary:
         temporary.write_bytes(png)
     return Preview(path, out, shown, notes_on(chosen), png)
+
+
+def _is_preview(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return MADE_BY.encode() in stream.read(4096)  # it may be any file, of any size

@@ -93,9 +93,9 @@ def _shown(layer: SourceLayer, source: str) -> Any:
 
     if layer.category == "segmentation":
         return neuroglancer.SegmentationLayer(source=source)
-    if layer.info.channels == 3 and layer.info.dtype.itemsize == 1:
+    if layer.info.channels == 3 and layer.info.dtype == "uint8":
         return neuroglancer.ImageLayer(source=source, shader=RGB, opacity=1)
-    low, high = intensity_range(layer.mags[max(layer.mags)]) or (0, 1)
+    low, high = layer.intensity_range or intensity_range(layer.mags[max(layer.mags)]) or (0, 1)
     red, green, blue = layer.color or (255, 255, 255)
     return neuroglancer.ImageLayer(
         source=source,
