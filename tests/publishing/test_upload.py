@@ -146,7 +146,7 @@ def test_an_address_that_leads_elsewhere_is_told_and_nothing_counts_as_sent(data
 
 
 def test_an_address_without_a_scheme_is_none(dataset):
-    with pytest.raises(OptionError, match="webknossos.org is no address"):
+    with pytest.raises(OptionError, match=r"webknossos\.org is no address"):
         upload(dataset, "webknossos.org", "token")
 
 

@@ -45,7 +45,7 @@ def _shown(layer: LayerArrays) -> Iterator[LayerData]:
     finest = layer.finest
     size = finest.voxel_size
     known = size is not None and None not in size.size
-    sides = [side or 1.0 for side in size.size] if size and known else [1.0, 1.0, 1.0]
+    sides = [side or 1.0 for side in size.size] if size and known else [float(n) for n in finest.mag]
     look: dict[str, Any] = {
         "name": layer.name,
         "scale": sides[::-1],

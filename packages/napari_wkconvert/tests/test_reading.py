@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from helpers import npy_volumes
 from helpers.conversions import edited, random_voxels
+from helpers.sources import InMemory
 
 import wkconvert
+from wkconvert import LayerArrays, Mag, MagArray
 
 pytest.importorskip("napari_wkconvert")
 pytest.importorskip("dask")
-from napari_wkconvert.reading import reader_of
+from napari_wkconvert.reading import _shown, reader_of
 
 
 @pytest.fixture
@@ -83,6 +85,13 @@ def test_warnings_of_the_reader_are_shown(tmp_path):
     path = str(tmp_path / "em.raw")
     with pytest.warns(UserWarning, match="has no unit and is not taken"):
         assert len(reader_of(path)(path)) == 1
+
+
+def test_layers_of_unknown_voxel_size_lie_on_each_other_by_their_mags():
+    source = InMemory(random_voxels((30, 20, 10)), offset=(5, 6, 7))
+    layer = LayerArrays("em", "color", (MagArray(source, Mag(2, 2, 1), "em"),), None, None, ())
+    ((_, look, _),) = _shown(layer)
+    assert (look["scale"], look["translate"], look["units"]) == ([1, 2, 2], [7, 12, 10], ["pixel"] * 3)
 
 
 def test_what_nobody_reads_is_left_to_others(tmp_path):
