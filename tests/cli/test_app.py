@@ -188,6 +188,13 @@ def test_no_option_of_any_command_takes_another_number_than_a_person_sees(text):
         assert "is no whole number" in told.stderr, (command, option)
 
 
+@pytest.mark.parametrize("text", ["1_0,0,0", "٣,0,0", "3.0,0,0"])
+def test_no_place_is_another_than_a_person_sees(tmp_path, text):
+    refused = CliRunner().invoke(app, ["auto", str(tmp_path), str(tmp_path / "ds"), "--top-left", text]).exception
+    assert isinstance(refused, errors.OptionError)
+    assert "is no whole number" in refused.why
+
+
 def test_a_message_keeps_paths_in_one_piece(tmp_path):
     long = tmp_path / ("x" * 120) / "nothing"
     result = wkconvert("auto", long, tmp_path / "ds")

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from wkconvert_core.cli import options, values
 from wkconvert_core.cli.completion import completion_of, layers, mags
+from wkconvert_core.cli.options import in_panel
 from wkconvert_core.cli.reporting.output import emit
 from wkconvert_core.cli.run import carry_out, listening
 from wkconvert_core.contract.errors import OptionError
@@ -18,31 +17,27 @@ from wkconvert_core.contract.numbers import whole_number
 _PART, _FILES, _SERVER = "Part", "Files", "Server"
 
 
-def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
-
-
 Out = Annotated[Path, options.local_folder("What to make: a file, or the folder for TIFF files.", metavar="OUT")]
-To = Annotated[str, _option("The format: nifti, ome-tiff, ozx, tiff", _FILES, autocompletion=completion_of("exports"))]
-LayerName = Annotated[str | None, _option("The layer (default: the only one)", _PART, autocompletion=layers)]
-MagText = Annotated[str | None, _option("The mag: 2 or 2-2-1 (default: the finest)", _PART, autocompletion=mags)]
-Bbox = Annotated[str | None, _option("x,y,z,width,height,depth in voxels of mag 1 (default: the whole layer)", _PART)]
+To = Annotated[str, in_panel("The format: nifti, ome-tiff, ozx, tiff", _FILES, autocompletion=completion_of("exports"))]
+LayerName = Annotated[str | None, in_panel("The layer (default: the only one)", _PART, autocompletion=layers)]
+MagText = Annotated[str | None, in_panel("The mag: 2 or 2-2-1 (default: the finest)", _PART, autocompletion=mags)]
+Bbox = Annotated[str | None, in_panel("x,y,z,width,height,depth in voxels of mag 1 (default: the whole layer)", _PART)]
 Downsample = Annotated[
-    int, _option("Voxels of the mag for a pixel, along x and y: 2, 4, … (default: 1)", _PART, **options.whole())
+    int, in_panel("Voxels of the mag for a pixel, along x and y: 2, 4, … (default: 1)", _PART, **options.whole())
 ]
-TileSize = Annotated[str | None, _option("x,y: write tiles of so many pixels, as z/y/x.tiff (tiff)", _FILES)]
-Tiles = Annotated[str | None, _option("x,y: write so many tiles for each slice, as z/y/x.tiff (tiff)", _FILES)]
+TileSize = Annotated[str | None, in_panel("x,y: write tiles of so many pixels, as z/y/x.tiff (tiff)", _FILES)]
+Tiles = Annotated[str | None, in_panel("x,y: write so many tiles for each slice, as z/y/x.tiff (tiff)", _FILES)]
 Name = Annotated[
-    str | None, _option("NAME of NAME_00001.tif, or of the image in a file (default: the layer's)", _FILES)
+    str | None, in_panel("NAME of NAME_00001.tif, or of the image in a file (default: the layer's)", _FILES)
 ]
 NoCompress = Annotated[
-    bool, _option("Write raw voxels (default: deflate; for NIfTI, OUT decides)", _FILES, "--no-compress")
+    bool, in_panel("Write raw voxels (default: deflate; for NIfTI, OUT decides)", _FILES, "--no-compress")
 ]
 
 
-Url = Annotated[str | None, _option("The server (default: $WK_URL, else https://webknossos.org)", _SERVER)]
-Named = Annotated[str | None, _option("Name of the dataset there (default: its own)", _SERVER, "--name")]
-Folder = Annotated[str | None, _option("Id of the server's folder for it (default: the server's choice)", _SERVER)]
+Url = Annotated[str | None, in_panel("The server (default: $WK_URL, else https://webknossos.org)", _SERVER)]
+Named = Annotated[str | None, in_panel("Name of the dataset there (default: its own)", _SERVER, "--name")]
+Folder = Annotated[str | None, in_panel("Id of the server's folder for it (default: the server's choice)", _SERVER)]
 
 
 @options.takes(only=("follow", *options.RUN_OPTIONS))

@@ -39,7 +39,8 @@ Src = Annotated[
 Dst = Annotated[Path, local_folder("The dataset's folder, to be made.", metavar="DST")]
 
 
-def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
+def in_panel(help: str, panel: str, *names: str, **more: Any) -> Any:
+    """An option that `--help` shows in a panel."""
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
 
 
@@ -61,9 +62,9 @@ def whole(least: int = -(10**20), most: int = 10**20) -> dict[str, Any]:
 _LAYERS = "Only these layers, repeatable (default: all)"
 _MAGS = "Only these mags, 2 or 2-2-1, repeatable (default: all)"
 _FROM = "Begin at this mag: 2 or 2-2-1 (default: each layer's finest)"
-Layers = Annotated[list[str] | None, _option(_LAYERS, SOURCE, "--layer-name", autocompletion=completion.layers)]
-Mags = Annotated[list[str] | None, _option(_MAGS, SOURCE, "--mag", autocompletion=completion.mags)]
-FromMag = Annotated[str | None, _option(_FROM, SOURCE, autocompletion=completion.mags)]
+Layers = Annotated[list[str] | None, in_panel(_LAYERS, SOURCE, "--layer-name", autocompletion=completion.layers)]
+Mags = Annotated[list[str] | None, in_panel(_MAGS, SOURCE, "--mag", autocompletion=completion.mags)]
+FromMag = Annotated[str | None, in_panel(_FROM, SOURCE, autocompletion=completion.mags)]
 Dataset = Annotated[Path, local_folder("A dataset's folder.", metavar="DST")]
 Original = Annotated[Path, local_folder("A dataset's folder.", metavar="SRC")]
 
@@ -71,7 +72,7 @@ Original = Annotated[Path, local_folder("A dataset's folder.", metavar="SRC")]
 def _shared(panel: str, help: str, kind: Any = str, *names: str) -> Any:
     """The annotation of an option that is None if it was not given; a flag is False."""
     more = whole() if kind is int else {}
-    return Annotated[kind if kind is bool else kind | None, _option(help, panel, *names, **more)]
+    return Annotated[kind if kind is bool else kind | None, in_panel(help, panel, *names, **more)]
 
 
 class Options:

@@ -101,7 +101,7 @@ def _document(text: str) -> dict[str, Any]:
 def _place(text: str) -> Vec3:
     from wkconvert_core.contract.geometry import Vec3
 
-    numbers = [_read("top-left", int, part) for part in text.split(",")]
+    numbers = [_read("top-left", whole_number, part.strip()) for part in text.split(",")]
     if len(numbers) != 3:
         raise OptionError(f"--top-left {text} is no place", fix="write it as x,y,z, for example --top-left 15,16,17")
     return Vec3(*numbers)

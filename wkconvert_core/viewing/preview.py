@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wkconvert_core.contract.errors import TargetExists, check_known
-from wkconvert_core.conversion.opening import open_source
-from wkconvert_core.conversion.settings import Settings, location
+from wkconvert_core.contract.errors import TargetExists
+from wkconvert_core.conversion.settings import location
 from wkconvert_core.conversion.source_layer import notes_on
-from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.atomic import replacing, writing
 from wkconvert_core.toolkit.files import exists, is_folder
+from wkconvert_core.viewing.chosen import chosen_layers
 from wkconvert_core.viewing.picture import MADE_BY, LayerPreview, look_at, picture
 
 
@@ -48,9 +47,7 @@ def preview(
     out = out or Path(f"{name}-preview.png")
     if is_folder(out) or (exists(out) and not _is_preview(out)):
         raise TargetExists(f"{out} is there already", why="it is no preview", fix="choose another file with -o")
-    opened = open_source(path, Settings(reader=reader, reader_options=options or {}), plugins())
-    check_known("layer-name", layers, [layer.name for layer in opened], f"is not in {path}")
-    chosen = [layer for layer in opened if not layers or layer.name in layers]
+    chosen = chosen_layers(path, layers, reader, options)
     shown = [look_at(layer.name, layer.category, layer.mags, layer.color) for layer in chosen]
     png = picture(name, shown)
     with writing(out), replacing(out) as temporary:

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wkconvert_core.contract.errors import OptionError, PluginError, WkconvertError, check_known
+from wkconvert_core.contract.errors import OptionError, PluginError, WkconvertError
 from wkconvert_core.contract.geometry import Box
-from wkconvert_core.conversion.opening import open_source
-from wkconvert_core.conversion.settings import Settings, location
 from wkconvert_core.conversion.source_layer import SourceLayer, notes_on
-from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.sources.intensity_range import intensity_range
+from wkconvert_core.viewing.chosen import chosen_layers
 from wkconvert_core.viewing.chunk_cache import ChunkCache
 from wkconvert_core.viewing.precomputed import Precomputed
 
@@ -55,9 +53,7 @@ def viewing(
     `port` 0 is any free one. Voxels are read when the page asks for them. Raises PluginError where neuroglancer is
     missing, OptionError for an unknown layer or a port that is taken, and the errors of opening.
     """
-    opened = open_source(location(path), Settings(reader=reader, reader_options=options or {}), plugins())
-    check_known("layer-name", layers, [layer.name for layer in opened], f"is not in {path}")
-    chosen = [layer for layer in opened if not layers or layer.name in layers]
+    chosen = chosen_layers(path, layers, reader, options)
     try:
         import neuroglancer
         from neuroglancer import server

@@ -72,7 +72,7 @@ def show_layers(conversion: Conversion, console: Console, *, quiet: bool = False
     if more := layers[LISTED:]:
         colors = sum(layer.category == "color" for layer in more)
         kinds = [f"{n} {kind}" for kind, n in (("color", colors), ("segmentation", len(more) - colors)) if n]
-        count = "1 layer" if len(more) == 1 else f"{len(more)} layers"
+        count = count_text(len(more), "layer")
         print_lines(console, f"and {count} more: {', '.join(kinds)}; `wkconvert info` lists all")
     if (size := conversion.voxel_size) and not quiet:
         print_lines(console, f"voxel size: {size} ({size.origin})")
