@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 - its own name for itself
 from itks import slice_file
 
 from wkconvert_core import Box
@@ -10,6 +9,8 @@ from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.testing import noise
+
+sitk = pytest.importorskip("SimpleITK")
 
 
 @pytest.mark.parametrize("name", ["part.nrrd", "part.mha"])
