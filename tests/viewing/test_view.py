@@ -27,7 +27,7 @@ from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.registry.plugins import plugins
-from wkconvert_core.viewing.chunk_cache import ChunkCache
+from wkconvert_core.viewing.chunk_cache import ChunkCache, KeptChunks
 from wkconvert_core.viewing.precomputed import Precomputed
 from wkconvert_core.viewing.view import _shown, viewing
 
@@ -131,24 +131,27 @@ class Chunked(InMemory):
 
 @given(st.data())
 def test_kept_chunks_are_read_once_and_give_the_same_voxels(data):
-    voxels = random_voxels((13, 11, 7))
-    inner = Chunked(voxels)
-    kept = ChunkCache(inner)
+    inners = [Chunked(random_voxels((13, 11, 7), seed=seed)) for seed in range(2)]
+    kept = KeptChunks()
+    caches = [ChunkCache(inner, kept) for inner in inners]
     for _ in range(4):
-        start = [data.draw(st.integers(0, n - 1)) for n in voxels.shape[1:]]
-        stop = [data.draw(st.integers(a + 1, n)) for a, n in zip(start, voxels.shape[1:], strict=True)]
+        start = [data.draw(st.integers(0, n - 1)) for n in (13, 11, 7)]
+        stop = [data.draw(st.integers(a + 1, n)) for a, n in zip(start, (13, 11, 7), strict=True)]
         box = Box.between(start, stop)
-        np.testing.assert_array_equal(kept.read(box), voxels[:, *box.slices_in(inner.info.box)])
-    assert len(inner.boxes) == len(set(inner.boxes))
+        for inner, cache in zip(inners, caches, strict=True):
+            np.testing.assert_array_equal(cache.read(box), inner.voxels[:, *box.slices_in(inner.info.box)])
+    for inner in inners:
+        assert len(inner.boxes) == len(set(inner.boxes))
 
 
-def test_no_more_is_kept_than_was_said():
-    inner = Chunked(np.zeros((1, 13, 11, 7), np.uint8))
-    kept = ChunkCache(inner, most=130)  # two chunks of 60 voxels
+def test_no_more_is_kept_of_all_sources_than_was_said():
+    kept = KeptChunks(most=130)  # two chunks of 60 voxels
     whole = Box((0, 0, 0), (13, 11, 7))
-    kept.read(whole)
-    assert sum(each.nbytes for each in kept._kept.values()) <= 130
-    assert ChunkCache(inner, most=10).read(whole).shape == (1, 13, 11, 7)
+    inners = [Chunked(np.zeros((1, 13, 11, 7), np.uint8)) for _ in range(3)]
+    for inner in inners:
+        ChunkCache(inner, kept).read(whole)
+    assert sum(each.nbytes for each in kept._kept.values()) == kept._bytes <= 130
+    assert ChunkCache(inners[0], KeptChunks(most=10)).read(whole).shape == (1, 13, 11, 7)
 
 
 @pytest.mark.slow

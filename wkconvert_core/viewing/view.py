@@ -16,7 +16,7 @@ from wkconvert_core.contract.geometry import Box
 from wkconvert_core.conversion.source_layer import SourceLayer, notes_on
 from wkconvert_core.sources.intensity_range import intensity_range
 from wkconvert_core.viewing.chosen import chosen_layers
-from wkconvert_core.viewing.chunk_cache import ChunkCache
+from wkconvert_core.viewing.chunk_cache import ChunkCache, KeptChunks
 from wkconvert_core.viewing.precomputed import Precomputed
 
 ADDRESS = "127.0.0.1"
@@ -69,8 +69,11 @@ def viewing(
         raise OptionError(f"--port {port} cannot be used", why=str(error), fix="take another one, or none") from error
     try:
         running = server.global_server
+        kept = KeptChunks()  # of all layers and mags together
         volumes = [
-            Precomputed(each.category, {mag: ChunkCache(source) for mag, source in each.mags.items()}, each.voxel_size)
+            Precomputed(
+                each.category, {mag: ChunkCache(source, kept) for mag, source in each.mags.items()}, each.voxel_size
+            )
             for each in chosen
         ]
         running.app.add_handlers(".*", [(rf"/data/{viewer.token}/(\d+)/(.*)", _handler(volumes, running.executor))])
