@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -115,8 +116,16 @@ def test_only_a_preview_is_replaced(tmp_path, corner):
     assert out.read_bytes() == before
     with out.open("wb") as stream:
         stream.truncate(2**40)  # a file of no blocks, which would fill the memory
+    for each in (out, tmp_path):
+        with pytest.raises(TargetError, match="it is no preview"):
+            preview(corner, each)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_a_pipe_to_which_nobody_writes_is_not_waited_for(tmp_path, corner):
+    os.mkfifo(tmp_path / "p.png")
     with pytest.raises(TargetError, match="it is no preview"):
-        preview(corner, out)
+        preview(corner, tmp_path / "p.png")
 
 
 def test_the_command_says_what_is_shown_and_where(tmp_path, corner, monkeypatch):

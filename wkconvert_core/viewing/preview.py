@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from wkconvert_core.contract.errors import TargetExists
 from wkconvert_core.conversion.settings import location
 from wkconvert_core.conversion.source_layer import notes_on
 from wkconvert_core.toolkit.atomic import replacing, writing
-from wkconvert_core.toolkit.files import exists, is_folder
+from wkconvert_core.toolkit.files import exists, is_file
 from wkconvert_core.viewing.chosen import chosen_layers
 from wkconvert_core.viewing.picture import MADE_BY, LayerPreview, look_at, picture
 
@@ -45,7 +46,7 @@ def preview(
     path = location(path)
     name = path.resolve().name if isinstance(path, Path) else path.rstrip("/").rpartition("/")[2]
     out = out or Path(f"{name}-preview.png")
-    if is_folder(out) or (exists(out) and not _is_preview(out)):
+    if exists(out) and not _is_preview(out):
         raise TargetExists(f"{out} is there already", why="it is no preview", fix="choose another file with -o")
     chosen = chosen_layers(path, layers, reader, options)
     shown = [look_at(layer.name, layer.category, layer.mags, layer.color) for layer in chosen]
@@ -55,6 +56,10 @@ def preview(
     return Preview(path, out, shown, notes_on(chosen), png)
 
 
-def _is_preview(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return MADE_BY.encode() in stream.read(4096)  # it may be any file, of any size
+def _is_preview(path: Path) -> bool:
+    """Whether a path leads to a picture of ours; it may be anything, of any size, and closed to us."""
+    with suppress(OSError):
+        if is_file(path):
+            with path.open("rb") as stream:
+                return MADE_BY.encode() in stream.read(4096)
+    return False
