@@ -246,3 +246,14 @@ def test_readers_of_local_paths_decline_urls(name):
     (found,) = find(url, known, reader=name)
     with pytest.raises(UnsupportedSource, match=f"the reader {name} does not take {url}"):
         open_layers(found, known, {})
+
+
+def test_a_link_that_leads_nowhere_is_told_beside_layers(tmp_path, loaded):
+    (tmp_path / "src" / "em").mkdir(parents=True)
+    np.save(tmp_path / "src" / "em" / "em.npy", np.zeros((4, 4, 4), "uint8"))
+    (tmp_path / "src" / "labels").symlink_to(tmp_path / "unmounted")
+    (tmp_path / "src" / "more.npy").touch()
+    [found] = find(tmp_path / "src", loaded())
+    assert found.layer == "em"
+    assert "left out of src, as these links lead nowhere: labels" in found.notes
+    assert "left out of src, as there is nothing in it: more.npy" in found.notes

@@ -18,7 +18,7 @@ from wkconvert_core.toolkit.stacks import natural_key
 
 DEPTH = 3
 """Levels below a layer's folder in which its files may lie."""
-_ENDINGS = tuple(chain(*SUFFIXES.values()))
+_ENDINGS = (*chain(*SUFFIXES.values()), ".npy", ".npz")
 
 
 def layers_below(
@@ -43,7 +43,7 @@ def layers_below(
             "(for TIFF --reader tiff)",
         )
     found: list[Found] = []
-    declined, empty, linked = list[str](), list[str](), list[str]()
+    declined, empty, linked, lost = list[str](), list[str](), list[str](), list[str]()
     folders: dict[str, bool] = {}  # and whether it holds one picture, and nothing that may be more
     for entry in sorted(listed, key=lambda entry: natural_key(entry.name)):
         path, has_ending = src / entry.name, entry.name.lower().endswith(_ENDINGS)
@@ -53,7 +53,10 @@ def layers_below(
         inside = entries(path) if entry.is_folder else []
         is_nothing = not inside if entry.is_folder else not exists(path) or (entry.is_file and not state_of(path)[0])
         if is_nothing:  # a copy that failed, or a link that leads nowhere
-            empty += [entry.name] if entry.is_folder or has_ending else []
+            if entry.is_link:
+                lost.append(entry.name)
+            elif entry.is_folder or has_ending:
+                empty.append(entry.name)
             continue
         is_other = not (entry.is_folder or entry.is_file)  # a pipe or a device is refused if it looks like ours
         if is_other and not has_ending:
@@ -85,6 +88,8 @@ def layers_below(
         extras = " or ".join(hints(declined, plugins))
         told = f"left out of {src.name or src}, as no reader knows them: {shorten(declined)}"
         notes.append(f"{told} (try {extras})" if extras else told)
+    if lost:
+        notes.append(f"left out of {src.name or src}, as these links lead nowhere: {shorten(lost)}")
     if empty:
         notes.append(f"left out of {src.name or src}, as there is nothing in it: {shorten(empty)}")
     if linked:

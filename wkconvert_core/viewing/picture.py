@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -158,7 +159,7 @@ def picture(title: str, layers: Sequence[LayerPreview]) -> bytes:
     whole = Image.new(
         "RGB", (max(widths), 2 * LINE + sum(max(card.height for card in row) for row in rows)), BACKGROUND
     )
-    ImageDraw.Draw(whole).text((MARGIN, LINE // 2), title, INK, _font(16))
+    _write(ImageDraw.Draw(whole), (MARGIN, LINE // 2), title, INK, 16)
     top = 2 * LINE
     for row in rows:
         left = 0
@@ -181,13 +182,13 @@ def _card(layer: LayerPreview) -> Image:
     head = LINE * (2 + len(layer.lines))
     left, top = MARGIN + LINE, head + LINE
     probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    texts = max(probe.textlength(text, _font(13)) for text in layer.lines)
+    texts = max(probe.textlength(_drawable(text), _font(13)) for text in layer.lines)
     width = int(max(left + x + GAP + max(z, LINE), LEAST_WIDTH, MARGIN + texts)) + MARGIN
     card = Image.new("RGB", (width, top + y + GAP + z + 3 * LINE), BACKGROUND)
     draw = ImageDraw.Draw(card)
-    draw.text((MARGIN, 0), layer.name, INK, _font(18))
+    _write(draw, (MARGIN, 0), layer.name, INK, 18)
     for number, line in enumerate(layer.lines):
-        draw.text((MARGIN, LINE * (1.4 + number)), line, FAINT, _font(13))
+        _write(draw, (MARGIN, LINE * (1.4 + number)), line, FAINT, 13)
     is_enlarged = x > 2 * layer.planes[0].shape[1]  # voxels are to be seen as they are
     how = Image.Resampling.NEAREST if is_enlarged or layer.category == "segmentation" else Image.Resampling.BILINEAR
     corners = [((left, top), (x, y)), ((left + x + GAP, top), (z, y)), ((left, top + y + GAP), (x, z))]
@@ -200,7 +201,7 @@ def _card(layer: LayerPreview) -> Image:
     length, text = scale_bar(layer.voxel_size, x / (layer.shape.x * layer.finest.x), max(x / 3, 40))
     foot = top + y + GAP + z + LINE
     draw.line((left, foot, left + length, foot), INK, 3)
-    draw.text((left + length + 8, foot - 9), text, INK, _font(13))
+    _write(draw, (left + length + 8, foot - 9), text, INK, 13)
     return card
 
 
@@ -211,7 +212,21 @@ def _axis(draw: ImageDraw, name: str, start: tuple[int, int], along: tuple[int, 
     draw.line((x, y, *tip), FAINT, 1)
     draw.polygon([(tip[0] + 5 * right, tip[1] + 5 * down), (tip[0] + 3 * down, tip[1] + 3 * right),
                   (tip[0] - 3 * down, tip[1] - 3 * right)], FAINT)  # fmt: skip
-    draw.text((tip[0] + 9 * right - 4 * down, tip[1] + 8 * down - 8 * right), name, FAINT, _font(13))
+    _write(draw, (tip[0] + 9 * right - 4 * down, tip[1] + 8 * down - 8 * right), name, FAINT, 13)
+
+
+def _write(draw: Any, at: tuple[float, float], text: str, ink: Any, size: int) -> None:
+    draw.text(at, _drawable(text), ink, _font(size))
+
+
+def _drawable(text: str) -> str:
+    """A text in letters of Pillow's own font, which has no µ, no Å and no ×.
+
+    >>> _drawable("0.04 µm, 8 × 8 Å, größer")
+    '0.04 um, 8 x 8 A, großer'
+    """
+    letters = unicodedata.normalize("NFKD", text.translate({ord("µ"): "u", ord("×"): "x", ord("–"): "-"}))
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def _font(size: int) -> Any:

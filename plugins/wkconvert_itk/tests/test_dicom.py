@@ -63,6 +63,15 @@ def test_the_skew_of_a_tilted_gantry_is_told(tmp_path):
     assert found.info.voxel_size.size == (0.25, 0.5, 2)
 
 
+def test_links_that_lead_nowhere_or_to_folders_are_told(tmp_path):
+    folder = series(tmp_path / "a", GIVEN)
+    (folder / "005").symlink_to(tmp_path / "unmounted")
+    (folder / "more").symlink_to(series(tmp_path / "b", GIVEN))
+    told = warnings(source(folder))
+    assert "links that lead nowhere are left out: 005" in told
+    assert "links to folders are left out: more" in told
+
+
 def test_a_missing_slice_is_an_error_until_gaps_decides(tmp_path):
     folder = series(tmp_path / "a", GIVEN)
     (folder / "002").unlink()
@@ -73,6 +82,7 @@ def test_a_missing_slice_is_an_error_until_gaps_decides(tmp_path):
     np.testing.assert_array_equal(voxels(folder, gaps="fill", **STORED)[0], filled)
     assert "1 missing slices are filled with zeros" in source(folder, gaps="fill").info.notes
     np.testing.assert_array_equal(voxels(folder, gaps="close", **STORED)[0], np.delete(GIVEN, 2, 2))
+    assert source(folder, gaps="close").info.voxel_size.size[2] == 2
     assert any(
         "1 of 3 distances between slices are not 2 mm" in note for note in warnings(source(folder, gaps="close"))
     )

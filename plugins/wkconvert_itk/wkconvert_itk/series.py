@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core import InconsistentStack, OptionError, SourceNotFound, UnsupportedSource, WarningNote
-from wkconvert_core.toolkit.files import files_below, is_folder, state_of
+from wkconvert_core.toolkit.files import exists, files_below, is_folder, is_link, state_of, walk
 from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_core.toolkit.slices import agreed
 from wkconvert_core.toolkit.stacks import Gaps
@@ -54,14 +54,18 @@ class Stack:
 
 def stack_of(path: Path, series: str | None, gaps: Gaps) -> Stack:
     """The volume, or volumes, of a series below a path. Raises SourceError, OptionError."""
-    files = filter(is_slice, files_below(path, hidden=False)) if is_folder(path) else iter([path])
+    below = list(walk(path)) if is_folder(path) else []
+    lost = [name for inner, _, names in below for name in names if name[0] != "." and not exists(Path(inner, name))]
+    linked = [name for inner, folders, _ in below for name in folders if name[0] != "." and is_link(Path(inner, name))]
+    files = filter(is_slice, files_below(path, hidden=False)) if below else iter([path])
     read = {file: read_slices(str(file), state_of(file)) for file in files}
     found = [one for slices in read.values() for one in slices]
     if not found:
         why = f"{len(read)} files are there; reports, plans and the like hold none"
         raise SourceNotFound(f"{path} holds no image of DICOM", why=why, fix="give the folder of the slices")
     imageless = [file.name for file, slices in read.items() if not slices]
-    notes = [WarningNote(f"files without an image are left out: {shorten(imageless)}")] if imageless else []
+    left_out = {"files without an image": imageless, "links that lead nowhere": lost, "links to folders": linked}
+    notes = [WarningNote(f"{what} are left out: {shorten(names)}") for what, names in left_out.items() if names]
     chosen, told = _without_copies(_chosen(path, found, series))
     _check_alike(path, chosen)
     ordered = _ordered(path, chosen, gaps)
@@ -158,6 +162,8 @@ def _ordered(path: Path, slices: Sequence[Slice], gaps: Gaps) -> Stack:
     points = np.array([lying[place[0]] for place in places])
     steps, notes = _steps(path, points @ normal, gaps)
     line = (points[-1] - points[0]) / max(1, steps[-1])
+    if gaps == "close" and len(points) > 1:
+        line *= np.median(np.diff(points @ normal)) / (line @ normal)  # as far apart as most of them are
     length = float(np.linalg.norm(line))
     off = np.abs(points - points[0] - np.outer(steps, line)).max(axis=1)
     if gaps != "close" and off.max() > _UNEVEN * max(length, _SAME):
