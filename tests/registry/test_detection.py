@@ -152,8 +152,8 @@ def test_links_are_followed_once_and_never_out_of_the_source(tmp_path, reader):
     (found,) = find(tmp_path / "src", plugins())
     assert found.layer == "a"
     assert [str(note) for note in found.notes if isinstance(note, WarningNote)] == [
-        "left out of src, as links to folders are not followed: again, loop, out, up; convert what they lead to by "
-        "itself, with --add"
+        "left out of src, as links to folders are not followed (convert what they lead to by itself, with --add): "
+        "again, loop, out, up"
     ]
 
 

@@ -27,7 +27,7 @@ class Interrupted(BaseException):
 
 
 def prepare_streams() -> None:
-    """Let standard streams print any path, and lead nowhere if they are closed.
+    """Make standard streams print any path, and lead nowhere if they are closed.
 
     A stream that is closed leaves its number to the next file that is opened, which would then get what is printed.
     """
@@ -43,7 +43,7 @@ def prepare_streams() -> None:
 
 
 def raise_signals() -> None:
-    """Let signals that end the program raise Interrupted; `nohup` goes on protecting from a terminal that is closed."""
+    """Turn signals that end the program into Interrupted; `nohup` still protects from a terminal that is closed."""
     for number in ENDING:
         if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)

@@ -66,11 +66,11 @@ class Affine:
         return x, y, z
 
     def moved(self, by: Sequence[float]) -> Self:
-        """That of a source whose first voxel is this one's voxel `by`."""
+        """The affine of a source whose first voxel is this one's voxel `by`."""
         return replace(self, origin=self.at(by))
 
     def mirrored(self, shape: Sequence[int], axes: str) -> Self:
-        """That of a volume of this shape mirrored along some of `x`, `y`, `z`.
+        """The affine of a volume of this shape mirrored along some of `x`, `y`, `z`.
 
         >>> affine = Affine((2, 0, 0), (0, 2, 0), (0, 0, 5), origin=(0, 0, 0))
         >>> mirrored = affine.mirrored((10, 10, 10), "x")
@@ -85,7 +85,7 @@ class Affine:
         return replace(self, x=x, y=y, z=z, origin=self.at(corner))
 
     def refined(self, factor: Sequence[int]) -> Self:
-        """That of voxels that are `factor` times smaller and fill the same space; their first centres lie elsewhere.
+        """The affine of voxels `factor` times smaller and fill the same space; their first centres lie elsewhere.
 
         >>> Affine((4, 0, 0), (0, 4, 0), (0, 0, 5), origin=(0, 0, 0)).refined((2, 2, 1)).origin
         (-1.0, -1.0, 0.0)
@@ -96,7 +96,7 @@ class Affine:
         return replace(self, x=x, y=y, z=z, origin=self.at([0.5 / f - 0.5 for f in factor]))
 
     def coarsened(self, factor: Sequence[int]) -> Self:
-        """That of voxels that are `factor` times larger and fill the same space, as those of a coarser mag.
+        """The affine of voxels `factor` times larger and fill the same space, as those of a coarser mag.
 
         >>> Affine((4, 0, 0), (0, 4, 0), (0, 0, 5), origin=(0, 0, 0)).coarsened((2, 2, 1)).origin
         (2.0, 2.0, 0.0)

@@ -113,7 +113,7 @@ def referenced_entry(layer: LayerSpec, mags: Mapping[Mag, Reference], dataset: P
 
 
 def list_mags(dataset: Path, properties: Properties, layers: Collection[str] = ()) -> None:
-    """Let the formats that list a layer's mags in a file of their own do so for some layers (none: all).
+    """Write the files in which some formats list a layer's mags, for some layers (none: all).
 
     `properties` are the metadata that are about to be written. Layers whose folder is a link that leads out of the
     dataset are left alone. Raises TargetError, SourceError.

@@ -56,7 +56,7 @@ class WriteShards(_OfShards):
     """Writes shards, and measures the range of their values."""
 
     def begin(self) -> None:
-        """Let the sink prepare. Raises NoSpace, TargetNotWritable, TargetError."""
+        """Prepare the sink. Raises NoSpace, TargetNotWritable, TargetError."""
         if begin := begin_of(self.sink):
             with self._writing():
                 begin()

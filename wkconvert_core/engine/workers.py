@@ -223,7 +223,7 @@ class _Numbered:
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Let worker processes begin without Ctrl-C, which a terminal sends to them, too: their parent ends them.
+    """Hold back Ctrl-C while worker processes begin: a terminal sends it to them, too, but their parent ends them.
 
     A process inherits what is held back, also one that is begun later by a thread that begins now.
     """

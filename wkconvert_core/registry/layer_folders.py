@@ -18,6 +18,10 @@ from wkconvert_core.toolkit.stacks import natural_key
 
 DEPTH = 3
 """Levels below a layer's folder in which its files may lie."""
+_UNKNOWN = "no reader knows them"
+_LOST = "these links lead nowhere"
+_EMPTY = "there is nothing in it"
+_LINKED = "links to folders are not followed (convert what they lead to by itself, with --add)"
 _ENDINGS = (*chain(*SUFFIXES.values()), ".npy", ".npz")
 
 
@@ -43,20 +47,18 @@ def layers_below(
             "(for TIFF --reader tiff)",
         )
     found: list[Found] = []
-    declined, empty, linked, lost = list[str](), list[str](), list[str](), list[str]()
+    left_out: dict[str, list[str]] = {_UNKNOWN: [], _LOST: [], _EMPTY: [], _LINKED: []}
     folders: dict[str, bool] = {}  # and whether it holds one picture, and nothing that may be more
     for entry in sorted(listed, key=lambda entry: natural_key(entry.name)):
         path, has_ending = src / entry.name, entry.name.lower().endswith(_ENDINGS)
         if entry.is_folder and entry.is_link:
-            linked.append(entry.name)
+            left_out[_LINKED].append(entry.name)
             continue
         inside = entries(path) if entry.is_folder else []
         is_nothing = not inside if entry.is_folder else not exists(path) or (entry.is_file and not state_of(path)[0])
         if is_nothing:  # a copy that failed, or a link that leads nowhere
-            if entry.is_link:
-                lost.append(entry.name)
-            elif entry.is_folder or has_ending:
-                empty.append(entry.name)
+            if entry.is_link or entry.is_folder or has_ending:
+                left_out[_LOST if entry.is_link else _EMPTY].append(entry.name)
             continue
         is_other = not (entry.is_folder or entry.is_file)  # a pipe or a device is refused if it looks like ours
         if is_other and not has_ending:
@@ -68,7 +70,9 @@ def layers_below(
         goes_down = entry.is_folder and depth and not match
         inner = layers_below(path, inside, plugins, reader, options, depth - 1) if goes_down else []
         if entry.is_folder and (match or inner):
-            folders[entry.name] = len(inside) == 1 and inside[0].name.lower().endswith(SUFFIXES["tiff"])
+            folders[entry.name] = (
+                len(inside) == 1 and inside[0].is_file and inside[0].name.lower().endswith(SUFFIXES["tiff"])
+            )
         if match:  # files have a suffix, and folders of Zarr and N5
             is_named_by_stem = not entry.is_folder or path.suffix.lower() in SUFFIXES["zarr"]
             found.append(replace(match, layer=stem(path) if is_named_by_stem else entry.name))
@@ -77,24 +81,19 @@ def layers_below(
         elif inner:
             found += [replace(one, layer=f"{entry.name}_{one.layer}") for one in inner]
         elif entry.name != "MetaData":  # what LAS X writes beside its images
-            declined.append(entry.name)
+            left_out[_UNKNOWN].append(entry.name)
     notes = []
     if reader is None:
         _check_are_layers(src, folders)
         if are_numbered([*folders]):
             told = f"each folder of {src.name or src} is a layer: {shorten([*folders])}"
             notes.append(f"{told}; if their numbers count regions, runs or times, convert one of them")
-    if declined:
-        extras = " or ".join(hints(declined, plugins))
-        told = f"left out of {src.name or src}, as no reader knows them: {shorten(declined)}"
-        notes.append(f"{told} (try {extras})" if extras else told)
-    if lost:
-        notes.append(f"left out of {src.name or src}, as these links lead nowhere: {shorten(lost)}")
-    if empty:
-        notes.append(f"left out of {src.name or src}, as there is nothing in it: {shorten(empty)}")
-    if linked:
-        told = f"left out of {src.name or src}, as links to folders are not followed: {shorten(linked)}"
-        notes.append(f"{told}; convert what they lead to by itself, with --add")
+    for why, names in left_out.items():
+        if not names:
+            continue
+        hint = " or ".join(hints(names, plugins)) if why is _UNKNOWN else ""
+        told = f"left out of {src.name or src}, as {why}: {shorten(names)}"
+        notes.append(f"{told} (try {hint})" if hint else told)
     return [replace(one, notes=(*one.notes, *map(WarningNote, notes))) for one in found]
 
 

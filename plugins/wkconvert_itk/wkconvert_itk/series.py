@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from wkconvert_core import InconsistentStack, OptionError, SourceNotFound, UnsupportedSource, WarningNote
-from wkconvert_core.toolkit.files import exists, files_below, is_folder, is_link, state_of, walk
+from wkconvert_core.toolkit.files import exists, is_file, is_folder, is_link, state_of, walk
 from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_core.toolkit.slices import agreed
 from wkconvert_core.toolkit.stacks import Gaps
@@ -54,10 +54,15 @@ class Stack:
 
 def stack_of(path: Path, series: str | None, gaps: Gaps) -> Stack:
     """The volume, or volumes, of a series below a path. Raises SourceError, OptionError."""
-    below = list(walk(path)) if is_folder(path) else []
-    lost = [name for inner, _, names in below for name in names if name[0] != "." and not exists(Path(inner, name))]
-    linked = [name for inner, folders, _ in below for name in folders if name[0] != "." and is_link(Path(inner, name))]
-    files = filter(is_slice, files_below(path, hidden=False)) if below else iter([path])
+    files, lost, linked = [] if is_folder(path) else [path], list[str](), list[str]()
+    for inner, folders, names in walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        linked += [name for name in folders if is_link(Path(inner, name))]
+        for file in (Path(inner, name) for name in sorted(names) if not name.startswith(".")):
+            if not exists(file):
+                lost.append(file.name)
+            elif is_file(file) and is_slice(file):
+                files.append(file)
     read = {file: read_slices(str(file), state_of(file)) for file in files}
     found = [one for slices in read.values() for one in slices]
     if not found:

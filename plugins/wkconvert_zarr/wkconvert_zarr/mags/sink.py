@@ -111,7 +111,7 @@ class ZarrSink:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _encoded(self, folder: Path, box: Box, data: Array) -> Path:
-        """Let tensorstore write an array that is this shard alone into a folder; the shard's file, missing for zeros.
+        """Write an array that is this shard alone into a folder, by tensorstore; returns the file, missing for zeros.
 
         The source's voxels are copied on the way: by reference, tensorstore 0.1.86 writes others where they are part of
         a larger array. Raises OSError.
