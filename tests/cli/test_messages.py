@@ -9,6 +9,7 @@ from helpers.fake_plugins import forge_in
 from helpers.processes import FRESH, wkconvert
 
 from wkconvert_core import BrokenSource, OptionError, UnsupportedSource, WkconvertError
+from wkconvert_core.contract.errors import TargetExists
 from wkconvert_core.contract.voxel_size import VoxelSize
 
 SIZE = ["--voxel-size", "4,4,35"]
@@ -170,6 +171,29 @@ def test_an_unfinished_dataset_is_to_be_finished_not_described(tmp_path, on_data
     next((tmp_path / "ds" / ".wkconvert").glob("*.shards")).unlink()
     with pytest.raises(BrokenSource, match=r"ds is not finished: cube of layer color.*run the command that began it"):
         invoke(*on_dataset)
+
+
+@pytest.mark.parametrize("command", [*ON_DATASETS, "verify"])
+def test_shards_whose_run_was_stopped_before_its_metadata_are_no_finished_dataset(tmp_path, source, command):
+    convert = ("auto", source, tmp_path / "ds", *SIZE, "-q")
+    invoke(*convert)
+    (tmp_path / "ds" / "datasource-properties.json").unlink()
+    places = {"DS": tmp_path / "ds", "OUT": tmp_path / "out"}
+    with pytest.raises(BrokenSource, match=r"datasource-properties\.json is missing.*auto of layer .* writes it last"):
+        invoke(*(places.get(word, word) for word in ON_DATASETS.get(command, ("verify", "DS"))))
+
+
+def test_metadata_that_are_missing_after_their_run_come_by_each_remedy(tmp_path, source):
+    convert = ("auto", source, tmp_path / "ds", *SIZE, "-q")
+    invoke(*convert)
+    written = (tmp_path / "ds" / "datasource-properties.json").read_bytes()
+    for remedy in (convert, ("metadata", tmp_path / "ds", *SIZE, "-q")):
+        (tmp_path / "ds" / "datasource-properties.json").unlink()
+        with pytest.raises(TargetExists, match=r"only begun, or lost its metadata"):
+            invoke(*convert, "--add", "--layer-name", "more")
+        invoke(*remedy)
+        assert (tmp_path / "ds" / "datasource-properties.json").read_bytes() == written
+        invoke("verify", tmp_path / "ds")
 
 
 @pytest.mark.parametrize("unit", ["mm", "µm", "nm", "inch"])

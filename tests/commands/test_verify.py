@@ -526,6 +526,8 @@ def test_layers_and_mags_can_be_chosen(dataset):
 
 def test_mags_without_metadata_are_read(dataset):
     (dataset / PROPERTIES).unlink()
+    plan = dataset / ".wkconvert/color.auto.plan"
+    plan.write_text(plan.read_text().replace('"metadata": true', '"metadata": false'))  # as of `cube`
     assert verify(dataset, ALONE).sound
     path = dataset / "color/1/z0/y0/x0.wkw"
     path.write_bytes(path.read_bytes()[:-1])

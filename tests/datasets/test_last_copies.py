@@ -11,10 +11,10 @@ from helpers.conversions import SETTINGS, em, properties, read
 from wkconvert_core.contract.errors import NoSpace, TargetError
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.datasets import properties_file
-from wkconvert_core.datasets.dataset import unfinished
 from wkconvert_core.datasets.places import sweep_replaced
 from wkconvert_core.datasets.records import journal as journals
 from wkconvert_core.datasets.records.journal import Journal, keep_record
+from wkconvert_core.datasets.records.unfinished_runs import unfinished
 from wkconvert_core.datasets.writer import DatasetWriter
 
 

@@ -1,6 +1,7 @@
 """The Python functions behind the commands on datasets."""
 
 import inspect
+import shutil
 
 import numpy as np
 import pytest
@@ -104,6 +105,7 @@ def test_info_tells_what_it_can_of_what_cannot_be_opened(dataset):
     assert result.exception
     header.write_bytes(content)
     (dataset / "datasource-properties.json").unlink()
+    shutil.rmtree(dataset / ".wkconvert")
     result = run.invoke(app, ["info", str(dataset)])
     assert "2-2-1" in result.stdout
     assert "wkconvert metadata" in str(result.exception)

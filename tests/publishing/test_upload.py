@@ -160,7 +160,7 @@ def test_links_empty_files_and_unfinished_datasets_are_refused_before_anything_i
         with pytest.raises(SourceError, match="is a link"):
             upload(dataset, taking.url, "token")
         (dataset / "datasource-properties.json").unlink()
-        with pytest.raises(SourceError, match="without metadata"):
+        with pytest.raises(SourceError, match=r"datasource-properties\.json is missing"):
             upload(dataset, taking.url, "token")
         assert taking.told == {}
 

@@ -22,10 +22,11 @@ from wkconvert_core.contract.model import Category, DatasetSpec
 from wkconvert_core.contract.notes import WarningNote
 from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
-from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, found_mags, read_properties, unfinished
+from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, found_mags, read_properties
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, dataset_name, layer_name_problem
 from wkconvert_core.datasets.properties import Properties, is_inside, scale, voxel_size
 from wkconvert_core.datasets.records.lock import locked
+from wkconvert_core.datasets.records.unfinished_runs import unfinished
 from wkconvert_core.datasets.writer import list_mags
 from wkconvert_core.engine.progress import Listener
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work

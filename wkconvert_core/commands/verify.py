@@ -15,9 +15,10 @@ from wkconvert_core.contract.mag_format import ShardCheck, StoredMag
 from wkconvert_core.contract.model import Checksum
 from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.datasets.checksums import Record, Records, add, mags_without_shards, records, told_of_empty_mags
-from wkconvert_core.datasets.dataset import Dataset, MagOnDisk, unfinished
+from wkconvert_core.datasets.dataset import Dataset, MagOnDisk
 from wkconvert_core.datasets.records.lock import locked
 from wkconvert_core.datasets.records.provenance import Provenance
+from wkconvert_core.datasets.records.unfinished_runs import unfinished
 from wkconvert_core.engine.progress import Listener, Meter
 from wkconvert_core.engine.resources import Resources, budget_of, readers_at_work
 from wkconvert_core.inspection.findings import MagSoundness, Problem, Run, Soundness, sentence

@@ -18,7 +18,7 @@ from wkconvert_core.contract.voxel_size import VoxelSize
 from wkconvert_core.datasets import properties_file
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE, layer_name_problem, shown
 from wkconvert_core.datasets.properties import Properties, StoredLayer, mag_folder, stored_layer, voxel_size
-from wkconvert_core.datasets.records.lines import layer_and_command
+from wkconvert_core.datasets.records.unfinished_runs import lacking_metadata, unfinished
 from wkconvert_core.registry.plugins import plugins
 from wkconvert_core.toolkit.files import exists, is_folder, listed
 
@@ -120,8 +120,7 @@ class Dataset:
         properties = read_properties(path)
         if properties is not None:
             return cls.listed(path, properties, follow=follow)
-        _check_finished(path)
-        if not (found := found_mags(path)):
+        if not (found := _finished_mags(path)):
             raise SourceNotFound(f"{path} is no dataset", why=_NEITHER)
         return cls(path, None, mags=found)
 
@@ -255,25 +254,28 @@ def found_mags(dataset: Path) -> list[MagOnDisk]:
     return [found[key] for key in sorted(found)]
 
 
-def unfinished(dataset: Path, besides: Collection[str] = ()) -> list[str]:
-    """The runs that were begun and did not end, but for those on some layers: `auto of layer color`, for messages."""
-    plans = [path for path in listed(dataset / FOLDER, "*.plan") if not exists(path.with_suffix(".shards"))]
-    return [f"{command} of layer {layer}" for layer, command in map(layer_and_command, plans) if layer not in besides]
-
-
-def _check_finished(dataset: Path) -> None:
+def _finished_mags(dataset: Path) -> list[MagOnDisk]:
+    """The mags of a folder without metadata. Raises BrokenSource if a run on them did not come to its end."""
     if begun := unfinished(dataset):
         raise BrokenSource(
             f"{dataset} is not finished: {begun[0]}",
             why="its metadata come last, when all shards are written",
             fix="run the command that began it again: it goes on where it stopped",
         )
+    found = found_mags(dataset)
+    if found and (lacking := lacking_metadata(dataset)):
+        raise BrokenSource(
+            f"{dataset} is not finished: {PROPERTIES_FILE} is missing",
+            why=f"{lacking[0]} writes it last, and was stopped before that; or the file was lost since",
+            fix="run the command that began it again: it goes on where it stopped; "
+            f"or `wkconvert metadata {dataset} --voxel-size 4,4,35`, with your voxel size, makes the file anew",
+        )
+    return found
 
 
 def check_described(folder: Path) -> None:
     """Without metadata: raise BrokenSource if a run is not finished, UnsupportedSource for mags that are there."""
-    _check_finished(folder)
-    if mags := found_mags(folder):
+    if mags := _finished_mags(folder):
         raise UnsupportedSource(
             f"{folder} holds mags of {mags[0].format.name} without metadata",
             why="`cube` writes none, nor do some other tools",

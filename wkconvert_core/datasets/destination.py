@@ -13,7 +13,6 @@ from wkconvert_core.contract.errors import TargetExists
 from wkconvert_core.contract.geometry import Mag
 from wkconvert_core.contract.model import Sink
 from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.datasets.dataset import unfinished
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
 from wkconvert_core.datasets.places import REPLACED, holds_dataset, is_dataset, remove, sweep, sweep_replaced
 from wkconvert_core.datasets.records.journal import Journal, Request
@@ -26,6 +25,7 @@ from wkconvert_core.datasets.records.runs_without_shards import (
     remove_run,
     runs_without_shards,
 )
+from wkconvert_core.datasets.records.unfinished_runs import lacking_metadata, unfinished
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.files import exists, is_file, listed
 
@@ -98,9 +98,9 @@ class NewDataset(Destination):
             is_begun_alike = commands == {request.command} and holds_no_shard(path, name)
             if (exists(path / name) or commands) and not is_begun_alike:
                 raise TargetExists(f"{path} has a layer {name} already", fix="choose another name with --layer-name")
-        if others := unfinished(path, besides=request.layers):
+        if others := unfinished(path, besides=request.layers) or lacking_metadata(path, besides=request.layers):
             raise TargetExists(
-                f"{path} is not finished: {others[0]} is only begun",
+                f"{path} is not finished: {others[0]} is only begun{'' if is_complete else ', or lost its metadata'}",
                 fix="run the command that began it again, then add layers",
             )
 

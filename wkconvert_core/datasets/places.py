@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wkconvert_core.contract.errors import TargetExists, TargetNotWritable
-from wkconvert_core.datasets.dataset import unfinished
 from wkconvert_core.datasets.naming import FOLDER, PROPERTIES_FILE
 from wkconvert_core.datasets.records.lock import LOCK
+from wkconvert_core.datasets.records.unfinished_runs import unfinished
 from wkconvert_core.toolkit.atomic import TEMPORARY, writing
 from wkconvert_core.toolkit.files import exists, is_file, is_folder, is_link, listed
 
