@@ -118,6 +118,20 @@ def test_a_file_that_the_library_of_zeiss_wrote_is_found_and_read(tmp_path):
 
 
 @pytest.mark.slow
+def test_channels_that_a_reader_counts_without_names_are_numbered(tmp_path):
+    mrc = pytest.importorskip("mrc")
+    pytest.importorskip("bioio_dv")
+    given, path = noise(2, 7, 8, 9, dtype="uint16"), tmp_path / "a.dv"
+    mrc.imsave(path, given, resolution=(0.25, 0.25, 1), metadata={"wave": [525, 632, 0, 0, 0]})
+    assert BIOIO.detect(path).reason == "its name ends in .dv, which bioio-dv reads"
+    found = layers(path)
+    assert [layer.name for layer in found] == ["channel_0", "channel_1"]
+    for layer, each in zip(found, given, strict=True):
+        np.testing.assert_array_equal(read_checked(layer.source)[0], in_order(each))
+        assert layer.source.info.voxel_size.size == (250, 250, 1000)
+
+
+@pytest.mark.slow
 def test_what_no_reader_takes_or_is_cut_is_refused(tmp_path):
     (tmp_path / "a.czi").write_bytes(b"ZISRAWFILE" + bytes(99))
     with pytest.raises(UnsupportedSource, match=r"no installed reader of bioio takes .*a\.czi"):

@@ -64,6 +64,9 @@ def opened(path: Path, state: State, scene: int) -> Any:
         with reading(path, TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, AssertionError):
             image = BioImage(path)
             image.set_scene(scene)
+            stored = image.reader.xarray_dask_data
+            if "C" in stored.dims and "C" not in stored.coords:  # BioImage takes what names no channels for one
+                stored.coords["C"] = [f"channel_{number}" for number in range(stored.sizes["C"])]
             _ = image.dask_data  # which reads the headers
     except UnsupportedFileFormatError as error:
         raise UnsupportedSource(
