@@ -212,6 +212,16 @@ ZEISS = "0\r\n0\r\n5e-9\r\nAP_MAG\r\nMag =  20.00 K X\r\nAP_PIXEL_SIZE\r\nPixel 
 IMAGE = "AP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 5.582 nm\r\nDP_X\r\nX = 1\r\n"
 
 
+@pytest.mark.parametrize(
+    ("columns", "width", "size"),
+    [(1024, 11.26, 11), (512, 11.26, 22), (3072, 11.26, 11 / 3), (800, 11.26, 11), (512, 0, 11)],
+)
+def test_zeiss_says_the_size_of_a_column_on_the_display(tmp_path, columns, width, size):
+    text = f"{ZEISS}AP_WIDTH\r\nWidth = {width} um\r\n"
+    found, unit, _ = written(tmp_path, noise(3, columns), **text_tag(34118, text))
+    assert (found, unit) == (pytest.approx((size, size, None)), "nm")
+
+
 @pytest.mark.parametrize(("text", "size"), [(ZEISS, 11), (ZEISS + IMAGE, 5.582)])
 def test_zeiss_says_the_size_of_the_stored_picture(tmp_path, text, size):
     assert written(tmp_path, **text_tag(34118, text)) == ((size, size, None), "nm", "Zeiss SEM metadata")

@@ -222,14 +222,29 @@ def beside(path: str) -> VoxelSize | None:
 
 
 def _zeiss(ifd: Ifd) -> VoxelSize | None:
-    """The scale of the stored picture; the entry `Pixel Size` may belong to another magnification."""
+    """The scale of the stored picture; the entry `Pixel Size` may belong to another magnification.
+
+    Where only that is there, it belongs to the columns of the display, which are `Width` over it, mostly 1024: a
+    picture of half or three times as many has pixels twice or a third as large.
+    """
     text = ifd.text(_ZEISS)
-    for key in ("AP_IMAGE_PIXEL_SIZE", "AP_PIXEL_SIZE"):
-        value = _first(rf"^{key}\s+[^=\n]*=\s*([^\n]+)", text).split()
-        unit = unit_symbol(value[1]) if len(value) == 2 else None
-        if unit and positive(_number(value[0])):
-            return known(_number(value[0]), _number(value[0]), None, unit, "Zeiss SEM metadata")
-    return None
+    size, unit = _zeiss_length(text, "AP_IMAGE_PIXEL_SIZE")
+    if not size:
+        size, unit = _zeiss_length(text, "AP_PIXEL_SIZE")
+        width, of_width = _zeiss_length(text, "AP_WIDTH")
+        if size and width:
+            times = width * METRES[of_width] / (size * METRES[unit]) / ifd.number(256, 1)
+            whole = round(max(times, 1 / times))
+            if abs(max(times, 1 / times) - whole) < 0.01:
+                size = size * whole if times > 1 else size / whole
+    return known(size, size, None, unit, "Zeiss SEM metadata")
+
+
+def _zeiss_length(text: str, key: str) -> tuple[float, str]:
+    """The length that an entry of Zeiss's text tag states, and its unit; 0 without one."""
+    value = _first(rf"^{key}\s+[^=\n]*=\s*([^\n]+)", text).split()
+    unit = unit_symbol(value[1]) if len(value) == 2 else None
+    return (_number(value[0]), unit) if unit and positive(_number(value[0])) else (0, "nm")
 
 
 def _digital_micrograph(ifd: Ifd) -> VoxelSize | None:
