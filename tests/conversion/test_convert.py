@@ -609,6 +609,43 @@ def test_two_layers_take_no_layer_name(tmp_path, reader):
         convert(tmp_path / "src", tmp_path / "ds", replace(SETTINGS, layer_name="x"))
 
 
+@pytest.mark.parametrize(
+    ("folder", "names", "expected"),
+    [
+        ("labels", ["s1"], "segmentation"),
+        ("labels", ["s1", "s2"], "segmentation"),
+        ("segmentation", ["ct"], "segmentation"),  # as its image is called
+        ("images", ["s1"], "color"),
+        ("segmentation", ["images", "labels"], ["color", "segmentation"]),  # of a project, not of labels
+        ("segmentation", ["images/s1"], ["color"]),
+        ("segmentation_test", ["em"], ["color"]),
+    ],
+)
+def test_a_folders_name_tells_its_category_also_where_it_is_opened(tmp_path, reader, folder, names, expected):
+    looks_like_color, looks_like_labels = random_voxels((40, 40, 20)), np.ones((1, 40, 40, 20), "uint8")
+    looks_like_labels[:, 20:] = 2
+    for voxels, look in ((looks_like_color, "color"), (looks_like_labels, "segmentation")):
+        for name in names:
+            reader(tmp_path / "from above" / look[:2] / folder / name, voxels)
+        opened = [
+            layer.category for layer in open_source(tmp_path / "from above" / look[:2] / folder, Settings(), plugins())
+        ]
+        above = [layer.category for layer in open_source(tmp_path / "from above" / look[:2], Settings(), plugins())]
+        if isinstance(expected, list):
+            assert opened == expected
+        else:
+            assert {*opened, *above} == {expected}
+
+
+def test_a_folder_of_images_may_hold_labels_too(tmp_path, reader):
+    for name in ("cells", "nuclei"):
+        labels = np.ones((1, 40, 40, 20), "uint8")
+        labels[:, 20:] = 2
+        reader(tmp_path / "raw_data" / name, labels)
+    opened = open_source(tmp_path / "raw_data", Settings(), plugins())
+    assert [layer.category for layer in opened] == ["segmentation", "segmentation"]
+
+
 @pytest.mark.parametrize(("category", "expected"), [("color", [0, 255]), ("segmentation", [0, 1])])
 def test_bool_becomes_what_its_category_wants(tmp_path, reader, category, expected):
     data = random_voxels((40, 40, 40)) > 100

@@ -31,7 +31,7 @@ from wkconvert_core.registry import detection
 from wkconvert_core.registry.answers import Found
 from wkconvert_core.registry.known_shapes import told_of_files
 from wkconvert_core.registry.plugins import Plugins
-from wkconvert_core.sources.category import Decision, by_name, classify
+from wkconvert_core.sources.category import Decision, by_name, classify, is_for_labels
 from wkconvert_core.sources.views import InSpace, as_dtype, transformed
 from wkconvert_core.toolkit.byte_sizes import size_text
 from wkconvert_core.toolkit.dyes import dye_color
@@ -133,7 +133,8 @@ def _as_written(found: Found, layer: Layer, decision: Decision, settings: Settin
         if is_alone:
             raise
         fix = f"{error.fix}; or convert the layers one by one, the later ones with --add"
-        raise OptionError(about(_telling_names(found, layer)[0], error.what), why=error.why, fix=fix) from None
+        name = layer.name or found.layer or stem(Path(found.path))
+        raise OptionError(about(name, error.what), why=error.why, fix=fix) from None
     values, of_range = scaled_values(source, settings)
     source = as_dtype(source, dtype, fit, values)
     notes = [*found.notes, *layer.notes, *own.info.notes]
@@ -289,4 +290,9 @@ def _open_one(
 
 def _telling_names(found: Found, layer: Layer) -> list[str]:
     """Names that may say whether a layer is color or segmentation, the most telling first."""
-    return [name for name in (layer.name, found.layer, stem(Path(found.path))) if name]
+    names = [layer.name, found.layer, stem(Path(found.path).resolve())]
+    if found.layers == 1 and is_for_labels(found.source) and Path(found.path).parent.name == found.source:
+        names.insert(1, found.source)
+    elif found.layers == 1 or ((told := by_name([found.source])) and told.category == "segmentation"):
+        names.append(found.source)  # of several layers, a folder of images may hold labels, too
+    return [name for name in names if name]

@@ -38,6 +38,10 @@ class Found:
     layer: str | None = None
     notes: tuple[str, ...] = ()
     """Notes for the user: entries beside it that no reader claims."""
+    source: str = ""
+    """The name of the folder that was given, where core descended from it."""
+    layers: int = 1
+    """The number of layers' files and folders that were found with it."""
 
 
 def read_head(path: Path | str) -> bytes:

@@ -6,6 +6,7 @@ A source is a local Path, or a URL as text: only plugins look at what it names, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from wkconvert_core.contract.errors import OptionError, PluginError, UnknownFormat, UnsupportedSource, one_of
@@ -39,7 +40,7 @@ arrays at URLs
         return [found]
     inside = entries(src) if isinstance(src, Path) and is_folder(src) else None
     if inside and not failed and (layers := layers_below(Path(src), inside, plugins, reader, options)):
-        return layers
+        return [replace(layer, source=Path(src).resolve().name, layers=len(layers)) for layer in layers]
     if reader is not None:
         return [Found(src, Match(reader, Confidence.EXACT, "--reader"))]
     failed += [f"{plugin.name} failed to load: {plugin.error}" for plugin in plugins.loaded if plugin.error]

@@ -105,6 +105,16 @@ def by_kind(info: VolumeInfo) -> Decision | None:
     return None
 
 
+def is_for_labels(name: str) -> bool:
+    """Whether a name says nothing but labels, as that of a folder of them does.
+
+    >>> is_for_labels("labelsTr"), is_for_labels("segmentation_test"), is_for_labels("cells")
+    (True, False, False)
+    """
+    said = {word for word in words(name) if len(word) > 2}
+    return bool(said) and said <= SEGMENTATION_WORDS
+
+
 # --- looking at the data ---------------------------------------------------------------------------------------------
 
 PLACES = (
