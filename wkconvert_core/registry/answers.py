@@ -56,7 +56,9 @@ def read_head(path: Path | str) -> bytes:
     except OSError as error:
         raise cannot_open(path, error) from error
     if not head:
-        raise BrokenSource(f"{path} is empty", why="the file has 0 bytes")
+        raise BrokenSource(
+            f"{path} is empty", why="the file has 0 bytes", fix="write or copy the file again, then repeat this"
+        )
     return head
 
 

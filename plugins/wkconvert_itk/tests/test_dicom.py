@@ -1,5 +1,7 @@
 """Series of DICOM: their order, places, sizes and values, against GDCM; what does not fit together is refused."""
 
+import logging.handlers
+import re
 import shutil
 
 import numpy as np
@@ -200,7 +202,7 @@ def test_slopes_may_differ_from_slice_to_slice_for_intensities_only(tmp_path):
 
 
 REFUSED = ("liver", "SC_rgb_rle_16bit", "SC_rgb_rle_32bit", "SC_rgb_rle_2frame", "examples_ybr", "image_dfl")
-REFUSED += ("rtdose.dcm", "rtdose_expb.dcm", "rtdose_rle.dcm", "JPEG2000-embedded")
+REFUSED += ("JPEG2000-embedded",)
 """Files of one bit, of large colours, of frames without positions, a deflated one, and one whose pixels are damaged."""
 BY_ITSELF = [
     pytest.param(path, marks=[pytest.mark.slow] * (path.stat().st_size > 100_000))
@@ -222,7 +224,7 @@ def test_real_files_equal_what_gdcm_reads_or_are_refused(path):
         return
     assert not path.name.startswith(REFUSED)
     if path.name.startswith("rtdose"):  # of which GDCM refuses the pixels
-        expected = np.frombuffer(pydicom.dcmread(REAL / "rtdose_1frame.dcm").PixelData, "<u4").reshape(10, 10)
+        expected = pydicom.dcmread(path).pixel_array.reshape(-1, 10, 10)[0]
     else:
         expected = by_gdcm(path)
     np.testing.assert_array_equal(values, expected)
@@ -273,6 +275,54 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path, name):
         (tmp_path / "a.dcm").write_bytes(content[: int(part * len(content))])
         with pytest.raises(BrokenSource, match=r"a\.dcm"):
             voxels(tmp_path / "a.dcm")
+
+
+OURS = (
+    "the file has 0 bytes",
+    r"it has \d+ bytes, and DICOM begins with 132",
+    r"it states \S+ as its transfer syntax, so that nobody knows how it is coded",
+    "an element of its header is cut, or holds what none of its kind may hold",
+    r"its header lacks \w+.*",
+    "it holds no pixels",
+    "it ends before its compressed pixels",
+    r"\d+ bytes of pixels expected, \d+ found",
+    r"its compressed pixels end at byte \d+, the file at \d+",
+)
+
+
+@pytest.mark.parametrize("name", ["MR_small", "MR_small_jp2klossless", "SC_rgb_small_odd_jpeg", "rtdose_1frame"])
+def test_wherever_a_file_is_cut_it_is_told_in_our_words(tmp_path, name, capfd):
+    content = (REAL / f"{name}.dcm").read_bytes()
+    end = pydicom.dcmread(REAL / f"{name}.dcm", specific_tags=["PixelData"])["PixelData"].file_tell or len(content)
+    for length in {*range(0, 800, 13), 141, 142, 715, 1532, *range(800, min(end, len(content) - 400), 97)}:
+        (tmp_path / "a.dcm").write_bytes(content[:length])
+        with pytest.raises(BrokenSource) as caught:
+            layers(tmp_path / "a.dcm")
+        assert re.fullmatch("|".join(OURS), caught.value.why), (length, caught.value.why)
+        assert caught.value.fix
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_pydicom_says_of_its_work_is_not_shown(capfd):
+    """It tries one decoder after the other, and finds oddities that do no harm."""
+    told = logging.handlers.BufferingHandler(1000)
+    logging.getLogger().addHandler(told)
+    try:
+        for name in ("JPEG-lossy", "SC_rgb_jpeg", "GDCMJ2K_TextGBR"):
+            voxels(REAL / f"{name}.dcm")
+    finally:
+        logging.getLogger().removeHandler(told)
+    assert told.buffer == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_empty_file_among_slices_is_named(tmp_path):
+    folder = series(tmp_path / "a", GIVEN)
+    (folder / "000").write_bytes(b"")
+    (folder / "002").write_bytes(b"")
+    assert DICOM.detect(folder).format == "dicom"
+    with pytest.raises(BrokenSource, match="000 is empty"):
+        layers(folder)
 
 
 def test_opening_reads_no_pixels_and_asks_for_all_of_them(tmp_path, monkeypatch):
@@ -338,6 +388,77 @@ def test_frames_of_several_times_at_the_same_places_are_volumes(tmp_path):
 def test_a_frame_that_is_missing_is_told_as_a_missing_slice(tmp_path):
     path = enhanced(tmp_path / "a.dcm", GIVEN[..., :3], [POSITIONS[0], POSITIONS[1], POSITIONS[2]])
     with pytest.raises(InconsistentStack, match=r"slices are missing .* between 30 and 36 mm"):
+        layers(path)
+
+
+def dose_grid(path, offsets, **elements):
+    """A grid of doses, of a frame for each offset."""
+    slice_file(path, GIVEN[..., 0].astype("uint16"), (10, 20, 30), **elements)
+    made = pydicom.dcmread(path)
+    if offsets:
+        made.GridFrameOffsetVector = offsets
+    made.NumberOfFrames, made.DoseGridScaling = 5, 0.5
+    made.PixelData = np.ascontiguousarray(GIVEN.astype("uint16").T).tobytes()
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize("name", ["rtdose", "rtdose_expb", "rtdose_rle"])
+def test_a_real_dose_is_one_volume_by_its_offsets(name):
+    found, dose = source(REAL / f"{name}.dcm", **STORED), pydicom.dcmread(REAL / f"{name}.dcm")
+    assert found.info.shape == (10, 10, 15)
+    assert found.info.voxel_size.size == (10, 10, 5)
+    assert found.info.affine.at((0, 0, 2)) == (-189.43125, -199.43125, -751.87)
+    np.testing.assert_array_equal(read_checked(found)[0].T, dose.pixel_array * float(dose.DoseGridScaling))
+
+
+@pytest.mark.parametrize(
+    ("offsets", "directions", "first", "order"),
+    [
+        ([0, 3, 6, 9, 12], (1, 0, 0, 0, 1, 0), (-10, -20, 30), slice(None)),
+        ([0, -3, -6, -9, -12], (1, 0, 0, 0, 1, 0), (-10, -20, 18), slice(None, None, -1)),
+        ([30, 33, 36, 39, 42], (1, 0, 0, 0, 1, 0), (-10, -20, 30), slice(None)),  # places along z
+        ([0, 3, 6, 9, 12], (0, 1, 0, 0, 0, -1), (-10, -20, 30), slice(None)),  # along the normal, which is -x
+    ],
+)
+def test_the_offsets_of_a_dose_grid_place_its_frames(tmp_path, offsets, directions, first, order):
+    found = source(dose_grid(tmp_path / "a.dcm", offsets, directions=directions), **STORED)
+    np.testing.assert_array_equal(read_checked(found)[0], (GIVEN.astype("uint16") * np.float32(0.5))[..., order])
+    assert found.info.voxel_size.size == (0.25, 0.5, 3)
+    np.testing.assert_allclose(found.info.affine.at((0, 0, 0)), first, atol=1e-9)
+
+
+def test_offsets_that_make_no_volume_are_refused(tmp_path):
+    with pytest.raises(InconsistentStack, match=r"not evenly spaced|slices are missing"):
+        layers(dose_grid(tmp_path / "a.dcm", [0, 3, 7.5, 9, 12]))
+    for offsets in ([7, 10, 13, 16, 19], None):  # from nowhere; and none
+        with pytest.raises(UnsupportedSource, match="holds 5 frames"):
+            layers(dose_grid(tmp_path / "b.dcm", offsets))
+    with pytest.raises(BrokenSource, match=r"GridFrameOffsetVector is .*, and 5 numbers should be there"):
+        layers(dose_grid(tmp_path / "c.dcm", [0, 3, 6]))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("liver_1frame", r"1 bit per value.*segimage2itkimage"),
+        ("image_dfl", r"is deflated.*dcmconv \+te"),
+        ("SC_rgb_rle_16bit", r"16 bits per value, 3 values.*in colours of 8 bits"),
+    ],
+)
+def test_what_is_not_read_is_refused_with_a_remedy_for_it(name, words):
+    with pytest.raises(UnsupportedSource, match=words):
+        layers(REAL / f"{name}.dcm")
+
+
+def test_films_are_refused(tmp_path):
+    path = slice_file(tmp_path / "a.dcm", GIVEN[..., 0], (0, 0, 0))
+    made = pydicom.dcmread(path)
+    made.file_meta.TransferSyntaxUID = pydicom.uid.MPEG2MPML
+    made.PixelData = pydicom.encaps.encapsulate([b"\0\0\1\xb3"])
+    made["PixelData"].is_undefined_length = True
+    made.save_as(path, enforce_file_format=True)
+    with pytest.raises(UnsupportedSource, match="holds pixels as MPEG2"):
         layers(path)
 
 

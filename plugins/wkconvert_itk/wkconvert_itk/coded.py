@@ -1,15 +1,34 @@
-"""Compressed frames of DICOM: what pydicom does not decode itself, imagecodecs does. Importing it tells pydicom so."""
+"""Work of pydicom on files: its errors in our words, and frames that it does not decode itself, but imagecodecs does.
+
+Importing this tells pydicom so.
+"""
 
 from __future__ import annotations
 
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydicom import uid
+from pydicom.encaps import parse_fragments
 from pydicom.pixels.decoders.base import get_decoder
+
+from wkconvert_core import UnsupportedSource, WkconvertError
+from wkconvert_core.toolkit.files import broken, open_file, reading
 
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
 _JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
-__all__ = ["DECODER_DEPENDENCIES", "decode", "get_decoder", "is_available"]
+__all__ = [
+    "DECODER_DEPENDENCIES",
+    "by_pydicom",
+    "check_decoded",
+    "check_length",
+    "decode",
+    "get_decoder",
+    "is_available",
+]
 
 DECODER_DEPENDENCIES = dict.fromkeys((*uid.JPEGLSTransferSyntaxes, *_JPEG, *_JPEG_2000), ())
 """Transfer syntaxes that imagecodecs decodes."""
@@ -42,3 +61,50 @@ def decode(source: bytes, runner: Any) -> bytes:
 
 for _syntax in DECODER_DEPENDENCIES:
     get_decoder(_syntax).add_plugin("imagecodecs", (__name__, "decode"))
+
+
+def check_decoded(path: str, syntax: uid.UID) -> None:
+    """Raise UnsupportedSource for a transfer syntax that nothing decodes, such as one of films."""
+    try:
+        get_decoder(syntax)
+    except NotImplementedError as error:
+        raise UnsupportedSource(
+            f"{path} holds pixels as {syntax.name}",
+            why="RLE, JPEG, JPEG-LS, JPEG 2000 and pixels without compression are decoded",
+            fix="write it without compression",
+        ) from error
+
+
+def check_length(path: str, expected: int, photometric: str, start: int, length: int, size: int) -> None:
+    """Raise BrokenSource unless a file holds all pixels: pydicom gives what there is of compressed ones."""
+    if length != 0xFFFFFFFF:
+        expected = expected * 2 // 3 if photometric == "YBR_FULL_422" else expected
+        found = min(length, size - start)
+        if found < expected:
+            raise broken(path, f"{expected} bytes of pixels expected, {found} found", cut=True)
+        return
+    with open_file(path) as file:
+        file.seek(start)
+        _, fragments = parse_fragments(file)
+        if not fragments:
+            raise broken(path, "it ends before its compressed pixels", cut=True)
+        last = fragments[-1]
+        file.seek(last + 4)
+        end = last + 8 + struct.unpack("<I", file.read(4).ljust(4, b"\xff"))[0]
+    if end > size:
+        raise broken(path, f"its compressed pixels end at byte {end}, the file at {size}", cut=True)
+
+
+@contextmanager
+def by_pydicom(path: str, what: str) -> Iterator[None]:
+    """Turn errors within the block, which are of all kinds where a file is damaged, into BrokenSource; no warnings."""
+    with reading(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except WkconvertError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the system
+                raise
+            raise broken(path, what, cut=isinstance(error, EOFError)) from error

@@ -6,10 +6,10 @@ from itertools import islice
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import entries, files_below, is_folder, open_file, reading
+from wkconvert_core.toolkit.files import entries, files_below, is_folder, open_file, reading, state_of
 from wkconvert_core.toolkit.volumes.inflated import GZIP
 
-from .magic import NRRD, is_dicom, is_gipl, is_metaimage
+from .magic import DICOM_BYTES, NRRD, is_dicom, is_gipl, is_metaimage
 
 _LOOKED_AT = 100
 """Files of a folder whose first bytes are looked at."""
@@ -53,6 +53,8 @@ def is_slice(path: Path) -> bool:
 def _folder(path: Path) -> Match | None:
     count = 0
     for file in islice(filter(is_slice, files_below(path, hidden=False)), _LOOKED_AT):
+        if not state_of(file)[0]:  # a copy that failed among slices is told when they are opened
+            continue
         if not _begins_as_dicom(file):
             return None
         count += 1
@@ -78,4 +80,4 @@ def _folder_of_headers(path: Path) -> Match | None:
 
 def _begins_as_dicom(path: Path) -> bool:
     with reading(path), open_file(path) as file:
-        return is_dicom(file.read(132))
+        return is_dicom(file.read(DICOM_BYTES))

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 
+from wkconvert_core import BrokenSource
+from wkconvert_core.toolkit.files import broken
+
 NRRD = b"NRRD000"
 GIPL_BYTES = 256
 """Bytes of a header of GIPL."""
+DICOM_BYTES = 132
+"""Bytes up to the end of the magic of DICOM."""
 _GIPL = (0xEFFFE9B0, 0x2AE389B8)
 _FIELD = re.compile(rb"[ \t]*([A-Za-z]\w*)[ \t]*=[ \t]*([^\r\n]*?)[ \t]*\r?\n")
 LAST_FIELD = "elementdatafile"
@@ -39,3 +44,14 @@ def is_gipl(head: bytes) -> bool:
 def is_dicom(head: bytes) -> bool:
     """Whether a file that begins so is DICOM: a preamble of 128 bytes, then the magic (PS3.10, 7.1)."""
     return head[128:132] == b"DICM"
+
+
+def check_dicom(path: str, head: bytes) -> None:
+    """Raise BrokenSource unless a file begins as DICOM does."""
+    if not head:
+        raise BrokenSource(f"{path} is empty", why="the file has 0 bytes", fix="write or copy it again, or remove it")
+    if len(head) < DICOM_BYTES:
+        raise broken(path, f"it has {len(head)} bytes, and DICOM begins with {DICOM_BYTES}", cut=True)
+    if not is_dicom(head):
+        fix = "write or copy it again; if it is DICOM that begins with its elements, dcmtk's dcmconv adds the rest"
+        raise broken(path, "DICM does not stand at byte 128", fix=fix)
