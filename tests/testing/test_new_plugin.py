@@ -32,6 +32,14 @@ def test_only_a_modules_name_is_taken(tmp_path, name):
         new_plugin(name, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["tiff", "raw", "webknossos", "nifti", "core"])
+def test_a_name_that_is_taken_is_refused_with_all_that_are(tmp_path, name):
+    with pytest.raises(OptionError, match=rf"'{name}' is taken.*dm, .*webknossos.*my{name}"):
+        new_plugin(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    new_plugin(f"my{name}", tmp_path)
+
+
 @pytest.mark.slow
 def test_the_plugin_installs_passes_its_tests_and_converts(tmp_path):
     pytest.importorskip("hatchling")
