@@ -13,7 +13,7 @@ from wkconvert_core.toolkit.naming.choice import Naming, check_said, check_used,
 from wkconvert_core.toolkit.naming.columns import Column, Table, table
 from wkconvert_core.toolkit.naming.missing_slices import Gaps, in_slice_order
 from wkconvert_core.toolkit.naming.words import DYES, NO_DEPTH, numbers
-from wkconvert_core.toolkit.shortened import shorten
+from wkconvert_core.toolkit.shortened import ranges, shorten
 
 __all__ = [
     "ChannelStacks",
@@ -21,6 +21,7 @@ __all__ = [
     "Naming",
     "channel_stacks",
     "check_used",
+    "filled_note",
     "left_out_note",
     "natural_key",
     "with_gaps",
@@ -163,6 +164,18 @@ def left_out_note(left_out: Sequence[str]) -> tuple[WarningNote, ...]:
     """
     told = f"left out, unlike the slices in name and size: {', '.join(left_out)}"
     return (WarningNote(told),) if left_out else ()
+
+
+def filled_note(missing: Sequence[int]) -> tuple[str, ...]:
+    """The note about missing slices that are filled, by their places along z from 0, if there are any.
+
+    >>> filled_note([3, 7, 8])
+    ('3 missing slices are filled with zeros: z 3, 7-8, counted from 0',)
+    """
+    told = (
+        f"{len(missing)} missing slice{'s are' if len(missing) > 1 else ' is'} filled with zeros: z {ranges(missing)}"
+    )
+    return (f"{told}, counted from 0",) if missing else ()
 
 
 def _says_times(axis: Axis, name: str) -> bool:

@@ -90,7 +90,9 @@ def test_a_gap_is_an_error_until_it_is_said_what_to_do(stack):
     filled = SLICES.copy()
     filled[[2, 3, 5, 7, 8, 9, 10]] = 0
     np.testing.assert_array_equal(voxels(folder, gaps="fill"), volume(filled))
-    assert source(folder, gaps="fill").info.notes == ("7 missing slices are filled with zeros",)
+    assert source(folder, gaps="fill").info.notes == (
+        "7 missing slices are filled with zeros: z 2-3, 5, 7-10, counted from 0",
+    )
 
 
 def test_a_number_that_accompanies_another_does_not_count(stack):

@@ -21,7 +21,7 @@ from wkconvert_core.toolkit.slices import (
     made_alike,
     stages_apart,
 )
-from wkconvert_core.toolkit.stacks import Gaps, Naming, check_used, with_gaps
+from wkconvert_core.toolkit.stacks import Gaps, Naming, check_used, filled_note, with_gaps
 
 from .calibration import voxel_size
 from .choosing import check, choose, is_complex, left_out
@@ -119,8 +119,7 @@ def _open_folder(
     dtype = common_dtype(folder, slices, lambda one: np.dtype(KINDS[one.image.kind].dtype), _name, mix=mix)
     sizes = [voxel_size(one.image) for one in slices]
     size, differing = first_voxel_size([size for size, _ in sizes])
-    missing = entries.count(None)
-    notes = [*listing.notes, *([f"{missing} missing slices are filled with zeros"] if missing else [])]
+    notes = [*listing.notes, *filled_note([z for z, entry in enumerate(entries) if entry is None])]
     notes += [*sizes[0][1], *differing, *counted((n for one in slices for n in _notes(one, component)), len(slices))]
     notes += stages_apart((_name(one), one.image.stage) for one in slices)
     dtypes = [KINDS[one.image.kind].dtype for one in slices]

@@ -222,12 +222,13 @@ def _steps(path: Path, along: Array, gaps: Gaps) -> tuple[list[int], list[str]]:
     whole = np.rint(rises / step).astype(int)
     holes = [number for number, rise in enumerate(whole) if rise > 1]
     missing = int(whole.sum()) - len(whole)
+    told = f"{shorten([f'between {along[n]:.4g} and {along[n + 1]:.4g} mm' for n in holes])} along the normal"
     if holes and gaps == "error":
-        told = shorten([f"between {along[n]:.4g} and {along[n + 1]:.4g} mm" for n in holes])
         raise InconsistentStack(
-            f"slices are missing in {path}: {told} along the normal ({missing} in all)",
+            f"slices are missing in {path}: {told} ({missing} in all)",
             why=f"the slices lie {step:.4g} mm apart (ImagePositionPatient)",
             fix="add the missing files, or say --gaps fill for empty slices, --gaps close to do without",
         )
     steps = [0, *itertools.accumulate(max(1, int(rise)) for rise in whole)]
-    return steps, [f"{missing} missing slices are filled with zeros"] if holes else []
+    filled = f"{missing} missing slice{'s are' if missing > 1 else ' is'} filled with zeros: {told}"
+    return steps, [filled] if holes else []

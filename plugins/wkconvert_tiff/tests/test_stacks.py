@@ -61,7 +61,10 @@ def test_gaps_are_filled_with_zeros_or_closed(stack):
     filled = SLICES[:6].copy()
     filled[[1, 4]] = 0
     np.testing.assert_array_equal(voxels(folder, gaps="fill"), volume(*filled))
+    told = "2 missing slices are filled with zeros: z 1, 4, counted from 0"
+    assert told in source(folder, gaps="fill").info.notes
     np.testing.assert_array_equal(voxels(folder, gaps="close"), volume(*SLICES[[0, 2, 3, 5]]))
+    assert told not in source(folder, gaps="close").info.notes
 
 
 def test_time_stamps_are_not_filled_up(stack):

@@ -264,6 +264,8 @@ def test_a_file_that_is_missing_from_a_set_is_named(ome_set):
     first, second = layers(ome_set / "c0.ome.tif", gaps="fill")
     np.testing.assert_array_equal(read_checked(first.source), volume(*PLANES[0, :, 0]))
     assert not read_checked(second.source).any()
+    is_told = ["missing slices are filled with zeros: z 0-" in "".join(it.source.info.notes) for it in (first, second)]
+    assert is_told == [False, True]
 
 
 def test_a_file_that_is_no_part_of_the_set_is_named(ome_set):

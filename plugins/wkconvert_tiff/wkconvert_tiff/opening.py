@@ -15,7 +15,7 @@ from wkconvert_core import Category, InconsistentStack, Layer, Mag, UnsupportedS
 from wkconvert_core.toolkit.dyes import view_colors
 from wkconvert_core.toolkit.files import is_folder, raw_file, reading
 from wkconvert_core.toolkit.shortened import shorten
-from wkconvert_core.toolkit.stacks import Gaps, Naming
+from wkconvert_core.toolkit.stacks import Gaps, Naming, filled_note
 from wkconvert_core.toolkit.volumes.choosing import no_channel
 
 from .detection import TIFF_SUFFIXES, kind_of
@@ -139,7 +139,7 @@ def _stack(where: str, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: 
             channels=len(samples),
             voxel_size=found.voxel_size,
             chunk_shape=(*found.chunk, 1),
-            notes=found.notes,
+            notes=(*found.notes, *filled_note(np.flatnonzero(table.volume.planes[plane, :, 0] < 0).tolist())),
             stage=table.volume.stage,
             first_slice=table.first_slice,
         )
