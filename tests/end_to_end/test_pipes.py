@@ -3,12 +3,14 @@
 import os
 import shutil
 import socket
+from dataclasses import replace
 
 import pytest
 import tifffile
-from helpers.conversions import SETTINGS, em
+from helpers.conversions import SETTINGS, em, invoke
 from helpers.processes import wkconvert
 
+from wkconvert_core import BrokenSource
 from wkconvert_core.conversion.execute import convert
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
@@ -70,3 +72,26 @@ def test_a_part_of_a_dataset(tmp_path, reader, kind, place, command):
     assert "Traceback" not in ended.stderr, ended.stderr
     if not place.endswith(".shards"):
         assert ended.returncode == 1
+
+
+COMMANDS = ["verify", "downsample", "recube", "compress", "export-tiff", "preview", "auto", "check-equality"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", "lost link", "pipe", "folder that is a lost link"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_no_shard_of_a_dataset_without_records_is_no_zeros(tmp_path, reader, kind, command):
+    convert(reader(tmp_path / "src", em()), tmp_path / "ds", replace(SETTINGS, compression="none", downsample=False))
+    shutil.rmtree(tmp_path / "ds/.wkconvert")
+    place = tmp_path / "ds/color/1/z0" / ("y0" if kind.startswith("folder that") else "y0/x0.wkw")
+    place.rename(tmp_path / "kept")
+    {"folder": os.mkdir, "pipe": os.mkfifo}.get(kind, lambda path: path.symlink_to("nowhere"))(place)
+    targets = {"preview": ["--output", tmp_path / "a.png"], "check-equality": [tmp_path / "ds"]}
+    target = [] if command in ("verify", "downsample") else targets.get(command, [tmp_path / "out"])
+    if command == "verify":
+        result = invoke(command, tmp_path / "ds")
+        assert (result.exit_code, str(place) in result.output.replace("\n", "")) == (1, True)
+    else:
+        with pytest.raises(BrokenSource) as caught:
+            invoke(command, tmp_path / "ds", *target)
+        assert caught.value.what.startswith(f"{place} ")

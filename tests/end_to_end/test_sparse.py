@@ -12,7 +12,7 @@ from helpers.npy_volumes import FileSink, Telling
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wkconvert_core import Box, LayerSpec, Mag, MagSpec, VolumeInfo
+from wkconvert_core import Box, BrokenSource, LayerSpec, Mag, MagSpec, VolumeInfo
 from wkconvert_core.commands import compress as compressing
 from wkconvert_core.commands import downsample as pyramid
 from wkconvert_core.commands import recube, upsample
@@ -347,7 +347,9 @@ def test_a_mag_tells_by_its_files_and_in_doubt_that_there_is_something(tmp_path)
     assert source.occupied(source.info.box)
     z0 = source.folder / "z0"
     z0.symlink_to(tmp_path / "nowhere")
-    assert not source.occupied(Box((0, 0, 0), (1, 1, 1)))  # as reading has it
+    assert source.occupied(Box((0, 0, 0), (1, 1, 1)))
+    with pytest.raises(BrokenSource, match="z0 has vanished"):
+        source.read(Box((0, 0, 0), (1, 1, 1)))
     z0.unlink()
     (z0 / "y0").mkdir(parents=True)
     (z0 / "y0" / "x0.wkw").symlink_to(tmp_path / "nowhere")

@@ -28,12 +28,14 @@ __all__ = [
     "broken",
     "cannot_open",
     "changed",
+    "check_absent",
     "entries",
     "exists",
     "files_below",
     "is_file",
     "is_folder",
     "is_link",
+    "is_stored",
     "listed",
     "open_file",
     "raw_file",
@@ -77,6 +79,32 @@ def is_folder(path: str | Path) -> bool:
 def is_link(path: str | Path) -> bool:
     """Whether a path is a link, lost or not. Raises BrokenSource if the system cannot say."""
     return stat.S_ISLNK(_mode(path, follow_symlinks=False))
+
+
+def is_stored(path: str | Path) -> bool:
+    """Whether there is the file of a chunk or shard, which need not be stored: where nothing is, it is empty.
+
+    Raises BrokenSource for what is neither: libraries take a folder or a lost link for nothing, and wait for a pipe.
+    """
+    mode = _mode(path)
+    if not mode:
+        check_absent(path)
+    elif not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise BrokenSource(f"{path} cannot be read", why=f"it is {what}, no file", fix=_COPY_AGAIN)
+    return mode != 0
+
+
+def check_absent(path: str | Path) -> None:
+    """Raise BrokenSource where a link that leads nowhere, or what is no folder, stands for a file that is not found."""
+    if is_link(path):
+        raise BrokenSource(f"{path} has vanished", why="it is a link that leads nowhere", fix=_COPY_AGAIN)
+    above = Path(path).parent
+    mode = _mode(above)
+    if not mode:
+        check_absent(above)
+    elif not stat.S_ISDIR(mode):
+        raise BrokenSource(f"{above} cannot be read", why="it is no folder", fix=_COPY_AGAIN)
 
 
 def _mode(path: str | Path, *, follow_symlinks: bool = True) -> int:

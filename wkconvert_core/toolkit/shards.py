@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -62,15 +63,17 @@ _FEW = 16
 def numbered(folder: str, name: str, numbers: range) -> Iterator[str]:
     """Existing entries of a folder whose names, such as `x{}.wkw`, have one of these numbers; also lost links.
 
-    Raises OSError where access fails.
+    Raises OSError where access fails, and for a folder that is a link which leads nowhere.
 
     >>> list(numbered("nowhere", "x{}.wkw", range(40)))
     []
     """
     before, after = name.split("{}")
+    is_empty = True
     for number in numbers[:_FEW]:
         with suppress(FileNotFoundError):
             os.lstat(path := f"{folder}/{before}{number}{after}")  # planning asks this for each shard: no Path is made
+            is_empty = False
             yield path
     if len(numbers) > _FEW:
         rest = numbers[_FEW:]
@@ -78,3 +81,6 @@ def numbered(folder: str, name: str, numbers: range) -> Iterator[str]:
             found = [each.removeprefix(before).removesuffix(after) for each in os.listdir(folder)]  # noqa: PTH208
             known = sorted(int(each) for each in found if each.isascii() and each.isdigit())
             yield from (f"{folder}/{before}{number}{after}" for number in known if number in rest)
+            return
+    if is_empty and (place := Path(folder)).is_symlink():
+        place.stat()  # raises

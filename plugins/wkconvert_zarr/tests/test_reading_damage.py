@@ -1,6 +1,7 @@
 """Damage: chunks, shards and metadata that are cut or lie are errors of ours, never made-up voxels."""
 
 import json
+import os
 import random
 import shutil
 
@@ -68,6 +69,67 @@ def test_a_flipped_bit_is_found_where_there_is_a_checksum(tmp_path, kind):
         except WkconvertError:
             found += 1
     assert found > 50
+
+
+STORED = {
+    **{kind: make for kind, make in KINDS.items() if kind != "precomputed, png"},
+    "Zarr 2, nested": lambda to: array(to, zyx(VOXELS), version=2, chunk_key_encoding={"name": "v2", "separator": "/"}),
+    "Zarr 3, flat": lambda to: array(to, zyx(VOXELS), chunk_key_encoding={"name": "v2", "separator": "."}),
+    "precomputed, offset": lambda to: precomputed(to, [VOXELS[..., None]], offset=(16, 8, 4)),
+    "precomputed, sharded": lambda to: precomputed(
+        *(to, [VOXELS[..., None]]),
+        sharding={
+            "@type": "neuroglancer_uint64_sharded_v1",
+            **{"preshift_bits": 0, "hash": "identity", "minishard_bits": 0, "shard_bits": 1},
+        },
+    ),
+}
+"""Arrays whose chunks have names of every kind."""
+NO_FILES = {
+    "a link that leads nowhere": lambda place: place.symlink_to("nowhere"),
+    "a link in a circle": lambda place: place.symlink_to(place.name),
+    "a folder": lambda place: place.mkdir(),
+    "a pipe": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("instead", NO_FILES)
+@pytest.mark.parametrize("kind", STORED)
+def test_what_is_no_file_is_no_chunk_that_is_missing(tmp_path, kind, instead):
+    """tensorstore takes it for one, or waits for the pipe."""
+    path = STORED[kind](tmp_path / "a")
+    place = chunk_of(path)
+    place.rename(tmp_path / "kept")
+    assert not np.array_equal(whole(path)[0], VOXELS)
+    NO_FILES[instead](place)
+    with pytest.raises(BrokenSource) as caught:
+        whole(path)
+    assert caught.value.what.startswith(f"{place} ")
+    place.rmdir() if place.is_dir() else place.unlink()
+    place.symlink_to(tmp_path / "kept")  # a link to a file is that file, wherever it lies
+    assert np.array_equal(whole(path)[0], VOXELS)
+
+
+@pytest.mark.parametrize("instead", ["a link that leads nowhere", "a pipe"])
+@pytest.mark.parametrize("kind", ["Zarr 3, crc32c", "Zarr 2, nested", "N5, gzip", "precomputed, raw"])
+def test_what_is_no_folder_holds_no_chunks_that_are_missing(tmp_path, kind, instead):
+    path = STORED[kind](tmp_path / "a")
+    place = chunk_of(path).parent
+    shutil.rmtree(place)
+    NO_FILES[instead](place)
+    with pytest.raises(BrokenSource) as caught:
+        whole(path)
+    assert caught.value.what.startswith(f"{place} ")
+
+
+@pytest.mark.parametrize("instead", ["a link that leads nowhere", "a pipe"])
+@pytest.mark.parametrize("name", ["zarr.json", ".zattrs"])
+def test_metadata_that_are_no_file_are_neither_missing_nor_waited_for(tmp_path, name, instead):
+    path = array(tmp_path / "a", zyx(VOXELS), version=3 if name == "zarr.json" else 2)
+    (path / name).unlink(missing_ok=True)
+    NO_FILES[instead](path / name)
+    with pytest.raises(BrokenSource, match=f"/a/{name} "):
+        READER.plugin.wkconvert_open("zarr", path, {})
 
 
 def zarr3(**change):

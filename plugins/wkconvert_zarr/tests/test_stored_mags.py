@@ -1,7 +1,9 @@
 """Arrays of other programs as mags: any order of axes, any chunks and names of chunks, with holes."""
 
 import itertools
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarrs import raw_volume, zarr
 
-from wkconvert_core import Box, UnsupportedSource, Vec3
+from wkconvert_core import Box, BrokenSource, UnsupportedSource, Vec3
 from wkconvert_core.registry.plugins import plugins
 
 SHAPE = (1, 23, 17, 12)
@@ -78,6 +80,39 @@ def test_any_box_of_any_array_is_read_and_where_nothing_is_is_known(
     for start in starts:
         (mag.shard_path(start)).write_bytes(b"")
         assert mag.check(start, None).problem
+
+
+NO_FILES = {"link": lambda place: place.symlink_to("nowhere"), "folder": Path.mkdir, "pipe": os.mkfifo}
+
+
+@pytest.mark.parametrize("instead", NO_FILES)
+@pytest.mark.parametrize("naming", NAMES)
+def test_what_is_no_file_is_no_shard_of_zeros(tmp_path, naming, instead):
+    written(tmp_path / "1", "cxyz", (8, 8, 8), 1, naming, ())
+    mag = plugins().mag_formats()["zarr3"].open(tmp_path / "1")
+    start, box = Vec3(8, 8, 0), Box((9, 9, 1), (1, 1, 1))
+    place = mag.shard_path(start)
+    for there in {place, place.parent} - {mag.folder} if instead != "folder" else {place}:
+        there.rename(tmp_path / "kept")
+        assert not mag.occupied(box)
+        NO_FILES[instead](there)
+        assert mag.occupied(box)
+        with pytest.raises(BrokenSource) as caught:
+            mag.read(box)
+        assert caught.value.what.startswith(f"{there} ")
+        if there == place:
+            assert start in {shard.start for shard in mag.shards()}
+            assert "cannot be read" in mag.check(start, None).problem
+        else:
+            with pytest.raises(BrokenSource):
+                list(mag.shards())
+        there.rmdir() if instead == "folder" else there.unlink()
+        there.symlink_to(tmp_path / "kept")  # where a link leads is read
+        assert mag.read(box).all()
+        assert start in {shard.start for shard in mag.shards()}
+        assert not mag.check(start, None).problem
+        there.unlink()
+        (tmp_path / "kept").rename(there)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import stat
 import threading
 import zlib
@@ -488,6 +489,20 @@ def test_what_a_dangling_link_stands_for_is_not_zero(written: tuple[WkwSink, Arr
     path.symlink_to(sink.folder / "nowhere")
     with pytest.raises(BrokenSource, match=re.escape(str(path))):
         everything(sink.source())
+
+
+@pytest.mark.parametrize("above", [0, 1], ids=["row", "layer"])
+@pytest.mark.parametrize("instead", ["a lost link", "a file"])
+def test_what_is_no_folder_of_shards_is_not_zero(written: tuple[WkwSink, Array], above: int, instead: str) -> None:
+    sink, _ = written
+    folder = sink.path(ODD).parents[above]
+    shutil.rmtree(folder)
+    assert not sink.source().occupied(Box((0, 0, 0), (1, 1, 1)))
+    folder.symlink_to("nowhere") if instead == "a lost link" else folder.write_text("")
+    assert sink.source().occupied(Box((0, 0, 0), (1, 1, 1)))
+    for call in (lambda: everything(sink.source()), lambda: list(sink.source().shards())):
+        with pytest.raises(BrokenSource, match=re.escape(str(folder))):
+            call()
 
 
 def test_a_mag_whose_folder_is_gone_is_not_zero(written: tuple[WkwSink, Array]) -> None:

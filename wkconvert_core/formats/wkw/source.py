@@ -24,7 +24,7 @@ from wkconvert_core.formats.wkw.decoding import Shard
 from wkconvert_core.formats.wkw.header import COMPRESSIONS, HEADER_BYTES, Header
 from wkconvert_core.formats.wkw.same_blocks import Blocks, comparable, hold_the_same
 from wkconvert_core.formats.wkw.shard_file import check_bytes, check_shard, open_shard
-from wkconvert_core.toolkit.files import exists, is_link, listed, open_file, reason
+from wkconvert_core.toolkit.files import check_absent, exists, listed, open_file, reason
 from wkconvert_core.toolkit.shards import numbered
 
 if TYPE_CHECKING:
@@ -216,9 +216,9 @@ class WkwSource:
                 except FileNotFoundError:
                     if recorded and recorded.of(corner):
                         raise DamagedData("it is missing, though it was recorded") from None
-                    if is_link(path) or not exists(self.description):
-                        gone = "the mag's folder, or what a link points to, is gone"
-                        raise BrokenSource(f"{path} has vanished", why=gone) from None
+                    check_absent(path)
+                    if not exists(self.description):
+                        raise BrokenSource(f"{path} has vanished", why="the mag's folder is gone") from None
                     shard = None
                 yield shard, box - corner
             if recorded and due:
@@ -249,6 +249,8 @@ _Z, _Y, _X = re.compile(r"z([0-9]+)"), re.compile(r"y([0-9]+)"), re.compile(r"x(
 def _listed(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
     """Numbers and paths of entries whose names match, by number; not `x01.wkw`, which no reader looks for."""
     matches = [match for path in listed(folder) if (match := pattern.fullmatch(path.name))]
+    if not matches:
+        check_absent(folder / "x0.wkw")
     return sorted((int(m[1]), folder / m[0]) for m in matches if m[1] == str(int(m[1])))
 
 

@@ -26,6 +26,7 @@ from wkconvert_core import (
 )
 
 from ..arrays import Address, Driver, opened_in_memory, shown
+from ..chunk_files import naming
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -153,7 +154,7 @@ class Layout:
     def name_of(self, start: Vec3Like) -> str:
         """The path of the shard that holds a voxel, below the mag's folder."""
         cell = self._cell(Vec3(*start) // self.grid.shard)
-        prefix, separator = self._naming()
+        prefix, separator = naming(self.driver, self.parsed)
         return prefix + separator.join(str(cell.get(axis, 0)) for axis in self.axes)
 
     def _cell(self, numbers: Vec3) -> dict[str, int]:
@@ -162,7 +163,7 @@ class Layout:
 
     def start_of(self, name: str) -> Vec3 | None:
         """The first voxel of the shard with a path below the mag's folder; None if no shard has it."""
-        prefix, separator = self._naming()
+        prefix, separator = naming(self.driver, self.parsed)
         number = "(0|[1-9][0-9]{0,17})"
         match = re.fullmatch(re.escape(prefix) + re.escape(separator).join([number] * len(self.axes)), name)
         if not match:
@@ -177,22 +178,12 @@ class Layout:
 
         None if the names of shards are no paths.
         """
-        prefix, separator = self._naming()
+        prefix, separator = naming(self.driver, self.parsed)
         if separator != "/":
             return None
         cells = box.coarsened(self.grid.shard)
         first, last = self._cell(cells.start), self._cell(cells.stop - Vec3(1, 1, 1))
         return prefix, [range(first.get(axis, 0), last.get(axis, 0) + 1) for axis in self.axes]
-
-    def _naming(self) -> tuple[str, str]:
-        """The beginning of shards' names, and the separator of their numbers."""
-        about = self.parsed
-        if self.driver == "zarr":
-            return "", about.get("dimension_separator", ".")
-        encoding = about["chunk_key_encoding"]
-        is_default = encoding["name"] == "default"
-        separator = encoding.get("configuration", {}).get("separator", "/" if is_default else ".")
-        return f"c{separator}" if is_default else "", separator
 
 
 @functools.lru_cache(256)

@@ -25,7 +25,7 @@ from wkconvert_core import (
     VoxelSize,
 )
 from wkconvert_core.toolkit.atomic import file_checksum
-from wkconvert_core.toolkit.files import exists, files_below, is_link, reason
+from wkconvert_core.toolkit.files import check_absent, exists, is_stored, listed, reason
 from wkconvert_core.toolkit.shards import numbered
 
 from ..arrays import DESCRIPTIONS, refusal, shown
@@ -130,12 +130,15 @@ class ZarrMag:
         return replace(self, recorded=recorded)
 
     def shards(self) -> Iterator[ShardFile]:
-        """All shards that exist, inside the extent or not; on a server, all that there may be. Raises BrokenSource."""
+        """All shards that exist, inside the extent or not; on a server, all that there may be. Raises BrokenSource.
+
+        What is no file, but has the name of one, is listed, too, so that `check` tells of it.
+        """
         if self.url:
             for part in Box((0, 0, 0), self.layout.grid.shape).tiles(self.shard_shape):
                 yield ShardFile(part.start, self.shard_path(part.start))
             return
-        for path in files_below(self.folder):
+        for path in _entries(self.folder, self.layout.name_of((0, 0, 0)).count("/")):
             start = self.layout.start_of(path.relative_to(self.folder).as_posix())
             if start is not None:
                 yield ShardFile(start, path)
@@ -190,10 +193,10 @@ class ZarrMag:
             array[self.layout.spans(part)].read(order="F").result()
 
     def _look_at(self, start: Vec3) -> None:
-        """Raise DamagedData for a shard that is not as recorded, BrokenSource for one behind a lost link."""
+        """Raise DamagedData for a shard that is not as recorded, BrokenSource for what is no file in its place."""
         path, recorded = self.shard_path(start), self.recorded
         due = recorded.due(start) if recorded else None
-        if exists(path):
+        if is_stored(path):
             if recorded and due:
                 try:
                     problem = _unlike(file_checksum(path), due)
@@ -205,8 +208,6 @@ class ZarrMag:
                 recorded.settle(start)
         elif recorded and recorded.of(start):
             raise DamagedData(f"{path} is damaged", why="it is missing, though it was recorded", fix=_ELSE)
-        elif is_link(path):
-            raise BrokenSource(f"{path} has vanished", why="what a link points to is gone")
 
     def _has_any(self, placed: Box) -> bool:
         """Whether a shard that overlaps a box of the dataset exists. Raises OSError, BrokenSource."""
@@ -216,8 +217,17 @@ class ZarrMag:
             return _any_below(str(self.folder / folder), levels)
         shards = placed.coarsened(self.shard_shape)
         if shards.volume <= _FEW:
-            return any(map(exists, map(self.shard_path, (part.start for part in placed.tiles(self.shard_shape)))))
+            return any(map(is_stored, map(self.shard_path, (part.start for part in placed.tiles(self.shard_shape)))))
         return any(Box(shard.start, self.shard_shape).intersection(placed).volume for shard in self.shards())
+
+
+def _entries(folder: Path, depth: int) -> Iterator[Path]:
+    """What lies so many folders deeper, in those whose names are numbers or `c`, as those of chunks are."""
+    found = [path for path in listed(folder) if not depth or path.name == "c" or path.name.isdecimal()]
+    if not found:
+        check_absent(folder / "0")
+    for path in found:
+        yield from _entries(path, depth - 1) if depth else (path,)
 
 
 def _any_below(folder: str, levels: Sequence[range]) -> bool:

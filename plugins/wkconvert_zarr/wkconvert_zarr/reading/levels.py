@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wkconvert_core import BrokenSource, Mag, SourceError, UnsupportedSource, Vec3, WarningNote
-from wkconvert_core.toolkit.files import walk
+from wkconvert_core.toolkit.files import files_below
 
 from ..arrays import opened, without_keys
 from .axes import SPACE, Axes
@@ -109,8 +109,8 @@ def _stores_nothing(level: OpenLevel) -> bool:
     except (ValueError, NotImplementedError):
         return False
     place = address.place
-    files = walk(place) if isinstance(place, Path) and address.inner is None else ()
-    if found := next((name for _, _, names in files for name in names if name not in DOCUMENTS), None):
+    files = files_below(place) if isinstance(place, Path) and address.inner is None else ()
+    if found := next((path.name for path in files if path.name not in DOCUMENTS), None):
         raise BrokenSource(
             f"{place} has files such as {found}, but none that its metadata name as a chunk",
             why="all voxels would be read as the fill value, as where chunks are missing",

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from wkconvert_core import Box, BrokenSource, UnsupportedSource, Vec3
-from wkconvert_core.toolkit.files import broken, is_file, open_file, reading, walk
+from wkconvert_core import BrokenSource, UnsupportedSource
+from wkconvert_core.toolkit.files import broken, is_stored, open_file, reading, walk
 
 from ..arrays import Address, new_context
+from ..chunk_files import look_at_shards, names
 
 if TYPE_CHECKING:
     import tensorstore as ts
@@ -25,19 +26,16 @@ _GZIP = ".gz"
 _CHUNK = re.compile(r"(?:-?\d+--?\d+_){2}-?\d+--?\d+(\.[a-z0-9]+)?|[0-9a-f]+\.shard")
 
 
-def scale_of(array: ts.TensorStore) -> dict[str, Any]:
-    """The metadata of the scale that an array of a precomputed volume is."""
-    about: dict[str, Any] = array.spec().to_json()["scale_metadata"]
-    return about
-
-
 def is_packed(address: Address, array: ts.TensorStore) -> bool | None:
     """Whether the chunks of a precomputed volume on this disk are in files of gzip; None if there is no chunk.
 
     Raises UnsupportedSource for another compression, BrokenSource for files that are no chunks.
     """
     assert isinstance(address.place, Path), "servers say in a header how a file is compressed"
-    folder = address.place / scale_of(array)["key"]
+    about = array.spec().to_json()["scale_metadata"]
+    folder = address.place / about["key"]
+    if about.get("sharding"):
+        look_at_shards(folder)
     name = next((name for _, _, names in walk(folder) for name in sorted(names) if not name.startswith(".")), None)
     if name is None:
         return None
@@ -53,8 +51,8 @@ def is_packed(address: Address, array: ts.TensorStore) -> bool | None:
     return match[1] == _GZIP
 
 
-def unpacked(address: Address, array: ts.TensorStore, box: Box) -> ts.TensorStore:
-    """The array with those of its chunks that touch a box, in its own domain, in memory. Raises BrokenSource."""
+def unpacked(address: Address, array: ts.TensorStore, index: Sequence[slice | int]) -> ts.TensorStore:
+    """The array with those of its chunks in memory that a part, in its own domain, touches. Raises BrokenSource."""
     import tensorstore as ts
 
     spec = array.spec().to_json()
@@ -64,27 +62,17 @@ def unpacked(address: Address, array: ts.TensorStore, box: Box) -> ts.TensorStor
     chunk = math.prod(side or 1 for side in array.chunk_layout.read_chunk.shape or ())
     most = 4 * chunk * array.dtype.numpy_dtype.itemsize + 65536
     assert isinstance(address.place, Path), "servers say in a header how a file is compressed"
-    for name in _names(array, box):
-        file = address.place / spec["scale_metadata"]["key"] / name
-        if is_file(file):
+    for name in names(address.driver, array, index):
+        file = address.place / name
+        if is_stored(file):
             with reading(file), open_file(file) as opened:
                 content = opened.read()
-        elif is_file(packed := file.with_name(name + _GZIP)):
+        elif is_stored(packed := file.with_name(file.name + _GZIP)):
             content = _inflated(packed, most)
         else:
             continue
-        own.write(f"{spec['scale_metadata']['key']}/{name}", content).result()
+        own.write(name, content).result()
     return ts.open({**about, "kvstore": "memory://"}, create=True, context=shared).result()
-
-
-def _names(array: ts.TensorStore, box: Box) -> Iterator[str]:
-    """The names of the chunks that touch a box: where they begin and end along x, y, z."""
-    x, y, z, _ = array.chunk_layout.read_chunk.shape or array.shape
-    chunk, first = Vec3(x or 1, y or 1, z or 1), Vec3(*array.domain.origin[:3])
-    whole = Box(first, Vec3(*array.shape[:3]))
-    for tile in box.tiles(chunk, origin=first):
-        cell = ((tile - first).aligned(chunk) + first).intersection(whole)
-        yield "_".join(f"{begin}-{end}" for begin, end in zip(cell.start, cell.stop, strict=True))
 
 
 def _inflated(file: Path, most: int) -> bytes:

@@ -12,6 +12,7 @@ from wkconvert_core import Box, Reference, UnsupportedSource, Vec3, Vec3Like, Vo
 from wkconvert_core.toolkit.files import changed
 
 from ..arrays import DESCRIPTIONS, Address, reading, without_keys
+from ..chunk_files import look_at_chunks
 from .axes import SPACE
 from .packed import unpacked
 
@@ -64,13 +65,15 @@ class ArraySource:
                 f"its shape was {self.shape} from {self.start}, and is {tuple(array.shape)} from {array.domain.origin}"
             )
             raise changed(without_keys(str(self.address.place)), told)
-        if self.packed:
-            array = unpacked(self.address, array, box + self.start)
         spans = dict(zip("xyz", (box + self.start).slices_in(Box((0, 0, 0), (0, 0, 0))), strict=True))
         index: list[slice | int] = []
         for name, place in zip(self.axes, self.picked, strict=True):
             span = slice(place, place + self.info.channels) if name == "c" else place
             index.append(spans.get(name, span))
+        if self.packed:
+            array = unpacked(self.address, array, index)
+        else:
+            look_at_chunks(self.address, array, index)
         kept = [name for name in self.axes if name in CXYZ]
         order = [kept.index(name) for name in CXYZ if name in kept]
         is_x_first = self.axes.index("x") > self.axes.index("y")

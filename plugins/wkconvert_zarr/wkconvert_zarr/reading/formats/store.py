@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from wkconvert_core import SourceError, UnsupportedSource
-from wkconvert_core.toolkit.files import broken, entries, is_file
+from wkconvert_core.toolkit.files import broken, entries, is_file, is_folder, is_stored
 from wkconvert_core.toolkit.stacks import natural_key
 
 from ...arrays import Address, Driver, context, refusal
@@ -127,7 +127,7 @@ what is read lies below the folder that was named. convert that folder by itself
         found: list[tuple[str, bytes | SourceError]] = []
         try:
             opened = ts.KvStore.open(kvstore_of(self.place, self.inner), context=shared).result()
-            futures = [(name, opened.read(name)) for name in names]
+            futures = [(name, opened.read(name)) for name in names if self._may_be(name)]
         except (ValueError, OSError) as error:
             raise refusal(str(self), error) from error
         for name, future in futures:
@@ -141,6 +141,12 @@ what is read lies below the folder that was named. convert that folder by itself
                     raise refused from error
                 found.append((name, refused))
         return found
+
+    def _may_be(self, name: str) -> bool:
+        """Whether a document may lie here, which no folder is. Raises BrokenSource for a lost link or a pipe."""
+        if isinstance(self.place, str) or self.inner is not None:
+            return True
+        return not is_folder(self.place / name) and is_stored(self.place / name)
 
     def folders(self) -> list[str] | None:
         """The names of the folders in this one, in natural order; None where they cannot be listed: on a server."""
