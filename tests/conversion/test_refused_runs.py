@@ -70,7 +70,7 @@ def test_after_a_value_was_refused_the_corrected_command_is_not(tmp_path, wide, 
     narrow = replace(SMALL, dtype="uint8", strategy=strategy, jobs=2, metadata=command == "auto", add=command == "cube")
     with pytest.raises(ConversionError, match="300"):
         convert(wide, tmp_path / "ds", narrow, command=command)
-    assert files(tmp_path / "ds") == set()
+    assert not (tmp_path / "ds").exists()
     clipped = replace(narrow, convert="clip")
     convert(wide, tmp_path / "ds", clipped, command=command)
     convert(wide, tmp_path / "clean", replace(clipped, name="ds"), command=command)
@@ -99,11 +99,32 @@ def test_recube_is_refused_and_corrected(tmp_path, wide):
     assert mags_of(tmp_path / "copy") == ["1-1-1"]
 
 
+def test_folders_that_only_a_refused_run_has_made_go_and_others_stay(tmp_path, wide):
+    (tmp_path / "mine").mkdir()
+    for place in ("a/b/ds", "mine", "mine/c/ds"):
+        with pytest.raises(ConversionError):
+            convert(wide, tmp_path / place, replace(SMALL, dtype="uint8"))
+    assert {path.name for path in tmp_path.iterdir()} == {"src", "mine"}
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+@pytest.mark.skipif("tiff" not in plugins().formats(), reason="wkconvert-tiff is not installed")
+def test_of_files_that_lie_side_by_side_a_refused_run_says_what_to_remove(tmp_path, wide):
+    tiff = replace(SMALL, dtype="uint8", to="tiff", compression=None, file_len=None)
+    with pytest.raises(ConversionError, match=r"before that, remove .*ds with what was written of it: ds_0") as caught:
+        convert(wide, tmp_path / "ds", tiff)
+    assert "--convert clip" in caught.value.fix
+    assert any((tmp_path / "ds").iterdir())
+    shutil.rmtree(tmp_path / "ds")
+    convert(wide, tmp_path / "ds", replace(tiff, convert="clip"))
+
+
 def test_with_overwrite_the_old_dataset_stays(tmp_path, wide):
     convert(wide, tmp_path / "ds", SMALL)
     before = {name: (tmp_path / "ds" / name).read_bytes() for name in files(tmp_path / "ds")}
     with pytest.raises(ConversionError):
         convert(wide, tmp_path / "ds", replace(SMALL, dtype="uint8", overwrite=True))
+    assert {path.name for path in tmp_path.iterdir()} == {"src", "ds"}
     assert {name: (tmp_path / "ds" / name).read_bytes() for name in files(tmp_path / "ds")} == before
 
 

@@ -102,8 +102,9 @@ def execute(conversion: Conversion, listen: Listener | None = None) -> Done:
                 resumed, damaged = _copy_all(conversion, journals, workers, listen)
                 if inputs.settings.verify:
                     _verify_all(conversion, workers, listen)
-        except ConversionError:  # this command can never finish; one that says what to do with the value shall
-            destination.give_up(journals)
+        except ConversionError as error:  # this command can never finish; one that says what to do with the value shall
+            if left := destination.give_up(journals):
+                raise type(error)(error.what, why=error.why, fix=f"{error.fix}; {left}") from error
             raise
         crew.close()  # jobs of a cluster need not wait for the metadata
         shutil.rmtree(_logs(conversion), ignore_errors=True)  # they tell of machines, and the dataset may be published

@@ -28,6 +28,7 @@ from wkconvert_core.datasets.records.runs_without_shards import (
 from wkconvert_core.datasets.records.unfinished_runs import lacking_metadata, unfinished
 from wkconvert_core.toolkit.atomic import temporary_name, writing
 from wkconvert_core.toolkit.files import exists, is_file, listed
+from wkconvert_core.toolkit.shortened import shorten
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,12 @@ class Destination(ABC):
         """Put away what other requests left in `building`; journals, and the mags to be written, are given by layer."""
         return
 
-    def give_up(self, journals: Mapping[str, Journal]) -> None:
-        """Remove what the run has written: a voxel was refused, so that the same command can never finish it."""
-        return
+    def give_up(self, journals: Mapping[str, Journal]) -> str:
+        """Remove what the run has written: a voxel was refused, so that the same command can never finish it.
+
+        Returns what is left for the user to do, or "".
+        """
+        return ""
 
     def publish(self) -> str:
         """Put the complete result, metadata included, in its final place; returns a note for the user, or ""."""
@@ -113,9 +117,12 @@ class NewDataset(Destination):
                 if plan not in own and not has_finished_shards(plan) and holds_no_shard(self.path, layer):
                     remove_run(plan, [self.path / layer])
 
-    def give_up(self, journals: Mapping[str, Journal]) -> None:
-        """Remove the layers, all of which this run has begun."""
+    def give_up(self, journals: Mapping[str, Journal]) -> str:
+        """Remove the layers, all of which this run has begun; files of other formats lie beside each other, and stay."""
         _remove_unfinished(journals, lambda layer: [self.path / layer])
+        is_dataset_still = exists(self.path / PROPERTIES_FILE) or plans_of(self.path)
+        left = [] if is_dataset_still else [path.name for path in listed(self.path, "[!.]*")]
+        return f"before that, remove {self.path} with what was written of it: {shorten(left)}" if left else ""
 
     def _made_by(self, request: Request) -> str:
         """How the dataset that is there was made, as far as its plans tell; ends with a semicolon if not empty."""
@@ -148,12 +155,23 @@ class Replacement(Destination):
         """Empty the folder if another request was begun there: it was never complete."""
         own = {journal.plan for journal in journals.values() if journal.continues(request)}
         if set(listed(self.building / FOLDER, "*.plan")) - own:
-            for path in listed(self.building):
-                if path.name != FOLDER:
-                    remove(path)
-            for path in listed(self.building / FOLDER):
-                if path.name != LOCK and is_file(path):
-                    path.unlink()
+            self._empty()
+
+    def give_up(self, journals: Mapping[str, Journal]) -> str:
+        """Remove all that is in the folder."""
+        for journal in journals.values():
+            journal.close()
+        with writing(self.building):
+            self._empty()
+        return ""
+
+    def _empty(self) -> None:
+        for path in listed(self.building):
+            if path.name != FOLDER:
+                remove(path)
+        for path in listed(self.building / FOLDER):
+            if path.name != LOCK and is_file(path):
+                path.unlink()
 
     def publish(self) -> str:
         """Swap the folders; the old dataset goes last."""
@@ -195,9 +213,10 @@ class ExtendedDataset(Destination):
                 if plan != journal.plan or not journal.continues(request):
                     remove_run(plan, [folder for folder in self._folders_of(name) if holds_no_shard(folder)])
 
-    def give_up(self, journals: Mapping[str, Journal]) -> None:
+    def give_up(self, journals: Mapping[str, Journal]) -> str:
         """Remove the mags, all of which this run has begun."""
         _remove_unfinished(journals, self._folders_of)
+        return ""
 
     def _folders_of(self, layer: str) -> list[Path]:
         return [folder for name, folder in self.folders if name == layer]

@@ -208,6 +208,28 @@ def test_a_dead_holders_lock_is_free(tmp_path):
         pass
 
 
+def test_a_lock_that_cannot_be_removed_is_told(tmp_path, monkeypatch):
+    def fail(path, *_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    with (
+        pytest.warns(
+            RuntimeWarning, match=r"\.wkconvert/lock could not be removed: Input/output error.*look at the disk"
+        ),
+        monkeypatch.context() as patch,
+        locked(tmp_path / "ds"),
+    ):
+        patch.setattr(os, "unlink", fail)
+    with locked(tmp_path / "ds"):  # which keeps nobody out
+        pass
+    assert not (tmp_path / "ds").exists() or not any((tmp_path / "ds").iterdir())
+
+
+def test_a_lock_that_went_with_its_folder_is_no_matter(tmp_path):
+    with locked(tmp_path / "ds"):
+        shutil.rmtree(tmp_path / "ds")
+
+
 def test_a_target_without_permission_is_refused(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")

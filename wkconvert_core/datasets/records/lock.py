@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from wkconvert_core.contract.errors import TargetError, TargetLocked
 from wkconvert_core.datasets.naming import FOLDER
 from wkconvert_core.toolkit.atomic import writing
-from wkconvert_core.toolkit.files import is_link, listed
+from wkconvert_core.toolkit.files import exists, is_link, listed, reason
 
 LOCK = "lock"
 _TRIES = 50
@@ -19,15 +21,16 @@ _TRIES = 50
 
 @contextlib.contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """Hold a dataset for one writer; nothing of the lock is left afterwards.
+    """Hold a dataset for one writer; nothing of the lock is left afterwards, nor of folders in which nothing was written.
 
-    Raises TargetLocked, TargetNotWritable, and TargetError if the dataset, its `.wkconvert` or anything right in that
+    Warns of a lock that cannot be removed. Raises TargetLocked, TargetNotWritable, and TargetError if the dataset, its `.wkconvert` or anything right in that
     is a link: what a run writes and removes there would lie elsewhere.
     """
     from filelock import FileLock, Timeout
 
     folder = target / FOLDER
     lock = FileLock(folder / LOCK, timeout=0)
+    made = list(takewhile(lambda path: not exists(path), (folder, *folder.parents)))
     with writing(target), contextlib.ExitStack() as stack:
         for tries_left in reversed(range(_TRIES)):
             try:
@@ -51,11 +54,24 @@ def locked(target: Path) -> Iterator[None]:
     finally:
         # Removed while it is held: who has opened this file meanwhile finds, once it is theirs, that it has no name any
         # more, and begins anew. Through its folder, because that may have been moved to its final place.
-        with contextlib.suppress(OSError):
+        left = ""
+        try:
             _remove(descriptor, folder)
+        except FileNotFoundError:  # with its folder, by who held it
+            pass
+        except OSError as error:
+            left = reason(error)
         held.close()
         with contextlib.suppress(OSError):
-            folder.rmdir()  # a folder without records
+            for path in made or [folder]:
+                path.rmdir()  # a folder without records, and those that hold nothing else
+        if left:
+            warnings.warn(
+                f"{folder / LOCK} could not be removed: {left}. It keeps no run out, but it is empty, so that the dataset"
+                " cannot be uploaded: look at the disk, then remove it",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
 
 def _check_no_links(target: Path) -> None:
