@@ -118,7 +118,7 @@ class NewDataset(Destination):
                     remove_run(plan, [self.path / layer])
 
     def give_up(self, journals: Mapping[str, Journal]) -> str:
-        """Remove the layers, all of which this run has begun; files of other formats lie beside each other, and stay."""
+        """Remove the layers, all of which this run has begun; files of a format without folders of layers stay."""
         _remove_unfinished(journals, lambda layer: [self.path / layer])
         is_dataset_still = exists(self.path / PROPERTIES_FILE) or plans_of(self.path)
         left = [] if is_dataset_still else [path.name for path in listed(self.path, "[!.]*")]

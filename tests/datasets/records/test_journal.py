@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zlib
@@ -212,10 +213,9 @@ def test_a_lock_that_cannot_be_removed_is_told(tmp_path, monkeypatch):
     def fail(path, *_, **__):
         raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
+    told = r"\.wkconvert/lock could not be removed: Input/output error.*look at the disk"
     with (
-        pytest.warns(
-            RuntimeWarning, match=r"\.wkconvert/lock could not be removed: Input/output error.*look at the disk"
-        ),
+        pytest.warns(RuntimeWarning, match=told),
         monkeypatch.context() as patch,
         locked(tmp_path / "ds"),
     ):

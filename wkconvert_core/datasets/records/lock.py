@@ -21,10 +21,10 @@ _TRIES = 50
 
 @contextlib.contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """Hold a dataset for one writer; nothing of the lock is left afterwards, nor of folders in which nothing was written.
+    """Hold a dataset for one writer; nothing of the lock is left afterwards, nor a folder in which nothing was written.
 
-    Warns of a lock that cannot be removed. Raises TargetLocked, TargetNotWritable, and TargetError if the dataset, its `.wkconvert` or anything right in that
-    is a link: what a run writes and removes there would lie elsewhere.
+    Warns of a lock that cannot be removed. Raises TargetLocked, TargetNotWritable, and TargetError if the dataset, its
+    `.wkconvert` or anything right in that is a link: what a run writes and removes there would lie elsewhere.
     """
     from filelock import FileLock, Timeout
 
@@ -66,12 +66,9 @@ def locked(target: Path) -> Iterator[None]:
             for path in made or [folder]:
                 path.rmdir()  # a folder without records, and those that hold nothing else
         if left:
-            warnings.warn(
-                f"{folder / LOCK} could not be removed: {left}. It keeps no run out, but it is empty, so that the dataset"
-                " cannot be uploaded: look at the disk, then remove it",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+            told = f"{folder / LOCK} could not be removed: {left}. It keeps no run out, but it is empty"
+            fix = "so that the dataset cannot be uploaded: look at the disk, then remove it"
+            warnings.warn(f"{told}, {fix}", RuntimeWarning, stacklevel=3)
 
 
 def _check_no_links(target: Path) -> None:
