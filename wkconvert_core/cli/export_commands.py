@@ -57,9 +57,10 @@ def export(
 ) -> None:
     """Write a layer in another format, with its voxel size and its place.
 
-    nifti: OUT is a file, .nii or .nii.gz. ome-tiff: .ome.tif. ozx: .ozx, a zipped
-    OME-Zarr image with all mags, or those from --mag on. tiff: OUT is a folder of
-    slices NAME_00001.tif, … or of tiles z/y/x.tiff.
+    nifti: OUT is a file, .nii or .nii.gz. ome-tiff: .ome.tif, with the mags from --mag
+    on that have as many slices as a pyramid. ozx: .ozx, a zipped OME-Zarr image with
+    all mags from --mag on. tiff: OUT is a folder of slices NAME_00001.tif, … or of
+    tiles z/y/x.tiff.
     The same command again continues a run that was interrupted.
     """
     pixels = mag, downsample, tile_size, tiles_per_dimension

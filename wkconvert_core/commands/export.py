@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -174,7 +174,7 @@ def prepare(
     file = file_dataset_of(_writer(to, out, files, settings))
     finest = pictures.mag or layer.finest
     dataset.check_mag("mag", layer.name, finest)
-    mags = _mags(layer, finest, pictures, file, to)
+    mags = _mags(layer, finest, pictures, file, to, settings.bbox or layer.extent)
     check_no_empty_mag(dataset, layer.name, mags)
     stored = [dataset.of(layer.name)[mag] for mag in mags]
     parts = {where.mag: _part(open_compared(where), where, settings.bbox) for where in stored}
@@ -213,7 +213,7 @@ def prepare(
         lambda folder: _writer(to, folder, files, settings),
         fingerprint=" ".join(fingerprint(where.place) for where in stored),
         facts=facts,
-        notes=[*dataset.left_alone_in([layer.name]), *(notes if file else [])],
+        notes=[*dataset.left_alone_in([layer.name]), *((*notes, *file.notes) if file else ())],
     )
     is_finished = Journal(out, layer.name, inputs.command).is_finished
     destination = NewFile(out, False) if file else NewFiles(out, is_finished)
@@ -255,18 +255,18 @@ def _part(stored: StoredMag, where: MagOnDisk, bbox: Box | None) -> Source:
     return views.Moved(views.Cropped(Blocks(stored), box - stored.box.start), box.start)
 
 
-def _mags(layer: SourceLayer, finest: Mag, pictures: Pictures, file: FileDataset | None, to: str) -> list[Mag]:
+def _mags(
+    layer: SourceLayer, finest: Mag, pictures: Pictures, file: FileDataset | None, to: str, box: Box
+) -> Sequence[Mag]:
     """The mags to export, the finest first. Raises OptionError for pictures that a single file does not take."""
     if not file:
         return [finest]
     if pictures.tile_size or pictures.tiles_per_dimension:
         fix = "leave --tile-size and --tiles-per-dimension out, or say --to tiff"
         raise OptionError(f"--to {to} writes one file, not tiles", fix=fix)
-    mags = [mag for mag in layer.mags if max(mag) >= max(finest)] if file.holds_mags else [finest]
-    if len(mags) > 1 and pictures.downsample > 1:
-        fix = "leave --downsample out: --mag 4 makes 4 the finest mag in the file"
-        raise OptionError(f"--to {to} takes the layer's mags as they are", fix=fix)
-    return mags
+    if pictures.downsample > 1:  # the layer's coarser mags are none of those pixels
+        return [finest]
+    return file.takes([mag for mag in layer.mags if max(mag) >= max(finest)], box)
 
 
 def _only_layer(dataset: Dataset) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from wkconvert_core.contract.geometry import Box, Vec3
+from wkconvert_core.contract.geometry import Box, Mag, Vec3
 from wkconvert_core.contract.model import Checksum, DatasetSink, Sink, Source
 
 if TYPE_CHECKING:
@@ -166,9 +166,8 @@ class FileDataset(DatasetSink, Protocol):
         """The file that is there after `finish`: `DatasetSpec.file` in the writer's folder."""
         ...
 
-    @property
-    def holds_mags(self) -> bool:
-        """Whether it takes all mags of a layer, else one."""
+    def takes(self, mags: Sequence[Mag], box: Box) -> Sequence[Mag]:
+        """Those of a layer's mags, the finest first, that it holds of a box in voxels of mag 1; at least the finest."""
         ...
 
     @property

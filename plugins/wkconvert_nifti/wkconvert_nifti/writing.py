@@ -23,6 +23,7 @@ from wkconvert_core import (
     Checksum,
     DatasetSpec,
     LayerSpec,
+    Mag,
     MagSpec,
     OptionError,
     UnsupportedSource,
@@ -59,13 +60,16 @@ class NiftiDataset:
     spec: DatasetSpec
     level: int = LEVEL
     notes: list[str] = field(default_factory=list)
-    holds_mags = False
     _sinks: list[NiftiSink] = field(default_factory=list)
 
     @property
     def file(self) -> Path:
         """The file, right in the folder."""
         return self.folder / self.spec.file
+
+    def takes(self, mags: Sequence[Mag], box: Box) -> Sequence[Mag]:
+        """The finest mag alone."""
+        return mags[:1]
 
     def layer(self, spec: MagSpec) -> NiftiSink:
         """The sink of the only mag. Raises UnsupportedSource for what NIfTI does not hold."""

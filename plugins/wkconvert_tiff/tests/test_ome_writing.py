@@ -11,14 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wkconvert_core import Box, BrokenSource, DatasetSpec, Mag, MagSpec, OptionError, UnsupportedSource, VoxelSize
-from wkconvert_core.commands.export import prepare
+from wkconvert_core.commands.export import Pictures, prepare
 from wkconvert_core.contract.errors import NoSpace
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.datasets.reader import open_layers
 from wkconvert_core.testing import noise
-from wkconvert_tiff import ome_writing
+from wkconvert_tiff import ome_parts, ome_writing
 
+MAG1 = Mag(1, 1, 1)
 SIZE = VoxelSize((11.24, 11.25, 28.0), "nm")
 
 
@@ -35,19 +36,19 @@ def dataset(tmp_path):
 @pytest.fixture(autouse=True)
 def _several_parts(monkeypatch):
     """Tiles and parts so small that volumes of a moment have several."""
-    monkeypatch.setattr(ome_writing, "TILE", 32)
-    monkeypatch.setattr(ome_writing, "SHARD", (64, 64, 3))
+    monkeypatch.setattr(ome_parts, "TILE", 32)
+    monkeypatch.setattr(ome_parts, "SHARD", (64, 64, 3))
 
 
 def exported(src, out, **given):
     return carry_out(prepare(src, out, Settings(**given), to="ome-tiff"))
 
 
-def written(folder, voxels):
-    """The sink of a file, to which all parts of voxels `[c, x, y, z]` are written."""
+def written(folder, voxels, to=None, mag=MAG1):
+    """The sink of a mag of a file, to which all parts of voxels `[c, x, y, z]` are written."""
     box = Box((0, 0, 0), voxels.shape[1:])
-    to = ome_writing.dataset(folder, DatasetSpec("em", SIZE, "em.ome.tif"))
-    sink = to.layer(MagSpec("em", "color", Mag(1, 1, 1), box, voxels.dtype, len(voxels)))
+    to = to or ome_writing.dataset(folder, DatasetSpec("em", SIZE, "em.ome.tif"))
+    sink = to.layer(MagSpec("em", "color", mag, box, voxels.dtype, len(voxels)))
     for part in box.tiles(sink.shard_shape):
         assert not sink.has(part)
         sink.write(part, voxels[:, *part.slices_in(box)])
@@ -86,13 +87,74 @@ def test_channels_come_back_with_their_names(tmp_path, channels, dtype, axes):
     assert names == (["em"] if axes == "ZYXS" else ["em 0", "em 1"])
 
 
+def mags_of(path):
+    (layer,) = open_layers(path)
+    return {str(mag): source.read(source.info.box) for mag, source in layer.mags.items()}
+
+
+def levels_of(path):
+    with tifffile.TiffFile(path) as tiff:
+        (series,) = tiff.series
+        assert all(level.keyframe.subfiletype == 1 for level in series.levels[1:])
+        return [level.asarray() for level in series.levels]
+
+
+def test_mags_of_as_many_slices_are_levels_of_a_pyramid_and_come_back_as_one_volume(tmp_path, dataset):
+    voxels, size = noise(1, 75, 41, 7, dtype="uint16"), VoxelSize((4, 4, 20))
+    src = dataset(voxels, voxel_size=size, downsample=True, max_mag=8)
+    done = exported(src, tmp_path / "em.ome.tif", verify=True)
+    mags = mags_of(src)
+    assert list(mags) == ["1", "2-2-1", "4-4-1", "8-8-2"]
+    assert [note for note in done.notes if "mag 8-8-2 left out" in note]
+    for level, mag in zip(levels_of(tmp_path / "em.ome.tif"), list(mags.values())[:3], strict=True):
+        np.testing.assert_array_equal(level, mag[0].T)
+    back = convert(tmp_path / "em.ome.tif", tmp_path / "back", Settings(downsample=False, category="color"))
+    assert back.conversion.voxel_size == VoxelSize((4, 4, 20), "nm", "OME-XML")
+    np.testing.assert_array_equal(mags_of(tmp_path / "back").pop("1"), voxels)
+
+
+@pytest.mark.parametrize(
+    ("side", "given", "levels"),
+    [
+        (20, {}, [64, 32, 16]),
+        (20, {"bbox": Box((2, 0, 0), (60, 64, 8))}, [60, 30]),
+        (20, {"bbox": Box((1, 0, 0), (60, 64, 8))}, [60]),
+        (20, {"to_options": {"pyramid": "false"}}, [64]),
+        (4, {}, [64]),
+    ],
+)
+def test_levels_begin_with_the_finest_and_have_as_many_slices(tmp_path, dataset, side, given, levels):
+    src = dataset(noise(1, 64, 64, 8), voxel_size=VoxelSize((4, 4, side)), downsample=True, max_mag=4)
+    exported(src, tmp_path / "em.ome.tif", **given)
+    assert [level.shape[2] for level in levels_of(tmp_path / "em.ome.tif")] == levels
+
+
+def test_pixels_of_several_voxels_have_no_smaller_copies(tmp_path, dataset):
+    src = dataset(noise(1, 64, 64, 8), voxel_size=VoxelSize((4, 4, 20)), downsample=True, max_mag=4)
+    carry_out(prepare(src, tmp_path / "em.ome.tif", Settings(), Pictures(downsample=2), to="ome-tiff"))
+    assert [level.shape for level in levels_of(tmp_path / "em.ome.tif")] == [(8, 32, 32)]
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(3, "uint8"), (2, "uint16")])
+def test_channels_have_their_levels(tmp_path, channels, dtype):
+    voxels = noise(channels, 70, 50, 5, dtype=dtype)
+    to, _ = written(tmp_path, voxels)
+    coarse = written(tmp_path, voxels[:, ::2, ::2], to, Mag(2, 2, 1))[1].source()
+    np.testing.assert_array_equal(coarse.read(coarse.info.box), voxels[:, ::2, ::2])
+    to.finish([])
+    axes = (3, 2, 1, 0) if channels == 3 else (0, 3, 2, 1)
+    for level, step in zip(levels_of(to.file), (1, 2), strict=True):
+        np.testing.assert_array_equal(level, voxels[:, ::step, ::step].transpose(axes))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_bioio_finds_size_name_and_voxels(tmp_path, dataset):
     bioio = pytest.importorskip("bioio_ome_tiff")
     voxels = noise(1, 75, 40, 7, dtype="uint16")
-    exported(dataset(voxels), tmp_path / "em.ome.tif")
+    exported(dataset(voxels, downsample=True, max_mag=2), tmp_path / "em.ome.tif")
     image = bioio.Reader(tmp_path / "em.ome.tif")
+    assert image.scenes == ("Image:0",)
     assert image.channel_names == ["em"]
     np.testing.assert_allclose(image.physical_pixel_sizes, (28.0, 11.25, 11.24))
     np.testing.assert_array_equal(np.squeeze(image.data), voxels[0].T)
@@ -139,7 +201,7 @@ def test_an_interrupted_export_is_nowhere_and_goes_on_from_what_is_sound(tmp_pat
     src = dataset(noise(1, 130, 130, 7))
     (tmp_path / "out").mkdir()
     exported(src, tmp_path / "clean.ome.tif")
-    write, calls = ome_writing.OmeTiffSink.write, []
+    write, calls = ome_parts.OmeTiffSink.write, []
 
     def full(self, box, data):
         calls.append(box)
@@ -147,11 +209,11 @@ def test_an_interrupted_export_is_nowhere_and_goes_on_from_what_is_sound(tmp_pat
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(self, box, data)
 
-    monkeypatch.setattr(ome_writing.OmeTiffSink, "write", full)
+    monkeypatch.setattr(ome_parts.OmeTiffSink, "write", full)
     with pytest.raises(NoSpace):
         exported(src, tmp_path / "out/em.ome.tif", jobs=1)
     assert not (tmp_path / "out/em.ome.tif").exists()
-    monkeypatch.setattr(ome_writing.OmeTiffSink, "write", write)
+    monkeypatch.setattr(ome_parts.OmeTiffSink, "write", write)
     part = next((tmp_path / "out").rglob("*.tiles"))
     part.write_bytes(part.read_bytes()[:-1] + b"x")
     done = exported(src, tmp_path / "out/em.ome.tif")

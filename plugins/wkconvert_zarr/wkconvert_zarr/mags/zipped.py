@@ -16,7 +16,7 @@ from typing import IO
 
 import numpy as np
 
-from wkconvert_core import DatasetSpec, LayerSpec, ListedLayer, MagSpec, OptionError, WarningNote
+from wkconvert_core import Box, DatasetSpec, LayerSpec, ListedLayer, Mag, MagSpec, OptionError, WarningNote
 from wkconvert_core.toolkit.atomic import replacing, sync
 from wkconvert_core.toolkit.files import files_below
 
@@ -46,7 +46,6 @@ class ZippedDataset:
     spec: DatasetSpec
     options: Mapping[str, str]
     notes: list[str] = field(default_factory=list)
-    holds_mags = True
     _sinks: list[ZarrSink] = field(default_factory=list)
 
     @property
@@ -58,6 +57,10 @@ class ZippedDataset:
     def image(self) -> Path:
         """The folder that is zipped."""
         return self.folder / "image"
+
+    def takes(self, mags: Sequence[Mag], box: Box) -> Sequence[Mag]:
+        """All mags."""
+        return mags
 
     def layer(self, spec: MagSpec) -> ZarrSink:
         """The sink of a mag. Raises OptionError, and TargetError for what Zarr cannot hold."""
