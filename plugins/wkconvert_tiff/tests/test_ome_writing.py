@@ -119,7 +119,6 @@ def test_mags_of_as_many_slices_are_levels_of_a_pyramid_and_come_back_as_one_vol
         (20, {}, [64, 32, 16]),
         (20, {"bbox": Box((2, 0, 0), (60, 64, 8))}, [60, 30]),
         (20, {"bbox": Box((1, 0, 0), (60, 64, 8))}, [60]),
-        (20, {"to_options": {"pyramid": "false"}}, [64]),
         (4, {}, [64]),
     ],
 )

@@ -32,7 +32,6 @@ class OmeTiffDataset:
     spec: DatasetSpec
     compression: Compression = "deflate"
     level: int = LEVEL
-    pyramid: bool = True
     notes: list[str] = field(default_factory=list)
     _sinks: list[OmeTiffSink] = field(default_factory=list)
 
@@ -49,10 +48,10 @@ class OmeTiffDataset:
         first = mags[0]
         taken = [mag for mag in mags if mag.z == first.z and _start(box, mag) == _start(box, first)]
         left = [str(mag) for mag in mags if mag not in taken]
-        if self.pyramid and left:
+        if left:
             told = "OME-TIFF has smaller copies of a slice, of as many slices, from the same voxel on"
             self.notes.append(f"mag {', '.join(left)} left out: {told}")
-        return taken if self.pyramid else [first]
+        return taken
 
     def layer(self, spec: MagSpec) -> OmeTiffSink:
         """The sink of a mag. Raises UnsupportedSource for other dtypes than OME has."""
@@ -104,17 +103,12 @@ class OmeTiffDataset:
 
 
 def dataset(
-    path: Path,
-    spec: DatasetSpec,
-    *,
-    compression: Compression = "deflate",
-    compression_level: int = LEVEL,
-    pyramid: bool = True,
+    path: Path, spec: DatasetSpec, *, compression: Compression = "deflate", compression_level: int = LEVEL
 ) -> OmeTiffDataset:
     """The file that the writer's options ask for. Raises OptionError for a name that does not end as OME-TIFF does."""
     if not spec.file.endswith(SUFFIXES):
         raise OptionError(f"{spec.file} is no name of an OME-TIFF file", fix=f"end it with {' or '.join(SUFFIXES)}")
-    return OmeTiffDataset(path, spec, compression, compression_level, pyramid)
+    return OmeTiffDataset(path, spec, compression, compression_level)
 
 
 def _start(box: Box, mag: Mag) -> Vec3:
