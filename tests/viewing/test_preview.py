@@ -3,10 +3,11 @@
 import io
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.conversions import SETTINGS
+from helpers.conversions import SETTINGS, edited
 from helpers.sources import InMemory
 from PIL import Image
 from typer.testing import CliRunner
@@ -68,6 +69,22 @@ def test_the_scale_bar_says_the_same_where_the_finest_mag_is_not_1(tmp_path, rea
     fine, coarse = (np.asarray(Image.open(io.BytesIO(png)))[-2 * LINE :] for png in pngs)  # the bar and its text
     np.testing.assert_array_equal(fine, coarse)
     assert (fine == INK).all(axis=2).any()
+
+
+@pytest.mark.parametrize(
+    ("stated", "window"), [([50, 150], (50, 150)), ([0, 400], (0, 400)), ([150, 50], (0, 200)), ("all", (0, 200))]
+)
+def test_a_dataset_is_shown_in_the_window_and_colour_that_its_metadata_state(tmp_path, corner, stated, window):
+    convert(corner, tmp_path / "ds", replace(SETTINGS, category="color"))
+    with edited(tmp_path / "ds") as found:
+        found["dataLayers"][0]["defaultViewConfiguration"] = {"intensityRange": stated, "color": [255, 0, 0]}
+    (layer,) = preview(tmp_path / "ds", tmp_path / "p.png").layers
+    assert layer.window == window
+    assert f"{window[0]} is black, {window[1]} is white" in layer.lines[1]
+    voxels = np.load(corner / "volume.npy")[0, :, :, 10].T.astype(float)
+    low, high = window
+    np.testing.assert_allclose(layer.planes[0][..., 0], np.clip((voxels - low) / (high - low), 0, 1) * 255, atol=1)
+    assert not layer.planes[0][..., 1:].any()
 
 
 def test_labels_get_colours_and_zero_is_black(tmp_path, reader):

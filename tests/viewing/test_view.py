@@ -14,7 +14,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from helpers.conversions import invoke, random_voxels
+from helpers.conversions import edited, invoke, random_voxels
 from helpers.datasets import run
 from helpers.sources import InMemory
 from hypothesis import given
@@ -27,6 +27,7 @@ from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.registry.plugins import plugins
+from wkconvert_core.viewing.chosen import chosen_layers
 from wkconvert_core.viewing.chunk_cache import ChunkCache, KeptChunks
 from wkconvert_core.viewing.precomputed import Precomputed
 from wkconvert_core.viewing.view import _shown, viewing
@@ -175,6 +176,16 @@ def test_a_dataset_is_served_to_this_machine_and_to_those_who_know_the_token(dat
             fetched(stranger + "/info")
     with pytest.raises(urllib.error.URLError):
         fetched(address)
+
+
+@NEUROGLANCER
+def test_grey_values_are_shown_in_the_window_that_a_datasets_metadata_state(dataset):
+    with edited(dataset) as found:
+        (em,) = (layer for layer in found["dataLayers"] if layer["name"] == "em")
+        em["defaultViewConfiguration"] = {"intensityRange": [20, 90], "color": [0, 0, 255]}
+    (em,) = chosen_layers(dataset, ["em"], None, None)
+    controls = _shown(em, "precomputed://").to_json()["shaderControls"]
+    assert controls == {"shown": {"range": [20, 90]}, "color": "#0000ff"}
 
 
 @NEUROGLANCER

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ _FLOATS = {32: "float", 64: "double"}
 _SAME_SIZE = 1e-6
 """Relative tolerance for equal voxel sizes: older tools store them as 32-bit floats."""
 
+_LARGEST = sys.float_info.max
+
 Properties = dict[str, Any]
 """The file, or the entry of a layer or mag in it, as parsed JSON."""
 
@@ -50,6 +53,8 @@ class StoredLayer:
     """Path of each mag, relative to the dataset, or a URL; None: the folder `LAYER/MAG`."""
     largest_segment_id: int | None = None
     color: tuple[int, int, int] | None = None
+    intensity_range: tuple[float, float] | None = None
+    """The values that are shown as black and as white."""
     entries: Mapping[Mag, Properties] = field(default_factory=dict)
     """All that the metadata state of each mag, and its layer's `numChannels`."""
 
@@ -86,12 +91,23 @@ def stored_layer(entry: Properties, dataset: Path = Path()) -> StoredLayer:
             mags,
             None if largest is None else int(largest),
             (red, green, blue) if "color" in view else None,
+            stated_range(view.get("intensityRange")),
             {mag_of(mag): {**mag, "numChannels": channels} for mag in mag_entries(entry)},
         )
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         why = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         file, name = dataset / PROPERTIES_FILE, shown(entry["name"])
         raise BrokenSource(f"{file}: layer {name} is malformed", why=why, fix="repair it") from error
+
+
+def stated_range(stated: Any) -> tuple[float, float] | None:
+    """Two numbers that a view states, whoever wrote it; None for anything else.
+
+    >>> stated_range([0, 255]), stated_range([9, 9]), stated_range("all")
+    ((0, 255), None, None)
+    """
+    is_pair = isinstance(stated, list) and len(stated) == 2 and all(type(each) in (int, float) for each in stated)
+    return (stated[0], stated[1]) if is_pair and -_LARGEST <= stated[0] < stated[1] <= _LARGEST else None
 
 
 def mag_folder(dataset: Path, layer: StoredLayer, mag: Mag) -> Path | None:

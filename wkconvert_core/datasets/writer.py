@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from wkconvert_core.contract.abilities import Reference
 from wkconvert_core.contract.errors import DamagedData, SourceError, TargetError
@@ -21,6 +20,7 @@ from wkconvert_core.datasets.properties import (
     check_same_voxel_size,
     is_inside,
     mag_folder,
+    stated_range,
     stored_layer,
     voxel_size,
 )
@@ -137,12 +137,6 @@ def _listed(dataset: Path, properties: Properties, entry: Properties) -> ListedL
         voxel_size(properties),
         {mag: folder.relative_to(dataset).as_posix() for mag, folder in folders.items() if folder},
         layer.color,
-        value_range=_range([view.get("min"), view.get("max")]),
-        intensity_range=_range(view.get("intensityRange")),
+        value_range=stated_range([view.get("min"), view.get("max")]),
+        intensity_range=layer.intensity_range,
     )
-
-
-def _range(stated: Any) -> tuple[float, float] | None:
-    """Two numbers that a view states, whoever wrote it; None for anything else."""
-    is_pair = isinstance(stated, list) and len(stated) == 2 and all(type(each) in (int, float) for each in stated)
-    return (stated[0], stated[1]) if is_pair and stated[0] < stated[1] else None

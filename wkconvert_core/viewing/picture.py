@@ -73,9 +73,16 @@ class LayerPreview:
 
 
 def look_at(
-    name: str, category: Category, mags: Mapping[Mag, Source], color: tuple[int, int, int] | None = None
+    name: str,
+    category: Category,
+    mags: Mapping[Mag, Source],
+    color: tuple[int, int, int] | None = None,
+    window: tuple[float, float] | None = None,
 ) -> LayerPreview:
-    """Read the three middle planes of a layer, of the mag that fits; grey values get `color`. Raises BrokenSource."""
+    """Read the three middle planes of a layer, of the mag that fits. Raises BrokenSource.
+
+    Grey values get `color`, and are shown from black to white within `window`; None: within the bulk of them.
+    """
     mag = fitting(mags, SIDE)
     source, first = mags[mag], min(mags)
     finest = mags[first].info
@@ -87,15 +94,16 @@ def look_at(
         plane(source, axis, center[axis], SIDE) for axis in (2, 0, 1)
     )  # [c, x, y], [c, y, z], [c, x, z]
     voxels = [of_z.transpose(2, 1, 0), of_x.transpose(1, 2, 0), of_y.transpose(2, 1, 0)]
-    window, values = None, np.concatenate([each[..., 0].ravel() for each in voxels])
+    values = np.concatenate([each[..., 0].ravel() for each in voxels])
     if category == "segmentation":
-        planes = [label_colors(each[..., 0]) for each in voxels]
+        window, planes = None, [label_colors(each[..., 0]) for each in voxels]
     elif info.channels == 3 and info.dtype == np.uint8:
-        planes = voxels
+        window, planes = None, voxels
     else:
-        finite = values[np.isfinite(values)].astype(np.float64)
-        low, high = np.percentile(finite, [0.1, 99.9]) if finite.size else (0.0, 1.0)
-        window = float(low), float(high)
+        if window is None:
+            finite = values[np.isfinite(values)].astype(np.float64)
+            low, high = np.percentile(finite, [0.1, 99.9]) if finite.size else (0.0, 1.0)
+            window = float(low), float(high)
         planes = [grey(each[..., 0], window, color) for each in voxels]
     y_by_x, y_by_z, z_by_x = planes
     return LayerPreview(

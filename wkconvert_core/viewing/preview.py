@@ -49,7 +49,7 @@ def preview(
     if exists(out) and not _is_preview(out):
         raise TargetExists(f"{out} is there already", why="it is no preview", fix="choose another file with -o")
     chosen = chosen_layers(path, layers, reader, options)
-    shown = [look_at(layer.name, layer.category, layer.mags, layer.color) for layer in chosen]
+    shown = [look_at(layer.name, layer.category, layer.mags, layer.color, layer.intensity_range) for layer in chosen]
     png = picture(name, shown)
     with writing(out), replacing(out) as temporary:
         temporary.write_bytes(png)

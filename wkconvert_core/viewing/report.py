@@ -91,7 +91,7 @@ def _write(
 def _about(layer: SourceLayer, stored: Sequence[MagStorage]) -> list[str]:
     """The facts of a layer, and a picture of what is written, which has coarser mags, or of the source."""
     written = {each.where.mag: each.mag for each in stored if each.mag}
-    shown = look_at(layer.name, layer.category, written or layer.mags, layer.color)
+    shown = look_at(layer.name, layer.category, written or layer.mags, layer.color, layer.intensity_range)
     read, size = layer.found.match, layer.voxel_size
     facts = [
         ("category", str(layer.decision)),
