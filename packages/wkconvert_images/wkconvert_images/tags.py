@@ -80,8 +80,10 @@ class TiffFile:
         self._window = (0, b"")
         try:
             layout = _LAYOUTS.get(head := self.read(0, min(8, self.size), "the header")[:4])
-            if self.size < 8 or layout is None:
-                raise broken(path, f"it starts with {head!r} and has {self.size} bytes, which is no TIFF")
+            if self.size < 8:
+                raise broken(path, f"it has {self.size} bytes, and the header of TIFF has 8", cut=True)
+            if layout is None:
+                raise broken(path, f"it begins with the bytes {head.hex(' ')}, and TIFF with 49 49 or 4d 4d")
             self._layout = layout
             self.order = layout.order
             at = 8 if layout.big else 4

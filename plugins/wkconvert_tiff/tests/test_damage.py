@@ -41,13 +41,21 @@ def test_a_truncated_slice_is_named_with_the_bytes_expected_and_found(stack, opt
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"II*\0", b"II*\0\x08\0\0\0", b"not a picture at all", b"II+\0\x08\0\0\0" + b"\xff" * 8]
+    ("content", "words"),
+    [
+        (b"", "cut short. it has 0 bytes, and the header of TIFF has 8"),
+        (b"II*\0", "cut short. it has 4 bytes, and the header of TIFF has 8"),
+        (b"II*\0\x08\0\0\0", "damaged. the directory of page 0 reaches to byte"),
+        (b"not a picture at all", "damaged. it begins with the bytes 6e 6f 74 20, and TIFF with 49 49 or 4d 4d"),
+        (b"II+\0\x08\0\0\0" + b"\xff" * 8, "cut short. the directory of page 0 reaches to byte"),
+    ],
 )
-def test_a_slice_that_is_no_tiff_is_named(stack, content):
+def test_a_slice_that_is_no_tiff_is_named(stack, content, words):
     folder = stack([PICTURE] * 3, tifffile.imwrite)
     (folder / "s1.tif").write_bytes(content)
-    with pytest.raises(BrokenSource, match=r"s1\.tif"):
+    with pytest.raises(BrokenSource, match=r"s1\.tif is " + re.escape(words)) as caught:
         layers(folder)
+    assert caught.value.fix
 
 
 def test_a_slice_that_may_not_be_read_is_named(stack, monkeypatch):

@@ -93,7 +93,7 @@ def open_pictures(
 def _open(path: Path, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: int | None) -> list[Layer]:
     where = str(path)
     if is_folder(path):
-        _check_one_kind(path, list_pictures(where, recipe, of_any_kind=True).names, named=recipe.suffix is None)
+        _check_one_kind(path, recipe, list_pictures(where, recipe, of_any_kind=True).names)
     recipes = by_channel(where, recipe)
     if len(recipes) == 1:
         return _stack(where, *recipes.values(), pad=pad, mix_dtypes=mix_dtypes, channel=channel)
@@ -150,10 +150,11 @@ def _stack(where: str, recipe: Recipe, *, pad: bool, mix_dtypes: bool, channel: 
     return layers
 
 
-def _check_one_kind(folder: Path, names: Sequence[str], *, named: bool) -> None:
+def _check_one_kind(folder: Path, recipe: Recipe, names: Sequence[str]) -> None:
     """Raise InconsistentStack for a folder with pictures of several kinds; other files are ignored.
 
-    With `named`, raise UnsupportedSource where their names say TIFF and they are none, or the other way round.
+    Unless a suffix is asked for, raise UnsupportedSource where their names say TIFF and they are none, or the other
+    way round.
     """
     kinds: dict[str, list[str]] = defaultdict(list)
     for name in names:
@@ -161,15 +162,19 @@ def _check_one_kind(folder: Path, names: Sequence[str], *, named: bool) -> None:
             if kind := kind_of(file.read(16)):
                 kinds[kind].append(name)
     if len(kinds) > 1:
+        suffixes = {kind: found[0].rpartition(".")[2] for kind, found in kinds.items()}
+        readers = {kind: "tiff" if kind == "TIFF" else "pictures" for kind in kinds}
+        others = {kind: f" --reader {reader}" for kind, reader in readers.items() if reader != recipe.format}
+        ways = [f"-o suffix={suffix}{others.get(kind, '')}" for kind, suffix in suffixes.items()]
         listed = "; ".join(
             f"{kind}: {shorten(names)}" for kind, names in sorted(kinds.items(), key=lambda k: -len(k[1]))
         )
         raise InconsistentStack(
             f"the folder holds pictures of several kinds: {listed}",
             why="a stack consists of one kind",
-            fix="move the others away, or choose by name with -o suffix=png",
+            fix=f"move the others away, or choose by name with {' or with '.join(ways)}",
         )
-    for kind, found in kinds.items() if named else ():
+    for kind, found in kinds.items() if recipe.suffix is None else ():
         if odd := [name for name in found if name.lower().endswith(TIFF_SUFFIXES) != (kind == "TIFF")]:
             raise UnsupportedSource(
                 f"{folder} holds files that are {kind}, whatever their names say: {shorten(odd)}",

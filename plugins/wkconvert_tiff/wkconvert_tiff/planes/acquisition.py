@@ -15,7 +15,7 @@ import numpy as np
 
 from wkconvert_core import BrokenSource, UnsupportedSource
 
-from .axes import BY_HAND, PLANES_HELP, Axes
+from .axes import Axes, by_hand, planes_help
 from .pages import RGB, Opened
 
 Counted = tuple[Axes, str]
@@ -30,7 +30,7 @@ def counted_pages(file: Opened) -> Counted | None:
         raise UnsupportedSource(
             f"{file.path} holds {len(file.pages)} pages of {slide}, which are no slices of one volume",
             why="they may be magnifications, channels, frames, a label",
-            fix=f"take the pages of one size with -o series=0 (1, 2, …); where several are left, {PLANES_HELP}",
+            fix=f"take the pages of one size with -o series=0 (1, 2, …); where several are left, {planes_help()}",
         )
     readers = (_scanimage, _fluoview, _sis)
     return next((found for read in readers if (found := read(file))), None)
@@ -84,7 +84,9 @@ def _scanimage(file: Opened) -> Counted | None:
     raise UnsupportedSource(
         f"{file.path} holds {pages} pages, which are not the planes that ScanImage announces",
         why=f"its header counts {numbers}",
-        fix=f"{guess} if the stack was ended early; else {BY_HAND}" if guess else BY_HAND,
+        fix=f"{guess} if the stack was ended early; else {by_hand(len(file.slices))}"
+        if guess
+        else by_hand(len(file.slices)),
     )
 
 
@@ -213,7 +215,7 @@ def micro_manager(file: Opened) -> Counted | None:
     raise UnsupportedSource(
         f"{file.path} holds planes of Micro-Manager in no regular order",
         why=f"{count} pages are stored, for {' x '.join(map(str, sizes))} channels, slices, times and positions",
-        fix=BY_HAND,
+        fix=by_hand(len(file.slices)),
     )
 
 
@@ -237,7 +239,7 @@ def metamorph_axis(file: Opened, count: int) -> Axes:
     raise UnsupportedSource(
         f"{file.path} holds a MetaMorph stack of {count} planes",
         why="not all have a distance along z, and not all a time of their own: they may be slices, times or channels",
-        fix=BY_HAND,
+        fix=by_hand(count),
     )
 
 
@@ -253,7 +255,7 @@ def _sis(file: Opened) -> Counted | None:
         raise UnsupportedSource(
             f"{file.path} holds {len(file.slices)} pages of Olympus SIS",
             why="nothing in it says what they count",
-            fix=BY_HAND,
+            fix=by_hand(len(file.slices)),
         )
     return Axes("".join(letter for letter, _ in axes), [size for _, size in axes]), "Olympus SIS"
 

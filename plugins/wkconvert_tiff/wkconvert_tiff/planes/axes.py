@@ -13,10 +13,9 @@ from wkconvert_core import OptionError, UnknownOption, UnsupportedSource
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
-PLANES_HELP = "say what its pages count, the slowest first, such as -o planes=T4,Z3,C2 (T time, V volume, C channel)"
 PLAIN_HELP = "take every page as a slice with -o plain=true"
-BY_HAND = f"{PLANES_HELP}; or {PLAIN_HELP}"
-"""The remedies for a description that does not fit the pages."""
+_NAMED_LIKE = {0: "YX", 1: "ZYX", 2: "TZYX", 3: "TCZYX"}
+"""Examples of `-o axes=` by the number of axes along which planes count; more than a time, a channel and z are rare."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,31 @@ class Axes(NamedTuple):
     def total(self) -> int:
         """The number of planes."""
         return math.prod(self.sizes)
+
+
+def planes_help(count: int | None = None) -> str:
+    """The advice to say what the pages of a file count; with the number of its planes, by an example that fits.
+
+    >>> planes_help(24)
+    'say what its pages count, the slowest first, such as -o planes=Z12,C2 (T time, V volume, Z depth, C channel)'
+    """
+    such = f"-o planes=Z{count // 2},C2" if count and count % 2 == 0 and count > 2 else f"-o planes=Z{count}"
+    example = such if count else "-o planes=T4,Z3,C2 for 24 pages"
+    return f"say what its pages count, the slowest first, such as {example} (T time, V volume, Z depth, C channel)"
+
+
+def by_hand(count: int) -> str:
+    """The remedies for a description that does not fit a number of planes."""
+    return f"{planes_help(count)}; or {PLAIN_HELP}"
+
+
+def axes_like(count: int) -> str:
+    """An example of `-o axes=` for planes that count along a number of axes.
+
+    >>> axes_like(2)
+    '-o axes=TZYX'
+    """
+    return f"-o axes={_NAMED_LIKE.get(count, 'TVCZYX')}"
 
 
 def parse_planes(text: str) -> Axes:
@@ -94,7 +118,7 @@ def pick(path: str, choice: Choice, axes: str, sizes: list[int]) -> Numbers:
         raise UnsupportedSource(
             f"{path} has more axes than a volume: {listed}",
             why="nothing says which of them is z",
-            fix="name them with -o axes=, for example -o axes=TZYX",
+            fix=f"give a letter for each (T time, C channel, Z depth), then YX, such as {axes_like(len(letters))}",
         )
     if depths and letters[0] in depths:
         numbers = numbers.T
@@ -118,7 +142,8 @@ def _renamed(path: str, axes: str, letters: list[str], sizes: list[int]) -> list
         raise OptionError(
             f"-o axes={axes} does not fit {path}",
             why=f"its planes count along {len(sizes)} axes: {' x '.join(map(str, sizes)) or 'none'}",
-            fix=f"give a letter for each (T time, C channel, Z depth), then YX; or {PLANES_HELP}",
+            fix=f"give a letter for each (T time, C channel, Z depth), then YX, such as {axes_like(len(letters))}; or "
+            f"leave it out, and {planes_help(math.prod(sizes))}",
         )
     return list(given)
 

@@ -18,7 +18,7 @@ from wkconvert_images.ome import ElsewhereError, OmeImage, OmePlanes, own_uuid, 
 from wkconvert_images.page import read_page
 from wkconvert_images.tags import TiffFile
 
-from .axes import BY_HAND, PLAIN_HELP, Choice, Numbers, pick, pick_series, several_series
+from .axes import PLAIN_HELP, Choice, Numbers, by_hand, pick, pick_series, several_series
 from .pages import MISSING, Opened, Volume, walk
 
 _MOST_XML = 1 << 28
@@ -191,7 +191,7 @@ def _check_all_announced(file: Opened, ome: OmeSet) -> None:
         raise UnsupportedSource(
             f"{file.path} holds more than it says",
             why=f"its OME-XML counts {len(file.slices) - len(over)} pictures, the file has {len(file.slices)}",
-            fix=BY_HAND,
+            fix=by_hand(len(file.slices)),
         )
 
 

@@ -51,12 +51,15 @@ def samples_axis(path: str, ifd: Ifd, choice: Choice, leading: list[int], stated
     is_rgb = not coding.planar and coding.bits <= 8  # which may be a picture of labels, in colours
     if choice.plain or (stated is not None and not may_be_color and not is_rgb):
         return SamplesAxis() if may_be_color else apart
-    named = "-o axes=ZYX for slices, -o axes=CYX for channels, -o axes=SYX for red, green and blue"
+    pages = sum(size > 1 for size in leading)
+    others, slices = "TVZ"[3 - pages :] if pages else "", "TVC"[3 - pages :] if pages else ""
+    ways = {f"{slices}ZYX": "slices", f"{others}CYX": "channels", f"{others}SYX": "red, green and blue"}
+    named = ", ".join(f"-o axes={axes} for {what}" for axes, what in ways.items())
     if may_be_color and (stated is None or coding.bits <= 8):
         doubt = f"{samples} planes are taken for red, green and blue{' and alpha' * (samples == 4)}: else say {named}"
         return SamplesAxis(notes=(WarningNote(doubt),) if stated is not None else ())
     raise UnsupportedSource(
         f"{path} holds pages of {samples} planes of {'ids' if choice.labels else coding.dtype}",
         why="they are marked as colours, as programs do that do not know what they are",
-        fix=f"say {named}" + (", after the axes of its pages" if any(size > 1 for size in leading) else ""),
+        fix=f"say {named}" + (" in each page" if pages else ""),
     )

@@ -19,7 +19,7 @@ from wkconvert_images.tags import Ifd, TiffFile
 
 from ..detection import COMPANION
 from .acquisition import counted_pages, lsm, metamorph_axis, micro_manager
-from .axes import BY_HAND, Axes, Choice, Numbers, parse_planes, pick_series, several_series
+from .axes import Axes, Choice, Numbers, by_hand, parse_planes, pick_series, several_series
 from .ome_volume import companion_volume, ome_volume
 from .pages import Opened, Volume, planes_at, walk
 from .samples import samples_axis
@@ -118,7 +118,7 @@ def _imagej_volume(file: Opened, lines: dict[str, str]) -> Volume:
         raise UnsupportedSource(
             f"{file.path} gives the order of its planes as {order!r}",
             why=f"known are {', '.join(_IMAGEJ_ORDERS)}",
-            fix=BY_HAND,
+            fix=by_hand(len(file.slices)),
         )
     letters = _IMAGEJ_ORDERS[order]
     if counts["C"] == images > _MOST_CHANNELS and file.choice.axes is None:
@@ -142,14 +142,14 @@ def _counted(file: Opened, axes: Axes, who: str, samples: int = 1) -> Numbers:
         raise UnsupportedSource(
             f"{file.path} holds more than it says",
             why=f"{who} counts {count} pictures, the file has {pages}",
-            fix=BY_HAND,
+            fix=by_hand(len(file.slices)),
         )
     if 1 < pages < count:
         raise broken(
             file.path,
             f"{who} counts {count} pictures, the file has {pages}",
             cut=True,
-            fix=f"copy it again, or {BY_HAND}",
+            fix=f"copy it again, or {by_hand(len(file.slices))}",
         )
     step = _step(file, count) if pages < count else 0
     return planes_at(file, file.slices, axes, samples=samples, step=step)
@@ -158,7 +158,7 @@ def _counted(file: Opened, axes: Axes, who: str, samples: int = 1) -> Numbers:
 def _step(file: Opened, count: int) -> int:
     """Bytes from plane to plane if all are contiguous and only the first has a directory. Raises BrokenSource."""
     page, size = read_page(file.first), file.tiff.size
-    otherwise = f"copy it again, or {BY_HAND}"
+    otherwise = f"copy it again, or {by_hand(len(file.slices))}"
     starts, sizes = page.starts.astype(np.int64), page.counts.astype(np.int64)
     if page.coding.compression != 1 or (starts[1:] != (starts + sizes)[:-1]).any():
         raise broken(file.path, f"{count} pictures announced, 1 found", cut=True, fix=otherwise)
@@ -211,7 +211,7 @@ def _shaped_volume(file: Opened) -> Volume:
         pages = links[first : first + axes.total // apart.count]
         if len(pages) * apart.count < axes.total:
             why = f"series {file.choice.series} counts {axes.total // apart.count} pictures, {len(pages)} are there"
-            raise broken(file.path, why, cut=True, fix=f"copy it again, or {BY_HAND}")
+            raise broken(file.path, why, cut=True, fix=f"copy it again, or {by_hand(len(file.slices))}")
         planes = planes_at(file, pages, axes, samples=apart.count)
     return Volume((file.path,), planes, voxel_size=voxel_size(ifd), notes=apart.notes, guessed_color=bool(apart.notes))
 
