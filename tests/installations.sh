@@ -1,7 +1,8 @@
 #!/bin/sh
 # Core alone, core with one plugin, and the whole on the newest Python: in environments of their own, from built wheels
 # (`sh installations.sh FOLDER`: those in FOLDER). The steps of the Dockerfile, and the site of the documentation.
-# And the system's own Python, and README's ways of installing. `uv run` says where uv is: python3 run.py sh THIS_FILE.
+# And the system's own Python, README's ways of installing, and in short all other Pythons from 3.11 on. `uv run` says
+# where uv is: python3 run.py sh THIS_FILE.
 # The quick half of the tests: what the slow ones find (kills, clusters, peaks of memory, every bit) depends neither on
 # what else is installed nor on the version of Python.
 set -eu
@@ -12,11 +13,11 @@ trap 'rm -rf "$work"' EXIT
 uv=$UV
 tools="pytest pytest-xdist hypothesis"
 
-newest() { # the newest Python 3 that is installed, however it got there
+pythons() { # lines `VERSION PATH` of the Pythons from 3.11 on that are installed, one of each version, the oldest first
     for python in $(ls -d "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3 2>/dev/null) \
         $(command -v python3.11 python3.12 python3.13 python3.14 python3.15 python3 || true); do
-        "$python" -c 'import sys; print("%d.%02d" % sys.version_info[:2], sys.executable)' 2>/dev/null || true
-    done | sort -V | tail -n 1 | cut -d' ' -f2
+        "$python" -c 'import sys; v = sys.version_info; v < (3, 11) or print("%d.%d" % v[:2], sys.executable)' 2>/dev/null || true
+    done | sort -V | sort -V -u -k1,1
 }
 
 environment() { # environment NAME PYTHON: a fresh one
@@ -104,9 +105,26 @@ for begins in "uv tool" "pip install"; do
 done
 cd - >/dev/null
 
-python=$(newest)
+whole="wkconvert[all,arrays,cluster,upload,view]"
+own=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+pythons | sed '$d' | while read -r version python; do
+    if [ "$version" != "$own" ]; then # on its own Python everything above was tried
+        echo "-- everything on $($python --version): all readers load, a conversion in both forms of mags, and what it wrote"
+        environment "$version" "$python"
+        install "$version" "$whole"
+        run="$work/$version/bin/wkconvert"
+        $run plugins | tee "$work/plugins"
+        if grep -q "failed to load" "$work/plugins"; then exit 1; fi
+        $run demo "$work/demo-$version" -q
+        $run auto "$work/demo-$version-stack" "$work/zarr-$version" --to zarr3 -q
+        $run check-equality "$work/demo-$version" "$work/zarr-$version" -q
+        $run verify "$work/zarr-$version" -q
+    fi
+done
+
+python=$(pythons | tail -n 1 | cut -d' ' -f2)
 echo "-- everything on $($python --version)"
 environment newest "$python"
-install newest "wkconvert[all,arrays,cluster,upload,view]" wkconvert-example wkw $tools
+install newest "$whole" wkconvert-example wkw $tools
 check newest -m "not slow"
 check newest tests/end_to_end/test_dask_commands.py # dask and Python need not be of an age
