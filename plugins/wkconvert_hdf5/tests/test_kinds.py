@@ -305,7 +305,7 @@ def test_damaged_metadata_of_velox_say_no_size(tmp_path, metadata):
 
 def test_axes_of_berkeley_are_those_that_their_names_say(tmp_path):
     stored = noise(5, 6, 7, dtype="float32")
-    path = berkeley(tmp_path / "a.emd", stored, [("x", "[n_m]", 2.0), ("y", "[u_m]", 0.003), ("z", "nm", 4.0)])
+    path = berkeley(tmp_path / "a.emd", stored, [("x ", "[n_m]", 2.0), ("[y]", "[u_m]", 0.003), ("z", "nm", 4.0)])
     of = source(path)
     np.testing.assert_array_equal(of.read(of.info.box)[0], stored)
     assert (of.info.voxel_size.size, of.info.voxel_size.unit) == ((2, 3, 4), "nm")

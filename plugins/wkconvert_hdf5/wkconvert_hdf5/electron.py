@@ -100,7 +100,7 @@ def berkeley_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
     group = the_only(path, groups, [f"{group.name.strip('/')}/data" for group in groups], "arrays")
     data = group["data"]
     dims = [group.get(f"dim{number + 1}") for number in range(data.ndim)]
-    names = [re.sub(r"\\W", "", text_of(dim, "name").lower()) if dim is not None else "" for dim in dims]
+    names = [re.sub(r"\W", "", text_of(dim, "name").lower()) if dim is not None else "" for dim in dims]
     positional = {2: "yx", 3: "zyx"}.get(data.ndim, "")
     named = "".join(names) if all(len(name) == 1 for name in names) else ""
     axes = named if {*"xy"} <= {*named} <= {*"ctxyz"} and len({*named}) == data.ndim else positional
