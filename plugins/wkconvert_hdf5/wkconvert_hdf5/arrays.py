@@ -15,7 +15,7 @@ from wkconvert_core.toolkit.dyes import view_colors
 from wkconvert_core.toolkit.files import broken
 from wkconvert_core.toolkit.raw_rows import cheap_run
 from wkconvert_core.toolkit.shortened import shorten
-from wkconvert_core.toolkit.volumes.choosing import MOST_LAYERS, pick_time, split_channels
+from wkconvert_core.toolkit.volumes.choosing import check_layers, pick_time, split_channels
 
 from .files import Dataset, File, check_array
 from .source import HdfSource
@@ -83,21 +83,13 @@ def layers_of(
     lengths = dict(zip(facts.axes, data.shape, strict=True))
     time = pick_time(path, range(lengths.get("t", 1)), choice.timepoint)
     channels = split_channels(path, lengths.get("c", 1), data.dtype, choice.channel)
-    if len(channels) > MOST_LAYERS:
-        raise UnsupportedSource(
-            f"{data.name} in {path} has {len(channels)} channels",
-            why=f"at most {MOST_LAYERS} layers are made at once",
-            fix="take one with --channel N, or say -o axes= if these are no channels",
-        )
-    sources = [source_of(path, data, facts, time=time, channel=each[0], channels=len(each)) for each in channels]
-    if len(sources) == 1:
-        return [Layer({Mag(1, 1, 1): sources[0]}, name, notes=tuple(notes))]
-    colors = view_colors([""] * len(sources))
-    layers = [
-        Layer({Mag(1, 1, 1): source}, f"channel_{number}", color=color)
-        for number, (source, color) in enumerate(zip(sources, colors, strict=True))
-    ]
-    return [replace(layers[0], notes=tuple(notes)), *layers[1:]]  # the first layer carries them for all
+    check_layers(path, len(channels), "take one with --channel N, or say -o axes= if these are no channels")
+    are_several, layers = len(channels) > 1, list[Layer]()
+    for number, (each, color) in enumerate(zip(channels, view_colors([""] * len(channels)), strict=True)):
+        source = source_of(path, data, facts, time=time, channel=each[0], channels=len(each))
+        shown, told = f"channel_{number}" if are_several else name, () if number else tuple(notes)
+        layers.append(Layer({Mag(1, 1, 1): source}, shown, color=color if are_several else None, notes=told))
+    return layers
 
 
 def mags_of(

@@ -26,7 +26,7 @@ from wkconvert_core import (
 )
 from wkconvert_core.toolkit.dyes import view_colors
 from wkconvert_core.toolkit.files import broken, open_file, reading, state_of
-from wkconvert_core.toolkit.volumes.choosing import MOST_LAYERS, pick_time
+from wkconvert_core.toolkit.volumes.choosing import check_layers, pick_time
 
 from .arrays import Choice, Facts, mags_of
 from .detection import spim_files
@@ -93,12 +93,7 @@ def _layers(path: Path, file: File, setups: list[Setup], choice: Choice, xml: An
     if not wanted:
         there = ", ".join(str(setup.number) for setup in setups)
         raise OptionError(f"{path} has no setup {choice.setup}", fix=f"-o setup takes {there}")
-    if len(wanted) > MOST_LAYERS:
-        raise UnsupportedSource(
-            f"{path} has {len(wanted)} setups",
-            why=f"at most {MOST_LAYERS} layers are made at once",
-            fix="take one with -o setup=N, or fuse them with BigStitcher",
-        )
+    check_layers(path, len(wanted), "take one with -o setup=N, or fuse them with BigStitcher")
     names = [setup.name or f"setup_{setup.number}" for setup in wanted]
     layers = []
     for setup, name, shown in zip(wanted, names, view_colors(names), strict=True):

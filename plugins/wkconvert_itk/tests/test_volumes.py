@@ -219,7 +219,7 @@ META = "NDims = 3\nDimSize = 6 5 4\nElementType = MET_UCHAR\nElementSpacing = 1 
             "a.nhdr",
             "data file",
             "space: RAS\nspace directions: (1,0) (0,1) (0,0)\ndata file",
-            "vector of 3 numbers",
+            "3 numbers are expected",
         ),
         ("a.nhdr", "data file", "nonsense\ndata file", "which is no field"),
         ("a.nhdr", "NRRD0004", "NRRD0009", "not with NRRD0001"),

@@ -20,15 +20,6 @@ from wkconvert_core.toolkit.files import broken, open_file, reading
 
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
 _JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
-__all__ = [
-    "DECODER_DEPENDENCIES",
-    "by_pydicom",
-    "check_decoded",
-    "check_length",
-    "decode",
-    "get_decoder",
-    "is_available",
-]
 
 DECODER_DEPENDENCIES = dict.fromkeys((*uid.JPEGLSTransferSyntaxes, *_JPEG, *_JPEG_2000), ())
 """Transfer syntaxes that imagecodecs decodes."""

@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 
 from wkconvert_core import Confidence, Match
-from wkconvert_core.toolkit.files import entries, files_below, is_folder, open_file, reading, state_of
-from wkconvert_core.toolkit.volumes.inflated import GZIP
+from wkconvert_core.toolkit.files import entries, files_below, is_folder, state_of
+from wkconvert_core.toolkit.volumes.inflated import GZIP, bytes_of
 
 from .magic import DICOM_BYTES, NRRD, is_dicom, is_gipl, is_metaimage
 
@@ -55,7 +55,7 @@ def _folder(path: Path) -> Match | None:
     for file in islice(filter(is_slice, files_below(path, hidden=False)), _LOOKED_AT):
         if not state_of(file)[0]:  # a copy that failed among slices is told when they are opened
             continue
-        if not _begins_as_dicom(file):
+        if not is_dicom(bytes_of(file, DICOM_BYTES)):
             return None
         count += 1
     return Match("dicom", Confidence.CONTENT, f"DICM stands at byte 128 of {count} files in it") if count else None
@@ -76,8 +76,3 @@ def _folder_of_headers(path: Path) -> Match | None:
     if any(entry.is_folder or not entry.name.lower().endswith(_SIDECARS) for entry in others):
         return None
     return Match("itk", Confidence.CONTENT, f"{len(volumes)} volumes, and data files of their names")
-
-
-def _begins_as_dicom(path: Path) -> bool:
-    with reading(path), open_file(path) as file:
-        return is_dicom(file.read(DICOM_BYTES))

@@ -105,9 +105,7 @@ def open_dicom(
     shape = (*first.size, len(stack.places))
     by = "ImageOrientationPatient"
     if stack.matrix is None:
-        lie = as_stored(
-            shape, "the file states no orientation" if len(stack.slices) == 1 else "no orientation is stated"
-        )
+        lie = as_stored(shape, "no orientation is stated")
     else:
         lie = pose(shape, stack.matrix, orientation, unit="mm", by=by, stated=f"{by}, ImagePositionPatient")
     dtype, scaling = _scaling(path, stack, slope, ids=category == "segmentation")

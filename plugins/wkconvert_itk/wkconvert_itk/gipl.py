@@ -10,7 +10,7 @@ import numpy as np
 
 from wkconvert_core import UnsupportedSource
 from wkconvert_core.toolkit.files import broken
-from wkconvert_core.toolkit.volumes.inflated import GZIP, bytes_of, opened
+from wkconvert_core.toolkit.volumes.inflated import GZIP, bytes_of, inflated
 
 from .header import Header
 from .magic import GIPL_BYTES, is_gipl
@@ -20,13 +20,9 @@ _TYPES = {7: "i1", 8: "u1", 15: "i2", 16: "u2", 31: "u4", 32: "i4", 64: "f4", 65
 
 def read_gipl(path: Path) -> Header:
     """Read and check a header. Raises BrokenSource, UnsupportedSource."""
-    is_packed = bytes_of(path, len(GZIP)) == GZIP
-    head = bytearray(GIPL_BYTES)
-    with opened(path, "gzip" if is_packed else "") as file:
-        filled = 0
-        while filled < GIPL_BYTES and (count := file.readinto(memoryview(head)[filled:])):
-            filled += count
-    if not is_gipl(bytes(head)):
+    start = bytes_of(path, 4096)
+    head = inflated(start, GIPL_BYTES)
+    if not is_gipl(head):
         raise broken(path, "it has no header of GIPL, which ends in a magic number at byte 252")
     *lengths, kind = struct.unpack_from(">5H", head)
     sizes = struct.unpack_from(">4f", head, 10)
@@ -44,7 +40,7 @@ def read_gipl(path: Path) -> Header:
         np.dtype(_TYPES[kind]).newbyteorder(">"),
         samples=1,
         volumes=lengths[3],
-        packing="gzip" if is_packed else "",
+        packing="gzip" if start.startswith(GZIP) else "",
         base=0,
         start=GIPL_BYTES,
         sizes=(x, y, z),

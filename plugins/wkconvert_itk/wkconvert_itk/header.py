@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from wkconvert_core import BrokenSource, UnsupportedSource
-from wkconvert_core.toolkit.files import broken, is_file, open_file, reading
+from wkconvert_core.toolkit.files import broken, is_file
 from wkconvert_core.toolkit.volumes.inflated import Packing
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -68,12 +68,6 @@ class Header:
     def volume_bytes(self) -> int:
         """Bytes of one volume."""
         return math.prod(self.shape) * self.samples * self.dtype.itemsize
-
-
-def head_of(path: Path) -> bytes:
-    """The first bytes of a file, which hold its header. Raises SourceNotFound, BrokenSource."""
-    with reading(path), open_file(path) as file:
-        return file.read(MOST_HEADER)
 
 
 def numbers(path: Path, name: str, text: str, count: int) -> tuple[float, ...]:

@@ -11,9 +11,10 @@ import numpy as np
 
 from wkconvert_core import UnsupportedSource, WarningNote, unit_symbol
 from wkconvert_core.toolkit.files import broken
+from wkconvert_core.toolkit.volumes.inflated import bytes_of
 from wkconvert_core.toolkit.volumes.orientation import runs
 
-from .header import Header, Place, data_beside, extents, head_of, numbers, one_of
+from .header import MOST_HEADER, Header, Place, data_beside, extents, numbers, one_of
 from .magic import LAST_FIELD, fields_of_metaimage
 
 _TYPES = {
@@ -27,7 +28,7 @@ _FLIPPED = str.maketrans("RLAPSI", "LRPAIS")
 
 def read_metaimage(path: Path) -> Header:
     """Read and check a header. Raises BrokenSource, UnsupportedSource."""
-    matches = fields_of_metaimage(head_of(path))
+    matches = fields_of_metaimage(bytes_of(path, MOST_HEADER))
     named = {match[1].decode().lower(): match[2].decode("utf-8", "replace") for match in matches}
     if LAST_FIELD not in named:
         raise broken(path, "its header does not come to the field ElementDataFile, which ends it")

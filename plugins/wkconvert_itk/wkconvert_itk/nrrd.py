@@ -12,9 +12,9 @@ import numpy as np
 
 from wkconvert_core import UnsupportedSource, unit_symbol
 from wkconvert_core.toolkit.files import broken, open_file, reading
-from wkconvert_core.toolkit.volumes.inflated import Packing
+from wkconvert_core.toolkit.volumes.inflated import Packing, bytes_of
 
-from .header import Header, Place, data_beside, extents, head_of, one_of
+from .header import MOST_HEADER, Header, Place, data_beside, extents, numbers, one_of
 
 _TYPES = {
     "signed char": "i1", "int8": "i1", "int8_t": "i1",
@@ -48,6 +48,11 @@ class Fields:
     path: Path
     named: Mapping[str, str]
     end: int
+
+    @property
+    def space(self) -> str:
+        """The name of the space in which the axes lead, in lower case; empty where it has none."""
+        return self.named.get("space", "").lower()
 
     def words(self, name: str, count: int) -> list[str]:
         """A field's words, one for each axis; none if the field is not there. Raises BrokenSource."""
@@ -87,7 +92,8 @@ def read_nrrd(path: Path) -> Header:
         )
     i, j, k = (*lengths[first:last], 1, 1)[:3]
     kind = (fields.words("kinds", axes) or [""])[0].lower()
-    sizes, sized_by = _sizes(fields, in_space)
+    directions = _directions(fields, in_space)
+    sizes, sized_by = _sizes(fields, in_space, directions)
     packing, data, base, start = _data(fields)
     return Header(
         path,
@@ -102,13 +108,13 @@ def read_nrrd(path: Path) -> Header:
         sizes=sizes,
         sized_by=sized_by,
         unit=_unit(fields, in_space),
-        place=_place(fields, in_space),
+        place=_place(fields, directions),
         has_alpha=bool(first) and kind == "rgba-color",
     )
 
 
 def _fields(path: Path) -> Fields:
-    head = head_of(path)
+    head = bytes_of(path, MOST_HEADER)
     line, *_ = head.split(b"\n", 1)
     if not re.fullmatch(rb"NRRD000[1-5]\r?", line):
         raise broken(path, f"it begins with {line[:20]!r}, not with NRRD0001 to NRRD0005")
@@ -177,44 +183,40 @@ def _behind_lines(path: Path, place: int, count: int) -> int:
     return place
 
 
-def _vector(fields: Fields, name: str, text: str, count: int | None = None) -> list[float]:
-    """The numbers of a vector such as `(1,0,-2.5)`, so many if that is known. Raises BrokenSource."""
-    try:
-        found = [float(number) for number in text.strip("() ").split(",")]
-    except ValueError:
-        found = []
-    if not found or len(found) != (count or len(found)) or not all(map(math.isfinite, found)):
-        raise broken(fields.path, f"its {name} holds {text!r}; a vector of {count or 'some'} numbers is expected")
-    return found
+def _is_solid(fields: Fields) -> bool:
+    """Whether the axes lead through a space of three dimensions."""
+    return fields.space in (*_BODIES, *_SPACES) or fields.named.get("spacedimension") == "3"
 
 
-def _place(fields: Fields, in_space: Sequence[int]) -> Place | None:
+def _directions(fields: Fields, in_space: Sequence[int]) -> list[tuple[float, ...]]:
+    """The vector along which each axis leads through space; none where the header has none. Raises BrokenSource."""
+    words = fields.words("spacedirections", fields.whole("dimension", 1))
+    texts = [words[axis].strip("() ").replace(",", " ") for axis in in_space] if words else []
+    count = 3 if _is_solid(fields) else max([1, *(len(text.split()) for text in texts)])
+    return [numbers(fields.path, "space directions", text, count) for text in texts]
+
+
+def _place(fields: Fields, directions: Sequence[Sequence[float]]) -> Place | None:
     """Where the voxels lie, if three axes lead through a space of three dimensions."""
-    space = fields.named.get("space", "").lower()
-    directions = fields.words("spacedirections", fields.whole("dimension", 1))
-    is_known = space in _BODIES or space in _SPACES or fields.named.get("spacedimension") == "3"
-    if not directions or len(in_space) != 3 or not is_known:
+    if len(directions) != 3 or not _is_solid(fields):
         return None
     matrix = np.eye(4)
-    for column, axis in enumerate(in_space):
-        matrix[:3, column] = _vector(fields, "space directions", directions[axis], 3)
+    matrix[:3, :3] = np.transpose(directions)
     if origin := fields.named.get("spaceorigin"):
-        matrix[:3, 3] = _vector(fields, "space origin", origin, 3)
-    matrix[:3] *= np.array(_BODIES.get(space, (1, 1, 1)))[:, np.newaxis]
-    return Place(matrix, f"space directions, {space or 'space dimension 3'}", space in _BODIES)
+        matrix[:3, 3] = numbers(fields.path, "space origin", origin.strip("() ").replace(",", " "), 3)
+    matrix[:3] *= np.array(_BODIES.get(fields.space, (1, 1, 1)))[:, np.newaxis]
+    return Place(matrix, f"space directions, {fields.space or 'space dimension 3'}", fields.space in _BODIES)
 
 
-def _sizes(fields: Fields, in_space: Sequence[int]) -> tuple[tuple[float | None, float | None, float | None], str]:
+def _sizes(
+    fields: Fields, in_space: Sequence[int], directions: Sequence[Sequence[float]]
+) -> tuple[tuple[float | None, float | None, float | None], str]:
     """The size of a voxel along each axis in space, None where it is not said, and the field that says it."""
-    axes = fields.whole("dimension", 1)
-    directions, spacings = fields.words("spacedirections", axes), fields.words("spacings", axes)
-    found: list[float | None] = [None, None, None]
-    for number, axis in enumerate(in_space):
-        if directions:
-            found[number] = math.hypot(*_vector(fields, "space directions", directions[axis])) or None
-        elif spacings:
-            found[number] = _spacing(fields, spacings[axis])
-    i, j, k = found
+    spacings = fields.words("spacings", fields.whole("dimension", 1))
+    found = [math.hypot(*vector) or None for vector in directions]
+    if spacings and not directions:
+        found = [_spacing(fields, spacings[axis]) for axis in in_space]
+    i, j, k = (*found, None, None, None)[:3]
     return (i, j, k), "space directions" if directions else "spacings"
 
 

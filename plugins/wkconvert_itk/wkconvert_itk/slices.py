@@ -246,9 +246,10 @@ class _Facts:
 
 def pixels(one: Slice) -> Array:
     """The stored values of a slice as `[c, i, j]`, without slope and intercept. Raises SourceNotFound, BrokenSource."""
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.pixels.processing import apply_color_lut
 
-    from .coded import by_pydicom, get_decoder
+    from .coded import by_pydicom
 
     if state_of(one.path) != one.state:
         raise changed(one.path, "it was written again")

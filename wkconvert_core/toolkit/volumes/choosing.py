@@ -51,13 +51,13 @@ def groups(
     return [tuple(range(count))] if colours else [(number,) for number in range(count)]
 
 
-def check_layers(path: Path, count: int) -> None:
+def check_layers(path: Path, count: int, fix: str = "convert fewer volumes at a time, or one with -o volume=N") -> None:
     """Raise UnsupportedSource if a source makes more layers than anybody can look at."""
     if count > MOST_LAYERS:
         raise UnsupportedSource(
             f"{path} makes more than {MOST_LAYERS} layers",
             why="nobody can look at so many at once",
-            fix="convert fewer volumes at a time, or one with -o volume=N",
+            fix=fix,
         )
 
 
