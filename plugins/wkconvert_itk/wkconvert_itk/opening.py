@@ -9,21 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from wkconvert_core import (
-    METRES,
-    Category,
-    Layer,
-    Mag,
-    OptionError,
-    SourceNotFound,
-    VolumeInfo,
-    VoxelSize,
-    WarningNote,
-    unit_symbol,
-)
+from wkconvert_core import Category, Layer, Mag, SourceNotFound, VolumeInfo, VoxelSize, WarningNote
 from wkconvert_core.toolkit.files import broken, is_folder, state_of, stem
 from wkconvert_core.toolkit.volumes.axes import Axes
-from wkconvert_core.toolkit.volumes.choosing import check_layers, groups, split_channels
+from wkconvert_core.toolkit.volumes.choosing import check_layers, groups, said_unit, split_channels
 from wkconvert_core.toolkit.volumes.inflated import bytes_of
 from wkconvert_core.toolkit.volumes.orientation import Orientation, Pose, affine_of, as_stored, pose
 from wkconvert_core.toolkit.volumes.stored import Stored, check_size, chunk_of, source_of
@@ -140,9 +129,7 @@ def _voxel_size(header: Header, axes: Axes, unit: str | None) -> tuple[VoxelSize
     symbol, origin = header.unit, header.sized_by
     if symbol is None and header.place and header.place.of_body:
         symbol, origin = "mm", f"{header.sized_by}, mm as in ITK"
-    if unit is not None:
-        if (said := unit_symbol(unit)) is None:
-            raise OptionError(f"-o unit={unit} is no unit of length", fix=f"take one of {', '.join(METRES)}")
+    if said := said_unit(unit):
         symbol, origin = said, f"{header.sized_by}, -o unit"
     sizes = [header.sizes[axis] for axis in axes.order]
     if not any(sizes):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from wkconvert_core import METRES, OptionError, VoxelSize, WarningNote, unit_symbol
+from wkconvert_core import VoxelSize, WarningNote
 from wkconvert_core.toolkit.volumes.axes import Axes
+from wkconvert_core.toolkit.volumes.choosing import said_unit
 from wkconvert_core.toolkit.volumes.orientation import lengths
 
 from .header import Header
@@ -17,9 +18,7 @@ def voxel_size(header: Header, axes: Axes, unit: str | None, form: str) -> tuple
     `unit` overrides the header's; `form` is the one that counts, `sform` or `qform`.
     """
     notes = _doubts(header, form)
-    symbol = header.unit if unit is None else unit_symbol(unit)
-    if symbol is None and unit is not None:
-        raise OptionError(f"-o unit={unit} is no unit of length", fix=f"take one of {', '.join(METRES)}")
+    symbol = said_unit(unit) or header.unit
     if symbol is None:
         numbers = " x ".join(f"{header.pixdim[axis]:g}" for axis in axes.order)
         field = f"xyzt_units {int(header.fields['xyzt_units'])}" if header.kind.version else "vox_units"

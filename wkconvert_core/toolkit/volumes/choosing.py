@@ -1,4 +1,4 @@
-"""The volumes of a file that become layers."""
+"""Which volumes of a file become layers, and what options of readers say of them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wkconvert_core.contract.errors import OptionError, UnsupportedSource
+from wkconvert_core.contract.voxel_size import METRES, unit_symbol
 
 if TYPE_CHECKING:
     from wkconvert_core.contract.model import DType
 
-__all__ = ["MOST_LAYERS", "check_layers", "groups", "no_channel", "pick_time", "split_channels"]
+__all__ = ["MOST_LAYERS", "check_layers", "groups", "no_channel", "pick_time", "said_unit", "split_channels"]
 
 MOST_LAYERS = 100
 """Most layers of one source."""
@@ -96,6 +97,18 @@ def split_channels(path: Path | str, count: int, dtype: DType, said: int | None)
         return [range(said, said + 1)]
     # a dtype is compared by its name, so that this needs no numpy
     return [range(3)] if count == 3 and dtype.name == "uint8" else [range(each, each + 1) for each in range(count)]
+
+
+def said_unit(unit: str | None) -> str | None:
+    """The unit of length that the option `unit` of a reader says; None without it. Raises OptionError for others.
+
+    >>> said_unit("micron"), said_unit(None)
+    ('µm', None)
+    """
+    symbol = None if unit is None else unit_symbol(unit)
+    if symbol is None and unit is not None:
+        raise OptionError(f"-o unit={unit} is no unit of length", fix=f"take one of {', '.join(METRES)}")
+    return symbol
 
 
 def no_channel(path: Path | str, channel: int, count: int) -> OptionError:

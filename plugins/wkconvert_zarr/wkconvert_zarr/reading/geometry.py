@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from wkconvert_core import METRES, Affine, Mag, OptionError, Vec3, VoxelSize, WarningNote, unit_symbol
+from wkconvert_core import METRES, Affine, Mag, Vec3, VoxelSize, WarningNote, unit_symbol
+from wkconvert_core.toolkit.volumes.choosing import said_unit
 
 from .axes import SPACE, Axes
 from .formats.image import Image, Level
@@ -68,9 +69,7 @@ def voxel_size(image: Image, axes: Axes, unit: str | None) -> tuple[VoxelSize | 
         for name, side in zip(SPACE, along_xyz(axes, level.scale), strict=True)
         if side is not None and not _is_size(side)
     ]
-    if unit is not None and unit_symbol(unit) is None:
-        raise OptionError(f"-o unit={unit} is no unit of length", fix=f"take one of {', '.join(METRES)}")
-    said = along_xyz(axes, image.units) if unit is None else [unit] * 3
+    said = [said_unit(unit)] * 3 if unit is not None else along_xyz(axes, image.units)
     units = [unit_symbol(each) if each else None for each in said]
     scale = Sides.of(axes, level).scale
     usable = [symbol for symbol, side in zip(units, scale, strict=True) if symbol and side]
