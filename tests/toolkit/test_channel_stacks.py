@@ -602,7 +602,10 @@ def test_times_and_places_alone_are_asked_about_in_other_languages_too(pattern, 
     assert stacks(names, **{option: 2}).channels == {"": (names[1],)}
 
 
-@pytest.mark.parametrize("pattern", ["tilt_0{}", "projection_0{}", "0{}kV", "sub-0{}", "patient0{}"])
+RARELY = ["tilt_0{}", "projection_0{}", "0{}kV", "sub-0{}", "patient0{}", "rot{}", "lambda_{}", "{}keV", "a_{}mW"]
+
+
+@pytest.mark.parametrize("pattern", [*RARELY, "mouse{}", "im_level{}", "2024-05-0{}_a", "a2024050{}", "2024.05.0{}"])
 def test_what_is_rarely_a_depth_is_taken_for_one_with_a_warning(pattern):
     names = [f"{pattern.format(n)}.tif" for n in (1, 2, 3)]
     found = stacks(names)
@@ -610,6 +613,18 @@ def test_what_is_rarely_a_depth_is_taken_for_one_with_a_warning(pattern):
     assert [type(note) for note in found.notes] == [WarningNote]
     assert "taken as depth" in found.notes[0]
     assert not stacks(names, names="z").notes
+
+
+def test_names_of_one_day_or_with_a_running_number_beside_their_days_are_not_warned_of():
+    for names in (["2024-05-01_1.tif", "2024-05-01_2.tif"], ["s1_2024-05-01.tif", "s2_2024-05-02.tif"]):
+        assert not stacks(names).notes
+
+
+@pytest.mark.parametrize("pattern", ["s_{}_of_12", "s{}of012", "{} of 12"])
+def test_names_that_say_how_many_there_are_are_believed(pattern):
+    names = [f"{pattern.format(number)}.tif" for number in range(1, 13)]
+    assert not stacks(names).notes
+    assert stacks(names[:10]).notes == ("the names say that there are 12 slices, and 10 are here",)
 
 
 def test_exposures_are_no_time_points():

@@ -29,6 +29,9 @@ __all__ = [
 
 _DIGITS = re.compile(r"([0-9]+)")
 _TIMES = re.compile(r"(?i)(?<![a-z])(?:t-?series|time[-_ ]?(?:lapse|series))(?![a-z])")
+_DATE = re.compile(r"(?<!\d)(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?!\d)")
+_OF = re.compile(r"(?i)(?<=\d)[\W_]*of[\W_]*(\d+)")
+"""The number of all, as in `s_3_of_12.tif`."""
 _MOST_PREVIEWS = 3
 _FEW = 10
 """At most one in so many names may be a second one of a slice, for the names to count slices all the same."""
@@ -154,6 +157,13 @@ def _doubts(found: Table, depth: Column | None, slices: dict[str, tuple[str | No
     if depth and (word := {depth.word, depth.unit} & NO_DEPTH):
         counted = f"the numbers of {word.pop()!r} in the names are taken as depth"
         yield WarningNote(f"{counted}: if they are something else, this is no volume; -o names=z says it is")
+    days = {date[0] for name in found.names if (date := _DATE.search(name))}
+    if len(found.columns) == 1 and len(days) == len(found.names):
+        yield WarningNote("the names differ in their dates alone, which are taken as depth: -o names=z says they are")
+    counts = {int(count[1]) if (count := _OF.search(name)) else None for name in found.names}
+    here = max(map(len, slices.values()))
+    if len(counts) == 1 and (stated := counts.pop()) is not None and stated != here:
+        yield WarningNote(f"the names say that there are {stated} slices, and {here} are here")
 
 
 def left_out_note(left_out: Sequence[str]) -> tuple[WarningNote, ...]:

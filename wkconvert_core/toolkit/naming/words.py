@@ -43,7 +43,9 @@ FIRM = frozenset(
     f"site xy fld field fov tile scene view angle {DYES}".split()
 )
 """Words that mean it even where no other number runs; `s1`, `p1` or `f1` may as well be slices, pages and files."""
-NO_DEPTH = frozenset(["tilt", "projection", "proj", "sub", "subject", "patient", "kV"])
+_RARELY = "tilt projection proj rot rotation lambda dose level lvl patch crop "
+_RARELY += "sub subject patient animal mouse rat fish replicate rep"
+NO_DEPTH = frozenset([*_RARELY.split(), "kV", "keV", "eV", "mW"])
 """Words and units of what is rarely a depth, though a number that runs alone is taken for one."""
 _SCHEMES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("r", "c", "f", "p", "ch", "sk"): ("well", "well", "position", "z", "channel", "time"),  # Operetta
@@ -68,12 +70,12 @@ _STANDING = {re.compile(r"(?:^|[_ ])[A-P]$"): "well letter", re.compile(r"^Chan[
 """Texts before a number that begin a scheme where a word would not do."""
 _ZEN = re.compile(r"_ORG\b")
 """ZEN's word behind all letters that count: scene, tile, time, slice, channel."""
-_UNITS = {"": "kV", "z": "nm um µm μm mm micron microns", "time": "d h m s ms msec sec min hr hours hpf dpf"}
+_UNITS = {"": "kV keV eV mW", "z": "nm um µm μm mm micron microns", "time": "d h m s ms msec sec min hr hours hpf dpf"}
 """Units right after a number without a word."""
 _KINDS_OF_UNITS = {unit: kind for kind, known in _UNITS.items() for unit in known.split()}
 _DIGITS = re.compile(r"([0-9]+)")
 _LAST_WORD = re.compile(r"(Z[Ss]tep|Time[PpLl][a-z]+|[A-Z]+|[A-Z]?[a-z]+)(?:\W|_){0,3}$")
-_UNIT = re.compile(r"([dhm])(?=[0-9])|(kV|[a-zµμ]+)(?![A-Za-z0-9])|[ _]([a-zµμ]{2,})(?![A-Za-z0-9])")
+_UNIT = re.compile(r"([dhm])(?=[0-9])|(kV|k?eV|mW|[a-zµμ]+)(?![A-Za-z0-9])|[ _]([a-zµμ]{2,})(?![A-Za-z0-9])")
 
 
 def stem(name: str) -> str:
