@@ -76,7 +76,7 @@ class Reference(NamedTuple):
     """Where the voxels of a source lie in a mag format, so that a dataset can list them as a mag without a copy."""
 
     data_format: str
-    """The mag format by its name."""
+    """The mag format by its name; it may be one that WEBKNOSSOS reads and no plugin stores."""
     place: Path | str
     """A folder, or a URL."""
     entry: Mapping[str, Any]

@@ -164,7 +164,7 @@ def pyramid(
 
 
 def by_reference(layer: SourceLayer, made: Iterable[MagRecipe]) -> tuple[dict[Mag, Reference], list[MagRecipe]]:
-    """The mags of a layer that a dataset can list where they lie, and the recipes of those that are to be written.
+    """The mags of a layer that a dataset can list where they lie, and the recipes of those that are missing.
 
     The finest mag is never written. Raises UnsupportedSource if it cannot be listed, or would lie elsewhere.
     """

@@ -7,9 +7,9 @@ import threading
 
 import numpy as np
 import pytest
-from helpers.conversions import different, edited, every_mag, layers_of
+from helpers.conversions import different, edited, every_mag, invoke, layers_of
 from helpers.datasets import run
-from images import coarser, ome
+from images import coarser, n5, ome, precomputed
 from test_reading_plain import zipped
 from zarrs import raw_volume, saved, volume, zarr
 
@@ -277,6 +277,49 @@ def test_what_is_in_no_format_of_mags_or_is_not_whole_is_refused_with_the_reason
         run("auto", tmp_path / "filled", tmp_path / "ds", "--by-reference", *SIZE)
     with pytest.raises(OptionError, match="--by-reference"):
         run("auto", source, tmp_path / "ds", "--by-reference", "--to", "zarr3", *SIZE)
+
+
+def test_n5_is_listed_and_what_cannot_be_written_is_told(tmp_path):
+    """WEBKNOSSOS reads it; `test_peer` holds that its library does."""
+    voxels = volume(70, 60, 40)
+    calibration = {"pixelResolution": {"dimensions": [4, 4, 35], "unit": "nm"}}
+    n5(tmp_path / "em.n5" / "s0", voxels, **calibration)
+    n5(tmp_path / "em.n5" / "s1", voxels[::2, ::2])
+    result = invoke("auto", tmp_path / "em.n5", tmp_path / "ds", "--by-reference", "--max-mag", "4")
+    assert "mags 4-4-1 are not made" in " ".join(result.stderr.split())
+    (layer,) = layers_of(tmp_path / "ds").values()
+    order = {"x": 0, "y": 1, "z": 2}
+    assert (layer["dataFormat"], layer["boundingBox"]["width"], layer["boundingBox"]["depth"]) == ("n5", 70, 40)
+    assert layer["mags"] == [
+        {"mag": [1, 1, 1], "path": "../em.n5/s0", "axisOrder": order},
+        {"mag": [2, 2, 1], "path": "../em.n5/s1", "axisOrder": order},
+    ]
+    with pytest.raises(UnsupportedSource) as caught:  # no command takes it for a dataset without layers
+        run("verify", tmp_path / "ds")
+    assert "its format is n5" in caught.value.why
+
+
+def test_channels_of_n5_are_listed_by_their_index(tmp_path):
+    n5(tmp_path / "em", volume(30, 20, 10, 2), axes=["x", "y", "z", "c"])
+    run("auto", tmp_path / "em", tmp_path / "ds", "--by-reference", "--max-mag", "1", *SIZE)
+    listed = [layer["mags"][0] for layer in layers_of(tmp_path / "ds").values()]
+    assert [mag["channelIndex"] for mag in listed] == [0, 1]
+    assert [mag["axisOrder"] for mag in listed] == [{"c": 3, "x": 0, "y": 1, "z": 2}] * 2
+
+
+def test_what_webknossos_would_not_read_is_refused_with_the_reason(tmp_path):
+    n5(tmp_path / "xz", volume(30, 20, 10), compression={"type": "xz"})
+    precomputed(tmp_path / "em", [volume(30, 20, 10, 1)])
+    for name, why, fix in (
+        ("xz", "compressed by xz", "write it again"),
+        ("em", "axes stated differently", "as a remote dataset"),
+    ):
+        with pytest.raises(UnsupportedSource, match=f"/{name} cannot be listed by reference") as caught:
+            run("auto", tmp_path / name, tmp_path / "ds", "--by-reference", *SIZE)
+        assert why in caught.value.why
+        assert fix in caught.value.fix
+        assert caught.value.fix.endswith("or leave --by-reference out, to copy its voxels")
+        assert not (tmp_path / "ds").exists()
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(image, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.conversions import every_mag, layers_of, properties
 from helpers.datasets import PEER, needs_peer, run
-from images import ome
+from images import n5, ome
 from zarrs import raw_volume
 
 from wkconvert_core import Box, Mag
@@ -135,3 +135,14 @@ def test_the_peer_reads_what_is_listed_where_it_lies(tmp_path):
     theirs = read_by_peer(tmp_path / "ds", tmp_path)
     for number, name in enumerate(layers_of(tmp_path / "ds")):
         np.testing.assert_array_equal(theirs[name, Mag(1, 1, 1)].squeeze(), voxels[number])
+
+
+def test_it_reads_n5_that_a_dataset_lists(tmp_path):
+    voxels = np.random.default_rng(0).integers(1, 200, (70, 60, 40)).astype("uint8")
+    n5(tmp_path / "em.n5" / "s0", voxels, pixelResolution={"dimensions": [4, 4, 35], "unit": "nm"})
+    n5(tmp_path / "em.n5" / "s1", voxels[::2, ::2])
+    run("auto", tmp_path / "em.n5", tmp_path / "ds", "--by-reference", "--max-mag", "2", "-q")
+    found = read_by_peer(tmp_path / "ds", tmp_path)
+    assert {str(mag) for _, mag in found} == {"1", "2-2-1"}
+    for (_, mag), read in found.items():
+        np.testing.assert_array_equal(read, voxels[:: mag.x, :: mag.y])

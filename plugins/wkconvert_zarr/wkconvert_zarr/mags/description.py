@@ -105,7 +105,8 @@ def _layout(
     channels: tuple[int, int] | None,
 ) -> Layout:
     kept = {key: value for key, value in about.items() if key != "attributes"}
-    every = (0, about["shape"][axes.index("c")] if "c" in axes else 1)
+    shape = about["dimensions" if driver == "n5" else "shape"]
+    every = (0, shape[axes.index("c")] if "c" in axes else 1)
     document, own = compact(kept), None if channels == every else channels
     layout, where = Layout(driver, document, tuple(axes), own), without_keys(str(place))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,7 +12,7 @@ import numpy as np
 from wkconvert_core import Box, Reference, UnsupportedSource, Vec3, Vec3Like, VolumeInfo
 from wkconvert_core.toolkit.files import changed
 
-from ..arrays import DESCRIPTIONS, Address, reading, without_keys
+from ..arrays import Address, reading, without_keys
 from ..chunk_files import look_at_chunks
 from .axes import SPACE
 from .packed import unpacked
@@ -19,6 +20,8 @@ from .packed import unpacked
 if TYPE_CHECKING:
     import tensorstore as ts
 
+_DECODED_N5 = ("gzip", "blosc", "zstd")
+"""Compressions of N5 that WEBKNOSSOS reads: its `N5CompressorFactory`."""
 CXYZ = ("c", "x", "y", "z")
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -45,15 +48,26 @@ class ArraySource:
         """Where the array lies, if a mag can be that. Raises UnsupportedSource that says why it cannot."""
         from ..mags.description import layout_of
 
-        if self.address.driver not in DESCRIPTIONS or self.address.inner is not None:
-            raise UnsupportedSource(
-                f"{without_keys(str(self.address.place))} cannot be listed by reference",
-                why="datasets list arrays of Zarr in folders and on servers only",
-                fix="unpack a zip file first; of another format, leave --by-reference out, to copy its voxels",
-            )
+        if self.address.inner is not None:
+            raise self._refused("datasets list arrays in folders and on servers only", "unpack the zip file first")
+        if self.address.driver == "neuroglancer_precomputed":
+            why = "WEBKNOSSOS and its Python library want its axes stated differently, and none suits both"
+            raise self._refused(why, "add the volume in WEBKNOSSOS itself, as a remote dataset, if it lies on a server")
+        if self.address.driver == "n5":
+            kind = json.loads(self.address.metadata)["compression"]["type"]
+            if kind not in _DECODED_N5:
+                why = f"its chunks are compressed by {kind}; of N5, WEBKNOSSOS decodes {', '.join(_DECODED_N5)}"
+                raise self._refused(why, "write it again so compressed")
         first = self.picked[self.axes.index("c")] if "c" in self.axes else 0
         layout = layout_of(self.address, self.axes, (first, self.info.channels))
         return Reference(layout.driver, self.address.place, layout.entry, Vec3(0, 0, 0))
+
+    def _refused(self, why: str, fix: str) -> UnsupportedSource:
+        return UnsupportedSource(
+            f"{without_keys(str(self.address.place))} cannot be listed by reference",
+            why=why,
+            fix=f"{fix}; or leave --by-reference out, to copy its voxels",
+        )
 
     def read(self, box: Box) -> Array:
         """The voxels of a box `[c, x, y, z]`. Raises SourceNotFound, BrokenSource."""
