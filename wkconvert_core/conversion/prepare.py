@@ -256,13 +256,8 @@ def _listing(inputs: Inputs, destination: Destination, recipe: Recipe) -> tuple[
     written: dict[str, list[MagRecipe]] = {}
     entries, places, notes = [], dict[str, list[str]](), list[str]()
     for layer in inputs.layers:
-        listed, missing = by_reference(layer, recipe(layer))
-        form = listed[min(listed)].data_format
-        written[layer.name] = missing if form in plugins().mag_formats() else []
-        if missing and not written[layer.name]:
-            left = ", ".join(str(made.spec.mag) for made in missing)
-            told = f"mags {left} are not made, as a layer has one form of mags, and nobody writes {form}"
-            notes.append(WarningNote(about(layer.name, told)))
+        listed, written[layer.name], told = by_reference(layer, recipe(layer))
+        notes += told
         info, coarsest = layer.info, layer.mags[max(mag for mag in listed if mag in layer.mags)]
         is_open = layer.category == "color" and info.dtype != "uint8" and not layer.intensity_range
         shown = intensity_range(coarsest) if is_open else layer.intensity_range

@@ -11,6 +11,7 @@ from wkconvert_core.contract.abilities import Reference, reference_of
 from wkconvert_core.contract.errors import OptionError, UnsupportedSource
 from wkconvert_core.contract.geometry import Box, Mag
 from wkconvert_core.contract.model import DatasetSink, MagSpec, Sink, Source
+from wkconvert_core.contract.notes import WarningNote, about
 from wkconvert_core.contract.voxel_size import VoxelSize, proportions
 from wkconvert_core.conversion.settings import FINEST, Settings
 from wkconvert_core.conversion.source_layer import SourceLayer
@@ -21,7 +22,7 @@ from wkconvert_core.planning.costs import Budget, Route
 from wkconvert_core.planning.mag_schedule import schedule
 from wkconvert_core.planning.route import planned
 from wkconvert_core.planning.step import Step
-from wkconvert_core.registry.plugins import downsampler
+from wkconvert_core.registry.plugins import downsampler, plugins
 from wkconvert_core.sources.downsampled import Downsampled
 
 
@@ -163,8 +164,12 @@ def pyramid(
         finer = mag
 
 
-def by_reference(layer: SourceLayer, made: Iterable[MagRecipe]) -> tuple[dict[Mag, Reference], list[MagRecipe]]:
-    """The mags of a layer that a dataset can list where they lie, and the recipes of those that are missing.
+def by_reference(
+    layer: SourceLayer, made: Iterable[MagRecipe]
+) -> tuple[dict[Mag, Reference], list[MagRecipe], list[WarningNote]]:
+    """The mags of a layer that a dataset can list where they lie, and the recipes of those that are to be written.
+
+    Where nobody writes the form of the listed ones, none is written, which a note tells.
 
     The finest mag is never written. Raises UnsupportedSource if it cannot be listed, or would lie elsewhere.
     """
@@ -188,7 +193,11 @@ def by_reference(layer: SourceLayer, made: Iterable[MagRecipe]) -> tuple[dict[Ma
             listed[recipe.spec.mag] = found
         else:
             written.append(replace(recipe, spec=replace(recipe.spec, data_format=first.data_format)))
-    return listed, written
+    if not written or first.data_format in plugins().mag_formats():
+        return listed, written, []
+    left = ", ".join(str(recipe.spec.mag) for recipe in written)
+    told = f"mags {left} are not made, as a layer has one form of mags, and nobody writes {first.data_format}"
+    return listed, [], [WarningNote(about(layer.name, told))]
 
 
 def spec_of(
