@@ -217,6 +217,16 @@ class Checksum(NamedTuple):
             raise ValueError(f"{text!r} is no checksum; one reads crc32:1c291ca3:16424")
         return cls(int(match[1], 16), int(match[2]))
 
+    def unlike(self, recorded: Checksum) -> str:
+        """Tell how a file with this checksum differs from what was recorded of it; empty if it does not.
+
+        >>> Checksum(1, 16).unlike(Checksum(1, 20)), Checksum(1, 20).unlike(Checksum(2, 20))
+        ('it has 16 bytes; 20 were recorded', 'its checksum is 00000001, not 00000002 as recorded')
+        """
+        if self.size != recorded.size:
+            return f"it has {self.size} bytes; {recorded.size} were recorded"
+        return "" if self == recorded else f"its checksum is {self.crc32:08x}, not {recorded.crc32:08x} as recorded"
+
     def __str__(self) -> str:
         """`crc32:1c291ca3:16424`: eight hexadecimal digits, and the number of bytes."""
         return f"crc32:{self.crc32:08x}:{self.size}"

@@ -60,7 +60,7 @@ class _Comparing(_Summing):
         super().__init__(file)
         self._recorded = recorded
         if self.size != recorded.size:
-            raise DamagedData(_other_size(self.size, recorded), fix=_FIX_UNLIKE)
+            raise DamagedData(Checksum(0, self.size).unlike(recorded), fix=_FIX_UNLIKE)
 
     def __call__(self, start: int, stop: int) -> bytes:
         if start < self.at:
@@ -71,7 +71,7 @@ class _Comparing(_Summing):
     def finish(self) -> None:
         """Read what was not read before, and compare. Raises DamagedData."""
         self._pass(self.size)
-        if problem := _unlike(Checksum(self.crc, self.size), self._recorded):
+        if problem := Checksum(self.crc, self.size).unlike(self._recorded):
             raise DamagedData(problem, fix=_FIX_UNLIKE)
 
     def _pass(self, stop: int) -> None:
@@ -115,25 +115,14 @@ def check_shard(path: Path, header: Header, start: Vec3, recorded: Checksum | No
     except DamagedData as error:
         problem = f"{error.what} ({error.why})" if error.why else error.what
         if recorded and size != recorded.size:
-            problem = f"{_other_size(size, recorded)}: {problem}"
+            problem = f"{Checksum(0, size).unlike(recorded)}: {problem}"
         return ShardCheck(start, size, problem=problem)
     except OSError as error:
         return ShardCheck(start, size, problem=f"it cannot be read: {reason(error)}")
     except MemoryError:
         raise ResourceError(f"no memory left while reading {path}", fix="take fewer --jobs") from None
-    problem = _unlike(checksum, recorded) if recorded else ""
+    problem = checksum.unlike(recorded) if recorded else ""
     return ShardCheck(start, size, checksum, COMPRESSIONS[shard.header.block_type], problem)
-
-
-def _unlike(found: Checksum, recorded: Checksum) -> str:
-    """Tell how a file differs from what was recorded; empty if it does not."""
-    if found.size != recorded.size:
-        return _other_size(found.size, recorded)
-    return "" if found == recorded else f"its checksum is {found.crc32:08x}, not {recorded.crc32:08x} as recorded"
-
-
-def _other_size(size: int, recorded: Checksum) -> str:
-    return f"it has {size} bytes; {recorded.size} were recorded"
 
 
 def check_bytes(header: Header) -> int:

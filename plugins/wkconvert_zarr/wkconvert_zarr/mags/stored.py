@@ -164,9 +164,9 @@ class ZarrMag:
         except OSError as error:
             return ShardCheck(start, size, problem=f"it cannot be read: {reason(error)}")
         except ValueError as error:
-            unlike = f"{_unlike(found, recorded)}: " if recorded and recorded.size != size else ""
+            unlike = f"{found.unlike(recorded)}: " if recorded and recorded.size != size else ""
             return ShardCheck(start, size, problem=unlike + shown(error))
-        return ShardCheck(start, size, found, self.compression, _unlike(found, recorded) if recorded else "")
+        return ShardCheck(start, size, found, self.compression, found.unlike(recorded) if recorded else "")
 
     # --- reading
 
@@ -199,7 +199,7 @@ class ZarrMag:
         if is_stored(path):
             if recorded and due:
                 try:
-                    problem = _unlike(file_checksum(path), due)
+                    problem = file_checksum(path).unlike(due)
                 except OSError as error:
                     raise BrokenSource(f"{path} cannot be read", why=reason(error)) from error
                 if problem:
@@ -234,13 +234,6 @@ def _any_below(folder: str, levels: Sequence[range]) -> bool:
     """Whether there is an entry with a number of each level, the last one's in the folders of those before."""
     found = numbered(folder, "{}", levels[0])
     return any(len(levels) == 1 or _any_below(path, levels[1:]) for path in found)
-
-
-def _unlike(found: Checksum, recorded: Checksum) -> str:
-    """Tell how a file differs from what was recorded; empty if it does not."""
-    if found.size != recorded.size:
-        return f"it has {found.size} bytes; {recorded.size} were recorded"
-    return "" if found == recorded else f"its checksum is {found.crc32:08x}, not {recorded.crc32:08x} as recorded"
 
 
 def open_mag(mag: ZarrMag, box: Box | None) -> ZarrMag:
