@@ -1,12 +1,13 @@
 """Whatever bioio reads: here OME-TIFF, whose reader needs no Java; scenes, channels, times, sizes with their units."""
 
 from importlib.util import find_spec
+from itertools import product
 
 import numpy as np
 import pytest
 
 import wkconvert_bioio
-from wkconvert_core import Confidence, OptionError, UnsupportedSource, WkconvertError
+from wkconvert_core import Box, Confidence, OptionError, UnsupportedSource, WkconvertError
 from wkconvert_core.testing import CHECKS, Reader, noise, read_checked
 
 if not find_spec("bioio_ome_tiff"):  # importing it takes a second
@@ -115,6 +116,22 @@ def test_a_file_that_the_library_of_zeiss_wrote_is_found_and_read(tmp_path):
         np.testing.assert_array_equal(read_checked(layer.source)[0], in_order(each))
         assert layer.source.info.voxel_size.size == (200, 300, 1000)
     assert "is taken as µm" in found[0].source.info.notes[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [1, 2])
+def test_colours_of_czi_are_red_green_and_blue(tmp_path, parts):
+    czi = pytest.importorskip("pylibCZIrw.czi")
+    pytest.importorskip("bioio_czi")
+    given, path = noise(4, 80, 90, 3), tmp_path / "a.czi"
+    with czi.create_czi(str(path)) as file:
+        for (z, plane), part in product(enumerate(given), range(parts)):
+            tile = np.ascontiguousarray(plane[:, part * 45 : part * 45 + 90 // parts, ::-1])
+            file.write(data=tile, plane={"C": 0, "Z": z}, location=(part * 45, 0))  # blue, green, red
+        file.write_metadata("a", scale_x=2e-7, scale_y=3e-7, scale_z=1e-6)
+    np.testing.assert_array_equal(read_checked(source(path)), given.transpose(3, 2, 1, 0))
+    box = Box((5, 10, 1), (20, 30, 2))
+    np.testing.assert_array_equal(source(path).read(box), given.transpose(3, 2, 1, 0)[:, 5:25, 10:40, 1:3])
 
 
 @pytest.mark.slow
