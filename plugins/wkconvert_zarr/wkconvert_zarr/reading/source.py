@@ -84,14 +84,14 @@ class ArraySource:
         for name, place in zip(self.axes, self.picked, strict=True):
             span = slice(place, place + self.info.channels) if name == "c" else place
             index.append(spans.get(name, span))
-        if self.packed:
-            array = unpacked(self.address, array, index)
-        else:
-            look_at_chunks(self.address, array, index)
         kept = [name for name in self.axes if name in CXYZ]
         order = [kept.index(name) for name in CXYZ if name in kept]
         is_x_first = self.axes.index("x") > self.axes.index("y")
         with reading(self.address.place):
+            if self.packed:
+                array = unpacked(self.address, array, index)
+            else:
+                look_at_chunks(self.address, array, index)
             view = array[tuple(index)].transpose(order)
             voxels = np.asarray(view.read(order="F" if is_x_first else "C").result())
         return np.expand_dims(voxels, [number for number, name in enumerate(CXYZ) if name not in kept])
