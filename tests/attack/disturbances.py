@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import functools
 import shutil
@@ -62,7 +63,13 @@ def killed(world: World, command: str, seed: int, number: int) -> Outcome | None
 
     def kill_later(pid: int) -> None:
         delay = Random(f"{command} {seed} {number}").uniform(0.01, 1) * seconds
-        timers.append(Timer(delay, psutil.Process(pid).kill))  # which knows the process from a later one
+        process = psutil.Process(pid)  # which knows the process from a later one
+
+        def kill() -> None:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                process.kill()
+
+        timers.append(Timer(delay, kill))
         timers[0].start()
 
     first = wkconvert(*world.line(command), before=kill_later)

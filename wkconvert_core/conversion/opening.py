@@ -290,7 +290,7 @@ def _open_one(
 
 def _telling_names(found: Found, layer: Layer) -> list[str]:
     """Names that may say whether a layer is color or segmentation, the most telling first."""
-    names = [layer.name, found.layer, stem(Path(found.path).resolve())]
+    names = [layer.name, found.layer, stem(Path(found.path).absolute())]
     if found.layers == 1 and is_for_labels(found.source) and Path(found.path).parent.name == found.source:
         names.insert(1, found.source)
     elif found.layers == 1 or ((told := by_name([found.source])) and told.category == "segmentation"):
