@@ -135,6 +135,18 @@ def test_colours_of_czi_are_red_green_and_blue(tmp_path, parts):
 
 
 @pytest.mark.slow
+def test_scenes_of_czi_that_its_metadata_do_not_list_are_refused(tmp_path):
+    czi = pytest.importorskip("pylibCZIrw.czi")
+    pytest.importorskip("bioio_czi")
+    path = tmp_path / "a.czi"
+    with czi.create_czi(str(path)) as file:
+        for scene in range(2):
+            file.write(data=noise(80, 90, 1), plane={"C": 0}, scene=scene, location=(1000 * scene, 0))
+    with pytest.raises(UnsupportedSource, match="2 scenes, of which its metadata list none"):
+        layers(path)
+
+
+@pytest.mark.slow
 def test_channels_that_a_reader_counts_without_names_are_numbered(tmp_path):
     mrc = pytest.importorskip("mrc")
     pytest.importorskip("bioio_dv")

@@ -39,18 +39,23 @@ class BioioVolume:
         image = opened(self.path, self.state, self.scene)
         with reading(self.path, Exception):  # whatever the reader of a format answers to a damaged file
             part = image.dask_data[self.timepoint, self.channel, z, y, x]
-            is_czi = self.info.channels > 1 and type(image.reader).__module__.startswith("bioio_czi")
+            is_reversed = self.info.channels > 1 and is_czi(image)
             found: Array
-            if is_czi and len(part.chunks[3]) > 1:  # then each sample of its lazy array is the first one
+            if is_reversed and len(part.chunks[3]) > 1:  # then each sample of its lazy array is the first one
                 found = image.reader.get_image_data("ZYXS", T=self.timepoint, C=self.channel, Z=z, Y=y, X=x)
             else:
                 found = np.asarray(part.compute(scheduler="synchronous"))
-            if is_czi:  # which stores blue, green, red (Bgr24), and bioio-czi gives them so
+            if is_reversed:  # CZI stores blue, green, red (Bgr24), and bioio-czi gives them so
                 found = found[..., ::-1]
         if found.ndim == 3:
             found = found[..., np.newaxis]
         found = found[..., : self.info.channels].T
         return found.astype(self.info.dtype, copy=False)
+
+
+def is_czi(image: Any) -> bool:
+    """Whether bioio-czi reads an image."""
+    return type(image.reader).__module__.startswith("bioio_czi")
 
 
 @lru_cache(maxsize=8)

@@ -19,10 +19,10 @@ from wkconvert_core import (
     WarningNote,
     unit_symbol,
 )
-from wkconvert_core.toolkit.files import broken, is_file, reading, state_of
+from wkconvert_core.toolkit.files import broken, is_file, open_file, reading, state_of
 from wkconvert_core.toolkit.volumes.choosing import no_channel, pick_time
 
-from .image import BioioVolume, opened
+from .image import BioioVolume, is_czi, opened
 
 _AXES = "XYZ"
 
@@ -35,12 +35,28 @@ def open_bioio(
         raise UnsupportedSource(f"{path} is no file", why="bioio is given files", fix="give the file of the image")
     image = opened(path, state_of(path), 0)
     names = [str(name) for name in image.scenes]
+    if len(names) == 1 and is_czi(image):
+        _check_is_one_scene(path)
     numbers = _scenes(path, names, scene)
     return [
         layer
         for number in numbers
         for layer in _layers(path, number, names[number] if len(numbers) > 1 else "", timepoint, channel)
     ]
+
+
+def _check_is_one_scene(path: Path) -> None:
+    """Raise UnsupportedSource for CZI of several scenes that its metadata do not list: bioio-czi gives the first."""
+    from aicspylibczi import CziFile
+
+    with reading(path, Exception), open_file(path) as file:
+        count = sum(len(range(*shape.get("S", (0, 1)))) for shape in CziFile(file).get_dims_shape())
+    if count > 1:
+        raise UnsupportedSource(
+            f"{path} holds {count} scenes, of which its metadata list none",
+            why="bioio-czi gives only those that are listed, or the first",
+            fix="save each scene as a file of its own, for example with ZEN",
+        )
 
 
 def _scenes(path: Path, names: list[str], wanted: str | None) -> list[int]:
