@@ -615,6 +615,18 @@ def test_what_is_rarely_a_depth_is_taken_for_one_with_a_warning(pattern):
     assert not stacks(names, names="z").notes
 
 
+@pytest.mark.parametrize("word", ["c", "w"])
+def test_many_channels_of_one_slice_that_a_letter_says_are_warned_of(word):
+    names = [f"a_{word}{number}.tif" for number in range(1, 13)]
+    found = stacks(names)
+    assert len(found.channels) == 12
+    assert [type(note) for note in found.notes] == [WarningNote]
+    assert "taken as channels of one slice: if they are slices, say -o names=z" in found.notes[0]
+    assert stacks(names, names="z").channels == {"": tuple(names)}
+    assert not stacks(names[:5]).notes
+    assert not stacks([name.replace(word, "ch") for name in names]).notes
+
+
 def test_names_of_one_day_or_with_a_running_number_beside_their_days_are_not_warned_of():
     for names in (["2024-05-01_1.tif", "2024-05-01_2.tif"], ["s1_2024-05-01.tif", "s2_2024-05-02.tif"]):
         assert not stacks(names).notes

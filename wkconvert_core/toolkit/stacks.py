@@ -33,6 +33,8 @@ _DATE = re.compile(r"(?<!\d)(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[1
 _OF = re.compile(r"(?i)(?<=\d)[\W_]*of[\W_]*(\d+)")
 """The number of all, as in `s_3_of_12.tif`."""
 _MOST_PREVIEWS = 3
+_MOST_USUAL = 5
+"""Up to so many channels a letter is believed that stands before the only number."""
 _FEW = 10
 """At most one in so many names may be a second one of a slice, for the names to count slices all the same."""
 
@@ -142,6 +144,8 @@ def channel_stacks(
         notes.append(WarningNote(f"{len(depth.columns)} numbers run in the names: taken as one stack, in their order"))
     if not naming.names:
         notes += _doubts(found, column, slices)
+        if not depth and (channel := by_kind.get("channel")):
+            notes += _doubtful_channels(channel, len(slices))
     is_count = column is not None and isinstance(column.values[0], int) and scale == 1 and not has_unit
     counts_slices = is_count and not (counts_all_files and len(stacks) > 1)
     return ChannelStacks(
@@ -164,6 +168,14 @@ def _doubts(found: Table, depth: Column | None, slices: dict[str, tuple[str | No
     here = max(map(len, slices.values()))
     if len(counts) == 1 and (stated := counts.pop()) is not None and stated != here:
         yield WarningNote(f"the names say that there are {stated} slices, and {here} are here")
+
+
+def _doubtful_channels(axis: Axis, count: int) -> Iterator[WarningNote]:
+    """Warn of many channels of one slice that a letter alone says: it may as well stand before slices."""
+    letters = {column.word for column in axis.columns} & {"c", "w"}
+    if count > _MOST_USUAL and letters:
+        told = f"the {count} numbers after {letters.pop()!r} in the names are taken as channels of one slice"
+        yield WarningNote(f"{told}: if they are slices, say -o names=z")
 
 
 def left_out_note(left_out: Sequence[str]) -> tuple[WarningNote, ...]:
