@@ -12,8 +12,10 @@ from helpers.conversions import read as read_mag
 from wkconvert_core import InconsistentStack, OptionError, UnsupportedSource, VoxelSize, WarningNote, WkconvertError
 from wkconvert_core.commands import recube
 from wkconvert_core.conversion.execute import convert
+from wkconvert_core.conversion.opening import open_source
 from wkconvert_core.conversion.prepare import prepare_conversion as prepare
 from wkconvert_core.conversion.settings import Settings
+from wkconvert_core.registry.plugins import plugins
 
 SAMPLES = paths.SAMPLES
 SIZE = VoxelSize((4.0, 4.0, 35.0))
@@ -273,3 +275,19 @@ def test_layers_whose_names_count_slices_from_different_numbers_on_are_warned_of
     told = [note for note in notes if isinstance(note, WarningNote) and "first slices differ" in note]
     assert len(told) == (first != 5)
     assert all(f"em from 5 on, labels from {first} on" in note for note in told)
+
+
+@pytest.mark.parametrize("names", [("ch0", "ch1"), ("DAPI", "GFP")])
+def test_numbered_folders_of_the_channels_of_a_slice_are_no_layers(tmp_path, names):
+    for number in range(3):
+        (tmp_path / "src" / str(number)).mkdir(parents=True)
+        for name in names:
+            tifffile.imwrite(tmp_path / "src" / str(number) / f"{name}.tif", noise(20, 24))
+    with pytest.raises(UnsupportedSource, match=r"are numbered and hold one slice each: 0, 1, 2.*z0_ch0\.png"):
+        open_source(tmp_path / "src", Settings(), plugins())
+    assert len(open_source(tmp_path / "src", Settings(reader="tiff"), plugins())) == 6
+    for number in range(3):  # the remedy
+        for name in names:
+            (tmp_path / "src" / str(number) / f"{name}.tif").rename(tmp_path / "src" / f"z{number}_{name}.tif")
+        (tmp_path / "src" / str(number)).rmdir()
+    assert [layer.info.shape for layer in open_source(tmp_path / "src", Settings(), plugins())] == [(24, 20, 3)] * 2

@@ -29,7 +29,7 @@ from wkconvert_core.datasets.records.existing_layers import Grid, recorded_grids
 from wkconvert_core.planning.costs import Budget
 from wkconvert_core.registry import detection
 from wkconvert_core.registry.answers import Found
-from wkconvert_core.registry.known_shapes import told_of_files
+from wkconvert_core.registry.known_shapes import check_no_slices, told_of_files
 from wkconvert_core.registry.plugins import Plugins
 from wkconvert_core.sources.category import Decision, by_name, classify, is_for_labels
 from wkconvert_core.sources.views import InSpace, as_dtype, transformed
@@ -102,9 +102,10 @@ def _one_file_each(layers: list[Opened]) -> list[Opened]:
     names, folder = [stem(path) for path in paths], paths[0].parent
     if len(paths) == 1 and is_folder(paths[0]):
         names, folder = [layer.name or "" for _, layer, _ in layers], paths[0]
+    if (are_slices := all(layer.source.info.shape[2] == 1 for _, layer, _ in layers)) and is_folder(paths[0]):
+        check_no_slices(paths)
     if len(names) < 2 or not {*names} <= {stem(path) for path in listed(folder) if is_file(path)}:
         return layers
-    are_slices = all(layer.source.info.shape[2] == 1 for _, layer, _ in layers)
     notes = told_of_files(folder, names, layers[0][0].match.format, are_slices=are_slices)
     return [(replace(found, notes=(*found.notes, *notes)), layer, how) for found, layer, how in layers]
 

@@ -128,6 +128,18 @@ def told_of_files(folder: Path, names: Sequence[str], reader: str, *, are_slices
     return [WarningNote(f"{told}; if their numbers count regions, runs or times, convert one of them")]
 
 
+def check_no_slices(paths: Sequence[Path]) -> None:
+    """Raise UnsupportedSource for folders with numbers for names, if no layer in them is deeper than a slice."""
+    names = [path.name for path in paths]
+    if len(names) > 1 and all(map(str.isdecimal, names)) and len({path.parent for path in paths}) == 1:
+        raise UnsupportedSource(
+            f"the folders in {paths[0].parent} are numbered and hold one slice each: {shorten(names)}",
+            why="they seem to be the slices of one stack, in several channels",
+            fix="put the pictures into one folder, the slice's number in each name, such as z0_ch0.png; or, if each is "
+            "a layer, say so with --reader pictures (for TIFF --reader tiff)",
+        )
+
+
 def _columns(folders: Sequence[str]) -> Sequence[Column]:
     """The columns in which folders' names differ; none for T1 and T2 of magnetic resonance, and for unlike names."""
     try:
