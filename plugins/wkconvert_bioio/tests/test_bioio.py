@@ -116,6 +116,7 @@ def test_a_file_that_the_library_of_zeiss_wrote_is_found_and_read(tmp_path):
         np.testing.assert_array_equal(read_checked(layer.source)[0], in_order(each))
         assert layer.source.info.voxel_size.size == (200, 300, 1000)
     assert "is taken as µm" in found[0].source.info.notes[0]
+    assert found[0].source.info.chunk_shape == (90, 80, 1), "a slice is decoded by itself"
 
 
 @pytest.mark.slow

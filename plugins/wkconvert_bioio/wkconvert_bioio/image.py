@@ -74,7 +74,10 @@ def opened(path: Path, state: State, scene: int) -> Any:
 
     try:
         with reading(path, TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, AssertionError):
-            image = BioImage(path)
+            try:  # else most readers decode all slices for each box
+                image = BioImage(path, chunk_dims=["Y", "X"])
+            except (TypeError, UnsupportedFileFormatError):  # as of those of DV and ND2, which do not know this option
+                image = BioImage(path)
             image.set_scene(scene)
             stored = image.reader.xarray_dask_data
             if "C" in stored.dims and "C" not in stored.coords:  # BioImage takes what names no channels for one
