@@ -1,5 +1,6 @@
 """Damaged cubes and configurations: an error of ours, which names the file, before anything is decoded."""
 
+import os
 import random
 import tracemalloc
 import zipfile
@@ -10,7 +11,7 @@ import pytest
 from cubes_of import EDGE, conf_text, dataset, detect, folder_of, layers, noise, save_cube, source, whole
 from PIL import Image
 
-from wkconvert_core import BrokenSource, InconsistentStack, SourceNotFound, UnsupportedSource, WkconvertError
+from wkconvert_core import BrokenSource, InconsistentStack, SourceError, SourceNotFound, UnsupportedSource, WkconvertError
 
 
 def cube_of(root, suffix=".raw"):
@@ -54,6 +55,17 @@ def test_a_cube_that_is_cut_short_is_named_when_it_is_opened(tmp_path, suffix, s
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(BrokenSource, match="x0001_y0000_z0001"):
+        source(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+@pytest.mark.parametrize("suffix", [".raw", ".png", ".jpg", ".jp2", ".seg.sz.zip"])
+def test_a_pipe_in_place_of_a_cube_is_refused_and_not_waited_for(tmp_path, suffix):
+    dataset(tmp_path, suffix=suffix, dtype="uint64" if "seg" in suffix else "uint8")
+    path = cube_of(tmp_path, suffix)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(SourceError, match="x0001_y0000_z0001"):
         source(tmp_path)
 
 

@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from wkconvert_core import Box, UnsupportedSource, Vec3Like
-from wkconvert_core.toolkit.files import broken, raw_file, reading
+from wkconvert_core.toolkit.files import broken, open_file, raw_file, reading
 from wkconvert_core.toolkit.raw_rows import read_box
 from wkconvert_images.opening import raster
 from wkconvert_images.picture import PictureRaster
@@ -45,7 +45,7 @@ def found(path: Path) -> str:
         if suffix == ".raw":
             return f"{path.stat().st_size} bytes"
         if suffix in OVERLAYS:
-            with zipfile.ZipFile(path) as file, file.open(_member(path, file, None)) as packed:
+            with open_file(path) as held, zipfile.ZipFile(held) as file, file.open(_member(path, file, None)) as packed:
                 return f"{_varint(packed)} bytes unpacked"
         return _pixels(_picture(path))
 
@@ -96,7 +96,7 @@ def _read_overlay(path: Path, cube: Vec3Like) -> Array:
     if (state := found(path)) != expected(".seg.sz.zip", cube):
         raise broken(path, f"it holds {state}")
     voxels = np.zeros(cube[0] * cube[1] * cube[2], "<u8")
-    with zipfile.ZipFile(path) as file:
+    with open_file(path) as held, zipfile.ZipFile(held) as file:
         packed = file.read(_member(path, file, voxels.nbytes))
     count = snappy.decompress_raw_into(packed, voxels.data.cast("B"))
     if count != voxels.nbytes:
