@@ -65,7 +65,7 @@ def test_shards_outside_the_extent_count_other_files_do_not(dataset):
     for name in ("z01/y0/x0.wkw", "z0/y0/.x0.wkw.tmp", "z0/y0/x0.wkw_tmp", "z0/y0/notes", "zz/y0/x0.wkw"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"12345")
-    (folder / "z5").touch()
+    (folder / "z5.txt").touch()
     before = inventory(dataset)[0].shards
     (folder / "z9/y9").mkdir(parents=True)
     shutil.copy(folder / "z0/y0/x0.wkw", folder / "z9/y9/x12.wkw")
