@@ -40,9 +40,9 @@ def pytest_configure(config):
     settings.load_profile("quick" if config.option.markexpr == "not slow" else "thorough")
 
 
-def pytest_xdist_auto_num_workers():
-    """One process more than there are cores: many tests wait for programs that they started, or for servers."""
-    return (os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers(config):
+    """One process more than there are cores, as slow tests wait for programs that they started, or for servers."""
+    return (os.cpu_count() or 1) + (config.option.markexpr != "not slow")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses

@@ -24,6 +24,7 @@ from helpers.dask_clusters import (
     run,
     started,
     wait,
+    warm,
 )
 from helpers.npy_volumes import FileSink, FileSource
 
@@ -166,10 +167,9 @@ def test_a_worker_that_cannot_do_the_work_is_told_before_the_work(tmp_path, sour
     assert not any((tmp_path / "ds").rglob("*"))
 
 
-def started_waiting(source, cluster, target, *options):
+def started_waiting(source, cluster, target, *options, stdout=None):
     """A run that has said that no worker is there yet."""
-    line = command(source, target, *cluster.options, *options)
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = warm().start(*command(source, target, *cluster.options, *options), stdout=stdout)
     said = f"waiting for workers: {cluster.address} has none\n"
     lines = list(takewhile(lambda line: line != said, process.stderr))
     assert process.poll() is None, lines
@@ -178,9 +178,11 @@ def started_waiting(source, cluster, target, *options):
 
 def test_the_first_worker_is_waited_for_and_its_memory_is_that_of_the_plan(tmp_path, source):
     with Dask(tmp_path, workers=0, threads=2) as cluster:
-        process = started_waiting(source, cluster, tmp_path / "ds", "--dry-run")
+        with (tmp_path / "plan").open("w") as plan:
+            process = started_waiting(source, cluster, tmp_path / "ds", "--dry-run", stdout=plan)
         cluster.add_worker()
-        assert "per worker" in process.communicate(timeout=60)[0]
+        process.communicate(60)
+        assert "per worker" in (tmp_path / "plan").read_text()
         offered = cluster_module.offer(ClusterSpec(scheduler=cluster.address))
     assert process.returncode == 0
     assert (offered.threads, offered.memory, offered.usable(None)) == (2, 2 << 30, int(0.6 * (2 << 30)))

@@ -4,10 +4,9 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 
 import pytest
-from helpers.dask_clusters import clean, command, different, run, source, started, wait, workers_of
+from helpers.dask_clusters import clean, command, different, run, source, started, wait, warm, workers_of
 from helpers.local_slurm import Slurm, missing
 
 __all__ = ["clean", "source"]  # fixtures
@@ -134,7 +133,7 @@ def test_a_queue_that_grants_nothing_is_waited_for_and_told(tmp_path, slurm, sou
 
 
 def started_waiting(source, target):
-    process = subprocess.Popen(command(source, target, *asking()), stderr=subprocess.PIPE, text=True)
+    process = warm().start(*command(source, target, *asking()))
     for line in process.stderr:
         if re.match(r"waiting for the queue: 1 job pending \(PartitionDown\)", line):
             return process
@@ -143,8 +142,7 @@ def started_waiting(source, target):
 
 def test_jobs_that_end_at_once_are_told_with_their_own_words(tmp_path, slurm, source, monkeypatch):
     monkeypatch.setenv("DASK_JOBQUEUE__SLURM__JOB_SCRIPT_PROLOGUE", '["echo there is no such module; exit 3"]')
-    fresh = command(source, tmp_path / "ds", *asking())  # dask reads the variable when it is imported
-    told = subprocess.run(fresh, capture_output=True, text=True)
+    told = run(source, tmp_path / "ds", *asking())
     assert told.returncode == 1
     assert "ended before any work was done" in told.stderr
     assert "there is no such module" in told.stderr

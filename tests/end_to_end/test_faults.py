@@ -13,7 +13,7 @@ import pytest
 from helpers.conversions import different
 from helpers.dask_clusters import dataset
 from helpers.datasets import repeat_noise
-from helpers.processes import FRESH, peak_of, wkconvert
+from helpers.processes import FRESH, interpreter, peak_of, wkconvert
 
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
@@ -94,10 +94,12 @@ def test_a_fault_at_a_system_call_is_survived(tmp_path, call, fault):
 # --- signals ---------------------------------------------------------------------------------------------------------
 
 
-def started(source, target, *options, before=()):
+def started(source, target, *options):
     """A run that has recorded its first shards, in a group of processes of its own."""
-    line = [*before, *FRESH, *auto(source, target, *options)]
-    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return at_work(interpreter().start(*auto(source, target, *options), new_session=True), target)
+
+
+def at_work(process, target):
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size for path in target.glob(".wkconvert/*.journal")):
         assert process.poll() is None, process.stderr.read()
@@ -146,7 +148,8 @@ def test_a_signal_stops_cleanly_and_the_same_command_goes_on(tmp_path, source, c
 
 
 def test_nohup_protects_from_a_closed_terminal(tmp_path, source, clean):
-    process = started(source, tmp_path / "ds", *SLOWLY, "--jobs", "2", before=["nohup"])
+    line = ["nohup", *FRESH, *auto(source, tmp_path / "ds", *SLOWLY, "--jobs", "2")]
+    process = at_work(subprocess.Popen(line, stderr=subprocess.PIPE, text=True), tmp_path / "ds")
     process.send_signal(signal.SIGHUP)
     assert (process.communicate(timeout=100)[1], process.returncode)[1] == 0
     assert different(tmp_path / "ds", clean) == []

@@ -15,13 +15,14 @@ import psutil
 import pytest
 
 from helpers import conversions, npy_volumes
-from helpers.processes import FRESH, interpreter
+from helpers.processes import Forked, WarmInterpreter, interpreter
 from wkconvert_core import VoxelSize
 from wkconvert_core.conversion.execute import convert
 from wkconvert_core.conversion.settings import Settings
 
 OPTIONS = ("--name", "ds", "--file-len", "1", "--compression", "lz4hc", "--compression-level", "12")
 """As slow as can be, so that there is time to disturb."""
+TESTS = str(Path(__file__).parents[1])
 
 
 def dataset(folder, shape=(320, 320, 160), most=4, **settings) -> Path:
@@ -39,18 +40,23 @@ def different(a: Path, b: Path) -> list[str]:
     return [name for name in conversions.different(a, b) if not name.startswith(".wkconvert/logs/")]
 
 
+def warm() -> WarmInterpreter:
+    """An interpreter that has imported what clients, schedulers and workers need, and finds the functions of tests."""
+    return interpreter("distributed.cli.dask_scheduler", "distributed.cli.dask_worker", PYTHONPATH=TESTS)
+
+
 def command(source, target, *options) -> list[str]:
-    return [*FRESH, "auto", str(source), str(target), *OPTIONS, *options]
+    return ["auto", str(source), str(target), *OPTIONS, *options]
 
 
 def run(source, target, *options) -> subprocess.CompletedProcess:
-    """A run to its end, in a child of an interpreter that has imported dask."""
-    return interpreter("distributed").run(*command(source, target, *options)[len(FRESH) :])
+    """A run to its end."""
+    return warm().run(*command(source, target, *options))
 
 
-def started(source, target, *options) -> subprocess.Popen:
+def started(source, target, *options) -> Forked:
     """A run that has recorded its first shards."""
-    process = subprocess.Popen(command(source, target, *options), stderr=subprocess.PIPE, text=True)
+    process = warm().start(*command(source, target, *options))
     wait(
         lambda: process.poll() is not None or any(map(os.path.getsize, target.glob(".wkconvert/*.journal"))),
         60,
@@ -115,7 +121,7 @@ class Dask:
         self._threads, self._nanny = threads, "--nanny" if nanny else "--no-nanny"
         self._count = workers
         self._log = folder / "dask.log"
-        self._processes: list[subprocess.Popen] = []
+        self._processes: list[Forked | subprocess.Popen] = []
 
     def __enter__(self) -> Dask:
         try:
@@ -144,17 +150,18 @@ class Dask:
     def options(self) -> tuple[str, ...]:
         return ("--distribution-strategy", "dask", "--scheduler", self.address)
 
-    def add_worker(self, *options: str, **environment: str) -> subprocess.Popen:
+    def add_worker(self, *options: str, **environment: str) -> Forked | subprocess.Popen:
         limits = ["--memory-limit", "2GiB", "--nthreads", str(self._threads)]
         return self._start("dask_worker", self._nanny, "--no-dashboard", *limits, *options, **environment)
 
-    def _start(self, module: str, *options: str, **environment: str) -> subprocess.Popen:
-        line = [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", str(self._file)]
-        line += [*self._tls, *options]
-        own = environment.get("PYTHONPATH", str(Path(__file__).parents[1]))  # for the functions of the tests
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (own, os.environ.get("PYTHONPATH"))))
+    def _start(self, module: str, *options: str, **environment: str) -> Forked | subprocess.Popen:
+        module, line = f"distributed.cli.{module}", ["--scheduler-file", str(self._file), *self._tls, *options]
         with self._log.open("ab") as log:
-            process = subprocess.Popen(line, stdout=log, stderr=log, env={**os.environ, **environment})
+            if environment:  # which only a fresh interpreter obeys
+                fresh, variables = [sys.executable, "-m", module, *line], {**os.environ, **environment}
+                process = subprocess.Popen(fresh, stdout=log, stderr=log, env=variables)
+            else:
+                process = warm().start(*line, module=module, stdout=log, stderr=log)
         self._processes.append(process)
         return process
 

@@ -7,16 +7,19 @@ has its own pid, signals, open files and exit code, and ends as any interpreter 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 FRESH = [sys.executable, "-c", "from wkconvert_core.cli.app import main; main()"]
 """The command in an interpreter of its own, as `subprocess` takes it; the arguments follow."""
@@ -24,60 +27,116 @@ SECONDS = 120
 """A command that takes longer hangs."""
 
 
+class Forked:
+    """A process forked from a warm interpreter: of `subprocess.Popen`, what tests use."""
+
+    def __init__(self, talk: socket.socket, args: list[str], stderr: IO[str] | None) -> None:
+        self.args, self.stderr, self.returncode = args, stderr, None
+        self._talk = talk
+        self.pid = self._answer(SECONDS)
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float = SECONDS) -> int:
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(self._answer(timeout))
+            self._talk.close()
+        return self.returncode
+
+    def communicate(self, timeout: float = SECONDS) -> tuple[None, str]:
+        """Wait for its end, and read what it has written to stderr; no more than fits a pipe."""
+        self.wait(timeout)
+        with self.stderr:
+            return None, self.stderr.read()
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def _answer(self, timeout: float) -> int:
+        if not select.select([self._talk], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return int(self._talk.recv(64))
+
+
 class WarmInterpreter:
-    """Forks for one command at a time, with these modules imported and these variables in its own environment."""
+    """Forks for one command after the other, with these modules imported and these variables in its own environment."""
 
     def __init__(self, *modules: str, **environment: str) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # numpy's threads may be there when it forks; the folder of this file holds no modules for the command
         line = [sys.executable, "-P", "-W", "ignore:This process:DeprecationWarning", __file__, *modules]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._process = subprocess.Popen(line, **pipes, text=True, env={**os.environ, **environment})
+        with theirs:
+            self._process = subprocess.Popen(line, stdin=theirs, env={**os.environ, **environment})
 
-    def run(
-        self, *args: object, before: Callable[[int], object] | None = None, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; it waits at its start until `before(pid)` returns."""
-        line = [str(arg) for arg in args]
-        with tempfile.TemporaryDirectory() as folder:
-            out, err = Path(folder, "out"), Path(folder, "err")
-            self._send([line, str(out), str(err), str(Path.cwd()), {**os.environ, **environment}])
-            pid = self._answer()
+    def start(
+        self,
+        *args: object,
+        module: str = "wkconvert_core.cli.app",
+        stdout: IO | None = None,
+        stderr: IO | None = None,
+        before: Callable[[int], object] = lambda pid: None,
+        new_session: bool = False,
+        **environment: str,
+    ) -> Forked:
+        """Start `main()` of a module; it waits until `before(pid)` returns. Without `stderr`, a pipe leads there."""
+        line, piped = [str(arg) for arg in args], None
+        request = [module, line, str(Path.cwd()), {**os.environ, **environment}, new_session]
+        with contextlib.ExitStack() as closed:
+            if stderr is None:
+                reading, writing = os.pipe()
+                piped, stderr = open(reading), closed.enter_context(open(writing, "wb"))  # noqa: PTH123, SIM115
+            stdout = stdout or closed.enter_context(Path(os.devnull).open("wb"))
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            closed.enter_context(theirs)
+            waits, go = os.pipe()
+            closed.callback(os.close, waits)
+            handed = [theirs.fileno(), stdout.fileno(), stderr.fileno(), waits]
+            socket.send_fds(self._control, [json.dumps(request).encode()], handed)
+        with open(go, "wb", 0) as started:  # noqa: PTH123
+            process = Forked(ours, line, piped)
+            before(process.pid)
+            with contextlib.suppress(BrokenPipeError):  # killed by now
+                started.write(b"go")
+        return process
+
+    def run(self, *args: object, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, as `subprocess.run` with both outputs captured; for `more`, see `start`."""
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            process = self.start(*args, stdout=out, stderr=err, **more)
             try:
-                if before:
-                    before(pid)
-                self._send("go")
-                status = self._answer()
+                process.wait()
             except BaseException:
-                os.kill(pid, signal.SIGKILL)
+                process.kill()
                 raise
-            return subprocess.CompletedProcess(
-                line, os.waitstatus_to_exitcode(status), out.read_text(), err.read_text()
-            )
+            for file in (out, err):
+                file.seek(0)
+            return subprocess.CompletedProcess(process.args, process.returncode, out.read(), err.read())
 
     def close(self) -> None:
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._control.close()
         self._process.wait(10)
-
-    def _send(self, message: object) -> None:
-        self._process.stdin.write(json.dumps(message) + "\n")
-        self._process.stdin.flush()
-
-    def _answer(self) -> int:
-        assert select.select([self._process.stdout], [], [], SECONDS)[0], f"the command took more than {SECONDS} s"
-        return int(self._process.stdout.readline())
 
 
 @functools.cache
-def interpreter(*modules: str) -> WarmInterpreter:
-    made = WarmInterpreter(*modules)
+def interpreter(*modules: str, **environment: str) -> WarmInterpreter:
+    made = WarmInterpreter(*modules, **environment)
     atexit.register(made.close)
     return made
 
 
-def wkconvert(*args: object, before: Callable[[int], object] | None = None) -> subprocess.CompletedProcess[str]:
+def wkconvert(*args: object, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run `wkconvert` with these arguments in a process of its own; as `subprocess.run` with both outputs captured."""
-    return interpreter().run(*args, before=before)
+    return interpreter().run(*args, **more)
 
 
 def peak_of(*args: object) -> int:
@@ -90,27 +149,53 @@ def peak_of(*args: object) -> int:
     return int(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
 
 
-def _serve() -> list[str]:
-    """Fork for each line that comes in; returns, in the child, the arguments of the command."""
-    replies = os.fdopen(os.dup(1), "w")
-    while line := sys.stdin.readline():
-        if line == '"go"\n':  # for a child that was killed before it read this
+def _serve() -> str:
+    """Fork for each request that comes in; returns, in the child, the module to run.
+
+    One process waits for all that it has forked, so that forking costs no more than it must.
+    """
+    control = socket.socket(fileno=os.dup(0))
+    ended, end = os.pipe()
+    os.set_blocking(end, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(end)
+    running: dict[int, int] = {}  # by its pid, the socket of who waits for it
+    while True:
+        if ended in select.select([control, ended], [], [])[0]:
+            os.read(ended, 4096)
+            while running and (done := os.waitpid(-1, os.WNOHANG))[0]:
+                with contextlib.suppress(BrokenPipeError), open(running.pop(done[0]), "wb", 0) as talk:  # noqa: PTH123
+                    talk.write(b"%d" % done[1])
             continue
-        args, out, err, folder, environment = json.loads(line)
+        request, handed, *_ = socket.recv_fds(control, 1 << 20, 4)
+        if not request:
+            sys.exit()
         if pid := os.fork():
-            print(pid, file=replies, flush=True)
-            print(os.waitpid(pid, 0)[1], file=replies, flush=True)
+            running[pid] = handed[0]
+            os.write(handed[0], b"%d" % pid)
+            for number in handed[1:]:
+                os.close(number)
             continue
-        replies.close()
-        for number, path in ((1, out), (2, err)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), number)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        control.close()
+        module, args, folder, environment, new_session = json.loads(request)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(handed[number], number)
+            old = getattr(sys, name)  # which takes what it writes to for a file that can be sought in
+            setattr(sys, name, open(number, "w", 1, errors=old.errors, closefd=False))  # noqa: SIM115  # until its end
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
-        sys.stdin.readline()  # "go"
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        return args
-    sys.exit()
+        if new_session:
+            os.setsid()
+        if os.read(handed[3], 64) != b"go":
+            os._exit(1)
+        for number in (ended, end, *handed, *running.values()):
+            os.close(number)
+        sys.argv = ["wkconvert", *args]
+        return module
 
 
 if __name__ == "__main__":
@@ -121,7 +206,7 @@ if __name__ == "__main__":
     import typer
 
     import wkconvert_core
-    from wkconvert_core.cli.app import app, main
+    from wkconvert_core.cli.app import app
     from wkconvert_core.registry.plugins import plugins
 
     for module in pkgutil.walk_packages(wkconvert_core.__path__, "wkconvert_core."):
@@ -133,5 +218,7 @@ if __name__ == "__main__":
     typer.main.get_command = functools.cache(typer.main.get_command)  # made once here, not in every child
     typer.main.get_command(app)
     gc.freeze()  # a child that collects, as each does at its end, would copy the memory of all these modules
-    sys.argv = ["wkconvert", *_serve()]
-    main()
+    module = importlib.import_module(_serve())
+    if "dask" in sys.modules:
+        sys.modules["dask"].config.refresh()  # it has read the variables of this environment
+    module.main()
