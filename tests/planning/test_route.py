@@ -117,8 +117,9 @@ def chosen(alone, *factors, **limits):
 
 
 def test_coarser_mags_are_made_on_the_way_where_tasks_stay_small(tmp_path):
-    made, way = chosen(step((1024, 1024, 256), (1024, 1, 1), (128,) * 3, tmp_path), (2, 2, 1), (4, 4, 1), workers=2)
-    assert (made, way.task) == ([(1, 1, 1), (2, 2, 1)], (1024, 256, 128))
+    alone = step((1024, 1024, 256), (1024, 1, 1), (128,) * 3, tmp_path)
+    made, way = chosen(alone, (2, 2, 1), (4, 4, 1), (8, 8, 1), workers=2)
+    assert (made, way.task) == ([(1, 1, 1), (2, 2, 1), (4, 4, 1)], (1024, 512, 128))
 
 
 def test_coarser_mags_are_not_made_on_the_way_at_the_cost_of_idle_workers(tmp_path):

@@ -25,7 +25,7 @@ from wkconvert_core.toolkit.byte_sizes import size_text
 
 C = TypeVar("C", bound=Consumer[Any])
 
-HELD_BYTES = 48 << 20
+HELD_BYTES = 64 << 20
 """A task that also makes coarser mags reads at most this much; eight times what it reads anyway, if that is more."""
 
 

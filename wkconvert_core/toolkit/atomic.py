@@ -88,9 +88,10 @@ def replacing(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             temporary.replace(path)
-        finally:
+        except BaseException:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                temporary.unlink()
+            raise
 
 
 def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:

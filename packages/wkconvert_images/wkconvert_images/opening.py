@@ -39,12 +39,12 @@ def facts_of(
 
     Of several pages, the error names the one that it concerns.
     """
+    if len(ifds) == 1:  # it is kept for when its pixels are read
+        return [raster(path, ifds[0], format, colors=colors, invert=invert).facts]
     found: list[Facts] = []
     try:
         found.extend(each.facts for each in _open(path, ifds, format, colors, invert))
     except SourceError as error:
-        if len(ifds) == 1:
-            raise
         raise type(error)(f"page {len(found)}: {error.what}", why=error.why, fix=error.fix) from error
     return found
 

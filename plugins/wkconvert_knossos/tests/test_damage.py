@@ -11,7 +11,14 @@ import pytest
 from cubes_of import EDGE, conf_text, dataset, detect, folder_of, layers, noise, save_cube, source, whole
 from PIL import Image
 
-from wkconvert_core import BrokenSource, InconsistentStack, SourceError, SourceNotFound, UnsupportedSource, WkconvertError
+from wkconvert_core import (
+    BrokenSource,
+    InconsistentStack,
+    SourceError,
+    SourceNotFound,
+    UnsupportedSource,
+    WkconvertError,
+)
 
 
 def cube_of(root, suffix=".raw"):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ class WkwSink:
             raise TargetError(f"WKW has no place for an extent at {self.spec.box}", why="its voxels count from 0")
         _ = self.header  # checks dtype, channels and file length
 
-    @property
+    @cached_property
     def header(self) -> Header:
         """The content of `header.wkw`."""
         spec, length = self.spec, self.file_len
