@@ -47,9 +47,10 @@ def pytest_xdist_auto_num_workers(config):
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items):
-    """The kit's checks that start interpreters or threads are slow, in every plugin."""
+    """The kit's checks that start interpreters or threads, or try many damages, are slow, in every plugin."""
+    slow = ("test_imports", "test_header_only_open", "test_loky", "test_threads", "test_damaged_header")
     for item in items:
-        if getattr(item, "originalname", "") in ("test_imports", "test_header_only_open", "test_loky", "test_threads"):
+        if getattr(item, "originalname", "") in slow:
             item.add_marker("slow")
 
 

@@ -164,6 +164,7 @@ def empty(path):
     path.write_bytes(b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["none", "lz4"])
 @pytest.mark.parametrize("harm", [flip, cut, lengthen, empty])
 @pytest.mark.parametrize("all_of_them", [True, False])

@@ -184,6 +184,7 @@ def victim(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
     [

@@ -215,6 +215,7 @@ def run(page, words):
 SLOW = ("docs/first-dataset.md",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [pytest.param(page, marks=pytest.mark.slow if page in SLOW else ()) for page in PAGES])
 def test_every_command_line_of_a_page_is_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

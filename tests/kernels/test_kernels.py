@@ -150,6 +150,7 @@ def test_a_kernel_is_what_its_definition_says(name, case, tile):
     assert not np.shares_memory(result, block)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mode", "nearest"])
 @settings(deadline=None, max_examples=60)
 @given(case=blocks())

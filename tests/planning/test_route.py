@@ -198,6 +198,7 @@ def decoded_of_each_task(extent, start, chunk, chunk_start, cell, task):
     return total / extent
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(
     extent=st.integers(1, 200),

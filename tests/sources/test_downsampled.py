@@ -202,6 +202,7 @@ def test_a_box_reads_the_finer_source_once_and_no_more_than_it_needs(name):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("careless")
 @pytest.mark.parametrize(("name", "allowed"), [*((n, 12) for n in NAMES if n != "bicubic"), ("hungry", 80)])
 def test_reading_takes_little_memory_beyond_input_and_output(name, allowed):

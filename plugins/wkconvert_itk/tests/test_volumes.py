@@ -54,6 +54,7 @@ def test_metaimage_in_big_endian_behind_a_header_of_its_own(tmp_path):
         np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "a.mhd")).T, stored)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
 @pytest.mark.parametrize(("order", "signs"), CODES, ids=lambda value: "".join(map(str, value)))
 def test_each_voxel_lies_where_simpleitk_has_it_in_all_48_orientations(tmp_path, name, order, signs):

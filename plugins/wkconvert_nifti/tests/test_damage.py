@@ -40,6 +40,7 @@ def test_a_file_that_is_cut_short_after_it_was_opened_is_refused(tmp_path):
         whole(of)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_file_that_is_cut_anywhere_is_refused(tmp_path, suffix, version):

@@ -29,6 +29,7 @@ def affine_of(order, signs, turn=None):
     return affine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
 @pytest.mark.parametrize(("order", "signs"), CODES, ids=lambda value: "".join(map(str, value)))
 def test_all_48_orientations_are_what_nibabel_makes_of_them(tmp_path, order, signs, suffix):

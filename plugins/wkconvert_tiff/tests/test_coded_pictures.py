@@ -199,6 +199,7 @@ def test_a_bitmap_cut_short_is_noticed_when_it_is_opened(tmp_path):
     assert "reach to byte 12, the file has 11 bytes" in caught.value.why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(EXACT))
 def test_a_file_that_is_cut_or_damaged_is_refused_or_read_as_it_was(tmp_path, name):
     """Refused in our words, when it is opened or read; changed pixels pass where no checksum guards them."""

@@ -236,6 +236,7 @@ def test_many_threads_read_what_one_reads(stack):
             np.testing.assert_array_equal(part, expected[:, *box.slices_in(of.info.box)])
 
 
+@pytest.mark.slow
 def test_many_pages_of_many_strips_are_opened_in_little_memory(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         for _ in range(300):

@@ -31,6 +31,7 @@ def assert_layers(found, channels):
         np.testing.assert_array_equal(read_checked(layer.source), volume(*planes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}, {"rowsperstrip": 7}], ids=str)
 @pytest.mark.parametrize("planes", [2, 3, 4])
 @pytest.mark.parametrize("dtype", NO_COLORS)

@@ -23,6 +23,7 @@ def tree(tmp_path):
     return plant(tmp_path / "tree", SLICES, TILE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "gif", "webp", "tga", "ppm", "jp2", "avif"])
 def test_a_picture_cut_anywhere_is_refused_or_read_as_it_was(tmp_path, suffix):
     path = save(tmp_path / f"0/0/0.{suffix}", noise(8, 8, 3))
