@@ -473,3 +473,48 @@ def test_cubes_of_jpeg_2000_are_one_picture_with_the_planes_one_below_the_other(
     decoded = imagecodecs.jpeg2k_decode(path.read_bytes()).reshape(EDGE, EDGE, EDGE).T
     np.testing.assert_array_equal(voxels(tmp_path), decoded[..., :20])
     assert (suffix == ".6.jp2") is (not np.array_equal(decoded, noise((EDGE,) * 3)))
+
+
+# --- doubts -----------------------------------------------------------------------------------------------------------
+
+
+def notes_of(root):
+    return " ".join(source(root).info.notes)
+
+
+def test_a_cube_whose_name_says_another_place_is_refused(tmp_path):
+    dataset(tmp_path)
+    path = folder_of(tmp_path / "mag1", (0, 0, 0)) / "ex_mag1_x0000_y0000_z0000.raw"
+    path.rename(path.with_name("ex_mag1_x0001_y0000_z0000.raw"))
+    with pytest.raises(InconsistentStack, match=r"lies where another cube belongs\. its name says x 0001, y 0000"):
+        source(tmp_path)
+
+
+@pytest.mark.parametrize("mag", ["mag1", "mag2"])
+def test_cubes_of_several_experiments_are_warned_of(tmp_path, mag):
+    dataset(tmp_path, (64, 64, 64))
+    save_volume(tmp_path / "mag2", noise((32, 32, 32)), name="ex_mag2")
+    assert "experiments" not in notes_of(tmp_path)
+    path = folder_of(tmp_path / mag, (0, 0, 0)) / f"ex_{mag}_x0000_y0000_z0000.raw"
+    path.rename(path.with_name(path.name.replace("ex", "other")))
+    assert "cubes are of 2 experiments by their names: ex, other" in notes_of(tmp_path)
+
+
+@pytest.mark.parametrize(("scale", "is_taken"), [((18, 18, 40.1), True), ((18, 18, 20), False)])
+def test_a_coarser_mag_whose_conf_says_another_size_is_left_out(tmp_path, scale, is_taken):
+    dataset(tmp_path, (64, 64, 64))
+    save_volume(tmp_path / "mag2", noise((32, 32, 32)), name="ex_mag2")
+    (tmp_path / "mag2" / "knossos.conf").write_text(conf_text((32, 32, 32), scale, 2, name="ex_mag2"))
+    assert (Mag(2, 2, 2) in layer(tmp_path).mags) == is_taken
+    told = "mag2 left out: its knossos.conf says 18 x 18 x 20 nm, where the finest mag's makes 18 x 18 x 40 nm of it"
+    assert (told in notes_of(tmp_path)) != is_taken
+
+
+def test_a_statement_that_is_made_twice_or_in_another_unit_is_warned_of(tmp_path):
+    dataset(tmp_path, scale=(0.009, 9, 20))
+    path = tmp_path / "mag1" / "knossos.conf"
+    path.write_text(path.read_text() + "scale y 11;\nscale z 20;\n")
+    told = notes_of(tmp_path)
+    assert "scale x 0.009 is taken as nm, and is less than an atom measures" in told
+    assert "scale y 11 takes the place of 9" in told
+    assert "scale z" not in told

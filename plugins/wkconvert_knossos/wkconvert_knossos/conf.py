@@ -30,6 +30,8 @@ _STATEMENT = re.compile(
 )
 _CONF = re.compile(r"knossos\.conf|[^.].*\.k\.(conf|toml)", re.DOTALL)
 _LONGEST_EDGE = 1024
+_ATOM = 0.1
+"""nm that an atom measures."""
 _MOST_VOXELS = 1 << 40
 """Longest believable extent along an axis."""
 
@@ -148,10 +150,16 @@ def read_conf(path: Path, text: str) -> Conf:
     said: dict[str, str] = {}
     notes: list[str] = []
     for number, key, value in _statements(text):
+        size = _size([value])[0] if key.startswith("scale") else math.inf
+        doubts = {
+            "is no size in nm, such as 25.5, and not taken": size is None,
+            "is taken as nm, and is less than an atom measures": size is not None and size < _ATOM,
+            f"takes the place of {said.get(key)}": said.get(key, value) != value,
+        }
+        notes += [
+            WarningNote(f"{path}, line {number}: {key} {value} {doubt}") for doubt, is_so in doubts.items() if is_so
+        ]
         said[key] = value
-        if key.startswith("scale") and _size([value])[0] is None:
-            why = "is no size in nm, such as 25.5, and not taken"
-            notes.append(WarningNote(f"{path}, line {number}: {key} {value} {why}"))
     if not said:
         raise broken(path, "no line of it describes a KNOSSOS dataset", fix="correct it, or move it away")
     boundary = [said.get(f"boundary {axis}") for axis in "xyz"]

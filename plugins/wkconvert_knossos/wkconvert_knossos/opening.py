@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +20,10 @@ from wkconvert_core import (
     UnsupportedSource,
     Vec3,
     VolumeInfo,
+    VoxelSize,
     WarningNote,
 )
+from wkconvert_core.toolkit.shortened import shorten
 from wkconvert_images.facts import lossy_labels
 
 from .conf import UNKNOWN, Conf, nearest_conf
@@ -105,6 +108,8 @@ def _found(category: Category, tree: Tree, surveys: dict[int | None, Survey]) ->
         mag = conf.mag(number or conf.magnification)
         if mag is None or mag in mags:
             notes.append(WarningNote(f"{cubes.folder.name} left out: it is no mag of its own that is a power of two"))
+        elif mags and (doubt := _other_size(number, cubes, conf.voxel_size(mag))):
+            notes.append(WarningNote(f"{cubes.folder.name} left out: {doubt}"))
         else:
             mags[mag] = cubes
     if not mags:
@@ -113,6 +118,9 @@ def _found(category: Category, tree: Tree, surveys: dict[int | None, Survey]) ->
             why=f"WEBKNOSSOS has mags that are powers of two, and {number} is none",
             fix="convert another mag",
         )
+    experiments = sorted({name for cubes in mags.values() for name in cubes.experiments})
+    if len(experiments) > 1:
+        notes.append(WarningNote(f"cubes are of {len(experiments)} experiments by their names: {shorten(experiments)}"))
     most = max(len(cubes) for cubes in surveys[next(iter(present))].cubes.values())
     return Found(category, tree, mags, conf, most, tuple(notes))
 
@@ -132,6 +140,16 @@ def _conf(number: int | None, first: Cubes, present: dict[int | None, Cubes]) ->
             fix="correct the file, or rename the folder",
         )
     return conf
+
+
+def _other_size(number: int | None, cubes: Cubes, size: VoxelSize | None) -> str:
+    """What the configuration beside a coarser mag says, if its voxels are of another size than they should be."""
+    conf = nearest_conf([cubes.folder], [], cubes.experiment, next(iter(cubes.states))[0])
+    own = conf.voxel_size(Mag(*[number] * 3)) if conf and number and conf.magnification == number else None
+    sides = zip(own.size, size.size, strict=True) if own and size else ()
+    if all(one is None or other is None or math.isclose(one, other, rel_tol=0.01) for one, other in sides):
+        return ""
+    return f"its {conf.file.name} says {own}, where the finest mag's makes {size} of it" if conf else ""
 
 
 def _layer(found: Found, extent: Extent | None, *, named: bool) -> Layer:

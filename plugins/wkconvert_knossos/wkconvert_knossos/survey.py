@@ -20,7 +20,7 @@ from .tree import OVERLAYS, PICTURES, Tree, best_name, suffix_of, walk
 KINDS = {"color": PICTURES, "segmentation": OVERLAYS}
 """The suffixes of the cubes of each category."""
 
-_INDEX = re.compile(r"_x\d+_y\d+_z\d+\..*$")
+_INDEX = re.compile(r"_x(\d+)_y(\d+)_z(\d+)\..*$")
 _MODES = {"1": "black-and-white", "I": "32-bit", "F": "32-bit", "I;16": "16-bit", "I;16B": "16-bit"}
 """Names of Pillow's modes that are neither 8-bit grey nor colour."""
 _AS_GREY = "write it again as an 8-bit grey picture"
@@ -36,6 +36,8 @@ class Cubes:
     """x, y, z of one cube's index after another: 12 bytes for each of millions."""
     states: dict[tuple[str, str], Path] = field(default_factory=dict)
     """The first file for each suffix and content of the header (see `cube_file.found`)."""
+    experiments: set[str] = field(default_factory=set)
+    """Prefixes of the cubes' names, without the mag; none of cubes whose names are no cube's."""
 
     def __len__(self) -> int:
         """The number of cubes."""
@@ -48,11 +50,19 @@ class Cubes:
 
     @property
     def experiment(self) -> str:
-        """Prefix of the cubes' names, without the mag."""
-        return re.sub(r"_mag\d+$", "", _INDEX.sub("", self.first.name))
+        """Prefix of the first cube's name, without the mag."""
+        return _experiment(self.first.name)
 
     def add(self, index: Vec3Like, path: Path) -> None:
-        """Add a cube, whose header is read. Raises BrokenSource, SourceNotFound."""
+        """Add a cube, whose header is read. Raises BrokenSource, SourceNotFound, InconsistentStack."""
+        if named := _INDEX.search(path.name):
+            if tuple(map(int, named.groups())) != tuple(index):
+                raise InconsistentStack(
+                    f"{path} lies where another cube belongs",
+                    why=f"its name says x {named[1]}, y {named[2]}, z {named[3]}",
+                    fix="move it to the folder that its name says, or give it the name of its folder",
+                )
+            self.experiments.add(_experiment(path.name))
         self.flat.extend(index)
         self.states.setdefault((str(suffix_of(path.name)), found(path)), path)
 
@@ -90,6 +100,15 @@ class Cubes:
                     why=f"a cube of {cube[0]} x {cube[1]} x {cube[2]} voxels holds {wanted}{_other_dtype(state, cube)}",
                     fix=_AS_GREY if right_edge else _ANOTHER_EDGE,
                 )
+
+
+def _experiment(name: str) -> str:
+    """The experiment in a cube's name.
+
+    >>> _experiment("ex_mag1_x0001_y0000_z0002.raw")
+    'ex'
+    """
+    return re.sub(r"_mag\d+$", "", _INDEX.sub("", name))
 
 
 def _other_dtype(state: str, cube: Vec3Like) -> str:

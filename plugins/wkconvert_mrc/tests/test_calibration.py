@@ -100,3 +100,14 @@ def test_files_of_a_folder_are_placed_against_each_other(tmp_path):
     assert invoke("auto", tmp_path / "in", tmp_path / "out").exit_code == 0
     places = {name: layer["boundingBox"]["topLeft"] for name, layer in layers_of(tmp_path / "out").items()}
     assert places == {"em": [0, 0, 0], "labels": [10, 3, 2]}
+
+
+@pytest.mark.parametrize(
+    ("group", "sections", "is_stack"), [(0, 1, True), (0, 5, False), (1, 1, False)], ids=["images", "slices", "volume"]
+)
+def test_a_stack_of_images_has_no_distance_of_slices(tmp_path, group, sections, is_stack):
+    cell = (14.0, 12.0, 2.0 * sections)
+    path = write(tmp_path / "a.mrc", noise(5, 6, 7), group=group, intervals=(7, 6, sections), cell=cell)
+    info = source(path).info
+    assert info.voxel_size.size == (2, 2, None if is_stack else 2)
+    assert ("stack of images (ISPG 0, MZ 1)" in " ".join(info.notes)) == is_stack

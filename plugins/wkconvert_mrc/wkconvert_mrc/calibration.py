@@ -28,6 +28,10 @@ def voxel_size(header: Header) -> tuple[list[float | None], list[str]]:
         sizes.append(float(f"{float(str(np.float32(length))) / count:.7g}") if is_size else None)
         if not is_size and length != 0:
             notes.append(WarningNote(f"{length:g} Å along {axis} for {count} voxels (CELLA, MX, MY, MZ) is no size"))
+    if header.is_stack_of_images:
+        sizes[header.axes[2]] = None
+        told = "its sections are a stack of images (ISPG 0, MZ 1), such as tilts or particles: taken as slices"
+        notes.append(WarningNote(f"{told}, whose distance the header does not give"))
     if sizes == [1.0, 1.0, 1.0]:
         notes.append(WarningNote("voxels of 1 x 1 x 1 Å are what many programs write who do not know the size"))
     if _is_skewed(header):

@@ -82,6 +82,11 @@ class Header:
         return self.version in _STANDARD
 
     @property
+    def is_stack_of_images(self) -> bool:
+        """Whether its sections are images that lie in no order in space, such as tilts and particles."""
+        return self.space_group == 0 and self.intervals[2] == 1 and self.lengths[2] > 1
+
+    @property
     def is_plausible(self) -> bool:
         """Whether the numbers can be those of a header, which they are not in the wrong byte order."""
         is_volume = self.mode in MODES and min(self.lengths) > 0
