@@ -65,6 +65,7 @@ def test_the_page_of_a_run_says_what_was_read_and_written(tmp_path, reader, monk
     assert Image.open(io.BytesIO(base64.b64decode(data))).width > 400
     assert len(page.bars) == 64
     assert max(page.bars) == 100
+    assert 'viewBox="0 0 512 120"' in out.read_text(), "a narrow page would cut the histogram off"
 
 
 def test_the_page_of_a_source_holds_each_layer_and_its_ids(tmp_path, reader):

@@ -26,7 +26,8 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #222; }
 h1, h2 { font-weight: 600; } h2 { margin-top: 2em; }
 table { border-collapse: collapse; } td, th { padding: .2em .8em .2em 0; text-align: left; vertical-align: top; }
-th { font-weight: 600; } .scroll { overflow-x: auto; } img { max-width: 100%; } svg { display: block; }
+th { font-weight: 600; } .scroll { overflow-x: auto; } img { max-width: 100%; }
+svg { display: block; max-width: 100%; height: auto; }
 .warning { border-left: 4px solid #d98200; padding-left: .6em; }
 .note { border-left: 4px solid #bbb; padding-left: .6em; }
 code { background: #f2f2f2; padding: .2em .4em; overflow-wrap: anywhere; }
@@ -146,4 +147,5 @@ def _histogram(shown: LayerPreview) -> str:
         f'<text x="{x}" y="116" text-anchor="{anchor}" font-size="12">{value:.6g}</text>'
         for x, anchor, value in ((0, "start", edges[0]), (8 * BINS, "end", edges[-1]))
     )
-    return f'<svg role="img" aria-label="histogram of the planes" width="{8 * BINS}" height="120">{bars}{text}</svg>'
+    size = f'width="{8 * BINS}" height="120" viewBox="0 0 {8 * BINS} 120"'
+    return f'<svg role="img" aria-label="histogram of the planes" {size}>{bars}{text}</svg>'
