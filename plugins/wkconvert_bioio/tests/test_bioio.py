@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import wkconvert_bioio
-from wkconvert_core import Box, Confidence, OptionError, UnsupportedSource, WkconvertError
+from wkconvert_bioio.image import by_bioio
+from wkconvert_core import Box, BrokenSource, Confidence, OptionError, UnsupportedSource, WkconvertError
 from wkconvert_core.testing import CHECKS, Reader, noise, read_checked
 
 if not find_spec("bioio_ome_tiff"):  # importing it takes a second
@@ -159,6 +160,26 @@ def test_channels_that_a_reader_counts_without_names_are_numbered(tmp_path):
     for layer, each in zip(found, given, strict=True):
         np.testing.assert_array_equal(read_checked(layer.source)[0], in_order(each))
         assert layer.source.info.voxel_size.size == (250, 250, 1000)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "told"),
+    [
+        (
+            ModuleNotFoundError("No module named 'xsdata'", name="xsdata.x"),
+            UnsupportedSource,
+            "lacks a library.*xsdata`",
+        ),
+        (NotImplementedError("mosaics"), UnsupportedSource, "does not read what .*a.czi holds.*mosaics"),
+        (ValueError("JPEG XR is not supported"), UnsupportedSource, "does not read what .*a.czi holds.*JPEG XR"),
+        (ValueError("bad magic"), BrokenSource, "a.czi is damaged.*bad magic"),
+        (EOFError(), BrokenSource, "a.czi is cut short"),
+        (OptionError("of ours, not supported"), OptionError, "of ours"),
+    ],
+)
+def test_a_missing_library_what_is_not_supported_and_damage_are_told_apart(tmp_path, raised, kind, told):
+    with pytest.raises(kind, match=told), by_bioio(tmp_path / "a.czi"):
+        raise raised
 
 
 @pytest.mark.slow

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from wkconvert_core import Box, UnsupportedSource, VolumeInfo
+from wkconvert_core import Box, UnsupportedSource, VolumeInfo, WkconvertError
 from wkconvert_core.toolkit.files import State, changed, reading, reason, state_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+_UNSUPPORTED = re.compile("(un|not (yet )?)supported", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class BioioVolume:
             raise changed(self.path, "it was written again")
         x, y, z = box.slices_in(self.info.box)
         image = opened(self.path, self.state, self.scene)
-        with reading(self.path, Exception):  # whatever the reader of a format answers to a damaged file
+        with by_bioio(self.path):
             part = image.dask_data[self.timepoint, self.channel, z, y, x]
             is_reversed = self.info.channels > 1 and is_czi(image)
             found: Array
@@ -51,6 +56,38 @@ class BioioVolume:
             found = found[..., np.newaxis]
         found = found[..., : self.info.channels].T
         return found.astype(self.info.dtype, copy=False)
+
+
+@contextmanager
+def by_bioio(path: Path) -> Iterator[None]:
+    """Tell what a reader of bioio raises as what it is: a missing library, something that it does not do, or damage.
+
+    Raises UnsupportedSource, SourceNotFound, BrokenSource.
+    """
+    with reading(path, Exception):  # whatever the reader of a format answers to a damaged file
+        from bioio_base.exceptions import UnsupportedFileFormatError
+
+        try:
+            yield
+        except WkconvertError:
+            raise
+        except UnsupportedFileFormatError as error:
+            fix = "install one, such as `pip install bioio-czi`, bioio-lif or bioio-nd2; or copy a damaged file again"
+            what, why = f"no installed reader of bioio takes {path}", reason(error).split(". ")[0]
+            raise UnsupportedSource(what, why=why, fix=fix) from error
+        except ImportError as error:
+            library = f"`pip install {error.name.split('.')[0]}`" if error.name else "the one that is named"
+            fix = f"install it beside wkconvert: {library}, or as the reader's page says"
+            raise UnsupportedSource(f"bioio's reader of {path} lacks a library", why=reason(error), fix=fix) from error
+        except Exception as error:
+            is_damage = not isinstance(error, NotImplementedError) and not _UNSUPPORTED.search(str(error))
+            if is_damage or getattr(error, "errno", None) is not None:
+                raise
+            fix = (
+                "save it as OME-TIFF with the program that wrote it, try bioio-bioformats, or copy a damaged file again"
+            )
+            what = f"bioio's reader does not read what {path} holds"
+            raise UnsupportedSource(what, why=reason(error), fix=fix) from error
 
 
 def is_czi(image: Any) -> bool:
@@ -72,21 +109,14 @@ def opened(path: Path, state: State, scene: int) -> Any:
     from bioio import BioImage
     from bioio_base.exceptions import UnsupportedFileFormatError
 
-    try:
-        with reading(path, TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, AssertionError):
-            try:  # else most readers decode all slices for each box
-                image = BioImage(path, chunk_dims=["Y", "X"])
-            except (TypeError, UnsupportedFileFormatError):  # as of those of DV and ND2, which do not know this option
-                image = BioImage(path)
-            image.set_scene(scene)
-            stored = image.reader.xarray_dask_data
-            if "C" in stored.dims and "C" not in stored.coords:  # BioImage takes what names no channels for one
-                stored.coords["C"] = [f"channel_{number}" for number in range(stored.sizes["C"])]
-            _ = image.dask_data  # which reads the headers
-    except UnsupportedFileFormatError as error:
-        raise UnsupportedSource(
-            f"no installed reader of bioio takes {path}",
-            why=reason(error).split(". ")[0],
-            fix="install one, such as `pip install bioio-czi`, bioio-lif or bioio-nd2; or copy a damaged file again",
-        ) from error
+    with by_bioio(path):
+        try:  # else most readers decode all slices for each box
+            image = BioImage(path, chunk_dims=["Y", "X"])
+        except (TypeError, UnsupportedFileFormatError):  # as of those of DV and ND2, which do not know this option
+            image = BioImage(path)
+        image.set_scene(scene)
+        stored = image.reader.xarray_dask_data
+        if "C" in stored.dims and "C" not in stored.coords:  # BioImage takes what names no channels for one
+            stored.coords["C"] = [f"channel_{number}" for number in range(stored.sizes["C"])]
+        _ = image.dask_data  # which reads the headers
     return image

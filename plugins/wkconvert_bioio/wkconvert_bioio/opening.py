@@ -19,10 +19,10 @@ from wkconvert_core import (
     WarningNote,
     unit_symbol,
 )
-from wkconvert_core.toolkit.files import broken, is_file, open_file, reading, state_of
+from wkconvert_core.toolkit.files import broken, is_file, open_file, state_of
 from wkconvert_core.toolkit.volumes.choosing import no_channel, pick_time
 
-from .image import BioioVolume, is_czi, opened
+from .image import BioioVolume, by_bioio, is_czi, opened
 
 _AXES = "XYZ"
 
@@ -49,7 +49,7 @@ def _check_is_one_scene(path: Path) -> None:
     """Raise UnsupportedSource for CZI of several scenes that its metadata do not list: bioio-czi gives the first."""
     from aicspylibczi import CziFile
 
-    with reading(path, Exception), open_file(path) as file:
+    with by_bioio(path), open_file(path) as file:
         count = sum(len(range(*shape.get("S", (0, 1)))) for shape in CziFile(file).get_dims_shape())
     if count > 1:
         raise UnsupportedSource(
@@ -80,7 +80,7 @@ def _scenes(path: Path, names: list[str], wanted: str | None) -> list[int]:
 def _layers(path: Path, scene: int, prefix: str, timepoint: int | None, channel: int | None) -> list[Layer]:
     state = state_of(path)
     image = opened(path, state, scene)
-    with reading(path, Exception):
+    with by_bioio(path):
         order, data = str(image.dims.order), image.dask_data
         channels = [str(name) for name in image.channel_names or ()]
     if not order.startswith("TCZYX") or order[5:] not in ("", "S"):

@@ -93,6 +93,16 @@ def test_a_part_from_a_mag_on_comes_back(tmp_path):
     np.testing.assert_array_equal(voxels, mags_of(src)[Mag(2, 2, 1)][1][:, 6:26, 8:24, 4:24])
 
 
+@pytest.mark.parametrize("category", ["color", "segmentation"])
+def test_a_downsampled_export_is_the_coarser_mag_alone(tmp_path, category):
+    voxels = noise(75, 70, 40, dtype="uint16")
+    src = dataset_of(tmp_path / "ds", voxels, voxel_size=SIZE, category=category, downsample=True, max_mag=2)
+    exported(src, tmp_path / "em.ozx", Pictures(downsample=2))
+    back = convert(tmp_path / "em.ozx", tmp_path / "back", Settings(category=category, downsample=False))
+    assert back.conversion.voxel_size.size == (22.48, 22.48, 28)
+    check_same(mags_of(tmp_path / "back"), {Mag(1, 1, 1): mags_of(src)[Mag(2, 2, 1)]})
+
+
 def test_labels_stay_labels_and_the_same_voxels_give_the_same_bytes(tmp_path):
     labels = noise(75, 70, 40, dtype="uint64")
     src = dataset_of(tmp_path / "ds", labels, voxel_size=SIZE, category="segmentation")
