@@ -40,7 +40,7 @@ Named = Annotated[str | None, in_panel("Name of the dataset there (default: its 
 Folder = Annotated[str | None, in_panel("Id of the server's folder for it (default: the server's choice)", _SERVER)]
 
 
-@options.takes(only=("follow", *options.RUN_OPTIONS))
+@options.takes(only=("follow", "to_option", *options.RUN_OPTIONS))
 def export(
     dst: options.Dataset,
     out: Out,
@@ -60,7 +60,8 @@ def export(
     nifti: OUT is a file, .nii or .nii.gz. ome-tiff: .ome.tif, with the mags from --mag
     on that have as many slices as a pyramid. ozx: .ozx, a zipped OME-Zarr image with
     all mags from --mag on. tiff: OUT is a folder of slices NAME_00001.tif, … or of
-    tiles z/y/x.tiff.
+    tiles z/y/x.tiff. --to-option sets compression and compression_level=N, for ozx also
+    chunk=64 and shard=512.
     The same command again continues a run that was interrupted.
     """
     pixels = mag, downsample, tile_size, tiles_per_dimension

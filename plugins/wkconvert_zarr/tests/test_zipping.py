@@ -103,6 +103,19 @@ def test_a_downsampled_export_is_the_coarser_mag_alone(tmp_path, category):
     check_same(mags_of(tmp_path / "back"), {Mag(1, 1, 1): mags_of(src)[Mag(2, 2, 1)]})
 
 
+def test_options_of_the_writer_set_chunks_and_compression(tmp_path):
+    src = dataset_of(tmp_path / "ds", noise(75, 70, 40), voxel_size=SIZE)
+    options = ("chunk=16", "compression=gzip", "compression_level=9")
+    given = [text for option in options for text in ("--to-option", option)]
+    assert invoke("export", src, tmp_path / "em.ozx", "--to", "ozx", *given).exit_code == 0
+    (sharding,) = json.loads(zipfile.ZipFile(tmp_path / "em.ozx").read("1/zarr.json"))["codecs"]
+    inner = sharding["configuration"]
+    assert inner["chunk_shape"] == [1, 16, 16, 16]
+    assert inner["codecs"][-1] == {"name": "gzip", "configuration": {"level": 9}}
+    convert(tmp_path / "em.ozx", tmp_path / "back", Settings(category="color", downsample=False))
+    check_same(mags_of(tmp_path / "back"), mags_of(src))
+
+
 def test_labels_stay_labels_and_the_same_voxels_give_the_same_bytes(tmp_path):
     labels = noise(75, 70, 40, dtype="uint64")
     src = dataset_of(tmp_path / "ds", labels, voxel_size=SIZE, category="segmentation")
