@@ -148,6 +148,13 @@ def test_a_pipe_is_no_tile(tree):
     assert "1 of 27 tiles are missing: zero" in source(tree).info.notes
 
 
+def test_a_folder_without_tiles_is_told_as_it_may_be_a_slice_that_is_missing(tree):
+    depth = source(tree).info.shape[2]
+    (tree / f"{depth}").mkdir()
+    assert source(tree).info.shape[2] == depth
+    assert f"left out: folders without tiles (1, such as {depth})" in source(tree).info.notes
+
+
 def test_links_to_folders_are_not_followed(tree, tmp_path):
     """Neither in a circle, nor out of the tree, nor to tiles that are there under another name."""
     (tree / "3").symlink_to(tree / "1")

@@ -177,7 +177,8 @@ def _notes(index: TileIndex, headers: Headers, grid: Grid) -> Iterator[str]:
     if index.zooms:
         zooms = shorten([str(zoom) for zoom in sorted(index.zooms)])
         yield WarningNote(f"zoom {index.zoom} is read as mag 1; zoom {zooms} is there too (-o zoom=)")
-    for others, what in ((index.strays, "what is no tile"), (index.links, "links to folders")):
+    left_out = {"what is no tile": index.strays, "folders without tiles": index.bare, "links to folders": index.links}
+    for what, others in left_out.items():
         if others.count:
             yield WarningNote(f"left out: {what} ({others.count}{_such_as(others, index.root)})")
     if len(headers) < index.count:

@@ -91,6 +91,8 @@ class TileIndex:
     zooms: set[int] = field(default_factory=set)
     """Zoom levels that exist but are not read."""
     strays: Others = field(default_factory=Others)
+    bare: Others = field(default_factory=Others)
+    """Folders of slices or rows without any tile: at the end of the tree they may be ones that were to come."""
     links: Others = field(default_factory=Others)
     """Linked folders: they lead out of the tree, or to tiles that are found anyway."""
     sample: Reservoir = field(default_factory=lambda: Reservoir(SAMPLE))
@@ -147,7 +149,10 @@ class TileIndex:
                 if is_last:
                     yield Tile((numbers["x"], numbers["y"], numbers.get("z", 0)), path)
                 else:
+                    count = self.count
                     yield from self._walk(path, depth + 1, numbers)
+                    if self.count == count:
+                        self.bare.add(path)
 
     def _check_suffix(self, path: str, name: str, is_last: bool) -> None:
         """Raise InconsistentStack for a picture of another kind that is named as the tiles are."""
