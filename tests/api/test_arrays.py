@@ -51,6 +51,11 @@ def test_other_indices_are_refused(index):
         MagArray(InMemory(VOXELS[:1]), FINEST, "em")[index]
 
 
+def test_an_index_beyond_the_end_names_the_axis_length():
+    with pytest.raises(IndexError, match="index -6 is beyond an axis of 5 voxels"):
+        MagArray(InMemory(VOXELS[:1]), FINEST, "em")[-6]
+
+
 def test_only_the_box_that_is_asked_for_is_read():
     class Watched(InMemory):
         def read(self, box):

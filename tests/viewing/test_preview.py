@@ -87,6 +87,15 @@ def test_a_dataset_is_shown_in_the_window_and_colour_that_its_metadata_state(tmp
     assert not layer.planes[0][..., 1:].any()
 
 
+def test_whole_numbers_have_a_window_of_whole_numbers(tmp_path, reader):
+    src = reader(tmp_path / "src", np.linspace(-17.3, 24787.6, 8000).astype(np.int16).reshape(1, 20, 20, 20))
+    (layer,) = preview(src, tmp_path / "p.png").layers
+    low, high = layer.window
+    assert 9999 < high == int(high)
+    assert low == int(low)
+    assert layer.lines[1].endswith(f", {int(low)} is black, {int(high)} is white")
+
+
 def test_labels_get_colours_and_zero_is_black(tmp_path, reader):
     ids = np.zeros((1, *SHAPE), np.uint32)
     ids[:, 10:20], ids[:, 20:] = 7, 2**31

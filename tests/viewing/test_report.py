@@ -49,6 +49,7 @@ def test_the_page_of_a_run_says_what_was_read_and_written(tmp_path, reader, monk
     arguments = ["auto", str(tmp_path / "<em>"), str(tmp_path / "ds"), "--voxel-size", "4,4,40", "--report", str(out)]
     assert RUN.invoke(app, arguments).exit_code == 0
     page = Page(out.read_text())
+    assert '<meta name="viewport" content="width=device-width">' in out.read_text()  # else phones show it tiny
     assert (page.open, page.addresses) == ([], [])
     for said in (
         "4 x 4 x 40 nm (--voxel-size)",

@@ -157,7 +157,9 @@ def _ranges(index: tuple[Index, ...], shape: tuple[int, ...]) -> tuple[list[rang
         if isinstance(each, slice):
             picked.append(range(length)[each])
         elif isinstance(each, int | np.integer) and not isinstance(each, bool):
-            number = range(length)[each]  # raises IndexError beyond the ends
+            if not -length <= each < length:
+                raise IndexError(f"index {each} is beyond an axis of {length} voxels")
+            number = range(length)[each]
             picked.append(range(number, number + 1))
         else:
             raise IndexError(

@@ -64,7 +64,8 @@ class LayerPreview:
         """The lines above the planes."""
         values = f"{self.channels} x {self.dtype}" if self.channels > 1 else self.dtype
         size = f"{self.voxel_size}" if self.voxel_size else "voxel size unknown"
-        window = "" if self.window is None else f", {self.window[0]:.4g} is black, {self.window[1]:.4g} is white"
+        digits = 4 if "float" in self.dtype else 10  # those of a 32-bit integer
+        window = f", {self.window[0]:.{digits}g} is black, {self.window[1]:.{digits}g} is white" if self.window else ""
         x, y, z = self.planes_at
         return [
             f"{self.category}, {values}, {' x '.join(map(str, self.shape))}, {size}",
@@ -103,7 +104,7 @@ def look_at(
         if window is None:
             finite = values[np.isfinite(values)].astype(np.float64)
             low, high = np.percentile(finite, [0.1, 99.9]) if finite.size else (0.0, 1.0)
-            window = float(low), float(high)
+            window = (float(low), float(high)) if info.dtype.kind == "f" else (math.floor(low), math.ceil(high))
         planes = [grey(each[..., 0], window, color) for each in voxels]
     y_by_x, y_by_z, z_by_x = planes
     return LayerPreview(
@@ -143,8 +144,8 @@ def scale_bar(size: VoxelSize | None, pixels_per_voxel: float, longest: float) -
 
     >>> scale_bar(VoxelSize((4, 4, 40)), 0.5, 120)
     (62.5, '500 nm')
-    >>> scale_bar(VoxelSize((0.5, 0.5, 2), "µm"), 2, 120), scale_bar(None, 2, 120)
-    ((80.0, '20 µm'), (100.0, '50 voxels'))
+    >>> scale_bar(VoxelSize((0.5, 0.5, 2), "µm"), 2, 120), scale_bar(None, 2, 120), scale_bar(None, 90, 120)
+    ((80.0, '20 µm'), (100.0, '50 voxels'), (90.0, '1 voxel'))
     """
     side = size.size[0] if size else None
     metres = side * METRES[size.unit] if size and side else 1.0
@@ -153,6 +154,7 @@ def scale_bar(size: VoxelSize | None, pixels_per_voxel: float, longest: float) -
     factor, unit = max((each for each in units if each[0] <= most), default=units[0])
     ten = 10.0 ** math.floor(math.log10(most / factor))
     length = max((n * ten for n in (1, 2, 5) if n * ten * factor <= most * (1 + 1e-9)), default=ten)
+    unit = "voxel" if (length, unit) == (1, "voxels") else unit
     return round(length * factor / metres * pixels_per_voxel, 3), f"{length:g} {unit}"
 
 

@@ -22,11 +22,12 @@ from wkconvert_core.toolkit.files import is_file, is_folder
 from wkconvert_core.viewing.picture import LayerPreview, look_at, picture
 
 BINS = 64
+META = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #222; }
 h1, h2 { font-weight: 600; } h2 { margin-top: 2em; }
 table { border-collapse: collapse; } td, th { padding: .2em .8em .2em 0; text-align: left; vertical-align: top; }
-th { font-weight: 600; } .scroll { overflow-x: auto; } img { max-width: 100%; }
+th { font-weight: 600; } .scroll { overflow-x: auto; } img { max-width: 100%; margin-top: .6em; }
 svg { display: block; max-width: 100%; height: auto; }
 .warning { border-left: 4px solid #d98200; padding-left: .6em; }
 .note { border-left: 4px solid #bbb; padding-left: .6em; }
@@ -82,7 +83,7 @@ def _write(
         parts += ["<h2>On disk</h2>", f'<div class="scroll">{_table(heads, map(_row, stored))}</div>']
     parts += ["<h2>To repeat it</h2>", f"<p><code>{escape(command)}</code></p>", f"<p>wkconvert {__version__}</p>"]
     body = "\n".join(parts)
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    head = f"{META}<title>{escape(title)}</title><style>{STYLE}</style>"
     with writing(out), replacing(out) as temporary:
         temporary.write_text(
             f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n', "utf-8"
