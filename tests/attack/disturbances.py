@@ -98,7 +98,7 @@ def struck(world: World, command: str, call: str, fault: str, number: int, *, on
     if "Traceback" in first.stderr:
         return Outcome(Verdict.EXCEPTION, f"{where}: {first.stderr.strip().splitlines()[-1]}")
     if first.returncode == 0:
-        return _compared(world, clean, Outcome(Verdict.RIGHT, where))
+        return _compared(world, clean, Outcome(Verdict.RIGHT, where), told="".join(first.stderr.split()))
     return _claimed(world, command, clean) or _again(world, command, clean, Outcome(Verdict.REFUSED, where))
 
 
@@ -120,8 +120,13 @@ def _again(world: World, command: str, clean: Path, good: Outcome) -> Outcome:
     return _compared(world, clean, good)
 
 
-def _compared(world: World, clean: Path, good: Outcome) -> Outcome:
-    if not (wrong := different(world.work, clean)):
+def _compared(world: World, clean: Path, good: Outcome, told: str = "") -> Outcome:
+    """What differs from an undisturbed run, but for what the command says that it could not remove."""
+
+    def is_told(name: str) -> bool:
+        return any(f"/{part}" in told for part in (name, Path(name).parts[0]) if part.endswith((".tmp", "/lock")))
+
+    if not (wrong := [name for name in different(world.work, clean) if not is_told(name)]):
         return good
     left = [name for name in wrong if any(part.startswith(".") and part.endswith(".tmp") for part in Path(name).parts)]
     return Outcome(Verdict.LEFTOVER if left == wrong else Verdict.WRONG, f"{good.detail}; {', '.join(wrong[:3])}")
