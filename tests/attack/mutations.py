@@ -180,6 +180,21 @@ def places_of_zip(data: bytes) -> list[Place]:
     return [place for sign, spec in fields.items() for place in laid_out(spec, signs[sign], "<")]
 
 
+def places_of_dicom(data: bytes) -> list[Place]:
+    """Length of each element's value, and the first numbers of it."""
+    elements = re.finditer(rb"(?s)..\0?.[A-Z]{2}", data[132:])
+    ends = [132 + found.end() for found in elements]
+    return laid_out("0H 2H 2I 4H 6I", ends, "<")
+
+
+def places_of_ser(data: bytes) -> list[Place]:
+    """Head, offsets of images (32 or 64 bit), and where the first of them begins."""
+    start = struct.unpack_from("<q", data, 22)[0]
+    first = struct.unpack_from("<q", data, start)[0] if 0 <= start <= len(data) - 8 else 0
+    head = "2H 4H 6I 10I 14I 18I 22Q 30I 34I 38d 46d 54I 58I"
+    return laid_out(head, order="<") + laid_out("0Q 8Q 16Q", [start], "<") + laid_out("0d 8d 40H 42I 46I", [first], "<")
+
+
 def places_of_wkw(data: bytes) -> list[Place]:
     """The header, and the jump table that follows it in a shard."""
     return laid_out("3B 4B 5B 6B 7B", order="<") + laid_out("0Q", range(8, min(len(data), 80), 8), "<")
@@ -268,6 +283,19 @@ def odd_lines(rng: Random, data: bytes) -> bytes:
     return b"\n".join(lines)
 
 
+def odd_head(rng: Random, data: bytes) -> bytes:
+    """The text that a file of voxels begins with changed: up to an empty line, or the last line that is a text."""
+    end = (re.match(rb"(?s).*?\n\r?\n", data) or re.match(rb"(?:[\t\r -~]*\n)*", data)).end()
+    return odd_text(rng, data[:end] or b"0") + data[end:]
+
+
+def odd_npy(rng: Random, data: bytes) -> bytes:
+    """The dict that a file of numpy's begins with changed, and its length made right again."""
+    end = 10 + struct.unpack_from("<H", data, 8)[0]
+    head = odd_text(rng, data[10:end])
+    return data[:8] + struct.pack("<H", len(head) % 65536) + head + data[end:]
+
+
 ODD_DESCRIPTIONS = [
     b'{"shape": [1e400, 4, 4]}',
     b'{"shape": ' + b"[" * 100_000,
@@ -350,9 +378,16 @@ BY_NAME: dict[str, list[Mutator]] = {
     ".hdr": _mostly(places_of_nifti),
     ".nii.gz": [flipped, truncated, *map(gzipped, _mostly(places_of_nifti))],
     ".zip": _mostly(places_of_zip, *[odd_member] * 3),
+    ".dcm": _mostly(places_of_dicom),
+    ".ser": _mostly(places_of_ser),
+    ".npy": [*GENERIC, *[odd_npy] * 4],
+    ".npz": _mostly(places_of_zip, *[odd_member] * 3),
+    **{ending: [*GENERIC, *[odd_head] * 4] for ending in (".nrrd", ".nhdr", ".mha", ".mhd", ".img")},
     ".wkw": _mostly(places_of_wkw),
     **{ending: [odd_text] for ending in (".conf", ".toml", ".info", ".xml")},
-    **{ending: [odd_json, odd_json, odd_text] for ending in (".json", ".plan")},
+    **{
+        ending: [odd_json, odd_json, odd_text] for ending in (".json", ".plan", ".zarray", ".zattrs", ".zgroup", "info")
+    },
     **{ending: [odd_lines] for ending in (".shards", ".journal")},
 }
 """The mutators for files whose names end like this; of several that fit, those of the longest."""
@@ -364,5 +399,5 @@ def mutated(rng: Random, name: str, data: bytes) -> bytes:
     mutator = rng.choice(BY_NAME[max(endings, key=len)] if endings else GENERIC)
     try:
         return mutator(rng, data)
-    except (EOFError, OSError, ValueError, IndexError, struct.error, zlib.error, zipfile.BadZipFile):
+    except (EOFError, OSError, ValueError, IndexError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile):
         return flipped(rng, data or b"\0")

@@ -13,11 +13,15 @@ from tempfile import TemporaryDirectory
 import cubes_of
 import dm_files
 import hdf5_files
+import images
+import itks
 import mrc_files
 import nibabel
 import numpy as np
+import test_ncem
 import tifffile
 import trees_of
+import zarrs
 from imagecodecs import jpeg2k_encode, jpegxl_encode
 from PIL import Image
 
@@ -225,6 +229,62 @@ def raw() -> list[Seed]:
     ]
 
 
+def itk() -> list[Seed]:
+    grey, vectors = noise(7, 6, 5, dtype="int16"), noise(3, 7, 6, 5)
+    names = ("a.nrrd", "a.nhdr", "a.mha", "a.mhd")
+    kinds = [(name, packed) for name in names for packed in (False, True)]
+    found = [
+        of(lambda folder, kind=kind: itks.saved(folder / kind[0], grey, packed=kind[1]), kind[0]) for kind in kinds
+    ]
+    return [*found, of(lambda folder: itks.saved(folder / "a.nrrd", vectors, is_vector=True), "a.nrrd")]
+
+
+def dicom() -> list[Seed]:
+    grey, places = noise(7, 6, 3, dtype="int16"), [(0, 0, 2 * z) for z in range(3)]
+    return [
+        of(lambda folder: itks.series(folder / "s", grey, names="{:03}.dcm"), "s"),
+        of(lambda folder: itks.enhanced(folder / "a.dcm", grey, places), "a.dcm"),
+    ]
+
+
+def zarr() -> list[Seed]:
+    grey, ids = noise(9, 10, 11, dtype="uint16"), noise(9, 10, 11, 1, dtype="uint64")
+    parts = {"chunks": (4, 4, 4)}
+    labels = {"kind": "segmentation", "encoding": "compressed_segmentation"}
+    blocks = {"compressed_segmentation_block_size": [8, 8, 8]}
+    writes: list[Callable[[Path], object]] = [
+        lambda to: zarrs.saved(to, grey, axes="zyx", **parts),
+        lambda to: zarrs.saved(to, grey, axes="zyx", shards=(8, 8, 8), **parts),
+        lambda to: images.array(to, grey, version=2, **parts),
+        lambda to: images.ome(to, [grey, grey[::2, ::2, ::2]]),
+        lambda to: images.ome(to, [grey, grey[::2, ::2, ::2]], version="0.4"),
+        lambda to: images.n5(to, grey, block=8, resolution=[4, 5, 40], units="nm"),
+        lambda to: images.n5(to, grey, block=8, compression={"type": "raw"}),
+        lambda to: images.precomputed(to, [ids[..., :1].astype("uint8")]),
+        lambda to: images.precomputed(to, [ids], **labels, **blocks),
+    ]
+    return [of(lambda folder, write=write: write(folder / "a"), "a") for write in writes]
+
+
+def ncem() -> list[Seed]:
+    slices = [noise(9, 6, dtype="int16", seed=seed) for seed in range(3)]
+    return [
+        of(lambda folder: test_ncem.ser(folder / "a_1.ser", slices), "a_1.ser"),
+        of(lambda folder: test_ncem.ser(folder / "a_1.ser", slices[:1]), "a_1.ser"),
+        of(lambda folder: test_ncem.smv(folder / "a.img", noise(9, 6, dtype="uint16")), "a.img"),
+    ]
+
+
+def npy() -> list[Seed]:
+    grey = noise(5, 6, 7, dtype="uint16")
+    arrays = [grey, np.asfortranarray(grey), grey.astype(">f4"), noise(5, 6, 7) > 99]
+    files = [of(lambda folder, data=data: np.save(folder / "a.npy", data), "a.npy") for data in arrays]
+    return [*files, *[of(lambda to, save=save: save(to / "a.npz", a=grey), "a.npz") for save in NPZ]]
+
+
+NPZ = (np.savez, np.savez_compressed)
+
 FORMATS: dict[str, Callable[[], list[Seed]]] = {
-    made.__name__: made for made in (tiff, pictures, dm, hdf5, mrc, nifti, knossos, tiles, raw)
+    made.__name__: made
+    for made in (tiff, pictures, dm, hdf5, mrc, nifti, knossos, tiles, raw, itk, dicom, zarr, ncem, npy)
 }

@@ -110,6 +110,14 @@ def test_what_is_no_volume_of_numbers_is_refused(tmp_path, array):
         layers(saved(tmp_path / "a.npy", array))
 
 
+def test_an_axis_of_less_than_nothing_is_refused(tmp_path):
+    """numpy believes it; the two make a size that fits the file."""
+    path = saved(tmp_path / "a.npy", np.zeros((3, 4, 5), "u1"))
+    path.write_bytes(path.read_bytes().replace(b"(3, 4, 5), }  ", b"(3, -4, -5), }"))
+    with pytest.raises(UnsupportedSource, match=r"\(3, -4, -5\)"):
+        layers(path)
+
+
 def test_pickled_objects_are_never_loaded(tmp_path):
     class Bomb:
         def __reduce__(self):

@@ -177,7 +177,7 @@ def _header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], DType, bool]:
         ) from error
     except Exception as error:  # numpy answers a damaged header with ValueError, SyntaxError, TokenError and others
         raise broken(path, f"its header is none of an array: {reason(error)}") from error
-    if dtype.char not in _KINDS or not all(shape):
+    if dtype.char not in _KINDS or not all(side > 0 for side in shape):
         raise UnsupportedSource(
             f"{path} holds {dtype} {shape}",
             why="integers of 8 to 64 bits, float16 to float64 and bool are read, in axes that are not empty",
