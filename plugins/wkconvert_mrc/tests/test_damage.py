@@ -144,13 +144,23 @@ def test_an_empty_header_is_none(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="ru_maxrss has other units elsewhere")
-def test_a_file_of_2_gib_goes_through_400_mib(tmp_path):
-    path = write(tmp_path / "a.mrc", b"", lengths=(2048, 1024, 512), mode=6, cell=(8192.0, 4096.0, 2048.0))
-    os.truncate(path, 1024 + (2 << 30))
+def test_a_file_of_1_gib_goes_through_400_mib(tmp_path):
+    path = write(tmp_path / "a.mrc", b"", lengths=(1024, 1024, 512), mode=6, cell=(4096.0, 4096.0, 2048.0))
+    os.truncate(path, 1024 + (1 << 30))
     with path.open("r+b") as file:
-        file.seek(1024 + (1 << 30))
+        file.seek(1024 + (1 << 29))
         file.write(bytes(range(256)) * 4096)
     peak = peak_of("auto", path, tmp_path / "out", "--memory", "400MiB", "--max-mag", "2", "--jobs", "2")
     assert peak < 400 << 20
     (layer,) = plugins().hook.wkconvert_open(format="webknossos", path=tmp_path / "out", options={})
     assert layer.source.read(Box((0, 0, 256), (3, 1, 1))).ravel().tolist() == [0x0100, 0x0302, 0x0504]
+
+
+def test_voxels_behind_the_first_4_gib_are_read(tmp_path):
+    path = write(tmp_path / "a.mrc", b"", lengths=(2048, 1024, 1025), mode=6, cell=(8192.0, 4096.0, 4100.0))
+    os.truncate(path, 1024 + (1025 << 22))
+    with path.open("r+b") as file:
+        file.seek(1024 + (4 << 30))
+        file.write(bytes(range(6)))
+    (layer,) = layers(path)
+    assert layer.source.read(Box((0, 0, 1024), (3, 1, 1))).ravel().tolist() == [0x0100, 0x0302, 0x0504]
