@@ -1,137 +1,20 @@
 """The names for plugins, beside those in `toolkit` and `testing`.
 
-Importing them costs neither numpy nor a format library.
+They are loaded when the first is asked for, as `--help` needs none. That costs neither numpy nor a format library.
 """
 
-from wkconvert_core.contract.abilities import (
-    BeginningSink,
-    CompressingSink,
-    CopyingSink,
-    CostlySink,
-    CostlySource,
-    FileDataset,
-    RecheckedSink,
-    ReferableSource,
-    Reference,
-    SparseSink,
-    SparseSource,
-    StreamSource,
-)
-from wkconvert_core.contract.affine import Affine, Turn
-from wkconvert_core.contract.errors import (
-    BrokenSource,
-    ConversionError,
-    DamagedData,
-    InconsistentStack,
-    OptionError,
-    PluginError,
-    SourceError,
-    SourceNotFound,
-    TargetError,
-    UnsupportedSource,
-    WkconvertError,
-)
-from wkconvert_core.contract.geometry import Box, Mag, Vec3, Vec3Like
-from wkconvert_core.contract.hookspecs import hookimpl
-from wkconvert_core.contract.mag_format import (
-    ComparableMag,
-    ComparedMag,
-    ListedLayer,
-    ListingFormat,
-    MagFormat,
-    PlacedFormat,
-    Recorded,
-    SecondReader,
-    ShardCheck,
-    ShardFile,
-    StoredMag,
-)
-from wkconvert_core.contract.model import (
-    DTYPES,
-    NO_FILE,
-    Category,
-    Checksum,
-    Confidence,
-    DatasetSink,
-    DatasetSpec,
-    Downsampler,
-    DtypeName,
-    Layer,
-    LayerSpec,
-    MagSpec,
-    Match,
-    Sink,
-    Source,
-    VolumeInfo,
-)
-from wkconvert_core.contract.notes import WarningNote
-from wkconvert_core.contract.reader_options import UnknownOption, parse_options
-from wkconvert_core.contract.voxel_size import METRES, VoxelSize, unit_symbol
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "DTYPES",
-    "METRES",
-    "NO_FILE",
-    "Affine",
-    "BeginningSink",
-    "Box",
-    "BrokenSource",
-    "Category",
-    "Checksum",
-    "ComparableMag",
-    "ComparedMag",
-    "CompressingSink",
-    "Confidence",
-    "ConversionError",
-    "CopyingSink",
-    "CostlySink",
-    "CostlySource",
-    "DamagedData",
-    "DatasetSink",
-    "DatasetSpec",
-    "Downsampler",
-    "DtypeName",
-    "FileDataset",
-    "InconsistentStack",
-    "Layer",
-    "LayerSpec",
-    "ListedLayer",
-    "ListingFormat",
-    "Mag",
-    "MagFormat",
-    "MagSpec",
-    "Match",
-    "OptionError",
-    "PlacedFormat",
-    "PluginError",
-    "RecheckedSink",
-    "Recorded",
-    "ReferableSource",
-    "Reference",
-    "SecondReader",
-    "ShardCheck",
-    "ShardFile",
-    "Sink",
-    "Source",
-    "SourceError",
-    "SourceNotFound",
-    "SparseSink",
-    "SparseSource",
-    "StoredMag",
-    "StreamSource",
-    "TargetError",
-    "Turn",
-    "UnknownOption",
-    "UnsupportedSource",
-    "Vec3",
-    "Vec3Like",
-    "VolumeInfo",
-    "VoxelSize",
-    "WarningNote",
-    "WkconvertError",
-    "hookimpl",
-    "parse_options",
-    "unit_symbol",
-]
+if TYPE_CHECKING:
+    from wkconvert_core.names import *  # noqa: F403  # `names.__all__` lists them
+else:
+
+    def __getattr__(name):
+        from importlib import import_module
+
+        names = import_module("wkconvert_core.names")
+        if name not in ("__all__", *names.__all__):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(names, name)
