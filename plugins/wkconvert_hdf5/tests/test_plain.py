@@ -35,6 +35,23 @@ def test_the_only_volume_is_taken_wherever_it_lies_and_told(tmp_path):
     assert "read from volumes/raw" in layers(path)[0].notes
 
 
+def test_minc_is_refused_until_its_stored_numbers_are_asked_for(tmp_path):
+    path = plain(tmp_path / "a.mnc", GIVEN, "minc-2.0/image/0/image")
+    with pytest.raises(UnsupportedSource, match=r"MINC 2.*mnc2nii"):
+        layers(path)
+    (layer,) = layers(path, dataset="minc-2.0/image/0/image")
+    np.testing.assert_array_equal(read_checked(layer.source), seen(GIVEN))
+    assert "image-min and image-max scale them" in warnings(layer)[0]
+
+
+def test_a_scale_that_is_not_applied_is_warned_of(tmp_path):
+    path = plain(tmp_path / "a.nc", GIVEN, "ct")
+    assert not warnings(layers(path)[0])
+    with h5py.File(path, "a") as file:
+        file["ct"].attrs.update(scale_factor=0.5, add_offset=-1024)
+    assert "scale_factor 0.5 and add_offset -1024 scale them" in warnings(layers(path)[0])[0]
+
+
 def test_a_layer_is_called_after_its_array(tmp_path):
     path = plain(tmp_path / "a.h5", GIVEN, "volumes/raw/data")
     plain(path, GIVEN, "volumes/labels/neuron_ids")

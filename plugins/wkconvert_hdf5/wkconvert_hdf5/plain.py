@@ -17,6 +17,7 @@ from .heaps import check_heaps
 
 _MOST = 100_000
 """Most groups and arrays of a file that are looked at."""
+_MINC = "minc-2.0"
 _SAY = "say -o axes= with a letter for each axis, the slowest first: c, t, x, y, z"
 
 
@@ -24,6 +25,13 @@ def plain_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
     """The layers of the array that the user names, or of the only volume. Raises SourceError, OptionError."""
     if choice.dataset:
         data = _named(path, file, choice.dataset)
+    elif _MINC in file:
+        raise UnsupportedSource(
+            f"{path} is a MINC 2 file, of which no reader is installed",
+            why="its numbers are scaled slice by slice, and its own dimensions say how they lie in the scanner",
+            fix="convert it to NIfTI first, with mnc2nii or nibabel; or say -o dataset=minc-2.0/image/0/image for the "
+            "numbers as they are stored",
+        )
     else:
         found = volumes(path, file)
         shown = [f"{each.name.strip('/')} ({' x '.join(map(str, each.shape))} {each.dtype})" for each in found]
@@ -32,7 +40,12 @@ def plain_layers(path: Path, file: File, choice: Choice) -> list[Layer]:
     size, doubts = _voxel_size(data)
     told = [] if choice.dataset else [f"read from {data.name.strip('/')}"]
     return layers_of(
-        path, data, Facts(axes, size), choice, [*told, *notes, *doubts], detector_of(data) or name_of(data.name)
+        path,
+        data,
+        Facts(axes, size),
+        choice,
+        [*told, *notes, *doubts, *_unscaled(data)],
+        detector_of(data) or name_of(data.name),
     )
 
 
@@ -154,6 +167,15 @@ def _voxel_size(data: Dataset) -> tuple[VoxelSize | None, list[str]]:
         return None, notes
     z, y, x = sizes
     return VoxelSize((x, y, z), "µm", "element_size_um"), notes
+
+
+def _unscaled(data: Dataset) -> Iterator[WarningNote]:
+    """The warning of a scale that is not applied: netCDF's and CF's `scale_factor` and `add_offset`, or MINC's."""
+    said = [f"{name} {value}" for name in ("scale_factor", "add_offset") if (value := text_of(data, name))]
+    if data.name.startswith(f"/{_MINC}/"):
+        said.append("image-min and image-max")
+    if said:
+        yield WarningNote(f"the numbers are those that are stored: {' and '.join(said)} scale them, and are left out")
 
 
 def _offset(data: Dataset) -> Iterator[WarningNote]:
