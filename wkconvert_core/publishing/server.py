@@ -149,4 +149,8 @@ class Server:
             why = f"{answer.status_code} {answer.reason_phrase}: {answer.text[:300]}"
             if answer.status_code < 500 and answer.status_code != 429:
                 break
-        raise TargetError(f"{address} fails", why=why, fix="the same command again goes on from here")
+        raise TargetError(
+            f"{address} fails",
+            why=why,
+            fix="look whether WK_URL is the server; the same command again goes on from here",
+        )
