@@ -83,7 +83,7 @@ def test_options_reach_the_conversion(tmp_path, volume):
         "--dtype",
         "uint8",
     ]
-    told = document("auto", volume, tmp_path / "ds", *SIZE, *options, "--flip", "x,y", "--memory", "1GiB")
+    told = document("auto", volume, tmp_path / "ds", *SIZE, *options, "--flip", "x,y", "--memory", "8GiB")
     assert told["written"][0] | {"largest_segment_id": None} == {
         "name": "part",
         "mags": ["1", "2-2-1"],

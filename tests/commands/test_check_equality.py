@@ -309,7 +309,7 @@ def test_a_dataset_of_the_peer_equals_ours_until_a_voxel_differs(make, tmp_path)
 def test_the_command_tells_what_differs(make):
     a, b = make("a", em()), make("b", em(), interpolation_mode="mean", voxel_size=VoxelSize((4, 4, 36)))
     assert invoke("check-equality", a, a, "--quiet").output == ""
-    assert "are equal" in invoke("check-equality", a, a, "--memory", "1GiB").stdout
+    assert "are equal" in invoke("check-equality", a, a, "--memory", "8GiB").stdout
     told = invoke("check-equality", a, b, "--quiet")
     assert told.exit_code == 1
     assert "voxel size differs: 4 x 4 x 35 nm and 4 x 4 x 36 nm" in told.stdout

@@ -27,8 +27,8 @@ from wkconvert_core.conversion.execute import convert, execute
 from wkconvert_core.conversion.settings import Settings
 from wkconvert_core.publishing.upload import _files
 
-SETTLED = replace(SETTINGS, jobs=1, strategy="sequential", max_mag=2, name="ds", memory=1 << 30)
-ALONE = Settings(jobs=1, strategy="sequential", max_mag=2, memory=1 << 30)
+SETTLED = replace(SETTINGS, jobs=1, strategy="sequential", max_mag=2, name="ds", memory=8 << 30)
+ALONE = Settings(jobs=1, strategy="sequential", max_mag=2, memory=8 << 30)
 
 
 def stack(folder, count=4):
