@@ -13,15 +13,11 @@ from tempfile import TemporaryDirectory
 import cubes_of
 import dm_files
 import hdf5_files
-import images
-import itks
 import mrc_files
 import nibabel
 import numpy as np
-import test_ncem
 import tifffile
 import trees_of
-import zarrs
 from imagecodecs import jpeg2k_encode, jpegxl_encode
 from PIL import Image
 
@@ -230,6 +226,8 @@ def raw() -> list[Seed]:
 
 
 def itk() -> list[Seed]:
+    import itks  # skips a whole module that imports it where SimpleITK is missing, as those below do
+
     grey, vectors = noise(7, 6, 5, dtype="int16"), noise(3, 7, 6, 5)
     names = ("a.nrrd", "a.nhdr", "a.mha", "a.mhd")
     kinds = [(name, packed) for name in names for packed in (False, True)]
@@ -240,6 +238,8 @@ def itk() -> list[Seed]:
 
 
 def dicom() -> list[Seed]:
+    import itks
+
     grey, places = noise(7, 6, 3, dtype="int16"), [(0, 0, 2 * z) for z in range(3)]
     return [
         of(lambda folder: itks.series(folder / "s", grey, names="{:03}.dcm"), "s"),
@@ -248,6 +248,9 @@ def dicom() -> list[Seed]:
 
 
 def zarr() -> list[Seed]:
+    import images
+    import zarrs
+
     grey, ids = noise(9, 10, 11, dtype="uint16"), noise(9, 10, 11, 1, dtype="uint64")
     parts = {"chunks": (4, 4, 4)}
     labels = {"kind": "segmentation", "encoding": "compressed_segmentation"}
@@ -267,6 +270,8 @@ def zarr() -> list[Seed]:
 
 
 def ncem() -> list[Seed]:
+    import test_ncem
+
     slices = [noise(9, 6, dtype="int16", seed=seed) for seed in range(3)]
     return [
         of(lambda folder: test_ncem.ser(folder / "a_1.ser", slices), "a_1.ser"),
