@@ -7,7 +7,7 @@ follow a `jump_table`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache, partial
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -49,8 +49,8 @@ def encode_shard(data: Array, header: Header, start: Vec3Like = (0, 0, 0), level
     pieces: list[Buffer] = [b""] * header.blocks
     for z in range(header.file_len):
         blocks = encoder.encode(_layer_of_blocks(data.T, header, start, z))
-        for place, block in zip(_places_in(header.file_len, z), blocks, strict=True):
-            pieces[place] = block
+        for (y, x), block in zip(product(range(header.file_len), repeat=2), blocks, strict=True):
+            pieces[morton(x, y, z)] = block
     return _file_of(pieces, header)
 
 
@@ -84,12 +84,6 @@ def _thoroughly(block: Array, level: int) -> bytes:
         if len(encoded) >= block.nbytes:
             return encoded
     return thorough(block)
-
-
-@cache
-def _places_in(file_len: int, z: int) -> list[int]:
-    """Where the blocks of layer `z` go in a shard's file, by y and x."""
-    return [morton(x, y, z) for y, x in product(range(file_len), repeat=2)]
 
 
 class _Encoder:
